@@ -52,7 +52,7 @@ class Network(NamedTuple):
     neighbor: Ints  # [n_tiles, max_degree]
     queue: Ints  # [n_tiles] scratch
     reached: NDArray[np.uint8]  # [n_tiles] scratch
-    index: Ints  # [n_tiles, n_tiles] candidate of two tiles; empty unless ports are scarce
+    candidate: Ints  # [n_tiles, n_tiles] candidate of two tiles; empty unless ports are scarce
     singles: Ints  # [1] moves of single links among eight moves of links
 
 
@@ -307,7 +307,7 @@ def exchange_ends(
             c, d = d, c
         if a in (c, d) or b in (c, d):
             continue
-        new, last = network.index[a, c], network.index[b, d]
+        new, last = network.candidate[a, c], network.candidate[b, d]
         if new < 0 or last < 0 or network.used[new] == 1 or network.used[last] == 1:
             continue
         remove_link(network, tables, old)

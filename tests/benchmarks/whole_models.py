@@ -3,13 +3,15 @@
     python -m tests.benchmarks.whole_models [--quick] [--models NAME ...] [--rounds N]
 
 Four models with random weights (OLMoE-, Mixtral-, Qwen3-MoE- and DeepSeek-like; d = 256) are
-recorded and measured as `measure_model` does. Deployments on one device are drawn at random; plans
-spread along the front of tokens per second, memory and lost gate mass are applied to the model and
-timed, in turns with the measurement. Process time, one thread.
+recorded and measured as `measure_model` does. Deployments on one device are drawn at random. A
+quarter of the plans are gated, a quarter buffered, a quarter both and a quarter neither, no two
+alike, all on the front of tokens per second, memory and lost gate mass of their batch size. They
+are applied to the model and timed, in turns with the measurement. Process time, one thread.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import time
@@ -27,46 +29,53 @@ from tests.benchmarks.moe_verify import POLICIES
 RESULTS = Path(__file__).parent / "results" / "whole_models.json"
 BATCHES = (1, 2, 4, 8, 16, 32)
 CONTEXT = 96
-STEPS = 10
+STEPS, WARM = 16, 4  # decode steps of a turn, and how many of them fill caches and buffers
 N_DRAWN = 400
+KINDS = ("neither", "gated", "buffered", "both")
 
 
 class Case:
     """Decode steps of an applied plan."""
 
     def __init__(self, model, decision, plan, tokens):
-        self.model, self.decision, self.plan, self.took = model, decision, plan, []
-        self.tokens = tokens[: plan.batch_size]
-        self.applied = None
-
-    def turn(self):
         from transformers import DynamicCache
 
-        took = []
+        self.model, self.decision, self.plan, self.took = model, decision, plan, []
+        self.tokens = tokens[: plan.batch_size]
         # transformers 5 renamed the parameter in one of its minor versions.
-        known = inspect.signature(type(self.model).forward).parameters
-        name = "cache" if "cache" in known else "past_key_values"
+        known = inspect.signature(type(model).forward).parameters
+        self.name = "cache" if "cache" in known else "past_key_values"
+        self.filled = DynamicCache(config=model.config)
+        self._call(self.tokens[:, :CONTEXT], self.filled)
+
+    def _call(self, tokens, cache):
+        self.model(tokens, **{self.name: cache}, use_cache=True)
+
+    def turn(self):
+        took, cache = [], copy.deepcopy(self.filled)
         with self.plan.apply(self.model):
-            cache = DynamicCache(config=self.model.config)
-            options = {name: cache, "use_cache": True}
-            self.model(self.tokens[:, :CONTEXT], **options)
             for step in range(STEPS):
                 column = self.tokens[:, CONTEXT + step : CONTEXT + step + 1]
                 started = time.process_time()
-                self.model(column, **options)
+                self._call(column, cache)
                 took.append(time.process_time() - started)
-        self.took.append(took[2:])
+        self.took.append(took[WARM:])
 
     def seconds(self):
         return float(np.median(np.array(self.took), axis=0).mean())
 
 
-def drawn_front(model, random):
-    """Draw deployments; return those that no other of their batch size dominates."""
+def kind_of(decision):
+    """Return which of KINDS a decision is of."""
+    return KINDS[int(decision.has_thresholds) + 2 * int(decision.is_buffered)]
+
+
+def drawn_fronts(model, random):
+    """Draw deployments; return those that no other of their batch size and kind dominates."""
     n_local, k, designs, values = model.shape.n_experts, model.shape.k, [], []
-    for _ in range(N_DRAWN):
+    for number in range(N_DRAWN):
         gates, capacities = None, None
-        if random.random() < 0.6:
+        if number % 2:
             kind = random.choice(["top-p", "skip", "top-k"])
             draw = {
                 "top-p": lambda: round(random.uniform(0.4, 0.95), 2),
@@ -74,7 +83,7 @@ def drawn_front(model, random):
                 "top-k": lambda: int(random.integers(1, k + 1)),
             }[str(kind)]
             gates = [GateRule(str(kind), draw()) for _ in range(model.n_layers)]
-        if random.random() < 0.5:
+        if number // 2 % 2:
             middle = random.integers(max(1, n_local // 4), n_local + 1)
             capacities = np.clip(middle + random.integers(-2, 3, model.n_layers), 1, n_local)
         decision = model.decision(
@@ -84,95 +93,124 @@ def drawn_front(model, random):
         found = model.evaluate(decision)
         designs.append(decision)
         values.append((-found["tokens_per_s"], found["memory_bytes"], found["quality_loss"]))
-    f, size = np.array(values), np.array([design.batch_size for design in designs])
-    dominated = [
-        ((f <= row).all(axis=1) & (f < row).any(axis=1) & (size == of_row)).any()
-        for row, of_row in zip(f, size, strict=True)
+    f, group = np.array(values), np.array([f"{d.batch_size} {kind_of(d)}" for d in designs])
+    return [
+        design
+        for design, row, own in zip(designs, f, group, strict=True)
+        if not ((f <= row).all(axis=1) & (f < row).any(axis=1) & (group == own)).any()
     ]
-    kept = np.flatnonzero(~np.array(dominated))
-    chosen = [designs[i] for i in kept[np.lexsort((f[kept, 0], size[kept]))]]
-    return list({str(design): design for design in chosen}.values())
 
 
-def spread(designs, n):
-    """Return n designs, at least a third of them gated, buffered, and neither."""
-    groups = [
-        [d for d in designs if d.has_thresholds and not d.is_buffered],
-        [d for d in designs if d.is_buffered],
-        list(
-            {
-                d.batch_size: d for d in designs if not d.has_thresholds and not d.is_buffered
-            }.values()
-        ),
-    ]
+def distinct(designs, n, random):
+    """Return n designs, as many of each kind, of batch sizes as various as can be."""
     chosen = []
-    for group in groups:
-        for i in np.unique(np.linspace(0, len(group) - 1, n // 3).round().astype(int)):
-            if group:
-                chosen.append(group[i])
+    for kind in KINDS:
+        own = [d for d in designs if kind_of(d) == kind]
+        own = list({d.by_layer: d for d in own}.values())
+        order, times = random.permutation(len(own)), dict.fromkeys(BATCHES, 0)
+        places = {}
+        for i in order:
+            size = own[i].batch_size
+            places[i], times[size] = times[size], times[size] + 1
+        # Each batch size has its turn before any has the next; large ones, which serve, go first.
+        order = sorted(order, key=lambda i: (places[i], -own[i].batch_size))
+        chosen += [own[i] for i in order[: n // len(KINDS)]]
     return chosen
 
 
-def run(name, rounds, n_plans):
-    """Return rows of one model: batch, gated, buffered, predicted and measured seconds."""
-    model = hf_models.build(name)
-    tokens = hf_models.tokens_of(max(BATCHES), CONTEXT + STEPS)
-    trace = hf_models.trace_of(model, tokens)
-    hardware, random = Hardware.here(threads=1), np.random.default_rng(1)
-    timer = ModelTimer(
-        model, batch_sizes=BATCHES, contexts=(16, CONTEXT, 256), prompts=(), policies=POLICIES
-    )
+class Session:
+    """A model, its timer, and the plans that are timed in turns with it."""
 
-    def deployment():
-        found = measured_by(timer, hardware, [])
-        latency = LatencyModel.fit(found.measurements)
-        return DeploymentModel(
-            trace, found.measurements.hardware, latency, shape=found.shape, rest=found.rest,
-            context=CONTEXT + STEPS / 2, name=name,
+    def __init__(self, name):
+        self.name, self.model = name, hf_models.build(name)
+        self.tokens = hf_models.tokens_of(max(BATCHES), CONTEXT + STEPS)
+        self.trace = hf_models.trace_of(self.model, self.tokens)
+        self.timer = ModelTimer(
+            self.model, batch_sizes=BATCHES, contexts=(16, CONTEXT, 256), prompts=(),
+            policies=POLICIES,
         )  # fmt: skip
+        self.random = np.random.default_rng(1)
+        for number in range(3):
+            self.timer.turn(keep=number > 0)
 
-    for number in range(3):
-        timer.turn(keep=number > 0)
-    first = deployment()
-    plain = [first.decision(batch_size=b) for b in BATCHES]
-    cases = [
-        Case(model, d, first.plan(d), tokens)
-        for d in spread(drawn_front(first, random) + plain, n_plans)
-    ]
-    for case in cases:
-        case.turn()
-        case.took.clear()
-    for _ in range(rounds):
-        timer.turn()
-        for i in random.permutation(len(cases)):
-            cases[i].turn()
-    last = deployment()
-    print(last.latency.report)
-    rows = []
-    for case in cases:
-        p = last.predict(case.decision)["step_mean_s"]
-        d = case.decision
-        rows.append([d.batch_size, d.has_thresholds, d.is_buffered, p.value, case.seconds(),
-                     p.low <= case.seconds() <= p.high])  # fmt: skip
+    def deployment(self):
+        """Return the deployment model of what was measured so far, and the measurements."""
+        found = measured_by(self.timer, Hardware.here(threads=1), [])
+        return deployment_of(self.name, self.trace, found.measurements, found.shape, found.rest)
+
+    def run(self, rounds, n_plans):
+        """Time plans and the model in turns; return rows of predicted and measured seconds."""
+        first = self.deployment()
+        plain = [first.decision(batch_size=b) for b in BATCHES]
+        found = distinct(drawn_fronts(first, self.random) + plain, n_plans, self.random)
+        cases = [Case(self.model, d, first.plan(d), self.tokens) for d in found]
+        for number in range(rounds + 1):
+            if number:
+                self.timer.turn()
+            for i in self.random.permutation(len(cases)):
+                cases[i].turn()
+            if not number:
+                for case in cases:
+                    case.took.clear()
+        return [described(case.decision) | {"measured": case.seconds()} for case in cases]
+
+
+def deployment_of(name, trace, measurements, shape, rest):
+    latency = LatencyModel.fit(measurements)
+    return DeploymentModel(
+        trace, measurements.hardware, latency, shape=shape, rest=rest,
+        context=CONTEXT + STEPS / 2, name=name,
+    )  # fmt: skip
+
+
+def described(decision):
+    """Return a decision as JSON; see :func:`decision_of`."""
+    gate, buffers = decision.gates[0], None
+    if decision.is_buffered:
+        buffers = [decision.policy, *decision.capacities[:, 0].tolist()]
+    return {
+        "batch": decision.batch_size,
+        "gate": None if gate is None else [gate.kind, gate.value],
+        "buffers": buffers,
+    }
+
+
+def decision_of(model, row):
+    """Return the decision that a row describes."""
+    gate, buffers = row["gate"], row["buffers"] or ["paper"]
+    return model.decision(
+        batch_size=row["batch"], gates=None if gate is None else GateRule(*gate),
+        capacities=buffers[1:] or None, policy=buffers[0],
+    )  # fmt: skip
+
+
+def predicted(deployment, rows):
+    """Return rows with the predicted seconds and the bounds of their interval."""
+    out = []
+    for row in rows:
+        p = deployment.predict(decision_of(deployment, row))["step_mean_s"]
+        out.append(row | {"predicted": p.value, "low": p.low, "high": p.high})
         print(
-            f"{name:<9} B={d.batch_size:<3} {'gated' if d.has_thresholds else '':<6}"
-            f"{'buffered' if d.is_buffered else '':<9} {1e3 * p.value:>8.2f} ms "
-            f"{1e3 * case.seconds():>8.2f} ms {p.value / case.seconds() - 1:>+7.1%}",
+            f"{deployment.name:<9} B={row['batch']:<3} {'gated' if row['gate'] else '':<6}"
+            f"{'buffered' if row['buffers'] else '':<9} {1e3 * p.value:>8.2f} ms "
+            f"{1e3 * row['measured']:>8.2f} ms {p.value / row['measured'] - 1:>+7.1%}  "
+            f"[{p.low / p.value - 1:+.1%}, {p.high / p.value - 1:+.1%}]",
             flush=True,
         )
-    return rows
+    return out
 
 
 def main():
     parser = tables.script_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=list(hf_models.SETTINGS))
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--plans", type=int, default=12, help="plans of each model")
+    parser.add_argument("--plans", type=int, default=16, help="plans of each model")
     parser.add_argument("--again", action="store_true", help="do not use the stored results")
     parser.add_argument("--quick", action="store_true", help="one model, few repeats")
+    parser.add_argument("--keep", type=Path, help="folder for measurements, to predict again from")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.models, arguments.rounds, arguments.plans = ["mixtral"], 2, 6
+        arguments.models, arguments.rounds, arguments.plans = ["mixtral"], 2, 8
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     print(tables.machine("torch", "transformers"))
@@ -181,7 +219,13 @@ def main():
         stored = json.loads(RESULTS.read_text(encoding="utf-8"))["models"]
     for name in arguments.models:
         if name not in stored or arguments.again:
-            stored[name] = run(name, arguments.rounds, arguments.plans)
+            session = Session(name)
+            rows = session.run(arguments.rounds, arguments.plans)
+            if arguments.keep:
+                keep(arguments.keep, session, rows)
+            deployment = session.deployment()
+            print(deployment.latency.report)
+            stored[name] = predicted(deployment, rows)
             if not arguments.quick:
                 RESULTS.parent.mkdir(exist_ok=True)
                 content = {"machine": tables.machine("torch", "transformers"), "models": stored}
@@ -189,21 +233,33 @@ def main():
     report(stored)
 
 
+def keep(folder, session, rows):
+    """Write the measurements and the plans' times."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = measured_by(session.timer, Hardware.here(threads=1), [])
+    found.measurements.save(folder / f"{session.name}.json")
+    (folder / f"{session.name}_plans.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
 def report(stored):
-    rows = np.array([row for rows in stored.values() for row in rows], dtype=float)
-    error = rows[:, 3] / rows[:, 4] - 1
-    for name, own in stored.items():
-        of_model = np.array([row[3] / row[4] - 1 for row in own])
+    error, signed, held = {}, {True: [], False: []}, []
+    for name, rows in stored.items():
+        ratio = np.array([row["predicted"] / row["measured"] - 1 for row in rows])
+        error[name] = abs(ratio)
+        for row, own in zip(rows, ratio, strict=True):
+            signed[row["gate"] is not None].append(own)
+        inside = [row["low"] <= row["measured"] <= row["high"] for row in rows]
+        held += inside
         print(
-            f"{name:<9} {len(own):>3} plans: median error {np.median(abs(of_model)):.1%}, "
-            f"largest {abs(of_model).max():.1%}"
+            f"{name:<9} {len(rows):>3} plans: median error {np.median(error[name]):.1%}, "
+            f"largest {error[name].max():.1%}, inside their 80 % interval {np.mean(inside):.0%}"
         )
-    gated = rows[:, 1] > 0
-    bias = np.median(error[gated]) - np.median(error[~gated]) if gated.any() else 0.0
-    print(f"inside their interval: {rows[:, 5].mean():.0%}")
-    print(f"bar: decode, median error in %, {100 * np.median(abs(error)):.1f}, under 8")
-    print(f"bar: decode, largest error in %, {100 * abs(error).max():.1f}, under 20")
+    every = np.concatenate(list(error.values()))
+    bias = np.median(signed[True]) - np.median(signed[False])
+    print(f"bar: decode, median error in %, {100 * np.median(every):.1f}, under 8")
+    print(f"bar: decode, largest error in %, {100 * every.max():.1f}, under 20")
     print(f"bar: decode, bias of gated plans in points, {100 * bias:+.1f}, within 5")
+    print(f"bar: decode, 80 % intervals hold in %, {100 * np.mean(held):.0f}, 70 to 90")
 
 
 if __name__ == "__main__":

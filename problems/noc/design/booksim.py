@@ -47,6 +47,7 @@ from problems.noc.design.deadlock import prove_deadlock_free
 from problems.noc.design.programs import find_program, run_program
 from problems.noc.design.rapidchiplet import (
     SETTINGS,
+    fork_routing,
     matrix_nodes,
     node_traffic,
     write_fork_files,
@@ -171,7 +172,7 @@ def write_booksim(
     n = platform.n_tiles
     counts = np.ones(n, dtype=np.int64)
     pattern, rate = "uniform", 0.02
-    matrix = None
+    matrix: Floats = np.empty((0, 0))
     received = np.ones(n, dtype=np.int64)
     if traffic is not None:
         matrix = check_traffic(traffic, n)
@@ -221,9 +222,9 @@ def write_booksim(
     path.write_text(text, encoding="ascii")
     idle = exact_idle(design, received if traffic is None else weights, counts)
     if match == "matrix":
-        idle = idle_under(design, node_traffic(matrix, counts), "model")
+        idle = idle_under(design, node_traffic(matrix, counts), fork_routing(design))
     model, distance = idle.latency - PER_ROUTER * idle.hops - ENDS, None
-    if matrix is not None:
+    if traffic is not None:
         distance = margins_distance(matrix, counts, weights)
         if match == "matrix":
             distance = float(np.abs(node_traffic(matrix, counts) - matrix / matrix.sum()).sum() / 2)
@@ -232,7 +233,7 @@ def write_booksim(
     proof = str(prove_deadlock_free(design, "booksim"))
     own = ""
     if platform.routing != "shortest":
-        own = routing_text(platform.routing, str(prove_deadlock_free(design, traffic=matrix)))
+        own = routing_text(platform.routing, str(prove_deadlock_free(design, traffic=traffic)))
     text = booksim_text(idle.latency, model, idle.hops, *buffers, distance, proof, own, match)
     write_readme(folder, text)
     return path

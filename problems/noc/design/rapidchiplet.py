@@ -29,7 +29,14 @@ from problems.noc.evaluation.routes import hop_matrix, paths_of, routing_name
 if TYPE_CHECKING:
     from problems.noc.design.design import Design
 
-__all__ = ["SETTINGS", "matrix_nodes", "node_traffic", "route_tables", "write_fork_files"]
+__all__ = [
+    "SETTINGS",
+    "fork_routing",
+    "matrix_nodes",
+    "node_traffic",
+    "route_tables",
+    "write_fork_files",
+]
 
 NODES_PER_PE = 8
 """Nodes of a PE on average; more match the shares of senders better but take longer to simulate."""
@@ -66,14 +73,19 @@ def node_traffic(traffic: Floats, counts: Ints) -> Floats:
     return result
 
 
+def fork_routing(design: Design) -> str:
+    """Return the name of the routes in the files: the platform's if tables can hold them."""
+    name = routing_name(design, "model")
+    return "booksim" if name == "shortest" else name
+
+
 def route_tables(design: Design, counts: Ints) -> list[dict[str, dict[str, int]]]:
     """Return the output port by destination node and input port, of each router.
 
     The routes are the platform's if tables can hold them: those of "up_down" and "dimension_order".
     For shortest paths they are BookSim's, of the same lengths.
     """
-    name = routing_name(design, "model")
-    paths = paths_of(design, "booksim" if name == "shortest" else name)
+    paths = paths_of(design, fork_routing(design))
     n = design.platform.n_tiles
     cost = hop_matrix(n, design.all_links(), design.hop_cycles())
     pe = design.placement
