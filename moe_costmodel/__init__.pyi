@@ -28,6 +28,7 @@ from .buffering.replay import (
 )
 from .deployment.evaluation import Evaluation as Evaluation
 from .deployment.model import DeploymentModel as DeploymentModel
+from .deployment.request_steps import DeployedSteps as DeployedSteps
 from .gating.quality import (
     GateMass as GateMass,
 )
@@ -65,6 +66,12 @@ from .latency.measure_rest import (
 )
 from .latency.measure_rest import (
     measure_rest as measure_rest,
+)
+from .latency.miss_timer import (
+    fit_miss_cost as fit_miss_cost,
+)
+from .latency.miss_timer import (
+    measure_misses as measure_misses,
 )
 from .latency.model import (
     FitReport as FitReport,
@@ -197,14 +204,22 @@ from .plans.plan import Plan as Plan
 from .plans.serving_plan import ServingPlan as ServingPlan
 from .plans.serving_plan import ServingPool as ServingPool
 from .serving.layouts import legal_layouts as legal_layouts
+from .serving.composed import ComposedSteps as ComposedSteps
 from .serving.profile import ProfiledKernels as ProfiledKernels
+from .serving.rates import MaxRate as MaxRate
+from .serving.rates import RateSweep as RateSweep
+from .serving.rates import max_rate as max_rate
+from .serving.rates import rate_sweep as rate_sweep
 from .serving.requests import Request as Request
+from .serving.requests import TokenLengths as TokenLengths
+from .serving.requests import at_rate as at_rate
 from .serving.requests import poisson_requests as poisson_requests
 from .serving.requests import read_requests as read_requests
 from .serving.scheduler import RankLoad as RankLoad
 from .serving.scheduler import Scheduler as Scheduler
 from .serving.scheduler import ServedRequests as ServedRequests
 from .serving.scheduler import simulate as simulate
+from .serving.summary import ServingSummary as ServingSummary
 from .shapes import LayerShape as LayerShape
 from .silicon.calibration import CalibratedTimes as CalibratedTimes
 from .silicon.calibration import CalibrationData as CalibrationData

@@ -44,9 +44,17 @@ COMMANDS = {
         "moela.commands.moe.buy",
         "cost against speed over kinds and numbers of GPUs",
     ),
+    ("moe", "simulate"): (
+        "moela.commands.moe.simulate",
+        "times of requests to a model on GPUs, and the rate that meets limits",
+    ),
     ("moe", "headroom"): (
         "moela.commands.moe.headroom",
         "what keeping some experts in fast memory would bring",
+    ),
+    ("moe", "advise"): (
+        "moela.commands.moe.advise",
+        "what to set in which engine, and what to leave alone",
     ),
     ("trace",): ("moela.commands.trace", "describe, convert or record MoE routing"),
     ("example",): ("moela.commands.example", "write an example file to start from"),

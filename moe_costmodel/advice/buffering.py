@@ -75,7 +75,7 @@ def buffer_advice(
         found.append(
             Recommendation(
                 "expert buffer", 1, False, "An LRU cache that uploads every miss.",
-                f"It {words}: {rows.lru.mean() * 1e3:.2f} ms a step, compared with the fitted list.",
+                f"It {words}, compared with the list: {rows.lru.mean() * 1e3:.2f} ms a step.",
                 lru,
             )
         )  # fmt: skip

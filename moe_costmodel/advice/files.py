@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moe_costmodel.plans.plan import Plan
-from moe_costmodel.shapes import LayerShape
+from moe_costmodel.plans.engines.export import Export
+from moe_costmodel.plans.engines.registry import engine_command
+from moe_costmodel.plans.engines.settings import ServerSettings
+from moe_costmodel.plans.export_files import write_location
+from moe_costmodel.silicon.layout import Layout
 
 if TYPE_CHECKING:
     from moe_costmodel.advice.recommendation import Recommendation, TraceAdvice
@@ -27,58 +30,63 @@ def write_advice(advice: TraceAdvice, folder: Path, model: str) -> dict[str, str
         if item.placement is not None:
             chosen[item.n_devices] = item  # redundant experts come after placements without
         if item.offload is not None:
-            commands |= _offload(item, folder, model)
+            commands["KTransformers, 1 device"] = _offload(item, advice, folder, model).command
     for item in chosen.values():
-        commands |= _placement(item, advice, folder, model)
+        for export in _placement(item, advice, folder, model):
+            commands[f"{export.engine}, {item.n_devices} devices"] = export.command
     return commands
 
 
-def _plan(item: Recommendation, layers: tuple[int, ...], k: int) -> Plan:
-    """Return a plan of the placement alone; exports use none of the widths."""
-    placement = item.placement
+def _placement(item: Recommendation, advice: TraceAdvice, folder: Path, model: str) -> list[Export]:
+    """Write a placement for SGLang, TensorRT-LLM and vLLM; return how each is started.
+
+    vLLM reads no placement, but places redundant experts by itself.
+    """
+    placement, n = item.placement, item.n_devices
     assert placement is not None
-    shape = LayerShape(n_experts=placement.n_experts, k=k, d_model=1, d_ffn=1)
-    return Plan(model="advice", shape=shape, mode="decode", placement=placement, layers=layers)
+    settings = ServerSettings(
+        model=model,
+        layout=Layout(dp=n, moe_ep=n),
+        redundant_experts=placement.n_replicas,
+        n_experts=placement.n_experts,
+        k=advice.k or 0,
+        n_moe_layers=len(advice.layers),
+    )
+    found = []
+    for engine in ("sglang", "trtllm", "vllm"):
+        name = f"{engine}_{n}"
+        path, _ = write_location(placement, advice.layers, engine, folder / name)
+        if engine != "vllm" or placement.n_replicas:
+            found.append(
+                engine_command(replace(settings, location=path), engine, folder, name=name)
+            )
+    return found
 
 
-def _placement(
-    item: Recommendation, advice: TraceAdvice, folder: Path, model: str
-) -> dict[str, str]:
-    """Write the placement for SGLang, vLLM and TensorRT-LLM; return command lines."""
-    plan, n = _plan(item, advice.layers, advice.k or 1), item.n_devices
-    sglang = plan.to_sglang(folder / f"sglang-{n}.json")
-    vllm = plan.to_vllm(folder / f"vllm-{n}.json")
-    tensorrt = plan.to_tensorrt_llm(folder / f"tensorrt-llm-{n}.yaml")
-    options = folder / f"tensorrt-llm-{n}-options.yaml"
-    _write(options, f"moe_config:\n  load_balancer: {json.dumps(str(tensorrt.path))}")
-    parallel = ["--tp-size", str(n), *sglang.flags]
-    commands = {
-        f"SGLang, {n} devices": [
-            "python", "-m", "sglang.launch_server", "--model-path", model, *parallel
-        ],
-        f"TensorRT-LLM, {n} devices": [
-            "trtllm-serve", model, "--tp_size", str(n), "--ep_size", str(n),
-            "--extra_llm_api_options", str(options),
-        ],
-    }  # fmt: skip
-    if plan.placement.n_replicas:
-        key = f"vLLM, {n} devices (places the redundant experts by itself)"
-        commands[key] = ["vllm", "serve", model, "--tensor-parallel-size", str(n), *vllm.flags]
-    return {name: shlex.join(words) for name, words in commands.items()}
+def _offload(item: Recommendation, advice: TraceAdvice, folder: Path, model: str) -> Export:
+    """Write the experts to keep, and their uses as KTransformers reads them.
 
-
-def _offload(item: Recommendation, folder: Path, model: str) -> dict[str, str]:
-    """Write the experts to keep; return KTransformers' command line."""
+    Its strategy "frequency" keeps the most used experts of a recorder's file (KTransformers,
+    doc/en/kt-kernel/experts-sched-Tutorial.md). Without torch, that file is left out.
+    """
     plan = item.offload
     assert plan is not None
-    path = folder / "residents.json"
-    _write(path, json.dumps({"residents": plan.residents()}))
-    words = [
-        "python", "-m", "sglang.launch_server", "--model", model, "--kt-num-gpu-experts",
-        str(int(np.median(plan.slots))),
-    ]  # fmt: skip
-    return {f"KTransformers, 1 device (experts to keep: {path})": shlex.join(words)}
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+    content = {"layers": list(advice.layers), "residents": plan.residents()}
+    path, uses = folder / "residents.json", folder / "uses.pt"
+    path.write_text(json.dumps(content) + "\n", encoding="utf-8", newline="\n")
+    settings = ServerSettings(
+        model=model,
+        layout=Layout(),
+        n_experts=plan.start.shape[1],
+        resident_experts=int(np.median(plan.slots)),
+    )
+    export = engine_command(settings, "ktransformers", folder)
+    try:
+        import torch
+    except ImportError:
+        return export
+    counts = np.zeros((1, advice.layers[-1] + 1, plan.start.shape[1]), dtype=np.int64)
+    counts[0, list(advice.layers)] = np.round(plan.start * 1e6)
+    torch.save({"logical_count": torch.from_numpy(counts)}, uses)
+    flags = ["frequency" if word == "uniform" else word for word in export.flags]
+    return replace(export, flags=(*flags, "--init-expert-location", str(uses)))

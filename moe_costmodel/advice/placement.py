@@ -171,8 +171,8 @@ class PlacementAdviser:
             why += f" {self._refusal(best.gain, gain, scored, self._stall(best.placement))}"
         if self.migration is not None:
             why += (
-                f" Moving {moved:.0%} of the experts takes {self._stall(best.placement):.2%} of the "
-                f"{self.migration.serving_s:g} s that the placement serves."
+                f" Moving {moved:.0%} of the experts takes {self._stall(best.placement):.2%} of "
+                f"the {self.migration.serving_s:g} s that the placement serves."
             )
         return Recommendation(
             "placement", self.n_devices, adopt, f"Experts {best.name}.", why, gain, scored,
@@ -293,14 +293,14 @@ class PlacementAdviser:
             stall = arriving / self.migration.bandwidth / self.migration.serving_s
         net = Predicted(interval.value - stall, interval.low - stall, interval.high - stall)
         why = (
-            f"A placement fitted anew on every {steps} steps changes the load of the busiest device "
-            f"by {-interval.value:+.1%}, compared with one that stays, and moves "
+            f"A placement fitted anew on every {steps} steps changes the load of the busiest "
+            f"device by {-interval.value:+.1%}, compared with one that stays, and moves "
             f"{np.mean(moved) / (best.placement.n_layers * best.placement.n_slots):.0%} of the "
             "experts each time."
         )
         if interval.value > 0:
             most = interval.value * steps
-            why += f" It pays only if a rearrangement stalls the server for less than {most:.1f} steps."
+            why += f" It pays only if it stalls the server for under {most:.1f} steps each time."
         adopt = self.migration is not None and net.low > 0
         if interval.low > 0 and self.migration is None:
             why += " The cost of moving experts is not given, so it is not advised."

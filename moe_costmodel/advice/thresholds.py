@@ -64,7 +64,10 @@ def threshold_advice(
     why = f"With measured kernel times; {kept}; {loss:.3g} {deployment.quality_kind}."
     adopt = gain.low > _WORTH and deployment.quality is not None
     if gain.low <= _WORTH:
-        why += " It saves nothing: applying the rule takes as long as the choices that it drops."
+        why += (
+            f" It saves less than {_WORTH:.0%} in some windows: applying a rule takes time, and "
+            "fewer choices are not fewer experts."
+        )
     elif not adopt:
         why += " Gate mass is not quality: measure the loss (measured_loss) before setting it."
     return [Recommendation("thresholds", 1, adopt, f"{rule} in all layers.", why, gain)], ""

@@ -1,4 +1,4 @@
-"""Traffic: the loads that advice is fitted to and scored on, without layers that have no experts."""
+"""Traffic: the loads that advice is fitted to and scored on, of layers that have tokens."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy.stats import t as student
@@ -18,8 +19,8 @@ FEWEST_STEPS = 8
 """Steps from which a half of a trace is cut into windows."""
 _TAIL = 0.05
 _MODEL_ERROR = 0.15
-"""Part of a gain by which drawn drift may be wrong, since layers do not drift independently. On half
-of the layers of DeepSeek-V3, the low end then held in 27 to 30 of 30 pairs of published workloads."""
+"""Part of a gain by which drawn drift may be wrong, since layers do not drift independently. On
+half of the layers of DeepSeek-V3, the low end then held in 27 to 30 of 30 pairs of workloads."""
 
 
 def busiest_loads(placement: Placement, loads: Floats) -> Floats:
@@ -42,13 +43,13 @@ def window_slices(n_steps: int) -> list[slice]:
     """Cut steps into windows of equal length, at most eight."""
     n = min(MOST_WINDOWS, n_steps // 2)
     ends = np.linspace(0, n_steps, n + 1).round().astype(int)
-    return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
 
 def cross_validated(
     loads: Floats, fit: Callable[[Floats], Placement], running: Placement
 ) -> Floats:
-    """Return the gain in each window of a placement that was fitted on the other half, (n_windows,).
+    """Return the gain of a placement in each window, fitted on the other half, (n_windows,).
 
     Windows of the later half are scored with what the earlier half fits, and the other way round.
     """

@@ -46,6 +46,8 @@ class Evaluation:
     spread : float
         Factor by which the busiest device's excess over the mean may differ, above 1 if steps were
         drawn because no trace has them.
+    notes : tuple of str
+        How such steps were drawn; these are among the reasons in `outside`.
 
     Examples
     --------
@@ -77,9 +79,10 @@ class Evaluation:
         outside: Sequence[str] = (),
         n_devices: int = 1,
         spread: float = 1.0,
+        notes: Sequence[str] = (),
     ) -> None:
         self.layers = layers
-        self.spread, self._even = spread, 1.0 / n_devices
+        self.spread, self.notes, self._even = spread, tuple(notes), 1.0 / n_devices
         self.bounds, self.batch_size, self.error = bounds, batch_size, error
         self.quality_kind = quality_kind
         self.outside = list(outside)

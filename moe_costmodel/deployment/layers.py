@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
+from moe_costmodel._checks import invalid
 from moe_costmodel.buffering.replay import POLICIES
 from moe_costmodel.deployment.kernels import kept_choices, remote_nodes, step_counts, step_entries
+from moe_costmodel.deployment.offloaded import Charges, charge
 from moe_costmodel.gating.rules import RULES, GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost
 from moe_costmodel.latency.layer_kernel import Machine, TableAxes, Traffic, layer_times
 from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.plans.decision import LayerDecision
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.traces.sampling import REPEATED, repeated_sequences
@@ -30,6 +33,7 @@ _RULE_CODES = {name: code for code, name in enumerate(RULES)}
 _POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
 _MEMO_CELLS = 1 << 20
 _MAX_BATCH_SIZES = 24
+_NO_CHARGES = np.zeros((0, 0), np.float32)
 _DRAWN_STEPS, _DRAWN_BYTES = (16, 256), 64 << 20  # of steps that no trace can fill
 _NO_ENTRIES = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
 Kept = tuple[NDArray[np.uint8], Floats]
@@ -132,10 +136,12 @@ class LayerCosts:
         kernel: str | None,
         cache_bytes: int,
         random_state: int,
+        miss_cost: MissCost | None = None,
     ) -> None:
         self.windows, self.random_state = list(windows), random_state
         self.hardware, self.latency, self.shape, self.kernel = hardware, latency, shape, kernel
         self.mode, self.n_devices, self.n_nodes = mode, n_devices, n_nodes
+        self.miss_cost = miss_cost
         self.n_layers = self.windows[0].n_layers
         self.has_weights = all(trace.has_weights for trace in self.windows)
         self._prepare()
@@ -293,18 +299,21 @@ class LayerCosts:
         slots, policy = decision.slots, decision.policy
         n_local = len(slots) // self.n_devices
         steps = self.steps(decision.batch_size)
+        traffic = self._traffic(decision.layer, decision.gate, decision.batch_size)
         out = np.empty((3, steps.n))
+        code, costs, charges = -1, (1.0, 0.0, 0.0, 0.0), _NO_CHARGES
+        if decision.offload is not None:
+            charged = self._charged(decision, traffic, slots)
+            charges = charged[np.arange(self.n_devices), decision.capacities - 1]
+        elif policy is not None:
+            code, costs = _POLICY_CODES[policy], self._copy_costs
         most_rows = layer_times(
-            self._traffic(decision.layer, decision.gate, decision.batch_size),
+            traffic,
             slots,
             self._machine,
             self._table(n_local),
             self._memo(steps, n_local, decision.batch_size),
-            (
-                -1 if policy is None else _POLICY_CODES[policy],
-                decision.capacities,
-                (1.0, 0.0, 0.0, 0.0) if policy is None else self._copy_costs,
-            ),
+            (code, decision.capacities, costs, charges),
             out,
         )
         if decision.gate is not None:
@@ -321,6 +330,18 @@ class LayerCosts:
         self._cache.put(decision, computed, 3 * out[0].nbytes + 1000)
         self.computed += 1
         return computed
+
+    def _charged(self, decision: LayerDecision, traffic: Traffic, slots: Ints) -> Charges:
+        """Return what a rule for misses adds, (n_devices, n_local, n_steps), for all capacities."""
+        key = decision._replace(packed=slots.tobytes(), policy=None)
+        charged: Charges | None = self._cache.get(key)
+        if charged is None:
+            if self.miss_cost is None:
+                expected = "without an 'offload', or a DeploymentModel with a miss_cost (MissCost)"
+                raise invalid("DeploymentModel", "decision", decision.offload, expected)
+            charged = charge(traffic, slots, decision, self.miss_cost, self.n_layers)
+            self._cache.put(key, charged, charged.nbytes + 500)
+        return charged
 
     def _table(self, n_local: int) -> TableAxes:
         if n_local not in self._tables:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import cast
 
@@ -15,6 +15,7 @@ from moe_costmodel._checks import count, one_of
 from moe_costmodel.deployment.check import PlanCheck, check
 from moe_costmodel.deployment.checks import check_fit, check_settings, check_traces
 from moe_costmodel.deployment.evaluation import Evaluation
+from moe_costmodel.deployment.exchange import exchange_seconds
 from moe_costmodel.deployment.fingerprints import sources, versions
 from moe_costmodel.deployment.layers import LayerCosts
 from moe_costmodel.deployment.load_layers import LoadCosts
@@ -23,6 +24,8 @@ from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.latency.step import MemoryModel, RestOfModel
 from moe_costmodel.objectives import OBJECTIVES, Predicted
+from moe_costmodel.offloading.cost import MissCost
+from moe_costmodel.offloading.rule import OffloadRule
 from moe_costmodel.placement.heuristics import contiguous
 from moe_costmodel.placement.placement import Placement
 from moe_costmodel.plans.decision import Decision, Gates, ascending, layer_gates
@@ -37,7 +40,7 @@ __all__ = ["DeploymentModel", "Evaluation"]
 _SETTINGS = (
     "hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "rest", "memory", "context",
     "max_context", "quality", "quality_kind", "kernel", "coverage", "name", "cache_bytes",
-    "random_state",
+    "random_state", "miss_cost",
 )  # fmt: skip
 Errors = tuple[tuple[float, float], tuple[float, float]]
 Quality = Callable[[tuple[GateRule | None, ...]], float]
@@ -94,6 +97,8 @@ class DeploymentModel:
         Memory for layers that were evaluated.
     random_state : int
         Seed of the steps that are drawn, because no trace has them.
+    miss_cost : MissCost, optional
+        For decisions with an `offload`. Layers share the `hidden` time; `base` is not used.
 
     Raises
     ------
@@ -137,10 +142,10 @@ class DeploymentModel:
         name: str | None = None,
         cache_bytes: int = 256 << 20,
         random_state: int = 0,
+        miss_cost: MissCost | None = None,
     ) -> None:
         owner = "DeploymentModel"
-        listed = [traces] if isinstance(traces, RoutingTrace) else list(traces)
-        self.shape = shape
+        listed, self.shape = [traces] if isinstance(traces, RoutingTrace) else list(traces), shape
         check_traces(listed, shape)
         self.traces = routed_layers(listed)
         loads_only = self.traces[0].is_load_only
@@ -153,19 +158,18 @@ class DeploymentModel:
             rest=rest, memory=memory, context=context, max_context=max_context,
         )  # fmt: skip
         self.hardware, self.latency = hardware, latency
-        self.rest = rest or RestOfModel()
-        self.memory = memory
-        self.context = context
+        self.rest, self.memory = rest or RestOfModel(), memory
+        self.context, self.miss_cost = context, miss_cost
         longest = [int(trace.sequence_lengths.max(initial=1)) for trace in self.traces]
         self.max_context = max_context or (int(context or 1) if loads_only else max(longest))
-        self.quality = quality
-        self.quality_kind = "gate mass lost" if quality is None else quality_kind
+        self.quality, self.quality_kind = quality, quality_kind if quality else "gate mass lost"
         self.kernel, self.coverage, self.cache_bytes = kernel, coverage, cache_bytes
         self.name = name or self.traces[0].source
         self.random_state = count(owner, "random_state", random_state, 0)
-        shared = ("hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "kernel")
-        settings = {name: getattr(self, name) for name in (*shared, "cache_bytes", "random_state")}
-        self._layers = (LoadCosts if loads_only else LayerCosts)(self.traces, **settings)
+        shared = ("hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "kernel",
+                  "cache_bytes", "random_state", "miss_cost")  # fmt: skip
+        make = LoadCosts if loads_only else LayerCosts
+        self._layers = make(self.traces, **{name: getattr(self, name) for name in shared})
         self._rest: dict[int, Floats] = {}
         self._errors: dict[tuple[int, int, bool], tuple[list[str], Errors]] = {}
 
@@ -188,12 +192,12 @@ class DeploymentModel:
         return self._layers.recorded_batch_size
 
     def n_steps(self, batch_size: int) -> int:
-        """Return how many full steps of this batch size all windows have together."""
+        """Return how many full steps of this batch size all windows have."""
         return self._layers.steps(batch_size).n
 
     def require_buffering(self) -> None:
-        """Raise a ValueError if neither measurements nor a link give the cost of a copy."""
-        _ = self._layers.copy_cost
+        """Raise a ValueError if no measurement, link or MissCost gives the cost of a copy."""
+        _ = self.miss_cost or self._layers.copy_cost
 
     def decision(
         self,
@@ -203,6 +207,8 @@ class DeploymentModel:
         gates: Gates = None,
         capacities: ArrayLike | None = None,
         policy: str = "paper",
+        offload: OffloadRule | None = None,
+        start: ArrayLike | None = None,
     ) -> Decision:
         """Return a decision about this model's deployment; errors are those of :class:`Decision`.
 
@@ -210,7 +216,7 @@ class DeploymentModel:
         ----------
         placement : Placement or array_like of shape (n_layers, n_slots), integer, optional
             By default experts are placed in order of their ids.
-        batch_size, gates, capacities, policy
+        batch_size, gates, capacities, policy, offload, start
             As for :class:`Decision`.
         """
         if placement is None:
@@ -227,6 +233,8 @@ class DeploymentModel:
             gates=layer_gates(gates, placement.n_layers, "Decision"),
             capacities=capacities,  # type: ignore[arg-type]
             policy=policy,
+            offload=offload,
+            start=start,  # type: ignore[arg-type]
         )
 
     def evaluate(self, decision: Decision) -> Evaluation:
@@ -306,16 +314,9 @@ class DeploymentModel:
         that receives the most decides, or the node that does if its exchange takes longer. Tokens
         start on all devices alike.
         """
-        array = np.asarray(rows, dtype=np.float64)
-        seconds = np.zeros(len(array))
-        token_bytes = self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0)
-        for name, n in (("device_to_device", self.n_devices), ("node_to_node", self.n_nodes)):
-            if n > 1:
-                link = self.hardware.link(name)
-                fullest = array.reshape(len(array), n, -1).sum(axis=2).max(axis=1)
-                sent = fullest * (1 - 1 / n) * token_bytes
-                seconds = np.maximum(seconds, link.latency + sent / link.bandwidth)
-        return seconds
+        sizes = {"device_to_device": self.n_devices, "node_to_node": self.n_nodes}
+        links = [(n, self.hardware.link(name)) for name, n in sizes.items() if n > 1]
+        return exchange_seconds(rows, links, self.shape)
 
     def other_bytes(self, batch_size: int, most_rows: int) -> float:
         """Return the memory of a device beside its experts: activations, and what `memory` holds.
@@ -404,11 +405,7 @@ class DeploymentModel:
             model=self.name,
             shape=self.shape,
             mode=self.mode,
-            placement=decision.placement,
-            batch_size=decision.batch_size,
-            gates=decision.gates,
-            capacities=decision.capacities,
-            policy=decision.policy,
+            **{item.name: getattr(decision, item.name) for item in fields(Decision)},
             devices_per_node=self.n_devices // self.n_nodes,
             layers=tuple(int(n) for n in self.traces[0].layers),
             objectives=self.predict(decision),

@@ -7,9 +7,9 @@ file, or experts of a narrower type, which are widened at every use.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from queue import SimpleQueue
+from threading import Lock, Thread
 
 import torch
 from numpy.typing import ArrayLike
@@ -21,6 +21,8 @@ from moe_costmodel.kernels.experts import Experts, check_layer
 from moe_costmodel.kernels.residency import Event, Residency, Upload, UploadRule
 
 __all__ = ["OffloadStatistics", "OffloadedExperts"]
+
+_THREAD_BYTES = 1 << 20
 
 
 @dataclass
@@ -78,9 +80,13 @@ class OffloadedExperts(nn.Module):
         Device that runs the resident experts.
     dtype : torch.dtype, optional
         Type of the weights in fast memory, and of the tokens; by default that of `slow`.
-    background : bool
+    background : bool, optional
         Whether uploads on a CPU run on a thread of their own. Otherwise a call makes them at its
-        end.
+        end. By default, experts of 1 MiB and more get the thread: to hand over an upload takes
+        about as long as to copy that much.
+    fast : Experts, optional
+        Fast memory to use, such as that of layers that are not called any more; by default it is
+        allocated.
 
     Attributes
     ----------
@@ -118,7 +124,8 @@ class OffloadedExperts(nn.Module):
         in_place: bool = True,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
-        background: bool = True,
+        background: bool | None = None,
+        fast: Experts | None = None,
     ) -> None:
         super().__init__()
         device = torch.device(device)
@@ -128,19 +135,35 @@ class OffloadedExperts(nn.Module):
         )  # fmt: skip
         if slow.up.device.type != "cpu":
             raise invalid("OffloadedExperts", "slow", f"on {slow.up.device}", "in CPU memory")
-        self.in_place, self.background = in_place, background
+        self.in_place = in_place
         # A slot beside those of the policy takes the misses that are copied, but do not stay.
         slots = self.residency.capacity + (not in_place)
         self.slow = slow.pinned() if device.type == "cuda" else slow
-        self.fast = replace(
-            slow,
-            up=slow.up.new_empty(slots, *slow.up.shape[1:], device=device, dtype=dtype),
-            down=slow.down.new_empty(slots, *slow.down.shape[1:], device=device, dtype=dtype),
-        )
+        if fast is None:
+            fast = replace(
+                slow,
+                up=slow.up.new_empty(slots, *slow.up.shape[1:], device=device, dtype=dtype),
+                down=slow.down.new_empty(slots, *slow.down.shape[1:], device=device, dtype=dtype),
+            )
+        self._set_fast(fast)
+        self.background = fast.expert_bytes >= _THREAD_BYTES if background is None else background
+        self._sources = self.slow.up.unbind(0), self.slow.down.unbind(0)
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._uploading: Future[None] | torch.cuda.Event | None = None
+        self._uploading: _Upload | torch.cuda.Event | None = None
+        self.reset()
+
+    def _set_fast(self, fast: Experts) -> None:
+        slots = self.residency.capacity + (not self.in_place)
+        if fast.n_experts < slots:
+            raise invalid("OffloadedExperts", "fast", fast.n_experts, f"of {slots} experts or more")
+        self.fast = fast
+        self._slots = fast.up.unbind(0), fast.down.unbind(0)
+
+    def use_memory(self, fast: Experts) -> None:
+        """Begin anew in other fast memory, such as that of layers that are not called any more."""
+        self._set_fast(fast)
         self.reset()
 
     def reset(self) -> None:
@@ -153,8 +176,8 @@ class OffloadedExperts(nn.Module):
     def wait(self) -> None:
         """Wait until the uploads of the last call are done."""
         uploading, self._uploading = self._uploading, None
-        if isinstance(uploading, Future):
-            uploading.result()
+        if isinstance(uploading, _Upload):
+            uploading.wait()
         elif uploading is not None:
             torch.cuda.current_stream(self.fast.up.device).wait_event(uploading)
 
@@ -251,21 +274,66 @@ class OffloadedExperts(nn.Module):
                 event.record(self._stream)
             self._uploading = event
         elif self.background:
-            self._uploading = _uploader().submit(self._copy, pairs)
+            self._uploading = _UPLOADER.submit(*self._views(pairs))
         else:
             self._copy(pairs)
 
+    def _views(self, pairs: Sequence[tuple[int, int]]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the weights of slots, and those of the experts that are copied there."""
+        targets = [part[slot] for part in self._slots for _, slot in pairs]
+        return targets, [part[expert] for part in self._sources for expert, _ in pairs]
+
     def _copy(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Copy experts into slots."""
-        for expert, slot in pairs:
-            self.fast.up[slot].copy_(self.slow.up[expert], non_blocking=True)
-            self.fast.down[slot].copy_(self.slow.down[expert], non_blocking=True)
+        for target, source in zip(*self._views(pairs), strict=True):
+            target.copy_(source, non_blocking=True)
 
 
-@cache
-def _uploader() -> ThreadPoolExecutor:
-    """Return the thread that makes the uploads of all layers."""
-    return ThreadPoolExecutor(1, "uploads")
+class _Upload:
+    """Copies that the uploading thread makes."""
+
+    def __init__(self, targets: list[Tensor], sources: list[Tensor]) -> None:
+        self.targets, self.sources = targets, sources
+        self._error: BaseException | None = None
+        self._done = Lock()
+        self._done.acquire()
+
+    def run(self) -> None:
+        try:
+            # One call for all: the interpreter's lock is taken once.
+            torch._foreach_copy_(self.targets, self.sources)
+        except BaseException as error:  # raised where the upload is waited for
+            self._error = error
+        finally:
+            self._done.release()
+
+    def wait(self) -> None:
+        with self._done:
+            if self._error is not None:
+                raise self._error
+
+
+class _Uploader:
+    """The thread that makes the uploads of all layers, started with the first one."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[_Upload] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def submit(self, targets: list[Tensor], sources: list[Tensor]) -> _Upload:
+        if self._thread is None or not self._thread.is_alive():  # also after a fork
+            self._thread = Thread(target=self._work, name="uploads", daemon=True)
+            self._thread.start()
+        upload = _Upload(targets, sources)
+        self._queue.put(upload)
+        return upload
+
+    def _work(self) -> None:
+        while True:
+            self._queue.get().run()
+
+
+_UPLOADER = _Uploader()
 
 
 def _products(

@@ -39,8 +39,9 @@ TableAxes = tuple[Floats, Floats, Floats]
 # a slot among those of its expert; number of an expert's slots.
 Layout = tuple[Ints, Ints, Ints, Ints]
 # Code of the policy, -1 if the layer is not buffered; experts that each device keeps, (n_devices,);
-# scale of the layer's own time, seconds per step, per active expert and per miss.
-Buffering = tuple[int, Ints, tuple[float, float, float, float]]
+# scale of the layer's own time, seconds per step, per active expert and per miss; seconds that are
+# added on each device in each step, (n_devices, n_steps), empty unless a rule for misses says so.
+Buffering = tuple[int, Ints, tuple[float, float, float, float], NDArray[np.float32]]
 
 
 @numba.njit(cache=True)
@@ -98,7 +99,7 @@ def layer_times(
     that waits for copies, and the largest share of tokens on a device.
     """
     counts, bounds, _, _, windows = traffic
-    policy, capacities, cost = buffering
+    policy, capacities, cost, charges = buffering
     n_slots, n_devices = len(slots), machine[0]
     n_local, buffered, replicated = n_slots // n_devices, policy >= 0, n_slots > counts.shape[1]
     layout = _slots_of_experts(slots, counts.shape[1])
@@ -130,7 +131,10 @@ def layer_times(
                     _fifo(served, n_served, capacities[device], state, mark, missed)
                 else:
                     _ranked(served, n_served, capacities[device], policy, state, mark, missed)
-            _combine(work, misses, exchange, table, memo, buffered, cost, out[:, first:end])
+            charged = charges[:, first:end]
+            _combine(
+                work, misses, charged, exchange, table, memo, buffered, cost, out[:, first:end]
+            )
     return most_rows
 
 
@@ -394,6 +398,7 @@ def _ranked(
 def _combine(
     work: Shorts,
     misses: Shorts,
+    charged: NDArray[np.float32],
     exchange: Floats,
     table: TableAxes,
     memo: Floats,
@@ -419,6 +424,9 @@ def _combine(
                 seconds = cost[0] * seconds + cost[1] + cost[2] * n
                 without = max(without, seconds)
                 seconds += max(misses[device, step] * cost[3] - exchange[step], 0.0)
+            elif len(charged):
+                without = max(without, seconds)
+                seconds += charged[device, step]
             slowest = max(slowest, seconds)
         out[0, step] = slowest + 2 * exchange[step]
-        out[1, step] = slowest - without if buffered else 0.0
+        out[1, step] = slowest - without if buffered or len(charged) else 0.0

@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "products": "the products of the experts alone",
     "layer": "an MoE layer by dynamic gating, without the router",
     "buffered": "several steps of an MoE layer with buffered experts",
+    "offloaded": "steps of an MoE layer and of attention; misses are computed in slow memory",
     "gating": "the router: scores, softmax, top-k",
     "rule": "a gate rule on the router's choices",
     "copy": "a copy of an expert from slow to fast memory",
@@ -47,7 +48,7 @@ class Record:
         One of :data:`KINDS`.
     at : dict
         The measured point: "tokens", "counts" (tokens per expert; for "buffered", a list per
-        step), "capacity", "misses", "bytes", "context", "batch".
+        step), "capacity", "misses", "uploads", "bytes", "context", "batch".
     repeats : list of float
         Seconds of every repeat.
     shape : LayerShape or None

@@ -61,7 +61,8 @@ def export_plan(
     :meth:`Plan.export` describes the parameters.
     """
     one_of("Plan.export", "engine", engine, ENGINES)
-    folder, notes = Path(folder), []
+    folder = Path(folder)
+    notes: list[str] = []
     on_machine = engine in ("llamacpp", "ktransformers")
     if plan.is_buffered and (engine == "sglang" or on_machine) and plan.n_devices == 1:
         plan, notes = best_single_capacity(plan, evaluate)

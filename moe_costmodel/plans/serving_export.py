@@ -42,7 +42,8 @@ def export_serving(
     exports = []
     for pool in plan.pools:
         stem = Path(folder) / "_".join(filter(None, (name, engine, _role(plan, pool))))
-        settings, notes = _settings(plan, pool, model, gpu), []
+        settings = _settings(plan, pool, model, gpu)
+        notes: list[str] = []
         if pool.placement is not None and is_moved(pool.placement) and pool.layout.moe_ep > 1:
             path, notes = write_location(pool.placement, numbers, engine, stem, plan.shape.n_layers)
             settings = replace(settings, location=path)
@@ -75,10 +76,7 @@ def _settings(plan: ServingPlan, pool: ServingPool, model: str, gpu: Gpu | None)
     if pool.role == "prefill":
         # Prompts of one step; each waits for its cache to be fetched while the next is computed.
         sequences *= 2
-    memory: dict[str, float] = {}
-    if gpu is not None:
-        held = gpu_memory(shape, pool.layout, 1, context, kv_dtype=plan.kv_dtype)
-        memory = {"memory_bytes": gpu.memory_bytes, "weight_bytes": held.weights}
+    held = gpu_memory(shape, pool.layout, 1, context, kv_dtype=plan.kv_dtype)
     return ServerSettings(
         model=model,
         layout=pool.layout,
@@ -96,5 +94,6 @@ def _settings(plan: ServingPlan, pool: ServingPool, model: str, gpu: Gpu | None)
         role=_role(plan, pool) or "both",
         gpus_per_node=gpu.n_per_node if gpu is not None else 8,
         replicas=pool.replicas,
-        **memory,
+        memory_bytes=gpu.memory_bytes if gpu is not None else 0.0,
+        weight_bytes=held.weights,
     )

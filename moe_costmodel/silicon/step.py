@@ -225,6 +225,7 @@ class SiliconModel:
         *,
         kv_dtype: str = "bfloat16",
         overlap: float = 0.0,
+        all_tokens: float | None = None,
     ) -> StepTime:
         """Return the time of a mixed step: tokens of running sequences, and chunks of prompts.
 
@@ -240,6 +241,9 @@ class SiliconModel:
             Type of the cache.
         overlap : float
             Share of the exchanges that computation hides, from 0 to 1 (two-batch overlap).
+        all_tokens : float, optional
+            Tokens of all data-parallel ranks together, which the experts compute; by default all
+            ranks have as many as this one.
 
         Returns
         -------
@@ -257,8 +261,12 @@ class SiliconModel:
         tokens = float(n_sequences) + sum(chunk.length for chunk in chunks)
         if tokens <= 0 or n_sequences < 0:
             raise invalid(owner, "n_sequences", n_sequences, "positive if there are no chunks")
+        if all_tokens is None:
+            all_tokens = tokens * layout.dp
+        elif check_number(owner, "all_tokens", all_tokens) < tokens:
+            raise invalid(owner, "all_tokens", all_tokens, f"at least this rank's {tokens:g}")
         run = _Run(self, shape, layout, float(n_sequences), max(float(context), 1.0), tuple(chunks),
-                   kv_dtype, tokens)  # fmt: skip
+                   kv_dtype, tokens, float(all_tokens))  # fmt: skip
         operators = list(run.operators())
         exchanged = sum(o.seconds for o in operators if o.operator.startswith("exchange"))
         return StepTime(tuple(operators), overlap * exchanged)
@@ -304,6 +312,7 @@ class _Run:
     chunks: tuple[Chunk, ...]
     kv_dtype: str
     tokens: float
+    all_tokens: float
 
     def operators(self) -> Iterator[OperatorTime]:
         """Yield all operators, with seconds over all layers."""
@@ -429,7 +438,7 @@ class _Run:
 
     def _moe(self, experts: ExpertShape) -> Iterator[OperatorTime]:
         layout, d = self.layout, self.shape.d_model
-        total = self.tokens * layout.dp
+        total = self.all_tokens
         router = self.model._products.time(self.tokens, experts.n_experts, d, "bfloat16", "router")
         yield router
         yield OperatorTime("router", 3 * _SMALL_KERNEL, "bound", "none")

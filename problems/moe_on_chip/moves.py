@@ -100,7 +100,8 @@ class Moves:
         if kind < _NETWORK:
             network = np.ascontiguousarray(row[None, self.n_mapped :])
             out = np.empty_like(network)
-            mutate_batch(network, self.platform.tables, 1, draw_seeds(random_state, 1), out)
+            tables, seeds = self.platform.tables, draw_seeds(random_state, 1)
+            mutate_batch(network, tables, self.platform.fixed_links, 1, seeds, out)
             row[self.n_mapped :] = out[0]
         elif kind < _NETWORK + _FIT:
             self._fit(row, random_state)
@@ -207,7 +208,8 @@ class Moves:
         """Return networks to begin with, the mesh first, [n, n_network]; see ``NoCSampling``."""
         mesh = np.concatenate(self.platform.mesh)
         out = np.empty((n, len(mesh)), dtype=np.int64)
-        sample_batch(mesh, self.platform.tables, draw_seeds(random_state, n), out)
+        tables, seeds = self.platform.tables, draw_seeds(random_state, n)
+        sample_batch(mesh, tables, self.platform.fixed_links, seeds, out)
         return out
 
     def features(self, rows: Ints) -> Floats:

@@ -404,7 +404,8 @@ class NoC3D(Problem):
         rows = self.legal_rows(X)
         k = check_int("neighbors", "k", k, 0)
         out = np.empty((len(rows), k, self.n_var), dtype=np.int64)
-        neighbors_batch(rows, self.platform.tables, draw_seeds(random_state, len(rows)), out)
+        seeds = draw_seeds(random_state, len(rows))
+        neighbors_batch(rows, self.platform.tables, self.platform.fixed_links, seeds, out)
         return out
 
     def features(self, X: ArrayLike) -> Floats:

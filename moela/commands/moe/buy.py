@@ -25,6 +25,7 @@ from moela.commands.run.search import (
     search,
 )
 from moela.commands.run.serving import export_to, extrapolated, script
+from moela.commands.run.serving_front import file_columns, plan_row, table_of
 from moela.commands.run.serving_inputs import (
     ServedModel,
     check_gpu,
@@ -32,7 +33,6 @@ from moela.commands.run.serving_inputs import (
     make_problem,
     nearest_gpu,
 )
-from moela.commands.run.serving_table import evenly_spread, file_columns, plan_row, table_of
 from moela.provenance.environment import provenance
 from moela.quality.table import Row
 from moela.quality.words import listed
@@ -235,7 +235,7 @@ def _write(
     if arguments.json:
         print_json(record | {"out": str(out)})
         return
-    shown = evenly_spread(len(front))
+    shown = _shown(front)
     print(table_of([rows[i] for i in shown]))
     for name, reason in refused.items():
         print(f"not possible: {reason if reason.startswith(name) else f'{name}: {reason}'}")
@@ -247,6 +247,19 @@ def _write(
     for i in shown:
         print(f"\n{i}: {front[i].plan.n_gpus} {front[i].gpu.name}")
         print("\n".join([*commands[i], *(f"  {note}" for note in extrapolated(front[i].plan))]))
+
+
+def _shown(front: list[Deployment]) -> list[int]:
+    """Return the rows to print: of each kind and number of GPUs the cheapest and the fastest."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for i, item in enumerate(front):
+        groups.setdefault((item.gpu.name, item.plan.n_gpus), []).append(i)
+    rows = set()
+    for group in groups.values():
+        offers = {i: front[i].offer for i in group}
+        rows.add(min(group, key=lambda i: offers[i].cost_per_million))
+        rows.add(max(group, key=lambda i: offers[i].speed))
+    return sorted(rows)
 
 
 def _write_csv(path: Path, front: list[Deployment]) -> None:

@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING
 from moela.commands.run.prices import price_of
 from moela.commands.run.results import ResultFolder
 from moela.commands.run.search import check_options, make_algorithm, make_folder, search
+from moela.commands.run.serving_front import (
+    evenly_spread,
+    file_columns,
+    plan_row,
+    plot_plans,
+    table_of,
+)
 from moela.commands.run.serving_inputs import (
     ServedModel,
     check_forms,
@@ -17,8 +24,6 @@ from moela.commands.run.serving_inputs import (
     make_problem,
     read_model,
 )
-from moela.commands.run.serving_picture import plot_plans
-from moela.commands.run.serving_table import evenly_spread, file_columns, plan_row, table_of
 
 if TYPE_CHECKING:
     from moe_costmodel import ServingPlan
@@ -110,5 +115,6 @@ def extrapolated(plan: ServingPlan) -> list[str]:
         return []
     name, factor = max(far.items(), key=lambda item: item[1])
     words = "has no table" if factor == float("inf") else f"is extrapolated by {factor:.3g}"
-    others = f", {len(far) - 1} others less" if len(far) > 1 else ""
+    n = len(far) - 1
+    others = f", {'another' if n == 1 else f'{n} others'} by less" if n else ""
     return [f"note: the time of '{name}' {words}{others}"]

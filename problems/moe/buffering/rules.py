@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,14 @@ from moe_costmodel import (
 from problems._arrays import Floats
 from problems._checks import setting_error
 
-__all__ = ["DEFAULT_RULES", "STATIC", "OffloadRule", "charged_misses", "checked_rules"]
+__all__ = [
+    "DEFAULT_RULES",
+    "STATIC",
+    "OffloadRule",
+    "charged_misses",
+    "checked_rules",
+    "uses_of_start",
+]
 
 
 STATIC = OffloadRule(admission=Admission(per_step=0))
@@ -82,24 +89,50 @@ def charged_misses(
 def checked_rules(
     cost: MissCost | None,
     rules: Sequence[OffloadRule] | None,
-    miss_seconds: float | None,
-    policies: Sequence[str] | None,
     start: RoutingTrace | None,
+    unused: Mapping[str, object],
+    *,
+    owner: str = "ExpertBuffering",
+    name: str = "rules",
 ) -> tuple[OffloadRule, ...]:
-    """Return the rules of a problem with a cost, none of one without; check what excludes it."""
-    owner = "ExpertBuffering"
+    """Return the rules of a problem with a cost, none of one without; check what excludes it.
+
+    Parameters
+    ----------
+    cost, rules, start
+        Parameters of the problem.
+    unused : mapping of str to object
+        Parameters that must be None if there is a cost.
+    owner, name : str
+        The problem, and its parameter of the rules.
+    """
     if cost is None:
-        for name, value in (("rules", rules), ("start", start)):
+        for parameter, value in ((name, rules), ("start", start)):
             if value is not None:
-                raise setting_error(owner, name, "None if there is no cost", value)
+                raise setting_error(owner, parameter, "None if there is no cost", value)
         return ()
-    if miss_seconds is not None:
-        raise setting_error(owner, "miss_seconds", "None if there is a cost", miss_seconds)
-    if policies is not None:
-        raise setting_error(owner, "policies", "None if there is a cost (use rules)", policies)
+    for parameter, value in unused.items():
+        if value is not None:
+            expected = f"None if there is a cost (use {name})"
+            raise setting_error(owner, parameter, expected, value)
     # A static list without first contents would stay empty.
     listed = DEFAULT_RULES[start is None :] if rules is None else tuple(rules)
     good = all(isinstance(rule, OffloadRule) for rule in listed)
     if not listed or not good or len(set(listed)) < len(listed):
-        raise setting_error(owner, "rules", "different OffloadRules, at least one", rules)
+        raise setting_error(owner, name, "different OffloadRules, at least one", rules)
     return listed
+
+
+def uses_of_start(
+    start: RoutingTrace, size: tuple[int, int], batch_size: int, mode: str, owner: str
+) -> Floats:
+    """Return the share of steps in which each expert is needed, [n_layers, n_experts].
+
+    A trace of another `size`, (n_layers, n_experts), is a ValueError.
+    """
+    if not isinstance(start, RoutingTrace) or (start.n_layers, start.n_experts) != size:
+        expected = f"a trace of {size[0]} layers of {size[1]} experts"
+        raise setting_error(owner, "start", expected, start)
+    loads = start.loads(None if start.is_load_only else batch_size, mode)  # type: ignore[arg-type]
+    uses: Floats = (loads > 0).mean(axis=0)
+    return uses

@@ -15,14 +15,17 @@ from moe_costmodel import (
 from problems._arrays import Ints
 from problems.moe.serving.columns import Columns
 from problems.moe.serving.evaluation import Evaluator, Served
+from problems.moe.serving.setup import MINIMIZED
 
-__all__ = ["plan_of"]
+__all__ = ["INTERVALS", "plan_of"]
 
-_TIMES = {"tokens_per_s_per_user", "tokens_per_s_per_gpu", "ttft", "tpot_mean", "tpot_p99",
-          "cost_per_million_tokens"}  # fmt: skip
-# Composed over measured times of silicon_sample.csv, between the 5th and the 95th percentile
-# (tests/benchmarks/plan_speed.py --interval).
-_ERROR = {"ttft": 2.2, "": 1.5}
+INTERVALS = {"tpot": (0.61, 1.61), "ttft": (1.0, 30.8)}
+"""Measured over composed times, 5th and 95th percentile of 240 systems
+(tests/benchmarks/plan_intervals.py). Measured times to the first token include queueing; their
+percentiles are 1.5 and 30.8."""
+
+_KINDS = {"ttft": "ttft", "tpot_mean": "tpot", "tpot_p99": "tpot",
+          "cost_per_million_tokens": "tpot"}  # fmt: skip
 
 
 def plan_of(row: Ints, columns: Columns, evaluator: Evaluator, served: Served) -> ServingPlan:
@@ -58,7 +61,7 @@ def plan_of(row: Ints, columns: Columns, evaluator: Evaluator, served: Served) -
         n_gpus=evaluator.n_gpus, mode=evaluator.mode, input_tokens=evaluator.input_tokens,
         output_tokens=evaluator.output_tokens, pools=tuple(pools),
         gates=_gates(row, columns, evaluator), kv_dtype=evaluator.curves.kv_dtype,
-        objectives=_predicted(served), kernels=kernels,
+        objectives=_predicted(served, evaluator.mode), kernels=kernels,
         outside={name: factor for name, factor in outside.items() if factor > 1.0},
         notes=_notes(evaluator),
     )  # fmt: skip
@@ -75,21 +78,36 @@ def _gates(row: Ints, columns: Columns, evaluator: Evaluator) -> tuple[GateRule 
     )
 
 
-def _predicted(served: Served) -> dict[str, Predicted]:
+def _predicted(served: Served, mode: str) -> dict[str, Predicted]:
     found = {}
     for name in SERVING_OBJECTIVES:
         value = served.values.get(name, float("nan"))
-        if np.isfinite(value):
-            error = _ERROR.get(name, _ERROR[""]) if name in _TIMES else 1.0
-            found[name] = Predicted(value, value / error, value * error)
+        if not np.isfinite(value):
+            continue
+        low, high = 1.0, 1.0
+        if name in MINIMIZED:  # rates, which are reciprocals of times
+            high, low = (1 / v for v in INTERVALS["ttft" if mode == "prefill" else "tpot"])
+        elif name in _KINDS:
+            low, high = INTERVALS[_KINDS[name]]
+        found[name] = Predicted(value, low * value, high * value)
     return found
 
 
 def _notes(evaluator: Evaluator) -> tuple[str, ...]:
-    notes = ["Times to the first token leave out queueing and the host's work."]
+    notes = []
+    if evaluator.mode != "decode":
+        notes.append(
+            "Times to the first token leave out queueing and the host's work, which their "
+            "intervals hold."
+        )
     if evaluator.loads is None and evaluator.shape.experts is not None:
         notes.append(
             "No loads were given: the experts are as busy as in the benchmarks behind the tables "
             "(a power law), in the engine's own placement."
+        )
+    if evaluator.loads is not None:
+        notes.append(
+            "Tokens of a step are drawn from the loads independently of each other, and so are the "
+            "choices in different layers if the loads hold no tokens."
         )
     return tuple(notes)

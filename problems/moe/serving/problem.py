@@ -18,6 +18,7 @@ from moe_costmodel import (
     ServingPlan,
     SiliconModel,
 )
+from moe_costmodel.deployment.fingerprints import of_trace
 from moe_costmodel.plans.serving_plan import MODES
 from moe_costmodel.serving.loads import SampledLoads
 from problems._arrays import Floats, Ints
@@ -38,7 +39,7 @@ from problems.moe.serving.setup import (
     named_objectives,
     windows_of,
 )
-from problems.moe.serving.starts import candidates, default_values
+from problems.moe.serving.starts import candidates, default_values, finer
 
 __all__ = ["MoEServing"]
 
@@ -47,6 +48,12 @@ EVALUATION = 1
 
 USABLE = 0.9
 """Share of a GPU's memory that weights and cache may take; activations and buffers get the rest."""
+
+
+def _tables_of(folder: Path) -> list[tuple[str, int]]:
+    """Return names and sizes of the files in a folder of tables, which tell versions apart."""
+    paths = sorted(folder.rglob("*.parquet"))
+    return [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths]
 
 
 class MoEServing(MoEProblem):
@@ -219,7 +226,8 @@ class MoEServing(MoEProblem):
         self._set_version(
             "serving", EVALUATION, repr(self.shape), gpu, backend, n_gpus, mode, input_tokens,
             output_tokens, kv_dtype, price, self._names, self._limits, self.choices, decided,
-            *([] if sampled is None else [sampled.shares]),
+            _tables_of(model.tables.gpu.data), [of_trace(window) for window in self.windows],
+            None if current is None else current.physical_to_logical.tolist(),
             None if levels is None else levels.rules, self.columns.xl, self.columns.xu,
         )  # fmt: skip
         self._set_starts()
@@ -236,12 +244,22 @@ class MoEServing(MoEProblem):
                 break
         else:
             self._refuse(rows, G)
-        rows, F = rows[violation <= 0], F[violation <= 0]
-        best = moocore.is_nondominated(F, keep_weakly=False)
-        worst = F[best].max(axis=0)
+        rows, F = self._best(rows, F, G)
+        # Batches between those that were tried, and all limits of a step's tokens.
+        rows = self.canonical(np.unique(np.concatenate((rows, finer(self.columns, rows))), axis=0))
+        rows, F = self._best(rows, *self._values(rows))
+        worst = F.max(axis=0)
         self.ref_point = np.where(worst > 0, 1.05 * worst, 1e-9)
         self.ref_point_source = "the worst of the non-dominated layouts and batches, + 5 %"
-        self._starts: Ints = rows[best]
+        self._starts = rows
+
+    @staticmethod
+    def _best(rows: Ints, F: Floats, G: Floats) -> tuple[Ints, Floats]:
+        """Return the feasible rows that no other dominates, and their objectives."""
+        feasible = (G <= 0).all(axis=1)
+        rows, F = rows[feasible], F[feasible]
+        best = moocore.is_nondominated(F, keep_weakly=False)
+        return rows[best], F[best]
 
     def _refuse(self, rows: Ints, G: Floats) -> None:
         """Raise the error about the limit that no deployment meets."""

@@ -45,7 +45,6 @@ class Tables(NamedTuple):
     router_energy: float
     layer_resistance: float
     base_resistance: float
-    fixed_links: bool  # whether every design has all candidates
 
     @classmethod
     def of(cls, platform: Platform) -> Tables:
@@ -86,5 +85,4 @@ class Tables(NamedTuple):
             router_energy=platform.router_energy,
             layer_resistance=platform.layer_resistance,
             base_resistance=platform.base_resistance,
-            fixed_links=platform.fixed_links,
         )

@@ -90,7 +90,7 @@ def fill_graph(chosen: Ints, tables: Tables, graph: Graph) -> None:
     for k in range(n_links):
         c = chosen[k] if k < chosen.size else tables.n_candidates + k - chosen.size
         a, b = tables.link_a[c], tables.link_b[c]
-        cycles = np.int64(tables.link_cost[c])
+        cycles = int(tables.link_cost[c])
         add_neighbor(graph, a, b, cycles, k)
         add_neighbor(graph, b, a, cycles, k)
     find_places(graph)

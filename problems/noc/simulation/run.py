@@ -104,7 +104,7 @@ def network_of(
     )
 
 
-def _shares(traffic: Floats, n_vc: int) -> Ints:
+def _shares(traffic: Floats | Ints, n_vc: int) -> Ints:
     """Return the first virtual channel of each layer [n_layers + 1]; each has one at least."""
     counts = np.ones(traffic.size, dtype=np.int64)
     for _ in range(n_vc - traffic.size):
