@@ -171,7 +171,7 @@ class DeploymentModel:
         make = LoadCosts if loads_only else LayerCosts
         self._layers = make(self.traces, **{name: getattr(self, name) for name in shared})
         self._rest: dict[int, Floats] = {}
-        self._errors: dict[tuple[int, int, bool], tuple[list[str], Errors]] = {}
+        self._errors: dict[tuple[int, int, bool, bool], tuple[list[str], Errors]] = {}
 
     @property
     def n_layers(self) -> int:
@@ -293,8 +293,7 @@ class DeploymentModel:
         if all(rule is None for rule in rules):
             return np.zeros(len(self.traces))
         mass = [self._layers.kept(i, rule)[1] for i, rule in enumerate(rules)]
-        loss: Floats = 1.0 - np.mean(mass, axis=0)
-        return loss
+        return np.asarray(1.0 - np.mean(mass, axis=0))
 
     def mean_experts(self, gates: Gates) -> float:
         """Return the mean number of experts per token and layer; all windows count alike."""
@@ -337,39 +336,41 @@ class DeploymentModel:
 
     def outside(self, decision: Decision) -> list[str]:
         """Return why times of a deployment are extrapolated: sizes that were not measured."""
-        return list(self._certainty(decision)[0])
+        return self._certainty(decision)[0].copy()
 
     def error(self, decision: Decision) -> Errors:
         """Return the lowest and highest ratio of measured to predicted times, at `coverage`.
 
-        The first pair is that of MoE layers, the second that of the rest. The rest is taken to be
-        exact, or, if it is extrapolated, between half and twice as long.
+        The pairs are those of MoE layers and of the rest, for sizes of steps that were left out.
         """
         return self._certainty(decision)[1]
 
     def _certainty(self, decision: Decision) -> tuple[list[str], Errors]:
         """Return `outside` and `error`, which depend on little of a decision."""
         n_local, batch_size = decision.slots_per_device, decision.batch_size
-        key = n_local, batch_size, decision.has_thresholds
+        key = n_local, batch_size, decision.has_thresholds, decision.is_buffered
         if key not in self._errors:
             layers = self.latency.outside(replace(self.shape, n_local=n_local), batch_size)
             steps = self._layers.steps(batch_size)
-            context = float(np.mean(steps.context)) if self.context is None else self.context
+            context = float(np.mean(steps.context if self.context is None else self.context))
             rest = self.rest.outside(batch_size, context, mode=self.mode)
-            low, high = self.latency.error(self.coverage, layers)
+            low, high = self.latency.step_error(
+                self.coverage, layers, tokens=batch_size, is_buffered=decision.is_buffered
+            )
             if decision.has_thresholds and self.latency.rule_cost is None:
                 layers.append("the time of applying a gate rule was not measured")
-            of_rest = (0.5, 2.0) if rest else (1.0, 1.0)
+            pairs = (low, high), self.rest.error(self.coverage, batch_size, mode=self.mode)
+            of_layers, of_rest = ((min(a, 1.0), max(b, 1.0)) for a, b in pairs)
             reasons = [*layers, *rest, *steps.notes]
-            self._errors[key] = reasons, ((min(low, 1.0), max(high, 1.0)), of_rest)
+            self._errors[key] = reasons, (of_layers, (0.5, 2.0) if rest else of_rest)
         return self._errors[key]
 
     def predict(self, decision: Decision) -> dict[str, Predicted]:
         """Return every objective with its interval: the latency model's error, and the windows.
 
-        A single window is cut in two for the interval. If its halves have no full step of that
-        batch size, only the interval of the quality comes from the halves. Steps that were drawn,
-        because no trace has them, widen the interval further. Errors are those of :meth:`evaluate`.
+        A single window is cut in two for the interval; if its halves have no full step of that
+        batch size, for the quality alone. Steps that were drawn, because no trace has them, widen
+        the interval further. Errors are those of :meth:`evaluate`.
         """
         whole = self.evaluate(decision)
         predicted = {name: whole.predicted(name) for name in OBJECTIVES}

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("plans", nargs="+", type=Path, metavar="PLAN",
         help="JSON file of a plan, such as plan.json of a run")
-    add("--trace", type=Path, metavar="NPZ", 
+    add("--trace", type=Path, metavar="NPZ",
         help="routing or loads to replay (default: the example)")
     add("--kernels", type=Path, metavar="JSON",
         help="JSON of `moela measure` on this machine (default: measured between the plans)")
