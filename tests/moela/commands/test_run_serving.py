@@ -278,6 +278,17 @@ def test_limits_that_nothing_meets_name_the_nearest(place, common, capsys):
     assert "No GPUs of the price list serve the model within the limits" in error
 
 
+def test_a_model_that_does_not_fit_names_the_gpus_that_would_do(place, tmp_path, capsys):
+    # Weights and the cache of a sequence take 10.6 MB, 5.3 MB on each of two GPUs.
+    text = GPU.replace("80000000000", "8000000").replace("toy", "small")
+    (tmp_path / "small.yaml").write_text(text)
+    shutil.copytree(place / "data" / "toy", tmp_path / "data" / "small")
+    words = [*RUN, "--model", place / "config.json", "--tables", tmp_path]
+    error = failure(capsys, *words, "--gpu", "small", "--gpus", "1")
+    assert error.startswith("1 small: the usable memory of a GPU must be at least 0.00")
+    assert error.endswith("2 small would do.")
+
+
 def test_options_of_the_two_forms_are_not_mixed(common, capsys):
     error = failure(capsys, *RUN, *common, "--devices", "2")
     assert error == "--devices goes without --model; with --model, give --gpus. Got both."
