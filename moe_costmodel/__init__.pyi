@@ -1,3 +1,13 @@
+from .advice.advise import advise as advise
+from .advice.recommendation import (
+    Migration as Migration,
+)
+from .advice.recommendation import (
+    Recommendation as Recommendation,
+)
+from .advice.recommendation import (
+    TraceAdvice as TraceAdvice,
+)
 from .buffering.replay import (
     POLICIES as POLICIES,
 )
@@ -18,6 +28,7 @@ from .buffering.replay import (
 )
 from .deployment.evaluation import Evaluation as Evaluation
 from .deployment.model import DeploymentModel as DeploymentModel
+from .deployment.request_steps import DeployedSteps as DeployedSteps
 from .gating.quality import (
     GateMass as GateMass,
 )
@@ -56,6 +67,12 @@ from .latency.measure_rest import (
 from .latency.measure_rest import (
     measure_rest as measure_rest,
 )
+from .latency.miss_timer import (
+    fit_miss_cost as fit_miss_cost,
+)
+from .latency.miss_timer import (
+    measure_misses as measure_misses,
+)
 from .latency.model import (
     FitReport as FitReport,
 )
@@ -88,6 +105,9 @@ from .models.shape import ExpertShape as ExpertShape
 from .models.shape import ModelShape as ModelShape
 from .objectives import (
     OBJECTIVES as OBJECTIVES,
+)
+from .objectives import (
+    SERVING_OBJECTIVES as SERVING_OBJECTIVES,
 )
 from .objectives import (
     Predicted as Predicted,
@@ -136,6 +156,7 @@ from .offloading.replay import (
 from .offloading.replay import (
     offload_events as offload_events,
 )
+from .offloading.rule import OffloadRule as OffloadRule
 from .placement.heuristics import (
     anti_correlation as anti_correlation,
 )
@@ -176,15 +197,29 @@ from .placement.search import (
     swap_search as swap_search,
 )
 from .plans.decision import Decision as Decision
+from .plans.engines.registry import ENGINES as ENGINES
+from .plans.engines.registry import engine_command as engine_command
+from .plans.engines.settings import ServerSettings as ServerSettings
 from .plans.plan import Plan as Plan
+from .plans.serving_plan import ServingPlan as ServingPlan
+from .plans.serving_plan import ServingPool as ServingPool
+from .serving.layouts import legal_layouts as legal_layouts
+from .serving.composed import ComposedSteps as ComposedSteps
 from .serving.profile import ProfiledKernels as ProfiledKernels
+from .serving.rates import MaxRate as MaxRate
+from .serving.rates import RateSweep as RateSweep
+from .serving.rates import max_rate as max_rate
+from .serving.rates import rate_sweep as rate_sweep
 from .serving.requests import Request as Request
+from .serving.requests import TokenLengths as TokenLengths
+from .serving.requests import at_rate as at_rate
 from .serving.requests import poisson_requests as poisson_requests
 from .serving.requests import read_requests as read_requests
 from .serving.scheduler import RankLoad as RankLoad
 from .serving.scheduler import Scheduler as Scheduler
 from .serving.scheduler import ServedRequests as ServedRequests
 from .serving.scheduler import simulate as simulate
+from .serving.summary import ServingSummary as ServingSummary
 from .shapes import LayerShape as LayerShape
 from .silicon.calibration import CalibratedTimes as CalibratedTimes
 from .silicon.calibration import CalibrationData as CalibrationData
@@ -210,4 +245,10 @@ from .traces.describe import (
 )
 from .traces.families import FAMILIES as FAMILIES
 from .traces.record import edit_routing as edit_routing
+from .traces.sampling import (
+    sample_loads as sample_loads,
+)
+from .traces.sampling import (
+    sample_tokens as sample_tokens,
+)
 from .traces.trace import RoutingTrace as RoutingTrace

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from moe_costmodel._checks import check_number, invalid
 
-__all__ = ["OBJECTIVES", "Objective", "Predicted", "quantity"]
+__all__ = ["OBJECTIVES", "SERVING_OBJECTIVES", "Objective", "Predicted", "quantity"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,18 @@ OBJECTIVES: dict[str, Objective] = {
     "cross_node_bytes": Objective("bytes", False, "bytes between nodes per token, all layers"),
     "replica_bytes": Objective("bytes", False, "replicas on one device"),
 }
+
+SERVING_OBJECTIVES: dict[str, Objective] = {
+    "tokens_per_s_per_user": Objective("tokens/s", True, "tokens per second of a request"),
+    "tokens_per_s_per_gpu": Objective("tokens/s", True, "tokens per second and GPU"),
+    "ttft": Objective("s", False, "mean time to the first token, without queueing"),
+    "tpot_mean": Objective("s", False, "mean time per token after the first"),
+    "tpot_p99": Objective("s", False, "time that 99 % of the tokens after the first stay within"),
+    "memory_bytes": Objective("bytes", False, "memory of the fullest GPU"),
+    "cost_per_million_tokens": Objective("", False, "cost of a million tokens"),
+    "quality_loss": Objective("", False, "share of the routers' weight that rules drop"),
+}
+"""Objectives of serving a whole model."""
 
 
 @dataclass(frozen=True)

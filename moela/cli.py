@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 COMMANDS = {
     ("run",): (
         "moela.commands.run.own",
-        "optimize your function or problem; also: run noc, run moe",
+        "optimize your function or problem; also: run noc, run moe, run moe-on-chip",
     ),
     ("run", "noc"): ("moela.commands.run.noc", "design a 3D network-on-chip manycore"),
     ("run", "moe"): ("moela.commands.run.moe", "plan the deployment of an MoE model"),
+    ("run", "moe-on-chip"): (
+        "moela.commands.run.moe_on_chip",
+        "place the experts of an MoE model on a network-on-chip",
+    ),
     ("show",): ("moela.commands.show", "show a network-on-chip design"),
     ("export",): ("moela.commands.export", "write a network-on-chip design for another program"),
     ("runs",): ("moela.commands.runs", "list the runs in a store"),
@@ -36,9 +40,21 @@ COMMANDS = {
     ("compare",): ("moela.commands.compare", "compare experiments, stores and fronts"),
     ("measure",): ("moela.commands.measure", "time MoE kernels on this machine"),
     ("moe", "verify"): ("moela.commands.moe.verify", "run deployment plans and compare times"),
+    ("moe", "buy"): (
+        "moela.commands.moe.buy",
+        "cost against speed over kinds and numbers of GPUs",
+    ),
+    ("moe", "simulate"): (
+        "moela.commands.moe.simulate",
+        "times of requests to a model on GPUs, and the rate that meets limits",
+    ),
     ("moe", "headroom"): (
         "moela.commands.moe.headroom",
         "what keeping some experts in fast memory would bring",
+    ),
+    ("moe", "advise"): (
+        "moela.commands.moe.advise",
+        "what to set in which engine, and what to leave alone",
     ),
     ("trace",): ("moela.commands.trace", "describe, convert or record MoE routing"),
     ("example",): ("moela.commands.example", "write an example file to start from"),

@@ -19,4 +19,8 @@ from .moe import (
 from .moe import (
     MoEDeployment as MoEDeployment,
 )
+from .moe import (
+    MoEServing as MoEServing,
+)
+from .moe_on_chip import MoEOnChip as MoEOnChip
 from .noc import NoC3D as NoC3D

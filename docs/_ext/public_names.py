@@ -17,6 +17,7 @@ PACKAGES = (
     "problems",
     "problems.noc",
     "problems.moe",
+    "problems.moe_on_chip",
     "problems.classic",
     "problems.engineering",
     "moe_costmodel",

@@ -238,7 +238,9 @@ def _listed(plan: Plan, places: Sequence[int]) -> str:
 def _replica_advice(
     plan: Plan, model: DeploymentModel, there: DeploymentModel, evaluation: Evaluation
 ) -> Advice:
-    loads = np.concatenate([trace.loads(plan.batch_size, model.mode) for trace in model.traces])
+    loads = np.concatenate(
+        [trace.step_loads(plan.batch_size, model.mode) for trace in model.traces]
+    )
     if plan.shape.n_experts % plan.n_devices:
         return Advice("replicas", True, "without them the experts do not divide over the devices")
     bare = greedy(loads, plan.n_devices)

@@ -43,6 +43,11 @@ class Evaluation:
         Lowest and highest ratio of measured to predicted times, of MoE layers and of the rest.
     outside : list of str
         Reasons why times are extrapolated; empty if they are not.
+    spread : float
+        Factor by which the busiest device's excess over the mean may differ, above 1 if steps were
+        drawn because no trace has them.
+    notes : tuple of str
+        How such steps were drawn; these are among the reasons in `outside`.
 
     Examples
     --------
@@ -72,8 +77,12 @@ class Evaluation:
         token_bytes: float,
         error: tuple[tuple[float, float], tuple[float, float]],
         outside: Sequence[str] = (),
+        n_devices: int = 1,
+        spread: float = 1.0,
+        notes: Sequence[str] = (),
     ) -> None:
         self.layers = layers
+        self.spread, self.notes, self._even = spread, tuple(notes), 1.0 / n_devices
         self.bounds, self.batch_size, self.error = bounds, batch_size, error
         self.quality_kind = quality_kind
         self.outside = list(outside)
@@ -150,22 +159,44 @@ class Evaluation:
         """Return an objective with its interval.
 
         The interval goes from the lowest window to the highest. Times are widened by the errors of
-        the latency model and of the rest of the step on sizes that they were not fitted to, and
+        the latency model and of the rest of the step on steps that they were not fitted to, and
         further if they are extrapolated. Both errors are independent: their squares add up.
+        If steps were drawn, times and loads are widened as if the busiest device's excess over the
+        mean were smaller or larger by the factor `spread`.
         """
         value = self[name]
         ends = [self._of(name)]
-        for factor, of_rest in zip(*self.error, strict=True):
+        if self.spread > 1 and name in _COUNTED:
+            ends += [self._spread(name, factor) for factor in (1 / self.spread, self.spread)]
+        for factor, of_rest, busiest in zip(*self.error, self._busiest(), strict=True):
             if name in _TIMED:
-                rest = self.step_seconds - self.moe_seconds
-                layers = self._timed(rest + factor * self.moe_seconds)[name] - ends[0]
+                rest, scale = self.step_seconds - self.moe_seconds, factor * busiest
+                layers = self._timed(rest + scale * self.moe_seconds)[name] - ends[0]
                 others = self._timed(of_rest * rest + self.moe_seconds)[name] - ends[0]
                 ends.append(ends[0] + np.sign(layers + others) * np.hypot(layers, others))
             elif name in _WAITING:
-                ends.append(self._waited(factor * self.waiting_seconds)[name])
+                ends.append(self._waited(factor * busiest * self.waiting_seconds)[name])
         everything = np.concatenate(ends)
         low, high = float(everything.min()), float(everything.max())
         return Predicted(value, min(low, value), max(high, value), self.worst(name))
+
+    def _spread(self, name: str, factor: float) -> Floats:
+        """Return a counted objective if devices differ `factor` times as much, (n_windows,)."""
+        values = self._of(name)
+        if name == "cross_node_bytes":
+            return values * factor
+        return np.minimum(self._even + (values - self._even) * factor, 1.0)
+
+    def _busiest(self) -> tuple[float, float]:
+        """Return the lowest and highest ratio of the busiest device's load to that of the steps."""
+        if self.spread == 1:
+            return 1.0, 1.0
+        share = float(self._of("avg_max_load").mean())
+        low, high = (
+            float(self._spread("avg_max_load", factor).mean()) / share
+            for factor in (1 / self.spread, self.spread)
+        )
+        return low, high
 
     def __str__(self) -> str:
         lines = [f"  {'objective':<18}{'mean':>14}{'worst window':>16}"]

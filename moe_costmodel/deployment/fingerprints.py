@@ -13,6 +13,7 @@ import numpy as np
 
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.objectives import quantity
 from moe_costmodel.traces.trace import RoutingTrace
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ def sources(deployment: DeploymentModel) -> dict[str, str]:
         f"{report.method}, median error {report.median:.1%} on layers not fitted to "
         f"({of_latency(deployment.latency)})"
     )
+    if deployment.miss_cost is not None:
+        terms = asdict(deployment.miss_cost)
+        out["misses"] = ", ".join(f"{name} {quantity(v, 's')}" for name, v in terms.items())
     return out
 
 

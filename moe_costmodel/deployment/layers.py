@@ -12,15 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
+from moe_costmodel._checks import invalid
 from moe_costmodel.buffering.replay import POLICIES
 from moe_costmodel.deployment.kernels import kept_choices, remote_nodes, step_counts, step_entries
+from moe_costmodel.deployment.offloaded import Charges, charge
 from moe_costmodel.gating.rules import RULES, GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost
 from moe_costmodel.latency.layer_kernel import Costs, Machine, TableAxes, Traffic, layer_times
 from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.plans.decision import LayerDecision
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+from moe_costmodel.traces.sampling import REPEATED, repeated_sequences
 from moe_costmodel.traces.trace import Mode, RoutingTrace
 
 __all__ = ["LayerCosts", "LayerSteps", "Steps"]
@@ -29,6 +33,8 @@ _RULE_CODES = {name: code for code, name in enumerate(RULES)}
 _POLICY_CODES = {name: code for code, name in enumerate(POLICIES)}
 _MEMO_CELLS = 1 << 20
 _MAX_BATCH_SIZES = 24
+_NO_CHARGES = np.zeros((0, 0), np.float32)
+_DRAWN_STEPS, _DRAWN_BYTES = (16, 256), 64 << 20  # of steps that no trace can fill
 _NO_ENTRIES = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
 Kept = tuple[NDArray[np.uint8], Floats]
 """Choices that each token keeps, and the share of gate mass that each window keeps."""
@@ -39,12 +45,16 @@ class Steps:
     """The steps that a batch size makes of the windows, one window after the other.
 
     Window w has the steps ``bounds[w]`` to ``bounds[w + 1]``. Steps that are not full are left out.
+    A window that has no full step is repeated, or its steps are drawn from loads; `notes` says so,
+    and `spread` is the factor by which the busiest device's excess over the mean may then differ.
     """
 
     order: Ints  # tokens of all windows in the order of their steps, (n_steps * batch_size,)
     ids: NDArray[np.uint16]  # their choices, heaviest first, (n_layers, n_steps * batch_size, k)
     bounds: Ints  # (n_windows + 1,)
     context: Floats  # mean position of the step's tokens in their sequences, (n_steps,)
+    notes: tuple[str, ...] = ()
+    spread: float = 1.0
     memo: dict[int, Floats] = field(default_factory=dict)  # times, by the experts of a device
 
     @property
@@ -125,23 +135,30 @@ class LayerCosts:
         n_nodes: int,
         kernel: str | None,
         cache_bytes: int,
+        random_state: int,
+        miss_cost: MissCost | None = None,
     ) -> None:
-        self.windows = list(windows)
+        self.windows, self.random_state = list(windows), random_state
         self.hardware, self.latency, self.shape, self.kernel = hardware, latency, shape, kernel
         self.mode, self.n_devices, self.n_nodes = mode, n_devices, n_nodes
+        self.miss_cost = miss_cost
         self.n_layers = self.windows[0].n_layers
-        n_tokens = [trace.n_tokens for trace in self.windows]
-        self._window = np.repeat(np.arange(len(n_tokens)), n_tokens)
-        self._n_tokens = np.array(n_tokens, dtype=np.float64)
-        self._first_tokens = np.cumsum([0, *n_tokens[:-1]])
         self.has_weights = all(trace.has_weights for trace in self.windows)
-        self._sort()
+        self._prepare()
         self._cache = _Cache(cache_bytes)
         self._steps: dict[int, Steps] = {}
         self._tables: dict[int, TableAxes] = {}
         width = float(shape.d_model), max(DTYPE_BYTES[shape.dtype], 2.0)
         self._machine: Machine = n_devices, n_nodes, self._link_costs(), width
         self.computed = 0
+
+    def _prepare(self) -> None:
+        """Count the windows' tokens, and sort their choices."""
+        n_tokens = [trace.n_tokens for trace in self.windows]
+        self._window = np.repeat(np.arange(len(n_tokens)), n_tokens)
+        self._n_tokens = np.array(n_tokens, dtype=np.float64)
+        self._first_tokens = np.cumsum([0, *n_tokens[:-1]])
+        self._sort()
 
     def _sort(self) -> None:
         """Sort every token's choices by weight, heaviest first, for the gate rules."""
@@ -179,28 +196,56 @@ class LayerCosts:
             if not trace.has_weights:
                 trace.topk_weights  # noqa: B018 (raises, and says what to do)
 
+    @property
+    def recorded_batch_size(self) -> int:
+        """Largest batch size for which every window has a full step."""
+        if self.mode == "prefill":
+            return min(trace.n_tokens for trace in self.windows)
+        return min(len(trace.sequence_lengths) for trace in self.windows)
+
     def steps(self, batch_size: int) -> Steps:
         """Return the steps of a batch size."""
         if batch_size not in self._steps:
-            of_token, context, bounds = [], [], [0]
-            for trace in self.windows:
-                step = trace.steps(batch_size, self.mode)
-                n = int(step.max()) + 1
-                position = np.concatenate([np.arange(1, m + 1) for m in trace.sequence_lengths])
-                inside = step >= 0
-                context.append(
-                    np.bincount(step[inside], weights=position[inside], minlength=n) / batch_size
-                )
-                of_token.append(np.where(inside, step + bounds[-1], -1))
-                bounds.append(bounds[-1] + n)
-            of_all = np.concatenate(of_token)
-            order = np.argsort(of_all, kind="stable")[np.count_nonzero(of_all < 0) :]
             if len(self._steps) >= _MAX_BATCH_SIZES:
                 del self._steps[next(iter(self._steps))]
-            self._steps[batch_size] = Steps(
-                order, self._ids[:, order], np.array(bounds), np.concatenate(context)
-            )
+            self._steps[batch_size] = self._make_steps(batch_size)
         return self._steps[batch_size]
+
+    def _make_steps(self, batch_size: int) -> Steps:
+        order, context, bounds, notes = [], [], [0], []
+        for number, (trace, first) in enumerate(
+            zip(self.windows, self._first_tokens.tolist(), strict=True)
+        ):
+            most = len(trace.sequence_lengths) if self.mode == "decode" else trace.n_tokens
+            if batch_size <= most:
+                step = trace.steps(batch_size, self.mode)
+                tokens = np.argsort(step, kind="stable")[np.count_nonzero(step < 0) :]
+                tokens = tokens.reshape(-1, batch_size)
+            else:
+                tokens = self._repeated(trace, batch_size, number)
+                unit = "sequences" if self.mode == "decode" else "tokens"
+                notes.append(
+                    f"{trace.source} has {most} {unit}, so steps of {batch_size} repeat them"
+                )
+            position = np.concatenate([np.arange(1, m + 1) for m in trace.sequence_lengths])
+            context.append(position[tokens].sum(axis=1) / batch_size)
+            order.append(first + tokens.ravel())
+            bounds.append(bounds[-1] + len(tokens))
+        tokens = np.concatenate(order)
+        return Steps(
+            tokens, self._ids[:, tokens], np.array(bounds), np.concatenate(context),
+            tuple(notes), REPEATED if notes else 1.0,
+        )  # fmt: skip
+
+    def _repeated(self, trace: RoutingTrace, batch_size: int, number: int) -> Ints:
+        """Return the tokens of steps that a window cannot fill, (n_steps, batch_size)."""
+        fewest, most = _DRAWN_STEPS
+        bytes_of_step = 2 * self.n_layers * batch_size * trace.k
+        return repeated_sequences(
+            trace, batch_size, self.mode,
+            n_steps=int(np.clip(_DRAWN_BYTES // bytes_of_step, fewest, most)),
+            random_state=np.random.default_rng([self.random_state, number, batch_size]),
+        )  # fmt: skip
 
     def kept(self, layer: int, rule: GateRule | None) -> Kept:
         """Return how many choices each token keeps, and the share of mass kept in each window."""
@@ -254,18 +299,21 @@ class LayerCosts:
         slots, policy = decision.slots, decision.policy
         n_local = len(slots) // self.n_devices
         steps = self.steps(decision.batch_size)
+        traffic = self._traffic(decision.layer, decision.gate, decision.batch_size)
         out = np.empty((3, steps.n))
+        code, costs, charges = -1, (1.0, 1.0, 0.0, 0.0, 0.0), _NO_CHARGES
+        if decision.offload is not None:
+            charged = self._charged(decision, traffic, slots)
+            charges = charged[np.arange(self.n_devices), decision.capacities - 1]
+        elif policy is not None:
+            code, costs = _POLICY_CODES[policy], self._copy_costs
         most_rows = layer_times(
-            self._traffic(decision.layer, decision.gate, decision.batch_size),
+            traffic,
             slots,
             self._machine,
             self._table(n_local),
             self._memo(steps, n_local, decision.batch_size),
-            (
-                -1 if policy is None else _POLICY_CODES[policy],
-                decision.capacities,
-                (1.0, 1.0, 0.0, 0.0, 0.0) if policy is None else self._copy_costs,
-            ),
+            (code, decision.capacities, costs, charges),
             out,
         )
         if decision.gate is not None:
@@ -282,6 +330,18 @@ class LayerCosts:
         self._cache.put(decision, computed, 3 * out[0].nbytes + 1000)
         self.computed += 1
         return computed
+
+    def _charged(self, decision: LayerDecision, traffic: Traffic, slots: Ints) -> Charges:
+        """Return what a rule for misses adds, (n_devices, n_local, n_steps), for all capacities."""
+        key = decision._replace(packed=slots.tobytes(), policy=None)
+        charged: Charges | None = self._cache.get(key)
+        if charged is None:
+            if self.miss_cost is None:
+                expected = "without an 'offload', or a DeploymentModel with a miss_cost (MissCost)"
+                raise invalid("DeploymentModel", "decision", decision.offload, expected)
+            charged = charge(traffic, slots, decision, self.miss_cost, self.n_layers)
+            self._cache.put(key, charged, charged.nbytes + 500)
+        return charged
 
     def _table(self, n_local: int) -> TableAxes:
         if n_local not in self._tables:

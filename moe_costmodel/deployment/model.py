@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import cast
 
@@ -11,22 +11,27 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import count, invalid, one_of
+from moe_costmodel._checks import count, one_of
 from moe_costmodel.deployment.check import PlanCheck, check
-from moe_costmodel.deployment.checks import check_traces
+from moe_costmodel.deployment.checks import check_fit, check_settings, check_traces
 from moe_costmodel.deployment.evaluation import Evaluation
+from moe_costmodel.deployment.exchange import exchange_seconds
 from moe_costmodel.deployment.fingerprints import sources, versions
 from moe_costmodel.deployment.layers import LayerCosts
+from moe_costmodel.deployment.load_layers import LoadCosts
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.latency.step import MemoryModel, RestOfModel
 from moe_costmodel.objectives import OBJECTIVES, Predicted
+from moe_costmodel.offloading.cost import MissCost
+from moe_costmodel.offloading.rule import OffloadRule
 from moe_costmodel.placement.heuristics import contiguous
 from moe_costmodel.placement.placement import Placement
 from moe_costmodel.plans.decision import Decision, Gates, ascending, layer_gates
 from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
+from moe_costmodel.traces.sampling import routed_layers
 from moe_costmodel.traces.trace import Mode, RoutingTrace
 from moela.heartbeat.working import long_work
 
@@ -35,6 +40,7 @@ __all__ = ["DeploymentModel", "Evaluation"]
 _SETTINGS = (
     "hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "rest", "memory", "context",
     "max_context", "quality", "quality_kind", "kernel", "coverage", "name", "cache_bytes",
+    "random_state", "miss_cost",
 )  # fmt: skip
 Errors = tuple[tuple[float, float], tuple[float, float]]
 Quality = Callable[[tuple[GateRule | None, ...]], float]
@@ -50,8 +56,11 @@ class DeploymentModel:
     Parameters
     ----------
     traces : RoutingTrace or sequence of RoutingTrace
-        Windows (or domains) of traffic, recorded token by token; objectives are reported as mean
-        and worst over the windows.
+        Windows (or domains) of traffic; objectives are reported as mean and worst over the
+        windows. Steps of more sequences than a window has repeat its sequences at other positions.
+        Steps of traces of loads are drawn at any batch size, see
+        :class:`moe_costmodel.traces.sampling.LoadSteps`; thresholds and buffers need the choices of
+        each token. Layers in which no trace has tokens (dense ones) are left out.
     hardware : Hardware
         Its links carry tokens ("device_to_device", and "node_to_node" between several nodes) and
         missing experts ("slow_to_fast", unless buffered layers were measured).
@@ -68,9 +77,11 @@ class DeploymentModel:
     memory : MemoryModel, optional
         Memory of everything else; by default experts and activations alone.
     context : float, optional
-        Tokens that each token attends to; by default its own position in the trace.
+        Tokens that each token attends to; by default its own position in the trace. Needed with
+        `rest` if the traces hold loads only.
     max_context : int, optional
-        Context length that the KV cache is sized for; by default the longest sequence.
+        Context length that the KV cache is sized for; by default the longest sequence, or `context`
+        if the traces hold loads only.
     quality : callable, optional
         ``quality(gates) -> loss``; by default the share of gate mass that is lost. Gate mass is
         not a measure of quality, and is reported under its own name.
@@ -84,6 +95,10 @@ class DeploymentModel:
         Name of the model; by default the source of the first trace.
     cache_bytes : int
         Memory for layers that were evaluated.
+    random_state : int
+        Seed of the steps that are drawn, because no trace has them.
+    miss_cost : MissCost, optional
+        For decisions with an `offload`. Layers share the `hidden` time; `base` is not used.
 
     Raises
     ------
@@ -126,37 +141,35 @@ class DeploymentModel:
         coverage: float = 0.8,
         name: str | None = None,
         cache_bytes: int = 256 << 20,
+        random_state: int = 0,
+        miss_cost: MissCost | None = None,
     ) -> None:
         owner = "DeploymentModel"
-        self.traces = [traces] if isinstance(traces, RoutingTrace) else list(traces)
-        self.shape = shape
-        check_traces(self.traces, shape)
+        listed, self.shape = [traces] if isinstance(traces, RoutingTrace) else list(traces), shape
+        check_traces(listed, shape)
+        self.traces = routed_layers(listed)
+        loads_only = self.traces[0].is_load_only
         self.mode = cast(Mode, one_of(owner, "mode", mode, ("prefill", "decode")))
         self.n_devices = count(owner, "n_devices", n_devices or hardware.n_devices)
         usual = hardware.n_nodes if n_devices is None else 1
         self.n_nodes = count(owner, "n_nodes", n_nodes or usual)
-        if self.n_devices > shape.n_experts:
-            expected = f"at most the {shape.n_experts} experts of a layer"
-            raise invalid(owner, "n_devices", self.n_devices, expected)
-        if self.n_devices % self.n_nodes:
-            raise invalid(owner, "n_nodes", self.n_nodes, f"a divisor of {self.n_devices} devices")
-        if not 0 < coverage < 1:
-            raise invalid(owner, "coverage", coverage, "between 0 and 1")
+        check_settings(
+            self.traces, shape, n_devices=self.n_devices, n_nodes=self.n_nodes, coverage=coverage,
+            rest=rest, memory=memory, context=context, max_context=max_context,
+        )  # fmt: skip
         self.hardware, self.latency = hardware, latency
-        self.rest = rest or RestOfModel()
-        self.memory = memory
-        if memory is not None and memory.n_moe_layers != self.n_layers:
-            expected = f"of the traces' {self.n_layers} MoE layers"
-            raise invalid(owner, "memory", memory.n_moe_layers, expected)
-        self.context = context
-        self.max_context = max_context or max(int(t.sequence_lengths.max()) for t in self.traces)
-        self.quality = quality
-        self.quality_kind = "gate mass lost" if quality is None else quality_kind
+        self.rest, self.memory = rest or RestOfModel(), memory
+        self.context, self.miss_cost = context, miss_cost
+        longest = [int(trace.sequence_lengths.max(initial=1)) for trace in self.traces]
+        self.max_context = max_context or (int(context or 1) if loads_only else max(longest))
+        self.quality, self.quality_kind = quality, quality_kind if quality else "gate mass lost"
         self.kernel, self.coverage, self.cache_bytes = kernel, coverage, cache_bytes
         self.name = name or self.traces[0].source
-        shared = ("hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "kernel")
-        settings = {name: getattr(self, name) for name in (*shared, "cache_bytes")}
-        self._layers = LayerCosts(self.traces, **settings)
+        self.random_state = count(owner, "random_state", random_state, 0)
+        shared = ("hardware", "latency", "shape", "mode", "n_devices", "n_nodes", "kernel",
+                  "cache_bytes", "random_state", "miss_cost")  # fmt: skip
+        make = LoadCosts if loads_only else LayerCosts
+        self._layers = make(self.traces, **{name: getattr(self, name) for name in shared})
         self._rest: dict[int, Floats] = {}
         self._errors: dict[tuple[int, int, bool, bool], tuple[list[str], Errors]] = {}
 
@@ -172,18 +185,19 @@ class DeploymentModel:
 
     @property
     def max_batch_size(self) -> int:
-        """Largest batch size for which every window has a full step."""
-        if self.mode == "prefill":
-            return min(trace.n_tokens for trace in self.traces)
-        return min(len(trace.sequence_lengths) for trace in self.traces)
+        """Largest batch size for which every window has a full step, or tokens in its loads.
+
+        Steps of larger batch sizes are drawn with repetitions.
+        """
+        return self._layers.recorded_batch_size
 
     def n_steps(self, batch_size: int) -> int:
-        """Return how many full steps of this batch size all windows have together."""
+        """Return how many full steps of this batch size all windows have."""
         return self._layers.steps(batch_size).n
 
     def require_buffering(self) -> None:
-        """Raise a ValueError if neither measurements nor a link give the cost of a copy."""
-        _ = self._layers.copy_cost
+        """Raise a ValueError if no measurement, link or MissCost gives the cost of a copy."""
+        _ = self.miss_cost or self._layers.copy_cost
 
     def decision(
         self,
@@ -193,6 +207,8 @@ class DeploymentModel:
         gates: Gates = None,
         capacities: ArrayLike | None = None,
         policy: str = "paper",
+        offload: OffloadRule | None = None,
+        start: ArrayLike | None = None,
     ) -> Decision:
         """Return a decision about this model's deployment; errors are those of :class:`Decision`.
 
@@ -200,7 +216,7 @@ class DeploymentModel:
         ----------
         placement : Placement or array_like of shape (n_layers, n_slots), integer, optional
             By default experts are placed in order of their ids.
-        batch_size, gates, capacities, policy
+        batch_size, gates, capacities, policy, offload, start
             As for :class:`Decision`.
         """
         if placement is None:
@@ -217,6 +233,8 @@ class DeploymentModel:
             gates=layer_gates(gates, placement.n_layers, "Decision"),
             capacities=capacities,  # type: ignore[arg-type]
             policy=policy,
+            offload=offload,
+            start=start,  # type: ignore[arg-type]
         )
 
     def evaluate(self, decision: Decision) -> Evaluation:
@@ -240,7 +258,9 @@ class DeploymentModel:
             of its batch size, the traces have no weights for a threshold, or the cost of a copy is
             unknown.
         """
-        self._check_fit(decision)
+        check_fit(self, decision)
+        if decision.has_thresholds:
+            self._layers.require_weights()
         layers = [self._layers.layer(part) for part in decision.by_layer]
         batch_size, placement = decision.batch_size, decision.placement
         resident = float(decision.capacities.sum(axis=0).max()) * self.shape.expert_bytes
@@ -261,28 +281,9 @@ class DeploymentModel:
             token_bytes=2 * self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0),
             error=self.error(decision),
             outside=self.outside(decision),
+            n_devices=self.n_devices,
+            spread=self._layers.steps(batch_size).spread,
         )
-
-    def _check_fit(self, decision: Decision) -> None:
-        """Check that a decision is about this model."""
-        placement = decision.placement
-        rows: list[tuple[str, object, object]] = [
-            ("layers", self.n_layers, placement.n_layers),
-            ("devices", self.n_devices, placement.n_devices),
-            ("experts", self.shape.n_experts, placement.n_experts),
-        ]
-        if isinstance(decision, Plan):
-            rows += [
-                ("shape", self.shape, decision.shape),
-                ("nodes", self.n_nodes, decision.n_nodes),
-                ("mode", self.mode, decision.mode),
-            ]
-        for name, expected, actual in rows:
-            if expected != actual:
-                got, wanted = f"{name} {actual}", f"of {name} {expected}"
-                raise invalid("DeploymentModel", "decision", got, wanted)
-        if decision.has_thresholds:
-            self._layers.require_weights()
 
     def quality_loss(self, gates: Gates) -> Floats:
         """Return the quality lost in each window: gate mass, or what `quality` measures."""
@@ -312,16 +313,9 @@ class DeploymentModel:
         that receives the most decides, or the node that does if its exchange takes longer. Tokens
         start on all devices alike.
         """
-        array = np.asarray(rows, dtype=np.float64)
-        seconds = np.zeros(len(array))
-        token_bytes = self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0)
-        for name, n in (("device_to_device", self.n_devices), ("node_to_node", self.n_nodes)):
-            if n > 1:
-                link = self.hardware.link(name)
-                fullest = array.reshape(len(array), n, -1).sum(axis=2).max(axis=1)
-                sent = fullest * (1 - 1 / n) * token_bytes
-                seconds = np.maximum(seconds, link.latency + sent / link.bandwidth)
-        return seconds
+        sizes = {"device_to_device": self.n_devices, "node_to_node": self.n_nodes}
+        links = [(n, self.hardware.link(name)) for name, n in sizes.items() if n > 1]
+        return exchange_seconds(rows, links, self.shape)
 
     def other_bytes(self, batch_size: int, most_rows: int) -> float:
         """Return the memory of a device beside its experts: activations, and what `memory` holds.
@@ -357,8 +351,8 @@ class DeploymentModel:
         key = n_local, batch_size, decision.has_thresholds, decision.is_buffered
         if key not in self._errors:
             layers = self.latency.outside(replace(self.shape, n_local=n_local), batch_size)
-            position = self._layers.steps(batch_size).context
-            context = float(np.mean(position if self.context is None else self.context))
+            steps = self._layers.steps(batch_size)
+            context = float(np.mean(steps.context if self.context is None else self.context))
             rest = self.rest.outside(batch_size, context, mode=self.mode)
             low, high = self.latency.step_error(
                 self.coverage, layers, tokens=batch_size, is_buffered=decision.is_buffered
@@ -367,14 +361,15 @@ class DeploymentModel:
                 layers.append("the time of applying a gate rule was not measured")
             pairs = (low, high), self.rest.error(self.coverage, batch_size, mode=self.mode)
             of_layers, of_rest = ((min(a, 1.0), max(b, 1.0)) for a, b in pairs)
-            self._errors[key] = [*layers, *rest], (of_layers, (0.5, 2.0) if rest else of_rest)
+            reasons = [*layers, *rest, *steps.notes]
+            self._errors[key] = reasons, (of_layers, (0.5, 2.0) if rest else of_rest)
         return self._errors[key]
 
     def predict(self, decision: Decision) -> dict[str, Predicted]:
         """Return every objective with its interval: the latency model's error, and the windows.
 
         A single window is cut in two for the interval; if its halves have no full step of that
-        batch size, for the quality alone. Errors are those of :meth:`evaluate`.
+        batch size, for the quality alone. Drawn steps widen it. Errors: see :meth:`evaluate`.
         """
         whole = self.evaluate(decision)
         predicted = {name: whole.predicted(name) for name in OBJECTIVES}
@@ -395,7 +390,9 @@ class DeploymentModel:
     @cached_property
     def halves(self) -> DeploymentModel | None:
         """The same model on the two halves of its only window; None if it has several windows."""
-        if len(self.traces) > 1 or len(self.traces[0].sequence_lengths) < 2:
+        trace = self.traces[0]
+        parts = len(trace.loads()) if trace.is_load_only else len(trace.sequence_lengths)
+        if len(self.traces) > 1 or parts < 2:
             return None
         return self.on(self.traces[0].split())
 
@@ -408,11 +405,7 @@ class DeploymentModel:
             model=self.name,
             shape=self.shape,
             mode=self.mode,
-            placement=decision.placement,
-            batch_size=decision.batch_size,
-            gates=decision.gates,
-            capacities=decision.capacities,
-            policy=decision.policy,
+            **{item.name: getattr(decision, item.name) for item in fields(Decision)},
             devices_per_node=self.n_devices // self.n_nodes,
             layers=tuple(int(n) for n in self.traces[0].layers),
             objectives=self.predict(decision),
@@ -448,8 +441,15 @@ class DeploymentModel:
         return check(self, plan, other, running)
 
     def on(self, traces: RoutingTrace | Sequence[RoutingTrace]) -> DeploymentModel:
-        """Return the same model on other traffic."""
-        return DeploymentModel(traces, **{name: getattr(self, name) for name in _SETTINGS})
+        """Return the same model on other traffic.
+
+        Traces of loads do not tell contexts, so their tokens attend to as many as this traffic's.
+        """
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        first = traces if isinstance(traces, RoutingTrace) else traces[0]
+        if first.is_load_only and self.context is None and not self.traces[0].is_load_only:
+            settings["context"] = float(np.mean([t.mean_context for t in self.traces]))
+        return DeploymentModel(traces, **settings)
 
     def _rest_seconds(self, batch_size: int) -> Floats:
         if batch_size not in self._rest:

@@ -22,16 +22,18 @@ from moe_costmodel._checks import count, invalid
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.quality import keep_choices
 from moe_costmodel.gating.rules import GateRule
-from moe_costmodel.kernels.buffered import BufferedExperts, BufferStatistics
+from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
-from moe_costmodel.kernels.replacement import Replacement
+from moe_costmodel.kernels.offloaded import OffloadedExperts
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.jobs import between_call
 from moe_costmodel.measure.stack import StackTimer
 from moe_costmodel.measure.timing import clock_for, clock_of, pinned_threads, scratch_folder
 from moe_costmodel.objectives import quantity
+from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.shapes import LayerShape
+from moe_costmodel.traces.sampling import sample_tokens
 from moela.heartbeat.working import long_work
 
 if TYPE_CHECKING:
@@ -81,7 +83,8 @@ def verify_table(verified: Sequence[Verified]) -> str:
         if p.n_devices > 1:
             name += f", {p.n_devices} devices"
         if p.is_buffered:
-            name += f", {p.capacities.min()}-{p.capacities.max()}/{p.slots_per_device} {p.policy}"
+            name += f", {p.capacities.min()}-{p.capacities.max()}/{p.slots_per_device} "
+            name += f"{p.offload or p.policy}"
         if p.has_thresholds:
             name += ", gated"
         lines.append(
@@ -128,6 +131,7 @@ def verify(
     max_bytes: float = 2 << 30,
     clock: str | None = None,
     seed: int = 0,
+    miss_cost: MissCost | None = None,
 ) -> list[Verified]:
     """Run plans on this machine and compare the times with predictions.
 
@@ -136,7 +140,8 @@ def verify(
     plans : sequence of Plan
         Plans to run.
     trace : RoutingTrace
-        Traffic of the plans' model.
+        Traffic of the plans' model. If it holds loads only, or no step of a plan's size, tokens are
+        drawn from it (:func:`moe_costmodel.sample_tokens`).
     hardware : Hardware
         This machine.
     latency : LatencyModel, optional
@@ -155,6 +160,8 @@ def verify(
         of the latency model's measurements. By default "cpu" for one thread, else "wall".
     seed : int
         Seed of the random routing and of the order of plans.
+    miss_cost : MissCost, optional
+        Cost of misses and uploads on this machine; needed for plans with an `offload`.
 
     Returns
     -------
@@ -167,6 +174,9 @@ def verify(
     """
     if not plans:
         raise invalid("verify", "plans", "none", "at least one Plan")
+    if miss_cost is None and any(plan.offload is not None for plan in plans):
+        expected = "a MissCost (measure_misses) for plans with an 'offload'"
+        raise invalid("verify", "miss_cost", miss_cost, expected)
     count("verify", "n_steps", n_steps)
     count("verify", "repeats", repeats)
     clock = clock_for(clock, hardware.threads)
@@ -179,9 +189,10 @@ def verify(
         scratch_folder() as folder,
         torch.no_grad(),
     ):
+        traces = [_of_tokens(trace, plan, n_steps, seed) for plan in plans]
         runs = [
-            _Run(plan, trace, hardware.device, n_steps, max_bytes, folder / f"plan {i}")
-            for i, plan in enumerate(plans)
+            _Run(plan, own, hardware.device, n_steps, max_bytes, folder / f"plan {i}")
+            for i, (plan, own) in enumerate(zip(plans, traces, strict=True))
         ]
         timer = None
         if latency is None:
@@ -192,7 +203,7 @@ def verify(
                 n_layers=max(len(run.layers) for run in runs),
                 folder=folder / "stacks",
                 tokens=_sizes(plans),
-                policies=sorted({plan.policy for plan in plans}),
+                policies=sorted({plan.policy for plan in plans if plan.offload is None}),
                 clock=clock,
                 random_state=random,
             )
@@ -206,7 +217,22 @@ def verify(
         if timer is not None:
             measured = timer.measurements()
             latency, hardware = LatencyModel.fit(measured), measured.hardware
-        return [run.result(trace, hardware, latency) for run in runs]  # type: ignore[arg-type]
+        assert latency is not None
+        return [
+            run.result(own, hardware, latency, miss_cost)
+            for run, own in zip(runs, traces, strict=True)
+        ]
+
+
+def _of_tokens(trace: RoutingTrace, plan: Plan, n_steps: int, seed: int) -> RoutingTrace:
+    """Return the trace, or tokens drawn from it if it has no step of the plan's size."""
+    most = len(trace.sequence_lengths) if plan.mode == "decode" else trace.n_tokens
+    if plan.batch_size <= most:
+        return trace
+    return sample_tokens(
+        trace, plan.batch_size, plan.mode, k=plan.shape.k if trace.is_load_only else None,
+        n_steps=n_steps, random_state=np.random.default_rng(seed),
+    )  # fmt: skip
 
 
 def _sizes(plans: Sequence[Plan]) -> list[int]:
@@ -254,13 +280,13 @@ class _Run:
         shape, dtype = plan.shape, getattr(torch, plan.shape.dtype)
         x = torch.randn(plan.batch_size, shape.d_model, device=device).to(dtype)
         self._between = between_call(shape, x)
-        self.buffers: list[BufferedExperts] = []
+        self.buffers: list[BufferedExperts | OffloadedExperts] = []
         self.calls: list[list[list[Callable[[], object]]]] = [[] for _ in steps]
         self.rows = np.zeros((len(steps), len(self.layers), plan.n_devices))
         for place, layer in enumerate(self.layers):
             slots = plan.by_layer[layer].slots
             is_buffered = plan.by_layer[layer].policy is not None
-            parts: list[tuple[Experts, BufferedExperts | None]] = []
+            parts: list[tuple[Experts, BufferedExperts | OffloadedExperts | None]] = []
             for d in range(plan.n_devices):
                 experts = Experts.random(
                     n_local,
@@ -277,8 +303,7 @@ class _Run:
                     if device == "cpu":
                         file = experts.save(folder / f"{layer}-{d}.safetensors")
                         experts = Experts.map_file(file)
-                    capacity = int(plan.capacities[layer, d])
-                    buffer = BufferedExperts(experts, capacity, policy=plan.policy, device=device)
+                    buffer = _buffer(plan, layer, d, experts, device)
                     self.buffers.append(buffer)
                 parts.append((experts, buffer))
             for number, tokens in enumerate(steps):
@@ -299,9 +324,7 @@ class _Run:
     def once(self, now: Callable[[], float]) -> Floats:
         """Run all steps, and return the time of each layer's devices, (steps, layers, devices)."""
         for buffer in self.buffers:
-            used = buffer.replacement
-            buffer.replacement = Replacement(used.capacity, used.policy)
-            buffer.statistics = BufferStatistics()
+            buffer.reset()
         took = np.zeros(self.rows.shape)
         for step, layers in enumerate(self.calls):
             for layer, devices in enumerate(layers):
@@ -312,7 +335,13 @@ class _Run:
                     took[step, layer, device] = now() - started
         return took
 
-    def result(self, trace: RoutingTrace, hardware: Hardware, latency: LatencyModel) -> Verified:
+    def result(
+        self,
+        trace: RoutingTrace,
+        hardware: Hardware,
+        latency: LatencyModel,
+        miss_cost: MissCost | None,
+    ) -> Verified:
         """Predict the same steps and layers, and return the comparison."""
         plan = self.plan
         model = DeploymentModel(
@@ -324,6 +353,7 @@ class _Run:
             n_devices=plan.n_devices,
             n_nodes=plan.n_nodes,
             name=plan.model,
+            miss_cost=miss_cost,
         )
         evaluation = model.evaluate(plan)
         n_steps = len(self.calls)
@@ -350,6 +380,22 @@ class _Run:
             float((high - low) / np.median(whole)),
             tuple(evaluation.outside),
         )
+
+
+def _buffer(
+    plan: Plan, layer: int, number: int, experts: Experts, device: str
+) -> BufferedExperts | OffloadedExperts:
+    """Return the buffer of a device, whose experts are numbered as its slots are."""
+    rule, start = plan.by_layer[layer].offload, plan.by_layer[layer].start
+    capacity = int(plan.capacities[layer, number])
+    if rule is None:
+        return BufferedExperts(experts, capacity, policy=plan.policy, device=device)
+    own = plan.by_layer[layer].slots.reshape(plan.n_devices, -1)[number]
+    return OffloadedExperts(
+        experts, capacity, policy=rule.policy, admission=rule.admission,
+        start=None if start is None else start[own], start_weight=rule.start_weight,
+        half_life=rule.half_life, in_place=rule.in_place, device=device,
+    )  # fmt: skip
 
 
 def _deal(ids: Ints, kept: Bools, slots: Ints, n_local: int, step: int) -> Ints:

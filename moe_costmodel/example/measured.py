@@ -1,7 +1,7 @@
 """The packaged kernel measurements, and the hardware, latency and memory that follow from them.
 
 ``data/example_kernels.json`` was measured in the example model (``moe_costmodel.example.measure``)
-on one core of a busy AMD EPYC (Zen 4) with torch 2.13; the quartiles of each point's repeats are
+on one core of an idle AMD EPYC (Zen 4) with torch 2.13; the quartiles of each point's repeats are
 kept. Links between nodes were not
 measured; the example has the nominal bandwidth of ten-gigabit Ethernet.
 """

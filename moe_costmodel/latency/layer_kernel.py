@@ -42,8 +42,9 @@ Layout = tuple[Ints, Ints, Ints, Ints]
 # seconds per step, per active expert and per miss.
 Costs = tuple[float, float, float, float, float]
 # Code of the policy, -1 if the layer is not buffered; experts that each device keeps, (n_devices,);
-# and the costs.
-Buffering = tuple[int, Ints, Costs]
+# the costs; seconds that are added on each device in each step, (n_devices, n_steps), empty unless
+# a rule for misses says so.
+Buffering = tuple[int, Ints, Costs, NDArray[np.float32]]
 
 
 @numba.njit(cache=True)
@@ -101,7 +102,7 @@ def layer_times(
     that waits for copies, and the largest share of tokens on a device.
     """
     counts, bounds, _, _, windows = traffic
-    policy, capacities, _ = buffering
+    policy, capacities, _, charges = buffering
     n_slots, n_devices = len(slots), machine[0]
     n_local, buffered, replicated = n_slots // n_devices, policy >= 0, n_slots > counts.shape[1]
     layout = _slots_of_experts(slots, counts.shape[1])
@@ -133,7 +134,8 @@ def layer_times(
                     _fifo(served, n_served, capacities[device], state, mark, missed)
                 else:
                     _ranked(served, n_served, capacities[device], policy, state, mark, missed)
-            _combine(work, misses, exchange, table, memo, buffering, out[:, first:end])
+            charged = charges[:, first:end]
+            _combine(work, misses, charged, exchange, table, memo, buffering, out[:, first:end])
     return most_rows
 
 
@@ -397,6 +399,7 @@ def _ranked(
 def _combine(
     work: Shorts,
     misses: Shorts,
+    charged: NDArray[np.float32],
     exchange: Floats,
     table: TableAxes,
     memo: Floats,
@@ -405,7 +408,7 @@ def _combine(
 ) -> None:
     """Write the seconds of each step, and the part of them that waits for copies."""
     n_needed, rows, most = work
-    policy, capacities, cost = buffering
+    policy, capacities, cost, _ = buffering
     known, buffered = memo.size > 0, policy >= 0
     for step in range(out.shape[1]):
         slowest, without = 0.0, 0.0
@@ -424,6 +427,9 @@ def _combine(
                 seconds = scale * seconds + cost[2] + cost[3] * n
                 without = max(without, seconds)
                 seconds += max(misses[device, step] * cost[4] - exchange[step], 0.0)
+            elif len(charged):
+                without = max(without, seconds)
+                seconds += charged[device, step]
             slowest = max(slowest, seconds)
         out[0, step] = slowest + 2 * exchange[step]
-        out[1, step] = slowest - without if buffered else 0.0
+        out[1, step] = slowest - without if buffered or len(charged) else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,8 +23,10 @@ from moe_costmodel.hardware import Hardware
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating, expert_products
 from moe_costmodel.kernels.experts import Experts
+from moe_costmodel.kernels.offloaded import OffloadedExperts
 from moe_costmodel.measure.measurements import At
 from moe_costmodel.measure.timing import Call
+from moe_costmodel.offloading.replay import Admission
 from moe_costmodel.shapes import LayerShape, power_law_counts
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "draw_choices",
     "jobs_of",
     "layer_call",
+    "offloaded_jobs",
     "random_experts",
     "rule_call",
     "share_buffers",
@@ -82,7 +86,9 @@ def layer_call(x: Tensor, ids: Tensor, weights: Tensor, copies: Sequence[Experts
     return lambda: dynamic_gating(x, ids, weights, next(experts))
 
 
-def step_call(buffer: BufferedExperts, x: Tensor, ids: Tensor, weights: Tensor) -> Call:
+def step_call(
+    buffer: BufferedExperts | OffloadedExperts, x: Tensor, ids: Tensor, weights: Tensor
+) -> Call:
     """Return a call that computes the layer through a buffer."""
     ids, weights = ids.to(x.device), weights.to(x.device)
     return lambda: buffer(x, ids, weights)
@@ -188,11 +194,61 @@ def jobs_of(
             x = torch.randn(n_tokens, shape.d_model, device=device).to(dtype)
             buffer = BufferedExperts(slow, capacity, device=device)
             jobs.append(Job("buffered", shape, at, _run(buffer, x, counts)))
+    jobs += offloaded_jobs(shape, slow, tokens, random, device)
     for batch_size, context in itertools.product((1, 4, 16), (16, 128, 512)):
         at = {"batch": batch_size, "context": context, "tokens": batch_size}
         rest = _rest(shape.d_model, batch_size, context, device, dtype)
         jobs.append(Job("rest", shape, at, rest))
     return jobs
+
+
+def offloaded_jobs(
+    shape: LayerShape,
+    slow: Experts,
+    tokens: Sequence[int],
+    random: np.random.Generator,
+    device: str,
+) -> list[Job]:
+    """Prepare runs whose misses are computed in slow memory, and one that misses nothing.
+
+    Attention runs after every step, so that uploads have something to run behind.
+    """
+    n, jobs = shape.n_experts, []
+    memory = slow.to(device, copy=True)
+    settings = [(n, math.inf, 1), (1, 0.0, 1)]
+    settings += [(c, math.inf, 1) for c in sorted({max(1, n // 4), max(1, n // 2)})]
+    settings += [(max(1, n // 2), 1.0, 1), (max(1, n // 2), math.inf, 2)]
+    for n_tokens in [size for size in tokens if size in (1, 4, 16)]:
+        counts = np.stack([power_law_counts(n_tokens, shape, 0.6, random) for _ in range(RUN)])
+        x = torch.randn(n_tokens, shape.d_model, device=device).to(memory.up.dtype)
+        for capacity, per_step, after in settings:
+            start = np.ones(n) if capacity == n else None
+            layer = OffloadedExperts(
+                slow, capacity, policy="lru", admission=Admission(after=after, per_step=per_step),
+                start=start, device=device, fast=memory,
+            )  # fmt: skip
+            needed = [np.flatnonzero(row).tolist() for row in counts]
+            events = [layer.residency.event(experts) for experts in needed]
+            at: At = {"tokens": n_tokens, "counts": counts.tolist(), "capacity": capacity}
+            at["misses"] = sum(slot < 0 for event in events for slot in event.slots)
+            at["uploads"] = sum(len(event.uploads) for event in events)
+            jobs.append(Job("offloaded", shape, at, _offloaded_run(layer, x, counts, shape)))
+    return jobs
+
+
+def _offloaded_run(layer: OffloadedExperts, x: Tensor, counts: Ints, shape: LayerShape) -> Call:
+    """Return a call that runs some steps, each followed by attention."""
+    steps = [step_call(layer, x, *choices_of(row, len(x))) for row in counts]
+    between = between_call(shape, x)
+
+    def call() -> None:
+        if layer.residency.capacity < layer.slow.n_experts:
+            layer.reset()  # nothing is copied, since it begins empty
+        for step in steps:
+            step()
+            between()
+
+    return call
 
 
 def rule_call(shape: LayerShape, n_tokens: int, device: torch.device | str) -> Call:

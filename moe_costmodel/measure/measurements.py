@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ KINDS: dict[str, str] = {
     "products": "the products of the experts alone",
     "layer": "an MoE layer by dynamic gating, without the router",
     "buffered": "several steps of an MoE layer with buffered experts",
+    "offloaded": "steps of an MoE layer and of attention; misses are computed in slow memory",
     "gating": "the router: scores, softmax, top-k",
     "rule": "a gate rule on the router's choices",
     "copy": "a copy of an expert from slow to fast memory",
@@ -46,7 +48,7 @@ class Record:
         One of :data:`KINDS`.
     at : dict
         The measured point: "tokens", "counts" (tokens per expert; for "buffered", a list per
-        step), "capacity", "misses", "bytes", "context", "batch".
+        step), "capacity", "misses", "uploads", "bytes", "context", "batch".
     repeats : list of float
         Seconds of every repeat.
     shape : LayerShape or None
@@ -107,6 +109,14 @@ class Measurements:
     clock: str = "wall"
     date: str = ""
     notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Return the machine, the number of points of each kind, and the notes."""
+        counts = Counter(record.kind for record in self.records)
+        kinds = ", ".join(f"{count} of {kind}" for kind, count in counts.items())
+        how = f"{self.clock} time, {self.date[:10]}" if self.date else f"{self.clock} time"
+        head = f"{len(self.records)} points of {self.hardware.name} ({how}): {kinds}"
+        return "\n".join([head, *self.notes])
 
     def of(self, kind: str) -> Iterator[Record]:
         """Iterate over the records of a kind."""

@@ -17,7 +17,7 @@ from moela.files.fields import object_in
 from moela.files.guard import invalid_file
 from moela.files.text import read_json
 
-__all__ = ["read_config"]
+__all__ = ["moe_layer_numbers", "read_config"]
 
 _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
 # Far above any model; a damaged file would make one Python object a layer.
@@ -26,6 +26,41 @@ _MOST_LAYERS = 10_000
 
 def read_config(config: str | Path | Mapping[str, object]) -> ModelShape:
     """Return the sizes of the model that a config.json describes."""
+    fields, extra = _opened(config)
+    name, architecture = _architecture(fields)
+    quantization = fields.get("quantization_config") or extra
+    try:
+        return _built(name, architecture, fields, quantization)
+    except InvalidParameter as error:
+        raise invalid_file(fields.source, error.got, error.expected, error.name) from error
+
+
+def moe_layer_numbers(config: str | Path | Mapping[str, object]) -> tuple[int, ...]:
+    """Return the numbers of the layers with experts within the model that a config.json describes.
+
+    Parameters
+    ----------
+    config : str, Path or mapping
+        As for :meth:`ModelShape.from_config`.
+
+    Returns
+    -------
+    tuple of int
+
+    Raises
+    ------
+    ValueError
+        As for :meth:`ModelShape.from_config`.
+    """
+    fields, _ = _opened(config)
+    _, architecture = _architecture(fields)
+    n_layers = _n_layers(fields)
+    sparse = _sparse_layers(architecture, fields, n_layers)
+    return tuple(i for i, with_experts in enumerate(sparse) if with_experts)
+
+
+def _opened(config: str | Path | Mapping[str, object]) -> tuple[ConfigFields, object]:
+    """Return the fields of a config, and what is known of its quantization beside them."""
     extra: object = None
     source: str | Path = "config"
     if isinstance(config, Mapping):
@@ -38,13 +73,15 @@ def read_config(config: str | Path | Mapping[str, object]) -> ModelShape:
         name = source.name.replace("config.json", "hf_quant_config.json")
         if name != source.name and (beside := source.with_name(name)).is_file():
             extra = object_in(beside, "", read_json(beside)).get("quantization")
-    fields = _text_part(ConfigFields(content, source))
-    name, architecture = _architecture(fields)
-    quantization = fields.get("quantization_config") or content.get("quantization_config") or extra
-    try:
-        return _built(name, architecture, fields, quantization)
-    except InvalidParameter as error:
-        raise invalid_file(source, error.got, error.expected, error.name) from error
+    return _text_part(ConfigFields(content, source)), content.get("quantization_config") or extra
+
+
+def _n_layers(fields: ConfigFields) -> int:
+    n_layers = fields.whole("num_hidden_layers")
+    if n_layers > _MOST_LAYERS:
+        expected = f"at most {_MOST_LAYERS:,}"
+        raise invalid_file(fields.source, n_layers, expected, fields.place("num_hidden_layers"))
+    return n_layers
 
 
 def _text_part(fields: ConfigFields) -> ConfigFields:
@@ -76,10 +113,7 @@ def _built(
     name: str, architecture: Architecture, fields: ConfigFields, quantization: object
 ) -> ModelShape:
     d_model = fields.whole("hidden_size")
-    n_layers = fields.whole("num_hidden_layers")
-    if n_layers > _MOST_LAYERS:
-        expected = f"at most {_MOST_LAYERS:,}"
-        raise invalid_file(fields.source, n_layers, expected, fields.place("num_hidden_layers"))
+    n_layers = _n_layers(fields)
     kinds = fields.words("layer_types", n_layers) or _default_kinds(fields, n_layers)
     sparse = _sparse_layers(architecture, fields, n_layers)
     groups = Counter(zip(kinds, sparse, strict=True))

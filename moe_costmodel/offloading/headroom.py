@@ -13,6 +13,7 @@ from moe_costmodel.offloading.bound import least_seconds
 from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.offloading.planner import OffloadPlan, layer_streams, plan_offload, uses_of
 from moe_costmodel.offloading.replay import Admission, offload_curves
+from moe_costmodel.offloading.sums import list_misses, list_seconds, needed_of_step
 from moe_costmodel.traces.trace import RoutingTrace
 from moela.heartbeat.working import long_work
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Headroom", "HeadroomRow", "headroom"]
 
+_STATIC = "static list"
 # Name, policy, admission.
 _RULES = (
-    ("static list", "lfu", Admission(per_step=0)),
+    (_STATIC, "lfu", Admission(per_step=0)),
     ("LRU, every miss uploaded", "lru", Admission()),
     ("LFU, every miss uploaded", "inactive-lfu", Admission()),
     ("LFU, uploaded at the fourth miss", "lfu", Admission(after=4)),
@@ -35,6 +37,8 @@ _NONE, _PLAN, _PREFETCH, _BOUND = (
 _WORTH = 0.05
 """Share of a static list's seconds from which a policy is worth building."""
 _SHARES = np.linspace(0.125, 0.875, 7)
+_FEWEST_STEPS = 4
+"""Steps from which loads are taken as steps of a server; fewer are sums over many of them."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,10 @@ class Headroom:
     slots, n_experts, n_layers, batch_size : int
         Experts of a layer that fit, experts of a layer, layers, and sequences decoded together.
     rows : dict of str to HeadroomRow
-    plan : OffloadPlan
-        The plan of row "plan".
+    plan : OffloadPlan or None
+        The plan of row "plan"; None for a trace that is a sum over steps.
+    residents : tuple of tuple of int
+        Experts to keep in each layer, most used first.
     shares : ndarray of shape (n_sizes,)
         Shares of the experts that fit, for :meth:`plot`.
     curves : dict of str to ndarray of shape (n_sizes,)
@@ -94,13 +100,21 @@ class Headroom:
     n_layers: int
     batch_size: int
     rows: dict[str, HeadroomRow]
-    plan: OffloadPlan
+    plan: OffloadPlan | None
     shares: Floats
     curves: dict[str, Floats]
+    residents: tuple[tuple[int, ...], ...] = ()
 
     def verdict(self) -> str:
         """Return one sentence: whether a policy is worth building, and why."""
-        static, plan = self.rows["static list"].seconds, self.rows[_PLAN].seconds
+        static = self.rows[_STATIC].seconds
+        if self.plan is None:
+            saved = 1.0 - static / self.rows[_NONE].seconds
+            return (
+                f"Keep a static list, which saves {saved:.0%}. Sums over steps do not tell whether "
+                "more is worth building: record each token's choices."
+            )
+        plan = self.rows[_PLAN].seconds
         best, most = 1.0 - plan / static, 1.0 - self.rows[_BOUND].seconds / static
         if best >= _WORTH:
             return (
@@ -131,7 +145,9 @@ class Headroom:
             ]
             rate = self.batch_size / row.seconds
             lines.append(f"  {row.name:34s}{''.join(known)}{row.seconds * 1e3:9.3f}{rate:10.1f}")
-        return "\n".join([*lines, f"plan: {str(self.plan).splitlines()[0]}", self.verdict()])
+        if self.plan is not None:
+            lines.append(f"plan: {str(self.plan).splitlines()[0]}")
+        return "\n".join([*lines, self.verdict()])
 
     def plot(self) -> Figure:
         """Draw the time of a step over the share of the experts that fit."""
@@ -142,8 +158,9 @@ class Headroom:
         for name, seconds in self.curves.items():
             style = "--" if name in (_PREFETCH, _BOUND) or name.startswith("MIN") else "-"
             axes.plot(100 * self.shares, 1e3 * seconds, style, marker=".", label=name)
-        plan = self.rows[_PLAN]
-        axes.plot(100 * self.slots / self.n_experts, 1e3 * plan.seconds, "k*", ms=11, label=_PLAN)
+        if self.plan is not None:
+            seconds_ = 1e3 * self.rows[_PLAN].seconds
+            axes.plot(100 * self.slots / self.n_experts, seconds_, "k*", ms=11, label=_PLAN)
         axes.set(xlabel="experts in fast memory (%)", ylabel="step (ms)", title=self.source)
         axes.legend(fontsize="small")
         return figure
@@ -162,6 +179,7 @@ def headroom(
     cost: MissCost | None = None,
     batch_size: int = 1,
     against: RoutingTrace | None = None,
+    top_k: int | None = None,
 ) -> Headroom:
     """Return what rules for resident experts would bring on traffic that they were not fitted to.
 
@@ -171,7 +189,8 @@ def headroom(
     Parameters
     ----------
     trace : RoutingTrace
-        Recorded routing. A trace of loads only needs several steps.
+        Recorded routing. Of loads in few steps (published sums), only static lists can be told,
+        for tokens that choose independently.
     slots : int, optional
         Experts of each layer that fit. By default `share` of them.
     share : float
@@ -181,7 +200,9 @@ def headroom(
     batch_size : int
         Sequences decoded together.
     against : RoutingTrace, optional
-        Other traffic of the same model to score on.
+        Other traffic of the same model to score on. Sums are scored on themselves without it.
+    top_k : int, optional
+        Experts of a token; needed for sums over steps.
 
     Returns
     -------
@@ -190,7 +211,7 @@ def headroom(
     Raises
     ------
     ValueError
-        If a parameter is wrong, the traces are of different models, or there is only one step.
+        If a parameter is wrong, the traces are of different models, or `top_k` is missing.
 
     Examples
     --------
@@ -210,20 +231,17 @@ def headroom(
         if sizes != (against.n_layers, against.n_experts):
             got = f"{against.source} of {against.n_layers} layers of {against.n_experts} experts"
             raise invalid(owner, "against", got, "of {} layers of {} experts".format(*sizes))
-    elif trace.is_load_only and len(trace.loads()) < 4:
-        got = f"{trace.source}, the loads of {len(trace.loads())} step(s)"
-        expected = "a trace of each token's choices, or the loads of many steps: a sum over steps "
-        raise invalid(owner, "trace", got, f"{expected}does not tell which experts meet in one")
-    fitted, scored = trace.split() if against is None else (trace, against)
     cost = cost or MissCost.published()
+    if trace.is_load_only and len(trace.loads()) < _FEWEST_STEPS:
+        return _of_sums(trace, against or trace, slots, cost, batch_size, top_k)
+    fitted, scored = trace.split() if against is None else (trace, against)
     total = slots * trace.n_layers
     plan = plan_offload(fitted, slots=total, cost=cost, batch_size=batch_size)
     streams = layer_streams(scored, batch_size)
     n_steps = len(streams[0].bounds) - 1
     needed = sum(len(stream.ids) for stream in streams) / n_steps
     uses = uses_of(layer_streams(fitted, batch_size))
-    sizes_ = np.unique(np.maximum(1, np.round(_SHARES * trace.n_experts)).astype(np.int64))
-    sizes_ = np.unique(np.append(sizes_, slots))
+    sizes_ = _sizes(trace.n_experts, slots)
     rows = {_NONE: HeadroomRow(_NONE, needed, 0.0, float(cost.step_seconds(needed, 0.0)))}
     curves: dict[str, Floats] = {}
     at = int(np.searchsorted(sizes_, slots))
@@ -252,7 +270,7 @@ def headroom(
         source = f"{fitted.source} > {scored.source}"
     return Headroom(
         source, slots, trace.n_experts, trace.n_layers, batch_size, rows, plan,
-        sizes_ / trace.n_experts, curves,
+        sizes_ / trace.n_experts, curves, tuple(map(tuple, plan.residents())),
     )  # fmt: skip
 
 
@@ -263,3 +281,46 @@ def _row(
     seconds = np.asarray(cost.step_seconds(misses, uploads)).mean(axis=0)
     missed, uploaded = (float(values[:, at].mean()) for values in (misses, uploads))
     return HeadroomRow(name, missed, uploaded, float(seconds[at])), seconds
+
+
+def _sizes(n_experts: int, slots: int) -> Ints:
+    sizes = np.maximum(1, np.round(_SHARES * n_experts)).astype(np.int64)
+    return np.unique(np.append(sizes, slots))
+
+
+def _of_sums(
+    trace: RoutingTrace,
+    scored: RoutingTrace,
+    slots: int,
+    cost: MissCost,
+    batch_size: int,
+    top_k: int | None,
+) -> Headroom:
+    """Return what static lists bring on traffic that is a sum over steps."""
+    owner = "headroom"
+    if not scored.is_load_only:
+        raise invalid(owner, "against", f"{scored.source}, of tokens", "a sum, as the trace is")
+    if top_k is None:
+        got = f"{trace.source}, the loads of {len(trace.loads())} step(s)"
+        expected = "a trace of each token's choices, the loads of many steps, or given with top_k "
+        expected += "(--top-k): a sum over steps does not tell which experts meet in one"
+        raise invalid(owner, "trace", got, expected)
+    fitted = trace.shares()
+    needed = needed_of_step(
+        scored, count(owner, "top_k", top_k), count(owner, "batch_size", batch_size)
+    )
+    total, missed = float(needed.sum()), list_misses(fitted, needed, slots)
+    rows = {
+        name: HeadroomRow(name, misses, 0.0, float(cost.step_seconds(misses, 0.0)))
+        for name, misses in ((_NONE, total), (_STATIC, missed))
+    }
+    sizes = _sizes(trace.n_experts, slots)
+    curve = np.array([list_seconds(fitted, needed, int(size), cost) for size in sizes])
+    source = f"{trace.source} > {scored.source}"
+    if scored is trace:
+        source = f"{trace.source}, a sum, scored on itself"
+    order = np.argsort(-fitted, axis=1, kind="stable")[:, :slots]
+    return Headroom(
+        source, slots, trace.n_experts, int((needed.sum(axis=1) > 0).sum()), batch_size, rows,
+        None, sizes / trace.n_experts, {_STATIC: curve}, tuple(map(tuple, order.tolist())),
+    )  # fmt: skip

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
+from moe_costmodel.offloading.ordering import move_to_top, rise, sink, sort_event
 
 __all__ = ["replay_events"]
 
@@ -32,6 +33,12 @@ _DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
 _POSITIONS = np.zeros(64, dtype=np.int64)
 for _i in range(64):
     _POSITIONS[(int(_DE_BRUIJN) << _i & (2**64 - 1)) >> 58] = _i
+
+
+@numba.njit(cache=True, nogil=True)
+def _position(bit: np.uint64) -> int:
+    """Return the position of the only bit that is set (multiplication by a de Bruijn sequence)."""
+    return _POSITIONS[bit * _DE_BRUIJN >> np.uint64(58)]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -59,93 +66,74 @@ def restart(left: Bits, expert: int, first: Bits, bits: np.uint64) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def refill(budget: Floats, rate: Floats, limited: Ints) -> np.uint64:
-    """Add what a step may upload to the budgets; return the settings that may upload at least one.
+def refill(below: np.uint64, budget: Floats, rate: Floats) -> tuple[np.uint64, np.uint64]:
+    """Add what a step may upload to the budgets `below` their limits.
 
     A budget that is not used is kept for later steps, but never more than one step's or one upload.
+
+    Returns
+    -------
+    below, empty : uint64
+        Settings whose budgets are below their limits, and below one upload.
     """
-    may = _NONE
-    for c in limited:
-        budget[c] = min(budget[c] + rate[c], max(1.0, rate[c]))
-        if budget[c] >= 1.0:
-            may |= _ONE << np.uint64(c)
-    return may
+    empty, bits = _NONE, below
+    while bits:
+        bit = bits & (~bits + _ONE)
+        bits ^= bit
+        c = _position(bit)
+        most = max(1.0, rate[c])
+        budget[c] = min(budget[c] + rate[c], most)
+        if budget[c] < 1.0:
+            empty |= bit
+        if budget[c] >= most:
+            below ^= bit
+    return below, empty
+
+
+@numba.njit(cache=True, nogil=True)
+def open_settings(closed: np.uint64, opens: Ints, rate: Floats, step: int) -> tuple[np.uint64, int]:
+    """Return the settings that stay closed after a step, and the step in which the next opens."""
+    following = -1
+    for c in range(len(opens)):
+        if opens[c] <= step and rate[c] > 0.0:
+            closed &= ~(_ONE << np.uint64(c))
+        elif opens[c] > step and (following < 0 or opens[c] < following):
+            following = opens[c]
+    return closed, following
 
 
 @numba.njit(cache=True, nogil=True)
 def spend(bits: np.uint64, budget: Floats, uploads: float) -> np.uint64:
     """Take uploads from the budgets of some settings; return those that have none left."""
-    spent, c = _NONE, np.uint64(0)
+    spent = _NONE
     while bits:
-        if bits & _ONE:
-            budget[c] -= uploads
-            if budget[c] < 1.0:
-                spent |= _ONE << c
-        bits >>= _ONE
-        c += _ONE
+        bit = bits & (~bits + _ONE)
+        bits ^= bit
+        c = _position(bit)
+        budget[c] -= uploads
+        if budget[c] < 1.0:
+            spent |= bit
     return spent
 
 
 @numba.njit(cache=True, nogil=True)
 def fill(bits: np.uint64, filled: Ints, capacities: Ints) -> np.uint64:
     """Take a slot in some settings that have free ones; return those that are full now."""
-    full, c = _NONE, np.uint64(0)
+    full = _NONE
     while bits:
-        if bits & _ONE:
-            filled[c] += 1
-            if filled[c] == capacities[c]:
-                full |= _ONE << c
-        bits >>= _ONE
-        c += _ONE
+        bit = bits & (~bits + _ONE)
+        bits ^= bit
+        c = _position(bit)
+        filled[c] += 1
+        if filled[c] == capacities[c]:
+            full |= bit
     return full
 
 
 @numba.njit(cache=True, nogil=True)
-def still_closed(closed: np.uint64, opens: Ints, step: int) -> np.uint64:
-    """Return the settings among `closed` whose uploads begin after a step."""
-    for c in range(len(opens)):
-        if opens[c] <= step:
-            closed &= ~(_ONE << np.uint64(c))
-    return closed
-
-
-@numba.njit(cache=True, nogil=True)
-def _reorder(order: Ints, key: Floats, some: Ints, step: int, needed_in: Ints, low: int) -> None:
-    """Sort the experts of an event into the order again, after their keys have changed.
-
-    Those above rank `low` of the others stay below all of the event. Of equals, experts of the
-    event are above the others, and higher ids above lower ones.
-    """
-    n, k = len(order), len(some)
-    sorted_ = some.copy()
-    for i in range(1, k):
-        expert, place = sorted_[i], i
-        while place > 0 and key[sorted_[place - 1]] > key[expert]:
-            sorted_[place] = sorted_[place - 1]
-            place -= 1
-        sorted_[place] = expert
-    rest = 0  # the others move down, and keep their order
-    for rank in range(n):
-        expert = order[rank]
-        if needed_in[expert] != step:
-            order[rest] = expert
-            rest += 1
-    rest -= 1
-    place = n - 1
-    for i in range(k - 1, -1, -1):
-        expert = sorted_[i]
-        while rest >= low and key[order[rest]] > key[expert]:
-            order[place] = order[rest]
-            rest -= 1
-            place -= 1
-        order[place] = expert
-        place -= 1
-
-
-@numba.njit(cache=True, nogil=True)
 def _exchange(
-    order: Ints, rank: int, need: np.uint64, resident: Bits, left: Bits, first: Bits,
-    key: Floats, unit: float, margins: Floats, groups: Bits,
+    order: Ints, rank: int, need: np.uint64, resident: Bits, key: Floats, unit: float,
+    margins: Floats, groups: Bits,
 ) -> np.uint64:  # fmt: skip
     """Put the expert at a rank in place of the lowest resident one; return the settings that do.
 
@@ -164,7 +152,6 @@ def _exchange(
         out = need & resident[other]
         if out:
             resident[other] &= ~out
-            restart(left, other, first, out)
             gained |= out
             need &= ~out
     return gained
@@ -172,95 +159,97 @@ def _exchange(
 
 @numba.njit(cache=True, nogil=True)
 def _evict(
-    order: Ints, over: Bits, resident: Bits, pending: Bits, left: Bits, first: Bits,
-    rationed: np.uint64, budget: Floats,
-) -> None:  # fmt: skip
+    some: Ints, spared: int, needed_in: Ints, over: Bits, resident: Bits, pending: Bits,
+    several: np.uint64, budget: Floats, any_over: np.uint64,
+) -> np.uint64:  # fmt: skip
     """Remove the lowest of the resident and pending experts until as many are gone as `over` says.
 
-    `over` [n_bits] holds the numbers of experts without a slot, one bit of all settings in each
-    entry; it is zero afterwards. Uploads that are not made go back to the `budget`.
+    `some` are experts, lowest first; those that step `spared` needs are left out. `over` [n_bits]
+    holds the numbers of experts without a slot, one bit of all settings in each entry; `any_over`
+    are the settings in which it is not zero, and those that are left are returned. Uploads that
+    are not made go back to the `budget`.
     """
     n_bits = len(over)
-    any_over = _NONE
-    for bit in range(n_bits):
-        any_over |= over[bit]
-    rank = 0
-    while any_over:
-        expert = order[rank]
-        rank += 1
-        out = any_over & (resident[expert] | pending[expert])
-        if not out:
+    for expert in some:
+        if not any_over:
+            break
+        kept = resident[expert]
+        out = any_over & (kept | pending[expert])
+        if not out or needed_in[expert] == spared:
             continue
-        leaving = out & resident[expert]
-        if out & ~leaving & rationed:
-            spend(out & ~leaving & rationed, budget, -1.0)
-        resident[expert] &= ~out
+        if out & ~kept & several:
+            spend(out & ~kept & several, budget, -1.0)
+        resident[expert] = kept & ~out
         pending[expert] &= ~out
-        restart(left, expert, first, leaving)
         borrow, any_over = out, _NONE
         for bit in range(n_bits):
             before = over[bit]
             over[bit] = before ^ borrow
             borrow &= ~before
             any_over |= over[bit]
+    return any_over
 
 
 @numba.njit(cache=True, nogil=True)
 def _upload_highest(
-    some: Ints, first_access: int, wanted: int, may: np.uint64, full: np.uint64, order: Ints,
-    key: Floats, unit: float, capacities: Ints, filled: Ints, resident: Bits, admitted: Bits,
-    pending: Bits, over: Bits, left: Bits, first: Bits, margins: Floats, groups: Bits,
-    rationed: np.uint64, budget: Floats, uploaded: Bits,
+    some: Ints, first_access: int, event: Ints, wanted: int, may: np.uint64, full: np.uint64,
+    order: Ints, rank: Ints, event_last: bool, step: int, needed_in: Ints, key: Floats,
+    unit: float, capacities: Ints, filled: Ints, resident: Bits, admitted: Bits, pending: Bits,
+    over: Bits, left: Bits, first: Bits, with_margin: np.uint64, margins: Floats, groups: Bits,
+    single: np.uint64, several: np.uint64, budget: Floats, uploaded: Bits,
 ) -> np.uint64:  # fmt: skip
-    """Upload the admitted experts of an event by priority; return the settings that are full."""
-    with_margin = _NONE
-    for group in groups:
-        with_margin |= group
-    rank, some_over = len(order), False
-    while wanted:
-        rank -= 1
-        expert = order[rank]
+    """Upload the admitted experts of an event by priority; return the settings that are full.
+
+    With `event_last`, experts of the event leave only after all others, whatever their rank.
+    Settings may be rationed to a `single` upload of an event, or to `several`.
+    """
+    k, any_over = len(some), _NONE
+    for i in range(k - 1, -1, -1):
+        expert = event[i]
         bits = admitted[expert]
         if not bits:
             continue
-        wanted -= 1
         admitted[expert] = _NONE
         bits &= may
         gained = bits & ~full
-        full |= fill(gained, filled, capacities)
-        bits &= ~gained
+        if gained:
+            full |= fill(gained, filled, capacities)
+            bits &= ~gained
         compared = bits & with_margin
         if compared:
             bits &= ~compared
-            gained |= _exchange(
-                order, rank, compared, resident, left, first, key, unit, margins, groups
-            )
+            gained |= _exchange(order, rank[expert], compared, resident, key, unit, margins, groups)
         pending[expert] = gained | bits
+        # One that is evicted at once has the lowest priority, and so have the later ones.
+        may &= ~(pending[expert] & single)
         # Budgets that this expert takes, unless it is evicted at once.
-        may &= ~spend(pending[expert] & rationed, budget, 1.0)
+        may &= ~spend(pending[expert] & several, budget, 1.0)
+        any_over |= bits
         plane = 0
         while bits:
             both = over[plane] & bits
             over[plane] ^= bits
             bits = both
             plane += 1
-            some_over = True
-    if some_over:
-        _evict(order, over, resident, pending, left, first, rationed, budget)
-    for i in range(len(some)):
+        wanted -= 1
+        if not wanted:
+            break
+    if any_over:
+        spared = step if event_last else -2
+        any_over = _evict(
+            order, spared, needed_in, over, resident, pending, several, budget, any_over
+        )
+        if any_over:
+            _evict(event[:k], -2, needed_in, over, resident, pending, several, budget, any_over)
+    for i in range(k):
         gained = pending[some[i]]
         if gained:
             pending[some[i]] = _NONE
             resident[some[i]] |= gained
             restart(left, some[i], first, gained)
             uploaded[first_access + i] = gained
+            spend(gained & single, budget, 1.0)
     return full
-
-
-@numba.njit(cache=True, nogil=True)
-def _position(bit: np.uint64) -> int:
-    """Return the position of the only bit that is set (multiplication by a de Bruijn sequence)."""
-    return _POSITIONS[bit * _DE_BRUIJN >> np.uint64(58)]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -340,7 +329,6 @@ def _upload_queued(
                 if policy != _PAPER:
                     heads[c] = head + 1 if head + 1 < n else 0
                 resident[victim] &= ~bit
-                restart(left, victim, first, bit)
             loads[c] += 1
             gained |= bit
         if gained:
@@ -351,27 +339,11 @@ def _upload_queued(
 
 
 @numba.njit(cache=True, nogil=True)
-def _begin_warm(
-    order: Ints, capacities: Ints, filled: Ints, resident: Bits, queues: Queues
-) -> np.uint64:
-    """Make the highest experts of the order resident; return the settings that are full."""
-    n_experts, full = len(order), _NONE
-    for c in range(len(capacities)):
-        filled[c] = min(capacities[c], n_experts)
-        for i in range(filled[c]):
-            expert = order[n_experts - filled[c] + i]
-            queues[c, i] = expert
-            resident[expert] |= _ONE << np.uint64(c)
-        if filled[c] == capacities[c]:
-            full |= _ONE << np.uint64(c)
-    return full
-
-
-@numba.njit(cache=True, nogil=True)
 def replay_events(
     ids: Ints, bounds: Ints, following: Ints, capacities: Ints, policy: int, unit_factor: float,
-    order: Ints, key: Floats, warm: bool, first: Bits, margins: Floats, groups: Bits, rate: Floats,
-    limited: Ints, opens: Ints, over: Bits, missed: Bits, uploaded: Bits,
+    order: Ints, key: Floats, first: Bits, margins: Floats, groups: Bits, rate: Floats,
+    opens: Ints, over: Bits, resident: Bits, filled: Ints, queues: Queues, missed: Bits,
+    uploaded: Bits,
 ) -> None:  # fmt: skip
     """Write into `missed` and `uploaded` [n_accesses] the settings, as bits, of each access.
 
@@ -389,37 +361,45 @@ def replay_events(
         Experts by priority, lowest first; changed.
     key : float64 array [n_experts]
         Counts to begin with; changed.
-    warm : bool
-        Begin with the highest experts of `order` resident, instead of empty.
     first : uint64 array [n_bits]
         Misses before an upload, less one, as bits of all settings.
     margins, groups : float64, uint64 array [n_margins]
         Margins above zero in descending order, and the settings of each.
     rate : float64 array [n_settings]
-        Uploads a step.
-    limited : int64 array [n_limited]
-        Settings in which they are limited.
+        Uploads a step; infinite if they are not limited.
     opens : int64 array [n_settings]
         Step in which uploads begin.
     over : uint64 array [n_bits]
         Zeros, as many as the number of experts of an event has bits.
+    resident : uint64 array [n_experts]
+        First contents, as bits of all settings; changed.
+    filled, queues : int64 array [n_settings], int16 array [n_settings, most]
+        Numbers and lists of the first contents, last loaded last; changed.
     """
     n_experts, n_settings = len(order), len(capacities)
     everywhere = _ALL >> np.uint64(64 - n_settings)
-    resident, admitted, pending = np.zeros((3, n_experts), dtype=np.uint64)
+    admitted, pending = np.zeros((2, n_experts), dtype=np.uint64)
     left = np.empty((n_experts, len(first)), dtype=np.uint64)
     left[:] = first
-    filled, heads, loads = np.zeros((3, n_settings), dtype=np.int64)
-    queues = np.zeros((n_settings, min(n_experts, capacities.max())), dtype=np.int16)
-    needed_in = np.full(n_experts, -1, dtype=np.int64)
+    heads, loads = np.zeros((2, n_settings), dtype=np.int64)
+    needed_in, placed_in = np.full((2, n_experts), -1, dtype=np.int64)
+    event, rank = np.empty((2, n_experts), dtype=np.int64)
+    rank[order] = np.arange(n_experts)
     budget, full = np.zeros(n_settings), _NONE
-    rationed, closed = _NONE, everywhere
-    for c in limited:
-        rationed |= _ONE << np.uint64(c)
-    if warm:
-        full = _begin_warm(order, capacities, filled, resident, queues)
-    # Experts of an event are above all others in these policies, else sorted among all.
-    low = n_experts if policy == _LRU or policy == _INACTIVE_LFU else 0  # noqa: SIM109
+    single, several, closed, next_open = _NONE, _NONE, everywhere, 0
+    for c in range(n_settings):
+        bit = _ONE << np.uint64(c)
+        if filled[c] == capacities[c]:
+            full |= bit
+        if 0.0 < rate[c] <= 1.0:
+            single |= bit
+        elif 1.0 < rate[c] < np.inf:
+            several |= bit
+    rationed = single | several
+    below = rationed
+    with_margin = _NONE
+    for group in groups:
+        with_margin |= group
     unit = 1.0
     for step in range(len(bounds) - 1):
         begin, end = bounds[step], bounds[step + 1]
@@ -427,6 +407,12 @@ def replay_events(
         if unit > _LARGEST_UNIT:
             key /= unit
             unit = 1.0
+        if step == next_open:
+            closed, next_open = open_settings(closed, opens, rate, step)
+        may = everywhere & ~closed
+        if below:
+            below, empty = refill(below, budget, rate)
+            may &= ~empty
         some, wanted = ids[begin:end], 0
         for i in range(begin, end):
             expert = ids[i]
@@ -434,27 +420,31 @@ def replay_events(
             missed[i], uploaded[i] = bits, _NONE
             needed_in[expert] = step
             if bits:
-                admitted[expert] = admit(bits, left, expert)
+                admitted[expert] = admit(bits, left, expert) & may
                 wanted += admitted[expert] != _NONE
             if policy == _MIN:  # unique, so that experts needed in the same step have an order
                 key[expert] = -(float(following[i]) * n_experts + expert)
             else:
                 key[expert] = step if policy == _LRU else key[expert] + unit
-        if closed:
-            closed = still_closed(closed, opens, step)
-        may = everywhere & ~closed
-        if rationed:
-            may &= refill(budget, rate, limited) | ~rationed
+        if wanted:
+            below |= may & rationed
         if policy >= _FIFO:
             _upload_queued(
                 some, begin, step, policy, may, capacities, filled, resident, admitted, queues,
                 heads, loads, needed_in, left, first, rationed, budget, uploaded,
             )  # fmt: skip
             continue
-        _reorder(order, key, some, step, needed_in, low)
-        full = _upload_highest(
-            some, begin, wanted, may, full, order, key, unit, capacities, filled, resident,
-            admitted, pending, over, left, first, margins, groups, rationed, budget, uploaded,
-        )  # fmt: skip
-        if policy == _INACTIVE_LFU:
-            _reorder(order, key, some, step, needed_in, 0)
+        sort_event(some, key, event)
+        k = end - begin
+        if policy == _LRU:
+            move_to_top(order, event, k, step, needed_in)
+        elif policy == _MIN:
+            sink(order, event, k, key)
+        else:
+            rise(order, rank, event, k, key, step, placed_in)
+        if wanted:
+            full = _upload_highest(
+                some, begin, event, wanted, may, full, order, rank, policy == _INACTIVE_LFU, step,
+                needed_in, key, unit, capacities, filled, resident, admitted, pending, over, left,
+                first, with_margin, margins, groups, single, several, budget, uploaded,
+            )  # fmt: skip

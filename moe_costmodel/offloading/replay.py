@@ -205,9 +205,8 @@ class _Settings:
                 groups[rule.margin] = groups.get(rule.margin, np.uint64(0)) | bit
         self.margins = np.array(sorted(groups, reverse=True), dtype=np.float64)
         self.groups = np.array([groups[m] for m in self.margins.tolist()], dtype=np.uint64)
-        self.rate = np.array([min(rule.per_step, 1e9) for rule in admissions])
+        self.rate = np.array([rule.per_step for rule in admissions], dtype=np.float64)
         self.opens = np.array([rule.opens for rule in admissions], dtype=np.int64)
-        self.limited = np.flatnonzero([rule.per_step != math.inf for rule in admissions])
 
     def replay(
         self,
@@ -230,10 +229,24 @@ class _Settings:
         over = np.zeros(n_bits, dtype=np.uint64)
         replay_events(
             stream.ids, stream.bounds, following, self.capacities, _CODES[policy], unit_factor,
-            order, key, start is not None, self.first, self.margins, self.groups, self.rate,
-            self.limited, self.opens, over, missed, uploaded,
+            order, key, self.first, self.margins, self.groups, self.rate, self.opens, over,
+            *self._contents(order, start is not None), missed, uploaded,
         )  # fmt: skip
         return missed, uploaded
+
+    def _contents(
+        self, order: Ints, warm: bool
+    ) -> tuple[NDArray[np.uint64], Ints, NDArray[np.int16]]:
+        """Return the first contents: bits of each expert, numbers, and lists of each setting."""
+        filled = np.minimum(self.capacities, len(order)) if warm else 0 * self.capacities
+        resident = np.zeros(len(order), dtype=np.uint64)
+        most = min(len(order), int(self.capacities.max()))
+        queues = np.zeros((len(filled), most), dtype=np.int16)
+        for c, n in enumerate(filled.tolist()):
+            highest = order[len(order) - n :]
+            queues[c, :n] = highest
+            resident[highest] |= np.uint64(1 << c)
+        return resident, filled, queues
 
 
 def offload_events(

@@ -7,44 +7,59 @@ run on one device here, each with its own buffers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from moe_costmodel._arrays import Bools
 from moe_costmodel._checks import invalid
 from moe_costmodel.gating.rules import apply_rule
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
+from moe_costmodel.kernels.offloaded import OffloadedExperts
 from moe_costmodel.traces.families import find_routers
 from moe_costmodel.traces.record import edit_routing, layer_numbers
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
 
-__all__ = ["AppliedPlan", "PlannedLayer", "apply"]
+__all__ = ["AppliedPlan", "PlannedLayer", "SlowMemory", "apply"]
+
+SlowMemory = Callable[[int, Experts], Experts]
 
 
 class PlannedLayer:
     """Experts of one layer as a plan places them: on devices, resident or buffered.
 
     They run on `device`, by default the one that they are on. `buffers` has one entry per device
-    of the plan, none if the layer is not buffered.
+    of the plan, none if the layer is not buffered. `slow` holds the experts that buffers are filled
+    from, by default `experts`.
     """
 
     def __init__(
-        self, experts: Experts, plan: Plan, layer: int, device: torch.device | str | None = None
+        self,
+        experts: Experts,
+        plan: Plan,
+        layer: int,
+        device: torch.device | str | None = None,
+        *,
+        slow: Experts | None = None,
     ) -> None:
         self.experts = experts
-        self.buffers: list[BufferedExperts] = []
+        self.buffers: Sequence[BufferedExperts | OffloadedExperts] = []
         where = torch.device(device or experts.up.device)
-        if plan.by_layer[layer].policy is not None:
+        slow = slow or experts
+        if plan.by_layer[layer].offload is not None:
+            self.buffers = _offloaded(slow, plan, layer, where, experts.up.dtype)
+        elif plan.by_layer[layer].policy is not None:
             self.buffers = [
-                BufferedExperts(experts, int(capacity), policy=plan.policy, device=where)
+                BufferedExperts(slow, int(capacity), policy=plan.policy, device=where)
                 for capacity in plan.capacities[layer]
             ]
         held = torch.as_tensor(plan.placement.on_device()[layer], device=where)
@@ -96,8 +111,38 @@ class PlannedLayer:
 
     @property
     def misses(self) -> int:
-        """Needed experts that had to be copied."""
+        """Needed experts that were not resident: they were copied, or computed in slow memory."""
         return sum(buffer.statistics.misses for buffer in self.buffers)
+
+    @property
+    def uploads(self) -> int:
+        """Experts that were copied for later steps, if the plan has a rule for misses."""
+        return sum(
+            buffer.statistics.uploads
+            for buffer in self.buffers
+            if isinstance(buffer, OffloadedExperts)
+        )
+
+
+def _offloaded(
+    slow: Experts, plan: Plan, layer: int, device: torch.device, dtype: torch.dtype
+) -> list[OffloadedExperts]:
+    """Return the offloaded experts of each of the plan's devices."""
+    rule, start = plan.by_layer[layer].offload, plan.by_layer[layer].start
+    assert rule is not None
+    held: Bools = plan.placement.on_device()[layer] > 0
+    buffers = []
+    for number, capacity in enumerate(plan.capacities[layer].tolist()):
+        # Experts of the device that were never used come before those of other devices.
+        uses = None if start is None else np.where(held[:, number], np.maximum(start, 1e-300), 0.0)
+        buffers.append(
+            OffloadedExperts(
+                slow, capacity, policy=rule.policy, admission=rule.admission, start=uses,
+                start_weight=rule.start_weight, half_life=rule.half_life, in_place=rule.in_place,
+                device=device, dtype=dtype,
+            )
+        )  # fmt: skip
+    return buffers
 
 
 class AppliedPlan:
@@ -124,11 +169,16 @@ class AppliedPlan:
         applied = f"{self.plan.model}: applied to {len(self.layers)} layers"
         if not needed:
             return applied
-        share = misses / needed
-        return f"{applied}, {misses:,} of {needed:,} needed experts were copied ({share:.1%})"
+        rule, share = self.plan.offload, misses / needed
+        uploads = sum(layer.uploads for layer in self.layers)
+        fate = "copied" if rule is None or not rule.in_place else "computed in slow memory"
+        more = "" if rule is None else f", {uploads:,} uploads"
+        return f"{applied}, {misses:,} of {needed:,} needed experts were {fate} ({share:.1%}){more}"
 
 
-def apply(plan: Plan, model: Any, *, part: str | None = None) -> AppliedPlan:
+def apply(
+    plan: Plan, model: Any, *, part: str | None = None, slow: SlowMemory | None = None
+) -> AppliedPlan:
     """Install a plan's thresholds and experts in a model.
 
     Parameters
@@ -141,6 +191,10 @@ def apply(plan: Plan, model: Any, *, part: str | None = None) -> AppliedPlan:
         moved to the memory of the CPU, and back when the plan is undone.
     part : {"encoder", "decoder"}, optional
         Which half of an encoder-decoder model.
+    slow : callable, optional
+        ``slow(layer, experts)`` returns the experts of a buffered layer as they lie in slow memory,
+        such as mapped from a file, or in a narrower type if the plan has a rule for misses. By
+        default they stay where they are, or, on a GPU, are moved to the memory of the CPU.
 
     Returns
     -------
@@ -172,7 +226,7 @@ def apply(plan: Plan, model: Any, *, part: str | None = None) -> AppliedPlan:
     layers = []
     try:
         for i, (module, weights) in enumerate(zip(modules, experts, strict=True)):
-            layer = _layer(plan, i, module, weights, stack)
+            layer = _layer(plan, i, module, weights, stack, slow)
             layers.append(layer)
             if is_example:
                 blocks[i].compute = _compute_of(layer, plan, i)
@@ -200,7 +254,14 @@ def _experts_beside(model: Any, router: str) -> Any:
     return parent.experts
 
 
-def _layer(plan: Plan, i: int, module: Any, experts: Experts, stack: ExitStack) -> PlannedLayer:
+def _layer(
+    plan: Plan,
+    i: int,
+    module: Any,
+    experts: Experts,
+    stack: ExitStack,
+    slow: SlowMemory | None,
+) -> PlannedLayer:
     """Return a planned layer; a buffered one's experts leave the GPU until the plan is undone."""
     device = experts.up.device
     if plan.by_layer[i].policy is not None and device.type == "cuda":
@@ -209,7 +270,9 @@ def _layer(plan: Plan, i: int, module: Any, experts: Experts, stack: ExitStack) 
             parameter = getattr(module, name)
             parameter.data = held
             stack.callback(_move, parameter, device)
-    return PlannedLayer(experts, plan, i, device)
+    is_buffered = plan.by_layer[i].policy is not None
+    held_in = slow(i, experts) if slow is not None and is_buffered else None
+    return PlannedLayer(experts, plan, i, device, slow=held_in)
 
 
 def _move(parameter: Tensor, device: torch.device) -> None:

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from moe_costmodel._arrays import Ints
-from moe_costmodel._checks import count, invalid, one_of
+from moe_costmodel._arrays import Floats, Ints
+from moe_costmodel._checks import count, invalid, one_of, shape_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
+from moe_costmodel.offloading.rule import OffloadRule
 from moe_costmodel.placement.placement import Placement
 
 __all__ = ["Decision", "Gates", "LayerDecision", "ascending", "layer_gates"]
@@ -30,6 +31,8 @@ class LayerDecision(NamedTuple):
     policy: str | None  # None if the layer is not buffered
     n_devices: int
     packed: bytes  # `capacities` and `slots`, int32
+    offload: OffloadRule | None = None
+    packed_start: bytes = b""  # `start`, float64
 
     @property
     def capacities(self) -> Ints:
@@ -40,6 +43,11 @@ class LayerDecision(NamedTuple):
     def slots(self) -> Ints:
         """Expert in each slot, (n_slots,), ascending on each device."""
         return np.frombuffer(self.packed, np.int32)[self.n_devices :].astype(np.int64)
+
+    @property
+    def start(self) -> Floats | None:
+        """Uses of each expert that the first contents are chosen by, (n_experts,)."""
+        return np.frombuffer(self.packed_start, np.float64) if self.packed_start else None
 
 
 def layer_gates(gates: Gates, n_layers: int, owner: str) -> tuple[GateRule | None, ...]:
@@ -88,7 +96,13 @@ class Decision:
         buffered.
     policy : str
         Which expert leaves a full buffer: one of :data:`moe_costmodel.POLICIES` except "min",
-        which sees the future.
+        which sees the future. With an `offload`, it is the policy of that rule.
+    offload : OffloadRule, optional
+        Where a miss is computed, which misses are uploaded, and by what policy. By default, every
+        missing expert is copied in before it runs.
+    start : array_like of shape (n_layers, n_experts), optional
+        Uses of each expert in a step, by which an `offload` chooses first contents: those of most
+        uses are resident at first. By default buffers begin empty.
 
     Raises
     ------
@@ -110,6 +124,8 @@ class Decision:
     gates: tuple[GateRule | None, ...] = None  # type: ignore[assignment]
     capacities: Ints = None  # type: ignore[assignment]
     policy: str = "paper"
+    offload: OffloadRule | None = None
+    start: Floats | None = None
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
@@ -119,7 +135,35 @@ class Decision:
         object.__setattr__(self, "batch_size", size)
         object.__setattr__(self, "gates", layer_gates(self.gates, self.n_layers, owner))
         object.__setattr__(self, "capacities", self._checked_capacities(owner))
-        one_of(owner, "policy", self.policy, ONLINE_POLICIES)
+        if self.offload is None:
+            one_of(owner, "policy", self.policy, ONLINE_POLICIES)
+        else:
+            self._check_offload(owner, self.offload)
+        object.__setattr__(self, "start", self._checked_start(owner))
+
+    def _check_offload(self, owner: str, rule: OffloadRule) -> None:
+        if not isinstance(rule, OffloadRule):
+            raise invalid(owner, "offload", repr(rule), "an OffloadRule or None")
+        if rule.policy == "min":
+            raise invalid(owner, "offload", rule, "of a policy that does not need the future")
+        if rule.is_static and self.start is None:
+            expected = "with a 'start', or with uploads (a static list would stay empty)"
+            raise invalid(owner, "offload", rule, expected)
+        object.__setattr__(self, "policy", rule.policy)
+
+    def _checked_start(self, owner: str) -> Floats | None:
+        if self.start is None:
+            return None
+        if self.offload is None:
+            raise invalid(owner, "start", "an array", "None without an 'offload'")
+        array = np.asarray(self.start)
+        shape = self.n_layers, self.placement.n_experts
+        good = array.dtype.kind in "uif" and array.shape == shape
+        array = array.astype(np.float64) if good else np.empty(0)
+        if not good or not (np.isfinite(array) & (array >= 0)).all():
+            got = shape_of(np.asarray(self.start))
+            raise invalid(owner, "start", got, f"finite numbers of at least 0, of shape {shape}")
+        return array
 
     def _checked_capacities(self, owner: str) -> Ints:
         shape, most = (self.n_layers, self.n_devices), self.slots_per_device
@@ -185,8 +229,13 @@ class Decision:
             [self.policy if some else None for some in buffered],
             repeat(self.n_devices, n),
             packed.view(row_type).ravel().tolist(),
+            [self.offload if some else None for some in buffered],
+            [self._packed_start(i) if some else b"" for i, some in enumerate(buffered)],
         )
         return tuple(map(LayerDecision._make, zip(*columns, strict=True)))
+
+    def _packed_start(self, layer: int) -> bytes:
+        return b"" if self.start is None else self.start[layer].tobytes()
 
     def __eq__(self, other: object) -> bool:
         return self.by_layer == other.by_layer if isinstance(other, Decision) else NotImplemented

@@ -15,7 +15,8 @@ import numpy as np
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import quantity
-from moe_costmodel.plans.export_files import Export, refusal
+from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.export_files import lru_notes
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
@@ -159,10 +160,13 @@ def to_ktransformers(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
     )
     single, notes = best_single_capacity(plan, evaluate)
     capacity = int(single.capacities.flat[0])
-    notes.append(
-        "KTransformers computes the experts that are not on the GPU on the CPU and does not copy "
-        f"them in; the plan's times are those of copying (policy '{plan.policy}')"
-    )
+    if plan.offload is None or not plan.offload.in_place:
+        notes.append(
+            "KTransformers computes the experts that are not on the GPU on the CPU and does not "
+            f"copy them in; the plan's times are those of copying (policy '{plan.policy}')"
+        )
+    elif not plan.offload.is_static:
+        notes.append(f"KTransformers uploads nothing; the plan's rule is: {plan.offload}")
     if plan.has_thresholds:
         notes.append("thresholds are not exported: every token takes all experts of its router")
     return Export("KTransformers", ("--kt-num-gpu-experts", str(capacity)), tuple(notes))
@@ -178,14 +182,16 @@ def _require_one_device(plan: Plan, engine: str, expected: str, remedy: str) -> 
 def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
     """Return flags of llama.cpp: ``-ser Kmin,t`` (a fork's) and layers of experts on the CPU.
 
-    A layer's experts are either all on the GPU or all on the CPU, so a plan that buffers keeps as
-    many whole layers as its memory holds (``--n-cpu-moe``). Parameters and errors are those of
-    :func:`to_ktransformers`.
+    In the main line, a layer's experts are either all on the GPU or all on the CPU, so a plan that
+    buffers keeps as many whole layers as its memory holds (``--n-cpu-moe``). A plan with a rule for
+    misses becomes ``--moe-expert-cache`` (an open proposal, pull request 27861: misses are computed
+    on the CPU, and the cache of each layer is least recently used). Parameters and errors are those
+    of :func:`to_ktransformers`.
     """
     _require_one_device(
         plan,
         "llama.cpp",
-        "on one device: it splits layers, not the experts of a layer",
+        "on one device: it has one GPU's cache, and splits layers among several",
         "export to SGLang, vLLM or TensorRT-LLM",
     )
     flags: list[str] = []
@@ -196,7 +202,16 @@ def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
         if rule is not None:
             flags += ["-ser", f"{rule.k_min},{rule.value:g}"]
             notes.append("-ser is a flag of the fork ik_llama.cpp; the main line has none")
-    if plan.is_buffered:
+    if plan.is_buffered and plan.offload is not None:
+        single, more = best_single_capacity(plan, evaluate)
+        flags += ["--n-cpu-moe", str(plan.n_layers)]
+        flags += ["--moe-expert-cache", str(int(single.capacities.flat[0]))]
+        notes += more
+        notes.append(
+            "--moe-expert-cache is an open proposal (pull request 27861), which no release has"
+        )
+        notes += lru_notes("llama.cpp", plan, copies=False)
+    elif plan.is_buffered:
         whole = int(plan.capacities.sum()) // plan.slots_per_device
         flags += ["--n-cpu-moe", str(plan.n_layers - whole)]
         notes.append(

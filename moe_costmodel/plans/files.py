@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,8 @@ from moe_costmodel._checks import InvalidParameter, first_where
 from moe_costmodel._fields import array_in, known_in, made_in, named_in, place_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import Predicted
+from moe_costmodel.offloading.replay import Admission
+from moe_costmodel.offloading.rule import OffloadRule
 from moe_costmodel.placement.placement import Placement
 from moe_costmodel.shapes import MAX_EXPERTS, LayerShape
 from moela.files.fields import object_in, text_in, whole_in
@@ -34,7 +37,7 @@ _REQUIRED = (
     "format", "model", "shape", "mode", "batch_size", "n_devices", "physical_to_logical_map",
     "capacities", "policy", "gates", "devices_per_node", "layers",
 )  # fmt: skip
-_OPTIONAL = ("objectives", "quality_kind", "outside", "provenance", "versions")
+_OPTIONAL = ("offload", "start", "objectives", "quality_kind", "outside", "provenance", "versions")
 
 
 def to_dict(plan: Plan) -> dict[str, object]:
@@ -52,6 +55,7 @@ def to_dict(plan: Plan) -> dict[str, object]:
         "devices_per_node": plan.devices_per_node,
         "gates": [None if rule is None else asdict(rule) for rule in plan.gates],
         "policy": plan.policy,
+        **_offloaded(plan),
         "capacities": plan.capacities.tolist(),
         "physical_to_logical_map": plan.placement.physical_to_logical.tolist(),
         "objectives": {name: asdict(value) for name, value in plan.objectives.items()},
@@ -60,6 +64,33 @@ def to_dict(plan: Plan) -> dict[str, object]:
         "provenance": dict(plan.provenance),
         "versions": dict(plan.versions),
     }
+
+
+def _offloaded(plan: Plan) -> dict[str, object]:
+    """Return the fields of a plan with a rule for misses; files of other plans are as before."""
+    fields: dict[str, object] = {}
+    if plan.offload is not None:
+        rule = asdict(plan.offload)
+        # JSON has no infinity; no number means no limit.
+        if math.isinf(plan.offload.admission.per_step):
+            del rule["admission"]["per_step"]
+        fields["offload"] = rule
+    if plan.start is not None:
+        fields["start"] = plan.start.tolist()
+    return fields
+
+
+def _offload_in(path: str | Path, content: dict[str, Any]) -> dict[str, object]:
+    """Return the parameters of a plan that :func:`_offloaded` wrote."""
+    found: dict[str, object] = {}
+    if content.get("offload") is not None:
+        rule = dict(object_in(path, "offload", content["offload"]))
+        if "admission" in rule:
+            rule["admission"] = made_in(path, "offload.admission", rule["admission"], Admission)
+        found["offload"] = made_in(path, "offload", rule, OffloadRule)
+    if content.get("start") is not None:
+        found["start"] = array_in(path, "start", content["start"], ndim=(2,))
+    return found
 
 
 def save(plan: Plan, path: str | Path) -> Path:
@@ -112,24 +143,31 @@ def _parameters(path: str | Path, value: object) -> dict[str, Any]:
     placement = _placement(path, content, shape.n_experts)
     gates, layers = (_row_per_layer(path, name, content, placement) for name in ("gates", "layers"))
     del as_they_are["n_devices"]
-    return as_they_are | {
-        "shape": shape,
-        "placement": placement,
-        "capacities": array_in(path, "capacities", content["capacities"], ndim=(2,), whole=True),
-        "gates": tuple(
-            None if rule is None else made_in(path, f"gates[{i}]", rule, GateRule, _RULES)
-            for i, rule in enumerate(gates)
-        ),
-        "layers": tuple(
-            whole_in(path, f"layers[{i}]", layer, 0, MAX_LAYERS) for i, layer in enumerate(layers)
-        ),
-        "objectives": {
-            name: made_in(path, f"objectives.{name}", predicted, Predicted)
-            for name, predicted in object_in(
-                path, "objectives", content.get("objectives", {})
-            ).items()
-        },
-    }
+    return (
+        as_they_are
+        | _offload_in(path, content)
+        | {
+            "shape": shape,
+            "placement": placement,
+            "capacities": array_in(
+                path, "capacities", content["capacities"], ndim=(2,), whole=True
+            ),
+            "gates": tuple(
+                None if rule is None else made_in(path, f"gates[{i}]", rule, GateRule, _RULES)
+                for i, rule in enumerate(gates)
+            ),
+            "layers": tuple(
+                whole_in(path, f"layers[{i}]", layer, 0, MAX_LAYERS)
+                for i, layer in enumerate(layers)
+            ),
+            "objectives": {
+                name: made_in(path, f"objectives.{name}", predicted, Predicted)
+                for name, predicted in object_in(
+                    path, "objectives", content.get("objectives", {})
+                ).items()
+            },
+        }
+    )
 
 
 def _placement(path: str | Path, content: dict[str, Any], n_experts: int) -> Placement:

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.objectives import OBJECTIVES, Predicted
-from moe_costmodel.plans import export_files, export_flags, files, text
+from moe_costmodel.plans import export_command, export_files, export_flags, files, text
 from moe_costmodel.plans.decision import Decision
+from moe_costmodel.plans.engines.export import Export
 from moe_costmodel.shapes import LayerShape
 from moela.notebook import html
 
 if TYPE_CHECKING:
     from moe_costmodel.deployment.check import PlanCheck
     from moe_costmodel.deployment.model import DeploymentModel
-    from moe_costmodel.plans.apply import AppliedPlan
+    from moe_costmodel.plans.apply import AppliedPlan, SlowMemory
+    from moe_costmodel.silicon.layout import Layout
     from moe_costmodel.traces.trace import Mode, RoutingTrace
 
 __all__ = ["Plan"]
@@ -36,7 +38,7 @@ class Plan(Decision):
         An MoE layer as a whole (``n_local == n_experts``).
     mode : {"prefill", "decode"}
         The half of serving that the plan is for.
-    placement, batch_size, gates, capacities, policy
+    placement, batch_size, gates, capacities, policy, offload, start
         As for :class:`Decision`.
     devices_per_node : int, optional
         Divides the number of devices; by default all devices are on one node.
@@ -183,30 +185,79 @@ class Plan(Decision):
         """Evaluate the plan on other traffic; see :meth:`moe_costmodel.DeploymentModel.check`."""
         return deployment.check(self, other, running=running)
 
-    def to_sglang(self, path: str | Path) -> export_files.Export:
-        """Write SGLang's ``--init-expert-location``; see `moe_costmodel.plans.export_files`."""
-        return export_files.to_sglang(self, path)
+    def export(
+        self,
+        engine: str,
+        folder: str | Path,
+        *,
+        model: str,
+        architecture: str = "",
+        layout: Layout | None = None,
+        n_layers: int | None = None,
+        context: int = 0,
+        evaluate: export_flags.Evaluate | None = None,
+    ) -> Export:
+        """Write the plan's files for an engine, and return the whole command line that starts it.
 
-    def to_vllm(self, path: str | Path) -> export_files.Export:
+        Parameters
+        ----------
+        engine : {"sglang", "vllm", "trtllm", "llamacpp", "ktransformers"}
+            The engine.
+        folder : str or Path
+            Folder for the files: the placement, and options that have no flag.
+        model : str
+            Folder or name of the model that the engine loads.
+        architecture : str, optional
+            ``model_type`` of its config.json; a note says if the engine does not read a placement
+            for it.
+        layout : Layout, optional
+            Division of attention and experts; by default attention is data-parallel, and experts
+            are divided by expert parallelism.
+        n_layers : int, optional
+            Layers of the whole model, for models that end in layers without experts.
+        context : int, optional
+            Longest sequence; by default the model's own.
+        evaluate : callable, optional
+            As for :meth:`to_ktransformers`; needed if buffers differ between layers.
+
+        Returns
+        -------
+        Export
+
+        Raises
+        ------
+        ValueError
+            If the engine is unknown, or cannot express the plan at all.
+        """
+        return export_command.export_plan(
+            self, engine, folder, model=model, architecture=architecture, layout=layout,
+            n_layers=n_layers, context=context, evaluate=evaluate,
+        )  # fmt: skip
+
+    def to_sglang(self, path: str | Path, n_layers: int | None = None) -> Export:
+        """Write SGLang's ``--init-expert-location``; see `moe_costmodel.plans.export_files`."""
+        return export_files.to_sglang(self, path, n_layers)
+
+    def to_vllm(self, path: str | Path) -> Export:
         """Write vLLM's proposed expert map; see :mod:`moe_costmodel.plans.export_files`."""
         return export_files.to_vllm(self, path)
 
-    def to_tensorrt_llm(self, path: str | Path) -> export_files.Export:
+    def to_tensorrt_llm(self, path: str | Path) -> Export:
         """Write TensorRT-LLM's load-balancer YAML; see :mod:`moe_costmodel.plans.export_files`."""
         return export_files.to_tensorrt_llm(self, path)
 
-    def to_ktransformers(
-        self, *, evaluate: export_flags.Evaluate | None = None
-    ) -> export_files.Export:
+    def to_ktransformers(self, *, evaluate: export_flags.Evaluate | None = None) -> Export:
         """Return KTransformers' flags; see :mod:`moe_costmodel.plans.export_flags`."""
         return export_flags.to_ktransformers(self, evaluate=evaluate)
 
-    def to_llamacpp(self, *, evaluate: export_flags.Evaluate | None = None) -> export_files.Export:
+    def to_llamacpp(self, *, evaluate: export_flags.Evaluate | None = None) -> Export:
         """Return the flags of the llama.cpp fork; see :mod:`moe_costmodel.plans.export_flags`."""
         return export_flags.to_llamacpp(self, evaluate=evaluate)
 
-    def apply(self, model: Any, *, part: str | None = None) -> AppliedPlan:
+    def apply(
+        self, model: Any, *, part: str | None = None, slow: SlowMemory | None = None
+    ) -> AppliedPlan:
         """Install the plan in a model of this process; see `moe_costmodel.plans.apply`."""
         from moe_costmodel.plans.apply import apply
 
-        return apply(self, model, part=part)
+        return apply(self, model, part=part, slow=slow)

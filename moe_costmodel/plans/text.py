@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from moe_costmodel.objectives import OBJECTIVES, Predicted, quantity
 
 if TYPE_CHECKING:
+    from moe_costmodel.offloading.rule import OffloadRule
     from moe_costmodel.plans.plan import Plan
 
 __all__ = ["explain", "summary", "table"]
@@ -26,7 +27,9 @@ def summary(plan: Plan) -> str:
     if plan.is_buffered:
         low, high = int(plan.capacities.min()), int(plan.capacities.max())
         kept = f"{low}" if low == high else f"{low} to {high}"
-        parts.append(f"{kept} of {plan.slots_per_device} experts resident ({plan.policy})")
+        parts.append(
+            f"{kept} of {plan.slots_per_device} experts resident ({plan.offload or plan.policy})"
+        )
     if plan.has_thresholds:
         parts.append(f"thresholds in {sum(rule is not None for rule in plan.gates)} layers")
     for name in ("tokens_per_s", "step_p99_s", "memory_bytes", "quality_loss"):
@@ -139,12 +142,31 @@ def _buffer_words(plan: Plan) -> list[str]:
     full = plan.n_layers * plan.slots_per_device * plan.shape.expert_bytes
     low, high = int(plan.capacities.min()), int(plan.capacities.max())
     some = f"{low} to {high} (mean {plan.capacities.mean():.1f})" if low < high else f"{low}"
-    return [
+    others = f"copies the others in when they are needed, policy '{plan.policy}'"
+    if plan.offload is not None and plan.offload.in_place:
+        others = "computes the others where their weights lie"
+    lines = [
         f"- A device keeps {some} of its "
-        f"{plan.slots_per_device} experts of a layer in fast memory and "
-        f"copies the others in when they are needed, policy '{plan.policy}': at most "
+        f"{plan.slots_per_device} experts of a layer in fast memory and {others}: at most "
         f"{quantity(float(kept.max()), 'bytes')} instead of {quantity(full, 'bytes')}."
     ]
+    return lines if plan.offload is None else [*lines, *_offload_words(plan, plan.offload)]
+
+
+def _offload_words(plan: Plan, rule: OffloadRule) -> list[str]:
+    lines = []
+    if plan.start is not None:
+        lines.append("- Buffers begin with the experts that were used most ('start').")
+    if rule.is_static:
+        lines.append("- Nothing is uploaded: the first contents stay.")
+    else:
+        lines.append(f"- Uploads: {rule.admission}; policy '{rule.policy}'.")
+    if rule.precision is not None:
+        lines.append(
+            f"- A predictor prefetches {rule.recall:.0%} of the misses; {rule.precision:.0%} of "
+            "what it prefetches is needed. Measure yours before you rely on that."
+        )
+    return lines
 
 
 def _gate_words(plan: Plan) -> list[str]:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from moe_costmodel._checks import check_number, count, invalid
+from moe_costmodel._arrays import Ints
+from moe_costmodel._checks import check_number, count, invalid, one_of
 from moela.files.fields import number_in, object_in, whole_in
 from moela.files.text import lines_of, parse_json, read_text
 
-__all__ = ["Request", "poisson_requests", "read_requests"]
+__all__ = ["Request", "TokenLengths", "at_rate", "poisson_requests", "read_requests"]
 
 _MOST_TOKENS = 2**24
 _INPUT = ("input_tokens", "input_toks", "prompt_tokens")
@@ -103,26 +104,114 @@ def _first(found: dict[str, object], names: Sequence[str]) -> object:
     return next((found[name] for name in names if name in found), None)
 
 
+@dataclass(frozen=True)
+class TokenLengths:
+    """Distribution of the lengths of prompts or answers.
+
+    Parameters
+    ----------
+    mean : float
+        Mean length in tokens, at least 1.
+    spread : float
+        Standard deviation over the mean ("lognormal"), or the largest distance from the mean over
+        the mean ("uniform"); 0 for equal lengths.
+    kind : {"lognormal", "uniform"}
+        Form of the distribution.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moe_costmodel import TokenLengths
+    >>> TokenLengths(1000, 0.2, "uniform").draw(3, np.random.default_rng(0)).tolist()
+    [1055, 908, 816]
+    """
+
+    mean: float
+    spread: float = 0.0
+    kind: str = "lognormal"
+
+    def __post_init__(self) -> None:
+        if not 1 <= check_number("TokenLengths", "mean", self.mean) <= _MOST_TOKENS:
+            raise invalid("TokenLengths", "mean", self.mean, f"from 1 to {_MOST_TOKENS} tokens")
+        one_of("TokenLengths", "kind", self.kind, ("lognormal", "uniform"))
+        most = 1.0 if self.kind == "uniform" else 10.0
+        if not 0 <= check_number("TokenLengths", "spread", self.spread) <= most:
+            raise invalid("TokenLengths", "spread", self.spread, f"from 0 to {most:g}")
+
+    def draw(self, n: int, random_state: np.random.Generator) -> Ints:
+        """Return `n` lengths."""
+        if self.kind == "uniform":
+            ends = self.mean * (1 - self.spread), self.mean * (1 + self.spread)
+            values = random_state.uniform(*ends, n)
+        else:
+            # Of the logarithm, so that mean and standard deviation are as given.
+            deviation = np.sqrt(np.log1p(self.spread**2))
+            centre = np.log(self.mean) - deviation**2 / 2
+            values = np.exp(random_state.normal(centre, deviation, n))
+        return np.clip(np.rint(values), 1, _MOST_TOKENS).astype(np.int64)
+
+
+def at_rate(requests: Sequence[Request], rate: float) -> list[Request]:
+    """Return the same requests with their gaps scaled to another mean rate.
+
+    Parameters
+    ----------
+    requests : sequence of Request
+        At least two, not all at one time.
+    rate : float
+        Requests per second.
+
+    Returns
+    -------
+    list of Request
+
+    Raises
+    ------
+    ValueError
+        If the requests have no rate, or `rate` is not positive.
+
+    Examples
+    --------
+    >>> from moe_costmodel import Request, at_rate
+    >>> [r.arrival for r in at_rate([Request(0.0, 8, 8), Request(1.0, 8, 8)], 4.0)]
+    [0.0, 0.25]
+    """
+    if check_number("at_rate", "rate", rate) <= 0:
+        raise invalid("at_rate", "rate", rate, "a positive number of requests per second")
+    times = [request.arrival for request in requests]
+    span = max(times) - min(times) if times else 0.0
+    if not span:
+        raise invalid("at_rate", "requests", "one time of arrival", "requests at several times")
+    scale = (len(times) - 1) / (rate * span)
+    first = min(times)
+    return [Request((r.arrival - first) * scale, r.input_tokens, r.output_tokens) for r in requests]
+
+
 def poisson_requests(
     rate: float,
     n_requests: int,
-    input_tokens: int,
-    output_tokens: int,
+    input_tokens: int | TokenLengths,
+    output_tokens: int | TokenLengths,
     *,
     random_state: np.random.Generator,
 ) -> list[Request]:
-    """Draw requests of equal lengths that arrive independently of each other.
+    """Draw requests that arrive independently of each other.
 
     Parameters
     ----------
     rate : float
         Requests per second.
     n_requests : int
-        How many.
-    input_tokens, output_tokens : int
-        Tokens of each prompt and answer.
+        Requests to draw.
+    input_tokens, output_tokens : int or TokenLengths
+        Tokens of each prompt and answer, or the distribution of them.
     random_state : numpy.random.Generator
-        Source of the gaps, which are exponential.
+        Source of the gaps, which are exponential, and of the lengths.
 
     Returns
     -------
@@ -136,9 +225,9 @@ def poisson_requests(
     Examples
     --------
     >>> import numpy as np
-    >>> from moe_costmodel import poisson_requests
+    >>> from moe_costmodel import TokenLengths, poisson_requests
     >>> rng = np.random.default_rng(0)
-    >>> len(poisson_requests(10.0, 300, 1024, 128, random_state=rng))
+    >>> len(poisson_requests(10.0, 300, TokenLengths(1024, 0.3), 128, random_state=rng))
     300
     """
     owner = "poisson_requests"
@@ -146,4 +235,11 @@ def poisson_requests(
         raise invalid(owner, "rate", rate, "a positive number of requests per second")
     count(owner, "n_requests", n_requests)
     times = np.cumsum(random_state.exponential(1 / rate, n_requests))
-    return [Request(float(t - times[0]), input_tokens, output_tokens) for t in times]
+    lengths = []
+    for name, value in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
+        if isinstance(value, TokenLengths):
+            lengths.append(value.draw(n_requests, random_state))
+        else:
+            lengths.append(np.full(n_requests, count(owner, name, value)))
+    rows = zip((times - times[0]).tolist(), *(x.tolist() for x in lengths), strict=True)
+    return [Request(*row) for row in rows]

@@ -120,6 +120,9 @@ class ServedRequests:
         Data-parallel rank that served the request.
     n_steps : int
         Steps of the simulation.
+    outside : tuple of str
+        Reasons why times of steps are extrapolated, of callables that have an attribute `outside`
+        (a list of texts, such as that of :class:`moe_costmodel.ComposedSteps`).
 
     Examples
     --------
@@ -135,6 +138,7 @@ class ServedRequests:
     finished: Floats
     rank: Ints
     n_steps: int
+    outside: tuple[str, ...] = ()
 
 
 @dataclass
@@ -224,7 +228,7 @@ def simulate(
     Raises
     ------
     ValueError
-        If there are no requests.
+        If there are no requests, or one that the cache of a rank cannot hold.
 
     Examples
     --------
@@ -236,6 +240,10 @@ def simulate(
     """
     if not requests:
         raise invalid("simulate", "requests", "none", "at least one request")
+    longest = max(request.input_tokens + request.output_tokens for request in requests)
+    if 0 < settings.kv_tokens < longest:
+        expected = f"at least the {longest} tokens of the longest request, or 0 for no limit"
+        raise invalid("simulate", "kv_tokens", settings.kv_tokens, expected)
     order = sorted(range(len(requests)), key=lambda i: requests[i].arrival)
     arriving = deque(order)
     ranks = [_Rank() for _ in range(settings.n_ranks)]
@@ -281,4 +289,5 @@ def simulate(
     more = np.array([request.output_tokens - 1 for request in requests])
     with np.errstate(invalid="ignore"):
         tpot = np.where(more > 0, (last - first) / np.maximum(more, 1), np.nan)
-    return ServedRequests(first - arrival, tpot, last, served_by, n_steps)
+    outside = tuple(getattr(step_seconds, "outside", ()))
+    return ServedRequests(first - arrival, tpot, last, served_by, n_steps, outside)

@@ -14,6 +14,7 @@ from moe_costmodel.silicon.operators.attention import AttentionTimes
 from moe_costmodel.silicon.operators.exchange import Exchanges
 from moe_costmodel.silicon.operators.experts import ExpertTimes
 from moe_costmodel.silicon.operators.products import Products
+from moe_costmodel.silicon.operators.skew import benchmark_load
 from moe_costmodel.silicon.tables.package import gpu_named
 from moe_costmodel.silicon.tables.reader import BACKENDS, OperatorTime, Tables
 
@@ -151,6 +152,12 @@ class SiliconModel:
         self._experts = ExpertTimes(self.tables)
         self._exchanges = Exchanges(self.tables)
 
+    def __reduce__(self) -> tuple[type[SiliconModel], tuple[str, str, str | Path | None]]:
+        return type(self), (self.gpu, self.backend, self.root)
+
+    def __deepcopy__(self, memo: object) -> SiliconModel:
+        return self  # nothing of it changes but what it has read
+
     # ------------------------------------------------------------------------------------- steps
 
     def decode(
@@ -218,6 +225,7 @@ class SiliconModel:
         *,
         kv_dtype: str = "bfloat16",
         overlap: float = 0.0,
+        all_tokens: float | None = None,
     ) -> StepTime:
         """Return the time of a mixed step: tokens of running sequences, and chunks of prompts.
 
@@ -233,6 +241,9 @@ class SiliconModel:
             Type of the cache.
         overlap : float
             Share of the exchanges that computation hides, from 0 to 1 (two-batch overlap).
+        all_tokens : float, optional
+            Tokens of all data-parallel ranks together, which the experts compute; by default all
+            ranks have as many as this one.
 
         Returns
         -------
@@ -250,11 +261,43 @@ class SiliconModel:
         tokens = float(n_sequences) + sum(chunk.length for chunk in chunks)
         if tokens <= 0 or n_sequences < 0:
             raise invalid(owner, "n_sequences", n_sequences, "positive if there are no chunks")
+        if all_tokens is None:
+            all_tokens = tokens * layout.dp
+        elif check_number(owner, "all_tokens", all_tokens) < tokens:
+            raise invalid(owner, "all_tokens", all_tokens, f"at least this rank's {tokens:g}")
         run = _Run(self, shape, layout, float(n_sequences), max(float(context), 1.0), tuple(chunks),
-                   kv_dtype, tokens)  # fmt: skip
+                   kv_dtype, tokens, float(all_tokens))  # fmt: skip
         operators = list(run.operators())
         exchanged = sum(o.seconds for o in operators if o.operator.startswith("exchange"))
         return StepTime(tuple(operators), overlap * exchanged)
+
+    def experts(
+        self, shape: ModelShape, layout: Layout, tokens: float
+    ) -> tuple[OperatorTime, float]:
+        """Return the time of the experts of one MoE layer, and the load of the busiest rank.
+
+        Parameters
+        ----------
+        shape, layout : ModelShape, Layout
+            A model with experts, and its division over GPUs.
+        tokens : float
+            Tokens of all data-parallel ranks.
+
+        Returns
+        -------
+        OperatorTime
+            Of the busiest rank of expert parallelism.
+        float
+            Choices of that rank, over the mean of all ranks, in the benchmark behind the table.
+        """
+        experts = shape.experts
+        if experts is None:
+            raise invalid("SiliconModel.experts", "shape", shape.name, "a model with experts")
+        where = {"tp": layout.moe_tp, "ep": layout.moe_ep}
+        dtype = shape.dtypes["experts"]
+        name = self._experts.distribution(experts, shape.d_model, **where, dtype=dtype)
+        load = benchmark_load(name, experts, layout.moe_ep, tokens)
+        return self._experts.time(experts, shape.d_model, tokens, **where, dtype=dtype), load
 
 
 @dataclass
@@ -269,6 +312,7 @@ class _Run:
     chunks: tuple[Chunk, ...]
     kv_dtype: str
     tokens: float
+    all_tokens: float
 
     def operators(self) -> Iterator[OperatorTime]:
         """Yield all operators, with seconds over all layers."""
@@ -394,7 +438,7 @@ class _Run:
 
     def _moe(self, experts: ExpertShape) -> Iterator[OperatorTime]:
         layout, d = self.layout, self.shape.d_model
-        total = self.tokens * layout.dp
+        total = self.all_tokens
         router = self.model._products.time(self.tokens, experts.n_experts, d, "bfloat16", "router")
         yield router
         yield OperatorTime("router", 3 * _SMALL_KERNEL, "bound", "none")

@@ -8,25 +8,27 @@ from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Bools, Ints
 
-__all__ = ["count_choices", "decode_steps"]
+__all__ = ["count_choices", "decode_slots"]
 
 
 @numba.njit(cache=True)
-def decode_steps(lengths: Ints, batch_size: int) -> Ints:
-    """Return each token's step under continuous batching.
+def decode_slots(lengths: Ints, batch_size: int) -> tuple[Ints, Ints]:
+    """Return each token's step and its slot of the batch under continuous batching.
 
     The next sequence takes the slot that is free first, and of several the lowest.
     """
     free_at = np.zeros(batch_size, dtype=np.int64)
     step = np.empty(lengths.sum(), dtype=np.int64)
+    slots = np.empty(len(step), dtype=np.int64)
     token = 0
     for length in lengths:
         slot = free_at.argmin()
         for i in range(length):
             step[token + i] = free_at[slot] + i
+            slots[token + i] = slot
         free_at[slot] += length
         token += length
-    return step
+    return step, slots
 
 
 @numba.njit(cache=True)

@@ -19,7 +19,7 @@ from moe_costmodel.traces.checks import (
     checked_lengths,
     checked_weights,
 )
-from moe_costmodel.traces.steps import count_choices, decode_steps
+from moe_costmodel.traces.steps import count_choices, decode_slots
 from moela.files.guard import FACTOR_VARIABLE, brief, invalid_file, limit_of
 
 if TYPE_CHECKING:
@@ -201,6 +201,14 @@ class RoutingTrace:
         return 0 if self._ids is None else len(self._ids)
 
     @property
+    def mean_context(self) -> float:
+        """Mean position of a token in its sequence, from 1; NaN of a load-only trace."""
+        lengths = self.sequence_lengths
+        return (
+            float((lengths * (lengths + 1) / 2).sum() / lengths.sum()) if len(lengths) else np.nan
+        )
+
+    @property
     def k(self) -> int:
         """Experts that each token is sent to."""
         return int(self.topk_ids.shape[2])
@@ -291,7 +299,7 @@ class RoutingTrace:
         else:
             # More slots than sequences stay empty.
             n_slots = min(batch_size, len(self.sequence_lengths))
-            step = decode_steps(self.sequence_lengths, n_slots)
+            step, _ = decode_slots(self.sequence_lengths, n_slots)
         if drop_last:
             full = np.bincount(step) == batch_size
             if not full.any():
@@ -353,6 +361,17 @@ class RoutingTrace:
             raise invalid("loads", "keep", shape_of(keep), f"booleans of shape {ids.shape}")
         count_choices(ids, step, np.broadcast_to(keep, ids.shape), out)
         return out
+
+    def step_loads(self, batch_size: int, mode: Mode = "decode") -> Array:
+        """Return the loads of steps of `batch_size`, or those nearest to them that were recorded.
+
+        These are the recorded steps of a load-only trace, and the largest steps that the sequences
+        fill if they cannot fill one of `batch_size`; shapes as of :meth:`loads`.
+        """
+        if self.is_load_only:
+            return self.loads()
+        most = len(self.sequence_lengths) if mode == "decode" else self.n_tokens
+        return self.loads(min(batch_size, most), mode)
 
     def check_loads(self, n_steps: int, batch_size: int | None) -> None:
         """Raise ValueError if the loads of some steps take too much memory.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from moela.commands.example_texts import FUNCTION, PROBLEM
+from moela.commands.example_texts import CONFIG, FUNCTION, PRICES, PROBLEM
 from moela.commands.output import add_json, print_json
 from moela.commands.parser import add_examples
 
@@ -158,6 +158,16 @@ EXAMPLES: dict[str, tuple[str, str, Callable[[Path], object]]] = {
         "kernel times, as `moela measure` writes them",
         "moela run moe --hardware hardware.json --kernels kernels.json",
         _write_kernels,
+    ),
+    "config.json": (
+        "the sizes of a model, as Hugging Face has them (Mixtral 8x7B)",
+        "moela run moe --model config.json --gpu h200_sxm --gpus 8",
+        _write_text(CONFIG),
+    ),
+    "prices.json": (
+        "made-up prices of GPUs for an hour",
+        "moela moe buy --model config.json --prices prices.json",
+        _write_text(PRICES),
     ),
     "trace.npz": (
         "recorded routing of a small model",

@@ -1,4 +1,4 @@
-"""Example files in Python: a function, and a pymoo Problem."""
+"""Example files that are texts: a function, a pymoo Problem, a model's config, and prices."""
 
 FUNCTION = '''"""A heat sink: which fins cool best? Replace `simulate` by your own program."""
 
@@ -49,3 +49,25 @@ class Sink(ElementwiseProblem):
         out["F"] = [2700.0 * fins * height * self.width * 0.001, 20.0 / (15.0 * area)]
         out["G"] = [fins - 40.0]  # at most 40 fins
 '''
+
+CONFIG = """{
+  "model_type": "mixtral",
+  "hidden_size": 4096,
+  "intermediate_size": 14336,
+  "num_hidden_layers": 32,
+  "num_attention_heads": 32,
+  "num_key_value_heads": 8,
+  "num_local_experts": 8,
+  "num_experts_per_tok": 2,
+  "vocab_size": 32000,
+  "max_position_embeddings": 32768
+}
+"""
+
+PRICES = """{
+  "a100_sxm": 1.6,
+  "h100_sxm": 2.4,
+  "h200_sxm": 3.2,
+  "l40s": {"price_per_gpu_hour": 0.9, "gpus": 8}
+}
+"""

@@ -11,6 +11,15 @@ from moela.commands.traffic import add_traffic, warn_of_traffic
 
 FORMATS = ("booksim", "hotspot", "csv", "graphml", "platform")
 
+CSV_FILES = (
+    "placement.csv holds the PE on each tile, links.csv the tiles of each link, the vertical links "
+    "included, as in the released MOELA code."
+)
+GRAPHML_FILE = (
+    "design.graphml holds tiles with their PEs and links with their lengths in tile pitches and "
+    "cycles of a hop, for networkx and other graph programs."
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -31,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the files and print their names."""
     from problems.noc import Design, load_traffic
+    from problems.noc.design.exchange import describe_network
 
     design = Design.load(arguments.design)
     out = Path(arguments.out)
@@ -49,8 +59,10 @@ def run(arguments: argparse.Namespace) -> None:
         design.to_hotspot(out)
     elif arguments.to == "csv":
         design.to_csv(out / "placement.csv", out / "links.csv")
+        describe_network(design, out, CSV_FILES)
     elif arguments.to == "graphml":
         design.to_graphml(out / "design.graphml")
+        describe_network(design, out, GRAPHML_FILE)
     else:
         design.platform.save(out / "platform.json")
     written = sorted(path.name for path in out.iterdir() if path not in before)

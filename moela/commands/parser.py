@@ -74,6 +74,8 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if name.startswith("--") and name not in known:
                 options = [option for option in known if option.startswith("--")]
+                begun = [option for option in options if option.startswith(name)]
+                options = [min(begun, key=len)] if begun else options
                 self.error(f"there is no option {name}." + nearest(name, options).replace("'", ""))
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> object:

@@ -94,7 +94,13 @@ RENAMED: dict[str, dict[str, str]] = {
 
 ADDED: dict[str, dict[str, object]] = {
     "problems.ExpertBuffering": {"rules": []},
-    "problems.Platform": {"channel_flits": None, "energy_unit": 0.0, "virtual_channels": 4},
+    "problems.Platform": {
+        "channel_flits": None,
+        "energy_unit": 0.0,
+        "planar_links": None,
+        "routing": "shortest",
+        "virtual_channels": 4,
+    },
     "problems.ThermalStack": {"package_offset": 0.0095, "response_factor": 0.954},
 }
 """By class: an attribute that version 0.1 did not have, and the value that means the same."""

@@ -8,6 +8,7 @@ from problems.moe.deployment.problem import MoEDeployment
 from problems.moe.gating.measured_quality import MeasuredLoss
 from problems.moe.gating.problem import GatePlan, GatingThresholds
 from problems.moe.placement.problem import ExpertPlacement
+from problems.moe.serving.problem import MoEServing
 
 __all__ = [
     "BufferPlan",
@@ -17,5 +18,6 @@ __all__ = [
     "GatingThresholds",
     "MeasuredLoss",
     "MoEDeployment",
+    "MoEServing",
     "OffloadRule",
 ]

@@ -220,8 +220,13 @@ def move_link(links: Ints, network: Network, tables: Tables, state: Seeds) -> No
 
 
 @compiled
-def mutate_batch(X: Ints, tables: Tables, max_moves: int, seeds: Seeds, out: Ints) -> None:
-    """Fill ``out`` with the rows of X after 1 to ``max_moves`` moves of PEs or links each."""
+def mutate_batch(
+    X: Ints, tables: Tables, fixed: bool, max_moves: int, seeds: Seeds, out: Ints
+) -> None:
+    """Fill ``out`` with the rows of X after 1 to ``max_moves`` moves of PEs or links each.
+
+    Only PEs move if the links are ``fixed``.
+    """
     n = tables.pe_type.size
     network = new_network(tables)
     state = np.empty(1, np.uint64)
@@ -231,7 +236,7 @@ def mutate_batch(X: Ints, tables: Tables, max_moves: int, seeds: Seeds, out: Int
         placement, links = out[i, :n], out[i, n:]
         load_links(network, tables, links)
         for _ in range(1 + draw(state, max_moves)):
-            if draw(state, 2) == 1:
+            if not fixed and draw(state, 2) == 1:
                 move_link(links, network, tables, state)
                 continue
             a, b = draw_swap(placement, tables, state)
@@ -240,10 +245,10 @@ def mutate_batch(X: Ints, tables: Tables, max_moves: int, seeds: Seeds, out: Int
 
 
 @compiled
-def neighbors_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
+def neighbors_batch(X: Ints, tables: Tables, fixed: bool, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` [n, k, n_var] with k designs one move away from each row, no move twice.
 
-    Moves repeat if the platform has fewer than k.
+    Moves repeat if the platform has fewer than k. Only PEs move if the links are ``fixed``.
     """
     n = tables.pe_type.size
     k = out.shape[1]
@@ -260,7 +265,7 @@ def neighbors_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
             copy_row(base, out[i, j])
             made[j] = -1
             for _ in range(20):
-                swap = draw(state, 2) == 0
+                swap = fixed or draw(state, 2) == 0
                 if swap:
                     a, b = draw_swap(placement, tables, state)
                     move = a * n + b
@@ -279,10 +284,11 @@ def neighbors_batch(X: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
 
 
 @compiled
-def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
+def sample_batch(mesh: Ints, tables: Tables, fixed: bool, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` with the mesh, then in turn with shuffled PEs, moved links, and both.
 
-    A shuffle is a long chain of random legal swaps. At most half of the links move.
+    A shuffle is a long chain of random legal swaps. At most half of the links move, none if they
+    are ``fixed``.
     """
     n = tables.pe_type.size
     network = new_network(tables)
@@ -291,13 +297,13 @@ def sample_batch(mesh: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
         copy_row(mesh, out[i])
         state[0] = seeds[i]
         placement, links = out[i, :n], out[i, n:]
-        if i > 0 and i % 3 != 2:
+        if i > 0 and (i % 3 != 2 or fixed):
             for _ in range(8 * n):
                 a, b = draw(state, n), draw(state, n)
                 p, q = tables.pe_type[placement[a]], tables.pe_type[placement[b]]
                 if tables.allowed[p, b] and tables.allowed[q, a]:
                     placement[a], placement[b] = placement[b], placement[a]
-        if i > 0 and i % 3 != 1:
+        if i > 0 and i % 3 != 1 and not fixed:
             load_links(network, tables, links)
             for _ in range(1 + draw(state, max(links.size // 2, 1))):
                 move_link(links, network, tables, state)

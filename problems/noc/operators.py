@@ -41,7 +41,8 @@ class NoCSampling(Sampling):
     def _do(self, problem: NoC3D, n_samples: int, *, random_state: Generator, **_: object) -> Ints:
         out = np.empty((n_samples, problem.n_var), dtype=np.int64)
         seeds = draw_seeds(random_state, n_samples)
-        sample_batch(problem.mesh_row(), problem.platform.tables, seeds, out)
+        platform = problem.platform
+        sample_batch(problem.mesh_row(), platform.tables, platform.fixed_links, seeds, out)
         return out
 
 
@@ -113,5 +114,6 @@ class NoCMutation(Mutation):
         rows = problem.legal_rows(X)
         out = np.empty_like(rows)
         seeds = draw_seeds(random_state, len(rows))
-        mutate_batch(rows, problem.platform.tables, self.max_moves, seeds, out)
+        platform = problem.platform
+        mutate_batch(rows, platform.tables, platform.fixed_links, self.max_moves, seeds, out)
         return out

@@ -83,6 +83,7 @@ class NoC3D(Problem):
     constraints : mapping from name to float, optional
         Largest value allowed of any objective by name, such as ``{"temperature": 85, "peak_load":
         1}``, in each application. A row of G is value / limit - 1 (value - limit if limit <= 0).
+        A platform with the routing "lash" limits "virtual_layers" to its virtual channels.
     aggregate : {"mean", "worst"}
         How the values of several applications become one objective. Values that depend on traffic
         are first divided by those of the mesh under the same application, since the totals of
@@ -138,7 +139,7 @@ class NoC3D(Problem):
         self.model = check_choice("NoC3D", "model", model, MODELS)
         self.aggregate = check_choice("NoC3D", "aggregate", aggregate, AGGREGATES)
         self.objective_names = check_objectives(objectives)
-        self.constraints = check_constraints(constraints)
+        self.constraints = check_constraints(constraints, platform)
         # The names of the objectives come first.
         self._wanted = list(dict.fromkeys((*self.objective_names, *self.constraints)))
         self._traffic = check_applications(traffic, platform.n_tiles)
@@ -403,7 +404,8 @@ class NoC3D(Problem):
         rows = self.legal_rows(X)
         k = check_int("neighbors", "k", k, 0)
         out = np.empty((len(rows), k, self.n_var), dtype=np.int64)
-        neighbors_batch(rows, self.platform.tables, draw_seeds(random_state, len(rows)), out)
+        seeds = draw_seeds(random_state, len(rows))
+        neighbors_batch(rows, self.platform.tables, self.platform.fixed_links, seeds, out)
         return out
 
     def features(self, X: ArrayLike) -> Floats:

@@ -64,6 +64,11 @@ PROBLEMS = (
         "buffering": problems.ExpertBuffering.example(n_devices=2, budget_bytes=2_000_000),
         "placement": problems.ExpertPlacement.example(n_devices=8, n_nodes=2, replicas=8),
         "deployment": problems.MoEDeployment.example(n_devices=2, replicas=2),
+        "experts on a chip": problems.MoEOnChip.example(
+            objectives=("p99_latency", "energy", "peak_load"),
+            constraints={"port_load": 0.9},
+            max_steps=8,
+        ),
         "deployment, two nodes": problems.MoEDeployment.example(
             n_devices=4, n_nodes=2, aggregate="worst", slo_s=0.1
         ),

@@ -96,7 +96,7 @@ def test_record_both_halves_of_an_encoder_decoder_model(tmp_path):
 
 def test_measure(tmp_path, capsys):
     out = tmp_path / "k.json"
-    options = ("--budget-s", 8, "--no-exchange", "--quiet", "--clock", "cpu")
+    options = ("--budget-s", 20, "--no-exchange", "--quiet", "--clock", "cpu")
     run("measure", "--out", out, "--shape", "4,2,16,8,gated", *options)
     assert "slow_to_fast" in capsys.readouterr().out
     content = json.loads(out.read_text())

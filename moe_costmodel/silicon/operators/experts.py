@@ -59,6 +59,7 @@ class _Kernel:
     name: str
     source: str
     outside: float
+    distribution: str
 
 
 def active_experts(tokens: Floats, k: int, n_experts: int, n_local: Floats | float) -> Floats:
@@ -76,6 +77,7 @@ class ExpertTimes:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._found = cache(self._build)
+        self._shapes = cache(self._find_shapes)
 
     def time(
         self,
@@ -107,6 +109,13 @@ class ExpertTimes:
         assert best is not None
         return best
 
+    def distribution(
+        self, experts: ExpertShape, d_model: int, *, tp: int, ep: int, dtype: str
+    ) -> str:
+        """Return the distribution of loads under which the layer was measured."""
+        found = self._found(experts, d_model, tp, ep, dtype)
+        return found[0].distribution if found else "uniform"
+
     def _build(
         self, experts: ExpertShape, d_model: int, tp: int, ep: int, dtype: str
     ) -> list[_Kernel]:
@@ -127,7 +136,7 @@ class ExpertTimes:
         """Return the rows of a type whose shape is nearest, own and new tables first."""
         best: _Rows | None = None
         for place, table in enumerate(self._read()):
-            shapes = _shapes(table, dtype)
+            shapes = self._shapes(place, dtype)
             if not len(shapes):
                 continue
             distance = _distances(shapes, asked)
@@ -138,6 +147,9 @@ class ExpertTimes:
             if best is None or rows.rank < best.rank:
                 best = rows
         return best
+
+    def _find_shapes(self, place: int, dtype: str) -> Floats:
+        return _shapes(self._read()[place], dtype)
 
     def _read(self) -> list[Table]:
         numbers = (*_SIZES, "num_tokens", "latency")
@@ -160,7 +172,8 @@ class ExpertTimes:
             axes, ratio = fastest(tokens[:, None], columns["latency"][of] / 1e3 / bound)
             label = f"{name} ({rows.dtype})"
             outside = float(np.exp(rows.distance))
-            found.append(_Kernel(Grid(axes, ratio), rows.dtype, label, table.source, outside))
+            grid = Grid(axes, ratio)
+            found.append(_Kernel(grid, rows.dtype, label, table.source, outside, str(skew)))
         return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -24,6 +24,8 @@ _STAND_INS = {
 # needs to start them. A product that another engine runs in less than this fraction counts as such.
 _HOST_BOUND = 2.0
 
+_MOST_KEPT = 2**16  # products whose times are kept; a search asks for the same ones again
+
 
 class Products:
     """Dense products of one GPU and engine, interpolated over rows and both widths."""
@@ -31,11 +33,15 @@ class Products:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._grid = cache(self._build)
+        self._fastest = lru_cache(maxsize=_MOST_KEPT)(self._find)
 
     def time(
         self, m: float, n: float, k: float, dtype: str, operator: str = "gemm"
     ) -> OperatorTime:
         """Return the time of a product (m, k) x (k, n)."""
+        return self._fastest(m, n, k, dtype, operator)
+
+    def _find(self, m: float, n: float, k: float, dtype: str, operator: str) -> OperatorTime:
         own = self._time(m, n, k, dtype, operator, self._tables.backend)
         others = [b for b in BACKENDS if b != self._tables.backend]
         for backend in others:

@@ -19,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="other traffic to score on (default: the second half of the trace)")
     add("--slots", type=int, metavar="N", help="experts of each layer in fast memory")
     add("--share", type=float, default=0.5, metavar="X", help="share of the experts, if no --slots")
+    add("--top-k", type=int, metavar="K", help="experts of a token, for sums over steps")
     add("--size", type=int, default=1, metavar="N", help="sequences decoded together")
     add("--cost", type=float, nargs=3, default=[4.18, 0.047, 0.142],
         metavar=("BASE", "MISS", "UPLOAD"), help="milliseconds of a step, a miss, and an upload")
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         cost=MissCost(base, miss, upload, arguments.hidden * 1e-3),
         batch_size=arguments.size,
         against=RoutingTrace.load(arguments.against) if arguments.against else None,
+        top_k=arguments.top_k,
     )
     if arguments.plot:
         found.plot().savefig(arguments.plot)
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
             for row in found.rows.values()
         ]
         print_json({"source": found.source, "slots": found.slots, "rows": rows,
-                    "residents": found.plan.residents(), "verdict": found.verdict()})  # fmt: skip
+                    "residents": found.residents, "verdict": found.verdict()})  # fmt: skip
         return
     print(found)
     if arguments.plot:

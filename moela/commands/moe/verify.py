@@ -21,7 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("plans", nargs="+", type=Path, metavar="PLAN",
         help="JSON file of a plan, such as plan.json of a run")
-    add("--trace", type=Path, metavar="NPZ", help="routing to replay (default: the example)")
+    add("--trace", type=Path, metavar="NPZ", 
+        help="routing or loads to replay (default: the example)")
     add("--kernels", type=Path, metavar="JSON",
         help="JSON of `moela measure` on this machine (default: measured between the plans)")
     add("--steps", type=int, default=24, metavar="N", help="steps of every plan to run")
@@ -49,12 +50,14 @@ def run(arguments: argparse.Namespace) -> None:
     from moe_costmodel.latency.model import LatencyModel
     from moe_costmodel.measure.measurements import Measurements
     from moe_costmodel.plans.plan import Plan
+    from moe_costmodel.traces.sampling import routed_layers
     from moe_costmodel.traces.trace import RoutingTrace
 
     plans = [Plan.load(path) for path in arguments.plans]
     trace = RoutingTrace.load(arguments.trace) if arguments.trace else RoutingTrace.example()
     for path, plan in zip(arguments.plans, plans, strict=True):
-        sizes = (trace.n_layers, trace.n_experts, trace.k)
+        k = plan.shape.k if trace.is_load_only else trace.k
+        sizes = (routed_layers([trace])[0].n_layers, trace.n_experts, k)
         planned = (plan.n_layers, plan.shape.n_experts, plan.shape.k)
         if sizes != planned:
             raise ValueError(

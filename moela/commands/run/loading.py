@@ -22,7 +22,7 @@ from moela.quality.words import nearest, of_kind
 NEEDED = ("variables", "objectives")
 OPTIONAL = ("constraints", "ref_point", "vectorized", "version")
 # Further commands after `moela run`.
-_COMMANDS = ("noc", "moe")
+_COMMANDS = ("noc", "moe", "moe-on-chip")
 _OWN_PACKAGES = ("moela", "problems", "moe_costmodel")
 _HOME = Path(__file__).parents[3]  # the folder that holds them
 
@@ -49,7 +49,7 @@ def load_problem(word: str, settings: Sequence[str] = ()) -> Problem:
     is_file = place.endswith(".py") or os.sep in place
     if not is_file and not colon:
         raise ValueError(
-            f"{word}: must be noc, moe, FILE.py:NAME or package.module:NAME."
+            f"{word}: must be noc, moe, moe-on-chip, FILE.py:NAME or package.module:NAME."
             f"{nearest(word, _COMMANDS)}"
         )
     module = _module_of_file(Path(place)) if is_file else _module_of_name(place)

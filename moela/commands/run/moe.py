@@ -1,4 +1,7 @@
-"""`moela run moe`: a Pareto front of deployments of a Mixture-of-Experts model, and its exports."""
+"""`moela run moe`: a Pareto front of deployments of a Mixture-of-Experts model, and its exports.
+
+With ``--model`` it plans the serving of a whole model on GPUs (`moela.commands.run.serving`).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 from moela._arrays import Floats
 from moela.commands.measure import parse_shape
 from moela.commands.parser import add_examples
+from moela.commands.run import serving, serving_inputs
 from moela.commands.run.moe_inputs import Inputs, read
 from moela.commands.run.results import ResultFolder
 from moela.commands.run.search import (
@@ -27,7 +31,7 @@ from moela.quality.table import Row, Table
 
 if TYPE_CHECKING:
     from moe_costmodel import Plan, RoutingTrace
-    from moe_costmodel.plans.export_files import Export
+    from moe_costmodel.plans.engines.export import Export
     from problems import MoEDeployment
 
 _LONGEST_TABLE = 12
@@ -35,10 +39,21 @@ _LONGEST_TABLE = 12
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
+    parser.description = (
+        "Plan the deployment of an MoE model. With --model, a whole model is served on GPUs from\n"
+        "measured kernels; without it, MoE layers run on the hardware whose kernels were measured."
+    )
+    serving_inputs.add_options(parser, required=False)
     # fmt: off
-    add = parser.add_argument_group("inputs").add_argument
+    add = parser.add_argument_group("GPUs, with --model").add_argument
+    add("--gpu", metavar="NAME", help="kind of GPU, such as h200_sxm")
+    add("--gpus", type=int, metavar="N", help="number of GPUs (default: those of a machine)")
+    add("--prices", metavar="FILE", help="price list of GPUs, JSON or CSV, for the cost")
+    add = parser.add_argument_group("inputs without --model").add_argument
     add("--trace", nargs="+", metavar="NPZ",
-        help="recorded routing, one file per window (default: the packaged example)")
+        help="recorded routing or loads, one file per window (default: the packaged example)")
+    add("--context", type=float, metavar="N",
+        help="tokens that each token attends to (default: as recorded; needed for loads)")
     add("--hardware", metavar="JSON", help="the machine (default: this one)")
     add("--kernels", metavar="FILE",
         help="of `moela measure`, or an aiconfigurator parquet (default: measured now)")
@@ -50,7 +65,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="number of devices (default: the hardware's; without a file, 4)")
     add("--nodes", type=int, metavar="N",
         help="number of nodes of the devices (default: the hardware's, or 1)")
-    add("--mode", choices=("decode", "prefill"), default="decode", help="phase to plan for")
     add("--holdout", type=float, default=0.25, metavar="SHARE",
         help="share of the last trace to check plans with")
     add("--measure-s", type=float, default=12.0, metavar="S", help="seconds for measuring kernels")
@@ -58,13 +72,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--clock", choices=("wall", "cpu"),
         help="elapsed time, or that of the process (default: cpu for one thread, else wall)")
     add = parser.add_argument_group("objectives and limits").add_argument
+    add("--mode", choices=("decode", "prefill", "mixed", "disaggregated"), metavar="MODE",
+        help="decode or prefill; with --model also mixed or disaggregated (default: decode, with "
+        "--model mixed)")
     add("--slo-ms", type=float, metavar="MS",
         help="upper limit on the 99th-percentile step time (ms)")
     add("--memory-gib", type=float, metavar="GIB",
         help="memory of a device in GiB (default: the hardware's)")
     add("--max-quality-loss", type=float, metavar="LOSS", help="upper limit on the quality loss")
     add("--objectives", nargs="+", metavar="NAME",
-        help="objectives to minimize (default: time per token and step, memory, loss)")
+        help="objectives to minimize (default: time per token and step, memory, loss; with --model "
+        "tokens_per_s_per_user and tokens_per_s_per_gpu)")
     add("--aggregate", choices=("mean", "worst"), default="mean", help="mean or worst of windows")
     add("--batch-sizes", type=int, nargs="+", metavar="N",
         help="batch sizes to choose from (default: powers of two)")
@@ -75,6 +93,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_options(parser, algorithms, evals=3000, out="plan")
     add_examples(
         parser,
+        "moela run moe --model config.json --gpu h200_sxm --gpus 16 --slo-ttft 2000 --slo-tpot 50",
         "moela run moe --devices 2 --slo-ms 40 --out plan/",
         "moela run moe --trace t.npz --hardware h.json --shape 64,6,2048,1408,gated --store moe.db",
         "moela moe verify plan/plan.json",
@@ -83,6 +102,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Optimize, and write the front, its best plan with explanations and exports, and pictures."""
+    if arguments.model is not None:
+        return serving.run(arguments)
+    serving_inputs.check_forms(arguments)
+    arguments.mode = arguments.mode or "decode"
     check_options(arguments)
     out = make_folder(arguments)
     (out / "plans").mkdir(exist_ok=True)
@@ -119,9 +142,8 @@ def write(folder: ResultFolder, inputs: Inputs) -> int:
     plan.save(folder.path("plan.json"))
     folder.path("plan.txt").write_text(plan.explain() + "\n", encoding="utf-8")
     exported = _export(problem, plan, out)
-    checked = _checked(problem, plan, inputs.unseen)
-    if checked:
-        folder.path("check.txt").write_text(checked + "\n", encoding="utf-8")
+    checked, verdict = _checked(problem, plan, inputs.unseen)
+    folder.path("check.txt").write_text(checked + "\n", encoding="utf-8")
     if problem.n_obj > 1:
         plot_deployments(problem, X, F, best, folder.path("front.png"))
     today = problem.today()
@@ -140,6 +162,7 @@ def write(folder: ResultFolder, inputs: Inputs) -> int:
     )
     lines: list[object] = [_table(problem, folder, rows, best), "(* dominates the largest box)"]
     lines += [f"note: {note}" for note in inputs.notes]
+    lines.append(verdict)
     lines.append(f"{len(F)} deployments in {out}/: {', '.join(folder.files)}")
     lines.append(f"plan.json is row {best}")
     lines += [f"  {engine}: {outcome}" for engine, outcome in exported.items()]
@@ -199,14 +222,18 @@ def _export(problem: MoEDeployment, plan: Plan, out: Path) -> dict[str, str]:
     return outcomes
 
 
-def _checked(problem: MoEDeployment, plan: Plan, unseen: RoutingTrace | None) -> str:
-    """Return the check of the plan on held-out traffic; nothing without such traffic."""
+def _checked(problem: MoEDeployment, plan: Plan, unseen: RoutingTrace | None) -> tuple[str, str]:
+    """Return the check of the plan on held-out traffic, and a line about it."""
     if unseen is None:
-        return ""
+        line = "not checked on traffic held out: no traffic was held out"
+        return line, line
     try:
-        return str(problem.check_plan(plan, unseen))
+        found = problem.check_plan(plan, unseen)
     except ValueError as error:
-        return f"not checked on the traffic held out: {error}"
+        line = f"not checked on the traffic held out: {error}"
+        return line, line
+    verdict = "times hold" if found.holds else "some times are outside their intervals"
+    return str(found), f"checked on the traffic held out: {verdict} (check.txt)"
 
 
 def _table(problem: MoEDeployment, front: ResultFolder, rows: list[int], best: int) -> Table:

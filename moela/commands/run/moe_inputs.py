@@ -34,7 +34,7 @@ def read(arguments: argparse.Namespace) -> Inputs:
     if not traces:
         traces = [RoutingTrace.example()]
         notes.append("planned for the packaged example model, since no --trace was given")
-    planned, unseen = hold_out(traces, arguments.holdout)
+    planned, unseen = hold_out(traces, arguments.holdout, notes)
     shape = _shape(arguments, traces[0])
     hardware = Hardware.load(arguments.hardware) if arguments.hardware else None
     devices = arguments.devices or (hardware.n_devices if hardware else 4)
@@ -73,11 +73,17 @@ def read(arguments: argparse.Namespace) -> Inputs:
     latency = LatencyModel.fit(source, hardware=hardware, method=arguments.fit)
     notes += [f"times are extrapolated: {reason}" for reason in latency.outside(shape)]
     decide = ["gates", "buffers", "batch", "placement"]
-    if not all(trace.has_weights for trace in planned):
+    if planned[0].is_load_only:
+        decide = ["batch", "placement"]
+        notes.append(
+            "the trace holds loads only, so thresholds and buffers stay off, and steps are drawn"
+        )
+    elif not all(trace.has_weights for trace in planned):
         decide.remove("gates")
         notes.append("the trace has no weights, so thresholds stay off")
     settings: dict[str, Any] = {
         "mode": arguments.mode,
+        "context": arguments.context,
         "rest": _rest(kernels, shape, traces[0].n_layers, notes),
     }
     if shape == measured.example_shape():
@@ -97,12 +103,23 @@ def read(arguments: argparse.Namespace) -> Inputs:
 
 
 def hold_out(
-    traces: list[RoutingTrace], fraction: float
+    traces: list[RoutingTrace], fraction: float, notes: list[str]
 ) -> tuple[list[RoutingTrace], RoutingTrace | None]:
-    """Return the traces to plan for, and the held-out end of the last trace (None for 0)."""
+    """Return the traces to plan for, and the held-out end of the last trace.
+
+    Without such an end, None is returned, and a note says why.
+    """
     if not 0 <= fraction < 1:
         raise ValueError(f"--holdout must be from 0 to below 1. Got {fraction} instead.")
     if fraction == 0:
+        notes.append("the plan is not checked on traffic held out, since --holdout is 0")
+        return traces, None
+    last = traces[-1]
+    if (len(last.loads()) if last.is_load_only else last.n_tokens) < 2:
+        notes.append(
+            f"the plan is not checked on traffic held out, since {last.source} is a single window "
+            "of loads and cannot be cut: give another window to Plan.check, or record several"
+        )
         return traces, None
     head, tail = traces[-1].split(1 - fraction)
     return [*traces[:-1], head], tail
@@ -128,6 +145,8 @@ def _largest_batch(traces: list[RoutingTrace], arguments: argparse.Namespace) ->
     """Return the largest size of a step that can be chosen."""
     if arguments.batch_sizes:
         return int(max(arguments.batch_sizes))
+    if traces[0].is_load_only:
+        return 256  # the largest step that is drawn by default
     if arguments.mode == "prefill":
         return min(trace.n_tokens for trace in traces)
     return min(len(trace.sequence_lengths) for trace in traces)

@@ -22,8 +22,8 @@ _SHOWN = 10
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
-        "Optimize your own problem or function. `moela run noc` and `moela run moe` optimize the\n"
-        "design problems of the library."
+        "Optimize your own problem or function. `moela run noc`, `moela run moe` and\n"
+        "`moela run moe-on-chip` optimize the design problems of the library."
     )
     text = "a function, a pymoo Problem class or an instance; also package.module:NAME"
     parser.add_argument("problem", metavar="FILE.py:NAME", help=text)

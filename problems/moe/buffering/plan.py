@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from moe_costmodel import POLICIES
+from moe_costmodel import POLICIES, OffloadRule
 from problems._arrays import Ints
-from problems.moe.buffering.rules import OffloadRule
 
 __all__ = ["BufferPlan"]
 

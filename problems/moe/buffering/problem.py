@@ -14,6 +14,7 @@ from moe_costmodel import (
     Hardware,
     LayerShape,
     MissCost,
+    OffloadRule,
     Placement,
     RoutingTrace,
     contiguous,
@@ -35,7 +36,7 @@ from problems.moe.base import (
 from problems.moe.buffering.kernels import Misses, exchange, give_up, waiting_steps
 from problems.moe.buffering.moves import move_round
 from problems.moe.buffering.plan import BufferPlan
-from problems.moe.buffering.rules import OffloadRule, charged_misses, checked_rules
+from problems.moe.buffering.rules import charged_misses, checked_rules, uses_of_start
 from problems.moe.ordinal import OrdinalProblem
 
 __all__ = ["ExpertBuffering"]
@@ -142,7 +143,9 @@ class ExpertBuffering(OrdinalProblem):
         self.windows = as_windows(trace, owner)
         first = self.windows[0]
         self.expert_bytes = check_real(owner, "expert_bytes", expert_bytes, 0.0, above=True)
-        self.rules = checked_rules(cost, rules, miss_seconds, policies, start)
+        self.rules = checked_rules(
+            cost, rules, start, {"miss_seconds": miss_seconds, "policies": policies}
+        )
         if cost is not None:
             miss_seconds = cost.per_miss or cost.per_upload or cost.base
         self.miss_seconds = check_real(owner, "miss_seconds", miss_seconds, 0.0, above=True)
@@ -231,13 +234,11 @@ class ExpertBuffering(OrdinalProblem):
         """Return the uses of each expert in a step of the traffic that buffers begin with."""
         if start is None:
             return None
-        size = (self.windows[0].n_layers, self.windows[0].n_experts)
-        if self._shape[1] > 1 or (start.n_layers, start.n_experts) != size:
-            expected = f"a trace of {size[0]} layers of {size[1]} experts, and one device"
+        if self._shape[1] > 1:
+            expected = "None for several devices"
             raise setting_error("ExpertBuffering", "start", expected, start)
-        loads = start.loads(None if start.is_load_only else batch_size, mode)  # type: ignore[arg-type]
-        uses: Floats = (loads > 0).mean(axis=0)
-        return uses
+        size = (self.windows[0].n_layers, self.windows[0].n_experts)
+        return uses_of_start(start, size, batch_size, mode, "ExpertBuffering")
 
     @classmethod
     def of_hardware(

@@ -1,96 +1,31 @@
-"""OffloadRule: where a miss is computed, what is uploaded, and what is prefetched."""
+"""Rules of ExpertBuffering: those to choose from by default, and what they cost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel import (
-    OFFLOAD_POLICIES,
     Admission,
     ExpertStream,
     MissCost,
+    OffloadRule,
     RoutingTrace,
     offload_curves,
 )
 from problems._arrays import Floats
-from problems._checks import check_choice, check_real, setting_error
+from problems._checks import setting_error
 
-Counts = NDArray[np.integer]
-
-__all__ = ["DEFAULT_RULES", "OffloadRule", "charged_misses", "checked_rules"]
-
-
-@dataclass(frozen=True)
-class OffloadRule:
-    """The treatment of misses that one design of ExpertBuffering chooses.
-
-    Parameters
-    ----------
-    policy : str
-        Eviction policy, one of :data:`moe_costmodel.OFFLOAD_POLICIES`.
-    admission : Admission
-        Which misses are uploaded; ``Admission(per_step=0)`` keeps a static list.
-    in_place : bool
-        Whether a miss is computed where its weights lie. Otherwise it is copied first, and costs an
-        upload, whether or not it stays.
-    precision : float, optional
-        Share of a predictor's prefetched experts that the step needs. None: no prefetch.
-    recall : float
-        Share of the misses that the predictor names in time.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range.
-
-    Examples
-    --------
-    >>> from problems.moe import OffloadRule
-    >>> OffloadRule("lru", in_place=False).policy
-    'lru'
-    """
-
-    policy: str = "lfu"
-    admission: Admission = field(default_factory=Admission)
-    in_place: bool = True
-    precision: float | None = None
-    recall: float = 0.0
-
-    def __post_init__(self) -> None:
-        owner = "OffloadRule"
-        check_choice(owner, "policy", self.policy, tuple(OFFLOAD_POLICIES))
-        if not isinstance(self.admission, Admission):
-            raise setting_error(owner, "admission", "an Admission", self.admission)
-        if self.precision is not None:
-            precision = check_real(owner, "precision", self.precision, 0.0, above=True)
-            if precision > 1.0:
-                raise setting_error(owner, "precision", "at most 1", precision)
-        recall = check_real(owner, "recall", self.recall, 0.0)
-        if recall > 1.0 or (recall > 0.0 and self.precision is None):
-            raise setting_error(owner, "recall", "at most 1, and 0 without a precision", recall)
-
-    def __str__(self) -> str:
-        parts = [f"{self.policy}, upload {self.admission}"]
-        parts.append("misses in place" if self.in_place else "misses copied")
-        if self.precision is not None:
-            parts.append(f"prefetch of {self.recall:.0%} at a precision of {self.precision:.0%}")
-        return "; ".join(parts)
-
-    def seconds(self, misses: Counts, uploads: Counts, cost: MissCost, hidden: float) -> Floats:
-        """Return the seconds that misses and uploads add, of which `hidden` of copies are free."""
-        missed, copies = misses.astype(np.float64), uploads.astype(np.float64)
-        if self.precision is not None:
-            copies += missed * self.recall / self.precision
-            missed *= 1.0 - self.recall
-        if not self.in_place:
-            # A miss that is uploaded is copied once.
-            copies += missed - np.minimum(missed, uploads)
-            missed = np.zeros_like(missed)
-        return cost.per_miss * missed + np.maximum(0.0, cost.per_upload * copies - hidden)
+__all__ = [
+    "DEFAULT_RULES",
+    "STATIC",
+    "OffloadRule",
+    "charged_misses",
+    "checked_rules",
+    "uses_of_start",
+]
 
 
 STATIC = OffloadRule(admission=Admission(per_step=0))
@@ -126,18 +61,19 @@ def charged_misses(
     out = np.zeros((len(rules), n_layers, n_devices, n_capacities, n_steps), dtype=np.float32)
     capacities = np.arange(1, n_capacities + 1)
     hidden = cost.hidden / n_layers
-    by_policy: dict[str, list[int]] = {}
+    together: dict[tuple[str, float, float], list[int]] = {}
     for i, rule in enumerate(rules):
-        by_policy.setdefault(rule.policy, []).append(i)
+        together.setdefault((rule.policy, rule.half_life, rule.start_weight), []).append(i)
     for layer, row in enumerate(streams):
         for device, stream in enumerate(row):
             if not stream.n_experts:
                 continue
-            for policy, numbers in by_policy.items():
+            for (policy, half_life, weight), numbers in together.items():
                 curves = offload_curves(
                     [stream], capacities, policies=[policy],
                     admissions=[rules[i].admission for i in numbers],
-                    start=None if start is None else start[layer : layer + 1], per_step=True,
+                    start=None if start is None else start[layer : layer + 1],
+                    start_weight=weight, half_life=half_life, per_step=True,
                 )[policy]  # fmt: skip
                 assert curves.step_misses is not None
                 assert curves.step_uploads is not None
@@ -153,24 +89,50 @@ def charged_misses(
 def checked_rules(
     cost: MissCost | None,
     rules: Sequence[OffloadRule] | None,
-    miss_seconds: float | None,
-    policies: Sequence[str] | None,
     start: RoutingTrace | None,
+    unused: Mapping[str, object],
+    *,
+    owner: str = "ExpertBuffering",
+    name: str = "rules",
 ) -> tuple[OffloadRule, ...]:
-    """Return the rules of a problem with a cost, none of one without; check what excludes it."""
-    owner = "ExpertBuffering"
+    """Return the rules of a problem with a cost, none of one without; check what excludes it.
+
+    Parameters
+    ----------
+    cost, rules, start
+        Parameters of the problem.
+    unused : mapping of str to object
+        Parameters that must be None if there is a cost.
+    owner, name : str
+        The problem, and its parameter of the rules.
+    """
     if cost is None:
-        for name, value in (("rules", rules), ("start", start)):
+        for parameter, value in ((name, rules), ("start", start)):
             if value is not None:
-                raise setting_error(owner, name, "None if there is no cost", value)
+                raise setting_error(owner, parameter, "None if there is no cost", value)
         return ()
-    if miss_seconds is not None:
-        raise setting_error(owner, "miss_seconds", "None if there is a cost", miss_seconds)
-    if policies is not None:
-        raise setting_error(owner, "policies", "None if there is a cost (use rules)", policies)
+    for parameter, value in unused.items():
+        if value is not None:
+            expected = f"None if there is a cost (use {name})"
+            raise setting_error(owner, parameter, expected, value)
     # A static list without first contents would stay empty.
     listed = DEFAULT_RULES[start is None :] if rules is None else tuple(rules)
     good = all(isinstance(rule, OffloadRule) for rule in listed)
     if not listed or not good or len(set(listed)) < len(listed):
-        raise setting_error(owner, "rules", "different OffloadRules, at least one", rules)
+        raise setting_error(owner, name, "different OffloadRules, at least one", rules)
     return listed
+
+
+def uses_of_start(
+    start: RoutingTrace, size: tuple[int, int], batch_size: int, mode: str, owner: str
+) -> Floats:
+    """Return the share of steps in which each expert is needed, [n_layers, n_experts].
+
+    A trace of another `size`, (n_layers, n_experts), is a ValueError.
+    """
+    if not isinstance(start, RoutingTrace) or (start.n_layers, start.n_experts) != size:
+        expected = f"a trace of {size[0]} layers of {size[1]} experts"
+        raise setting_error(owner, "start", expected, start)
+    loads = start.loads(None if start.is_load_only else batch_size, mode)  # type: ignore[arg-type]
+    uses: Floats = (loads > 0).mean(axis=0)
+    return uses

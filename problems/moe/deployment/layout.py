@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moe_costmodel import Decision, DeploymentModel, GateRule, Placement
+from moe_costmodel import Decision, DeploymentModel, GateRule, OffloadRule, Placement
 from problems._arrays import Floats, Ints
 from problems.moe.base import exchanged
 from problems.moe.buffering.moves import move_round
@@ -39,6 +39,10 @@ class Layout:
         Parts that are decided, of :data:`PARTS`; the bounds of the others leave them no choice.
     per_device : bool
         Whether a layer has one capacity per device, or one for all devices.
+    rules : tuple of OffloadRule
+        Rules for misses that stand behind `policies`; none if every miss is copied.
+    start : ndarray of shape (n_layers, n_experts), optional
+        Uses by which first contents are chosen.
 
     Attributes
     ----------
@@ -67,9 +71,12 @@ class Layout:
         *,
         decide: tuple[str, ...],
         per_device: bool,
+        rules: tuple[OffloadRule, ...] = (),
+        start: Floats | None = None,
     ) -> None:
         self.model, self.placed, self.levels = model, placed, levels
         self.policies, self.batch_sizes, self.decide = policies, batch_sizes, decide
+        self.rules, self.start = rules, start
         self.best_policy = "inactive-lfu" if "inactive-lfu" in policies else policies[0]
         self.n_layers, self.n_experts = placed.slots.mean.shape
         self.n_devices, self.n_slots = model.n_devices, len(placed.today) // self.n_layers
@@ -129,12 +136,18 @@ class Layout:
     def decision(self, row: Ints) -> Decision:
         """Return the decision that a row [n_var] stands for."""
         gates = [rules[level] for rules, level in zip(self._rules, row, strict=False)]
+        chosen, kept = int(row[self.policy]), row[self.capacities].reshape(self.n_layers, -1)
+        rule, start = None, None
+        if self.rules and (kept < self.n_local).any():
+            rule, start = self.rules[chosen], self.start
         return Decision(
             placement=Placement(row[self.slots].reshape(self.n_layers, -1), self.n_devices),
             batch_size=self.batch_sizes[int(row[self.batch_size])],
             gates=tuple(gates) or (None,) * self.n_layers,
-            capacities=row[self.capacities].reshape(self.n_layers, -1),
-            policy=self.policies[int(row[self.policy])],
+            capacities=kept,
+            policy="paper" if self.rules else self.policies[chosen],
+            offload=rule,
+            start=start,
         )
 
     def canonical(self, rows: Ints) -> Ints:

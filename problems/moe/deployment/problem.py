@@ -15,6 +15,8 @@ from moe_costmodel import (
     Hardware,
     LatencyModel,
     LayerShape,
+    MissCost,
+    OffloadRule,
     Placement,
     Plan,
     RoutingTrace,
@@ -26,11 +28,13 @@ from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, setting_error
 from problems.moe.base import AGGREGATES, MoEProblem, as_windows, checked_names
+from problems.moe.buffering.rules import checked_rules, uses_of_start
 from problems.moe.deployment.layout import PARTS, Layout
 from problems.moe.deployment.setup import (
     SECONDS_PER_TOKEN,
     checked_batch_sizes,
     checked_limits,
+    decidable,
     named_objectives,
     placements,
     shape_of,
@@ -59,7 +63,8 @@ class MoEDeployment(MoEProblem):
     Parameters
     ----------
     trace : RoutingTrace or sequence of RoutingTrace
-        Recorded routing. Several traces are windows or domains of the traffic.
+        Recorded routing. Several traces are windows or domains of the traffic. Traces of loads only
+        are enough if neither gates nor buffers are decided; their steps are drawn.
     hardware : Hardware
     latency : LatencyModel
     n_devices, n_nodes : int, optional
@@ -94,6 +99,16 @@ class MoEDeployment(MoEProblem):
         Limit for "quality_loss".
     aggregate : {"mean", "worst"}
         How the values of several windows become one.
+    cost : MissCost, optional
+        Cost of misses and uploads (:func:`moe_costmodel.measure_misses`). Misses may then be
+        computed where their weights lie, uploads are rationed, and "buffers" chooses among
+        `offload_rules` instead of `policies`. Without it, every miss is copied in.
+    offload_rules : sequence of OffloadRule, optional
+        Rules to choose from if there is a `cost`: where a miss is computed, policy, admission,
+        static list, prefetch.
+    start : RoutingTrace, optional
+        Traffic whose most used experts are resident at first, if there is a `cost`. By default
+        buffers begin empty.
     **model
         Further parameters of :class:`moe_costmodel.DeploymentModel`: `mode`, `rest`, `memory`,
         `context`, `max_context`, `quality`, `quality_kind`, `kernel`, `coverage`, `name`,
@@ -151,21 +166,25 @@ class MoEDeployment(MoEProblem):
         slo_s: float | None = None,
         max_quality_loss: float | None = None,
         aggregate: str = "mean",
+        cost: MissCost | None = None,
+        offload_rules: Sequence[OffloadRule] | None = None,
+        start: RoutingTrace | None = None,
         **model: Any,
     ) -> None:
         owner = "MoEDeployment"
-        self.windows = as_windows(trace, owner)
+        listed = as_windows(trace, owner, tokens=False)
         if not isinstance(hardware, Hardware):
             raise setting_error(owner, "hardware", "a Hardware", hardware)
         if not isinstance(latency, LatencyModel):
             raise setting_error(owner, "latency", "a LatencyModel", latency)
-        decided = checked_names(decide, PARTS, owner, "decide")
+        decided = decidable(listed, checked_names(decide, PARTS, owner, "decide"))
         self.objective_names = named_objectives(objectives)
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         self.model = DeploymentModel(
-            self.windows, hardware, latency, shape=shape_of(self.windows, shape),
-            n_devices=n_devices, n_nodes=n_nodes, **model,
+            listed, hardware, latency, shape=shape_of(listed, shape),
+            n_devices=n_devices, n_nodes=n_nodes, miss_cost=cost, **model,
         )  # fmt: skip
+        self.windows = self.model.traces
         self.quality_kind = self.model.quality_kind
         if self.model.n_devices == 1:
             decided = tuple(name for name in decided if name != "placement")
@@ -174,18 +193,34 @@ class MoEDeployment(MoEProblem):
         self.policies = ONLINE_POLICIES
         if policies is not None:
             self.policies = checked_names(policies, ONLINE_POLICIES, owner, "policies")
+        self.offload_rules = checked_rules(
+            cost, offload_rules, start, {"policies": policies}, owner=owner, name="offload_rules"
+        )
+        if self.offload_rules:
+            self.policies = tuple(str(rule) for rule in self.offload_rules)
+            for item in self.offload_rules:
+                if item.policy == "min" or (item.is_static and start is None):
+                    expected = "without policies that need the future, nor static lists if there "
+                    expected += "is no start"
+                    raise setting_error(owner, "offload_rules", expected, str(item))
+            if replicas and "buffers" in decided:
+                expected = "0 if misses have a cost and buffers are decided"
+                raise setting_error(owner, "replicas", expected, replicas)
         self.batch_sizes = checked_batch_sizes(self.model, batch_sizes)
-        levels = None
+        middle, uses, levels = self.batch_sizes[len(self.batch_sizes) // 2], None, None
+        if start is not None:
+            size = (self.windows[0].n_layers, self.windows[0].n_experts)
+            uses = uses_of_start(start, size, middle, self.model.mode, owner)
         if "gates" in decided:
             choice = default_rules(rule, self.windows[0].k, owner) if rules is None else rules
             levels = GateLevels.of(self.windows, tuple(choice), owner)
         placed = placements(
-            self.model, batch_size=self.batch_sizes[len(self.batch_sizes) // 2],
-            replicas=replicas, current=current, decided="placement" in decided,
+            self.model, batch_size=middle, replicas=replicas, current=current,
+            decided="placement" in decided,
         )  # fmt: skip
         self._layout = layout = Layout(
             self.model, placed, levels, self.policies, self.batch_sizes,
-            decide=decided, per_device=per_device,
+            decide=decided, per_device=per_device, rules=self.offload_rules, start=uses,
         )  # fmt: skip
         self.feature_names = layout.feature_names()
         budget = hardware.memory_bytes if memory_budget is None else memory_budget
@@ -196,6 +231,7 @@ class MoEDeployment(MoEProblem):
             "deployment", EVALUATION, sorted(sources(self.model).items()),
             self.objective_names, self._limits, aggregate, self.policies, self.batch_sizes,
             layout.xl, layout.xu, None if levels is None else levels.rules,
+            *(() if cost is None else (repr(cost), uses)),
         )  # fmt: skip
         self._check_limits()
         self._set_starts()
@@ -320,14 +356,15 @@ class MoEDeployment(MoEProblem):
     def decided(self, x: ArrayLike) -> tuple[int, str, float]:
         """Return batch size, eviction policy and mean experts per token of one design.
 
-        The policy is "all resident" if nothing is buffered.
+        The policy is "all resident" if nothing is buffered, and a rule if misses have a cost.
         """
         row = self._row(x)[0]
         decision = self._layout.decision(row)
-        experts = float(self.windows[0].k)
+        experts = float(self.model.shape.k)
         if self._layout.levels is not None:
             experts = float(self._layout.levels.at(row[self._layout.gates])[0].mean())
-        policy = decision.policy if decision.is_buffered else "all resident"
+        policy = str(decision.offload or decision.policy)
+        policy = policy if decision.is_buffered else "all resident"
         return decision.batch_size, policy, experts
 
     def intervals(self, X: ArrayLike) -> Floats:

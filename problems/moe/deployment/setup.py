@@ -22,6 +22,7 @@ __all__ = [
     "Placed",
     "checked_batch_sizes",
     "checked_limits",
+    "decidable",
     "named_objectives",
     "placements",
     "shape_of",
@@ -32,6 +33,7 @@ SECONDS_PER_TOKEN = "seconds_per_token"
 """Objective that stands for "tokens_per_s": its reciprocal, because objectives are minimized."""
 
 _LEAST_STEPS = 16
+_MOST_DRAWN = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +72,11 @@ def placements(
     windows = model.traces
     n_layers, n_experts, n_devices = windows[0].n_layers, windows[0].n_experts, model.n_devices
     n_slots = slots_of_layer(n_experts, replicas, n_devices, OWNER)
-    loads = np.concatenate([w.loads(batch_size, model.mode) for w in windows])  # type: ignore[arg-type]
+    loads = np.concatenate([w.step_loads(batch_size, model.mode) for w in windows])
     moments = np.mean([second_moments(w, batch_size, model.mode) for w in windows], axis=0)
-    together = pairs_of_tokens(windows) if model.n_nodes > 1 else np.zeros_like(moments)
+    together = np.zeros_like(moments)
+    if model.n_nodes > 1 and not windows[0].is_load_only:
+        together = pairs_of_tokens(windows)
     maker = StartMaker(
         loads=loads.astype(np.float64), moments=moments, together=together,
         n_devices=n_devices, n_nodes=model.n_nodes, n_replicas=int(replicas),
@@ -100,6 +104,21 @@ def placements(
     return Placed(flat, today.reshape(-1), slots)
 
 
+def decidable(windows: Sequence[RoutingTrace], decided: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the parts to decide; a ValueError names those that traces of loads cannot decide."""
+    loads = next((window for window in windows if window.is_load_only), None)
+    wrong = [name for name in decided if name in ("gates", "buffers")]
+    if loads is not None and wrong:
+        rest = tuple(name for name in decided if name not in wrong)
+        expected = (
+            f"without {' and '.join(wrong)}, such as {rest}, as {loads.source} holds loads only: "
+            "record the choices of each token (RoutingTrace.record; SGLang: mode per_token) to "
+            "decide them"
+        )
+        raise setting_error(OWNER, "decide", expected, decided)
+    return decided
+
+
 def named_objectives(names: Sequence[str]) -> tuple[str, ...]:
     """Return checked names, with "tokens_per_s" replaced by its minimized form."""
     renamed = [SECONDS_PER_TOKEN if name == "tokens_per_s" else name for name in names]
@@ -122,18 +141,20 @@ def shape_of(windows: Sequence[RoutingTrace], shape: LayerShape | None) -> Layer
 def checked_batch_sizes(
     model: DeploymentModel, batch_sizes: Sequence[int] | None
 ) -> tuple[int, ...]:
-    """Return checked batch sizes; by default powers of two that leave enough steps to evaluate."""
+    """Return checked batch sizes; by default powers of two that leave enough steps to evaluate.
+
+    Steps of any size can be drawn, if no trace has them. By default they are drawn from loads only.
+    """
     most = model.max_batch_size
     if batch_sizes is None:
+        if model.traces[0].is_load_only:
+            most = min(most, _MOST_DRAWN)
         powers = [2**i for i in range(int(np.log2(most)) + 1)]
         return tuple(b for b in powers if b == 1 or model.n_steps(b) >= _LEAST_STEPS)
     listed = list(batch_sizes)
     whole = all(isinstance(b, int | np.integer) and not isinstance(b, bool) for b in listed)
     if not listed or not whole or min(listed) < 1 or listed != sorted(set(listed)):
         raise setting_error(OWNER, "batch_sizes", "ascending positive integers", listed)
-    if max(listed) > most:
-        expected = f"at most {most}, so that every window has a full step"
-        raise setting_error(OWNER, "batch_sizes", expected, max(listed))
     return tuple(int(b) for b in listed)
 
 

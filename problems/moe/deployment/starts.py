@@ -47,7 +47,7 @@ def candidates(layout: Layout) -> Ints:
     rows = [smallest(layout), fastest(layout)]
     resident = np.append(layout.xu[layout.capacities], layout.xu[layout.policy])
     for batch_size in batch_sizes:
-        smaller = evenly(buffer_path(layout, int(batch_size)), _BUFFERS)
+        smaller = evenly(buffer_path(layout, int(batch_size)), _BUFFERS * len(layout.rules or [0]))
         for buffers in (resident, *smaller):
             for levels in gates:
                 row = spread.copy()
@@ -74,6 +74,8 @@ def buffer_path(layout: Layout, batch_size: int) -> Ints:
     low, high = layout.xl[layout.capacities], layout.xu[layout.capacities]
     if "buffers" not in layout.decide:
         return np.empty((0, len(low) + 1), dtype=np.int64)
+    if layout.rules:
+        return _rule_path(layout)
     policy = layout.policies.index(layout.best_policy)
     if layout.n_slots > layout.n_experts:
         # The replay of one buffer per device needs every expert on one device only.
@@ -94,3 +96,12 @@ def buffer_path(layout: Layout, batch_size: int) -> Ints:
     path = single.marginal(layout.best_policy)
     path[:, -1] = policy
     return path
+
+
+def _rule_path(layout: Layout) -> Ints:
+    """Return equal capacities from large to small, each with every rule for misses."""
+    low, high = layout.xl[layout.capacities], layout.xu[layout.capacities]
+    sizes = np.arange(int(high.max()), 0, -1)
+    n_rules = len(layout.rules)
+    equal = np.repeat(np.clip(sizes[:, None], low, high), n_rules, axis=0)
+    return np.column_stack((equal, np.tile(np.arange(n_rules), len(sizes))))

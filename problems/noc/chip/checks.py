@@ -10,14 +10,20 @@ import numpy as np
 
 from moela.files.guard import FACTOR_VARIABLE, MIB, limit_of
 from problems._checks import check_ints, require, setting_error
-from problems.noc.chip.layout import Grid, components
+from problems.noc.chip.layout import Grid, components, link_candidates
 from problems.noc.chip.tables import FAR
 
 if TYPE_CHECKING:
     from problems.noc.chip.pe_type import PEType
     from problems.noc.chip.platform import Platform
 
-__all__ = ["check_buildable", "check_memory", "check_types", "check_vertical_links"]
+__all__ = [
+    "check_buildable",
+    "check_memory",
+    "check_planar_links",
+    "check_types",
+    "check_vertical_links",
+]
 
 # Measured while the reference design is made, for a flat chip and a tower.
 _BYTES_PER_LINK, _BYTES_PER_PAIR = 180, 25
@@ -84,6 +90,23 @@ def check_vertical_links(pairs: object, grid: Grid) -> tuple[tuple[int, int], ..
     return tuple(sorted(links))
 
 
+def check_planar_links(pairs: object, grid: Grid, longest: object) -> tuple[tuple[int, int], ...]:
+    """Return the planar links, smaller tile first and ascending."""
+    owner, name = "Platform", "planar_links"
+    if not isinstance(pairs, Iterable):
+        raise setting_error(owner, name, "a sequence of tile pairs", pairs)
+    limit = float(longest) if isinstance(longest, int | float) else None
+    known = set(map(tuple, link_candidates(grid, limit).tolist()))
+    reach = "" if limit is None else f", at most {limit:g} pitches apart"
+    links = []
+    for pair in pairs:
+        tiles = tuple(sorted(check_ints(owner, name, pair, 0)))
+        require(owner, name, pair, tiles in known, f"pairs of tiles of one layer{reach}")
+        links.append((tiles[0], tiles[1]))
+    require(owner, name, len(links), len(set(links)) == len(links), "free of repetitions")
+    return tuple(sorted(links))
+
+
 def check_buildable(platform: Platform) -> None:
     """Check that the links can connect the chip, and that the reference design is legal.
 
@@ -128,6 +151,15 @@ def check_buildable(platform: Platform) -> None:
         got = f"{platform.pe_types[types[tile]].name} {placement[tile]} on tile {tile}"
         expected = "a placement of every PE where its type may sit"
         raise setting_error("Platform", "mesh_placement", expected, got)
+    if platform.routing == "dimension_order":
+        full = platform.n_chosen == most == _neighbors(platform)
+        full = full and platform.candidate_lengths.max(initial=1.0) == 1.0
+        full = full and platform.n_links - planar == n - n // platform.grid[2]
+        expected = (
+            "of a platform whose links are all those between neighboring tiles (max_length=1 and "
+            f"n_planar_links={_neighbors(platform)}, all vertical_links), or another routing"
+        )
+        require("Platform", "routing", platform.routing, full, expected)
     for setting in ("router_stages", "planar_delay", "vertical_delay"):
         value = getattr(platform, setting)
         require("Platform", setting, value, value < FAR, f"below {FAR} cycles")
@@ -140,3 +172,9 @@ def check_buildable(platform: Platform) -> None:
             f"{most} cycles. Got hops of {hops.min()} to {hops.max()} instead; count in longer or "
             "shorter cycles."
         )
+
+
+def _neighbors(platform: Platform) -> int:
+    """Return the number of pairs of neighboring tiles within layers."""
+    x, y, z = platform.grid
+    return z * ((x - 1) * y + x * (y - 1))

@@ -25,6 +25,7 @@ from problems._checks import check_choice, check_int, check_ints, check_real, re
 from problems.noc.chip.checks import (
     check_buildable,
     check_memory,
+    check_planar_links,
     check_types,
     check_vertical_links,
 )
@@ -47,6 +48,7 @@ __all__ = ["PEType", "Platform"]
 # Numbers must be at least 0, but these integers at least 1, and these floats at least 1 / LARGEST.
 AT_LEAST_ONE = ("max_degree", "flit_width", "packet_flits", "buffer_flits", "virtual_channels")
 LARGEST_INT = 2**31 - 1
+PLATFORM_ROUTINGS = ("shortest", "dimension_order", "up_down", "lash")
 POSITIVE = ("frequency", "link_capacity", "bit_area", "wire_pitch")
 
 
@@ -111,6 +113,15 @@ class Platform(JSONFile):
         counts in "peak_temperature"; by default it is not stated and does not.
     bit_area, wire_pitch : float
         For the router area: mm2 of a buffered bit, mm between two wires of the crossbar.
+    planar_links : sequence of (int, int), optional
+        Tile pairs that planar links may join; by default all within ``max_length``. If they are
+        ``n_planar_links``, every design has all of them, and only PEs move.
+    routing : {"shortest", "dimension_order", "up_down", "lash"}
+        Routes of packets, which all metrics, simulations and exports follow. "shortest" routes
+        may deadlock. "lash" divides them among virtual layers without cycles, at most one for each
+        virtual channel: problems limit "virtual_layers" then. "up_down" routes first go towards
+        the root of a tree, then away from it. "dimension_order" is for meshes: a platform whose
+        links are all those between neighboring tiles. See ``problems.noc.evaluation.routes``.
     sink : {"top", "bottom"}
         The layer next to the heat sink: the last or the first.
     core_type, cache_type : str
@@ -170,6 +181,8 @@ class Platform(JSONFile):
     energy_unit: float = 0.0
     virtual_channels: int = 4
     channel_flits: int | None = None
+    routing: str = "shortest"
+    planar_links: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         clean: dict[str, object] = {}
@@ -197,6 +210,9 @@ class Platform(JSONFile):
         clean["pe_types"] = pe_types = pe_types_of(self.pe_types)
         clean["stack"] = ThermalStack.of(self.stack)
         clean["vertical_links"] = sites = check_vertical_links(self.vertical_links, grid)
+        if self.planar_links is not None:
+            longest = clean.get("max_length", self.max_length)
+            clean["planar_links"] = check_planar_links(self.planar_links, grid, longest)
         if self.n_vertical_links is not None:
             low, high = grid[2] - 1, len(sites)
             budget = check_int("Platform", "n_vertical_links", self.n_vertical_links, low, high)
@@ -212,6 +228,7 @@ class Platform(JSONFile):
             require("Platform", "mesh_placement", placement, complete, expected)
             clean["mesh_placement"] = placement
         check_choice("Platform", "sink", self.sink, ("top", "bottom"))
+        check_choice("Platform", "routing", self.routing, PLATFORM_ROUTINGS)
         check_types(pe_types, grid)
         vars(self).update(clean)
         # This computes the reference design, so that a chip that cannot be built fails when it is
@@ -275,6 +292,8 @@ class Platform(JSONFile):
         """
         n_chosen = None if self.n_vertical_links else 0
         planar = link_candidates(self.grid, self.max_length)
+        if self.planar_links is not None:
+            planar = np.array(self.planar_links, dtype=np.int64).reshape(-1, 2)
         return np.concatenate((planar, self._vertical_sites[:n_chosen]))
 
     @cached_property
@@ -346,6 +365,12 @@ class Platform(JSONFile):
         if self.channel_flits is None:
             return self.buffer_flits
         return self.virtual_channels * self.channel_flits
+
+    @property
+    def fixed_links(self) -> bool:
+        """Whether every design has all links, so that only PEs can move."""
+        stated = self.planar_links is not None or self.routing == "dimension_order"
+        return stated and self.n_chosen == len(self.candidates)
 
     @cached_property
     def tables(self) -> Tables:

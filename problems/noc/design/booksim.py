@@ -45,7 +45,7 @@ from problems._checks import check_int, check_real, setting_error
 from problems.noc.chip.traffic import check_traffic, sent_and_received
 from problems.noc.design.deadlock import prove_deadlock_free
 from problems.noc.design.programs import find_program, run_program
-from problems.noc.design.readme import booksim_text, write_readme
+from problems.noc.design.readme import booksim_text, routing_text, write_readme
 from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
 from problems.noc.simulation.kernel import ENDS, PER_ROUTER
 from problems.noc.simulation.simulate import channel_depth
@@ -206,7 +206,11 @@ def write_booksim(
         model = _without_queues(design, matrix)
     buffers = (channel_depth(design), platform.virtual_channels)
     proof = str(prove_deadlock_free(design, "booksim"))
-    write_readme(folder, booksim_text(idle.latency, model, idle.hops, *buffers, distance, proof))
+    own = ""
+    if platform.routing != "shortest":
+        own = routing_text(platform.routing, str(prove_deadlock_free(design, traffic=matrix)))
+    text = booksim_text(idle.latency, model, idle.hops, *buffers, distance, proof, own)
+    write_readme(folder, text)
     return path
 
 

@@ -81,9 +81,9 @@ def prove_deadlock_free(
     ----------
     design : Design
     routing : str
-        One of ``problems.noc.evaluation.routes.ROUTINGS``.
+        One of ``problems.noc.evaluation.routes.ROUTINGS``; by default the platform's.
     traffic : float array-like [n_tiles, n_tiles], optional
-        Weights of the mean ``hop_cycles``, from PE to PE.
+        From PE to PE: weights of the mean ``hop_cycles``, balanced among the layers.
 
     Returns
     -------
@@ -97,7 +97,11 @@ def prove_deadlock_free(
     n = design.platform.n_tiles
     paths = paths_of(design, routing)
     cost = hop_matrix(n, design.all_links(), design.hop_cycles())
-    n_layers, layer = layers_of(paths, cost)
+    by_tile = None
+    if traffic is not None:
+        by_tile = check_traffic(traffic, n)[np.ix_(design.placement, design.placement)]
+        np.fill_diagonal(by_tile, 0.0)
+    n_layers, layer = layers_of(paths, cost, weight=by_tile)
     channels = np.argwhere(cost > 0)
     order = np.full((n_layers, len(channels)), -1, dtype=np.int64)
     # The order is found independently of how the layers were made.
@@ -107,8 +111,8 @@ def prove_deadlock_free(
         free = free and found is not None
         if found is not None:
             order[k] = found
-    weights: Floats = np.ones((n, n)) - np.eye(n)
-    if traffic is not None:
-        weights = weights * check_traffic(traffic, n)[np.ix_(design.placement, design.placement)]
+    weights: Floats = np.ones((n, n)) - np.eye(n) if by_tile is None else by_tile
     cycles = float((weights * cycles_along(cost, paths)).sum() / weights.sum())
+    if routing == "model" and design.platform.routing != "shortest":
+        routing = design.platform.routing
     return DeadlockProof(routing, n_layers, layer, channels, order, free, cycles)

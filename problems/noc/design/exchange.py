@@ -19,12 +19,15 @@ from problems._arrays import Ints
 from problems._checks import setting_error
 from problems.noc.chip.files import read_rows
 from problems.noc.chip.layout import link_lengths
+from problems.noc.design.deadlock import prove_deadlock_free
+from problems.noc.design.readme import network_text, routing_text, write_readme
+from problems.noc.evaluation.routes import paths_of
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
     from problems.noc.design.design import Design
 
-__all__ = ["read_csv", "write_csv", "write_graphml"]
+__all__ = ["describe_network", "read_csv", "write_csv", "write_graphml"]
 
 
 def write_csv(design: Design, placement: str | Path, links: str | Path) -> None:
@@ -70,7 +73,8 @@ def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = No
     """Write the network as GraphML, which networkx and most graph programs read.
 
     Nodes are tiles, with pe, type, power, x, y, z; edges have length (tile pitches), cycles (of a
-    hop), vertical and, if ``loads`` [n_links] is given, load.
+    hop), vertical and, if ``loads`` [n_links] is given, load. The graph has the routing of the
+    platform, and the proof that it is free of deadlock.
     """
     platform = design.platform
     keys = {
@@ -78,6 +82,7 @@ def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = No
         "x": ("node", "long"), "y": ("node", "long"), "z": ("node", "long"),
         "length": ("edge", "double"), "cycles": ("edge", "long"),
         "vertical": ("edge", "boolean"), "load": ("edge", "double"),
+        "routing": ("graph", "string"), "deadlock": ("graph", "string"),
     }  # fmt: skip
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -86,6 +91,8 @@ def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = No
     for name, (kind, form) in keys.items():
         lines.append(f'<key id="{name}" for="{kind}" attr.name="{name}" attr.type="{form}"/>')
     lines.append('<graph id="noc" edgedefault="undirected">')
+    proof = escape(str(prove_deadlock_free(design)))
+    lines.append(_data({"routing": platform.routing, "deadlock": proof}))
     for tile, pe in enumerate(design.placement.tolist()):
         x, y, z = platform.position(tile)
         kind = escape(platform.pe_types[int(platform.pe_type[pe])].name)
@@ -105,6 +112,25 @@ def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = No
             edge["load"] = float(values[k])
         lines.append(f'<edge source="{a}" target="{b}">{_data(edge)}</edge>')
     Path(path).write_text("\n".join([*lines, "</graph>", "</graphml>"]) + "\n", encoding="utf-8")
+
+
+def describe_network(design: Design, folder: str | Path, files: str) -> None:
+    """Write README.txt about files of a design, with its routes and their proof.
+
+    Parameters
+    ----------
+    design : Design
+    folder : str or Path
+        Of the files; it must exist.
+    files : str
+        What they hold, as sentences.
+    """
+    proof = prove_deadlock_free(design)
+    paths = paths_of(design, "model")
+    n = design.platform.n_tiles
+    hops = float((paths.length - 1).sum()) / (n * (n - 1))
+    routing = routing_text(design.platform.routing, str(proof))
+    write_readme(Path(folder), network_text(files, hops, proof.hop_cycles, routing))
 
 
 def _data(values: dict[str, object]) -> str:

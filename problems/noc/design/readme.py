@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["booksim_text", "hotspot_text", "write_readme"]
+__all__ = ["booksim_text", "hotspot_text", "network_text", "routing_text", "write_readme"]
 
 
 def write_readme(folder: Path, text: str) -> None:
@@ -20,6 +20,7 @@ def booksim_text(
     channels: int,
     distance: float | None,
     proof: str,
+    own: str,
 ) -> str:
     """Return the text for BookSim.
 
@@ -37,6 +38,8 @@ def booksim_text(
         Total-variation distance of the file's traffic from the application's; None without one.
     proof : str
         Sentence on the deadlock of BookSim's routes.
+    own : str
+        Of ``routing_text``; empty where BookSim's routes are as long as the platform's.
     """
     text = f"""A network-on-chip for BookSim 2. Start it in this folder:
 
@@ -60,6 +63,11 @@ after twice the latency of the link plus five cycles; shorter buffers throttle l
 Stock BookSim has no layers: where more than one is needed, all its virtual channels are shared, and
 it may deadlock near saturation.
 """
+    if own:
+        text += f"""
+{own}
+Stock BookSim takes shortest paths instead. Design.simulate takes the platform's routes.
+"""
     if distance is None:
         return text + "\nThe traffic is uniform.\n"
     return (
@@ -72,6 +80,41 @@ application's own traffic the latency without waiting is {model:.2f} cycles by t
 Design.simulate takes the true matrix.
 """
     )
+
+
+def routing_text(routing: str, proof: str) -> str:
+    """Return the sentences on the platform's routing and the proof of it, as a paragraph."""
+    own = "The platform's routing is"
+    if routing == "lash":
+        return (
+            f"{own} 'lash', shortest paths in virtual layers that share the virtual channels. "
+            f"{proof}"
+        )
+    return f"{own} {routing!r}. {proof}"
+
+
+def network_text(files: str, hops: float, cycles: float, routing: str) -> str:
+    """Return the text for files that hold a network.
+
+    Parameters
+    ----------
+    files : str
+        What the files hold, as sentences.
+    hops, cycles : float
+        Mean links and cycles of a path between two tiles along the platform's routes.
+    routing : str
+        Of ``routing_text``.
+    """
+    return f"""A network-on-chip.
+
+{files}
+
+{routing}
+
+A program that follows these routes should find a mean of {hops:.4f} links and {cycles:.3f} cycles
+between two different tiles, all pairs alike: the cycles of all hops, with the stages of a router in
+each hop, and without waiting and without the length of packets.
+"""
 
 
 def hotspot_text(peak: float, tile: str, watts: float) -> str:

@@ -18,8 +18,9 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+from numpy.typing import NDArray
 
-from problems._arrays import Ints
+from problems._arrays import Floats, Ints
 from problems.noc.chip.jit import compiled
 from problems.noc.evaluation.routes import Paths
 
@@ -56,13 +57,64 @@ def _reaches(start: int, goal: int, after: Ints, count: Ints, visited: Ints, sta
 
 
 @compiled
+def _add_path(
+    path: Ints,
+    channel: Ints,
+    port: Ints,
+    after: Ints,
+    count: Ints,
+    state: NDArray[np.int8],
+    visited: Ints,
+    stack: Ints,
+) -> bool:
+    """Add the dependencies of a path to a layer, unless they close a cycle; return whether."""
+    added = 0
+    fits = True
+    for i in range(path.size - 2):
+        a, b, c = path[i], path[i + 1], path[i + 2]
+        e, f, p = channel[a, b], channel[b, c], port[b, c]
+        if state[e, p] == PRESENT:
+            continue
+        closes = state[e, p] == CLOSES_CYCLE
+        if not closes and _reaches(f, e, after, count, visited, stack):
+            closes = True
+            # Others may have been added for this path alone.
+            if added == 0:
+                state[e, p] = CLOSES_CYCLE
+        if closes:
+            fits = False
+            break
+        state[e, p] = PRESENT
+        after[e, count[e]] = f
+        count[e] += 1
+        stack[stack.size - 1 - added] = i
+        added += 1
+    if not fits:
+        # Take back what this path has added, the last first.
+        for k in range(added):
+            i = stack[stack.size - added + k]
+            e = channel[path[i], path[i + 1]]
+            state[e, port[path[i + 1], path[i + 2]]] = ABSENT
+            count[e] -= 1
+    return fits
+
+
+@compiled
 def assign_layers(
-    start: Ints, length: Ints, tiles: Ints, channel: Ints, n_channels: int, most: int, layer: Ints
+    start: Ints,
+    length: Ints,
+    tiles: Ints,
+    channel: Ints,
+    n_channels: int,
+    most: int,
+    weight: Floats,
+    layer: Ints,
 ) -> int:
     """Fill ``layer`` [n, n] with the virtual layer of each path; return how many there are.
 
     Each path, the longest first, goes into the first layer whose dependencies stay without a cycle.
-    The result is ``most + 1`` if that many layers do not suffice; such paths have layer -1.
+    The result is ``most + 1`` if that many layers do not suffice; such paths have layer -1. If
+    ``weight`` is not empty, paths then move to layers with less traffic that stay without a cycle.
 
     Parameters
     ----------
@@ -71,6 +123,8 @@ def assign_layers(
     channel : int array [n, n]
         Index of the channel from tile to tile.
     n_channels, most : int
+    weight : float array [n, n], or [0, 0]
+        Traffic along each path.
     layer : int array [n, n]
     """
     n = len(start)
@@ -88,62 +142,59 @@ def assign_layers(
             if channel[v, u] >= 0:
                 port[v, u] = k
                 k += 1
-    visited = np.zeros(n_channels + 1, dtype=np.int64)
-    stack = np.empty(n_channels, dtype=np.int64)
     longest = length.max()
-    new = np.empty(longest, dtype=np.int64)
+    visited = np.zeros(n_channels + 1, dtype=np.int64)
+    stack = np.empty(n_channels + longest, dtype=np.int64)
     used = 1
     for tiles_long in range(longest, 0, -1):
         for s in range(n):
             for t in range(n):
                 if length[s, t] != tiles_long:
                     continue
-                first = start[s, t]
+                path = tiles[start[s, t] : start[s, t] + tiles_long]
                 layer[s, t] = -1
                 for k in range(most):
-                    fits = True
-                    added = 0
-                    for i in range(first, first + tiles_long - 2):
-                        a, b, c = tiles[i], tiles[i + 1], tiles[i + 2]
-                        e, f, p = channel[a, b], channel[b, c], port[b, c]
-                        if state[k, e, p] == PRESENT:
-                            continue
-                        closes = state[k, e, p] == CLOSES_CYCLE
-                        if not closes and _reaches(f, e, after[k], count[k], visited, stack):
-                            closes = True
-                            # Others may have been added for this path alone.
-                            if added == 0:
-                                state[k, e, p] = CLOSES_CYCLE
-                        if closes:
-                            fits = False
-                            break
-                        state[k, e, p] = PRESENT
-                        after[k, e, count[k, e]] = f
-                        count[k, e] += 1
-                        new[added] = i
-                        added += 1
-                    if fits:
+                    parts = (after[k], count[k], state[k], visited, stack)
+                    if _add_path(path, channel, port, *parts):
                         layer[s, t] = k
                         used = max(used, k + 1)
                         break
-                    # Take back what this path has added, the last first.
-                    for i in new[:added][::-1]:
-                        a, b, c = tiles[i], tiles[i + 1], tiles[i + 2]
-                        state[k, channel[a, b], port[b, c]] = ABSENT
-                        count[k, channel[a, b]] -= 1
                 if layer[s, t] < 0:
                     used = most + 1
+    if weight.size == 0 or used > most:
+        return used
+    load = np.zeros(used)
+    for s in range(n):
+        for t in range(n):
+            load[layer[s, t]] += weight[s, t]
+    for s in range(n):
+        for t in range(n):
+            old = layer[s, t]
+            for k in np.argsort(load):
+                if load[k] + weight[s, t] >= load[old]:
+                    break
+                path = tiles[start[s, t] : start[s, t] + length[s, t]]
+                parts = (after[k], count[k], state[k], visited, stack)
+                if _add_path(path, channel, port, *parts):
+                    load[old] -= weight[s, t]
+                    load[k] += weight[s, t]
+                    layer[s, t] = k
+                    break
     return used
 
 
-def layers_of(paths: Paths, cost: Ints, most: int = MOST_LAYERS) -> tuple[int, Ints]:
+def layers_of(
+    paths: Paths, cost: Ints, most: int = MOST_LAYERS, *, weight: Floats | None = None
+) -> tuple[int, Ints]:
     """Return how many virtual layers paths need, and the layer of each path, [n, n].
 
-    ``cost`` is that of ``hop_matrix``.
+    ``cost`` is that of ``hop_matrix``. Traffic between tiles as ``weight`` [n, n] is balanced among
+    the layers.
     """
     channel, n_channels = _channels(cost)
     layer = np.zeros_like(paths.start)
-    used = assign_layers(*paths, channel, n_channels, most, layer)
+    weights = np.empty((0, 0)) if weight is None else np.ascontiguousarray(weight)
+    used = assign_layers(*paths, channel, n_channels, most, weights, layer)
     return int(used), layer
 
 

@@ -23,6 +23,7 @@ from problems.noc.evaluation.metrics import (
     second_moment,
 )
 from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows
+from problems.noc.evaluation.table_routing import evaluate_by_tables
 from problems.noc.evaluation.thermal import thermal_batch
 
 if TYPE_CHECKING:
@@ -118,9 +119,13 @@ class NoCEvaluation:
         # The traffic may be a read-only memory map in a worker process.
         traffic = np.require(self.traffic, requirements=["C", "W", "E"])
         released = self.model == "released"
-        if not evaluate_batch(
-            rows, tables, traffic, self.sent, *flows, released, F, loads, transits, wirings
-        ):
+        inputs = (rows, tables, traffic, self.sent, *flows, released)
+        if self.platform.routing in ("up_down", "dimension_order"):
+            up_down = self.platform.routing == "up_down"
+            done = evaluate_by_tables(*inputs, up_down, F, loads, transits, wirings)
+        else:
+            done = evaluate_batch(*inputs, F, loads, transits, wirings)
+        if not done:
             return None
         if "thermal" in names:
             heat = np.empty(len(rows))

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["check_constraints", "least_hops", "lower_bounds", "refuse_unreachable", "shared_part"]
 
 
-def check_constraints(constraints: Mapping[str, float] | None) -> dict[str, float]:
-    """Return constraints as a new dict; ValueError for unknown metrics or limits not finite."""
+def check_constraints(
+    constraints: Mapping[str, float] | None, platform: Platform
+) -> dict[str, float]:
+    """Return constraints as a new dict; ValueError for unknown metrics or limits not finite.
+
+    Layered routing adds a limit of "virtual_layers": each takes a virtual channel of its own.
+    """
     constraints = {} if constraints is None else constraints
     expected = f"a mapping from names among {tuple(UNITS)} to the largest value allowed"
     require("NoC3D", "constraints", constraints, isinstance(constraints, Mapping), expected)
@@ -32,7 +37,13 @@ def check_constraints(constraints: Mapping[str, float] | None) -> dict[str, floa
         number = isinstance(limit, int | float | np.number) and not isinstance(limit, bool)
         if name not in UNITS or not number or not math.isfinite(limit):
             raise setting_error("NoC3D", "constraints", expected, constraints)
-    return {name: float(limit) for name, limit in constraints.items()}
+    limits = {name: float(limit) for name, limit in constraints.items()}
+    if platform.routing == "lash":
+        most = float(platform.virtual_channels)
+        given = limits.setdefault("virtual_layers", most)
+        expected = f"at most {most:g} virtual layers, one for each virtual channel of the platform"
+        require("NoC3D", "constraints", given, given <= most, expected)
+    return limits
 
 
 def refuse_unreachable(

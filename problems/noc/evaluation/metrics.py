@@ -17,7 +17,7 @@ ature                                      volumes, fitted to HotSpot
 edp            energy unit * ns            energy times packet_latency
 wire_length    tile pitches                sum over planar links, Euclidean
 router_area    mm2                         crossbars and buffers of all routers
-virtual_layers layers                      that keep the shortest paths free of deadlock (LASH)
+virtual_layers layers                      that keep the routes free of deadlock (LASH)
 ============== =========================== ======================================================
 
 **Waiting.** See ``problems.noc.evaluation.latency``: queues of nodes, of channels that merge, and
@@ -242,7 +242,9 @@ def router_area(platform: Platform, degree: Ints) -> Floats:
 
 
 def virtual_layers(platform: Platform, rows: Ints) -> Floats:
-    """Return the virtual layers that the shortest paths of each design need, [n]."""
+    """Return the virtual layers that the routes of each design need, [n]."""
+    if platform.routing in ("up_down", "dimension_order"):
+        return np.ones(len(rows))
     n, tables = platform.n_tiles, platform.tables
     fixed = np.arange(len(platform.candidates), tables.link_a.size)
     values = np.empty(len(rows))

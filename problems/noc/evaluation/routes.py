@@ -12,7 +12,12 @@ import numpy as np
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, setting_error
 from problems.noc.chip.jit import compiled
-from problems.noc.chip.layout import Grid, positions
+from problems.noc.chip.layout import positions
+from problems.noc.evaluation.table_routing import (
+    UNREACHED,
+    dimension_order_table,
+    up_down_table,
+)
 
 if TYPE_CHECKING:
     from problems.noc.design.design import Design
@@ -25,16 +30,19 @@ __all__ = [
     "paths_of",
     "paths_of_tables",
     "paths_of_trees",
+    "routing_name",
     "shortest_trees",
 ]
 
-ROUTINGS = ("model", "booksim", "up_down", "dimension_order")
+ROUTINGS = ("model", "shortest", "lash", "booksim", "up_down", "dimension_order")
 """Ways to route a design.
 
-- "model": shortest paths by the rule of the model;
+- "model": those of the platform, by which designs are evaluated;
+- "shortest": shortest paths, of several by PE ids; see ``problems.noc.evaluation.kernel``;
+- "lash": the same paths, each in a virtual layer; see ``problems.noc.evaluation.deadlock``;
 - "booksim": those that BookSim finds in an exported design;
-- "up_down": the shortest paths that go towards the root of a tree first and away from it then
-  (M. D. Schroeder et al., "Autonet", IEEE Journal on Selected Areas in Communications, 1991);
+- "up_down": the shortest paths that go towards the root of a tree first and away from it then; see
+  ``problems.noc.evaluation.table_routing``;
 - "dimension_order": along x, then y, then z, over links between neighboring tiles.
 """
 
@@ -142,96 +150,70 @@ def paths_of_tables(parent: Ints) -> Paths:
     )
 
 
+def routing_name(design: Design, routing: str) -> str:
+    """Return one of ``ROUTINGS`` other than "model" and "lash", whose routes are those of both."""
+    name = check_choice("paths_of", "routing", routing, ROUTINGS)
+    name = design.platform.routing if name == "model" else name
+    return "shortest" if name == "lash" else name
+
+
 def paths_of(design: Design, routing: str) -> Paths:
     """Return the paths of a design by one of ``ROUTINGS``.
 
     A ValueError names the first link that dimension order lacks.
     """
-    check_choice("paths_of", "routing", routing, ROUTINGS)
-    cost = hop_matrix(design.platform.n_tiles, design.all_links(), design.hop_cycles())
-    if routing == "dimension_order":
-        return _dimension_order(design.platform.grid, cost)
-    if routing == "up_down":
-        # Ranks by distance from the tile with the most central position, then by tile.
-        far = cycles_along(cost, paths_of_trees(shortest_trees(cost, design.placement, True)))
-        distance = far[int(far.max(axis=1).argmin())]
-        rank = np.empty(len(cost), dtype=np.int64)
-        rank[np.lexsort((np.arange(len(cost)), distance))] = np.arange(len(cost))
-        return _up_down(cost, rank)
-    trees = shortest_trees(cost, design.placement, routing == "booksim")
-    return paths_of_tables(trees) if routing == "booksim" else paths_of_trees(trees)
+    name = routing_name(design, routing)
+    n, place = design.platform.n_tiles, positions(design.platform.grid)
+    cost = hop_matrix(n, design.all_links(), design.hop_cycles())
+    if name == "dimension_order":
+        table, cycles = dimension_order_table(cost, place)
+        missing = np.argwhere(cycles[:n] == UNREACHED)
+        if len(missing):
+            got = _first_missing(table, place, *missing[0].tolist())
+            expected = "for a design with links between all neighboring tiles; see link"
+            raise setting_error("paths_of", "routing", expected, got)
+        return _paths_of_table(table, np.zeros(n, dtype=np.int64), False)
+    if name == "up_down":
+        table, _, rank = up_down_table(cost)
+        return _paths_of_table(table, rank, True)
+    trees = shortest_trees(cost, design.placement, name == "booksim")
+    return paths_of_tables(trees) if name == "booksim" else paths_of_trees(trees)
 
 
-def _dimension_order(grid: Grid, cost: Ints) -> Paths:
-    n = len(cost)
-    place = positions(grid)
-    steps = np.array([1, grid[0], grid[0] * grid[1]])
-    start, length = np.zeros((n, n), dtype=np.int64), np.zeros((n, n), dtype=np.int64)
-    tiles: list[int] = []
-    for s in range(n):
-        for t in range(n):
-            start[s, t] = len(tiles)
-            tiles.append(s)
-            for axis in range(3):
-                for _ in range(abs(int(place[t, axis] - place[s, axis]))):
-                    after = tiles[-1] + int(steps[axis] * np.sign(place[t, axis] - place[s, axis]))
-                    if cost[tiles[-1], after] == 0:
-                        got = (tiles[-1], after)
-                        expected = "for a design with links between all neighboring tiles"
-                        raise setting_error("paths_of", "routing", f"{expected}; see link", got)
-                    tiles.append(after)
-            length[s, t] = len(tiles) - start[s, t]
-    return Paths(start, length, np.array(tiles, dtype=np.int64))
+def _first_missing(table: Ints, place: Ints, s: int, t: int) -> tuple[int, int]:
+    """Return the tiles of the missing link on the path from s to t in dimension order."""
+    while table[s, t] >= 0:
+        s = int(table[s, t])
+    axis = int((place[s] != place[t]).argmax())
+    steps = np.abs(place - place[s])
+    towards = np.sign(place[:, axis] - place[s, axis]) == np.sign(place[t, axis] - place[s, axis])
+    return s, int(np.flatnonzero((steps.sum(axis=1) == 1) & (steps[:, axis] == 1) & towards)[0])
 
 
 @compiled
-def _up_down(cost: Ints, rank: Ints) -> Paths:
-    """Return the shortest paths that never go to a lower rank after going to a higher one."""
-    n = len(cost)
-    far = np.int64(2**40)
-    start = np.zeros((n, n), dtype=np.int64)
-    length = np.ones((n, n), dtype=np.int64)
-    # State 2 v is tile v while only upward hops came before, 2 v + 1 after a downward one.
-    parent = np.full((n, 2 * n), -1, dtype=np.int64)
-    best = np.zeros((n, n), dtype=np.int64)
+def _paths_of_table(table: Ints, rank: Ints, up_down: bool) -> Paths:
+    """Return the paths along a table [2 n, n] of next tiles; see ``evaluation.table_routing``."""
+    n = table.shape[1]
+    start, length = np.zeros((n, n), dtype=np.int64), np.ones((n, n), dtype=np.int64)
+    tiles = np.empty(n * n, dtype=np.int64)
     total = 0
     for s in range(n):
-        distance = np.full(2 * n, far)
-        done = np.zeros(2 * n, dtype=np.bool_)
-        distance[2 * s] = 0
-        for _ in range(2 * n):
-            nearest = -1
-            for v in range(2 * n):
-                if not done[v] and (nearest < 0 or distance[v] < distance[nearest]):
-                    nearest = v
-            done[nearest] = True
-            if distance[nearest] == far:
-                break
-            u, down = nearest // 2, nearest % 2
-            for v in range(n):
-                if cost[u, v] == 0 or (down == 1 and rank[v] < rank[u]):
-                    continue
-                state = 2 * v + (1 if rank[v] > rank[u] else 0)
-                new = distance[nearest] + cost[u, v]
-                if new < distance[state]:
-                    distance[state] = new
-                    parent[s, state] = nearest
         for t in range(n):
-            best[s, t] = 2 * t if distance[2 * t] <= distance[2 * t + 1] else 2 * t + 1
-            v = best[s, t]
-            while parent[s, v] >= 0:
-                v = parent[s, v]
-                length[s, t] += 1
             start[s, t] = total
-            total += length[s, t]
-    tiles = np.empty(total, dtype=np.int64)
-    for s in range(n):
-        for t in range(n):
-            v = best[s, t]
-            for k in range(length[s, t] - 1, -1, -1):
-                tiles[start[s, t] + k] = v // 2
-                v = parent[s, v]
-    return Paths(start, length, tiles)
+            state = s
+            while True:
+                if total == tiles.size:
+                    tiles = np.concatenate((tiles, np.empty_like(tiles)))
+                v = state % n
+                tiles[total] = v
+                total += 1
+                if v == t:
+                    break
+                u = table[state, t]
+                goes_up = not up_down or (state < n and rank[u] < rank[v])
+                state = u if goes_up else n + u
+                length[s, t] += 1
+    return Paths(start, length, tiles[:total].copy())
 
 
 def cycles_along(cost: Ints, paths: Paths) -> Floats:

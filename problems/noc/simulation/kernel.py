@@ -86,6 +86,8 @@ class Channels(NamedTuple):
     rate: Floats  # [n] probability that a node creates a packet in a cycle
     flits: Ints  # [n_classes] length of the packets of each class
     classes: Floats  # [n_classes] cumulative probability of the classes
+    layer: Ints  # [n, n] virtual layer of the path from node to node
+    first_vc: Ints  # [n_layers + 1] first virtual channel of each layer
 
 
 class State(NamedTuple):
@@ -123,6 +125,7 @@ class State(NamedTuple):
     hop: Int32s  # [n_packets] place of the head flit's next output port in `path`
     begun: Int32s  # [n_packets] place of the first one
     kind: Int32s  # [n_packets] class
+    layer: Int32s  # [n_packets] virtual layer
     asking: Int32s  # [most ports * v] scratch: input channels that ask for a channel
     wish: Int32s  # [most ports, most ports] scratch: virtual channel by input and output
     granted: Int32s  # [most ports] scratch
@@ -158,6 +161,7 @@ def create_packets(net: Channels, state: State, t: int, rng: np.random.Generator
         state.born[packet] = t
         state.hop[packet] = state.begun[packet] = net.start[i, net.chosen[low]]
         state.kind[packet] = kind
+        state.layer[packet] = net.layer[i, net.chosen[low]]
         state.link[packet] = -1
         if state.queue_first[i] < 0:
             state.queue_first[i] = packet
@@ -179,9 +183,11 @@ def inject(net: Channels, state: State, t: int) -> None:
         port = n_channels + net.rate.size + i
         vc = state.source_vc[i]
         if vc < 0:
+            low = net.first_vc[state.layer[packet]]
+            high = net.first_vc[state.layer[packet] + 1]
             for k in range(1, n_vc + 1):
                 v = (state.last_vc[i] + k) % n_vc
-                if state.credit[port, v] > 0:
+                if low <= v < high and state.credit[port, v] > 0:
                     vc = v
                     break
             if vc < 0:
@@ -256,15 +262,18 @@ def allocate_channels(net: Channels, state: State, router: int, t: int) -> None:
         pointer = state.accept_vc[port, v]
         base = net.out_place[out] * n_vc
         offset = pointer - base if base <= pointer < base + n_vc else 0
+        layer = state.layer[state.buffer[port, v, state.begin[port, v]] >> 2]
+        low, high = net.first_vc[layer], net.first_vc[layer + 1]
         for step in range(n_vc):
             w = (offset + step) % n_vc
-            if state.owner[out, w] == OWNED:
+            if state.owner[out, w] == OWNED or w < low or w >= high:
                 continue
             best, wins = size, True
             for j in range(n_asking):
                 other = asking[j]
-                p = net.inputs[router, other // n_vc]
-                if state.out[p, other % n_vc] == out:
+                p, x = net.inputs[router, other // n_vc], other % n_vc
+                rival = state.buffer[p, x, state.begin[p, x]] >> 2
+                if state.out[p, x] == out and state.layer[rival] == layer:
                     distance = (other - state.grant_vc[out, w]) % size
                     if distance < best:
                         best, wins = distance, other == mine

@@ -25,7 +25,13 @@ WARM_UP, BATCH_CYCLES = 4000, 500
 
 
 def network_of(
-    cost: Ints, paths: Paths, traffic: Floats, flits: Sequence[int], shares: Sequence[float]
+    cost: Ints,
+    paths: Paths,
+    traffic: Floats,
+    flits: Sequence[int],
+    shares: Sequence[float],
+    layer: Ints,
+    n_vc: int,
 ) -> Channels:
     """Return the network of a design for the kernel.
 
@@ -39,8 +45,12 @@ def network_of(
         Flits per cycle from tile to tile; the diagonal does not count.
     flits, shares : sequences [n_classes]
         Length of the packets of each class, and their shares among all packets.
+    layer : int array [n, n]
+        Virtual layer of each path; layers have virtual channels by their traffic.
+    n_vc : int
+        Virtual channels of a port, at least as many as layers.
     """
-    n = len(cost)
+    n, n_layers = len(cost), int(layer.max()) + 1
     source, target = np.nonzero(cost)
     channel = np.full((n, n), -1, dtype=np.int64)
     channel[source, target] = np.arange(source.size)
@@ -89,7 +99,17 @@ def network_of(
         rate=rate,
         flits=lengths,
         classes=np.cumsum(share),
+        layer=layer,
+        first_vc=_shares(np.bincount(layer.ravel(), flows.ravel(), n_layers), n_vc),
     )
+
+
+def _shares(traffic: Floats | Ints, n_vc: int) -> Ints:
+    """Return the first virtual channel of each layer [n_layers + 1]; each has one at least."""
+    counts = np.ones(traffic.size, dtype=np.int64)
+    for _ in range(n_vc - traffic.size):
+        counts[int((traffic / counts).argmax())] += 1
+    return np.concatenate(([0], np.cumsum(counts)))
 
 
 def new_state(net: Channels, n_vc: int, depth: int, rng: np.random.Generator) -> State:
@@ -138,6 +158,7 @@ def new_state(net: Channels, n_vc: int, depth: int, rng: np.random.Generator) ->
         hop=zeros(MOST_PACKETS),
         begun=zeros(MOST_PACKETS),
         kind=zeros(MOST_PACKETS),
+        layer=zeros(MOST_PACKETS),
         asking=zeros(most * n_vc),
         wish=zeros(most, most),
         granted=zeros(most),

@@ -20,6 +20,7 @@ from problems._checks import (
     setting_error,
 )
 from problems.noc.chip.traffic import busiest_port, check_traffic
+from problems.noc.evaluation.deadlock import layers_of
 from problems.noc.evaluation.latency import CREDIT_CYCLES
 from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
 from problems.noc.simulation.kernel import DEADLOCKED, ENDS, PER_ROUTER, RUNNING, SATURATED
@@ -139,7 +140,8 @@ def simulate_design(
     max_cycles : int
         After which the simulation ends with the standard error that it has.
     routing : str
-        One of ``problems.noc.evaluation.routes.ROUTINGS``.
+        One of ``problems.noc.evaluation.routes.ROUTINGS``; by default the platform's. The layers of
+        "lash" share the virtual channels.
 
     Returns
     -------
@@ -148,7 +150,8 @@ def simulate_design(
     Raises
     ------
     ValueError
-        A parameter is wrong, or the platform's links do not take one flit per cycle.
+        A parameter is wrong, the platform's links do not take one flit per cycle, or layered
+        routing needs more layers than there are virtual channels.
     """
     owner, platform = "simulate", design.platform
     rng = check_random_state(owner, random_state)
@@ -171,7 +174,13 @@ def simulate_design(
     cost = hop_matrix(n, design.all_links(), design.hop_cycles())
     paths = paths_of(design, routing)
     by_tile = matrix[np.ix_(design.placement, design.placement)]
-    net = network_of(cost, paths, by_tile, flits, shares)
+    layer = np.zeros((n, n), dtype=np.int64)
+    if routing == "lash" or (routing == "model" and platform.routing == "lash"):
+        n_layers, layer = layers_of(paths, cost, weight=by_tile)
+        expected = f"at least {n_layers} for as many virtual layers of the design"
+        n_vc = platform.virtual_channels
+        require(owner, "platform.virtual_channels", n_vc, n_layers <= n_vc, expected)
+    net = network_of(cost, paths, by_tile, flits, shares, layer, platform.virtual_channels)
     depth = channel_depth(design)
     state = new_state(net, platform.virtual_channels, depth, rng)
     batches = Batches(net, state, rng)

@@ -297,12 +297,8 @@ def test_traces_that_cannot_be_used_are_named(windows):
     evaluated(model, gates=GateRule.keep_all(), capacities=2, batch_size=2)
     with pytest.raises(ValueError, match="field 'topk_weights' is needed"):
         evaluated(model, gates=GateRule("top-k", 1), capacities=2, batch_size=2)
-    with pytest.raises(ValueError, match="token by token"):
-        model_of(RoutingTrace.from_counts(windows[0].loads(4)))
     with pytest.raises(ValueError, match="at least one RoutingTrace"):
         model_of([])
-    with pytest.raises(ValueError, match="never has 6 sequences"):
-        evaluated(model_of(windows), batch_size=6)
     assert model_of(windows).max_batch_size == 5
 
 

@@ -198,3 +198,10 @@ def test_no_json_gets_past_the_loaders_unnamed(tmp_path, data):
         except ValueError as error:
             if "fuzzed" not in str(error):
                 raise
+
+
+def test_measurements_print_their_kinds_not_their_points():
+    hardware = Hardware(name="box", memory_bytes=10**9)
+    records = [Record("copy", {"bytes": 8}, [1e-6]), Record("copy", {"bytes": 9}, [1e-6])]
+    text = str(Measurements(hardware, records, "cpu", "2026-11-26T12:00:00", ["a note"]))
+    assert text == "2 points of box (cpu time, 2026-11-26): 2 of copy\na note"

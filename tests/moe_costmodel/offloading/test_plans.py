@@ -110,5 +110,23 @@ def test_headroom_needs_steps(rng):
     trace = RoutingTrace.from_counts(rng.integers(1, 9, (1, 2, 8)))
     with pytest.raises(ValueError, match="sum over steps"):
         headroom(trace, slots=4)
+    with pytest.raises(ValueError, match="'top_k'"):
+        headroom(trace, slots=4, top_k=8)
     with pytest.raises(ValueError, match="'slots'"):
         headroom(RoutingTrace.example(), slots=33)
+
+
+def test_headroom_of_sums_is_that_of_independent_tokens(rng):
+    # Tokens that choose independently, one expert each: 400 in single steps, and their sum.
+    ids = rng.choice(6, size=(400, 2, 1), p=[0.4, 0.3, 0.1, 0.1, 0.05, 0.05])
+    tokens = RoutingTrace(ids, n_experts=6)
+    total = RoutingTrace.from_counts(tokens.loads()[0])
+    found = headroom(total, slots=2, top_k=1, cost=COST)
+    uses = uses_of(layer_streams(tokens))
+    expected = 2.0 - np.sort(uses, axis=1)[:, -2:].sum()
+    assert found.rows["static list"].misses == pytest.approx(expected)
+    assert found.plan is None
+    assert [len(row) for row in found.residents] == [2, 2]
+    assert "record each token" in str(found)
+    pair = headroom(total, slots=2, top_k=1, cost=COST, batch_size=8).rows["none resident"]
+    assert pair.misses == pytest.approx((1.0 - (1.0 - uses) ** 8).sum())

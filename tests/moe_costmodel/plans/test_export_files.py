@@ -79,7 +79,7 @@ def test_tensorrt_llm_reads_the_placement_back(trace, tmp_path):
     rows = content["initial_global_assignments"]
     assert list(rows) == [0, 1, 2]
     assert list(rows.values()) == plan.placement.physical_to_logical.tolist()
-    assert export.flags == ("--moe_expert_parallel_size", "4")
+    assert export.flags == ("--tp_size", "4", "--ep_size", "4")
 
 
 def test_vllm_gets_a_proposal_that_says_so(trace, tmp_path):

@@ -130,6 +130,11 @@ BAD = {
         r"\[1\]\..*'.* must be of 2 layers and k = 2",
     ),
     "beyond.json": (json.dumps(vllm()), "expert 5"),
+    "ragged.json": (
+        json.dumps({"routed_experts": [[[1, 2], [3]]]}),
+        "routed_experts.*must be",
+    ),
+    "beyond.csv": (llama_rows(), "expert 5"),
     "flat.json": (json.dumps(sglang()), "--layers, --top-k"),
     "damaged.json": (json.dumps({"meta_info": {"routed_experts": "%%%"}}), "base64"),
     "other.csv": ("time,price\n1,2\n", "line 1.*layer,expert"),
@@ -147,7 +152,7 @@ def test_what_is_wrong_is_named(tmp_path, name):
     text, words = BAD[name]
     path = tmp_path / name
     path.write_text(text)
-    sizes = Sizes(n_experts=5) if name == "beyond.json" else None
+    sizes = Sizes(n_experts=5) if name.startswith("beyond") else None
     with pytest.raises(ValueError, match=words) as error:
         load_trace(path, sizes=sizes)
     assert name in str(error.value)

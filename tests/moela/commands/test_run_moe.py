@@ -111,10 +111,27 @@ def test_a_machine_without_a_link_is_named_before_anything_is_measured(tmp_path,
 
 def test_what_is_held_out_is_the_end_of_the_last_trace():
     traces = [RoutingTrace.example("prose"), RoutingTrace.example("code")]
-    planned, unseen = hold_out(traces, 0.25)
+    notes = []
+    planned, unseen = hold_out(traces, 0.25, notes)
     assert planned[0] is traces[0]
     assert planned[1].n_tokens + unseen.n_tokens == traces[1].n_tokens
-    assert hold_out(traces, 0.0) == (traces, None)
+    assert not notes
+    assert hold_out(traces, 0.0, notes) == (traces, None)
+    assert "--holdout is 0" in notes[0]
+
+
+def test_loads_are_planned_for_and_a_check_that_cannot_be_made_is_said(tmp_path, capsys):
+    trace = RoutingTrace.from_counts(RoutingTrace.example().loads())
+    path = trace.save(tmp_path / "loads.npz")
+    arguments = ["--trace", str(path), "--shape", "32,4,128,40,gated", "--context", "100"]
+    assert main([*COMMON, "--out", str(tmp_path), *arguments, "--evals", "60"]) == 0
+    printed = capsys.readouterr().out
+    assert "thresholds and buffers stay off" in printed
+    assert "single window of loads and cannot be cut" in printed
+    for text in (printed, (tmp_path / "check.txt").read_text()):
+        assert "not checked on traffic held out" in text
+    plan = Plan.load(tmp_path / "plan.json")
+    assert any("as if their tokens were independent" in reason for reason in plan.outside)
 
 
 def test_the_largest_box_counts_room_to_the_limits():

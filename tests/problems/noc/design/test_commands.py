@@ -91,8 +91,8 @@ def test_a_design_is_shown_in_words_numbers_and_pictures(files, run, capsys):
                 "layer1.flp",
             },
         ),
-        ("csv", {"placement.csv", "links.csv"}),
-        ("graphml", {"design.graphml"}),
+        ("csv", {"README.txt", "placement.csv", "links.csv"}),
+        ("graphml", {"README.txt", "design.graphml"}),
         ("platform", {"platform.json"}),
     ],
 )

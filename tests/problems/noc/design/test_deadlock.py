@@ -1,6 +1,7 @@
 """Virtual layers of routes, against networkx and by the paths themselves."""
 
 import itertools
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
@@ -83,3 +84,16 @@ def test_an_export_names_the_proof(designs, tmp_path):
     assert str(designs[0].deadlock_proof("booksim")) in text
     # Without load the latency of the file is exact.
     assert "Packet latency average" in text
+
+
+def test_files_of_a_network_name_the_routing_and_its_proof(designs, tmp_path):
+    chip = replace(CHIP, routing="up_down")
+    design = Design(designs[1].placement, designs[1].links, chip)
+    design.to_graphml(tmp_path / "design.graphml")
+    graph = nx.read_graphml(tmp_path / "design.graphml")
+    assert graph.graph["routing"] == "up_down"
+    assert graph.graph["deadlock"] == str(design.deadlock_proof())
+    design.to_booksim(tmp_path)
+    text = (tmp_path / "README.txt").read_text()
+    assert f"The platform's routing is 'up_down'. {design.deadlock_proof()}" in text
+    assert "Stock BookSim takes shortest paths instead" in text

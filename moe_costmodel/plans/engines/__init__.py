@@ -1,0 +1,1 @@
+"""Command lines of serving engines, from the settings of a plan."""

@@ -1,0 +1,105 @@
+"""The command lines of llama.cpp and KTransformers, which compute experts on a CPU, too."""
+
+from __future__ import annotations
+
+import math
+
+from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.engines.settings import ServerSettings
+from moe_costmodel.plans.engines.sglang import PROGRAM, sglang_words
+
+__all__ = ["ktransformers", "llamacpp"]
+
+
+def _require_whole_experts(settings: ServerSettings, engine: str, remedy: str) -> None:
+    """Raise an error if experts or sequences are divided over GPUs."""
+    layout = settings.layout
+    if layout.moe_ep > 1 or layout.dp > 1 or settings.role != "both":
+        expected = "without expert or data parallelism, for both phases"
+        raise refusal(engine, expected, f"{layout}, {settings.role}", remedy)
+
+
+def llamacpp(settings: ServerSettings) -> Export:
+    """Return the command line of `llama-server`.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+
+    Returns
+    -------
+    Export
+
+    Raises
+    ------
+    ValueError
+        If llama.cpp cannot express the settings.
+    """
+    engines = "export to SGLang, vLLM or TensorRT-LLM"
+    _require_whole_experts(settings, "llama.cpp", engines)
+    layout, notes = settings.layout, settings.common_notes()
+    flags = ["--model", settings.model, "--n-gpu-layers", "999"]
+    if settings.sequences:
+        flags += ["--parallel", str(settings.sequences)]
+    if settings.context:
+        # The context is divided among the sequences.
+        flags += ["--ctx-size", str(settings.context * max(settings.sequences, 1))]
+    if settings.chunk_tokens:
+        chunk = str(settings.chunk_tokens)
+        flags += ["--batch-size", chunk, "--ubatch-size", chunk]
+    if layout.n_gpus > 1:
+        flags += ["--split-mode", "row" if layout.tp > 1 else "layer"]
+        flags += ["--tensor-split", ",".join(["1"] * layout.n_gpus)]
+    if settings.kv_dtype == "fp8":
+        flags += ["--cache-type-k", "q8_0", "--cache-type-v", "q8_0"]
+    if settings.is_paged:
+        more, words = _cached(settings)
+        flags, notes = flags + more, notes + words
+    if not settings.model.endswith(".gguf"):
+        notes.append("--model must be a GGUF file: convert the model with convert_hf_to_gguf.py")
+    return Export("llama.cpp", tuple(flags), tuple(notes), None, ("llama-server",))
+
+
+def _cached(settings: ServerSettings) -> tuple[list[str], list[str]]:
+    """Return the flags that keep some experts on the GPU, and notes."""
+    share = settings.resident_experts / settings.n_slots
+    rest = settings.n_moe_layers - int(share * settings.n_moe_layers)
+    if not settings.expert_bytes:
+        return ["--n-cpu-moe", str(rest)], [
+            f"llama.cpp keeps whole layers: the experts of the first {rest} layers are computed on "
+            "the CPU"
+        ]
+    held = settings.resident_experts * settings.n_moe_layers * settings.expert_bytes
+    return ["--cpu-moe", "--moe-cache-mib", str(math.ceil(held / 2**20))], [
+        "--moe-cache-mib is newer than llama-cpp-python 0.3.36; an older llama.cpp keeps whole "
+        f"layers instead: --n-cpu-moe {rest}"
+    ]
+
+
+def ktransformers(settings: ServerSettings) -> Export:
+    """Return the command line of KTransformers (its own version of SGLang, `sglang-kt`).
+
+    Parameters
+    ----------
+    settings : ServerSettings
+
+    Returns
+    -------
+    Export
+
+    Raises
+    ------
+    ValueError
+        If KTransformers cannot express the settings.
+    """
+    _require_whole_experts(settings, "KTransformers", "export to SGLang")
+    flags, notes = sglang_words(settings), settings.common_notes()
+    resident = settings.resident_experts if settings.is_paged else settings.n_experts
+    flags += ["--kt-weight-path", settings.model]
+    flags += ["--kt-num-gpu-experts", str(resident), "--kt-expert-placement-strategy", "uniform"]
+    notes.append(
+        "KTransformers computes the other experts on the CPU and does not copy them in; set "
+        "--kt-cpuinfer to the number of physical cores, --kt-threadpool-count to that of NUMA "
+        "nodes, and --kt-weight-path and --kt-method to the weights for the CPU"
+    )
+    return Export("KTransformers", tuple(flags), tuple(notes), None, PROGRAM)

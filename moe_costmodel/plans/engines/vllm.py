@@ -1,0 +1,102 @@
+"""The command line of vLLM, with the flags of version 0.33."""
+
+from __future__ import annotations
+
+import json
+
+from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.engines.settings import ServerSettings
+
+__all__ = ["EPLB_MODELS", "vllm"]
+
+# Architectures whose models in vLLM 0.33 can place experts more than once (`MixtureOfExperts`).
+EPLB_MODELS = frozenset([
+    "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe", "glm4_moe_lite",
+    "glm_moe_dsa", "mixtral", "qwen3_moe", "qwen3_next", "qwen3_5_moe",
+])  # fmt: skip
+
+
+def vllm(settings: ServerSettings) -> Export:
+    """Return vLLM's command line.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+
+    Returns
+    -------
+    Export
+
+    Raises
+    ------
+    ValueError
+        If vLLM cannot express the settings.
+    """
+    layout = settings.layout
+    if layout.moe_ep > 1 and layout.moe_tp > 1:
+        expected = "whose experts are divided by expert or by tensor parallelism, not by both"
+        raise refusal("vLLM", expected, str(layout), "export to SGLang or TensorRT-LLM")
+    flags = ["--tensor-parallel-size", str(layout.tp)]
+    if layout.dp > 1:
+        flags += ["--data-parallel-size", str(layout.dp)]
+    if layout.pp > 1:
+        flags += ["--pipeline-parallel-size", str(layout.pp)]
+    if layout.moe_ep > 1:
+        flags += ["--enable-expert-parallel"]
+    # Both numbers are of one data-parallel rank.
+    if settings.sequences:
+        flags += ["--max-num-seqs", str(settings.sequences_per_rank)]
+    if settings.chunk_tokens:
+        tokens = max(settings.chunk_tokens, settings.sequences_per_rank)
+        flags += ["--max-num-batched-tokens", str(tokens)]
+    if settings.context:
+        flags += ["--max-model-len", str(settings.context)]
+    flags += ["--gpu-memory-utilization", f"{settings.memory_fraction:.3g}"]
+    if settings.kv_dtype == "fp8":
+        flags += ["--kv-cache-dtype", "fp8"]
+    notes = settings.common_notes()
+    if settings.redundant_experts:
+        number = {"num_redundant_experts": settings.redundant_experts}
+        flags += ["--enable-eplb", "--eplb-config", json.dumps(number)]
+        notes += _eplb_notes(settings.architecture)
+    if settings.location is not None:
+        notes.append(
+            f"no released vLLM reads {settings.location} (expert_map_path is a proposal): it "
+            "starts from its own placement, and with --enable-eplb rearranges it on its own"
+        )
+    if settings.is_paged:
+        notes.append("vLLM keeps all experts on the GPU: check that they fit, or export to SGLang")
+    if settings.role != "both":
+        role = {"kv_connector": "NixlConnector", "kv_role": _ROLES[settings.role]}
+        flags += ["--kv-transfer-config", json.dumps(role)]
+        notes.append("requests go through a proxy that sends each prompt to the prefill side first")
+    if settings.n_nodes > 1:
+        flags += _nodes(settings)
+        notes.append(
+            f"run it on each of {settings.n_nodes} machines, with its own "
+            f"{'--data-parallel-start-rank' if layout.dp > 1 else '--node-rank'} and the first "
+            "machine's address in place of HEAD; add --headless on all but the first"
+        )
+    program = ("vllm", "serve", settings.model)
+    return Export("vLLM", tuple(flags), tuple(notes), settings.location, program)
+
+
+_ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
+
+
+def _eplb_notes(architecture: str) -> list[str]:
+    if not architecture or architecture in EPLB_MODELS:
+        return []
+    return [f"vLLM 0.33 has no redundant experts for {architecture}: leave out --enable-eplb"]
+
+
+def _nodes(settings: ServerSettings) -> list[str]:
+    """Return the flags of a replica on several machines."""
+    layout = settings.layout
+    if layout.dp > 1:
+        local = max(1, layout.dp // settings.n_nodes)
+        return [
+            "--data-parallel-size-local", str(local), "--data-parallel-start-rank", "0",
+            "--data-parallel-address", "HEAD", "--data-parallel-rpc-port", "13345",
+        ]  # fmt: skip
+    return ["--nnodes", str(settings.n_nodes), "--node-rank", "0", "--master-addr", "HEAD"]

@@ -1,0 +1,116 @@
+"""Divisions of a model over GPUs that an engine can run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from moe_costmodel._checks import count, one_of
+from moe_costmodel.models.shape import ModelShape
+from moe_costmodel.silicon.layout import Layout
+from moe_costmodel.silicon.tables.reader import BACKENDS
+
+__all__ = ["legal_layouts"]
+
+
+def legal_layouts(
+    shape: ModelShape, n_gpus: int, backend: str, *, redundant_experts: int = 0
+) -> list[Layout]:
+    """Return the layouts of one instance of a model that an engine can run on up to `n_gpus` GPUs.
+
+    The GPUs of an instance divide `n_gpus`. Heads divide over tensor parallelism, the width of an
+    expert over the tensor parallelism of experts, and experts with their copies over expert
+    parallelism. A dense model has no data parallelism within an instance, since that would be
+    another instance. vLLM divides the experts by expert parallelism alone or by tensor parallelism
+    alone. TensorRT-LLM makes attention data-parallel over all GPUs of a stage, or over none.
+
+    Parameters
+    ----------
+    shape : ModelShape
+        The model.
+    n_gpus : int
+        GPUs of all instances.
+    backend : {"trtllm", "sglang", "vllm"}
+        Engine.
+    redundant_experts : int
+        Slots of an MoE layer beyond one per expert.
+
+    Returns
+    -------
+    list of Layout
+        In ascending order of GPUs.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or the engine is unknown.
+
+    Examples
+    --------
+    >>> from moe_costmodel import ModelShape, legal_layouts
+    >>> mixtral = {
+    ...     "model_type": "mixtral", "hidden_size": 4096, "intermediate_size": 14336,
+    ...     "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+    ...     "num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 32000,
+    ... }
+    >>> for layout in legal_layouts(ModelShape.from_config(mixtral), 2, "vllm"):
+    ...     print(layout)
+    tp 1, dp 1, moe tp 1, ep 1, pp 1
+    tp 1, dp 1, moe tp 1, ep 1, pp 2
+    tp 1, dp 2, moe tp 1, ep 2, pp 1
+    tp 1, dp 2, moe tp 2, ep 1, pp 1
+    tp 2, dp 1, moe tp 1, ep 2, pp 1
+    tp 2, dp 1, moe tp 2, ep 1, pp 1
+    """  # fmt: skip
+    owner = "legal_layouts"
+    count(owner, "n_gpus", n_gpus)
+    count(owner, "redundant_experts", redundant_experts, 0)
+    one_of(owner, "backend", backend, BACKENDS)
+    found = [
+        layout
+        for n in _divisors(n_gpus)
+        for pp in _divisors(n)
+        if pp <= shape.n_layers
+        for layout in _of_stage(shape, n // pp, pp, redundant_experts)
+        if _engine_runs(layout, backend)
+    ]
+    return sorted(found, key=lambda v: (v.n_gpus, v.pp, v.tp, v.moe_tp))
+
+
+def _divisors(n: int) -> list[int]:
+    return [i for i in range(1, n + 1) if n % i == 0]
+
+
+def _of_stage(shape: ModelShape, width: int, pp: int, redundant: int) -> Iterator[Layout]:
+    """Yield the layouts of a stage of `width` GPUs."""
+    experts = shape.experts
+    for tp in _divisors(width):
+        if not all(_heads_divide(shape, tp)):
+            continue
+        if experts is None:
+            if tp == width:
+                yield Layout(tp=tp, moe_tp=tp, pp=pp)
+            continue
+        for ep in _divisors(width):
+            whole = experts.d_ffn % (width // ep) == 0
+            # Copies serve expert parallelism only.
+            spread = (experts.n_experts + redundant) % ep == 0 and (ep > 1 or not redundant)
+            if whole and spread:
+                yield Layout(tp=tp, dp=width // tp, moe_tp=width // ep, moe_ep=ep, pp=pp)
+
+
+def _heads_divide(shape: ModelShape, tp: int) -> Iterator[bool]:
+    for block in shape.blocks:
+        attention = block.attention
+        yield attention.n_heads % tp == 0
+        if attention.kind != "mla":
+            yield attention.n_kv_heads % tp == 0 or tp % attention.n_kv_heads == 0
+        if block.experts is None:
+            yield block.d_ffn % tp == 0
+
+
+def _engine_runs(layout: Layout, backend: str) -> bool:
+    if backend == "vllm":
+        return layout.moe_tp == 1 or layout.moe_ep == 1
+    if backend == "trtllm":
+        return layout.dp == 1 or layout.tp == 1
+    return True

@@ -1,0 +1,217 @@
+"""Steady states of one instance of a model, composed of its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from moe_costmodel._arrays import Floats
+from moe_costmodel.serving.curves import StepCurve, StepCurves
+from moe_costmodel.shapes import DTYPE_BYTES
+from moe_costmodel.silicon.layout import Layout
+from moe_costmodel.silicon.memory import gpu_memory
+from moe_costmodel.silicon.step import Chunk, StepTime
+
+__all__ = ["Instance", "InstanceTimes"]
+
+
+@dataclass(frozen=True)
+class InstanceTimes:
+    """Times of an instance in its steady state.
+
+    Attributes
+    ----------
+    ttft : float
+        Seconds from the start of a prompt to its first token; NaN of an instance that computes no
+        prompts.
+    tpot_mean, tpot_p99 : float
+        Mean seconds per token after the first, and the time that 99 % of these tokens stay within;
+        NaN of an instance that computes no answers.
+    requests_per_s : float
+        Requests that the instance completes per second.
+    """
+
+    ttft: float
+    tpot_mean: float
+    tpot_p99: float
+    requests_per_s: float
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One instance of a model in a steady state.
+
+    A step computes a token of each running sequence of a data-parallel rank and, in a mixed one,
+    new tokens of prompts, as far as `max_num_batched_tokens` allows. All ranks take each step
+    together, each with as much work. When a sequence ends, the next request takes its place.
+
+    With pipeline stages, the sequences of a rank form as many groups, which go through the stages
+    one behind the other. Stages count as equally busy.
+
+    Attributes
+    ----------
+    curves : StepCurves
+        Steps of the model on its GPU.
+    input_tokens, output_tokens : int
+        Tokens of each prompt and answer.
+    role : str
+        "mixed", "prefill", or "decode".
+    layout : Layout
+    sequences : int
+        Requests in flight on one data-parallel rank; of prefill, prompts of one step.
+    max_num_batched_tokens : int
+        Most tokens of a step on one data-parallel rank.
+    redundant_experts : int
+        Slots of an MoE layer beyond one per expert.
+    """
+
+    curves: StepCurves
+    input_tokens: int
+    output_tokens: int
+    role: str
+    layout: Layout
+    sequences: int
+    max_num_batched_tokens: int
+    redundant_experts: int = 0
+
+    # ---------------------------------------------------------------------------------- schedule
+
+    @cached_property
+    def group(self) -> float:
+        """Sequences of a rank that take a step together."""
+        if self.role == "prefill":
+            return float(self.sequences)
+        return max(self.sequences / self.layout.pp, 1.0)
+
+    @cached_property
+    def groups(self) -> float:
+        """Groups of a rank that are under way at the same time."""
+        return float(self.layout.pp) if self.role == "prefill" else self.sequences / self.group
+
+    @cached_property
+    def _schedule(self) -> tuple[float, float, float, float]:
+        """Running sequences, prompts and tokens of each in a mixed step, and the share of steps.
+
+        The steps are those in which a running sequence gains a token.
+        """
+        inputs, outputs = self.input_tokens, self.output_tokens
+        most, n = float(self.max_num_batched_tokens), self.group
+        if self.role == "prefill":
+            prompts = min(n, max(1.0, most // inputs))
+            steps = max(1.0, np.ceil(inputs / most))
+            return 0.0, prompts, inputs / steps, 1.0
+        decoding = float(max(outputs - 1, 1))
+        room = most - n
+        steps = np.ceil(inputs / room) if room > 0 else np.inf
+        if room > 0 and n * steps <= decoding + steps:
+            return n, 1.0, inputs / steps, (n - 1) * steps / decoding
+        # Prompts fill all steps. Either they fit, several in a step, or they limit how many run.
+        wanted = n * inputs / (decoding + 1)
+        if room >= wanted and room >= inputs:
+            return n, wanted / inputs, float(inputs), 1.0
+        running = min(n, decoding * most / (inputs + decoding))
+        room = max(most - running, 1.0)
+        steps = max(1.0, np.ceil(inputs / room))
+        prompts = 1.0 if steps > 1 else room / inputs
+        return running, prompts, inputs / steps if steps > 1 else float(inputs), 1.0
+
+    @cached_property
+    def chunk_steps(self) -> float:
+        """Steps that compute one prompt."""
+        return max(1.0, round(self.input_tokens / self._schedule[2]))
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether every step computes prompts, so that more requests only wait longer."""
+        return self.role == "mixed" and self._schedule[3] >= 1.0
+
+    # ------------------------------------------------------------------------------------- steps
+
+    @cached_property
+    def _parts(self) -> dict[str, tuple[float, float, tuple[Chunk, ...]]]:
+        """Running sequences, context and chunks of each step."""
+        context = self.input_tokens + self.output_tokens / 2
+        found: dict[str, tuple[float, float, tuple[Chunk, ...]]] = {}
+        if self.role != "prefill":
+            found["decode"] = (self.group, context, ())
+        if self.role != "decode":
+            running, prompts, length, _ = self._schedule
+            prefix = round((self.input_tokens - length) / 2)
+            chunks = [Chunk(max(1, round(length)), prefix)] * int(prompts)
+            part = round((prompts - len(chunks)) * length)
+            if part:
+                chunks.append(Chunk(part, prefix))
+            found["prompts"] = (max(running - 1.0, 0.0), context, tuple(chunks))
+        return found
+
+    @cached_property
+    def steps(self) -> dict[str, StepCurve]:
+        """Steps by name: "decode", and "prompts" for one with tokens of prompts."""
+        return {name: self.curves.curve(self.layout, *part) for name, part in self._parts.items()}
+
+    def operators(self) -> dict[str, StepTime]:
+        """Return the same steps by operator, under the loads of the tables' benchmarks."""
+        return {
+            name: self.curves.operators(self.layout, *part) for name, part in self._parts.items()
+        }
+
+    def times(self, seconds: dict[str, Floats]) -> InstanceTimes:
+        """Return the times of the steady state.
+
+        Parameters
+        ----------
+        seconds : dict of str to ndarray of shape (n_steps,)
+            Seconds of sampled steps, by the names of :attr:`steps`.
+        """
+        outputs = self.output_tokens
+        running, prompts, _, share = self._schedule
+        ranks = self.layout.dp * self.groups
+        if self.role == "prefill":
+            first = self.chunk_steps * float(seconds["prompts"].mean())
+            return InstanceTimes(first, np.nan, np.nan, ranks * prompts / first)
+        decode = seconds["decode"]
+        mean = float(decode.mean())
+        if self.role == "decode":
+            rate = self.layout.dp * self.sequences / (mean * max(outputs - 1, 1))
+            return InstanceTimes(np.nan, mean, _percentile(decode, None, 0.0), rate)
+        mixed = seconds["prompts"]
+        slow = float(mixed.mean())
+        tpot = share * slow + (1 - share) * mean
+        first = self.chunk_steps * slow
+        if share >= 1.0 and running < self.group:
+            rate = ranks * prompts / first
+        else:
+            rate = ranks * running / (first + (outputs - 1) * tpot)
+        return InstanceTimes(first, tpot, _percentile(decode, mixed, share), rate)
+
+    # ------------------------------------------------------------------------------------ memory
+
+    @cached_property
+    def memory_bytes(self) -> float:
+        """Weights and cache of the fullest GPU, with whole answers in the cache."""
+        context = self.input_tokens
+        context += 0 if self.role == "prefill" else self.output_tokens
+        sequences = self.sequences * (self.layout.pp if self.role == "prefill" else 1)
+        found = gpu_memory(
+            self.curves.shape, self.layout, sequences, context, kv_dtype=self.curves.kv_dtype
+        )
+        experts = self.curves.shape.experts
+        if experts is None or not self.redundant_experts:
+            return found.total
+        width = DTYPE_BYTES[self.curves.shape.dtypes["experts"]]
+        copies = self.redundant_experts / self.layout.moe_ep / self.layout.moe_tp
+        copies *= self.curves.shape.n_moe_layers / self.layout.pp
+        return found.total + copies * experts.parameters(self.curves.shape.d_model) * width
+
+
+def _percentile(decode: Floats, mixed: Floats | None, share: float) -> float:
+    """Return the 99th percentile of steps, of which a share are mixed."""
+    if mixed is None or share <= 0:
+        return float(np.quantile(decode, 0.99, method="inverted_cdf"))
+    if share >= 1:
+        return float(np.quantile(mixed, 0.99, method="inverted_cdf"))
+    values = np.concatenate((decode, mixed))
+    weights = np.repeat([(1 - share) / len(decode), share / len(mixed)], [len(decode), len(mixed)])
+    return float(np.quantile(values, 0.99, method="inverted_cdf", weights=weights))

@@ -1,0 +1,94 @@
+"""Serving plans as rows of tables and files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from moela.quality.table import Row, Table
+
+if TYPE_CHECKING:
+    from moe_costmodel import Predicted, ServingPlan, ServingPool
+
+LONGEST = 12
+# Objectives by the heading of their column, and the factor of its unit.
+COLUMNS = {
+    "tokens_per_s_per_user": ("tokens/s/user", 1.0), "tokens_per_s_per_gpu": ("tokens/s/GPU", 1.0),
+    "ttft": ("TTFT ms", 1e3), "tpot_mean": ("TPOT ms", 1e3),
+    "cost_per_million_tokens": ("cost/M tokens", 1.0), "quality_loss": ("quality loss", 1.0),
+}  # fmt: skip
+
+
+def layout_text(plan: ServingPlan) -> str:
+    """Return the layouts of a plan's pools, in short."""
+    return " + ".join(_pool_text(pool, len(plan.pools) > 1) for pool in plan.pools)
+
+
+def _pool_text(pool: ServingPool, with_role: bool) -> str:
+    layout = pool.layout
+    words = [f"{pool.role[0].upper()}:"] if with_role else []
+    words += [f"{pool.replicas}x", f"tp{layout.tp}"]
+    degrees = {"dp": layout.dp, "ep": layout.moe_ep, "pp": layout.pp}
+    words += [f"{name}{n}" for name, n in degrees.items() if n > 1]
+    if pool.redundant_experts:
+        words.append(f"+{pool.redundant_experts}")
+    return " ".join(words)
+
+
+def batch_text(plan: ServingPlan) -> str:
+    """Return the requests in flight on an instance of each pool."""
+    return " + ".join(str(pool.concurrency) for pool in plan.pools)
+
+
+def plan_row(plan: ServingPlan) -> Row:
+    """Return the cells of a plan: layout, batch, and its predicted values with their intervals."""
+    row: Row = {"layout": layout_text(plan), "batch": batch_text(plan)}
+    losses = any(rule is not None for rule in plan.gates)
+    for name, (heading, factor) in COLUMNS.items():
+        value = plan.objectives.get(name)
+        if value is not None and (name != "quality_loss" or losses):
+            row[heading] = _cell(value, factor, spread=name in ("ttft", "tpot_mean"))
+    return row
+
+
+def _cell(value: Predicted, factor: float, *, spread: bool) -> str:
+    text = _number(value.value * factor)
+    if spread and value.low < value.high:
+        text += f" ({_number(value.low * factor)}-{_number(value.high * factor)})"
+    return text
+
+
+def _number(value: float) -> str:
+    """Return a number with three significant digits, without an exponent."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def evenly_spread(n: int, *keep: int) -> list[int]:
+    """Return the rows to show of n: at most a dozen, and those to keep."""
+    step = max(1, n - 1) / (LONGEST - 1)
+    shown = range(n) if n <= LONGEST else (round(i * step) for i in range(LONGEST))
+    return sorted({*shown, *keep})
+
+
+def table_of(rows: Sequence[Row]) -> Table:
+    """Return a table; a cell that some rows lack is empty."""
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return Table([{column: row.get(column, "") for column in columns} for row in rows])
+
+
+def file_columns(plans: Sequence[ServingPlan]) -> dict[str, list[object]]:
+    """Return the columns of a front's file: layout, batch, and values with their intervals."""
+    columns: dict[str, list[object]] = {
+        "layout": [layout_text(plan) for plan in plans],
+        "concurrency": [batch_text(plan) for plan in plans],
+        "max_num_batched_tokens": [
+            " + ".join(str(pool.max_num_batched_tokens) for pool in plan.pools) for plan in plans
+        ],
+    }
+    names = dict.fromkeys(name for plan in plans for name in plan.objectives)
+    for name in names:
+        values = [plan.objectives.get(name) for plan in plans]
+        columns[name] = ["" if v is None else v.value for v in values]
+        for end in ("low", "high"):
+            columns[f"{name}_{end}"] = ["" if v is None else getattr(v, end) for v in values]
+    return columns

@@ -1,0 +1,1 @@
+"""Serving of a whole model on GPUs: parallelism, batch, copies, placement and gates jointly."""

@@ -1,0 +1,171 @@
+"""Settings of a serving problem: choices, limits, and checks of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moe_costmodel import SERVING_OBJECTIVES, Layout, ModelShape, RoutingTrace, legal_layouts
+from problems._checks import check_int, check_ints, check_real, setting_error
+from problems.moe.base import as_windows, checked_names
+from problems.moe.serving.columns import PARTS
+
+__all__ = [
+    "MINIMIZED",
+    "OWNER",
+    "Choices",
+    "check_gpus",
+    "checked_limits",
+    "checked_parts",
+    "named_objectives",
+    "windows_of",
+]
+
+OWNER = "MoEServing"
+
+MINIMIZED = {
+    "tokens_per_s_per_user": "seconds_per_token_per_user",
+    "tokens_per_s_per_gpu": "gpu_seconds_per_token",
+}
+"""Names of objectives that are minimized as their reciprocals."""
+
+_DEFAULT = ("tokens_per_s_per_user", "tokens_per_s_per_gpu")
+_SEQUENCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+_TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Values that the columns of a design stand for.
+
+    Attributes
+    ----------
+    layouts : tuple of Layout
+    redundant : tuple of int
+        Redundant experts, ascending.
+    legal : tuple of tuple of int
+        Redundant experts that each layout takes for each choice: the choice, or the nearest legal.
+    sequences, tokens : tuple of int
+        Sequences on a data-parallel rank, and most tokens of a step, ascending.
+    """
+
+    layouts: tuple[Layout, ...]
+    redundant: tuple[int, ...]
+    legal: tuple[tuple[int, ...], ...]
+    sequences: tuple[int, ...]
+    tokens: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        shape: ModelShape,
+        n_gpus: int,
+        backend: str,
+        *,
+        redundant: Sequence[int] | None,
+        sequences: Sequence[int] | None,
+        tokens: Sequence[int] | None,
+        several: bool,
+    ) -> Choices:
+        """Return the checked choices; `several` allows redundant experts by default."""
+        experts = shape.experts
+        if redundant is None:
+            chosen: tuple[int, ...] = (0,)
+            if experts is not None:
+                short = -experts.n_experts % n_gpus
+                more = [short + i * n_gpus for i in range(3)] if several else [short]
+                chosen = tuple(sorted({0, *(r for r in more if r <= experts.n_experts)}))
+        else:
+            chosen = _ascending("redundant_experts", redundant, 0)
+        by_copies = {r: legal_layouts(shape, n_gpus, backend, redundant_experts=r) for r in chosen}
+        found: dict[Layout, list[int]] = {}
+        for r, layouts in by_copies.items():
+            for layout in layouts:
+                found.setdefault(layout, []).append(r)
+        ordered = sorted(found, key=lambda v: (v.n_gpus, v.pp, v.tp, v.moe_tp))
+        legal = [
+            tuple(min(found[layout], key=lambda r: (abs(r - wanted), r)) for wanted in chosen)
+            for layout in ordered
+        ]
+        return cls(
+            tuple(ordered), chosen, tuple(legal),
+            _SEQUENCES if sequences is None else _ascending("sequences", sequences, 1),
+            _TOKENS if tokens is None else _ascending("max_num_batched_tokens", tokens, 1),
+        )  # fmt: skip
+
+
+def _ascending(name: str, values: Sequence[int], low: int) -> tuple[int, ...]:
+    listed = check_ints(OWNER, name, values, low)
+    if not listed or list(listed) != sorted(set(listed)):
+        raise setting_error(OWNER, name, f"ascending integers of at least {low}", list(listed))
+    return listed
+
+
+def named_objectives(
+    names: Sequence[str] | None, mode: str, *, priced: bool, gated: bool
+) -> tuple[str, ...]:
+    """Return checked names of objectives, in natural units."""
+    listed = checked_names(_DEFAULT if names is None else names, SERVING_OBJECTIVES, OWNER)
+    missing = {"prefill": ("tpot_mean", "tpot_p99"), "decode": ("ttft",)}.get(mode, ())
+    for name in listed:
+        if name in missing:
+            expected = f"names that mode {mode!r} has, without {' and '.join(missing)}"
+            raise setting_error(OWNER, "objectives", expected, name)
+        if name == "cost_per_million_tokens" and not priced:
+            expected = "given, since the objectives hold 'cost_per_million_tokens'"
+            raise setting_error(OWNER, "price_per_gpu_hour", expected, None)
+        if name == "quality_loss" and not gated:
+            expected = (
+                "without 'quality_loss', which only gates change; they need traces with the "
+                "weights of each token's choices, and 'gates' in `decide`"
+            )
+            raise setting_error(OWNER, "objectives", expected, list(listed))
+    return listed
+
+
+def checked_parts(
+    decide: Sequence[str] | None, *, has_experts: bool, loads: bool, weights: bool
+) -> tuple[str, ...]:
+    """Return the parts to decide; by default all that the model and the traffic allow."""
+    allowed = {
+        "parallelism": True, "batch": True, "redundancy": has_experts and loads,
+        "placement": has_experts and loads, "gates": has_experts and weights,
+    }  # fmt: skip
+    if decide is None:
+        return tuple(name for name, can in allowed.items() if can)
+    listed = checked_names(decide, PARTS, OWNER, "decide")
+    for name in listed:
+        if not allowed[name]:
+            needs = "weights of each token's choices" if name == "gates" else "loads of the experts"
+            model = "" if has_experts else " and a model with experts"
+            expected = f"without {name!r}, which needs traces with {needs}{model}"
+            raise setting_error(OWNER, "decide", expected, list(listed))
+    return listed
+
+
+def checked_limits(
+    mode: str, ttft_slo_s: float | None, tpot_slo_s: float | None
+) -> dict[str, float]:
+    """Return the limits of times by objective."""
+    limits = {}
+    for parameter, name, value, role in (
+        ("ttft_slo_s", "ttft", ttft_slo_s, "decode"),
+        ("tpot_slo_s", "tpot_mean", tpot_slo_s, "prefill"),
+    ):
+        if value is None:
+            continue
+        if mode == role:
+            expected = f"None in mode {mode!r}, which has no {name}"
+            raise setting_error(OWNER, parameter, expected, value)
+        limits[name] = check_real(OWNER, parameter, value, 0, above=True)
+    return limits
+
+
+def windows_of(loads: RoutingTrace | Sequence[RoutingTrace] | None) -> list[RoutingTrace]:
+    """Return the traces of the traffic; none if there are no loads."""
+    return [] if loads is None else as_windows(loads, OWNER, tokens=False)
+
+
+def check_gpus(n_gpus: object, mode: str) -> int:
+    """Return the number of GPUs; a disaggregated plan needs two."""
+    return check_int(OWNER, "n_gpus", n_gpus, 2 if mode == "disaggregated" else 1, 4096)

@@ -1,0 +1,184 @@
+"""Experts on a 3D chip: joint design against mappings on the mesh, on domains that were held out.
+
+    MOELA_DATA=... python -m tests.benchmarks.moe_on_chip [--seeds 3] [--evals 700] [--quick]
+
+Each case plans for one domain of a model and is judged on another domain, too: the shared traces of
+DeepSeek-V2-Lite and the packaged traces. The chip has 4 x 4 x 4 tiles; its 40 GPUs hold tokens and
+experts. The design of a run has the least 99th percentile of packet latency over the recorded steps
+among those that take no more energy than the greedy mapping on the mesh, all on the domain that is
+planned for. "One after the other" maps experts on the mesh with half of the evaluations, and then
+optimizes the network for their traffic with the other half. Designs are simulated flit by flit
+under the held-out traffic. Results are kept in ``tests/benchmarks/results/moe_on_chip.json`` after
+each run, so that nothing is run twice. ``--quick`` runs one seed of the packaged traces with few
+evaluations and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from pymoo.optimize import minimize
+
+from moe_costmodel import RoutingTrace
+from moela import MOELA
+from problems import MoEOnChip
+from problems.moe_on_chip import Activations, MoEChip
+from tests.benchmarks import tables
+from tests.benchmarks.noc_referee_data import bar
+
+FILE = Path(__file__).parent / "results" / "moe_on_chip.json"
+METRICS = ("p99_latency", "latency", "energy", "peak_load", "port_load", "peak_temperature")
+
+
+def cases():
+    """Return name -> (model, domain planned for, domain held out)."""
+    listed = {
+        f"packaged model, {a} to {b}": (RoutingTrace.example(a), RoutingTrace.example(b))
+        for a, b in (("prose", "code"), ("code", "prose"))
+    }
+    if data := os.environ.get("MOELA_DATA"):
+        load = {
+            name: RoutingTrace.load(Path(data) / "routing" / f"deepseek-v2-lite-{name}.npz")
+            for name in ("intent", "translation")
+        }
+        for a, b in (("intent", "translation"), ("translation", "intent")):
+            listed[f"DeepSeek-V2-Lite, {a} to {b}"] = (load[a], load[b])
+    return listed
+
+
+def problem_of(planned, held_out, **settings):
+    return MoEOnChip(
+        planned,
+        held_out=held_out,
+        activations=Activations(d_model=2048),
+        batch_size=128,
+        objectives=("p99_latency", "energy"),
+        **settings,
+    )
+
+
+def best(result, limit):
+    """Return the design of a front with the least latency of at most an energy."""
+    F, X = np.atleast_2d(result.F), np.atleast_2d(result.X).astype(int)
+    fits = np.flatnonzero(F[:, 1] <= limit)
+    return X[fits[F[fits, 0].argmin()]] if len(fits) else X[F[:, 1].argmin()]
+
+
+def one_after_the_other(problem, planned, held_out, limit, evals, seed):
+    """Return the chip of mapping experts on the mesh, and then optimizing the network."""
+    first = problem_of(planned, held_out, decide=("experts",))
+    found = minimize(first, MOELA(), ("n_eval", evals // 2), seed=seed)
+    chip = problem.decode(best(found, limit))
+    network = problem.network_problem(chip, objectives=("packet_latency", "energy"))
+    found = minimize(network, MOELA(), ("n_eval", evals - evals // 2), seed=seed)
+    return MoEChip(chip.experts, network.decode(best(found, limit)))
+
+
+def values(problem, chip):
+    """Return the metrics of a chip on both domains, and its simulated latency when held out."""
+    out = {}
+    for name, one in (("planned", problem), ("held out", problem.held_out)):
+        found = one.measure(one.encode(chip)[None], METRICS)
+        out[name] = {metric: round(float(v[0]), 5) for metric, v in found.items()}
+    result = chip.design.simulate(
+        problem.held_out.traffic_of(chip), random_state=np.random.default_rng(0)
+    )
+    out["held out"]["simulated"] = round(result.packet_latency, 3)
+    out["held out"]["standard_error"] = round(result.standard_error, 3)
+    return out
+
+
+def run(planned, held_out, evals, seed):
+    """Return values of mappings on the mesh, of the joint design, and of one after the other."""
+    begin = time.process_time()
+    problem = problem_of(planned, held_out)
+    mesh = problem.reference.design
+    out = {
+        f"{name}, mesh": values(problem, MoEChip(mapping, mesh))
+        for name, mapping in problem.named_starts.items()
+    }
+    limit = out["greedy, mesh"]["planned"]["energy"]
+    found = minimize(problem, MOELA(), ("n_eval", evals), seed=seed)
+    out["jointly"] = values(problem, problem.decode(best(found, limit)))
+    chip = one_after_the_other(problem, planned, held_out, limit, evals, seed)
+    out["one after the other"] = values(problem, chip)
+    out["seconds"] = round(time.process_time() - begin, 1)
+    return out
+
+
+def change(results, method, domain, metric, rival="greedy, mesh"):
+    """Return the median change against a rival over the seeds, in per cent."""
+    ratios = [r[method][domain][metric] / r[rival][domain][metric] for r in results]
+    return 100 * (float(np.median(ratios)) - 1)
+
+
+def report(name, results):
+    print(f"\n{name}, {len(results)} seeds: median change against greedy on the mesh in %")
+    for method in results[0]:
+        if method == "seconds":
+            continue
+        cells = [
+            f"{domain} {metric} {change(results, method, domain, metric):+.1f}"
+            for domain in ("planned", "held out")
+            for metric in ("p99_latency", "energy", "peak_load")
+        ]
+        simulated = change(results, method, "held out", "simulated")
+        print(f"  {method:24s} {', '.join(cells)}, simulated {simulated:+.1f}")
+
+
+def main() -> None:
+    parser = tables.script_parser(__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--evals", type=int, default=700, help="evaluations of each method")
+    parser.add_argument("--cases", nargs="+", help="only cases whose name contains one of these")
+    arguments = parser.parse_args()
+    print(tables.machine())
+    kept = json.loads(FILE.read_text()) if FILE.exists() and not arguments.quick else {}
+    listed = cases()
+    if arguments.quick:
+        listed = dict(list(listed.items())[:1])
+        arguments.seeds, arguments.evals = 1, 100
+    done = {}
+    for seed in range(1, arguments.seeds + 1):
+        for name, (planned, held_out) in listed.items():
+            if arguments.cases and not any(word in name for word in arguments.cases):
+                continue
+            key = f"{name}, {arguments.evals} evaluations, seed {seed}"
+            if key not in kept:
+                kept[key] = run(planned, held_out, arguments.evals, seed)
+                if not arguments.quick:
+                    FILE.write_text(json.dumps(kept, indent=0) + "\n")
+                print(key, f"{kept[key]['seconds']} s", flush=True)
+            done.setdefault(name, []).append(kept[key])
+    for name, results in done.items():
+        report(name, results)
+    print()
+    for domain in ("planned", "held out"):
+        for metric, must in (("p99_latency", "at most -10, aim -25"), ("energy", "at most 0")):
+            worst = max(change(r, "jointly", domain, metric) for r in done.values())
+            bar(
+                f"{metric} jointly against greedy on the mesh, %, {domain}, worst case",
+                worst,
+                must,
+                "+.1f",
+            )
+    worst = max(change(r, "jointly", "held out", "simulated") for r in done.values())
+    bar("the same, simulated mean latency, held out", worst, "at most -10", "+.1f")
+    for domain in ("planned", "held out"):
+        pairs = [
+            change(r, "jointly", domain, "p99_latency", "one after the other")
+            for r in done.values()
+        ]
+        print(
+            f"jointly against one after the other, p99_latency, {domain}: "
+            f"{', '.join(f'{p:+.1f}' for p in pairs)} %"
+        )
+
+
+if __name__ == "__main__":
+    main()
