@@ -42,8 +42,8 @@ Layout = tuple[Ints, Ints, Ints, Ints]
 # seconds per step, per active expert and per miss.
 Costs = tuple[float, float, float, float, float]
 # Code of the policy, -1 if the layer is not buffered; experts that each device keeps, (n_devices,);
-# the costs; seconds that are added on each device in each step, (n_devices, n_steps), empty unless a
-# rule for misses says so.
+# the costs; seconds that are added on each device in each step, (n_devices, n_steps), empty unless
+# a rule for misses says so.
 Buffering = tuple[int, Ints, Costs, NDArray[np.float32]]
 
 
