@@ -24,8 +24,8 @@ class InstanceTimes:
     Attributes
     ----------
     ttft : float
-        Seconds from the start of a prompt to its first token; NaN of an instance that computes no
-        prompts.
+        Seconds to the first token of a prompt that does not queue; if prompts limit how many
+        sequences run, with the wait for that. NaN of an instance that computes no prompts.
     tpot_mean, tpot_p99 : float
         Mean seconds per token after the first, and the time that 99 % of these tokens stay within;
         NaN of an instance that computes no answers.
@@ -41,7 +41,7 @@ class InstanceTimes:
 
 @dataclass(frozen=True)
 class Instance:
-    """One instance of a model in a steady state.
+    """Steady state of an instance of a model.
 
     A step computes a token of each running sequence of a data-parallel rank and, in a mixed one,
     new tokens of prompts, as far as `max_num_batched_tokens` allows. All ranks take each step
@@ -182,6 +182,8 @@ class Instance:
         first = self.chunk_steps * slow
         if share >= 1.0 and running < self.group:
             rate = ranks * prompts / first
+            # Requests that cannot run wait for their prompt (Little's law).
+            first = max(first, ranks * self.group / rate - (outputs - 1) * tpot)
         else:
             rate = ranks * running / (first + (outputs - 1) * tpot)
         return InstanceTimes(first, tpot, _percentile(decode, mixed, share), rate)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from pymoo.core.repair import NoRepair
 
-from moela._arrays import Designs, Floats, Ints
+from moela._arrays import Designs, Floats, Ints, rows
 from moela.core.duplicates import Duplicates
 from moela.core.operators import Operators, neighbors_of
 from moela.core.scaling import Normalization
@@ -36,6 +37,12 @@ class SearchContext:
     def neighbors(self, X: Designs, k: int, step: Floats | float = 0.1) -> Designs:
         """Propose k neighbors of each row of X; see `neighbors_of`."""
         return neighbors_of(self.problem, self.operators, X, k, self.random_state, step)
+
+    def repaired_rows(self, X: Floats) -> Floats:
+        """Return repaired designs [b, n_var], without individuals if nothing is to repair."""
+        if isinstance(self.operators.repair, NoRepair):
+            return X
+        return rows([ind.X for ind in self.repaired(X)]).astype(float)
 
     def repaired(self, X: Designs) -> Population:
         """Turn designs into repaired individuals, not yet evaluated."""

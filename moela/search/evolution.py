@@ -84,18 +84,18 @@ class Evolution:
     def _make(self, subproblems: Ints, front: Archive) -> Population:
         """Make a child for each of these sub-problems, with preselection if that is ready."""
         if self.preselection is None or not self.preselection.ready:
-            return self._mate(subproblems, 1, front)
+            return self._mate(subproblems, front)
         strategy = self.preselection.draw(len(subproblems), self.context.random_state)
         evolved, unchanged = self._evolved(subproblems[strategy == EVOLVED])
         best = self._best(subproblems[strategy == BEST], front)
         rest = np.concatenate([subproblems[strategy == PLAIN], unchanged])
-        plain = self._mate(rest, 1, front) if len(rest) else Population.empty()
+        plain = self._mate(rest, front) if len(rest) else Population.empty()
         for number, pop in ((PLAIN, plain), (BEST, best), (EVOLVED, evolved)):
             set_origin(pop, preselection=number, chosen_by_model=number != PLAIN)
         return Population.merge(Population.merge(plain, best), evolved)
 
     def _evolved(self, subproblems: Ints) -> tuple[Population, Ints]:
-        """Return the members evolved on the surrogate, and sub-problems where nothing changed.
+        """Return members evolved on the surrogate, and sub-problems that are left without one.
 
         Members that ignore constraints take no part in this.
         """
@@ -103,11 +103,15 @@ class Evolution:
             return Population.empty(), subproblems
         assert self.preselection is not None
         assert self.mating is not None
-        X, operator, changed = self.preselection.evolve(self.subproblems, self.mating, self.context)
-        at = subproblems[changed[subproblems]]
-        pop = self.context.repaired(X[at])
-        set_origin(pop, subproblem=at, mating_operator=operator[at])
-        return pop, subproblems[~changed[subproblems]]
+        X, operator, at = self.preselection.evolved(
+            subproblems, self.subproblems, self.mating, self.context
+        )
+        left = np.setdiff1d(subproblems, at)[: len(subproblems) - len(at)]
+        if len(at) == 0:
+            return Population.empty(), left
+        pop = self.context.repaired(X)
+        set_origin(pop, subproblem=at, mating_operator=operator)
+        return pop, left
 
     def _best(self, subproblems: Ints, front: Archive) -> Population:
         """Make many children for each of these sub-problems; return the best predicted of each."""
@@ -116,52 +120,80 @@ class Evolution:
         assert self.preselection is not None
         n_each = self.preselection.n_each
         repeated = subproblems.repeat(n_each)
-        pop = self._mate(repeated, n_each, front)
-        surrogate = self.preselection.surrogate
-        F, CV = surrogate.predict(rows([ind.X for ind in pop]).astype(float))
+        X, operator, source = self._real_children(repeated, n_each, front)
+        # Only the chosen ones become individuals, which take longer to make than the children.
+        X = self.context.repaired_rows(X)
+        F, CV = self.preselection.surrogate.predict(X)
         normalization = self.context.normalization.with_ideal_of(F)
         gain = _reductions(self.subproblems, F, repeated, normalization).max(axis=1)
         if self.relaxed is not None:
-            free = origins(pop, "ignores_constraints", bool)
+            free = source == 1
             CV[free] = 0.0
             reductions = _reductions(self.relaxed, F[free], repeated[free], normalization)
             gain[free] = reductions.max(axis=1)
         shape = len(subproblems), n_each
-        return pop[self.preselection.pick(gain.reshape(shape), CV.reshape(shape))]
+        at = self.preselection.pick(gain.reshape(shape), CV.reshape(shape))
+        pop = Population.new("X", X[at])
+        set_origin(
+            pop,
+            subproblem=subproblems,
+            ignores_constraints=source[at] == 1,
+            mating_operator=operator[at],
+        )
+        return pop
 
-    def _mate(self, subproblems: Ints, n_each: int, front: Archive) -> Population:
-        """Make a child for each of these [b]; `n_each` in a row use the same mating operator."""
-        rng, sub, n = self.context.random_state, self.subproblems, len(subproblems)
-        n_parents = self.context.operators.n_parents
-        if self.mating is not None:
-            n_parents = 1 + RealMating.n_partners
-        parents, _ = sub.parents(subproblems, n_parents, self.prob_neighbor_mating, rng)
-        members = sub.pop
-        source = np.zeros(n, dtype=np.int64)
-        if self.relaxed is not None:
-            source = (rng.random(n) < self.sources.probabilities[1]).astype(np.int64)
-            members = Population.merge(members, self.relaxed.pop)
-            parents = parents + len(sub) * source[:, None]
+    def _mate(self, subproblems: Ints, front: Archive) -> Population:
+        """Make a child for each of these [b]."""
         if self.mating is None:
-            pop = self.context.children(members, parents)
-            operator = np.full(n, -1)
+            parents, source = self._parents(subproblems, self.context.operators.n_parents)
+            pop = self.context.children(self._members(), parents)
+            operator = np.full(len(subproblems), -1)
         else:
-            X = rows([ind.X for ind in members]).astype(float)
-            base, partners = X[subproblems + len(sub) * source], X[parents[:, 1:]]
-            if len(front) > _N_CLOSE:
-                archived = (rng.random(n) < _PROB_ARCHIVE) & (source == 0)
-                if archived.any():
-                    group = self._close_in_archive(int(archived.sum()), front)
-                    base[archived], partners[archived] = group[:, 0], group[:, 1:]
-            problem = self.context.problem
-            children, operator = self.mating.children(
-                base, partners, problem.xl, problem.xu, rng, n_each
-            )
-            pop = self.context.repaired(children)
+            X, operator, source = self._real_children(subproblems, 1, front)
+            pop = self.context.repaired(X)
         set_origin(
             pop, subproblem=subproblems, ignores_constraints=source == 1, mating_operator=operator
         )
         return pop
+
+    def _members(self) -> Population:
+        """Return the members, then those that ignore constraints."""
+        if self.relaxed is None:
+            return self.subproblems.pop
+        return Population.merge(self.subproblems.pop, self.relaxed.pop)
+
+    def _parents(self, subproblems: Ints, n_parents: int) -> tuple[Ints, Ints]:
+        """Draw parents [b, n_parents] among `_members`, and 1 where these ignore constraints."""
+        rng, sub = self.context.random_state, self.subproblems
+        parents, _ = sub.parents(subproblems, n_parents, self.prob_neighbor_mating, rng)
+        source = np.zeros(len(subproblems), dtype=np.int64)
+        if self.relaxed is not None:
+            source = (rng.random(len(source)) < self.sources.probabilities[1]).astype(np.int64)
+            parents = parents + len(sub) * source[:, None]
+        return parents, source
+
+    def _real_children(
+        self, subproblems: Ints, n_each: int, front: Archive
+    ) -> tuple[Floats, Ints, Ints]:
+        """Make a child for each of these [b]; `n_each` in a row use the same mating operator.
+
+        Returns the children [b, n_var], mating operators, and 1 for parents that ignore
+        constraints.
+        """
+        assert self.mating is not None
+        rng, problem = self.context.random_state, self.context.problem
+        parents, source = self._parents(subproblems, 1 + RealMating.n_partners)
+        X = rows([ind.X for ind in self._members()]).astype(float)
+        base, partners = X[subproblems + len(self.subproblems) * source], X[parents[:, 1:]]
+        if len(front) > _N_CLOSE:
+            archived = (rng.random(len(base)) < _PROB_ARCHIVE) & (source == 0)
+            if archived.any():
+                group = self._close_in_archive(int(archived.sum()), front)
+                base[archived], partners[archived] = group[:, 0], group[:, 1:]
+        children, operator = self.mating.children(
+            base, partners, problem.xl, problem.xu, rng, n_each
+        )
+        return children, operator, source
 
     def _close_in_archive(self, n: int, front: Archive) -> Floats:
         """Choose n archived designs, each with 3 partners among those closest: [n, 4, n_var]."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from moela._arrays import Bools, Floats, Ints, rows
@@ -16,9 +18,22 @@ PLAIN, BEST, EVOLVED = range(3)
 _P_MIN = 0.1
 # Number of children of which the best is chosen.
 _N_EACH = 50
+# Members that were evolved on the surrogate and are used before all evolve anew.
+_N_SERVED = 25
 # Evolution on the surrogate: children of each sub-problem in a generation, generations, and the
 # probability that a parent comes from the neighborhood.
 _N_CHILDREN, _N_GENERATIONS, _PROB_NEIGHBORS = 4, 20, 0.9
+
+
+@dataclass
+class _Pool:
+    """Evolved members X [N, n_var] of which those `waiting` [N] can be used."""
+
+    X: Floats
+    operator: Ints
+    waiting: Bools
+    n_fits: int
+    n_left: int = _N_SERVED
 
 
 class Preselection:
@@ -41,6 +56,7 @@ class Preselection:
     def __init__(self, surrogate: Surrogate) -> None:
         self.surrogate = surrogate
         self.n_each = _N_EACH
+        self._pool: _Pool | None = None
         self.selection = OperatorSelection([0.5] * len(self.STRATEGIES), p_min=_P_MIN)
 
     @property
@@ -67,6 +83,31 @@ class Preselection:
         n, k = gain.shape
         order = np.lexsort((-gain, CV), axis=1)
         return np.arange(n) * k + order[:, 0]
+
+    def evolved(
+        self, subproblems: Ints, sub: Subproblems, mating: RealMating, context: SearchContext
+    ) -> tuple[Floats, Ints, Ints]:
+        """Return evolved members [b, n_var], mating operators and sub-problems for some of these.
+
+        Members of all sub-problems evolve at once, so those that are not asked for are kept until
+        `_N_SERVED` have been used or the surrogate is fitted again. A sub-problem whose evolved
+        member was used or did not change gives its place to another one.
+        """
+        pool = self._pool
+        if pool is None or pool.n_fits != self.surrogate.n_fits or pool.n_left < len(subproblems):
+            pool = self._pool = _Pool(*self.evolve(sub, mating, context), self.surrogate.n_fits)
+        waiting = pool.waiting[subproblems]
+        others = np.setdiff1d(np.flatnonzero(pool.waiting), subproblems)
+        n_others = min(int((~waiting).sum()), len(others))
+        at = np.concatenate(
+            [
+                subproblems[waiting],
+                context.random_state.choice(others, n_others, replace=False),
+            ]
+        ).astype(np.int64)
+        pool.waiting[at] = False
+        pool.n_left -= len(at)
+        return pool.X[at], pool.operator[at], at
 
     def evolve(
         self, sub: Subproblems, mating: RealMating, context: SearchContext

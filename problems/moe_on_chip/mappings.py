@@ -180,7 +180,7 @@ class ExpertStatistics:
         for one in recorded:
             window = np.zeros((one.n_steps, n_layers, n_experts))
             for layer, ids in enumerate(one.ids):
-                np.add.at(window, (one.step[:, None], layer, ids), 1.0)
+                np.add.at(window[:, layer], (one.step[:, None], ids), 1.0)
                 chosen = np.zeros((len(ids), n_experts), dtype=np.float32)
                 np.put_along_axis(chosen, ids, np.float32(1.0), axis=1)
                 together[layer] += (chosen.T @ chosen) / one.n_steps / len(recorded)

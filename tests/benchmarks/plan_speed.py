@@ -1,6 +1,6 @@
 """Speed of searching serving plans, and MOELA's fronts against enumeration and engine defaults.
 
-    python -m tests.benchmarks.plan_speed [--quick]
+    python -m tests.benchmarks.plan_speed [--quick] [--models NAME ...]
 
 Speed: DeepSeek-V3, 58 MoE layers of 256 experts, on 16 H200, parallelism decided. Each deployment
 differs from an evaluated one in the placement of one layer. Process time, one core, without the
@@ -140,10 +140,11 @@ def fronts(name, quick):
 def main():
     parser = tables.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
+    parser.add_argument("--models", nargs="*", choices=list(MODELS), default=list(MODELS))
     arguments = parser.parse_args()
     print(tables.machine())
     rate = speed(arguments.quick)
-    names = ["Qwen3-30B-A3B"] if arguments.quick else list(MODELS)
+    names = arguments.models[:1] if arguments.quick else arguments.models
     found = {name: fronts(name, arguments.quick) for name in names}
     print(f"bar: deployments/s with one layer changed, {rate:,.0f}, {MUST} (aim {AIM})")
     for name, (covered, gains) in found.items():

@@ -25,6 +25,7 @@ from moela.commands.run.search import (
     search,
 )
 from moela.commands.run.serving import export_to, extrapolated, script
+from moela.commands.run.serving_front import file_columns, plan_row, table_of
 from moela.commands.run.serving_inputs import (
     ServedModel,
     check_gpu,
@@ -32,7 +33,6 @@ from moela.commands.run.serving_inputs import (
     make_problem,
     nearest_gpu,
 )
-from moela.commands.run.serving_table import file_columns, plan_row, table_of
 from moela.provenance.environment import provenance
 from moela.quality.table import Row
 from moela.quality.words import listed

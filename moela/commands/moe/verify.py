@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("plans", nargs="+", type=Path, metavar="PLAN",
         help="JSON file of a plan, such as plan.json of a run")
-    add("--trace", type=Path, metavar="NPZ", 
+    add("--trace", type=Path, metavar="NPZ",
         help="routing or loads to replay (default: the example)")
     add("--kernels", type=Path, metavar="JSON",
         help="JSON of `moela measure` on this machine (default: measured between the plans)")
@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
             "layers": list(item.layers),
             "misses": item.misses,
             "error": item.error,
+            "extrapolated": list(item.outside),
         }
         for path, item in zip(arguments.plans, verified, strict=True)
     ]
@@ -104,6 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(
                 f"  {path}: the plan itself predicts {own.value * 1e3:.3g} ms for a whole step on "
                 f"{item.plan.provenance.get('hardware', 'hardware that it does not name')}"
+                f"{', extrapolated' if item.plan.outside else ''}"
             )
     if arguments.out:
         print(f"{arguments.out}: written")

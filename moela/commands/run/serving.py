@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING
 from moela.commands.run.prices import price_of
 from moela.commands.run.results import ResultFolder
 from moela.commands.run.search import check_options, make_algorithm, make_folder, search
+from moela.commands.run.serving_front import (
+    evenly_spread,
+    file_columns,
+    plan_row,
+    plot_plans,
+    table_of,
+)
 from moela.commands.run.serving_inputs import (
     ServedModel,
     check_forms,
@@ -17,8 +24,6 @@ from moela.commands.run.serving_inputs import (
     make_problem,
     read_model,
 )
-from moela.commands.run.serving_picture import plot_plans
-from moela.commands.run.serving_table import evenly_spread, file_columns, plan_row, table_of
 
 if TYPE_CHECKING:
     from moe_costmodel import ServingPlan

@@ -39,7 +39,7 @@ from problems.moe.serving.setup import (
     named_objectives,
     windows_of,
 )
-from problems.moe.serving.starts import candidates, default_values
+from problems.moe.serving.starts import candidates, default_values, finer
 
 __all__ = ["MoEServing"]
 
@@ -244,12 +244,22 @@ class MoEServing(MoEProblem):
                 break
         else:
             self._refuse(rows, G)
-        rows, F = rows[violation <= 0], F[violation <= 0]
-        best = moocore.is_nondominated(F, keep_weakly=False)
-        worst = F[best].max(axis=0)
+        rows, F = self._best(rows, F, G)
+        # Batches between those that were tried, and all limits of a step's tokens.
+        rows = self.canonical(np.unique(np.concatenate((rows, finer(self.columns, rows))), axis=0))
+        rows, F = self._best(rows, *self._values(rows))
+        worst = F.max(axis=0)
         self.ref_point = np.where(worst > 0, 1.05 * worst, 1e-9)
         self.ref_point_source = "the worst of the non-dominated layouts and batches, + 5 %"
-        self._starts: Ints = rows[best]
+        self._starts = rows
+
+    @staticmethod
+    def _best(rows: Ints, F: Floats, G: Floats) -> tuple[Ints, Floats]:
+        """Return the feasible rows that no other dominates, and their objectives."""
+        feasible = (G <= 0).all(axis=1)
+        rows, F = rows[feasible], F[feasible]
+        best = moocore.is_nondominated(F, keep_weakly=False)
+        return rows[best], F[best]
 
     def _refuse(self, rows: Ints, G: Floats) -> None:
         """Raise the error about the limit that no deployment meets."""

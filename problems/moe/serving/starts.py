@@ -14,7 +14,7 @@ from problems.moe.serving.columns import Columns
 from problems.moe.serving.evaluation import Evaluator
 from problems.moe.serving.setup import Choices
 
-__all__ = ["candidates", "default_values"]
+__all__ = ["candidates", "default_values", "finer"]
 
 # Most batches of each layout, pairs of pools, and gates that are tried.
 _BATCHES, _PAIRS, _GATES = 12, 24, 4
@@ -77,6 +77,21 @@ def candidates(
     rows = np.clip(np.concatenate(parts), columns.xl, columns.xu)
     distinct: Ints = np.unique(rows, axis=0)
     return distinct
+
+
+def finer(columns: Columns, rows: Ints) -> Ints:
+    """Return rows with the next smaller and larger batches, and all limits of a step's tokens."""
+    out = []
+    for pool in columns.pools:
+        sequences, tokens = pool.start + 1, pool.start + 2
+        for step in (-1, 0, 1):
+            for most in range(int(columns.xl[tokens]), int(columns.xu[tokens]) + 1):
+                near = rows.copy()
+                near[:, sequences] += step
+                near[:, tokens] = most
+                out.append(near)
+    found: Ints = np.clip(np.concatenate(out), columns.xl, columns.xu)
+    return found
 
 
 def _pool_rows(

@@ -14,6 +14,11 @@ from pymoo.problems import get_problem
 from scipy.stats import spearmanr
 
 from moela import MOELA, Models
+from moela.learning.hamming_kernel import (
+    hamming_distances,
+    similarities,
+    similarities_after,
+)
 from moela.learning.hamming_model import HammingModel
 from moela.learning.move_model import MoveModel
 from moela.learning.move_ranking import MoveRanking
@@ -64,15 +69,18 @@ def test_changes_are_differences_of_what_is_predicted():
     np.testing.assert_allclose(changes, after - model.predict(features)[:, None], atol=1e-3)
 
 
-def test_few_columns_and_many_give_the_same_changes(monkeypatch):
+def test_compiled_kernels_compute_the_plain_formula():
     rng = np.random.default_rng(2)
-    model = trained(permutations(300, rng))
-    X = permutations(5, rng)
-    features = QAP.features(X)
-    moves = QAP.features(swapped(X, 3, rng).reshape(15, 9)).reshape(5, 3, -1) - features[:, None]
-    sparse = model.changes(features, moves)
-    monkeypatch.setattr("moela.learning.hamming_model._SPARSE", 0.0)
-    np.testing.assert_array_equal(model.changes(features, moves), sparse)
+    centers, row = (rng.random((40, 30)) < 0.3).astype(float), (rng.random((1, 30)) < 0.3) * 1.0
+    signs, sizes = (1 - 2 * centers.T).astype(np.int8), centers.sum(axis=1).astype(np.int16)
+    before = hamming_distances(row, sizes, signs)
+    np.testing.assert_array_equal(before, (row[:, None] != centers).sum(axis=2))
+    after = (rng.random((5, 30)) < 0.4).astype(float)
+    table = np.exp(-np.arange(31) / 9).astype(np.float32)
+    found = similarities_after((after - row)[None], before, signs, table)
+    distances = (after[:, None] != centers).sum(axis=2)
+    np.testing.assert_array_equal(found, table[distances])
+    np.testing.assert_array_equal(similarities(distances.astype(np.int16), table), found)
 
 
 def test_training_designs_are_predicted_well():

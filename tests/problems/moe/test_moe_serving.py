@@ -175,12 +175,13 @@ def test_a_plan_survives_a_file_and_says_what_it_rests_on(problem, make, tmp_pat
 def test_intervals_are_those_of_measured_systems():
     from problems.moe.serving.plan import INTERVALS
 
-    path = Path(__file__).parents[2] / "benchmarks" / "results" / "silicon_composed.npz"
+    path = Path(__file__).parents[2] / "benchmarks" / "results" / "plan_intervals.npz"
     with np.load(path) as points:
-        known = points["known"] == 1
         for name, interval in INTERVALS.items():
-            ratio = points[f"measured_{name}"][known] / points[f"composed_{name}"][known]
-            np.testing.assert_allclose(np.quantile(ratio, [0.05, 0.95]), interval, rtol=0.01)
+            ratio = points[f"measured_{name}"] / points[f"composed_{name}"]
+            low, high = np.quantile(ratio, [0.05, 0.95])
+            # A value lies in its interval, also if nothing measured is that fast.
+            np.testing.assert_allclose((min(low, 1.0), high), interval, rtol=0.01)
 
 
 def test_a_damaged_plan_is_named(problem, tmp_path):
