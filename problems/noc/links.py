@@ -42,7 +42,7 @@ FEW_ATTEMPTS = 100
 """The same for a single link where ports are scarce, since other moves are at hand."""
 
 NOTHING, LINKS, PES = 0, 1, 2
-"""What no move changes."""
+"""Parts that no move changes."""
 
 ATTEMPTS = 1_000
 """Draws before a move counts as impossible on a platform."""
