@@ -203,8 +203,8 @@ from .plans.engines.settings import ServerSettings as ServerSettings
 from .plans.plan import Plan as Plan
 from .plans.serving_plan import ServingPlan as ServingPlan
 from .plans.serving_plan import ServingPool as ServingPool
-from .serving.layouts import legal_layouts as legal_layouts
 from .serving.composed import ComposedSteps as ComposedSteps
+from .serving.layouts import legal_layouts as legal_layouts
 from .serving.profile import ProfiledKernels as ProfiledKernels
 from .serving.rates import MaxRate as MaxRate
 from .serving.rates import RateSweep as RateSweep

@@ -74,7 +74,7 @@ def buffer_advice(
         words = "thrashes" if lru.value < 0 else "gains nothing that is certain"
         found.append(
             Recommendation(
-                "expert buffer", 1, False, "An LRU cache that uploads every miss.",
+                "LRU cache", 1, False, "Every miss is uploaded.",
                 f"It {words}, compared with the list: {rows.lru.mean() * 1e3:.2f} ms a step.",
                 lru,
             )

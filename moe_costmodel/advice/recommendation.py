@@ -59,7 +59,8 @@ class Recommendation:
     Attributes
     ----------
     knob : str
-        "placement", "redundant experts", "rearrangement", "expert buffer" or "thresholds".
+        "placement", "redundant experts", "rearrangement", "expert buffer", "LRU cache" or
+        "thresholds".
     n_devices : int
         Devices that the experts of a layer are on.
     adopt : bool

@@ -158,11 +158,11 @@ class Evaluation:
     def predicted(self, name: str) -> Predicted:
         """Return an objective with its interval.
 
-        The interval goes from the lowest window to the highest. Times are widened by the error of
-        the latency model on layers that it was not fitted to, and further if they are extrapolated.
+        The interval goes from the lowest window to the highest. Times are widened by the errors of
+        the latency model and of the rest of the step on sizes that they were not fitted to, and
+        further if they are extrapolated. Both errors are independent: their squares add up.
         If steps were drawn, times and loads are widened as if the busiest device's excess over the
-        mean were smaller or larger by the factor `spread`. The rest of the step is taken to be
-        exact unless it is extrapolated.
+        mean were smaller or larger by the factor `spread`.
         """
         value = self[name]
         ends = [self._of(name)]
@@ -170,8 +170,10 @@ class Evaluation:
             ends += [self._spread(name, factor) for factor in (1 / self.spread, self.spread)]
         for factor, of_rest, busiest in zip(*self.error, self._busiest(), strict=True):
             if name in _TIMED:
-                rest = of_rest * (self.step_seconds - self.moe_seconds)
-                ends.append(self._timed(rest + factor * busiest * self.moe_seconds)[name])
+                rest = self.step_seconds - self.moe_seconds
+                layers = self._timed(rest + factor * busiest * self.moe_seconds)[name] - ends[0]
+                others = self._timed(of_rest * rest + self.moe_seconds)[name] - ends[0]
+                ends.append(ends[0] + np.sign(layers + others) * np.hypot(layers, others))
             elif name in _WAITING:
                 ends.append(self._waited(factor * busiest * self.waiting_seconds)[name])
         everything = np.concatenate(ends)

@@ -19,7 +19,7 @@ from moe_costmodel.deployment.offloaded import Charges, charge
 from moe_costmodel.gating.rules import RULES, GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost
-from moe_costmodel.latency.layer_kernel import Machine, TableAxes, Traffic, layer_times
+from moe_costmodel.latency.layer_kernel import Costs, Machine, TableAxes, Traffic, layer_times
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.plans.decision import LayerDecision
@@ -301,7 +301,7 @@ class LayerCosts:
         steps = self.steps(decision.batch_size)
         traffic = self._traffic(decision.layer, decision.gate, decision.batch_size)
         out = np.empty((3, steps.n))
-        code, costs, charges = -1, (1.0, 0.0, 0.0, 0.0), _NO_CHARGES
+        code, costs, charges = -1, (1.0, 1.0, 0.0, 0.0, 0.0), _NO_CHARGES
         if decision.offload is not None:
             charged = self._charged(decision, traffic, slots)
             charges = charged[np.arange(self.n_devices), decision.capacities - 1]
@@ -364,10 +364,10 @@ class LayerCosts:
         return BufferCost.of_link((self.latency.hardware or self.hardware).link("slow_to_fast"))
 
     @cached_property
-    def _copy_costs(self) -> tuple[float, float, float, float]:
+    def _copy_costs(self) -> Costs:
         cost = self.copy_cost
         each = float(cost.copy_seconds(self.shape, 1))
-        return cost.scale, cost.per_step, cost.per_active, each
+        return cost.scale, cost.reuse_scale, cost.per_step, cost.per_active, each
 
     def _sent(self, decision: LayerDecision) -> Floats:
         """Return the number of other nodes that a token is sent to, its mean in each window."""

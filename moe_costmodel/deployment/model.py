@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cached_property
 from typing import cast
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import count, one_of
+from moe_costmodel.deployment.certainty import Errors, certainty
 from moe_costmodel.deployment.check import PlanCheck, check
 from moe_costmodel.deployment.checks import check_fit, check_settings, check_traces
 from moe_costmodel.deployment.evaluation import Evaluation
@@ -42,7 +43,6 @@ _SETTINGS = (
     "max_context", "quality", "quality_kind", "kernel", "coverage", "name", "cache_bytes",
     "random_state", "miss_cost",
 )  # fmt: skip
-Errors = tuple[tuple[float, float], tuple[float, float]]
 Quality = Callable[[tuple[GateRule | None, ...]], float]
 
 
@@ -171,7 +171,7 @@ class DeploymentModel:
         make = LoadCosts if loads_only else LayerCosts
         self._layers = make(self.traces, **{name: getattr(self, name) for name in shared})
         self._rest: dict[int, Floats] = {}
-        self._errors: dict[tuple[int, int, bool], tuple[list[str], Errors]] = {}
+        self._errors: dict[tuple[int, int, bool, bool], tuple[list[str], Errors]] = {}
 
     @property
     def n_layers(self) -> int:
@@ -293,8 +293,7 @@ class DeploymentModel:
         if all(rule is None for rule in rules):
             return np.zeros(len(self.traces))
         mass = [self._layers.kept(i, rule)[1] for i, rule in enumerate(rules)]
-        loss: Floats = 1.0 - np.mean(mass, axis=0)
-        return loss
+        return np.asarray(1.0 - np.mean(mass, axis=0))
 
     def mean_experts(self, gates: Gates) -> float:
         """Return the mean number of experts per token and layer; all windows count alike."""
@@ -337,39 +336,32 @@ class DeploymentModel:
 
     def outside(self, decision: Decision) -> list[str]:
         """Return why times of a deployment are extrapolated: sizes that were not measured."""
-        return list(self._certainty(decision)[0])
+        return self._certainty(decision)[0].copy()
 
     def error(self, decision: Decision) -> Errors:
         """Return the lowest and highest ratio of measured to predicted times, at `coverage`.
 
-        The first pair is that of MoE layers, the second that of the rest. The rest is taken to be
-        exact, or, if it is extrapolated, between half and twice as long.
+        The pairs are those of MoE layers and of the rest, for sizes of steps that were left out.
         """
         return self._certainty(decision)[1]
 
     def _certainty(self, decision: Decision) -> tuple[list[str], Errors]:
         """Return `outside` and `error`, which depend on little of a decision."""
-        n_local, batch_size = decision.slots_per_device, decision.batch_size
-        key = n_local, batch_size, decision.has_thresholds
+        key = (
+            decision.slots_per_device, decision.batch_size, decision.has_thresholds,
+            decision.is_buffered,
+        )  # fmt: skip
         if key not in self._errors:
-            layers = self.latency.outside(replace(self.shape, n_local=n_local), batch_size)
-            steps = self._layers.steps(batch_size)
-            context = float(np.mean(steps.context)) if self.context is None else self.context
-            rest = self.rest.outside(batch_size, context, mode=self.mode)
-            low, high = self.latency.error(self.coverage, layers)
-            if decision.has_thresholds and self.latency.rule_cost is None:
-                layers.append("the time of applying a gate rule was not measured")
-            of_rest = (0.5, 2.0) if rest else (1.0, 1.0)
-            reasons = [*layers, *rest, *steps.notes]
-            self._errors[key] = reasons, ((min(low, 1.0), max(high, 1.0)), of_rest)
+            steps = self._layers.steps(decision.batch_size)
+            self._errors[key] = certainty(self, steps, decision)
         return self._errors[key]
 
     def predict(self, decision: Decision) -> dict[str, Predicted]:
         """Return every objective with its interval: the latency model's error, and the windows.
 
         A single window is cut in two for the interval. If its halves have no full step of that
-        batch size, only the interval of the quality comes from the halves. Steps that were drawn,
-        because no trace has them, widen the interval further. Errors are those of :meth:`evaluate`.
+        batch size, only the interval of the quality comes from them. Steps that no trace has widen
+        the interval further. Errors are those of :meth:`evaluate`.
         """
         whole = self.evaluate(decision)
         predicted = {name: whole.predicted(name) for name in OBJECTIVES}
@@ -441,10 +433,7 @@ class DeploymentModel:
         return check(self, plan, other, running)
 
     def on(self, traces: RoutingTrace | Sequence[RoutingTrace]) -> DeploymentModel:
-        """Return the same model on other traffic.
-
-        Traces of loads do not tell contexts, so their tokens attend to as many as this traffic's.
-        """
+        """Return the same model on other traffic; loads take the mean context of this traffic."""
         settings = {name: getattr(self, name) for name in _SETTINGS}
         first = traces if isinstance(traces, RoutingTrace) else traces[0]
         if first.is_load_only and self.context is None and not self.traces[0].is_load_only:

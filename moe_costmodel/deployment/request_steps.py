@@ -29,11 +29,6 @@ class DeployedSteps:
     decision : Decision
         Placement, gates and buffers, such as those of a plan; its batch size does not count.
 
-    Attributes
-    ----------
-    outside : list of str
-        Reasons why steps so far were extrapolated.
-
     Examples
     --------
     >>> from moe_costmodel import DeployedSteps, DeploymentModel, RankLoad, RoutingTrace
@@ -58,6 +53,7 @@ class DeployedSteps:
 
     @property
     def outside(self) -> list[str]:
+        """Reasons why steps so far were extrapolated."""
         reasons = dict(self._reasons)
         for mode, (fewest, most, shortest, longest) in self._met.items():
             for tokens, context in ((fewest, shortest), (most, longest)):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
 
-__all__ = ["Machine", "TableAxes", "Traffic", "interpolate", "layer_times"]
+__all__ = ["Costs", "Machine", "TableAxes", "Traffic", "interpolate", "layer_times"]
 
 # Codes of the policies, in the order of moe_costmodel.POLICIES; "min" is none of these.
 _PAPER, _FIFO, _LRU, _LFU, _INACTIVE_LFU = range(5)
@@ -38,10 +38,13 @@ TableAxes = tuple[Floats, Floats, Floats]
 # Slots in the order of their experts: those of expert e are own[first[e]:first[e + 1]]; position of
 # a slot among those of its expert; number of an expert's slots.
 Layout = tuple[Ints, Ints, Ints, Ints]
+# Scales of the layer's own time, of experts in slots that are used once and again in a step;
+# seconds per step, per active expert and per miss.
+Costs = tuple[float, float, float, float, float]
 # Code of the policy, -1 if the layer is not buffered; experts that each device keeps, (n_devices,);
-# scale of the layer's own time, seconds per step, per active expert and per miss; seconds that are
-# added on each device in each step, (n_devices, n_steps), empty unless a rule for misses says so.
-Buffering = tuple[int, Ints, tuple[float, float, float, float], NDArray[np.float32]]
+# the costs; seconds that are added on each device in each step, (n_devices, n_steps), empty unless
+# a rule for misses says so.
+Buffering = tuple[int, Ints, Costs, NDArray[np.float32]]
 
 
 @numba.njit(cache=True)
@@ -99,7 +102,7 @@ def layer_times(
     that waits for copies, and the largest share of tokens on a device.
     """
     counts, bounds, _, _, windows = traffic
-    policy, capacities, cost, charges = buffering
+    policy, capacities, _, charges = buffering
     n_slots, n_devices = len(slots), machine[0]
     n_local, buffered, replicated = n_slots // n_devices, policy >= 0, n_slots > counts.shape[1]
     layout = _slots_of_experts(slots, counts.shape[1])
@@ -132,9 +135,7 @@ def layer_times(
                 else:
                     _ranked(served, n_served, capacities[device], policy, state, mark, missed)
             charged = charges[:, first:end]
-            _combine(
-                work, misses, charged, exchange, table, memo, buffered, cost, out[:, first:end]
-            )
+            _combine(work, misses, charged, exchange, table, memo, buffering, out[:, first:end])
     return most_rows
 
 
@@ -402,13 +403,13 @@ def _combine(
     exchange: Floats,
     table: TableAxes,
     memo: Floats,
-    buffered: bool,
-    cost: tuple[float, float, float, float],
+    buffering: Buffering,
     out: Floats,
 ) -> None:
     """Write the seconds of each step, and the part of them that waits for copies."""
     n_needed, rows, most = work
-    known = memo.size > 0
+    policy, capacities, cost, _ = buffering
+    known, buffered = memo.size > 0, policy >= 0
     for step in range(out.shape[1]):
         slowest, without = 0.0, 0.0
         for device in range(len(rows)):
@@ -421,9 +422,11 @@ def _combine(
                 if known:
                     memo[n, total, largest] = seconds
             if buffered:
-                seconds = cost[0] * seconds + cost[1] + cost[2] * n
+                again = max(n - capacities[device], 0) / n
+                scale = cost[0] + (cost[1] - cost[0]) * again
+                seconds = scale * seconds + cost[2] + cost[3] * n
                 without = max(without, seconds)
-                seconds += max(misses[device, step] * cost[3] - exchange[step], 0.0)
+                seconds += max(misses[device, step] * cost[4] - exchange[step], 0.0)
             elif len(charged):
                 without = max(without, seconds)
                 seconds += charged[device, step]

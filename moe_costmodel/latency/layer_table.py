@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +17,7 @@ from moe_costmodel.work import Work, plausible_counts
 __all__ = ["LayerTable"]
 
 _STEP = 0.25 * np.log(2.0)  # between neighbors of the axes of rows
+_NEAR = 2 * _STEP  # distance, in logarithms, at which the influence of a measured step fades
 _PART = 2**23  # counts of experts that are made at once
 
 
@@ -81,12 +82,37 @@ class LayerTable:
         )
         tokens = cells[:, 1] / shape.k * shape.n_experts / shape.n_local
         logs = np.log(predict(work, tokens))[of_cell.ravel()].reshape(grid.shape[:-1])
-        # If the predictor falls, half of the fall is subtracted above and half is added below.
-        above, below = logs, np.flip(logs)
-        for axis in range(3):
-            above = np.maximum.accumulate(above, axis=axis)
-            below = np.minimum.accumulate(below, axis=axis)
-        return cls(shape, np.log(active), rows, (above + np.flip(below)) / 2)
+        return cls(shape, np.log(active), rows, _monotone(logs))
+
+    def moved_to(self, counts: ArrayLike, seconds: ArrayLike) -> LayerTable:
+        """Return the table moved to measured steps of this layer.
+
+        A table is smoother than its predictor, and a predictor smoother than what it was fitted
+        to. Near measured steps, the mean of their differences is added, in logarithms; with the
+        distance it vanishes.
+
+        Parameters
+        ----------
+        counts : array_like of shape (n, n_local)
+            Tokens of each of the device's experts.
+        seconds : array_like of shape (n,)
+        """
+        array = np.asarray(counts)
+        left = np.log(np.asarray(seconds) / self.seconds(array))
+        sizes = [np.count_nonzero(array, axis=1), array.sum(axis=1), array.max(axis=1)]
+        points, of_step = np.unique(np.log(np.stack(sizes, axis=1)), axis=0, return_inverse=True)
+        number = np.bincount(of_step.ravel()).astype(np.float64)
+        mean = np.bincount(of_step.ravel(), left) / number
+        rows, largest = np.meshgrid(
+            self.rows, self.rows[: self.log_seconds.shape[2]], indexing="ij"
+        )
+        logs = self.log_seconds.copy()
+        for i, active in enumerate(self.active):
+            cells = np.stack([np.full(rows.shape, active), rows, largest], axis=-1)
+            distance = cells[:, :, None, :] - points
+            weight = number * np.exp(-0.5 * (distance**2).sum(axis=-1) / _NEAR**2)
+            logs[i] += weight @ mean / (weight.sum(axis=-1) + 1.0)
+        return replace(self, log_seconds=_monotone(logs))
 
     def seconds(self, counts: ArrayLike) -> Floats:
         """Return the time of each step, (...); 0 if no expert has a token.
@@ -109,6 +135,18 @@ class LayerTable:
         out = np.empty(len(flat))
         interpolate(flat, self.axes, out)
         return out.reshape(array.shape[:-1])
+
+
+def _monotone(logs: Floats) -> Floats:
+    """Return a table that never falls along an axis.
+
+    If it falls, half of the fall is subtracted above and half is added below.
+    """
+    above, below = logs, np.flip(logs)
+    for axis in range(3):
+        above = np.maximum.accumulate(above, axis=axis)
+        below = np.minimum.accumulate(below, axis=axis)
+    return (above + np.flip(below)) / 2
 
 
 def _possible(cells: Floats) -> Floats:

@@ -19,6 +19,7 @@ from moe_costmodel.measure.jobs import copy_call
 from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.measure.timing import clock_for, pinned_threads, time_call
 from moe_costmodel.shapes import LayerShape
+from moe_costmodel.traces.trace import RoutingTrace
 from moela.heartbeat.working import long_work
 
 __all__ = ["MeasuredModel", "measure_model", "measure_rest", "without_experts"]
@@ -143,6 +144,7 @@ def measure_model(
     prompts: Sequence[int] = (64, 256, 1024),
     policies: Sequence[str] = ("paper", "lfu"),
     n_devices: Sequence[int] = (1,),
+    trace: RoutingTrace | None = None,
     budget_s: float = 60.0,
     clock: str | None = None,
     random_state: np.random.Generator | int | None = 0,
@@ -150,9 +152,9 @@ def measure_model(
 ) -> MeasuredModel:
     """Measure a model as it runs on this machine: MoE layers, gate rules, buffers, and the rest.
 
-    The layers are timed inside the model, since they take longer there than alone, with drawn
-    routing of several skews, with and without gate rules. Measure the sizes of steps that a plan
-    will have: predictions beyond them are flagged.
+    The layers are timed inside the model, since they take longer there than alone, with recorded
+    routing or drawn one of several skews, with and without gate rules. Measure the sizes of steps
+    that a plan will have: predictions beyond them are flagged.
 
     Parameters
     ----------
@@ -172,6 +174,10 @@ def measure_model(
     n_devices : sequence of int
         Numbers of devices that plans will divide the experts among. A device's part of a layer is
         timed in the model, too.
+    trace : RoutingTrace, optional
+        Recorded routing with weights, preferably the traffic that plans are made for. Layers are
+        then timed in its steps, since experts that a step ago were in use may still be in the
+        caches. By default, and for sizes of steps that it does not have, routing is drawn.
     budget_s : float
         Seconds to measure, preparation included. If they do not suffice for all steps, those
         between others are left out, and the notes of the measurements say so.
@@ -210,7 +216,8 @@ def measure_model(
     with pinned_threads(hardware.threads):
         timer = ModelTimer(
             model, batch_sizes=batch_sizes, contexts=contexts, prompts=prompts, policies=policies,
-            n_devices=n_devices, clock=clock, random_state=random_state, options=options,
+            n_devices=n_devices, trace=trace, clock=clock, random_state=random_state,
+            options=options,
         )  # fmt: skip
         notes = timer.run(started + budget_s)
         return measured_by(timer, hardware, notes)

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from moe_costmodel._arrays import Floats
+from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost
 from moe_costmodel.latency.estimators import METHODS, Estimator
 from moe_costmodel.latency.features import Points, outside_of, range_of
 from moe_costmodel.latency.layer_table import LayerTable
-from moe_costmodel.latency.report import FitReport, ShapeError, leave_one_out
+from moe_costmodel.latency.report import (
+    FitReport,
+    ShapeError,
+    conformal,
+    held_out_steps,
+    leave_one_out,
+)
 from moe_costmodel.latency.rule_cost import RuleCost
-from moe_costmodel.measure.kernel_table import DEVICE_PEAKS, KernelTable
+from moe_costmodel.latency.sources import counts_of, gather, measured_steps, steps_of
+from moe_costmodel.measure.kernel_table import KernelTable
 from moe_costmodel.measure.measurements import Measurements
-from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES, LayerShape
+from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.work import Work
 from moela.heartbeat.working import long_work
 
 __all__ = ["FitReport", "LatencyModel", "Prediction", "ShapeError"]
 
 _WIDER = 2.0  # times the interval of an extrapolation, whose error is not known
-_USUAL_UNITS = 132  # processors of a GPU that is not in DEVICE_PEAKS
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,11 @@ class LatencyModel:
         Machine whose link "slow_to_fast" is charged for misses, if no buffered layer was measured.
     buffer_cost : BufferCost or None
         Cost of buffering, if buffered layers were measured.
+    held_log_ratios : ndarray
+        Sorted log(measured / predicted) of the sums of layers of whole steps that were left out,
+        while others of their size were not, less what a mean averages out.
+    buffered_log_ratios : ndarray
+        Sorted log(measured / predicted) of buffered runs that were left out.
     rule_cost : RuleCost or None
         Cost of applying a gate rule, if rules were measured.
 
@@ -95,6 +108,7 @@ class LatencyModel:
         hardware: Hardware | None,
         buffer_cost: BufferCost | None = None,
         rule_cost: RuleCost | None = None,
+        steps: Mapping[LayerShape, tuple[Ints, Floats]] = MappingProxyType({}),
     ) -> None:
         self._estimator = estimator
         self._known = known
@@ -106,6 +120,10 @@ class LatencyModel:
         self.hardware = hardware
         self.buffer_cost = buffer_cost
         self.rule_cost = rule_cost
+        self.held_log_ratios: Floats = np.zeros(0)
+        self.buffered_log_ratios: Floats = np.zeros(0)
+        self._steps = dict(steps)
+        self._sizes: set[float] = set()
         self._tables: dict[tuple[LayerShape, int], LayerTable] = {}
 
     @classmethod
@@ -153,7 +171,8 @@ class LatencyModel:
             nothing, which a busy machine can seem to show. The message says what to do.
         """
         one_of("LatencyModel.fit", "method", method, ("auto", *METHODS))
-        points, seconds, family, kernels, known_peaks, units = _gather(source)
+        points, seconds, family, kernels, known_peaks, units = gather(source)
+        step = steps_of(source) if isinstance(source, Measurements) else None
         if hardware is None and isinstance(source, Measurements):
             hardware = source.hardware
         if family.max() == 0:
@@ -165,6 +184,7 @@ class LatencyModel:
         if len(points) > max_points:
             kept = np.random.default_rng(random_state).permutation(len(points))[:max_points]
             points, seconds, family = points.take(kept), seconds[kept], family[kept]
+            step = None if step is None else step[kept]
         if method != "auto":
             candidates = [method]
         elif isinstance(source, KernelTable):
@@ -176,7 +196,7 @@ class LatencyModel:
         fitted = []
         for name in candidates:
             estimator = Estimator(name, n_estimators, random_state, known_peaks, units)
-            fitted.append((estimator, leave_one_out(estimator, points, seconds, family)))
+            fitted.append((estimator, leave_one_out(estimator, points, seconds, family, step)))
         estimator, report = min(fitted, key=lambda item: item[1].median)
         if not report.median <= max_error:
             raise ValueError(
@@ -186,9 +206,8 @@ class LatencyModel:
                 "with process time (clock='cpu'), with a larger budget, or in the model itself "
                 "(moe_costmodel.measure_model); or pass max_error= to take it as it is."
             )
-        estimator = estimator.fit(points, seconds)
         model = cls(
-            estimator=estimator,
+            estimator=estimator.fit(points, seconds),
             known=range_of(points),
             widths=set(points.width.tolist()),
             max_rows=int(points.work.largest.max()),
@@ -196,10 +215,30 @@ class LatencyModel:
             kernels=kernels,
             report=report,
             hardware=hardware,
+            steps=measured_steps(source) if isinstance(source, Measurements) else {},
         )
         if isinstance(source, Measurements):
+            model._sizes = set(points.tokens.tolist())
+            model.held_log_ratios = model._held_out(source, estimator, points, seconds)
             model._fit_costs(source)
         return model
+
+    def _held_out(
+        self, source: Measurements, estimator: Estimator, points: Points, seconds: Floats
+    ) -> Floats:
+        """Return the errors of measured steps that are left out; see :func:`held_out_steps`."""
+        step, counts = steps_of(source), counts_of(source)
+        if len(step) != len(points):  # only a part of them was fitted
+            return np.zeros(0)
+
+        def predict(held: Bools) -> Floats:
+            part = copy(self)
+            part._estimator = estimator.fit(points.take(~held), seconds[~held])
+            part._steps, part._tables = measured_steps(source, ~held), {}
+            rows = [counts[i] for i in np.flatnonzero(held)]
+            return np.array([float(part.table(shape).seconds(own)) for shape, own in rows])
+
+        return held_out_steps(step, points.tokens, seconds, predict)
 
     def _fit_costs(self, source: Measurements) -> None:
         """Fit the costs of buffers and rules, if they were measured."""
@@ -208,11 +247,12 @@ class LatencyModel:
         buffered = list(source.of("buffered"))
         if not buffered:
             return
-        cost = BufferCost.fit(
-            buffered,
-            lambda shape, counts: self.table(shape).seconds(counts),
-            copies=list(source.of("copy")),
-        )
+        copies = list(source.of("copy"))
+
+        def layer(shape: LayerShape, counts: Ints) -> Floats:
+            return self.table(shape).seconds(counts)
+
+        cost = BufferCost.fit(buffered, layer, copies=copies)
         if not (cost.per_miss or cost.per_byte) and any(r.at["misses"] for r in buffered):
             raise ValueError(
                 "LatencyModel.fit must find that copies of experts cost time. Got buffered layers "
@@ -222,6 +262,7 @@ class LatencyModel:
                 "'slow_to_fast' of the hardware is charged."
             )
         self.buffer_cost = cost
+        self.buffered_log_ratios = BufferCost.left_out(buffered, layer, copies=copies)
 
     def rule_seconds(self, tokens: float, k: int) -> float:
         """Return the time of applying a gate rule to a step; 0 if no rule was measured."""
@@ -247,7 +288,10 @@ class LatencyModel:
                 points = Points.build([shape], first, work, tokens, np.full(len(work), code))
                 return self._estimator.predict(points)
 
-            self._tables[shape, code] = LayerTable.build(shape, predict, self._max_rows)
+            table = LayerTable.build(shape, predict, self._max_rows)
+            if shape in self._steps and code == 0:
+                table = table.moved_to(*self._steps[shape])
+            self._tables[shape, code] = table
         return self._tables[shape, code]
 
     def outside(self, shape: LayerShape, tokens: ArrayLike | None = None) -> list[str]:
@@ -281,6 +325,7 @@ class LatencyModel:
         counts: ArrayLike,
         *,
         misses: ArrayLike | None = None,
+        capacity: ArrayLike | None = None,
         overlapped: ArrayLike = 0.0,
         kernel: str | None = None,
         coverage: float = 0.8,
@@ -297,6 +342,8 @@ class LatencyModel:
         misses : array_like of shape (...), integer, optional
             Experts that each step has to copy from slow memory, if the layer's experts are
             buffered (0 for a buffered step without a miss).
+        capacity : array_like of shape (...), integer, optional
+            Experts that the buffer holds; by default no slot is used twice in a step.
         overlapped : array_like of shape (...), float
             Seconds of each step that copies overlap with (the token exchange).
         kernel : str, optional
@@ -332,7 +379,9 @@ class LatencyModel:
         seconds = self.table(shape, kernel=kernel).seconds(counts)
         low, high = self.error(coverage, outside)
         if misses is not None:
-            seconds = self.buffered_seconds(shape, counts, misses, overlapped, kernel=kernel)
+            seconds = self.buffered_seconds(
+                shape, counts, misses, overlapped, capacity=capacity, kernel=kernel
+            )
         return Prediction(seconds, low * seconds, high * seconds, coverage, outside)
 
     def error(self, coverage: float, outside: Sequence[str] = ()) -> tuple[float, float]:
@@ -346,6 +395,30 @@ class LatencyModel:
         low, high = np.exp(ends * (_WIDER if outside else 1.0))
         return float(low), float(high)
 
+    def step_error(
+        self,
+        coverage: float,
+        outside: Sequence[str] = (),
+        *,
+        tokens: float | None = None,
+        is_buffered: bool = False,
+    ) -> tuple[float, float]:
+        """Return the ratios as of :meth:`error` for the sum of the layers of a model's step.
+
+        The ratios are those of measured steps that were left out in the fit; if steps of that many
+        tokens were not measured, those of whole sizes that were. Of buffered layers they are those
+        of buffered runs, if these vary more.
+        """
+        if outside:
+            return self.error(coverage, outside)
+        is_measured = len(self.held_log_ratios) and tokens in self._sizes
+        ratios = self.held_log_ratios if is_measured else self.report.step_log_ratios
+        low, high = conformal(ratios, coverage)
+        if is_buffered and len(self.buffered_log_ratios):
+            least, most = conformal(self.buffered_log_ratios, coverage)
+            low, high = min(low, least), max(high, most)
+        return low, high
+
     def buffered_seconds(
         self,
         shape: LayerShape,
@@ -353,13 +426,14 @@ class LatencyModel:
         misses: ArrayLike,
         overlapped: ArrayLike = 0.0,
         *,
+        capacity: ArrayLike | None = None,
         kernel: str | None = None,
     ) -> Floats:
         """Return the time of steps whose experts are buffered, (...); see :meth:`predict`."""
         seconds = self.table(shape, kernel=kernel).seconds(counts)
         active = np.count_nonzero(np.asarray(counts), axis=-1)
         if self.buffer_cost is not None:
-            seconds = self.buffer_cost.layer_seconds(seconds, active)
+            seconds = self.buffer_cost.layer_seconds(seconds, active, capacity)
         copying = self.copy_seconds(shape, misses) - np.asarray(overlapped)
         return seconds + np.maximum(copying, 0.0)
 
@@ -377,37 +451,3 @@ class LatencyModel:
             )
         link = self.hardware.link("slow_to_fast")
         return BufferCost.of_link(link).copy_seconds(shape, missing)
-
-
-Peaks = tuple[float, dict[float, float]] | None
-
-
-def _gather(
-    source: Measurements | KernelTable,
-) -> tuple[Points, Floats, NDArray[np.int64], list[str], Peaks, int]:
-    """Return points, seconds, family, kernels, known peaks and processors of a source."""
-    if isinstance(source, KernelTable):
-        points = Points.build(
-            source.shapes, source.layer, source.work, source.tokens.astype(float), source.kernel
-        )
-        peaks, units = None, _USUAL_UNITS
-        if source.device in DEVICE_PEAKS:
-            known = DEVICE_PEAKS[source.device]
-            operations = {OPERAND_BYTES[name]: rate for name, rate in known.operations.items()}
-            peaks, units = (known.bandwidth, operations), known.units
-        return points, source.seconds, source.family, source.kernels, peaks, units
-    if not isinstance(source, Measurements):
-        got = type(source).__name__
-        raise invalid("LatencyModel.fit", "source", got, "Measurements or a KernelTable")
-    records = [r for r in source.of("layer") if r.shape is not None and sum(r.at["counts"])]
-    if not records:
-        raise invalid("LatencyModel.fit", "source", "none", "with records of kind 'layer'")
-    shapes = sorted({r.shape for r in records if r.shape}, key=str)
-    place = {shape: i for i, shape in enumerate(shapes)}
-    layer = np.array([place[r.shape] for r in records if r.shape])
-    work = Work.concatenate([Work.from_counts(np.array(r.at["counts"])[None]) for r in records])
-    tokens = np.array([float(r.at["tokens"]) for r in records])
-    points = Points.build(shapes, layer, work, tokens, np.zeros(len(records), dtype=np.int64))
-    family = np.unique(points.sizes[:, :4], axis=0, return_inverse=True)[1].ravel()
-    seconds = np.array([record.seconds for record in records])
-    return points, seconds, family, ["dynamic gating"], None, 1

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from moe_costmodel._checks import invalid
 from moe_costmodel.traces.families import find_routers
+from moe_costmodel.traces.trace import Mode
 
 __all__ = [
     "Layer",
@@ -31,7 +32,7 @@ Layer = Callable[[Tensor, Tensor, Tensor], Tensor]
 class StepCall:
     """A step of a model: its call, and what it computes."""
 
-    mode: str  # "decode" or "prefill"
+    mode: Mode
     tokens: int
     context: float  # mean number of tokens that each token attends to
     call: Callable[[], object]

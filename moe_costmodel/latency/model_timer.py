@@ -32,11 +32,13 @@ from moe_costmodel.latency.model_steps import (
     prefill_step,
     replaced_layers,
 )
-from moe_costmodel.measure.jobs import RUN, draw_choices, share_buffers
+from moe_costmodel.latency.step_routing import Choices, StepRouting
+from moe_costmodel.measure.jobs import RUN, share_buffers
 from moe_costmodel.measure.measurements import At, Record
 from moe_costmodel.measure.timing import clock_of, coarse_to_fine
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.families import find_routers
+from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = ["ModelTimer"]
 
@@ -46,6 +48,7 @@ _RULES = (
 _SKEWS = (0.0, 1.2, 0.6, 1.2, 0.6, 0.6)
 _PREFILL_DRAWS = (0, 2, 3)
 _PART_DRAWS = (0, 1, 3)
+_LEAD = 2  # steps before the one that is timed, which leave the caches as a running model does
 _CAPACITIES = (0.25, 0.5, 0.75, 0.875)  # shares of the experts that a buffer holds
 
 
@@ -65,6 +68,7 @@ class _Point:
 
     step: StepCall
     draws: list[list[_Draw]]  # by step and layer
+    lead: int = 0  # first steps, which are not timed
     n_local: int = 0  # experts of a device
     buffers: list[BufferedExperts] | None = None
     seconds: list[Floats] = field(default_factory=list)  # a repeat: layers, rules and the rest
@@ -91,6 +95,9 @@ class ModelTimer:
     n_devices : sequence of int
         Numbers of devices among which the experts are divided; of several, the first device's part
         of a layer is timed in decode.
+    trace : RoutingTrace, optional
+        Recorded routing with weights, whose steps the layers are timed in; by default, and where
+        it has no step of a size, routing is drawn.
     routing : bool
         Whether layers run with drawn routing, by dynamic gating, as plans run them. If not, the
         model computes its layers itself, and only the rest is measured.
@@ -111,6 +118,7 @@ class ModelTimer:
         prompts: Sequence[int] = (64, 256, 1024),
         policies: Sequence[str] = (),
         n_devices: Sequence[int] = (1,),
+        trace: RoutingTrace | None = None,
         routing: bool = True,
         clock: str = "cpu",
         random_state: np.random.Generator | int | None = 0,
@@ -128,6 +136,8 @@ class ModelTimer:
         layers_of(model)
         self.experts = self._experts() if routing else []
         self._parts = self._divided(n_devices) if routing else {}
+        if routing:
+            self._routing = StepRouting(self.shape, len(self.experts), self._random, trace)
         with torch.no_grad():
             self._points = list(self._steps(batch_sizes, contexts, prompts, policies, options))
         self._current: tuple[_Point, int, Floats] | None = None
@@ -207,15 +217,19 @@ class ModelTimer:
         if not self.routing:
             return _Point(step, [[]])
         n_local = n_local or self.shape.n_experts
-        return _Point(step, [self._draws(step.tokens, number, n_local)], n_local)
+        lead = _LEAD if step.mode == "decode" else 0
+        return _Point(step, self._draws(step, number, n_local, lead + 1), lead, n_local)
 
-    def _draws(self, n_tokens: int, number: int, n_local: int) -> list[_Draw]:
-        skew, rule = _SKEWS[number], _RULES[number]
-        return [self._draw(n_tokens, skew, rule, n_local) for _ in self.experts]
+    def _draws(self, step: StepCall, number: int, n_local: int, n_steps: int) -> list[list[_Draw]]:
+        """Return the routing of consecutive steps; of all numbers, 0 alone is always drawn."""
+        steps = self._routing.steps(
+            step.tokens, n_steps, mode=step.mode, skew=_SKEWS[number], recorded=number > 0
+        )
+        return [[self._draw(one, _RULES[number], n_local) for one in layers] for layers in steps]
 
-    def _draw(self, n_tokens: int, skew: float, rule: GateRule | None, n_local: int) -> _Draw:
+    def _draw(self, choices: Choices, rule: GateRule | None, n_local: int) -> _Draw:
         shape, device = self.shape, self.experts[0].up.device
-        ids, weights = draw_choices(n_tokens, shape, skew, self._random)
+        ids, weights = choices
         kept = np.ones(ids.shape, bool) if rule is None else keep_mask(weights, rule)
         is_local = ids < n_local
         counts = np.bincount(ids[kept & is_local], minlength=n_local)
@@ -240,9 +254,8 @@ class ModelTimer:
                 for e in self.experts
             ]
             share_buffers(buffers, self._fast(n))
-            numbers = self._random.integers(len(_RULES), size=RUN)
-            draws = [self._draws(step.tokens, int(number), n) for number in numbers]
-            yield _Point(step, draws, n, buffers)
+            number = int(self._random.integers(len(_RULES)))
+            yield _Point(step, self._draws(step, number, n, RUN), 0, n, buffers)
 
     def _policies(self, policies: Sequence[str]) -> Iterator[str]:
         if not hasattr(self, "_policy"):
@@ -280,6 +293,8 @@ class ModelTimer:
         for buffer in point.buffers or ():
             buffer.reset()
         for number in range(len(point.draws)):
+            if number == point.lead:
+                took[:] = 0.0
             self._current = point, number, took
             started = self._now()
             point.step.call()
@@ -356,26 +371,42 @@ class ModelTimer:
             notes.append(f"the budget left {left_out} of {n_points} kinds of step out")
         return notes
 
+    @property
+    def speeds(self) -> Floats:
+        """Time that steps took in each turn, relative to their medians over the turns, (n_turns,).
+
+        Others that use the machine slow it down for minutes. A median over turns then depends on
+        how many of them were slow, and differs from point to point by as much as they slow it down.
+        What slows down most points of a turn alike is therefore divided out of the records.
+        """
+        took = np.array([[np.sum(one) for one in point.seconds] for point in self._points])
+        return np.asarray(
+            np.exp(np.median(np.log(took / np.median(took, axis=1)[:, None]), axis=0))
+        )
+
     def steps(self) -> Iterator[Record]:
         """Yield the rest of all steps: kind "step"."""
+        speeds = self.speeds
         shape = LayerShape(n_experts=1, k=1, d_model=self.d_model, d_ffn=1)
         for point in self._points:
-            step, n = point.step, len(point.draws)
+            step, n = point.step, len(point.draws) - point.lead
             at: At = {"tokens": step.tokens, "context": step.context}
             at["prefill"] = int(step.mode == "prefill")
-            seconds = [float(took[2, 0]) / n for took in point.seconds]
+            rest = np.array([took[2, 0] for took in point.seconds])
+            seconds = (rest / speeds / n).tolist()
             yield Record("step", at, seconds, self.shape if self.routing else shape)
 
     def records(self) -> Iterator[Record]:
         """Yield the layers of all points: kinds "layer", "rule" and "buffered"."""
-        for point in self._points:
+        speeds = self.speeds[:, None, None]
+        for number, point in enumerate(self._points):
             n = point.n_local
             shape = replace(self.shape, n_local=n)
-            seconds = np.stack(point.seconds)  # (repeats, 3, layers)
+            seconds = np.stack(point.seconds) / speeds  # (repeats, 3, layers)
             tokens = point.step.tokens
             for layer in range(len(self.experts)):
-                draws = [step[layer] for step in point.draws]
-                at: At = {"tokens": tokens, "counts": draws[0].counts}
+                draws = [step[layer] for step in point.draws[point.lead :]]
+                at: At = {"tokens": tokens, "counts": draws[0].counts, "step": number}
                 if point.buffers is None:
                     yield Record("layer", at, seconds[:, 0, layer].tolist(), shape)
                 else:

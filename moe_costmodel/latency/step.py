@@ -12,6 +12,7 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.latency.report import conformal
 from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 
@@ -38,6 +39,13 @@ class RestOfModel:
         Seconds of steps of prefill, if they were measured; by default those of decode.
     measured : tuple of two pairs of float, optional
         Smallest and largest numbers of tokens, and of context, of the steps that were measured.
+    by_tokens : tuple of pairs of float
+        Tokens of a step, ascending, and the factor by which such steps take longer than the three
+        terms say. Between them, factors are interpolated over the logarithm of the tokens.
+    log_ratios : tuple of float
+        Logarithms of measured over predicted times of steps of `by_tokens`, ascending.
+    left_out : tuple of float
+        The same with each number of tokens left out in turn.
 
     Raises
     ------
@@ -57,6 +65,9 @@ class RestOfModel:
     per_token_context: float = 0.0
     prefill: RestOfModel | None = None
     measured: tuple[tuple[float, float], tuple[float, float]] | None = None
+    by_tokens: tuple[tuple[float, float], ...] = ()
+    log_ratios: tuple[float, ...] = ()
+    left_out: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in _COSTS:
@@ -140,6 +151,20 @@ class RestOfModel:
             raise invalid("RestOfModel.from_times", "seconds", took, "finite, like all numbers")
         if steps.min() < 0 or took.min() <= 0:
             raise invalid("RestOfModel.from_times", "seconds", took.min(), "positive")
+        model, left = cls._of_terms(steps, took), []
+        sizes = np.unique(steps[0])
+        # The largest and the smallest size are left in: beyond them, a prediction is flagged.
+        for size in sizes[1:-1]:
+            held = steps[0] == size
+            other = cls._of_terms(steps[:, ~held], took[~held])
+            left.append(np.log(took[held] / other.seconds(*steps[:, held])))
+        ratios = np.sort(np.concatenate(left)) if left else np.zeros(0)
+        own = np.sort(np.log(took / model.seconds(*steps)))
+        return replace(model, log_ratios=tuple(own.tolist()), left_out=tuple(ratios.tolist()))
+
+    @classmethod
+    def _of_terms(cls, steps: Floats, took: Floats) -> RestOfModel:
+        """Fit the three terms, and the factors of each number of tokens; `steps` is (2, n)."""
         terms = np.stack([np.ones_like(took), steps[0], steps[0] * steps[1]], axis=1)
         # Columns are scaled to similar sizes, and rows divided by their time for relative errors.
         size = np.maximum(terms.max(axis=0), np.finfo(float).tiny)
@@ -147,7 +172,10 @@ class RestOfModel:
         a, b, c = (float(value) for value in scaled / size)
         low, high = steps.min(axis=1).tolist(), steps.max(axis=1).tolist()
         ranges = (low[0], high[0]), (low[1], high[1])
-        return cls(per_step=a, per_token=b, per_token_context=c, measured=ranges)
+        model = cls(per_step=a, per_token=b, per_token_context=c, measured=ranges)
+        factor = took / model.seconds(*steps)
+        by_tokens = [(n, np.median(factor[steps[0] == n])) for n in np.unique(steps[0])]
+        return replace(model, by_tokens=tuple((float(n), float(f)) for n, f in by_tokens))
 
     def outside(self, tokens: float, context: float, *, mode: str = "decode") -> list[str]:
         """Return the reasons why a step is an extrapolation; empty if it is not.
@@ -179,7 +207,22 @@ class RestOfModel:
         if mode == "prefill" and self.prefill is not None:
             return self.prefill.seconds(tokens, context)
         tokens, context = np.asarray(tokens, float), np.asarray(context, float)
-        return self.per_step + tokens * (self.per_token + self.per_token_context * context)
+        seconds = self.per_step + tokens * (self.per_token + self.per_token_context * context)
+        if not self.by_tokens:
+            return seconds
+        known, factors = np.maximum(np.array(self.by_tokens).T, 1e-9)
+        return seconds * np.interp(np.log(np.maximum(tokens, 1e-9)), np.log(known), factors)
+
+    def error(self, coverage: float, tokens: float, *, mode: str = "decode") -> tuple[float, float]:
+        """Return the ratios of measured to predicted times between which `coverage` of them are.
+
+        The ratios are those of measured steps; if steps of that many tokens were not measured,
+        those of sizes that were left out. Both are 1 if nothing was measured.
+        """
+        if mode == "prefill" and self.prefill is not None:
+            return self.prefill.error(coverage, tokens)
+        is_measured = tokens in dict(self.by_tokens)
+        return conformal(np.array(self.log_ratios if is_measured else self.left_out), coverage)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,7 +396,12 @@ class StepModel:
         size = rows * self.shape.d_model * max(DTYPE_BYTES[self.shape.dtype], 2.0)
         return link.latency + size / link.bandwidth
 
-    def layer_seconds(self, counts: ArrayLike, misses: ArrayLike | None = None) -> Floats:
+    def layer_seconds(
+        self,
+        counts: ArrayLike,
+        misses: ArrayLike | None = None,
+        capacity: ArrayLike | None = None,
+    ) -> Floats:
         """Return the time of MoE layers.
 
         Parameters
@@ -363,6 +411,9 @@ class StepModel:
         misses : array_like of shape (..., n_devices), integer, optional
             Experts that each device copies in, if experts are buffered. Copies overlap with the
             exchange (arXiv 2303.06182, section 5).
+        capacity : array_like of shape (..., n_devices), integer, optional
+            Experts that the buffer of each device holds; by default no slot is used twice in a
+            step.
 
         Returns
         -------
@@ -375,7 +426,12 @@ class StepModel:
             devices = self.latency.table(self.shape, kernel=self.kernel).seconds(array)
         else:
             devices = self.latency.buffered_seconds(
-                self.shape, array, misses, exchange[..., None], kernel=self.kernel
+                self.shape,
+                array,
+                misses,
+                exchange[..., None],
+                capacity=capacity,
+                kernel=self.kernel,
             )
         return devices.max(axis=-1) + 2 * exchange
 

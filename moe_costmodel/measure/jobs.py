@@ -109,14 +109,21 @@ def copy_call(slow: Experts, ids: Sequence[int], device: str) -> Call:
 
 
 def draw_choices(
-    n_tokens: int, shape: LayerShape, skew: float, random: np.random.Generator
+    n_tokens: int,
+    shape: LayerShape,
+    skew: float,
+    random: np.random.Generator,
+    *,
+    shuffle: bool = True,
 ) -> tuple[Ints, NDArray[np.float32]]:
     """Return ids and weights (n_tokens, k) of random choices, heaviest first.
 
-    The popularity of experts is a power law of exponent `skew`. A token's weights sum to 1.
+    The popularity of experts is a power law of exponent `skew`, in the order of their ids unless
+    it is shuffled. A token's weights sum to 1.
     """
     popularity = np.arange(1, shape.n_experts + 1) ** -skew
-    random.shuffle(popularity)
+    if shuffle:
+        random.shuffle(popularity)
     noise = random.gumbel(size=(n_tokens, shape.n_experts))
     ids = np.argsort(-(np.log(popularity) + noise), axis=1)[:, : shape.k]
     weights = -np.sort(-random.dirichlet(np.ones(shape.k), size=n_tokens), axis=1)

@@ -38,17 +38,13 @@ class ComposedSteps:
     overlap : float
         Share of the exchanges that computation hides, from 0 to 1.
 
-    Attributes
-    ----------
-    outside : list of str
-        Reasons why steps so far were extrapolated.
-
     Examples
     --------
     >>> from moe_costmodel import ComposedSteps, Layout, ModelShape, RankLoad, SiliconModel
     >>> model = SiliconModel("h200_sxm", "sglang")  # doctest: +SKIP
     >>> shape = ModelShape.from_config("config.json")  # doctest: +SKIP
-    >>> ComposedSteps(model, shape, Layout(tp=8, moe_ep=8))([RankLoad(64, 1000.0)])  # doctest: +SKIP
+    >>> timer = ComposedSteps(model, shape, Layout(tp=8, moe_ep=8))  # doctest: +SKIP
+    >>> timer([RankLoad(64, 1000.0)])  # doctest: +SKIP
     0.0178
     """
 
@@ -68,6 +64,7 @@ class ComposedSteps:
 
     @property
     def outside(self) -> list[str]:
+        """Reasons why steps so far were extrapolated."""
         return [
             "no table has " + name
             if factor == np.inf

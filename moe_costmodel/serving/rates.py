@@ -36,8 +36,8 @@ class MaxRate:
     summary : ServingSummary
         Times and throughput at that rate.
     limit : str
-        Limit that a slightly higher rate breaks, "ttft_slo" or "tpot_slo"; empty if none does,
-        however fast the requests come.
+        Limit that a slightly higher rate breaks ("ttft_slo" or "tpot_slo"), or "capacity": at this
+        rate all hold, but a full queue is served no faster, so that it grows beyond it.
 
     Examples
     --------
@@ -54,8 +54,8 @@ class MaxRate:
     limit: str
 
     def __str__(self) -> str:
-        bound = f", limited by {self.limit}" if self.limit else ": no rate breaks a limit"
-        return f"highest rate {self.rate:.4g} requests/s{bound}\n{self.summary}"
+        bound = f"limited by {self.limit}"
+        return f"highest rate {self.rate:.4g} requests/s, {bound}\n{self.summary}"
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,8 @@ def max_rate(
     ----------
     requests : sequence of Request
         The gaps between them are scaled (:func:`moe_costmodel.at_rate`). A few hundred are needed
-        for a queue to build up.
+        for a queue to build up. The rate is at most that at which they are served if all come at
+        once.
     settings, step_seconds
         As for :func:`moe_costmodel.simulate`.
     ttft_slo, tpot_slo : float, optional
@@ -238,19 +239,19 @@ def max_rate(
     def served(rate: float) -> ServingSummary:
         return _served(requests, settings, step_seconds, rate)
 
-    once = served(1e6)  # all together
-    capacity = once.requests_per_s
-    if not broken(once):
-        return MaxRate(capacity, once, "")
-    # Slow rates take many steps, and are tried last.
-    rate, name, low, high = capacity, "", 0.0, np.inf
-    while not (low and high < np.inf):
-        summary = served(rate)
+    # Beyond the rate at which a full queue is served, the queue grows without end.
+    capacity = served(1e6).requests_per_s
+    found = served(capacity)
+    if not (name := broken(found)):
+        return MaxRate(capacity, found, "capacity")
+    low, high = 0.0, capacity
+    while not low:  # slow rates take many steps, and are tried last
+        summary = served(high / 2)
         if reason := broken(summary):
-            high, name, rate = rate, reason, rate / 2
+            high, name = high / 2, reason
         else:
-            low, found, rate = rate, summary, rate * 2
-        if rate < capacity / _SLOW:
+            low, found = high / 2, summary
+        if not low and high < capacity / _SLOW:
             low, found = _alone(requests, settings, step_seconds, capacity)
             if name := broken(found):
                 what = f"{name.removesuffix('_slo')}_{statistic}"

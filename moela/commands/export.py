@@ -29,6 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="DIR", help="folder for the files")
     add_traffic(parser, "traffic for BookSim to match", several=False)
     add("--rate", type=float, metavar="FLITS", help="flits that a BookSim node injects per cycle")
+    add(
+        "--match",
+        default="margins",
+        choices=("margins", "matrix"),
+        help="matrix: files for the BookSim of RapidChiplet, with who talks to whom and routes",
+    )
     add_json(parser)
     add_examples(
         parser,
@@ -54,7 +60,9 @@ def run(arguments: argparse.Namespace) -> None:
         warn_of_traffic(traffic, platform, scale, [arguments.traffic])
     out.mkdir(parents=True, exist_ok=True)
     if arguments.to == "booksim":
-        design.to_booksim(out, traffic=traffic, injection_rate=arguments.rate)
+        design.to_booksim(
+            out, traffic=traffic, injection_rate=arguments.rate, match=arguments.match
+        )
     elif arguments.to == "hotspot":
         design.to_hotspot(out)
     elif arguments.to == "csv":

@@ -97,6 +97,7 @@ ADDED: dict[str, dict[str, object]] = {
     "problems.Platform": {
         "channel_flits": None,
         "energy_unit": 0.0,
+        "fixed_placement": False,
         "planar_links": None,
         "routing": "shortest",
         "virtual_channels": 4,

@@ -1,5 +1,6 @@
 """3D network-on-chip manycores: the platform, its traffic, designs, and the pymoo problem."""
 
+from problems.noc.chip.package import chiplet_package
 from problems.noc.chip.pe_type import PEType
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.stack import ThermalStack
@@ -27,6 +28,7 @@ __all__ = [
     "SimulationResult",
     "ThermalStack",
     "calibrate",
+    "chiplet_package",
     "load_traffic",
     "steady_temperatures",
     "synthetic_traffic",

@@ -1,4 +1,4 @@
-"""Compiled moves between legal designs: swaps of PEs, moves of links, recombination of two parents.
+"""Compiled moves between legal designs: swaps of PEs, moves of links, and exchanges of their ends.
 
 Every function works on rows of X and leaves them legal and canonical (links ascending). Each row
 has its own splitmix64 stream of random numbers, seeded by the caller's generator, so its result
@@ -16,10 +16,32 @@ from problems._arrays import Ints
 from problems.noc.chip.jit import compiled
 from problems.noc.chip.tables import Seeds, Tables
 
-__all__ = ["mutate_batch", "neighbors_batch", "recombine_batch", "sample_batch"]
+__all__ = [
+    "Network",
+    "copy_row",
+    "draw",
+    "load_links",
+    "may_replace",
+    "mutate_batch",
+    "neighbors_batch",
+    "new_network",
+    "replace",
+    "sample_batch",
+    "shuffle",
+]
+
+FEW_ATTEMPTS = 100
+"""The same for a single link where ports are scarce, since other moves are at hand."""
+
+NOTHING, LINKS, PES = 0, 1, 2
+"""What no move changes."""
 
 ATTEMPTS = 1_000
 """Draws before a move counts as impossible on a platform."""
+
+
+SCARCE = 8
+"""A platform with fewer free ports than one for so many tiles has few moves of single links."""
 
 
 class Network(NamedTuple):
@@ -30,6 +52,8 @@ class Network(NamedTuple):
     neighbor: Ints  # [n_tiles, max_degree]
     queue: Ints  # [n_tiles] scratch
     reached: NDArray[np.uint8]  # [n_tiles] scratch
+    candidate: Ints  # [n_tiles, n_tiles] candidate of two tiles; empty unless ports are scarce
+    singles: Ints  # [1] moves of single links among eight moves of links
 
 
 @compiled
@@ -74,12 +98,20 @@ def copy_canonical(row: Ints, n_tiles: int, out: Ints) -> None:
 def new_network(tables: Tables) -> Network:
     """Return an empty network for a platform."""
     n = tables.pe_type.size
+    free = n * tables.max_degree - tables.vertical_degree.sum() - 2 * tables.n_chosen
+    scarce = free * SCARCE < n
+    index = np.full((n if scarce else 0, n), -1, np.int64)
+    for c in range(tables.n_planar_candidates if scarce else 0):
+        index[tables.link_a[c], tables.link_b[c]] = c
+        index[tables.link_b[c], tables.link_a[c]] = c
     return Network(
         np.zeros(tables.n_candidates, np.uint8),
         np.zeros(n, np.int64),
         np.zeros((n, tables.max_degree), np.int64),
         np.zeros(n, np.int64),
         np.zeros(n, np.uint8),
+        index,
+        np.full(1, 8 if not scarce else 2 if free > 0 else 0),
     )
 
 
@@ -199,7 +231,7 @@ def draw_swap(placement: Ints, tables: Tables, state: Seeds) -> tuple[int, int]:
 def draw_link_move(links: Ints, network: Network, tables: Tables, state: Seeds) -> tuple[int, int]:
     """Return the position of a link and a candidate that may replace it, or (-1, -1)."""
     if links.size > 0:
-        for _ in range(ATTEMPTS):
+        for _ in range(ATTEMPTS if network.singles[0] == 8 else FEW_ATTEMPTS):
             position = draw(state, links.size)
             n_planar = tables.n_planar_candidates
             planar = links[position] < n_planar
@@ -211,8 +243,107 @@ def draw_link_move(links: Ints, network: Network, tables: Tables, state: Seeds) 
 
 
 @compiled
+def add_link(network: Network, tables: Tables, c: int) -> None:
+    """Add a candidate to the network, within the degree cap."""
+    for end, other in (
+        (tables.link_a[c], tables.link_b[c]),
+        (tables.link_b[c], tables.link_a[c]),
+    ):
+        network.neighbor[end, network.degree[end]] = other
+        network.degree[end] += 1
+    network.used[c] = 1
+
+
+@compiled
+def remove_link(network: Network, tables: Tables, c: int) -> None:
+    """Remove a candidate from the network."""
+    neighbor, degree = network.neighbor, network.degree
+    for end, other in (
+        (tables.link_a[c], tables.link_b[c]),
+        (tables.link_b[c], tables.link_a[c]),
+    ):
+        degree[end] -= 1
+        for k in range(degree[end]):
+            if neighbor[end, k] == other:
+                neighbor[end, k] = neighbor[end, degree[end]]
+                break
+    network.used[c] = 0
+
+
+@compiled
+def is_connected(network: Network) -> bool:
+    """Return whether paths lead from the first tile to all."""
+    reached, queue = network.reached, network.queue
+    reached.fill(0)
+    reached[0] = 1
+    queue[0] = 0
+    n_reached, i = 1, 0
+    while i < n_reached:
+        v = queue[i]
+        for k in range(network.degree[v]):
+            u = network.neighbor[v, k]
+            if reached[u] == 0:
+                reached[u] = 1
+                queue[n_reached] = u
+                n_reached += 1
+        i += 1
+    return n_reached == queue.size
+
+
+@compiled
+def exchange_ends(
+    links: Ints, network: Network, tables: Tables, state: Seeds
+) -> tuple[int, int, int, int]:
+    """Exchange ends of two planar links in the network, which keeps all degrees.
+
+    Return the two old and the two new candidates, or (-1, ...) if none was found.
+    """
+    n_planar = tables.n_planar
+    for _ in range(ATTEMPTS if n_planar > 1 else 0):
+        old, other = links[draw(state, n_planar)], links[draw(state, n_planar)]
+        a, b = tables.link_a[old], tables.link_b[old]
+        c, d = tables.link_a[other], tables.link_b[other]
+        if draw(state, 2) == 1:
+            c, d = d, c
+        if a in (c, d) or b in (c, d):
+            continue
+        new, last = network.candidate[a, c], network.candidate[b, d]
+        if new < 0 or last < 0 or network.used[new] == 1 or network.used[last] == 1:
+            continue
+        remove_link(network, tables, old)
+        remove_link(network, tables, other)
+        add_link(network, tables, new)
+        add_link(network, tables, last)
+        if is_connected(network):
+            return old, other, new, last
+        remove_link(network, tables, new)
+        remove_link(network, tables, last)
+        add_link(network, tables, old)
+        add_link(network, tables, other)
+    return -1, -1, -1, -1
+
+
+@compiled
+def replace_link(links: Ints, old: int, new: int) -> None:
+    """Replace a link of the row by another and keep the list ascending."""
+    for position in range(links.size):
+        if links[position] == old:
+            replace_sorted(links, position, new)
+            break
+
+
+@compiled
 def move_link(links: Ints, network: Network, tables: Tables, state: Seeds) -> None:
-    """Replace a random link in the row and in its network, if any may be replaced."""
+    """Replace a random link in the row and in its network, if any may be replaced.
+
+    If ports are scarce, most moves exchange the ends of two links instead.
+    """
+    if network.singles[0] < 8 and draw(state, 8) >= network.singles[0]:
+        old, other, new, last = exchange_ends(links, network, tables, state)
+        if new >= 0:
+            replace_link(links, old, new)
+            replace_link(links, other, last)
+        return
     position, new = draw_link_move(links, network, tables, state)
     if new >= 0:
         replace(network, tables, links[position], new)
@@ -221,11 +352,11 @@ def move_link(links: Ints, network: Network, tables: Tables, state: Seeds) -> No
 
 @compiled
 def mutate_batch(
-    X: Ints, tables: Tables, fixed: bool, max_moves: int, seeds: Seeds, out: Ints
+    X: Ints, tables: Tables, fixed: int, max_moves: int, seeds: Seeds, out: Ints
 ) -> None:
     """Fill ``out`` with the rows of X after 1 to ``max_moves`` moves of PEs or links each.
 
-    Only PEs move if the links are ``fixed``.
+    Nothing moves that is ``fixed``.
     """
     n = tables.pe_type.size
     network = new_network(tables)
@@ -236,7 +367,7 @@ def mutate_batch(
         placement, links = out[i, :n], out[i, n:]
         load_links(network, tables, links)
         for _ in range(1 + draw(state, max_moves)):
-            if not fixed and draw(state, 2) == 1:
+            if fixed == PES or (fixed != LINKS and draw(state, 2) == 1):
                 move_link(links, network, tables, state)
                 continue
             a, b = draw_swap(placement, tables, state)
@@ -245,10 +376,10 @@ def mutate_batch(
 
 
 @compiled
-def neighbors_batch(X: Ints, tables: Tables, fixed: bool, seeds: Seeds, out: Ints) -> None:
+def neighbors_batch(X: Ints, tables: Tables, fixed: int, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` [n, k, n_var] with k designs one move away from each row, no move twice.
 
-    Moves repeat if the platform has fewer than k. Only PEs move if the links are ``fixed``.
+    Moves repeat if the platform has fewer than k. Nothing moves that is ``fixed``.
     """
     n = tables.pe_type.size
     k = out.shape[1]
@@ -265,10 +396,22 @@ def neighbors_batch(X: Ints, tables: Tables, fixed: bool, seeds: Seeds, out: Int
             copy_row(base, out[i, j])
             made[j] = -1
             for _ in range(20):
-                swap = fixed or draw(state, 2) == 0
+                swap = fixed == LINKS or (fixed != PES and draw(state, 2) == 0)
+                exchange = False
                 if swap:
                     a, b = draw_swap(placement, tables, state)
                     move = a * n + b
+                elif network.singles[0] < 8 and draw(state, 8) >= network.singles[0]:
+                    exchange = True
+                    a, other, b, last = exchange_ends(links, network, tables, state)
+                    move = -2
+                    if a >= 0:
+                        for c in (b, last):
+                            remove_link(network, tables, c)
+                        for c in (a, other):
+                            add_link(network, tables, c)
+                        first, second = min(b, last), max(b, last)
+                        move = n * n + (n + first) * tables.n_candidates + second
                 else:
                     a, b = draw_link_move(links, network, tables, state)
                     move = n * n + a * tables.n_candidates + b
@@ -277,18 +420,21 @@ def neighbors_batch(X: Ints, tables: Tables, fixed: bool, seeds: Seeds, out: Int
                     if move not in made[:j]:
                         break
             if a >= 0:
-                if swap:
+                if exchange:
+                    replace_link(out[i, j, n:], a, b)
+                    replace_link(out[i, j, n:], other, last)
+                elif swap:
                     out[i, j, a], out[i, j, b] = placement[b], placement[a]
                 else:
                     replace_sorted(out[i, j, n:], a, b)
 
 
 @compiled
-def sample_batch(mesh: Ints, tables: Tables, fixed: bool, seeds: Seeds, out: Ints) -> None:
+def sample_batch(mesh: Ints, tables: Tables, fixed: int, seeds: Seeds, out: Ints) -> None:
     """Fill ``out`` with the mesh, then in turn with shuffled PEs, moved links, and both.
 
-    A shuffle is a long chain of random legal swaps. At most half of the links move, none if they
-    are ``fixed``.
+    A shuffle is a long chain of random legal swaps. At most half of the links move. Nothing
+    moves that is ``fixed``.
     """
     n = tables.pe_type.size
     network = new_network(tables)
@@ -297,89 +443,13 @@ def sample_batch(mesh: Ints, tables: Tables, fixed: bool, seeds: Seeds, out: Int
         copy_row(mesh, out[i])
         state[0] = seeds[i]
         placement, links = out[i, :n], out[i, n:]
-        if i > 0 and (i % 3 != 2 or fixed):
+        if i > 0 and fixed != PES and (i % 3 != 2 or fixed == LINKS):
             for _ in range(8 * n):
                 a, b = draw(state, n), draw(state, n)
                 p, q = tables.pe_type[placement[a]], tables.pe_type[placement[b]]
                 if tables.allowed[p, b] and tables.allowed[q, a]:
                     placement[a], placement[b] = placement[b], placement[a]
-        if i > 0 and i % 3 != 1 and not fixed:
+        if i > 0 and (i % 3 != 1 or fixed == PES) and fixed != LINKS:
             load_links(network, tables, links)
             for _ in range(1 + draw(state, max(links.size // 2, 1))):
                 move_link(links, network, tables, state)
-
-
-@compiled
-def recombine_placement(child: Ints, other: Ints, tables: Tables, state: Seeds) -> None:
-    """Walk part of the way from one placement to another by swaps.
-
-    Each swap gives one tile the PE of the other parent, so tiles on which the parents agree never
-    change. A swap is skipped if the displaced PE may not sit on the other tile.
-    """
-    n = child.size
-    tile_of, tiles = np.empty(n, np.int64), np.empty(n, np.int64)
-    differing = 0
-    for t in range(n):
-        tile_of[child[t]] = t
-        if child[t] != other[t]:
-            tiles[differing] = t
-            differing += 1
-    shuffle(tiles, differing, state)
-    for i in range(draw(state, differing + 1)):
-        t = tiles[i]
-        p, q = child[t], other[t]
-        s = tile_of[q]
-        if p != q and tables.allowed[tables.pe_type[p], s]:
-            child[t], child[s] = q, p
-            tile_of[q], tile_of[p] = t, s
-
-
-@compiled
-def recombine_links(
-    child: Ints, other: Ints, network: Network, tables: Tables, state: Seeds
-) -> None:
-    """Exchange some of the links that only one parent has; common links stay."""
-    load_links(network, tables, child)
-    mine, theirs = np.empty(child.size, np.int64), np.empty(child.size, np.int64)
-    n_mine, n_theirs = 0, 0
-    for c in other:
-        if network.used[c] == 0:
-            theirs[n_theirs] = c
-            n_theirs += 1
-        else:
-            network.used[c] = 2
-    for c in child:
-        if network.used[c] == 2:
-            network.used[c] = 1
-        else:
-            mine[n_mine] = c
-            n_mine += 1
-    shuffle(mine, n_mine, state)
-    shuffle(theirs, n_theirs, state)
-    for i in range(draw(state, n_theirs + 1)):
-        # A few attempts for each link, since most pairs do not fit if routers are full.
-        for _ in range(4):
-            j = draw(state, n_mine)
-            if may_replace(network, tables, mine[j], theirs[i]):
-                replace(network, tables, mine[j], theirs[i])
-                n_mine -= 1
-                mine[j] = mine[n_mine]
-                break
-    k = 0
-    for c in range(tables.n_candidates):
-        if network.used[c] == 1:
-            child[k] = c
-            k += 1
-
-
-@compiled
-def recombine_batch(A: Ints, B: Ints, tables: Tables, seeds: Seeds, out: Ints) -> None:
-    """Fill ``out`` with one child per pair of rows, part of the way from A to B."""
-    n = tables.pe_type.size
-    network = new_network(tables)
-    state = np.empty(1, np.uint64)
-    for i in range(A.shape[0]):
-        copy_row(A[i], out[i])
-        state[0] = seeds[i]
-        recombine_placement(out[i, :n], B[i, :n], tables, state)
-        recombine_links(out[i, n:], B[i, n:], network, tables, state)

@@ -13,7 +13,8 @@ from pymoo.core.sampling import Sampling
 from problems._arrays import Ints
 from problems._checks import check_int
 from problems.noc.chip.tables import Seeds
-from problems.noc.moves import mutate_batch, recombine_batch, sample_batch
+from problems.noc.moves import mutate_batch, sample_batch
+from problems.noc.recombination import recombine_batch
 
 if TYPE_CHECKING:
     from problems.noc.problem import NoC3D
@@ -42,7 +43,7 @@ class NoCSampling(Sampling):
         out = np.empty((n_samples, problem.n_var), dtype=np.int64)
         seeds = draw_seeds(random_state, n_samples)
         platform = problem.platform
-        sample_batch(problem.mesh_row(), platform.tables, platform.fixed_links, seeds, out)
+        sample_batch(problem.mesh_row(), platform.tables, platform.fixed_part, seeds, out)
         return out
 
 
@@ -115,5 +116,5 @@ class NoCMutation(Mutation):
         out = np.empty_like(rows)
         seeds = draw_seeds(random_state, len(rows))
         platform = problem.platform
-        mutate_batch(rows, platform.tables, platform.fixed_links, self.max_moves, seeds, out)
+        mutate_batch(rows, platform.tables, platform.fixed_part, self.max_moves, seeds, out)
         return out

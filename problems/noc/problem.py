@@ -405,7 +405,7 @@ class NoC3D(Problem):
         k = check_int("neighbors", "k", k, 0)
         out = np.empty((len(rows), k, self.n_var), dtype=np.int64)
         seeds = draw_seeds(random_state, len(rows))
-        neighbors_batch(rows, self.platform.tables, self.platform.fixed_links, seeds, out)
+        neighbors_batch(rows, self.platform.tables, self.platform.fixed_part, seeds, out)
         return out
 
     def features(self, X: ArrayLike) -> Floats:

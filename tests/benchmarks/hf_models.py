@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import torch
 
-from moe_costmodel import RoutingTrace
+from moe_costmodel import Measurements, RoutingTrace
 
 VOCABULARY = 2000
 _COMMON = {
@@ -65,3 +67,16 @@ def tokens_of(n, length, seed=0):
 def trace_of(model, tokens):
     """Return the routing of some sequences."""
     return RoutingTrace.record(model, [tokens])
+
+
+def keep(folder, name, measurements, rows):
+    """Write measurements and the times of plans, so that they can be predicted again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    measurements.save(folder / f"{name}.json")
+    (folder / f"{name}_plans.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def kept(folder, name):
+    """Return the measurements and the times of plans that `keep` wrote."""
+    rows = json.loads((folder / f"{name}_plans.json").read_text(encoding="utf-8"))
+    return Measurements.load(folder / f"{name}.json"), rows

@@ -20,7 +20,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from moe_costmodel import DeploymentModel, GateRule, Hardware, LatencyModel
+from moe_costmodel import (
+    DeploymentModel,
+    GateRule,
+    Hardware,
+    LatencyModel,
+    RestOfModel,
+    RoutingTrace,
+)
 from moe_costmodel.latency.measure_rest import measured_by
 from moe_costmodel.latency.model_timer import ModelTimer
 from tests.benchmarks import hf_models, tables
@@ -53,7 +60,12 @@ class Case:
 
     def turn(self):
         took, cache = [], copy.deepcopy(self.filled)
-        with self.plan.apply(self.model):
+        with self.plan.apply(self.model) as applied:
+            for layer in applied.layers:
+                for buffer in layer.buffers:
+                    # New memory costs time when it is first touched, which happens once in a run.
+                    buffer.fast.up.zero_()
+                    buffer.fast.down.zero_()
             for step in range(STEPS):
                 column = self.tokens[:, CONTEXT + step : CONTEXT + step + 1]
                 started = time.process_time()
@@ -61,8 +73,9 @@ class Case:
                 took.append(time.process_time() - started)
         self.took.append(took[WARM:])
 
-    def seconds(self):
-        return float(np.median(np.array(self.took), axis=0).mean())
+    def seconds(self, speeds):
+        """Return the time of a step at the machine's usual speed; `speeds` has those of turns."""
+        return float(np.median(np.array(self.took) / speeds[:, None], axis=0).mean())
 
 
 def kind_of(decision):
@@ -124,10 +137,10 @@ class Session:
     def __init__(self, name):
         self.name, self.model = name, hf_models.build(name)
         self.tokens = hf_models.tokens_of(max(BATCHES), CONTEXT + STEPS)
-        self.trace = hf_models.trace_of(self.model, self.tokens)
+        self.trace = trace_of(self.model, self.tokens)
         self.timer = ModelTimer(
             self.model, batch_sizes=BATCHES, contexts=(16, CONTEXT, 256), prompts=(),
-            policies=POLICIES,
+            policies=POLICIES, trace=trace_of(self.model, self.tokens, before=True),
         )  # fmt: skip
         self.random = np.random.default_rng(1)
         for number in range(3):
@@ -144,15 +157,30 @@ class Session:
         plain = [first.decision(batch_size=b) for b in BATCHES]
         found = distinct(drawn_fronts(first, self.random) + plain, n_plans, self.random)
         cases = [Case(self.model, d, first.plan(d), self.tokens) for d in found]
-        for number in range(rounds + 1):
-            if number:
-                self.timer.turn()
+        for case in cases:
+            case.turn()
+            case.took.clear()
+        self.timer.turn()
+        for _ in range(rounds):
             for i in self.random.permutation(len(cases)):
                 cases[i].turn()
-            if not number:
-                for case in cases:
-                    case.took.clear()
-        return [described(case.decision) | {"measured": case.seconds()} for case in cases]
+            self.timer.turn()
+        # Plans run between two turns of the timer, so at the mean of their speeds.
+        speeds = np.sqrt(self.timer.speeds[-rounds - 1 : -1] * self.timer.speeds[-rounds:])
+        print("speeds of the turns:", self.timer.speeds.round(2))
+        return [described(case.decision) | {"measured": case.seconds(speeds)} for case in cases]
+
+
+def trace_of(model, tokens, before=False):
+    """Return the routing of the steps that plans run, or else of the steps before these."""
+    whole = hf_models.trace_of(model, tokens)
+    place = np.arange(whole.n_tokens).reshape(len(tokens), -1)
+    place = place[:, :CONTEXT] if before else place[:, CONTEXT:]
+    return RoutingTrace(
+        whole.topk_ids[place.ravel()], whole.topk_weights[place.ravel()],
+        n_experts=whole.n_experts, sequence_lengths=[place.shape[1]] * len(tokens),
+        layers=whole.layers, source=whole.source,
+    )  # fmt: skip
 
 
 def deployment_of(name, trace, measurements, shape, rest):
@@ -165,21 +193,21 @@ def deployment_of(name, trace, measurements, shape, rest):
 
 def described(decision):
     """Return a decision as JSON; see :func:`decision_of`."""
-    gate, buffers = decision.gates[0], None
+    gates, buffers = decision.gates, None
     if decision.is_buffered:
         buffers = [decision.policy, *decision.capacities[:, 0].tolist()]
     return {
         "batch": decision.batch_size,
-        "gate": None if gate is None else [gate.kind, gate.value],
+        "gates": [[g.kind, g.value] for g in gates] if decision.has_thresholds else None,
         "buffers": buffers,
     }
 
 
 def decision_of(model, row):
     """Return the decision that a row describes."""
-    gate, buffers = row["gate"], row["buffers"] or ["paper"]
+    gates, buffers = row["gates"], row["buffers"] or ["paper"]
     return model.decision(
-        batch_size=row["batch"], gates=None if gate is None else GateRule(*gate),
+        batch_size=row["batch"], gates=gates and [GateRule(*gate) for gate in gates],
         capacities=buffers[1:] or None, policy=buffers[0],
     )  # fmt: skip
 
@@ -188,13 +216,17 @@ def predicted(deployment, rows):
     """Return rows with the predicted seconds and the bounds of their interval."""
     out = []
     for row in rows:
-        p = deployment.predict(decision_of(deployment, row))["step_mean_s"]
-        out.append(row | {"predicted": p.value, "low": p.low, "high": p.high})
+        found = deployment.evaluate(decision_of(deployment, row))
+        p = found.predicted("step_mean_s")
+        # The steps that were timed: those of the first sequences, once the buffers are full.
+        value = float(found.step_seconds[WARM:STEPS].mean())
+        low, high = (value * bound / p.value for bound in (p.low, p.high))
+        out.append(row | {"predicted": value, "low": low, "high": high})
         print(
-            f"{deployment.name:<9} B={row['batch']:<3} {'gated' if row['gate'] else '':<6}"
-            f"{'buffered' if row['buffers'] else '':<9} {1e3 * p.value:>8.2f} ms "
-            f"{1e3 * row['measured']:>8.2f} ms {p.value / row['measured'] - 1:>+7.1%}  "
-            f"[{p.low / p.value - 1:+.1%}, {p.high / p.value - 1:+.1%}]",
+            f"{deployment.name:<9} B={row['batch']:<3} {'gated' if row['gates'] else '':<6}"
+            f"{'buffered' if row['buffers'] else '':<9} {1e3 * value:>8.2f} ms "
+            f"{1e3 * row['measured']:>8.2f} ms {value / row['measured'] - 1:>+7.1%}  "
+            f"[{low / value - 1:+.1%}, {high / value - 1:+.1%}]",
             flush=True,
         )
     return out
@@ -203,10 +235,11 @@ def predicted(deployment, rows):
 def main():
     parser = tables.script_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=list(hf_models.SETTINGS))
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=13)
     parser.add_argument("--plans", type=int, default=16, help="plans of each model")
     parser.add_argument("--again", action="store_true", help="do not use the stored results")
     parser.add_argument("--quick", action="store_true", help="one model, few repeats")
+    parser.add_argument("--kept", type=Path, help="folder of --keep: predict again from it")
     parser.add_argument("--keep", type=Path, help="folder for measurements, to predict again from")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -218,27 +251,30 @@ def main():
     if RESULTS.exists() and not arguments.quick:
         stored = json.loads(RESULTS.read_text(encoding="utf-8"))["models"]
     for name in arguments.models:
-        if name not in stored or arguments.again:
+        if arguments.kept:
+            found, rows = hf_models.kept(arguments.kept, name)
+            model, shape = hf_models.build(name), next(found.of("layer")).shape
+            trace = trace_of(model, hf_models.tokens_of(max(BATCHES), CONTEXT + STEPS))
+            rest = RestOfModel.fit(found, d_model=shape.d_model, n_layers=1)
+            stored[name] = predicted(deployment_of(name, trace, found, shape, rest), rows)
+            save(stored)
+        elif name not in stored or arguments.again:
             session = Session(name)
             rows = session.run(arguments.rounds, arguments.plans)
             if arguments.keep:
-                keep(arguments.keep, session, rows)
+                found = measured_by(session.timer, Hardware.here(threads=1), [])
+                hf_models.keep(arguments.keep, name, found.measurements, rows)
             deployment = session.deployment()
             print(deployment.latency.report)
             stored[name] = predicted(deployment, rows)
             if not arguments.quick:
-                RESULTS.parent.mkdir(exist_ok=True)
-                content = {"machine": tables.machine("torch", "transformers"), "models": stored}
-                RESULTS.write_text(json.dumps(content) + "\n", encoding="utf-8")
+                save(stored)
     report(stored)
 
 
-def keep(folder, session, rows):
-    """Write the measurements and the plans' times."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = measured_by(session.timer, Hardware.here(threads=1), [])
-    found.measurements.save(folder / f"{session.name}.json")
-    (folder / f"{session.name}_plans.json").write_text(json.dumps(rows), encoding="utf-8")
+def save(stored):
+    content = {"machine": tables.machine("torch", "transformers"), "models": stored}
+    RESULTS.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def report(stored):
@@ -247,7 +283,7 @@ def report(stored):
         ratio = np.array([row["predicted"] / row["measured"] - 1 for row in rows])
         error[name] = abs(ratio)
         for row, own in zip(rows, ratio, strict=True):
-            signed[row["gate"] is not None].append(own)
+            signed[row["gates"] is not None].append(own)
         inside = [row["low"] <= row["measured"] <= row["high"] for row in rows]
         held += inside
         print(

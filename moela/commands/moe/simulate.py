@@ -34,7 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--chunk", type=int, default=8192, metavar="N", help="tokens of a step on one rank")
     add("--kv-tokens", type=int, metavar="N",
         help="tokens that the cache of a rank holds (default: what the GPU's memory leaves)")
-    add("--host-ms", type=float, default=0.0, metavar="MS", help="time of a step that no kernel takes")
+    add("--host-ms", type=float, default=0.0, metavar="MS",
+        help="time of a step that no kernel takes")
+    add("--tables", type=Path, metavar="DIR",
+        help="folder of the tables (default: that of the installed aiconfigurator-core)")
     add = parser.add_argument_group("requests").add_argument
     add("--requests", type=Path, metavar="FILE",
         help="JSON lines with arrival_time, input_tokens and output_tokens")
@@ -56,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     add_examples(
         parser,
-        "moela moe simulate --model config.json --gpu h200_sxm --tp 8 --rate 4 --isl 4096 --osl 512",
+        "moela moe simulate --model config.json --gpu h200_sxm --tp 8 --rate 4 --isl 4096",
         "moela moe simulate --model config.json --gpu h200_sxm --tp 8 --requests r.jsonl "
         "--slo-ttft 2000 --slo-tpot 50 --plot rates.png",
     )
@@ -75,7 +78,10 @@ def run(arguments: argparse.Namespace) -> None:
     }
     best = None
     if any(value is not None for value in limits.values()):
-        best = max_rate(requests, settings, timer, statistic=arguments.statistic, **limits)
+        best = max_rate(
+            requests, settings, timer, statistic=arguments.statistic,
+            ttft_slo=limits["ttft_slo"], tpot_slo=limits["tpot_slo"],
+        )  # fmt: skip
     sweep = None
     if arguments.plot:
         center = best.rate if best else summary.rate
@@ -126,12 +132,10 @@ def _system(
     from moe_costmodel import ComposedSteps, Layout, ModelShape, Scheduler, SiliconModel, gpu_memory
 
     shape = ModelShape.from_config(arguments.model)
-    model = SiliconModel(arguments.gpu, arguments.backend)
+    model = SiliconModel(arguments.gpu, arguments.backend, arguments.tables)
     ep = arguments.ep or (arguments.tp * arguments.dp if shape.experts else 1)
-    layout = Layout(
-        tp=arguments.tp, dp=arguments.dp, moe_ep=ep, moe_tp=max(1, arguments.tp * arguments.dp // ep),
-        pp=arguments.pp,
-    )  # fmt: skip
+    spread = max(1, arguments.tp * arguments.dp // ep)
+    layout = Layout(tp=arguments.tp, dp=arguments.dp, moe_tp=spread, moe_ep=ep, pp=arguments.pp)
     kv_tokens = arguments.kv_tokens
     if kv_tokens is None:
         longest = max(request.input_tokens + request.output_tokens for request in requests)
@@ -140,8 +144,8 @@ def _system(
         kv_tokens = memory.most_sequences(gpu.memory_bytes) * longest
         if not kv_tokens:
             raise ValueError(
-                f"--tp, --dp and --pp must leave room for the longest request beside the weights of "
-                f"{shape.name}: {memory.weights / 2**30:.3g} GiB a GPU, of "
+                f"--tp, --dp and --pp must leave room for the longest request beside the weights "
+                f"of {shape.name}: {memory.weights / 2**30:.3g} GiB a GPU, of "
                 f"{gpu.memory_bytes / 2**30:.3g} GiB on {arguments.gpu}. Use more GPUs."
             )
     settings = Scheduler(

@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
             "layers": list(item.layers),
             "misses": item.misses,
             "error": item.error,
+            "extrapolated": list(item.outside),
         }
         for path, item in zip(arguments.plans, verified, strict=True)
     ]
@@ -104,6 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(
                 f"  {path}: the plan itself predicts {own.value * 1e3:.3g} ms for a whole step on "
                 f"{item.plan.provenance.get('hardware', 'hardware that it does not name')}"
+                f"{', extrapolated' if item.plan.outside else ''}"
             )
     if arguments.out:
         print(f"{arguments.out}: written")

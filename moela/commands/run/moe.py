@@ -158,9 +158,14 @@ def write(folder: ResultFolder, inputs: Inputs) -> int:
         best=folder.row(best),
         exports=exported,
         notes=inputs.notes,
+        extrapolated=list(plan.outside),
         plan_provenance=plan.provenance,
     )
     lines: list[object] = [_table(problem, folder, rows, best), "(* dominates the largest box)"]
+    reasons = dict.fromkeys(reason for i in rows for reason in problem.outside(X[i]))
+    if reasons:
+        lines.append("(! times are extrapolated, and their intervals wider)")
+    lines += [f"! {reason}" for reason in reasons]
     lines += [f"note: {note}" for note in inputs.notes]
     lines.append(verdict)
     lines.append(f"{len(F)} deployments in {out}/: {', '.join(folder.files)}")
@@ -194,9 +199,10 @@ def _columns(problem: MoEDeployment, front: ResultFolder) -> dict[str, list[obje
         batch_size, policy, experts = problem.decided(x)
         slots = x[problem.layout.capacities].mean()
         ends = interval.ravel().tolist()
-        rows.append([batch_size, policy, f"{experts:.4g}", f"{slots:.4g}", *ends])
+        outside = "; ".join(problem.outside(x))
+        rows.append([batch_size, policy, f"{experts:.4g}", f"{slots:.4g}", outside, *ends])
     ends = [f"{name}_{end}" for name in front.names for end in ("low", "high")]
-    names = ["batch", "policy", "mean_experts", "mean_slots", *ends]
+    names = ["batch", "policy", "mean_experts", "mean_slots", "extrapolated", *ends]
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
@@ -237,11 +243,12 @@ def _checked(problem: MoEDeployment, plan: Plan, unseen: RoutingTrace | None) ->
 
 
 def _table(problem: MoEDeployment, front: ResultFolder, rows: list[int], best: int) -> Table:
-    """Return some rows of the front; a star marks the best one."""
+    """Return some rows of the front; a star marks the best one, "!" extrapolated times."""
     table = []
     for i in rows:
         batch_size, policy, experts = problem.decided(front.X[i])
-        row: Row = {"row": f"{i} *" if i == best else f"{i}  "}
+        mark = " !" if problem.outside(front.X[i]) else "  "
+        row: Row = {"row": f"{i} *{mark}" if i == best else f"{i}  {mark}"}
         row |= dict(zip(front.names, front.F[i].tolist(), strict=True))
         table.append(row | {"batch": batch_size, "experts": experts, "policy": policy})
     return Table(table, dict.fromkeys(front.names, ".5g") | {"experts": ".2f"})

@@ -28,8 +28,8 @@ def plot_deployments(
     """Draw each objective of a front against the first, colored by batch size.
 
     The row `marked` of designs X [n, n_var] and of objectives F [n, n_obj], at least two, is marked
-    with its interval. The figure is saved if there is a path. A ValueError is raised if F has
-    another shape.
+    with its interval; rings are around designs whose times are extrapolated. The figure is saved if
+    there is a path. A ValueError is raised if F has another shape.
     """
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -38,6 +38,7 @@ def plot_deployments(
     names = problem.objective_names
     F = checked_front(F, len(names), "plot_deployments")
     batch_sizes = np.array([problem.decided(x)[0] for x in np.asarray(X)])
+    outside = np.array([bool(problem.outside(x)) for x in np.asarray(X)])
     columns = [_column(name, problem.quality_kind) for name in names]
     interval = problem.intervals(np.asarray(X)[marked])[0]
     today, n = problem.today(), len(names) - 1
@@ -49,6 +50,11 @@ def plot_deployments(
             axes.plot(
                 F[some, 0] * x_scale, F[some, j] * y_scale, "o", markersize=3, alpha=0.7,
                 label=str(batch_size),
+            )  # fmt: skip
+        if outside.any():
+            axes.plot(
+                F[outside, 0] * x_scale, F[outside, j] * y_scale, "o", markersize=7,
+                markerfacecolor="none", color="0.5", zorder=0, label="extrapolated",
             )  # fmt: skip
         at = F[marked, 0] * x_scale, F[marked, j] * y_scale
         spans = [

@@ -367,6 +367,13 @@ class MoEDeployment(MoEProblem):
         policy = policy if decision.is_buffered else "all resident"
         return decision.batch_size, policy, experts
 
+    def outside(self, x: ArrayLike) -> list[str]:
+        """Return the reasons why the times of one design are extrapolated; empty if they are not.
+
+        Tokens, contexts or layers were not measured, or steps of the batch size were not recorded.
+        """
+        return self.model.outside(self._layout.decision(self._row(x)[0]))
+
     def intervals(self, X: ArrayLike) -> Floats:
         """Return the interval of each objective, lowest and highest value, [n, n_obj, 2].
 

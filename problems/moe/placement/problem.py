@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel import Placement, RoutingTrace, cross_node_traffic
+from moe_costmodel import Placement, RoutingTrace, cross_node_traffic, sample_loads
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_real, setting_error
 from problems.moe.base import (
@@ -71,6 +71,10 @@ class ExpertPlacement(MoEProblem):
     batch_size : int
         Sequences decoded together (decode) or tokens of a step (prefill).
     mode : {"decode", "prefill"}
+    k : int, optional
+        Experts that each token is sent to. With it, steps of `batch_size` are drawn from traces of
+        loads (:func:`moe_costmodel.sample_loads`); without it, their recorded steps count as they
+        are. Traces of tokens hold it.
     objectives : sequence of str, optional
         Of "avg_max_load", "p99_max_load", "replica_bytes", "cross_node_traffic" and
         "migration_bytes". By default the loads and the migration; the replicas if there are any;
@@ -120,6 +124,7 @@ class ExpertPlacement(MoEProblem):
         replicas: int = 0,
         batch_size: int = 4,
         mode: str = "decode",
+        k: int | None = None,
         objectives: Sequence[str] | None = None,
         current: Placement | None = None,
         expert_bytes: float = 1.0,
@@ -148,6 +153,7 @@ class ExpertPlacement(MoEProblem):
         self.objective_names = checked_names(objectives, OBJECTIVES, owner)
         if "cross_node_traffic" in self.objective_names:
             as_windows(trace, owner)
+        self._k = None if k is None else check_int(owner, "k", k, 1, n_experts)
         mean, moments, together = self._set_traffic(batch_size, mode)
         maker = StartMaker(
             loads=self._loads, moments=moments, together=together,
@@ -189,12 +195,22 @@ class ExpertPlacement(MoEProblem):
     def _token_windows(self) -> list[RoutingTrace]:
         return self.windows if "cross_node_traffic" in self.objective_names else []
 
+    def _steps(
+        self, window: RoutingTrace, number: int, batch_size: int, mode: str
+    ) -> NDArray[np.generic]:
+        """Return the loads of a window's steps, [n_steps, n_layers, n_experts]."""
+        if not window.is_load_only:
+            return window.loads(batch_size, mode)  # type: ignore[arg-type]
+        if self._k is None:
+            return window.loads()
+        return sample_loads(
+            window, batch_size, mode, k=self._k,  # type: ignore[arg-type]
+            random_state=np.random.default_rng([number, batch_size]),
+        )  # fmt: skip
+
     def _set_traffic(self, batch_size: int, mode: str) -> tuple[Floats, Floats, Floats]:
         """Set the loads and shares of the traffic; return mean shares and moments of pairs."""
-        parts = [
-            (window.loads() if window.is_load_only else window.loads(batch_size, mode))  # type: ignore[arg-type]
-            for window in self.windows
-        ]
+        parts = [self._steps(window, i, batch_size, mode) for i, window in enumerate(self.windows)]
         shares = [shares_of(loads) for loads in parts]
         self._bounds = np.cumsum([0, *map(len, shares)])
         joined = np.concatenate(shares)

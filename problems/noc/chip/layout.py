@@ -81,12 +81,44 @@ def mesh_links(grid: Grid, candidates: Ints, vertical: Ints, n_links: int, max_d
             degree[a] += 1
             degree[b] += 1
     n_parts = len(np.unique(component))
+    while len(chosen) < n_links and n_parts == 1:
+        widened = _with_one_more(chosen, candidates, vertical, degree, max_degree)
+        if widened is None:
+            break
+        chosen = widened
+        ends = np.concatenate((vertical, candidates[sorted(chosen)]))
+        degree = np.bincount(ends.ravel(), minlength=n)
     if len(chosen) < n_links or n_parts > 1:
         raise ValueError(
             f"The links of Platform must connect all tiles within the degree cap. Got room for "
             f"{len(chosen)} of {n_links} planar links and {n_parts} unconnected parts instead."
         )
     return np.array(sorted(chosen), dtype=np.int64)
+
+
+def _with_one_more(
+    chosen: set[int], candidates: Ints, vertical: Ints, degree: Ints, max_degree: int
+) -> set[int] | None:
+    """Return the links with two new ones in place of one, at tiles with free ports, or None."""
+    index = {pair: c for c, pair in enumerate(map(tuple, candidates.tolist()))}
+    free = np.repeat(np.arange(degree.size), np.maximum(max_degree - degree, 0)).tolist()
+
+    def unused(a: int, b: int) -> int | None:
+        c = index.get((min(a, b), max(a, b)))
+        return None if c in chosen else c
+
+    for i, u in enumerate(free):
+        for v in free[i + 1 :]:
+            for c in sorted(chosen):
+                for a, b in (candidates[c].tolist(), candidates[c].tolist()[::-1]):
+                    first, second = unused(u, a), unused(v, b)
+                    if first is None or second is None or first == second:
+                        continue
+                    result = (chosen - {c}) | {first, second}
+                    pairs = np.concatenate((vertical, candidates[sorted(result)]))
+                    if not components(degree.size, pairs).any():
+                        return result
+    return None
 
 
 def mesh_verticals(grid: Grid, sites: Ints, n_links: int) -> Ints:

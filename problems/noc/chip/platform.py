@@ -116,6 +116,9 @@ class Platform(JSONFile):
     planar_links : sequence of (int, int), optional
         Tile pairs that planar links may join; by default all within ``max_length``. If they are
         ``n_planar_links``, every design has all of them, and only PEs move.
+    fixed_placement : bool
+        Whether operators leave all PEs where the reference design has them, as for a network of
+        equal dies.
     routing : {"shortest", "dimension_order", "up_down", "lash"}
         Routes of packets, which all metrics, simulations and exports follow. "shortest" routes
         may deadlock. "lash" divides them among virtual layers without cycles, at most one for each
@@ -183,6 +186,7 @@ class Platform(JSONFile):
     channel_flits: int | None = None
     routing: str = "shortest"
     planar_links: tuple[tuple[int, int], ...] | None = None
+    fixed_placement: bool = False
 
     def __post_init__(self) -> None:
         clean: dict[str, object] = {}
@@ -194,6 +198,8 @@ class Platform(JSONFile):
             elif kind == "float":
                 low_ = 1.0 / LARGEST if name in POSITIVE else 0.0
                 clean[name] = check_real("Platform", name, value, low_, LARGEST)
+            elif kind == "bool":
+                require("Platform", name, value, isinstance(value, bool), "True or False")
             elif kind == "str":
                 require("Platform", name, value, isinstance(value, str), "a text")
         if self.channel_flits is not None:
@@ -371,6 +377,11 @@ class Platform(JSONFile):
         """Whether every design has all links, so that only PEs can move."""
         stated = self.planar_links is not None or self.routing == "dimension_order"
         return stated and self.n_chosen == len(self.candidates)
+
+    @property
+    def fixed_part(self) -> int:
+        """What no move changes: 0 for nothing, 1 for the links, 2 for the placement."""
+        return 1 if self.fixed_links else 2 * self.fixed_placement
 
     @cached_property
     def tables(self) -> Tables:

@@ -41,10 +41,17 @@ from moela.files.guard import brief
 from moela.files.text import number_of
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
-from problems._checks import check_int, check_real, setting_error
+from problems._checks import check_choice, check_int, check_real, require, setting_error
 from problems.noc.chip.traffic import check_traffic, sent_and_received
 from problems.noc.design.deadlock import prove_deadlock_free
 from problems.noc.design.programs import find_program, run_program
+from problems.noc.design.rapidchiplet import (
+    SETTINGS,
+    fork_routing,
+    matrix_nodes,
+    node_traffic,
+    write_fork_files,
+)
 from problems.noc.design.readme import booksim_text, routing_text, write_readme
 from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
 from problems.noc.simulation.kernel import ENDS, PER_ROUTER
@@ -131,6 +138,7 @@ def write_booksim(
     traffic: ArrayLike | None = None,
     injection_rate: float | None = None,
     seed: int = 0,
+    match: str = "margins",
 ) -> Path:
     """Write ``network.anynet`` and ``booksim.cfg`` and return the path of the latter.
 
@@ -145,23 +153,33 @@ def write_booksim(
         Flits that a node injects per cycle; by default 0.02, or the rate that matches the traffic.
     seed : int
         Of BookSim's random numbers.
+    match : {"margins", "matrix"}
+        "matrix" writes ``traffic.json`` and ``routes.json`` too, for the BookSim of RapidChiplet,
+        which takes the matrix and the routes of the platform; see ``design.rapidchiplet``. Stock
+        BookSim takes what each PE sends and receives in all.
 
     Raises
     ------
     ValueError
-        The rate is not between 0 and 1, or the traffic does not fit this platform.
+        The rate is not between 0 and 1, the traffic does not fit this platform, or a matrix is to
+        be matched without traffic.
     """
+    check_choice("to_booksim", "match", match, ("margins", "matrix"))
+    expected = '"margins" without traffic'
+    require("to_booksim", "match", match, match == "margins" or traffic is not None, expected)
     folder = Path(folder)
     platform = design.platform
     n = platform.n_tiles
     counts = np.ones(n, dtype=np.int64)
     pattern, rate = "uniform", 0.02
-    matrix = None
+    matrix: Floats = np.empty((0, 0))
     received = np.ones(n, dtype=np.int64)
     if traffic is not None:
         matrix = check_traffic(traffic, n)
         np.fill_diagonal(matrix, 0.0)
         counts, weights, rate = matched_margins(matrix, NODES_PER_ROUTER * n)
+        if match == "matrix":
+            counts, rate = matrix_nodes(matrix)
         pattern = _hotspots(counts, weights)
         if injection_rate is None and rate > 1:
             expected = (
@@ -196,20 +214,27 @@ def write_booksim(
         "sim_count": "1",
         "seed": str(check_int("to_booksim", "seed", seed, 0, 2**31 - 1)),
     }
+    if match == "matrix":
+        settings |= SETTINGS
+        write_fork_files(design, folder, matrix, counts)
     text = "".join(f"{name} = {value};\n" for name, value in settings.items())
     path = folder / "booksim.cfg"
     path.write_text(text, encoding="ascii")
     idle = exact_idle(design, received if traffic is None else weights, counts)
+    if match == "matrix":
+        idle = idle_under(design, node_traffic(matrix, counts), fork_routing(design))
     model, distance = idle.latency - PER_ROUTER * idle.hops - ENDS, None
-    if matrix is not None:
+    if traffic is not None:
         distance = margins_distance(matrix, counts, weights)
+        if match == "matrix":
+            distance = float(np.abs(node_traffic(matrix, counts) - matrix / matrix.sum()).sum() / 2)
         model = _without_queues(design, matrix)
     buffers = (channel_depth(design), platform.virtual_channels)
     proof = str(prove_deadlock_free(design, "booksim"))
     own = ""
     if platform.routing != "shortest":
-        own = routing_text(platform.routing, str(prove_deadlock_free(design, traffic=matrix)))
-    text = booksim_text(idle.latency, model, idle.hops, *buffers, distance, proof, own)
+        own = routing_text(platform.routing, str(prove_deadlock_free(design, traffic=traffic)))
+    text = booksim_text(idle.latency, model, idle.hops, *buffers, distance, proof, own, match)
     write_readme(folder, text)
     return path
 
@@ -288,14 +313,18 @@ def exact_idle(design: Design, weights: Ints, counts: Ints) -> Idle:
     each further flit.
     """
     n = design.platform.n_tiles
+    share = np.ones((n, n))  # BookSim's uniform pattern includes the node itself
+    if not ((weights == 1).all() and (counts == 1).all()):
+        share = np.outer(counts, weights).astype(np.float64)
+    return idle_under(design, share / share.sum(), "booksim")
+
+
+def idle_under(design: Design, share: Floats, routing: str) -> Idle:
+    """Return the exact means at no load, given the share of each pair of PEs [n, n] and routes."""
+    n = design.platform.n_tiles
     cost = hop_matrix(n, design.all_links(), design.hop_cycles())
-    paths = paths_of(design, "booksim")
-    pe = design.placement
-    if (weights == 1).all() and (counts == 1).all():
-        share = np.ones((n, n))  # BookSim's uniform pattern includes the node itself
-    else:
-        share = np.outer(counts[pe], weights[pe]).astype(np.float64)
-    share /= share.sum()
+    paths = paths_of(design, routing)
+    share = share[np.ix_(design.placement, design.placement)]
     routers = paths.length.astype(np.float64)
     cycles = cycles_along(cost, paths) + PER_ROUTER * routers
     further = ENDS + design.platform.packet_flits - 1

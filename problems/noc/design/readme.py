@@ -21,6 +21,7 @@ def booksim_text(
     distance: float | None,
     proof: str,
     own: str,
+    match: str = "margins",
 ) -> str:
     """Return the text for BookSim.
 
@@ -40,6 +41,8 @@ def booksim_text(
         Sentence on the deadlock of BookSim's routes.
     own : str
         Of ``routing_text``; empty where BookSim's routes are as long as the platform's.
+    match : {"margins", "matrix"}
+        "matrix" for the BookSim of RapidChiplet.
     """
     text = f"""A network-on-chip for BookSim 2. Start it in this folder:
 
@@ -70,6 +73,21 @@ Stock BookSim takes shortest paths instead. Design.simulate takes the platform's
 """
     if distance is None:
         return text + "\nThe traffic is uniform.\n"
+    if match == "matrix":
+        text = text.replace("for BookSim 2.", "for the BookSim of RapidChiplet.")
+        text = text.replace("\nStock BookSim takes shortest paths instead.", "")
+        return (
+            text
+            + f"""
+traffic.json holds who talks to whom, and routes.json the output port of each router by destination
+node and input port; stock BookSim reads neither. For shortest paths the routes are those that stock
+BookSim finds, as long as the model's. All sending nodes inject at one rate, so each PE has nodes by
+what it sends. Rounding leaves a total-variation distance of {distance:.3f} from the application's
+traffic (0 is equal, 1 is disjoint). Under the application's own traffic the latency without waiting
+is {model:.2f} cycles by the model. A PE with several nodes has as many ports: packets wait less for
+them than in Design.simulate, which has one port for each PE.
+"""
+        )
     return (
         text
         + f"""

@@ -84,6 +84,8 @@ class NoCEvaluation:
             for k, name in enumerate(names):
                 if name in OBJECTIVES:
                     metric = F[:, :, OBJECTIVES.index(name)]
+                elif name == "mean_hops":
+                    metric = F[:, :, 0] * (self.platform.n_links / self.sent.sum(axis=1))
                 else:
                     energy = F[:, :, OBJECTIVES.index("energy")]
                     parts = (part, loads, waits, energy, self.traffic)

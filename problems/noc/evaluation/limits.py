@@ -105,6 +105,7 @@ def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[s
         "edp": energy * latency * (1e9 / platform.frequency),
         "wire_length": float(lengths[: platform.n_planar_links].sum()),
         "virtual_layers": 1.0,
+        "mean_hops": crossing / total,
         "router_area": float(router_area(platform, degree).sum()),
     }
 

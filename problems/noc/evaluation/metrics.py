@@ -18,6 +18,7 @@ edp            energy unit * ns            energy times packet_latency
 wire_length    tile pitches                sum over planar links, Euclidean
 router_area    mm2                         crossbars and buffers of all routers
 virtual_layers layers                      that keep the routes free of deadlock (LASH)
+mean_hops      links                       mean over flits of the links on their routes
 ============== =========================== ======================================================
 
 **Waiting.** See ``problems.noc.evaluation.latency``: queues of nodes, of channels that merge, and
@@ -84,6 +85,7 @@ UNITS = {
     "wire_length": "tile pitches",
     "router_area": "mm2",
     "virtual_layers": "layers",
+    "mean_hops": "links",
 }
 """Every possible objective or constraint, with its unit."""
 
@@ -106,7 +108,17 @@ NEEDS_LOADS = frozenset({"packet_latency", "peak_load", "edp", "peak_temperature
 NEEDS_WAITS = frozenset({"packet_latency", "edp"})
 
 PER_APPLICATION = frozenset(
-    {"mean", "deviation", "latency", "energy", "packet_latency", "peak_load", "port_load", "edp"}
+    {
+        "mean",
+        "deviation",
+        "latency",
+        "energy",
+        "packet_latency",
+        "peak_load",
+        "port_load",
+        "edp",
+        "mean_hops",
+    }
 )
 """Metrics that depend on the traffic."""
 

@@ -67,7 +67,7 @@ def full_replay(model, trace, rules, capacities, policy, placement, batch):
         if (capacities[layer] < n_local).any():
             streams = expert_streams(tokens[:, layer : layer + 1], device_of, model.n_devices)
             misses = replay(streams, capacities[layer : layer + 1], policy)[:, 0]
-        total += steps.layer_seconds(counts, misses)
+        total += steps.layer_seconds(counts, misses, capacities[layer])
     position = np.concatenate([np.arange(1, n + 1) for n in trace.sequence_lengths])
     context = np.array([position[b].mean() for b in trace.batches(batch, model.mode)])
     return total + REST.seconds(batch, context)

@@ -70,17 +70,17 @@ def test_a_summary_counts_what_was_served(requests):
 
 
 def test_the_highest_rate_meets_its_limits_and_a_higher_one_does_not(requests):
-    found = max_rate(requests, SETTINGS, seconds, ttft_slo=0.3, tpot_slo=0.009)
+    found = max_rate(requests, SETTINGS, seconds, ttft_slo=0.1, tpot_slo=0.009)
     for factor, holds in ((1.0, True), (1.1, False)):
         scaled = at_rate(requests, found.rate * factor)
         summary = ServingSummary.of(scaled, simulate(scaled, SETTINGS, seconds))
-        assert (summary.ttft_p99 <= 0.3 and summary.tpot_p99 <= 0.009) is holds
+        assert (summary.ttft_p99 <= 0.1 and summary.tpot_p99 <= 0.009) is holds
     assert found.limit in ("ttft_slo", "tpot_slo")
-    easier = max_rate(requests, SETTINGS, seconds, ttft_slo=0.6)
+    easier = max_rate(requests, SETTINGS, seconds, ttft_slo=0.15)
     assert easier.rate > found.rate
-    mean = max_rate(requests, SETTINGS, seconds, ttft_slo=0.3, statistic="mean")
-    assert mean.rate >= max_rate(requests, SETTINGS, seconds, ttft_slo=0.3).rate
-    assert max_rate(requests, SETTINGS, seconds, ttft_slo=1e3).limit == ""
+    mean = max_rate(requests, SETTINGS, seconds, ttft_slo=0.1, statistic="mean")
+    assert mean.rate >= found.rate
+    assert max_rate(requests, SETTINGS, seconds, ttft_slo=1e3).limit == "capacity"
 
 
 def test_a_strict_limit_needs_a_rate_far_below_the_capacity():
@@ -157,7 +157,7 @@ def test_wrong_requests_are_named(requests):
         TokenLengths(0.5)
     with pytest.raises(ValueError, match="'spread'"):
         TokenLengths(5, 2.0, "uniform")
-    with pytest.raises(ValueError, match="'kv_tokens'.*longest request"):
+    with pytest.raises(ValueError, match=r"'kv_tokens'.*longest request"):
         simulate(requests, Scheduler(kv_tokens=10), seconds)
     with pytest.raises(ValueError, match="'rates'"):
         rate_sweep(requests, SETTINGS, seconds, [])

@@ -1,6 +1,7 @@
 """Virtual layers of routes, against networkx and by the paths themselves."""
 
 import itertools
+import json
 from dataclasses import replace
 
 import networkx as nx
@@ -97,3 +98,46 @@ def test_files_of_a_network_name_the_routing_and_its_proof(designs, tmp_path):
     text = (tmp_path / "README.txt").read_text()
     assert f"The platform's routing is 'up_down'. {design.deadlock_proof()}" in text
     assert "Stock BookSim takes shortest paths instead" in text
+
+
+@pytest.mark.parametrize("routing", ["shortest", "up_down", "lash"])
+def test_the_fork_of_booksim_gets_matrix_and_routes(designs, tmp_path, routing):
+    chip = replace(CHIP, routing=routing)
+    design = Design(designs[2].placement, designs[2].links, chip)
+    traffic = np.random.default_rng(3).exponential(0.01, (18, 18))
+    traffic[4] = 0.0  # a PE that only receives
+    design.to_booksim(tmp_path, traffic=traffic, match="matrix")
+    weights = np.array(json.loads((tmp_path / "traffic.json").read_text()))
+    network = [line.split() for line in (tmp_path / "network.anynet").read_text().splitlines()]
+    owner = {}
+    ports = []
+    for words in network:
+        tile = int(words[1])
+        nodes = [int(words[k + 1]) for k, word in enumerate(words) if word == "node"]
+        others = [int(words[k + 1]) for k, word in enumerate(words) if k and word == "router"]
+        owner |= dict.fromkeys(nodes, tile)
+        ports.append([*nodes, *(~t for t in sorted(others))])
+    assert weights.shape == (len(owner), len(owner))
+    # The shares of receivers among the packets of a sender are those of the application.
+    source = next(node for node, tile in owner.items() if design.placement[tile] == 7)
+    by_pe = np.zeros(18)
+    for node, weight in enumerate(weights[source]):
+        by_pe[design.placement[owner[node]]] += weight
+    wanted = np.where(np.arange(18) == 7, 0.0, traffic[7])
+    np.testing.assert_allclose(by_pe, wanted / wanted.sum(), atol=1e-6)
+    assert not weights[next(n for n, t in owner.items() if design.placement[t] == 4)].any()
+    tables = json.loads((tmp_path / "routes.json").read_text())
+    paths = paths_of(design, "booksim" if routing != "up_down" else "model")
+    for s, t in itertools.product(range(18), range(18)):
+        node = next(k for k, tile in owner.items() if tile == t)
+        router, entry, seen = s, 0, [s]
+        while (port := ports[router][tables[router][str(node)][str(entry)]]) < 0:
+            entry = ports[~port].index(~router)
+            router = ~port
+            seen.append(router)
+        assert port == node
+        first = paths.start[s, t]
+        assert seen == paths.tiles[first : first + paths.length[s, t]].tolist()
+    assert "total-variation distance of 0.0" in (tmp_path / "README.txt").read_text()
+    with pytest.raises(ValueError, match=r"'match' .* without traffic"):
+        design.to_booksim(tmp_path, match="matrix")

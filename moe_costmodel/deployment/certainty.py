@@ -1,0 +1,45 @@
+"""Certainty of times: reasons why they are extrapolated, and ratios of their error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from moe_costmodel.deployment.layers import Steps
+from moe_costmodel.plans.decision import Decision
+
+if TYPE_CHECKING:
+    from moe_costmodel.deployment.model import DeploymentModel
+
+__all__ = ["Errors", "certainty"]
+
+Errors = tuple[tuple[float, float], tuple[float, float]]
+"""Lowest and highest ratio of measured to predicted times, of MoE layers and of the rest."""
+
+
+def certainty(model: DeploymentModel, steps: Steps, decision: Decision) -> tuple[list[str], Errors]:
+    """Return why times are extrapolated, and the ratios of their error.
+
+    Parameters
+    ----------
+    model : DeploymentModel
+        The model of the deployment.
+    steps : Steps
+        Steps of the decision's batch size.
+    decision : Decision
+        The deployment.
+    """
+    shape = replace(model.shape, n_local=decision.slots_per_device)
+    layers = model.latency.outside(shape, decision.batch_size)
+    context = float(np.mean(steps.context)) if model.context is None else model.context
+    rest = model.rest.outside(decision.batch_size, context, mode=model.mode)
+    error = model.latency.step_error(
+        model.coverage, layers, tokens=decision.batch_size, is_buffered=decision.is_buffered
+    )
+    if decision.has_thresholds and model.latency.rule_cost is None:
+        layers.append("the time of applying a gate rule was not measured")
+    others = model.rest.error(model.coverage, decision.batch_size, mode=model.mode)
+    of_layers, of_rest = ((min(low, 1.0), max(high, 1.0)) for low, high in (error, others))
+    return [*layers, *rest, *steps.notes], (of_layers, (0.5, 2.0) if rest else of_rest)
