@@ -13,9 +13,8 @@ from problems.moe_on_chip.kernels import describe
 from problems.moe_on_chip.mappings import ExpertStatistics
 from problems.noc.chip.platform import Platform
 from problems.noc.evaluation.features import FeaturePlan, features_batch
-from problems.noc.moves import mutate_batch, sample_batch
+from problems.noc.moves import mutate_batch, recombine_batch, sample_batch
 from problems.noc.operators import draw_seeds
-from problems.noc.recombination import recombine_batch
 
 __all__ = ["FEATURES", "PARTS", "Moves"]
 
