@@ -27,6 +27,12 @@ from .buffering.replay import (
     replay as replay,
 )
 from .deployment.evaluation import Evaluation as Evaluation
+from .deployment.miss_timer import (
+    fit_miss_cost as fit_miss_cost,
+)
+from .deployment.miss_timer import (
+    measure_misses as measure_misses,
+)
 from .deployment.model import DeploymentModel as DeploymentModel
 from .deployment.request_steps import DeployedSteps as DeployedSteps
 from .gating.quality import (
@@ -66,12 +72,6 @@ from .latency.measure_rest import (
 )
 from .latency.measure_rest import (
     measure_rest as measure_rest,
-)
-from .latency.miss_timer import (
-    fit_miss_cost as fit_miss_cost,
-)
-from .latency.miss_timer import (
-    measure_misses as measure_misses,
 )
 from .latency.model import (
     FitReport as FitReport,

@@ -33,10 +33,10 @@ from moe_costmodel import (
     RoutingTrace,
     offload_curves,
 )
+from moe_costmodel.deployment.miss_timer import MissTimer
 from moe_costmodel.example import load_model
 from moe_costmodel.example.record import excerpts
 from moe_costmodel.kernels import Experts
-from moe_costmodel.latency.miss_timer import MissTimer
 from moe_costmodel.offloading.planner import layer_streams, uses_of
 from tests.benchmarks import hf_models
 

@@ -33,8 +33,8 @@ def test_what_was_not_measured_is_named():
 
 def test_a_model_is_measured_on_drawn_and_recorded_routing():
     torch = pytest.importorskip("torch")
+    from moe_costmodel.deployment.miss_timer import MissTimer
     from moe_costmodel.example import load_model
-    from moe_costmodel.latency.miss_timer import MissTimer
 
     model, trace = load_model(), RoutingTrace.example()
     tokens = torch.tensor([list(b"def plan")])
