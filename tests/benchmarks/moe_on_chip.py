@@ -167,7 +167,7 @@ def page(kept, out):
         "optimizes the network under their traffic with the other half."
     )
     parts = [
-        tables.header("Experts on a chip", "tests.benchmarks.moe_on_chip", about),
+        tables.header("Experts on a chip, measured", "tests.benchmarks.moe_on_chip", about),
         tables.markdown(rows),
         f"The model's mean latency differs from the simulated one by at most "
         f"{100 * max(distances):.1f} % over these designs.\n",
