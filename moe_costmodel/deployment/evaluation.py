@@ -159,7 +159,7 @@ class Evaluation:
         """Return an objective with its interval.
 
         The interval goes from the lowest window to the highest. Times are widened by the errors of
-        the latency model and of the rest of the step on sizes that they were not fitted to, and
+        the latency model and of the rest of the step on steps that they were not fitted to, and
         further if they are extrapolated. Both errors are independent: their squares add up.
         If steps were drawn, times and loads are widened as if the busiest device's excess over the
         mean were smaller or larger by the factor `spread`.
@@ -170,8 +170,8 @@ class Evaluation:
             ends += [self._spread(name, factor) for factor in (1 / self.spread, self.spread)]
         for factor, of_rest, busiest in zip(*self.error, self._busiest(), strict=True):
             if name in _TIMED:
-                rest = self.step_seconds - self.moe_seconds
-                layers = self._timed(rest + factor * busiest * self.moe_seconds)[name] - ends[0]
+                rest, scale = self.step_seconds - self.moe_seconds, factor * busiest
+                layers = self._timed(rest + scale * self.moe_seconds)[name] - ends[0]
                 others = self._timed(of_rest * rest + self.moe_seconds)[name] - ends[0]
                 ends.append(ends[0] + np.sign(layers + others) * np.hypot(layers, others))
             elif name in _WAITING:

@@ -317,7 +317,9 @@ class _Run:
                     on_device = local // n_local == d
                     places = torch.from_numpy(np.where(on_device, local % n_local, 0)).to(device)
                     weights = torch.from_numpy(on_device / ids.shape[1]).float().to(device)
-                    run = partial(dynamic_gating, experts=experts) if buffer is None else buffer
+                    run: Callable[..., object] = partial(dynamic_gating, experts=experts)
+                    if buffer is not None:
+                        run = buffer.__call__
                     calls.append(partial(run, x, places, weights))
                 self.calls[number].append(calls)
 

@@ -32,9 +32,9 @@ from moe_costmodel.latency.model_steps import (
     prefill_step,
     replaced_layers,
 )
-from moe_costmodel.latency.step_routing import Choices, StepRouting
 from moe_costmodel.measure.jobs import RUN, share_buffers
 from moe_costmodel.measure.measurements import At, Record
+from moe_costmodel.measure.step_routing import Choices, StepRouting
 from moe_costmodel.measure.timing import clock_of, coarse_to_fine
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.families import find_routers

@@ -120,13 +120,13 @@ def leave_one_out(
         errors.append(ShapeError(label, int(held.sum()), median, p90, reasons))
     near = ratios[inside] if inside.any() else ratios
     median = float(np.median(np.abs(np.expm1(-ratios))))
-    of_steps = near
+    of_steps: Floats = near
     if step is not None:
         kept = inside if inside.any() else np.ones(len(points), dtype=bool)
         _, place = np.unique(step[kept], return_inverse=True)
-        measured = np.bincount(place.ravel(), seconds[kept])
-        predicted = np.bincount(place.ravel(), seconds[kept] / np.exp(ratios[kept]))
-        of_steps = np.log(measured / predicted)
+        fitted_seconds = seconds[kept] / np.exp(ratios[kept])
+        sums = [np.bincount(place.ravel(), own) for own in (seconds[kept], fitted_seconds)]
+        of_steps = np.log(sums[0] / sums[1])
     return FitReport(
         estimator.method, errors, median, np.sort(near), np.sort(ratios), np.sort(of_steps)
     )

@@ -101,7 +101,7 @@ class Moves:
             network = np.ascontiguousarray(row[None, self.n_mapped :])
             out = np.empty_like(network)
             tables, seeds = self.platform.tables, draw_seeds(random_state, 1)
-            mutate_batch(network, tables, self.platform.fixed_links, 1, seeds, out)
+            mutate_batch(network, tables, self.platform.fixed_part, 1, seeds, out)
             row[self.n_mapped :] = out[0]
         elif kind < _NETWORK + _FIT:
             self._fit(row, random_state)
@@ -209,7 +209,7 @@ class Moves:
         mesh = np.concatenate(self.platform.mesh)
         out = np.empty((n, len(mesh)), dtype=np.int64)
         tables, seeds = self.platform.tables, draw_seeds(random_state, n)
-        sample_batch(mesh, tables, self.platform.fixed_links, seeds, out)
+        sample_batch(mesh, tables, self.platform.fixed_part, seeds, out)
         return out
 
     def features(self, rows: Ints) -> Floats:

@@ -51,7 +51,7 @@ class StepTraffic:
     def matrices(self, experts: Ints) -> Floats:
         """Return flits per cycle from PE to PE in each step, [n_steps, n_pes, n_pes]."""
         visits, fetches = self._visits(experts)
-        out: Floats = self._to * visits
+        out: Floats = np.asarray(self._to * visits, dtype=np.float64)
         out += self._back * visits.transpose(0, 2, 1)
         if self._weights > 0:
             out += self._weights * fetches

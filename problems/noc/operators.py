@@ -13,8 +13,7 @@ from pymoo.core.sampling import Sampling
 from problems._arrays import Ints
 from problems._checks import check_int
 from problems.noc.chip.tables import Seeds
-from problems.noc.moves import mutate_batch, sample_batch
-from problems.noc.recombination import recombine_batch
+from problems.noc.moves import mutate_batch, recombine_batch, sample_batch
 
 if TYPE_CHECKING:
     from problems.noc.problem import NoC3D

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from moela.files.fields import number_in, object_in, text_in, whole_in
 from moela.files.guard import brief, invalid_file
 from moela.files.tables import TextTable
 from moela.files.text import number_of, read_json
-from moela.quality.words import listed, nearest
+from moela.quality.words import listed
 
 PRICE = "price_per_gpu_hour"
 _FORM = f'an object such as {{"h200_sxm": 3.5}}, or a list of {{"gpu": ..., "{PRICE}": ...}}'
@@ -60,9 +61,9 @@ def price_of(path: str | Path, gpu: str) -> Price:
     """Return the price of a GPU; the error about a list without it names the nearest GPU in it."""
     prices = read_prices(path)
     if gpu not in prices:
-        raise invalid_file(
-            path, f"those of {listed(prices)}", f"a price list with {gpu!r}.{nearest(gpu, prices)}"
-        )
+        close = get_close_matches(gpu, prices, n=1, cutoff=0.0)[0]
+        expected = f"a price list with {gpu!r}; the nearest name in it is {close!r}"
+        raise invalid_file(path, f"prices of {listed(prices)}", expected)
     return prices[gpu]
 
 

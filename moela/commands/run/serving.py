@@ -18,6 +18,7 @@ from moela.commands.run.serving_front import (
     table_of,
 )
 from moela.commands.run.serving_inputs import (
+    NO_MEMORY,
     ServedModel,
     check_forms,
     check_gpu,
@@ -39,10 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = read_model(arguments)
     gpu = check_gpu(arguments.gpu, arguments.tables)
     price = None if arguments.prices is None else price_of(arguments.prices, gpu.name).per_hour
-    problem = make_problem(
-        model, arguments, gpu=gpu.name, n_gpus=arguments.gpus or gpu.n_per_node, price=price,
-        objectives=arguments.objectives,
-    )  # fmt: skip
+    problem = _problem(model, arguments, gpu, price)
     out = make_folder(arguments)
     found = search(problem, arguments, make_algorithm(arguments.algorithm, problem))
     folder = ResultFolder(out, found, arguments, problem.ref_point)
@@ -51,6 +49,35 @@ def run(arguments: argparse.Namespace) -> int:
             f"No design met all limits in {folder.result.n_eval} evaluations. Give more --evals."
         )
     return _write(folder, problem, model, gpu)
+
+
+def _problem(
+    model: ServedModel, arguments: argparse.Namespace, gpu: Gpu, price: float | None
+) -> MoEServing:
+    """Return the problem; the error about a model that does not fit names GPUs that it fits on."""
+    n_gpus = arguments.gpus or gpu.n_per_node
+
+    def made(n: int) -> MoEServing:
+        return make_problem(
+            model, arguments, gpu=gpu.name, n_gpus=n, price=price, objectives=arguments.objectives
+        )
+
+    def fits(n: int) -> bool:
+        try:
+            made(n)
+        except ValueError:
+            return False
+        return True
+
+    try:
+        return made(n_gpus)
+    except ValueError as error:
+        if NO_MEMORY not in str(error):
+            raise
+        enough = next((n_gpus * i for i in (2, 4, 8) if fits(n_gpus * i)), None)
+        if enough is None:
+            raise
+        raise ValueError(f"{error} {enough} {gpu.name} would do.") from error
 
 
 def _write(folder: ResultFolder, problem: MoEServing, model: ServedModel, gpu: Gpu) -> int:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 BACKENDS = ("sglang", "vllm", "trtllm")
 MODES = ("mixed", "prefill", "decode", "disaggregated")
 
+# Beginning of the error about a model that does not fit.
+NO_MEMORY = "the usable memory of a GPU must be"
+
 # Options of `moela run moe` that go with one of its two forms, and what the other has instead.
 _WITHOUT_MODEL = {
     "trace": "--traffic", "hardware": "--gpu", "kernels": "--gpu", "shape": "--model",
@@ -241,7 +244,7 @@ def reworded(message: str, gpu: str, n_gpus: int, *, given: bool = True) -> str:
             if unit:
                 message = _in_units(message, factor, unit)
             if name == "memory_budget" and not given:
-                message = message.replace(f"{option} must be", "the usable memory of a GPU must be")
+                message = message.replace(f"{option} must be", NO_MEMORY)
             return f"{n_gpus} {gpu}: {message}"
     return message
 

@@ -111,10 +111,10 @@ def checked_rules(
             if value is not None:
                 raise setting_error(owner, parameter, "None if there is no cost", value)
         return ()
-    for parameter, value in unused.items():
-        if value is not None:
+    for parameter, given in unused.items():
+        if given is not None:
             expected = f"None if there is a cost (use {name})"
-            raise setting_error(owner, parameter, expected, value)
+            raise setting_error(owner, parameter, expected, given)
     # A static list without first contents would stay empty.
     listed = DEFAULT_RULES[start is None :] if rules is None else tuple(rules)
     good = all(isinstance(rule, OffloadRule) for rule in listed)

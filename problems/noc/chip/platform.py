@@ -380,7 +380,7 @@ class Platform(JSONFile):
 
     @property
     def fixed_part(self) -> int:
-        """What no move changes: 0 for nothing, 1 for the links, 2 for the placement."""
+        """Part that no move changes: 0 for nothing, 1 for the links, 2 for the placement."""
         return 1 if self.fixed_links else 2 * self.fixed_placement
 
     @cached_property

@@ -94,7 +94,7 @@ def test_the_rest_follows_measured_sizes_and_knows_its_error():
 
 def test_recorded_steps_follow_each_other(rng):
     pytest.importorskip("torch")
-    from moe_costmodel.latency.step_routing import StepRouting
+    from moe_costmodel.measure.step_routing import StepRouting
 
     ids = np.array([rng.permutation(8)[:2] for _ in range(60)]).reshape(60, 1, 2)
     trace = RoutingTrace(ids, np.full(ids.shape, 0.5), n_experts=8, sequence_lengths=[20] * 3)
@@ -109,7 +109,7 @@ def test_recorded_steps_follow_each_other(rng):
 
 def test_drawn_steps_share_their_popular_experts(rng):
     pytest.importorskip("torch")
-    from moe_costmodel.latency.step_routing import StepRouting
+    from moe_costmodel.measure.step_routing import StepRouting
 
     shape = replace(SHAPE, n_experts=64)
     source = StepRouting(shape, 1, rng)

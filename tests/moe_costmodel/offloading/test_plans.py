@@ -130,3 +130,12 @@ def test_headroom_of_sums_is_that_of_independent_tokens(rng):
     assert "record each token" in str(found)
     pair = headroom(total, slots=2, top_k=1, cost=COST, batch_size=8).rows["none resident"]
     assert pair.misses == pytest.approx((1.0 - (1.0 - uses) ** 8).sum())
+
+
+def test_weights_are_not_needed(rng):
+    full = random_trace(rng, n_tokens=120, n_layers=2, k=2, n_experts=8)
+    bare = RoutingTrace(full.topk_ids, n_experts=8, sequence_lengths=full.sequence_lengths)
+    assert not bare.has_weights
+    seconds = [headroom(trace, slots=4).rows["plan"].seconds for trace in (full, bare)]
+    assert seconds[0] == seconds[1]
+    assert bare.describe(batch_size=1).k == 2
