@@ -283,6 +283,7 @@ class DeploymentModel:
             outside=self.outside(decision),
             n_devices=self.n_devices,
             spread=self._layers.steps(batch_size).spread,
+            notes=self._layers.steps(batch_size).notes,
         )
 
     def quality_loss(self, gates: Gates) -> Floats:
