@@ -55,11 +55,11 @@ def legal_layouts(
     >>> for layout in legal_layouts(ModelShape.from_config(mixtral), 2, "vllm"):
     ...     print(layout)
     tp 1, dp 1, moe tp 1, ep 1, pp 1
-    tp 1, dp 1, moe tp 1, ep 1, pp 2
     tp 1, dp 2, moe tp 1, ep 2, pp 1
     tp 1, dp 2, moe tp 2, ep 1, pp 1
     tp 2, dp 1, moe tp 1, ep 2, pp 1
     tp 2, dp 1, moe tp 2, ep 1, pp 1
+    tp 1, dp 1, moe tp 1, ep 1, pp 2
     """  # fmt: skip
     owner = "legal_layouts"
     count(owner, "n_gpus", n_gpus)
