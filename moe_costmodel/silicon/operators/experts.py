@@ -102,6 +102,7 @@ class ExpertTimes:
             seconds = point.ratio * float(
                 _bound(gpu, asked, kernel.dtype, np.asarray(tokens, dtype=np.float64))
             )
+            seconds = max(seconds, _least(gpu, asked, dtype, tokens))
             outside = point.outside * kernel.outside
             time = OperatorTime("moe", seconds, kernel.name, kernel.source, outside)
             if best is None or time.seconds < best.seconds:
@@ -196,6 +197,17 @@ def _distances(shapes: Floats, asked: tuple[int, ...]) -> Floats:
     # Among equals, the same division over devices.
     same = (shapes[:, 4] != asked[4]) * 1e-3 + (shapes[:, 5] != asked[5]) * 1e-3
     return gap + same
+
+
+def _least(gpu: Gpu, sizes: tuple[int, ...], dtype: str, tokens: float) -> float:
+    """Return the seconds of reading the active experts, if they fit the cache; else zero.
+
+    A benchmark repeats a step, so few experts stay in the cache; those of a model do not.
+    """
+    hidden, inter, k, n, tp, ep = sizes
+    active = float(active_experts(np.asarray(tokens, dtype=np.float64), k, n, n / ep))
+    weights = active * 3.0 * hidden * inter / tp * DTYPE_BYTES.get(dtype, 2.0)
+    return gpu.read_seconds(weights) if weights <= gpu.cache_bytes else 0.0
 
 
 def _bound(gpu: Gpu, sizes: tuple[int, ...], dtype: str, tokens: Floats) -> Floats:

@@ -17,6 +17,8 @@ _UNITS = {
     "fp8": "fp8", "fp8_block": "fp8", "w4afp8": "fp8", "w4a8_mxfp4_mxfp8": "fp8", "nvfp4": "fp4",
 }  # fmt: skip
 
+# Bytes of the second-level cache by generation, of the largest chip.
+_CACHES = {80: 40e6, 89: 96e6, 90: 50e6, 100: 126e6, 103: 126e6, 120: 128e6}
 # Streaming multiprocessors by generation, of the largest chip.
 _PROCESSORS = {80: 108, 89: 142, 90: 132, 100: 148, 103: 148, 120: 188}
 
@@ -59,6 +61,15 @@ class Gpu:
     def n_processors(self) -> int:
         """Streaming multiprocessors."""
         return _PROCESSORS.get(self.generation, 132)
+
+    @property
+    def cache_bytes(self) -> float:
+        """Bytes of the second-level cache."""
+        return _CACHES.get(self.generation, 50e6)
+
+    def read_seconds(self, weights: float) -> float:
+        """Return the least seconds of a kernel that reads these bytes of weights from memory."""
+        return weights / self.bandwidth
 
     def product_bound(self, m: float, n: float, k: float, dtype: str) -> float:
         """Return the least seconds of a product (m, k) x (k, n) (roofline)."""

@@ -1,5 +1,7 @@
 """Steps composed of tables: interpolation, kernels by name, parallelism, missing tables."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from moe_costmodel import Chunk, Layout, ModelShape, SiliconModel, compose_servi
 from moe_costmodel.silicon.tables.grid import Grid
 from moe_costmodel.silicon.tables.package import silicon_root, version_key
 from moe_costmodel.silicon.wide_ep import two_batch_seconds
+from tests.moe_costmodel.models.test_config import QWEN3_30B
 from tests.moe_costmodel.silicon.tables import CONFIG, gemm_ms, write_tables
 
 pytest.importorskip("pyarrow")
@@ -127,3 +130,13 @@ def test_two_batches_hide_the_shorter_of_computation_and_exchange():
     assert two_batch_seconds(5, 1, 5, 1, 100) == pytest.approx(2000, rel=0.01)
     # The network dominates.
     assert two_batch_seconds(1, 5, 1, 5, 100) == pytest.approx(2000, rel=0.02)
+
+
+@pytest.mark.skipif(not find_spec("aiconfigurator_core"), reason="the tables are not installed")
+@pytest.mark.parametrize("tp", [1, 2])
+def test_a_step_reads_its_weights_from_memory(tp):
+    # The table of an L40S has a layer of one token in half the time that its experts take to read.
+    model, shape = SiliconModel("l40s", "sglang"), ModelShape.from_config(QWEN3_30B)
+    parts = shape.active_parameters()
+    read = (sum(parts.values()) - parts["embedding"]) * 2.0 / (864e9 * tp)
+    assert model.decode(shape, Layout(tp=tp, moe_tp=tp), 1, 512).seconds > read
