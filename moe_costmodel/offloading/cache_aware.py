@@ -7,7 +7,7 @@ probabilities in place of a bias on logits). Residents follow LRU over the exper
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -139,7 +139,10 @@ def _choose(
 
 @long_work("measuring the loss with a cache")
 def loss_with_cache(
-    model: Module, batches: Iterable[Tensor], gating: CacheAwareGating, slots: int
+    model: Module,
+    batches: Iterable[Tensor],
+    gating: CacheAwareGating | Sequence[CacheAwareGating],
+    slots: int,
 ) -> LossWithCache:
     """Measure loss and misses of a causal language model, one sequence at a time.
 
@@ -150,7 +153,8 @@ def loss_with_cache(
         of all experts, weights, and ids.
     batches : iterable of Tensor of shape (1, length), int64
         Sequences, each predicted from its beginning. Residents stay from one to the next.
-    gating : CacheAwareGating
+    gating : CacheAwareGating or sequence of CacheAwareGating
+        Of all layers, or of each MoE layer.
     slots : int
         Experts of each layer that fit.
 
@@ -161,7 +165,8 @@ def loss_with_cache(
     Raises
     ------
     ValueError
-        If a batch holds several sequences, there is none, or the model does not fit.
+        If a batch holds several sequences, there is none, or the model or the number of gatings
+        does not fit.
 
     Examples
     --------
@@ -186,6 +191,11 @@ def loss_with_cache(
     )
     require("loss_with_cache", "batches", len(sequences), good, "sequences of shape (1, 2 or more)")
     _, routers = find_routers(model)
+    each = [gating] * len(routers) if isinstance(gating, CacheAwareGating) else list(gating)
+    if len(each) != len(routers):
+        expected = f"{len(routers)} gatings, one for each MoE layer"
+        raise invalid("loss_with_cache", "gating", len(each), expected)
+    gating_of = dict(zip(routers, each, strict=True))
     # Time of the last use of each expert, -1 if it is not resident, and the last time of all.
     used_at: dict[str, Ints] = {}
     clocks: dict[str, int] = {}
@@ -206,9 +216,10 @@ def loss_with_cache(
             k = ids.shape[-1]
             used = used_at.setdefault(name, np.full(flat.shape[1], -1, dtype=np.int64))
             chosen = np.empty((len(flat), k), dtype=np.int64)
-            factor = 1.0 / (1.0 - gating.tolerance)
+            own = gating_of[name]
+            factor = 1.0 / (1.0 - own.tolerance)
             missed, clocks[name] = _choose(
-                flat, k, gating.keep, factor, slots, used, clocks.get(name, 0), chosen
+                flat, k, own.keep, factor, slots, used, clocks.get(name, 0), chosen
             )
             misses += missed
             accesses += chosen.size

@@ -5,6 +5,7 @@ from problems.moe.buffering.plan import BufferPlan
 from problems.moe.buffering.problem import ExpertBuffering
 from problems.moe.buffering.rules import OffloadRule
 from problems.moe.deployment.problem import MoEDeployment
+from problems.moe.gating.cache_aware import CacheAwareRouting, RoutingPlan
 from problems.moe.gating.measured_quality import MeasuredLoss
 from problems.moe.gating.problem import GatePlan, GatingThresholds
 from problems.moe.placement.problem import ExpertPlacement
@@ -12,6 +13,7 @@ from problems.moe.serving.problem import MoEServing
 
 __all__ = [
     "BufferPlan",
+    "CacheAwareRouting",
     "ExpertBuffering",
     "ExpertPlacement",
     "GatePlan",
@@ -20,4 +22,5 @@ __all__ = [
     "MoEDeployment",
     "MoEServing",
     "OffloadRule",
+    "RoutingPlan",
 ]
