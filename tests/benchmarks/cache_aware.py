@@ -1,8 +1,8 @@
 """Measure cache-aware gating: `python -m tests.benchmarks.cache_aware [--search]`.
 
 The packaged model on text that was held out of its training, LRU, 16 of 32 experts resident, one
-sequence at a time. `--search` lets MOELA choose a tolerance for each layer on eight texts. It scores
-the front on sixteen others, beside the same tolerance in all layers (eight minutes).
+sequence at a time. `--search` lets MOELA choose a tolerance for each layer on eight texts, and
+scores the front on sixteen others, beside the same tolerance in all layers (eight minutes).
 """
 
 from __future__ import annotations
