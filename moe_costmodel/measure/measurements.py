@@ -193,7 +193,7 @@ def record_in(path: str | Path, field: str, content: object) -> Record:
         if name != "counts" or layer is None:
             number_in(path, place, at[name], 0, _MOST)
             continue
-        counts = array_in(path, place, at[name], ndim=(2 if kind == "buffered" else 1,))
+        counts = array_in(path, place, at[name], ndim=(1 + (kind in _RUNS),))
         if counts.shape[-1] != layer.n_local:
             expected = f"tokens of each of the layer's {layer.n_local} experts"
             raise invalid_file(path, f"a list of {counts.shape[-1]}", expected, place)
@@ -205,10 +205,12 @@ def record_in(path: str | Path, field: str, content: object) -> Record:
 # Of files: from a clock tick to years; and tokens or bytes that a float holds exactly.
 _SECONDS = (1e-12, 1e9)
 _MOST = 2**53
+_RUNS = "buffered", "offloaded"  # of several steps, with the tokens of each
 _NEEDED = {
     "products": ("tokens", "counts"),
     "layer": ("tokens", "counts"),
     "buffered": ("tokens", "counts", "capacity", "misses"),
+    "offloaded": ("tokens", "counts", "capacity", "misses", "uploads"),
     "gating": ("tokens",),
     "rule": ("tokens",),
     "copy": ("bytes",),
