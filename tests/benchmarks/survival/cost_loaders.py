@@ -267,6 +267,8 @@ def write_measurements(folder: Path) -> Path:
         at = {"tokens": 2, "counts": [[2, *[0] * (shape.n_experts - 1)]] * 3}
         at |= {"capacity": 1, "misses": 3}
         records.append(Record("buffered", at, [3e-5, 4e-5], shape))
+        at = {key: at[key] for key in ("tokens", "counts", "capacity", "misses")} | {"uploads": 2}
+        records.append(Record("offloaded", at, [4e-5, 5e-5], shape))
         records.append(Record("copy", {"bytes": 4096}, [1e-6, 2e-6], shape))
     measured = Measurements(machine(), records, "cpu", "2026-11-26T12:00:00+00:00", ["a note"])
     return measured.save(folder / "kernels.json")
