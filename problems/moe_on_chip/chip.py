@@ -79,7 +79,11 @@ class MoEChip(JSONFile):
         if values["format"] != FORMAT:
             raise setting_error("MoEChip", "format", repr(FORMAT), values["format"])
         check_whole_list("a MoEChip", "experts", values["experts"], 2)
-        return cls(values["experts"], Design.from_dict(values["design"]))
+        try:
+            design = Design.from_dict(values["design"])
+        except ValueError as error:
+            raise ValueError(f"The field 'design' of a chip: {error}") from error
+        return cls(values["experts"], design)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MoEChip):

@@ -34,7 +34,7 @@ from tests.benchmarks.survival.bars import Bar, Options
 from tests.benchmarks.survival.loader import Loader
 
 # Modules with a list LOADERS, and a function `mutate` where damage.mutate does not fit.
-MODULES = ("loaders", "cost_loaders", "store_mutants")
+MODULES = ("loaders", "cost_loaders", "serving_loaders", "store_mutants")
 N_MUTANTS = 2_000
 MOST_SECONDS, MOST_MIB = 10.0, 1024.0
 _MAKING_SECONDS = 300.0
@@ -78,7 +78,7 @@ _PLACE = re.compile(
 _WHOLE = re.compile(
     r"^: must (be|hold|have) (text in UTF-8|JSON\b|a JSON object|a regular file|at most|a complete"
     r"|an? instance|rows of numbers|mutually non-dominated|a table of|a PE id|numbers\b|an array"
-    r"|some traffic|a largest number|\d+ rows)"
+    r"|some traffic|a JSON value a line|rows layer,expert|a largest number|\d+ rows)"
 )
 
 
