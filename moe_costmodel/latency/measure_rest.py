@@ -93,7 +93,8 @@ def measure_rest(
         Sequences that are decoded together, and tokens in the cache of each; none to leave decode
         out.
     prompts : sequence of int
-        Lengths of the prompts that prefill is fitted to; none to leave prefill out.
+        Lengths of the prompts that prefill is fitted to, with others between those more than a
+        factor of 2.5 apart; none to leave prefill out.
     budget_s : float
         Seconds to measure, preparation included; some steps are measured in any case.
     clock : {"cpu", "wall"}, optional
@@ -168,7 +169,8 @@ def measure_model(
         Sequences that are decoded together, and tokens in the cache of each; none to leave decode
         out.
     prompts : sequence of int
-        Lengths of prompts; none to leave prefill out.
+        Lengths of prompts, with others between those more than a factor of 2.5 apart; none to
+        leave prefill out.
     policies : sequence of str
         Eviction policies of buffers; none to leave buffers out.
     n_devices : sequence of int

@@ -7,10 +7,11 @@ what is left of the step.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle, zip_longest
+from itertools import cycle, pairwise, zip_longest
 from types import MappingProxyType
 
 import numpy as np
@@ -48,6 +49,7 @@ _RULES = (
 _SKEWS = (0.0, 1.2, 0.6, 1.2, 0.6, 0.6)
 _PREFILL_DRAWS = (0, 2, 3)
 _PART_DRAWS = (0, 1, 3)
+_GAP = 2.5  # largest ratio of two lengths of prompts without one between them
 _LEAD = 2  # steps before the one that is timed, which leave the caches as a running model does
 _CAPACITIES = (0.25, 0.5, 0.75, 0.875)  # shares of the experts that a buffer holds
 
@@ -75,6 +77,20 @@ class _Point:
     misses: list[int] = field(default_factory=list)
 
 
+def with_sizes_between(sizes: Sequence[int]) -> list[int]:
+    """Return sizes in ascending order, with others between those more than `_GAP` apart.
+
+    The time of attention in one pass over a prompt bends where its matrix leaves the processor's
+    caches, so sizes far apart say little about those between them.
+    """
+    ordered = sorted(set(sizes))
+    found = ordered[:1]
+    for low, high in pairwise(ordered):
+        n_parts = math.ceil(math.log(high / low) / math.log(_GAP))
+        found += [round(low * (high / low) ** (i / n_parts)) for i in range(1, n_parts)] + [high]
+    return sorted(set(found))
+
+
 class ModelTimer:
     """Times the layers and the rest of a model in steps of several sizes, in turns.
 
@@ -89,7 +105,7 @@ class ModelTimer:
         out. All batch sizes are timed at the middle context, the largest one at the shortest, and
         the smallest and the middle one at the longest.
     prompts : sequence of int
-        Lengths of prompts; none to leave prefill out.
+        Lengths of prompts, `with_sizes_between` them; none to leave prefill out.
     policies : sequence of str
         Eviction policies of buffers; none to leave buffers out.
     n_devices : sequence of int
@@ -208,7 +224,7 @@ class ModelTimer:
                         yield self._point(step, draw, n_local)
             if policies and middle and self.routing:
                 yield from self._buffered(step, policies)
-        for n in prompts:
+        for n in with_sizes_between(prompts):
             step = prefill_step(self.model, n, **options)
             for draw in _PREFILL_DRAWS if self.routing else (0,):
                 yield self._point(step, draw)
