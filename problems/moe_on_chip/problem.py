@@ -31,6 +31,7 @@ from problems.noc.chip.platform import Platform
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row
 from problems.noc.evaluation.features import FeaturePlan
+from problems.noc.evaluation.limits import with_layer_limit
 
 if TYPE_CHECKING:
     from problems.noc.problem import NoC3D
@@ -75,7 +76,7 @@ class MoEOnChip(MoEProblem):
         under the mean traffic.
     constraints : mapping from name to float, optional
         Largest value allowed of any objective by name, in each window, such as ``{"port_load":
-        0.9}``.
+        0.9}``. A platform with the routing "lash" limits "virtual_layers", as in ``NoC3D``.
     step_cycles : float, optional
         Cycles of a step; by default as in ``traffic``.
     max_steps : int or None
@@ -163,10 +164,11 @@ class MoEOnChip(MoEProblem):
         require(owner, "constraints", constraints, isinstance(limits, Mapping), expected)
         if limits:
             checked_names(list(limits), UNITS, owner, "constraints")
-        self.constraints = {
+        checked = {
             name: check_real(owner, f"constraints[{name!r}]", limit, 0.0, above=True)
             for name, limit in limits.items()
         }
+        self.constraints = with_layer_limit(checked, platform, owner)
         self._wanted = list(dict.fromkeys((*self.objective_names, *self.constraints)))
         self.decide = checked_names(decide, PARTS, owner, "decide")
         self._pes = roles.pes(platform, "experts")

@@ -20,7 +20,14 @@ from problems.noc.evaluation.metrics import UNITS, end_waits, router_area
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
-__all__ = ["check_constraints", "least_hops", "lower_bounds", "refuse_unreachable", "shared_part"]
+__all__ = [
+    "check_constraints",
+    "least_hops",
+    "lower_bounds",
+    "refuse_unreachable",
+    "shared_part",
+    "with_layer_limit",
+]
 
 
 def check_constraints(
@@ -38,12 +45,20 @@ def check_constraints(
         if name not in UNITS or not number or not math.isfinite(limit):
             raise setting_error("NoC3D", "constraints", expected, constraints)
     limits = {name: float(limit) for name, limit in constraints.items()}
+    return with_layer_limit(limits, platform, "NoC3D")
+
+
+def with_layer_limit(
+    limits: Mapping[str, float], platform: Platform, owner: str
+) -> dict[str, float]:
+    """Return limits with that of "virtual_layers", if the platform's routing has layers."""
+    found = dict(limits)
     if platform.routing == "lash":
         most = float(platform.virtual_channels)
-        given = limits.setdefault("virtual_layers", most)
+        given = found.setdefault("virtual_layers", most)
         expected = f"at most {most:g} virtual layers, one for each virtual channel of the platform"
-        require("NoC3D", "constraints", given, given <= most, expected)
-    return limits
+        require(owner, "constraints", given, given <= most, expected)
+    return found
 
 
 def refuse_unreachable(

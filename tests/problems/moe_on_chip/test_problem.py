@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,51 @@ def test_values_are_those_of_the_network_problem(problem, chip):
     assert np.isclose(found[0], expected["packet_latency"][0])
     assert found[1] == each.max()  # the 99th percentile of ten steps
     assert np.isclose(found[2], expected["energy"][0])
+
+
+@pytest.mark.parametrize("routing", ["up_down", "lash"])
+def test_values_follow_the_routing_of_the_platform(trace, chip, sizes, routing):
+    platform = replace(chip, routing=routing)
+    problem = MoEOnChip(
+        trace, platform=platform, activations=sizes, objectives=("latency", "peak_load"),
+        batch_size=6,
+    )  # fmt: skip
+    start = problem.decode(problem.starts()[5])
+    names = ["packet_latency", "peak_load"]
+    network = problem.network_problem(start, objectives=names)
+    assert network.platform.routing == routing
+    expected = network.measure(start.design.row()[None])
+    found = problem.evaluate(problem.encode(start)[None], return_as_dictionary=True)
+    assert np.allclose(found["F"][0], [expected[name][0] for name in names])
+    # The layers of the routing are limited, as in NoC3D; other routings have none.
+    assert list(problem.constraints) == (["virtual_layers"] if routing == "lash" else [])
+    assert problem.n_ieq_constr == network.n_ieq_constr
+
+
+def test_more_layers_than_channels_are_refused(trace, chip, sizes):
+    platform = replace(chip, routing="lash", virtual_channels=2)
+    with pytest.raises(ValueError, match="MoEOnChip must be at most 2 virtual layers"):
+        MoEOnChip(
+            trace, platform=platform, activations=sizes, batch_size=6,
+            constraints={"virtual_layers": 3.0},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("fixed", ["links", "placement"])
+def test_what_the_platform_fixes_stays(trace, chip, sizes, fixed):
+    mesh = Design.mesh(chip)
+    links = tuple(map(tuple, mesh.planar_links.tolist()))
+    changes = {"planar_links": links} if fixed == "links" else {"fixed_placement": True}
+    problem = MoEOnChip(
+        trace, platform=replace(chip, **changes), activations=sizes, batch_size=6
+    )  # fmt: skip
+    rows = problem.moved(problem.starts()[:6], np.random.default_rng(0), max_moves=6)
+    designs = [problem.decode(row).design for row in rows]
+    same_links = {np.array_equal(d.planar_links, mesh.planar_links) for d in designs}
+    same_places = {np.array_equal(d.placement, mesh.placement) for d in designs}
+    assert (same_links if fixed == "links" else same_places) == {True}
+    # The other part moves.
+    assert False in (same_places if fixed == "links" else same_links)
 
 
 def test_traffic_is_that_of_the_function(problem, trace, chip, sizes):
