@@ -105,8 +105,8 @@ def routing_text(routing: str, proof: str) -> str:
     own = "The platform's routing is"
     if routing == "lash":
         return (
-            f"{own} 'lash', shortest paths in virtual layers that share the virtual channels. "
-            f"{proof}"
+            f"{own} 'lash', shortest paths in virtual layers, each with virtual channels of its "
+            f"own. {proof}"
         )
     return f"{own} {routing!r}. {proof}"
 

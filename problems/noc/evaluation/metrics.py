@@ -23,7 +23,8 @@ mean_hops      links                       mean over flits of the links on their
 
 **Waiting.** See ``problems.noc.evaluation.latency``: queues of nodes, of channels that merge, and
 waits for credits if the platform states the depth of its virtual channels. All waits that two
-packets cause each other count once, however many channels they share.
+packets cause each other count once, however many channels they share. With the routing "lash",
+the waits are those of one layer that has all virtual channels; ``simulate`` divides the channels.
 
 **Router area.** A crossbar of P ports of W wires is a square of side P W times the wire pitch, and
 each port has ``port_flits`` flits of buffer (Balfour and Dally [4]_). The PE has a port too. The

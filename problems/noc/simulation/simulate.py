@@ -141,7 +141,7 @@ def simulate_design(
         After which the simulation ends with the standard error that it has.
     routing : str
         One of ``problems.noc.evaluation.routes.ROUTINGS``; by default the platform's. The layers of
-        "lash" share the virtual channels.
+        "lash" have virtual channels of their own.
 
     Returns
     -------
