@@ -182,8 +182,9 @@ def _require_one_device(plan: Plan, engine: str, expected: str, remedy: str) -> 
 def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
     """Return flags of llama.cpp: ``-ser Kmin,t`` (a fork's) and layers of experts on the CPU.
 
-    In the main line, a layer's experts are either all on the GPU or all on the CPU, so a plan that
-    buffers keeps as many whole layers as its memory holds (``--n-cpu-moe``). A plan with a rule for
+    Up to llama-cpp-python 0.3.36, a layer's experts are either all on the GPU or all on the CPU, so
+    a plan that buffers keeps as many whole layers as its memory holds (``--n-cpu-moe``); newer ones
+    have ``--moe-cache-mib``, see ``engine_command``. A plan with a rule for
     misses becomes ``--moe-expert-cache`` (an open proposal, pull request 27861: misses are computed
     on the CPU, and the cache of each layer is least recently used). Parameters and errors are those
     of :func:`to_ktransformers`.
@@ -208,7 +209,8 @@ def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
         flags += ["--moe-expert-cache", str(int(single.capacities.flat[0]))]
         notes += more
         notes.append(
-            "--moe-expert-cache is an open proposal (pull request 27861), which no release has"
+            "--moe-expert-cache is an open proposal (pull request 27861), which no release has; its "
+            "--moe-expert-cache-inserts caps the uploads of a layer in a step"
         )
         notes += lru_notes("llama.cpp", plan, copies=False)
     elif plan.is_buffered:
