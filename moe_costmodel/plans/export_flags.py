@@ -209,8 +209,8 @@ def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
         flags += ["--moe-expert-cache", str(int(single.capacities.flat[0]))]
         notes += more
         notes.append(
-            "--moe-expert-cache is an open proposal (pull request 27861), which no release has; its "
-            "--moe-expert-cache-inserts caps the uploads of a layer in a step"
+            "--moe-expert-cache is an open proposal (pull request 27861), which no release has; "
+            "its --moe-expert-cache-inserts caps the uploads of a layer in a step"
         )
         notes += lru_notes("llama.cpp", plan, copies=False)
     elif plan.is_buffered:
