@@ -80,3 +80,12 @@ def kept(folder, name):
     """Return the measurements and the times of plans that `keep` wrote."""
     rows = json.loads((folder / f"{name}_plans.json").read_text(encoding="utf-8"))
     return Measurements.load(folder / f"{name}.json"), rows
+
+
+def report_intervals(what, held):
+    """Print how often intervals of 80 % held, given the cases of each model by name."""
+    shares = {name: 100 * np.mean(inside) for name, inside in held.items()}
+    together = 100 * np.mean([inside for own in held.values() for inside in own])
+    print(f"bar: {what}, 80 % intervals hold in %, all models, {together:.0f}, 70 to 90")
+    for name, share in shares.items():
+        print(f"bar: {what}, 80 % intervals hold in %, {name}, {share:.0f}, 70 to 90")

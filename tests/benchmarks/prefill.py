@@ -139,11 +139,10 @@ def save(stored):
 
 
 def report(stored):
-    error, held = {}, []
+    error, held = {}, {}
     for name, rows in stored.items():
         error[name] = np.array([abs(row["predicted"] / row["measured"] - 1) for row in rows])
-        # Results of before November 27 have no intervals.
-        held += [row["low"] <= row["measured"] <= row["high"] for row in rows if "low" in row]
+        held[name] = [row["low"] <= row["measured"] <= row["high"] for row in rows]
         print(
             f"{name:<9} {len(rows):>3} prompts: median error {np.median(error[name]):.1%}, "
             f"largest {error[name].max():.1%}"
@@ -151,8 +150,7 @@ def report(stored):
     every = np.concatenate(list(error.values()))
     print(f"bar: prefill, median error in %, {100 * np.median(every):.1f}, under 10")
     print(f"bar: prefill, largest error in %, {100 * every.max():.1f}, under 25")
-    if held:
-        print(f"bar: prefill, 80 % intervals hold in %, {100 * np.mean(held):.0f}, 70 to 90")
+    hf_models.report_intervals("prefill", held)
 
 
 if __name__ == "__main__":

@@ -278,14 +278,14 @@ def save(stored):
 
 
 def report(stored):
-    error, signed, held = {}, {True: [], False: []}, []
+    error, signed, held = {}, {True: [], False: []}, {}
     for name, rows in stored.items():
         ratio = np.array([row["predicted"] / row["measured"] - 1 for row in rows])
         error[name] = abs(ratio)
         for row, own in zip(rows, ratio, strict=True):
             signed[row["gates"] is not None].append(own)
         inside = [row["low"] <= row["measured"] <= row["high"] for row in rows]
-        held += inside
+        held[name] = inside
         print(
             f"{name:<9} {len(rows):>3} plans: median error {np.median(error[name]):.1%}, "
             f"largest {error[name].max():.1%}, inside their 80 % interval {np.mean(inside):.0%}"
@@ -295,7 +295,7 @@ def report(stored):
     print(f"bar: decode, median error in %, {100 * np.median(every):.1f}, under 8")
     print(f"bar: decode, largest error in %, {100 * every.max():.1f}, under 20")
     print(f"bar: decode, bias of gated plans in points, {100 * bias:+.1f}, within 5")
-    print(f"bar: decode, 80 % intervals hold in %, {100 * np.mean(held):.0f}, 70 to 90")
+    hf_models.report_intervals("decode", held)
 
 
 if __name__ == "__main__":
