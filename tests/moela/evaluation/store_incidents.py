@@ -1,7 +1,12 @@
-"""Ways in which a store is deleted, replaced or damaged while a run writes to it."""
+"""Ways in which a store is deleted, replaced or damaged while a run writes to it.
+
+Each function takes the path of a store and that of an older copy of it.
+"""
 
 import os
 import shutil
+
+import numpy as np
 
 
 def log_of(path):
