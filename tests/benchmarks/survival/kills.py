@@ -324,7 +324,7 @@ def cluster(wanted: bool) -> Iterator[None]:
     text = (
         "import sys; from distributed import LocalCluster\n"
         "if __name__ == '__main__':\n"
-        "    c = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)\n"
+        '    c = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")\n'
         "    print(c.scheduler_address, flush=True); sys.stdin.read(); c.close()\n"
     )
     with tempfile.TemporaryDirectory() as folder:

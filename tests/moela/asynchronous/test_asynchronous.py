@@ -194,7 +194,7 @@ def test_loky_and_dask_evaluate_single_designs():
     settings = {**SETTINGS, "algorithm": NSGA2(pop_size=10), "n_jobs": 2}
     result = moela.minimize(uneven, n_eval=20, **{**settings, "backend": "loky"})
     assert result.n_eval == 20
-    options = {"processes": False, "dashboard_address": None, "n_workers": 1}
+    options = {"processes": False, "dashboard_address": ":0", "n_workers": 1}
     with distributed.Client(threads_per_worker=2, **options):
         result = moela.minimize(uneven, n_eval=20, **{**settings, "backend": "dask"})
     assert result.n_eval == 20
