@@ -32,6 +32,8 @@ from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row
 from problems.noc.evaluation.features import FeaturePlan
 from problems.noc.evaluation.limits import with_layer_limit
+from problems.noc.links import ALL
+from problems.noc.operators import movable
 
 if TYPE_CHECKING:
     from problems.noc.problem import NoC3D
@@ -256,9 +258,12 @@ class MoEOnChip(MoEProblem):
         require("MoEOnChip", "trace", self.windows[0].source, mean.any(), expected)
         plan, names = FeaturePlan.of(platform, mean)
         self.feature_names = (*names, *FEATURES)
-        self._moves = Moves(
-            platform, statistics, self._sources, plan, len(names), tuple(self.decide)
-        )
+        decide = tuple(self.decide)
+        if "experts" not in decide:
+            movable(platform)
+        elif platform.fixed_part == ALL:
+            decide = ("experts",)
+        self._moves = Moves(platform, statistics, self._sources, plan, len(names), decide)
         greedy = statistics.greedy(self._moves.distance(mesh))
         self.named_starts = {
             "in order of ids": in_order,

@@ -41,8 +41,8 @@ __all__ = [
 FEW_ATTEMPTS = 100
 """The same for a single link where ports are scarce, since other moves are at hand."""
 
-NOTHING, LINKS, PES = 0, 1, 2
-"""Parts that no move changes."""
+NOTHING, LINKS, PES, ALL = 0, 1, 2, 3
+"""Parts that no move changes; ``ALL`` leaves designs as they are."""
 
 ATTEMPTS = 1_000
 """Draws before a move counts as impossible on a platform."""

@@ -2,8 +2,8 @@
 
 Every function works on rows of X and leaves them legal and canonical (links ascending). Each row
 has its own splitmix64 stream of random numbers, seeded by the caller's generator, so its result
-does not depend on the other rows of the batch. What is ``fixed`` is one of ``NOTHING``, ``LINKS``
-and ``PES``; ``Platform.fixed_part`` says which.
+does not depend on the other rows of the batch. What is ``fixed`` is one of ``NOTHING``, ``LINKS``,
+``PES`` and ``ALL``; ``Platform.fixed_part`` says which.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from problems._arrays import Ints
 from problems.noc.chip.jit import compiled
 from problems.noc.chip.tables import Seeds, Tables
 from problems.noc.links import (
+    ALL,
     LINKS,
     PES,
     Network,
@@ -52,6 +53,8 @@ def mutate_batch(
     for i in range(X.shape[0]):
         state[0] = seeds[i]
         copy_canonical(X[i], n, out[i])
+        if fixed == ALL:
+            continue
         placement, links = out[i, :n], out[i, n:]
         load_links(network, tables, links)
         for _ in range(1 + draw(state, max_moves)):
@@ -83,6 +86,8 @@ def neighbors_batch(X: Ints, tables: Tables, fixed: int, seeds: Seeds, out: Ints
         for j in range(k):
             copy_row(base, out[i, j])
             made[j] = -1
+            if fixed == ALL:
+                continue
             for _ in range(20):
                 swap = fixed == LINKS or (fixed != PES and draw(state, 2) == 0)
                 exchange = False
@@ -129,6 +134,8 @@ def sample_batch(mesh: Ints, tables: Tables, fixed: int, seeds: Seeds, out: Ints
     state = np.empty(1, np.uint64)
     for i in range(out.shape[0]):
         copy_row(mesh, out[i])
+        if fixed == ALL:
+            continue
         state[0] = seeds[i]
         placement, links = out[i, :n], out[i, n:]
         if i > 0 and fixed != PES and (i % 3 != 2 or fixed == LINKS):

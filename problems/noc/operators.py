@@ -12,18 +12,33 @@ from pymoo.core.sampling import Sampling
 
 from problems._arrays import Ints
 from problems._checks import check_int
+from problems.noc.chip.platform import Platform
 from problems.noc.chip.tables import Seeds
 from problems.noc.moves import mutate_batch, recombine_batch, sample_batch
 
 if TYPE_CHECKING:
     from problems.noc.problem import NoC3D
 
-__all__ = ["NoCCrossover", "NoCMutation", "NoCSampling", "draw_seeds"]
+__all__ = ["NoCCrossover", "NoCMutation", "NoCSampling", "draw_seeds", "movable"]
 
 
 def draw_seeds(random_state: Generator, size: int) -> Seeds:
     """Return one seed per row for the compiled moves."""
     return random_state.integers(0, 2**64, size=size, dtype=np.uint64)
+
+
+def movable(platform: Platform) -> Platform:
+    """Return the platform, or raise a ValueError if it leaves a search nothing to decide."""
+    if not (platform.fixed_placement and platform.n_chosen == len(platform.candidates)):
+        return platform
+    links = "its 'planar_links' are as many as 'n_planar_links'"
+    if platform.planar_links is None:
+        links = f"each design has all {platform.n_links} links that the platform allows"
+    raise ValueError(
+        f"Nothing is left to decide on this platform: its 'fixed_placement' is True, and {links}. "
+        "Free the links or the placement; NoC3D.evaluate and NoC3D.measure take its only design, "
+        "problem.mesh_row()."
+    )
 
 
 class NoCSampling(Sampling):
@@ -41,7 +56,7 @@ class NoCSampling(Sampling):
     def _do(self, problem: NoC3D, n_samples: int, *, random_state: Generator, **_: object) -> Ints:
         out = np.empty((n_samples, problem.n_var), dtype=np.int64)
         seeds = draw_seeds(random_state, n_samples)
-        platform = problem.platform
+        platform = movable(problem.platform)
         sample_batch(problem.mesh_row(), platform.tables, platform.fixed_part, seeds, out)
         return out
 
@@ -75,7 +90,7 @@ class NoCCrossover(Crossover):
     def _do(self, problem: NoC3D, X: Ints, *, random_state: Generator, **_: object) -> Ints:
         A, B = problem.legal_rows(X[0]), problem.legal_rows(X[1])
         out = np.empty((2, *A.shape), dtype=np.int64)
-        tables = problem.platform.tables
+        tables = movable(problem.platform).tables
         seeds = draw_seeds(random_state, 2 * len(A))
         recombine_batch(A, B, tables, seeds[: len(A)], out[0])
         recombine_batch(B, A, tables, seeds[len(A) :], out[1])
@@ -114,6 +129,6 @@ class NoCMutation(Mutation):
         rows = problem.legal_rows(X)
         out = np.empty_like(rows)
         seeds = draw_seeds(random_state, len(rows))
-        platform = problem.platform
+        platform = movable(problem.platform)
         mutate_batch(rows, platform.tables, platform.fixed_part, self.max_moves, seeds, out)
         return out

@@ -39,7 +39,7 @@ from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
 from problems.noc.evaluation.metrics import CAPACITY_BOUND, NEEDS_WAITS, UNITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
 from problems.noc.moves import neighbors_batch
-from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
+from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds, movable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -405,7 +405,8 @@ class NoC3D(Problem):
         k = check_int("neighbors", "k", k, 0)
         out = np.empty((len(rows), k, self.n_var), dtype=np.int64)
         seeds = draw_seeds(random_state, len(rows))
-        neighbors_batch(rows, self.platform.tables, self.platform.fixed_part, seeds, out)
+        fixed = movable(self.platform).fixed_part
+        neighbors_batch(rows, self.platform.tables, fixed, seeds, out)
         return out
 
     def features(self, X: ArrayLike) -> Floats:

@@ -380,8 +380,8 @@ class Platform(JSONFile):
 
     @property
     def fixed_part(self) -> int:
-        """Part that no move changes: 0 for nothing, 1 for the links, 2 for the placement."""
-        return 1 if self.fixed_links else 2 * self.fixed_placement
+        """Part that no move changes: 0 for nothing, 1 for links, 2 for the placement, 3 for both."""
+        return self.fixed_links + 2 * self.fixed_placement
 
     @cached_property
     def tables(self) -> Tables:

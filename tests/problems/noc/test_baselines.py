@@ -1,5 +1,7 @@
 """Regular networks, their placements, and moves on platforms with hardly any free port."""
 
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -80,3 +82,39 @@ def test_where_ports_are_scarce_moves_exchange_ends():
     mutants = problem.operators()["mutation"]._do(problem, X, random_state=rng)
     problem.check(mutants)
     np.testing.assert_array_equal(mutants[:, :20], X[:, :20])
+
+
+@pytest.mark.parametrize("routing", ["shortest", "dimension_order"])
+def test_a_search_with_nothing_to_decide_is_refused(routing):
+    links = tuple(map(tuple, Design.mesh(Platform.mesh_8x8()).links.tolist()))
+    platform = replace(
+        Platform.mesh_8x8(), planar_links=links, fixed_placement=True, routing=routing
+    )
+    problem = NoC3D(np.ones((64, 64)), platform=platform, objectives=("mean_hops",))
+    # Its only design has values.
+    row = problem.mesh_row()
+    assert problem.evaluate(row)[0] == pytest.approx(16 / 3)
+    rng = np.random.default_rng(1)
+    words = r"Nothing is left to decide .* 'fixed_placement' is True, .* 'planar_links'"
+    calls = (
+        lambda: problem.neighbors(row, 3, rng),
+        lambda: problem.operators()["sampling"]._do(problem, 3, random_state=rng),
+        lambda: problem.operators()["mutation"]._do(problem, row[None], random_state=rng),
+        lambda: problem.operators()["crossover"]._do(
+            problem, np.stack((row, row))[:, None], random_state=rng
+        ),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match=words):
+            call()
+    # Either part alone is enough for a search, and the other one stays.
+    for name, value in (("planar_links", None), ("fixed_placement", False)):
+        if routing == "dimension_order" and name == "planar_links":
+            continue
+        free = NoC3D(
+            problem.traffic, platform=replace(platform, **{name: value}), objectives=("mean",)
+        )
+        near = free.neighbors(free.mesh_row(), 5, rng)
+        moved = (near != free.mesh_row()).any(axis=0)
+        assert moved[:64].any() == (name == "fixed_placement")
+        assert moved[64:].any() == (name == "planar_links")
