@@ -380,7 +380,7 @@ class Platform(JSONFile):
 
     @property
     def fixed_part(self) -> int:
-        """Part that no move changes: 0 for nothing, 1 for links, 2 for the placement, 3 for both."""
+        """Part that no move changes: 0 for nothing, 1 for links, 2 for placement, 3 for both."""
         return self.fixed_links + 2 * self.fixed_placement
 
     @cached_property
