@@ -23,6 +23,7 @@ FACADES = {
     ("moe_costmodel/traces/trace.py", "moe_costmodel/traces"): "methods of RoutingTrace",
     ("moela/cli.py", "moela/commands"): "the entry, which hands over to a command",
     ("moela/comparison/comparison.py", "moela/comparison/report"): "Comparison.report",
+    ("problems/noc/problem.py", "problems/noc"): "NoC3D.beside_baselines",
 }
 
 

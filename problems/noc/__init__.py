@@ -5,6 +5,7 @@ from problems.noc.chip.pe_type import PEType
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.stack import ThermalStack
 from problems.noc.chip.traffic import OverloadWarning, load_traffic, synthetic_traffic
+from problems.noc.comparison import BaselineComparison
 from problems.noc.design.calibration import calibrate
 from problems.noc.design.deadlock import DeadlockProof
 from problems.noc.design.design import Design
@@ -15,6 +16,7 @@ from problems.noc.simulation.simulate import CONTROL_AND_DATA, LoadSweep, Simula
 
 __all__ = [
     "CONTROL_AND_DATA",
+    "BaselineComparison",
     "DeadlockProof",
     "Design",
     "LoadSweep",

@@ -171,17 +171,33 @@ def optimize_placement(
     """
     rng = check_random_state("optimize_placement", random_state)
     n_eval = check_int("optimize_placement", "n_eval", n_eval, 1)
-    fixed = _fixed(design.platform, design.links)
-    problem = NoC3D(traffic, platform=fixed, objectives=(metric,))
-    n = fixed.n_tiles
+    problem = NoC3D(
+        traffic, platform=with_links(design.platform, design.links), objectives=(metric,)
+    )
+    return anneal(design, problem, lambda row: float(problem.evaluate(row)[0]), rng, n_eval)
+
+
+def anneal(
+    design: Design,
+    problem: NoC3D,
+    value_of: Callable[[Ints], float],
+    rng: np.random.Generator,
+    n_eval: int,
+) -> Design:
+    """Return the design after simulated annealing of its placement.
+
+    The platform of the problem has no other links than the design (``with_links``). ``value_of``
+    returns the value of a row of X, which is minimized.
+    """
+    n = problem.platform.n_tiles
     x = np.concatenate((design.placement, problem.mesh_row()[n:]))
-    value = float(problem.evaluate(x)[0])
+    value = value_of(x)
     best, least = x, value
     hottest = HOTTEST * abs(value)
     for k in range(1, n_eval):
         heat = hottest * (COLDEST / HOTTEST) ** (k / n_eval)
         other = problem.neighbors(x, 1, rng)[0]
-        new = float(problem.evaluate(other)[0])
+        new = value_of(other)
         if new <= value or rng.random() < math.exp((value - new) / max(heat, 1e-300)):
             x, value = other, new
             if value < least:
@@ -233,7 +249,7 @@ def _verticals(platform: Platform) -> Ints:
     return np.concatenate((chosen, platform.vertical_array))
 
 
-def _fixed(platform: Platform, links: Ints) -> Platform:
+def with_links(platform: Platform, links: Ints) -> Platform:
     """Return a copy of a platform whose links are some planar and vertical ones."""
     layer = links // (platform.grid[0] * platform.grid[1])
     within = layer[:, 0] == layer[:, 1]
@@ -261,5 +277,5 @@ def _design_of(platform: Platform, links: Iterable[Pair], owner: str) -> Design:
     chosen = np.concatenate((pairs, verticals))
     if len(pairs) == platform.n_planar_links and (platform.candidate_index(pairs) >= 0).all():
         return Design(platform.mesh[0], chosen, platform)
-    copy = _fixed(platform, chosen)
+    copy = with_links(platform, chosen)
     return Design(copy.mesh[0], copy.candidates, copy)

@@ -44,6 +44,8 @@ from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from problems.noc.comparison import BaselineComparison
+
 __all__ = ["NoC3D"]
 
 Result = TypeVar("Result")
@@ -212,13 +214,8 @@ class NoC3D(Problem):
 
     def under(self, traffic: ArrayLike | Sequence[Floats]) -> NoC3D:
         """Return the same problem, constraints aside, under other traffic."""
-        return NoC3D(
-            traffic,
-            platform=self.platform,
-            objectives=self.objective_names,
-            model=self.model,
-            aggregate=self.aggregate,
-        )
+        names, how = self.objective_names, {"model": self.model, "aggregate": self.aggregate}
+        return NoC3D(traffic, platform=self.platform, objectives=names, **how)
 
     @property
     def traffic(self) -> Floats:
@@ -318,14 +315,21 @@ class NoC3D(Problem):
 
     def plot_beside_mesh(self, x: ArrayLike | Design, names: Sequence[str] | None = None) -> Figure:
         """Draw a design below the mesh, with every objective's change; as ``beside_mesh``."""
-        # Drawing is rare, and matplotlib takes long to import.
-        from problems.noc.design.drawing import draw_beside
+        from problems.noc.design.drawing import draw_beside  # matplotlib takes long to import
 
         design = x if isinstance(x, Design) else self.decode(x)
         mesh = Design.mesh(self.platform)
         rows = np.stack((self.encode(design), self.mesh_row()))
         loads, mesh_loads = self.channel_loads(rows).sum(axis=-1).mean(axis=1)
         return draw_beside(design, mesh, loads, mesh_loads, self.beside_mesh(design, names))
+
+    def beside_baselines(
+        self, x: ArrayLike | Design, names: Sequence[str] | None = None, **settings: Any
+    ) -> BaselineComparison:
+        """Compare a design with regular networks; see ``comparison.compare_with_baselines``."""
+        from problems.noc.comparison import compare_with_baselines
+
+        return compare_with_baselines(self, x, names, **settings)
 
     def plot_traffic(self, titles: Sequence[str] = ()) -> Figure:
         """Draw the traffic of each application; see ``design.drawing.draw_traffic``."""
@@ -405,8 +409,8 @@ class NoC3D(Problem):
         k = check_int("neighbors", "k", k, 0)
         out = np.empty((len(rows), k, self.n_var), dtype=np.int64)
         seeds = draw_seeds(random_state, len(rows))
-        fixed = movable(self.platform).fixed_part
-        neighbors_batch(rows, self.platform.tables, fixed, seeds, out)
+        platform = movable(self.platform)
+        neighbors_batch(rows, platform.tables, platform.fixed_part, seeds, out)
         return out
 
     def features(self, X: ArrayLike) -> Floats:
