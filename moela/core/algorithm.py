@@ -68,6 +68,24 @@ class _ClassGiven:
         raise AssertionError
 
 
+# Stands for the designs of the archive, which are put together when somebody looks at them.
+_FRONT = "front"
+
+
+class _Designs:
+    """An attribute with designs: those of the archive if it is set to `_FRONT`."""
+
+    def __set_name__(self, kind: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, algorithm: ArchiveAlgorithm, kind: type) -> Any:
+        value = vars(algorithm).get(self._name)
+        return algorithm.front.pop if isinstance(value, str) else value
+
+    def __set__(self, algorithm: ArchiveAlgorithm, value: object) -> None:
+        vars(algorithm)[self._name] = value
+
+
 class ArchiveAlgorithm(Algorithm):
     """A pymoo algorithm whose result is the archive of all evaluated designs.
 
@@ -111,6 +129,8 @@ class ArchiveAlgorithm(Algorithm):
         self._given: dict[str, Any] = operators
 
     problem: Any = _ClassGiven()
+    pop: Any = _Designs()
+    opt: Any = _Designs()
     # The evaluator need not hide failures, since only their status is read.
     leaves_out_failures = True
 
@@ -151,7 +171,8 @@ class ArchiveAlgorithm(Algorithm):
             # What is set from here on is state of the run.
             self._setting_names = frozenset([*vars(self), "operators"])
         if self.problem is not None:
-            self.__dict__.update(copy.deepcopy(self._before_run))
+            for name, value in copy.deepcopy(self._before_run).items():
+                setattr(self, name, value)
             self.evaluator.n_eval = 0
         elif self.termination is not None:
             # pymoo changes the object that it is given, which belongs to the caller.
@@ -232,7 +253,7 @@ class ArchiveAlgorithm(Algorithm):
 
     def _set_optimum(self) -> None:
         # pymoo's terminations need a design even if none has succeeded.
-        self.pop = self.opt = self.front.pop if len(self.front) else self._example
+        self.pop = self.opt = _FRONT if len(self.front) else self._example
 
     def _finalize(self) -> None:
         if not self.front.feasible:
@@ -380,7 +401,7 @@ class ArchiveAlgorithm(Algorithm):
             self._example = _example(self.problem, failure)
         accepted, units = self.front.add(pop, F, CV), self.context.units
         if len(pop):
-            units.see(F, CV, self.front.F)
+            units.see(F, CV, F[:0] if units.complete else self.front.F)
         return pop, units.objectives(F), units.violations(CV), accepted
 
     def _set_aside(self, pop: Population, F: Floats) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
-from moela._arrays import Bools, Floats
+from moela._arrays import Bools, Floats, Ints
+from moela.core.blocks import Blocks
 from moela.core.units import Units
+
+# Designs among which `lowest` looks at all.
+_FEW = 256
 
 
 class Archive:
@@ -19,6 +26,10 @@ class Archive:
 
     Designs are compared by the user's objectives, which no scaling can make equal. `working_F` and
     `working_CV` are the same designs in the `units` of the run.
+
+    `pop`, `F` and `CV` are in the order in which designs were added, and no later change changes
+    them. Making them takes time in proportion to the archive. Methods that take or return *places*
+    do not: a place is the number of a design until the next `add`.
     """
 
     def __init__(self, n_obj: int, max_size: int | None = None, units: Units | None = None) -> None:
@@ -29,17 +40,36 @@ class Archive:
             )
         self.max_size = max_size
         self.units = Units() if units is None else units
-        self.pop = Population.empty()
-        self.F: Floats = np.empty((0, n_obj))
-        self.CV: Floats = np.empty(0)  # constraint violations, 0 if feasible
+        self.violation = 0.0  # of each design; they all have the same
+        self._blocks = Blocks(n_obj)
+        self._individuals: list[Individual] = []  # by place
+        self._serials: list[int] = []  # how many were added before each, by place
+        self._places: dict[int, int] = {}  # by serial number
+        self._n_added = 0
+        self._ordered: tuple[Population, Floats] | None = None  # `pop` and `F` since the last change
 
     def __len__(self) -> int:
-        return len(self.F)
+        return len(self._individuals)
+
+    @property
+    def pop(self) -> Population:
+        """The designs, [n]."""
+        return self._in_order()[0]
+
+    @property
+    def F(self) -> Floats:
+        """Objectives, [n, M]."""
+        return self._in_order()[1]
+
+    @property
+    def CV(self) -> Floats:
+        """Constraint violations, 0 if feasible, [n]."""
+        return np.full(len(self), self.violation)
 
     @property
     def feasible(self) -> bool:
         """Whether the archive holds feasible designs."""
-        return len(self) > 0 and bool(self.CV[0] <= 0.0)
+        return len(self) > 0 and self.violation <= 0.0
 
     @property
     def working_F(self) -> Floats:
@@ -51,6 +81,11 @@ class Archive:
         """Constraint violations in working units, [n]."""
         return self.units.violations(self.CV)
 
+    def working_extremes(self) -> tuple[Floats, Floats]:
+        """Return the least and the largest value of each objective in working units, both [M]."""
+        low, high = self._blocks.low.min(axis=0), self._blocks.high.max(axis=0)
+        return self.units.objectives(low), self.units.objectives(high)
+
     def add(self, pop: Population, F: Floats, CV: Floats) -> Bools:
         """Add designs with finite objectives F [b, M] and constraint violations CV [b].
 
@@ -59,30 +94,132 @@ class Archive:
         accepted = np.zeros(len(F), dtype=bool)
         if len(F) == 0:
             return accepted
-        best = CV.min()
-        if len(self) and best > self.CV[0]:
-            return accepted
+        best = float(CV.min())
+        if len(self):
+            if best > self.violation:
+                return accepted
+            if best < self.violation:
+                self._keep(np.empty(0, dtype=np.int64))
+        self.violation = best
         candidates = np.flatnonzero(best >= CV)
-        if len(self) and best < self.CV[0]:
-            self._keep(np.zeros(len(self), dtype=bool))
-        # Compared with the archive first, which rejects most, then among themselves.
-        candidates = candidates[~weakly_dominated(F[candidates], self.F)]
-        candidates = candidates[~_beaten(F[candidates])]
-        if len(candidates) == 0:
+        changes = self._blocks.add(F[candidates])
+        if not changes:
             return accepted
-        new = F[candidates]
-        self._keep(~weakly_dominated(self.F, new))
-        self.pop = Population.merge(self.pop, pop[candidates])
-        self.F = np.concatenate([self.F, new])
-        self.CV = np.concatenate([self.CV, CV[candidates]])
-        accepted[candidates] = True
+        self._ordered = None
+        first = self._n_added
+        added: dict[int, int] = {}  # row by serial number
+        for change in changes:
+            if change >= 0:
+                self._remove(change)
+            else:
+                row = int(candidates[-1 - change])
+                added[self._n_added] = row
+                self._append(pop[row])
+        accepted[[added[i] for i in range(first, self._n_added) if i in self._places]] = True
         if self.max_size is not None and len(self) > 1.2 * self.max_size:
-            self._keep(spread(self.working_F, self.max_size))
+            order = self._order()
+            self._keep(order[spread(self.working_F, self.max_size)])
         return accepted
 
-    def _keep(self, mask: Bools) -> None:
-        if not mask.all():
-            self.pop, self.F, self.CV = self.pop[mask], self.F[mask], self.CV[mask]
+    def individuals(self, places: Ints) -> Population:
+        """Return the designs at these places, [b]."""
+        return Population.create(*[self._individuals[i] for i in places.tolist()])
+
+    def working_violations(self, n: int) -> Floats:
+        """Return the violation in working units that all designs have, n times."""
+        return self.units.violations(np.full(n, self.violation))
+
+    def objectives(self, places: Ints) -> Floats:
+        """Return the objectives at these places in working units, [b, M]."""
+        return self.units.objectives(self._blocks.F[places])
+
+    def nearest(self, places: Ints, weights: Floats, k: int) -> Ints:
+        """Return the places of the k designs nearest to each of these [b], itself among them.
+
+        Distances are Euclidean on working objectives times `weights` [M]. Returns [b, k].
+        """
+        return self._blocks.nearest(places, weights * self.units.factors, k)
+
+    def lowest(
+        self,
+        value: Callable[[Floats], Floats],
+        k: int,
+        leave_out: Callable[[Individual], bool] | None = None,
+    ) -> tuple[Ints, Floats]:
+        """Return the places of the k designs, or fewer, of least value, and their values, both [k].
+
+        `value` maps objectives in working units, [m, M], to [m], and must not decrease if an
+        objective grows: no design of a block is lower than its lower bounds are. Of equal values,
+        the design that was added first is lower. Designs that `leave_out` marks are left out.
+        """
+        blocks = self._blocks
+        bounds = value(self.units.objectives(blocks.low))
+        order = bounds.argsort(kind="stable")
+        places, values = np.empty(0, dtype=np.int64), np.empty(0)
+        start, stop = 0, len(order) if len(self) <= _FEW else 4
+        while start < len(order) and (len(values) < k or bounds[order[start]] <= values[k - 1]):
+            more = blocks.members(order[start:stop])
+            if leave_out is not None:
+                left = [i for i in more.tolist() if not leave_out(self._individuals[i])]
+                more = np.array(left, dtype=np.int64)
+            places = np.concatenate([places, more])
+            values = np.concatenate([values, value(self.objectives(more))])
+            serials = np.array([self._serials[i] for i in places.tolist()], dtype=np.int64)
+            best = np.lexsort((serials, values))[:k]
+            places, values = places[best], values[best]
+            start, stop = stop, 2 * stop
+        return places, values
+
+    def serials_from(self, first: int) -> tuple[list[int], int]:
+        """Return the serial numbers, from `first` on, of designs in the archive, and the next one.
+
+        The serial number of a design is the number of designs that were added before it.
+        """
+        found = [serial for serial in range(first, self._n_added) if serial in self._places]
+        return found, self._n_added
+
+    def __contains__(self, serial: int) -> bool:
+        """Return whether the archive holds the design with this serial number."""
+        return serial in self._places
+
+    def by_serial(self, serial: int) -> Individual:
+        """Return the design with this serial number."""
+        return self._individuals[self._places[serial]]
+
+    def places(self, serials: list[int]) -> Ints:
+        """Return the places of the designs with these serial numbers, [b]."""
+        return np.array([self._places[serial] for serial in serials], dtype=np.int64)
+
+    def _append(self, individual: Individual) -> None:
+        self._places[self._n_added] = len(self._individuals)
+        self._individuals.append(individual)
+        self._serials.append(self._n_added)
+        self._n_added += 1
+
+    def _remove(self, place: int) -> None:
+        """Remove a design; the last one takes its place, as in `Blocks`."""
+        del self._places[self._serials[place]]
+        individual, serial = self._individuals.pop(), self._serials.pop()
+        if place < len(self._individuals):
+            self._individuals[place], self._serials[place] = individual, serial
+            self._places[serial] = place
+
+    def _keep(self, places: Ints) -> None:
+        self._blocks.keep(places)
+        self._individuals = [self._individuals[i] for i in places.tolist()]
+        self._serials = [self._serials[i] for i in places.tolist()]
+        self._places = {serial: i for i, serial in enumerate(self._serials)}
+        self._ordered = None
+
+    def _order(self) -> Ints:
+        """Return the places in the order in which designs were added, [n]."""
+        return np.argsort(np.array(self._serials, dtype=np.int64))
+
+    def _in_order(self) -> tuple[Population, Floats]:
+        if self._ordered is None:
+            order = self._order()
+            self._ordered = self.individuals(order), self._blocks.F[order]
+        return self._ordered
 
 
 def weakly_dominated(A: Floats, B: Floats) -> Bools:
@@ -94,15 +231,6 @@ def weakly_dominated(A: Floats, B: Floats) -> Bools:
     for j in range(1, A.shape[1]):
         covers &= B[None, :, j] <= A[:, None, j]
     return np.asarray(covers.any(axis=1))
-
-
-def _beaten(F: Floats) -> Bools:
-    """Mark every row of F [n, M] that another row dominates, or an earlier row equals."""
-    covers = np.ones((len(F), len(F)), dtype=bool)
-    for column in F.T:
-        covers &= column <= column[:, None]
-    # Rows that cover each other are equal; of these the first one stays.
-    return np.asarray((covers & (~covers.T | np.tri(len(F), k=-1, dtype=bool))).any(axis=1))
 
 
 def spread(F: Floats, size: int) -> Bools:

@@ -80,16 +80,17 @@ class Normalization:
         """
         if self.fixed or len(archive) == 0:
             return False
-        front = archive.working_F
+        least, nadir = archive.working_extremes()
         ideal = np.minimum(self.ideal, F.min(axis=0)) if len(F) else self.ideal
         self.worst = np.maximum(self.worst, self.worst_of(F)) if len(F) else self.worst
-        nadir, worst = self.worst_of(front), self.worst
+        worst = self.worst
         if self.units.some_far:
-            nadir = np.where(np.isfinite(nadir), nadir, front.max(axis=0))
+            near = self.worst_of(archive.working_F)
+            nadir = np.where(np.isfinite(near), near, nadir)
             worst = np.maximum(worst, nadir)
         # An archive of one design would scale everything to 0, and no search could tell better
         # from worse.
-        nadir = np.where(nadir > front.min(axis=0), nadir, np.maximum(nadir, worst))
+        nadir = np.where(nadir > least, nadir, np.maximum(nadir, worst))
         point = self.ref_point
         if point is not None:
             # A reference point below the ideal says nothing about the scale of that objective.
@@ -114,11 +115,16 @@ class Normalization:
         other.ideal = np.minimum(self.ideal, F.min(axis=0)) if len(F) else self.ideal
         return other
 
+    @property
+    def span(self) -> Floats:
+        """The change of each objective [M] that scales to 1; infinite if it never varied."""
+        span = self.nadir - self.ideal
+        return np.where(span > 0, span, np.inf)
+
     def scale(self, F: Floats) -> Floats:
         """Scale objectives [..., M]; an objective that never varied scales to 0."""
-        span = self.nadir - self.ideal
         with np.errstate(over="ignore"):
-            Z = (F - self.ideal) / np.where(span > 0, span, np.inf)
+            Z = (F - self.ideal) / self.span
         np.minimum(Z, self._farthest, out=Z)
         return np.maximum(Z, -self._farthest, out=Z)
 

@@ -71,6 +71,16 @@ class Units:
         """Size [M] of objectives that are far away, in working units."""
         return np.ldexp(self._limits[:-1], -self._exponents[:-1])
 
+    @property
+    def factors(self) -> Floats:
+        """Working units of the user's units of each objective, [M] or [1]."""
+        return np.ones(1) if self._same else np.ldexp(1.0, -self._exponents[:-1])
+
+    @property
+    def complete(self) -> bool:
+        """Whether the units of all objectives and of the violation are chosen."""
+        return len(self._unknown) > 0 and not self._unknown.any()
+
     def objectives(self, F: Floats) -> Floats:
         """Return objectives [..., M] in working units."""
         return F if self._same else self.point(F)

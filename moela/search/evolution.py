@@ -198,13 +198,11 @@ class Evolution:
     def _close_in_archive(self, n: int, front: Archive) -> Floats:
         """Choose n archived designs, each with 3 partners among those closest: [n, 4, n_var]."""
         rng = self.context.random_state
-        Z = self.context.normalization.scale(front.working_F)
         base = rng.integers(len(front), size=n)
-        distance = ((Z[base][:, None] - Z[None]) ** 2).sum(axis=2)
-        close = np.argpartition(distance, _N_CLOSE, axis=1)[:, :_N_CLOSE]
+        close = front.nearest(base, 1.0 / self.context.normalization.span, _N_CLOSE)
         columns = rng.integers(0, _N_CLOSE, (n, RealMating.n_partners))
         group = np.column_stack([base, close[np.arange(n)[:, None], columns]])
-        X = rows([ind.X for ind in front.pop[group.ravel()]]).astype(float)
+        X = rows([ind.X for ind in front.individuals(group.ravel())]).astype(float)
         return X.reshape(*group.shape, -1)
 
     def answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:

@@ -15,7 +15,7 @@ from moela.learning.features import Encoder
 from moela.learning.models import Models, given
 from moela.learning.move_ranking import MoveRanking
 from moela.learning.start_model import StartModel
-from moela.search.local_search import LocalSearches, add_tries, mark_exhausted, tries_of
+from moela.search.local_search import LocalSearches, add_tries, mark_exhausted
 from moela.search.perturbation import Perturbation
 from moela.search.restarts import Restart
 from moela.search.screening import Screening
@@ -103,18 +103,16 @@ class GuidedSearch:
 
     def propose_around_front(self, restart: Restart, n: int) -> Population:
         """Return neighbors of n archived designs that promise hypervolume: Pareto local search."""
-        front, rng = restart.archive, self.context.random_state
-        n = min(n, len(front))
-        tries = tries_of(front.pop) + rng.random(len(front))
-        members = tries.argsort()[:n]
-        base = front.pop[members]
+        front = restart.archive
+        members = restart.visits.least_tried(n, self.context.random_state)
+        base, n = front.individuals(members), len(members)
         X = rows([ind.X for ind in base])
         features = self.encoder(X) if self.screening.needs_features else np.empty((n, 0))
         uses_hamming = self.move_ranking is not None and self.move_ranking.uses_hamming
         k = self.settings.n_candidates // (_FEWER_WITH_HAMMING if uses_hamming else _FEWER)
         found = self.screening.candidates(X, features, 1, k)
-        F = front.working_F[members][:, None] + found.change
-        gain = restart.volume.gain(F.reshape(-1, F.shape[2]), restart.normalization)
+        F = front.objectives(members)[:, None] + found.change
+        gain = restart.volume.gain(F.reshape(-1, F.shape[2]), restart.volume_scale)
         pop, at = self.screening.pick(found, -gain.reshape(F.shape[:2]), 1)
         set_origin(pop, base=list(base[at[0]]))
         for ind in base:
@@ -136,8 +134,9 @@ class GuidedSearch:
             start = start_features(self.encoder, front, chosen)
             features = start[:, :-1]
         kinds = self.perturbation.draw(n)
-        F, CV = front.working_F[chosen], front.working_CV[chosen]
-        self.searches.begin(front.pop[chosen], F, CV, W, features, start, kinds, predicted)
+        F, CV = front.objectives(chosen), front.working_violations(len(chosen))
+        start_pop = front.individuals(chosen)
+        self.searches.begin(start_pop, F, CV, W, features, start, kinds, predicted)
 
     def _perturbed(self, front: Archive) -> Population:
         """Return the perturbed designs that searches begin with."""

@@ -183,9 +183,14 @@ def add_tries(individual: Individual, n: int) -> None:
     individual.data["tries"] = individual.data.get("tries", 0) + n
 
 
+def tries_of_one(individual: Individual) -> int:
+    """Return the number of evaluated neighbors of a design."""
+    return int(individual.data.get("tries", 0))
+
+
 def tries_of(pop: Population) -> Ints:
     """Return the number of evaluated neighbors of each design, [n]."""
-    return np.array([ind.data.get("tries", 0) for ind in pop], dtype=np.int64)
+    return np.array([tries_of_one(ind) for ind in pop], dtype=np.int64)
 
 
 def mark_exhausted(pop: Population) -> None:

@@ -67,15 +67,15 @@ class Perturbation:
     def _crossover(self, searches: LocalSearches, at: Ints, front: Archive) -> Designs:
         """Cross the incumbents of these searches with archived designs: [b, ...]."""
         b, context = len(at), self.context
-        members, _ = shortlist(front.working_F, context.normalization, searches.W[at], searches.by)
+        members, _ = shortlist(front, context.normalization, searches.W[at], searches.by)
         k = members.shape[1]
         column = context.random_state.integers(0, k, (b, context.operators.n_parents - 1))
         # The incumbent itself is among the best for its weights.
-        first = front.pop[members[np.arange(b), column[:, 0]]]
+        first = front.individuals(members[np.arange(b), column[:, 0]])
         same = [a is b for a, b in zip(first, searches.pop[at], strict=True)]
         column[same, 0] = (column[same, 0] + 1) % k
         partners = np.take_along_axis(members, column, axis=1)
-        pop = Population.create(*searches.pop[at], *front.pop[partners.ravel()])
+        pop = Population.create(*searches.pop[at], *front.individuals(partners.ravel()))
         parents = np.column_stack([np.arange(b), b + np.arange(partners.size).reshape(b, -1)])
         return rows([ind.X for ind in context.children(pop, parents)])
 

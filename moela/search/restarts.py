@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
+from moela.search.visits import Visits
 
 # Stagnation is tested each time the number of evaluations has grown by this factor.
 _STEP = 1.1
@@ -17,6 +20,10 @@ _STEP = 1.1
 _RECENT, _LEAST_GAIN, _LEAST_ENTERED = 1.0 / 3.0, 0.03, 0.05
 # Factor on the least number of evaluations if restarting has gained less than staying did.
 _REGRET = 3
+# Hypervolume is estimated in a normalization that differs by at most this share of the extents, so
+# that a large archive is not looked at whenever an extreme design is found. Up to so many designs,
+# it does not differ.
+_MOST_MOVED, _MANY = 0.01, 256
 # The volume of a box that is larger counts as this, so that sums of gains stay finite.
 _LARGEST = 2.0**900
 
@@ -35,6 +42,8 @@ class Restart:
         min_evaluations: int,
     ) -> None:
         self.archive, self.normalization, self.volume = archive, normalization, volume
+        self.volume_scale = normalization  # in which `volume` holds the archive
+        self.visits = Visits(archive)
         self.min_evaluations = min_evaluations
         self._most_infeasible = float("inf")
         self.n_entered = 0  # designs that have entered the archive
@@ -67,18 +76,29 @@ class Restart:
             changed = self.normalization.update(F, self.archive)
         else:
             changed = self.normalization.update_feasible(F, CV, self.archive)
-        if changed:
+        if changed and self._has_moved():
+            self.volume_scale = copy(self.normalization)
             n_before = max(len(self.archive) - int(accepted.sum()), 0)
-            self.volume.reset(self.archive.working_F[:n_before], self.normalization)
+            self.volume.reset(self.archive.working_F[:n_before], self.volume_scale)
         gains = np.zeros(len(F))
         useful = accepted & (CV <= 0)
         # By exponents, since partial products of extents of 1e300 and 1e-300 are out of range.
-        mantissas, exponents = np.frexp(self.normalization.nadir - self.normalization.ideal)
+        scale = self.volume_scale
+        mantissas, exponents = np.frexp(scale.nadir - scale.ideal)
         with np.errstate(over="ignore", under="ignore"):
             unit = float(np.ldexp(np.prod(mantissas), int(exponents.sum())))
         unit = min(unit, _LARGEST)
-        gains[useful] = unit * self.volume.add(F[useful], self.normalization)
+        gains[useful] = unit * self.volume.add(F[useful], scale)
         return gains
+
+    def _has_moved(self) -> bool:
+        """Return whether the normalization differs much from that of the estimate."""
+        now, then = self.normalization, self.volume_scale
+        if len(self.archive) <= _MANY or then is now:
+            return True
+        moved = np.maximum(abs(now.ideal - then.ideal), abs(now.nadir - then.nadir))
+        # Not `>`, since infinite extents leave no number.
+        return not bool((moved <= _MOST_MOVED * (then.nadir - then.ideal)).all())
 
     def begin(self, n_eval: int) -> None:
         """Measure gains from here on, after `n_eval` evaluations of the run."""

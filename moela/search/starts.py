@@ -32,16 +32,13 @@ def pick_starts(
     start in ten is drawn from the shortlist at random, so that the model also learns about starts
     that it would not pick. Exhausted designs, without new neighbors, are left out.
 
-    Returns the designs [n], and the gain that the model predicts for each search, NaN without a
+    Returns the places of the designs [n], and the gain that the model predicts for each search, NaN without a
     model [n]; both are [0] if every archived design is exhausted.
     """
-    fresh = np.flatnonzero([not is_exhausted(ind) for ind in front.pop])
-    if len(fresh) == 0:
-        return fresh, np.empty(0)
-    n, rng = len(W), context.random_state
-    F = front.working_F
-    order, values = shortlist(F[fresh], context.normalization, W, by)
-    listed, k = fresh[order], order.shape[1]
+    listed, values = shortlist(front, context.normalization, W, by, fresh=True)
+    (n, k), rng = listed.shape, context.random_state
+    if k == 0:
+        return listed[0], np.empty(0)
     choice = np.zeros(n, dtype=np.int64)
     predicted = np.full((n, k), np.nan)
     if model is not None:
@@ -49,11 +46,12 @@ def pick_starts(
             members = listed.ravel()
             ends = model.predict(
                 start_features(encoder, front, members),
-                F[members],
+                front.objectives(members),
                 W.repeat(k, axis=0),
                 context.normalization,
             ).reshape(n, k)
-            start_F = context.normalization.learned(F[listed])
+            start_F = context.normalization.learned(front.objectives(listed.ravel()))
+            start_F = start_F.reshape(n, k, -1)
             predicted = context.normalization.scalarize(start_F, W[:, None], by) - ends
             choice = (values - model.calibration * predicted).argmin(axis=1)
         drawn = rng.random(n) < _PROB_RANDOM
@@ -63,18 +61,34 @@ def pick_starts(
 
 
 def shortlist(
-    F: Floats, normalization: Normalization, W: Floats, by: Scalarization
+    front: Archive,
+    normalization: Normalization,
+    W: Floats,
+    by: Scalarization,
+    *,
+    fresh: bool = False,
 ) -> tuple[Ints, Floats]:
-    """List the ten (or all) best of F [m, M] for each row of weights W [n, M], best first.
+    """List the ten (or all) best archived designs for each row of weights W [n, M], best first.
 
-    Returns their indices and their scalarized values, both [n, k].
+    With `fresh`, exhausted designs are left out. Returns their places and their scalarized values,
+    both [n, k].
     """
-    value = normalization.scalarize(F[None], W[:, None], by)
-    order = value.argsort(axis=1, kind="stable")[:, :_SHORTLIST]
-    return order, np.take_along_axis(value, order, axis=1)
+    leave_out = is_exhausted if fresh else None
+    lists = []
+    for w in W:
+
+        def value(F: Floats, w: Floats = w) -> Floats:
+            return normalization.scalarize(F, w, by)
+
+        lists.append(front.lowest(value, _SHORTLIST, leave_out))
+    places, values = zip(*lists, strict=True)
+    return np.array(places), np.array(values)
 
 
 def start_features(encoder: Encoder, front: Archive, members: Ints) -> Floats:
-    """Return the start model's inputs: features, and log of neighbors evaluated, [b, d + 1]."""
-    pop = front.pop[members]
+    """Return the start model's inputs: features, and log of neighbors evaluated, [b, d + 1].
+
+    `members` are places in the archive, [b].
+    """
+    pop = front.individuals(members)
     return np.column_stack([encoder(rows([ind.X for ind in pop])), np.log1p(tries_of(pop))])

@@ -81,7 +81,7 @@ def test_few_searches_and_missing_predictions_give_no_calibration():
 
 def test_an_uncalibrated_model_leaves_the_choice_to_the_best_now(front, normalization):
     model = trained(normalization, lambda x: x)
-    best, _ = shortlist(front.F, normalization, np.array([[0.5, 0.5]]), "weighted_sum")
+    best, _ = shortlist(front, normalization, np.array([[0.5, 0.5]]), "weighted_sum")
     chosen, predicted = starts(front, normalization, model)
     # One in ten is drawn from the shortlist.
     # Expected: 0.91; the standard deviation over 300 starts is 0.017.
@@ -93,7 +93,7 @@ def test_an_uncalibrated_model_leaves_the_choice_to_the_best_now(front, normaliz
 def test_a_calibrated_model_picks_the_start_that_ends_best(front, normalization):
     model = trained(normalization, lambda x: x)
     model.check(np.arange(30.0), np.arange(30.0))
-    listed, _ = shortlist(front.F, normalization, np.array([[0.5, 0.5]]), "weighted_sum")
+    listed, _ = shortlist(front, normalization, np.array([[0.5, 0.5]]), "weighted_sum")
     chosen, _ = starts(front, normalization, model)
     # Expected: 0.91, as above.
     assert (chosen == listed[0][front.F[listed[0], 0].argmax()]).mean() > 0.85
