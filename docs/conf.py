@@ -77,7 +77,7 @@ html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system
 html_show_sourcelink = False
-html_sidebars = {"how_to_choose": [], "reproduction": []}  # pages without subpages
+html_sidebars = {"how_to_choose": []}  # has no pages below it
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,

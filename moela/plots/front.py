@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moela._checks import require
-from moela.plots.style import COLORS, new_figure, saved
+from moela.notebook.style import COLORS, new_figure
+from moela.plots.style import saved
 from moela.quality.front import largest_box
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from tests.benchmarks import tables
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORD = DOCS / "benchmarks" / "data" / "accuracy.json"
-PAGE = DOCS / "benchmarks" / "accuracy.md"
+PAGE = DOCS / "accuracy.md"
 PICTURE = DOCS / "images" / "accuracy.png"
 GROWTH, SLACK = 1.1, 5e-4  # an error may grow by a tenth; differences of rounding do not count
 
@@ -172,7 +172,7 @@ def page(rows: list[Row]) -> str:
     """Return the text of the page."""
     parts = [
         tables.header("Accuracy of every prediction", "tests.benchmarks.accuracy", ABOUT),
-        "```{figure} ../images/accuracy.png\n:alt: Predicted against measured values in six panels;"
+        "```{figure} images/accuracy.png\n:alt: Predicted against measured values in six panels;"
         " the points lie along the diagonals.\n\nPredicted against measured. The band is 10 % to"
         " either side.\n```\n",
     ]
@@ -207,7 +207,7 @@ def draw(kept: list[sources.Points]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from moela.plots.style import COLORS, DPI, MARKERS, SMALL, TEXT
+    from moela.notebook.style import COLORS, DPI, MARKERS, SMALL, TEXT
 
     panels = list(dict.fromkeys(points.panel for points in kept if points.panel))
     figure, axes = plt.subplots(2, 3, figsize=(15, 10), layout="constrained")

@@ -336,8 +336,8 @@ SLOW = (flit_simulator, layers_of_h100, published_systems, vllm_run)
 
 REASONS = """\
 - Within fronts, packet latencies differ by less than the noise of short simulations. With buffers
-  of four flits, rank designs by `Design.simulate` ([](../noc.md)).
+  of four flits, rank designs by `Design.simulate` ([](noc.md)).
 - Time to first token is mostly queueing. The sample records neither arrivals nor the host. If you
-  know the arrivals, simulate the requests ([](../whole_models.md)).
+  know the arrivals, simulate the requests ([](whole_models.md)).
 - Intervals of one model can be too narrow although those of all models together hold
-  ([](../whole_models.md))."""
+  ([](whole_models.md))."""
