@@ -64,7 +64,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,
-    "min_reported_time": 1,
+    "min_reported_time": 1e9,  # times of another machine tell a reader nothing
     "plot_gallery": True,
     "doc_module": ("moela", "problems", "moe_costmodel"),
     "backreferences_dir": "auto_tutorials/backreferences",
@@ -77,7 +77,7 @@ html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system
 html_show_sourcelink = False
-html_sidebars = {"how_to_choose": [], "reproduction": []}  # pages without subpages
+html_sidebars = {"how_to_choose": []}  # has no pages below it
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,

@@ -151,18 +151,19 @@ class Headroom:
 
     def plot(self) -> Figure:
         """Draw the time of a step over the share of the experts that fit."""
-        from matplotlib.figure import Figure
+        from moela.notebook.style import COLORS, MARKERS, SMALL, dress, new_figure
 
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        figure = new_figure(11.0, 5.6)
         axes = figure.subplots()
-        for name, seconds in self.curves.items():
+        dress(axes, "experts in fast memory (%)", "step (ms)", self.source)
+        for i, (name, seconds) in enumerate(self.curves.items()):
             style = "--" if name in (_PREFETCH, _BOUND) or name.startswith("MIN") else "-"
-            axes.plot(100 * self.shares, 1e3 * seconds, style, marker=".", label=name)
+            look = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
+            axes.plot(100 * self.shares, 1e3 * seconds, style, **look, lw=2, ms=6, label=name)
         if self.plan is not None:
             seconds_ = 1e3 * self.rows[_PLAN].seconds
-            axes.plot(100 * self.slots / self.n_experts, seconds_, "k*", ms=11, label=_PLAN)
-        axes.set(xlabel="experts in fast memory (%)", ylabel="step (ms)", title=self.source)
-        axes.legend(fontsize="small")
+            axes.plot(100 * self.slots / self.n_experts, seconds_, "k*", ms=17, label=_PLAN)
+        figure.legend(loc="outside right upper", fontsize=SMALL, frameon=False)
         return figure
 
 

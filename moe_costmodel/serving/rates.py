@@ -105,28 +105,28 @@ class RateSweep:
         ttft_slo, tpot_slo : float, optional
             Limits in seconds, drawn as lines.
         """
-        from moela.notebook.figures import ShownFigure
+        from moela.notebook.style import COLORS, SMALL, dress, new_figure
 
-        figure = ShownFigure(figsize=(9, 3.8), layout="constrained")
+        figure = new_figure(13.0, 5.6)
         panels = (("ttft", "time to first token", ttft_slo), ("tpot", "time per token", tpot_slo))
         outside = [bool(row.outside) for row in self.summaries]
         for axes, (name, words, slo) in zip(figure.subplots(1, 2), panels, strict=True):
-            for what, style in (("mean", "o-"), ("p50", "s--"), ("p99", "^-")):
+            dress(axes, "requests per second", f"{words} (ms)")
+            kinds = (("mean", "o-"), ("p50", "s--"), ("p99", "^-."))
+            for color, (what, style) in zip(COLORS, kinds, strict=False):
                 values = np.array([getattr(row, f"{name}_{what}") for row in self.summaries]) * 1e3
-                axes.plot(self.rates, values, style, markersize=4, label=what)
+                axes.plot(self.rates, values, style, color=color, lw=2, ms=7, label=what)
                 if any(outside):
                     axes.plot(
-                        np.array(self.rates)[outside], values[outside], "o", markersize=9,
+                        np.array(self.rates)[outside], values[outside], "o", markersize=13,
                         markerfacecolor="none", color="0.5",
                         label="extrapolated" if what == "p99" else None,
                     )  # fmt: skip
             if slo is not None:
-                axes.axhline(slo * 1e3, color="0.4", linestyle=":", label="limit")
-            axes.set(xlabel="requests per second", ylabel=f"{words} (ms)")
+                axes.axhline(slo * 1e3, color="0.4", linestyle=":", lw=2, label="limit")
             axes.set_xscale("log")
             axes.set_yscale("log")
-            axes.grid(alpha=0.3)
-            axes.legend(fontsize="small")
+            axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
         return figure
 
 

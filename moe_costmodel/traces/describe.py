@@ -112,26 +112,31 @@ class TraceDescription:
 
     def plot(self) -> Figure:
         """Draw load by layer and expert, sparsity by layer, skew and persistence."""
-        from moela.notebook.figures import ShownFigure
+        from moela.notebook.style import COLORS, SMALL, TEXT, dress, literal, new_figure
 
-        figure = ShownFigure(figsize=(11, 7), layout="constrained")
+        figure = new_figure(14.0, 9.0)
         load, inactive, skew, persistence = figure.subplots(2, 2).flat
-        figure.suptitle(self.source)
+        figure.suptitle(literal(self.source), fontsize=TEXT)
         over = self.mean_load * self.n_experts
         image = load.imshow(over, aspect="auto", cmap="viridis", vmin=0)
-        load.set(title="Load over a uniform load", xlabel="expert", ylabel="MoE layer")
-        figure.colorbar(image, ax=load)
+        dress(load, "expert", "MoE layer", "Load over a uniform load")
+        load.grid(visible=False)
+        figure.colorbar(image, ax=load).ax.tick_params(labelsize=SMALL)
         position = np.arange(self.n_layers)
-        inactive.bar(position, self.inactive)
-        inactive.set(title="Experts inactive in a step", xlabel="MoE layer", ylim=(0, 1))
-        skew.plot(position, self.hottest_over_mean, "o-", label="hottest / mean")
-        skew.plot(position, self.waste_factor, "s-", label="waste of static gating")
-        skew.set(xlabel="MoE layer", title="Skew", ylim=(0, None))
-        skew.legend()
-        persistence.plot(position, self.persistence, "o-", label="this trace")
-        persistence.axhline(self.chance_persistence, ls=":", color="gray", label="by chance")
-        persistence.set(title="Hot experts hot again", xlabel="MoE layer", ylim=(0, 1))
-        persistence.legend()
+        inactive.bar(position, self.inactive, color=COLORS[0])
+        dress(inactive, "MoE layer", "", "Experts inactive in a step")
+        first, second = ({"color": color, "lw": 2, "ms": 7} for color in COLORS[:2])
+        skew.plot(position, self.hottest_over_mean, "o-", **first, label="hottest / mean")
+        skew.plot(position, self.waste_factor, "s--", **second, label="waste of static gating")
+        dress(skew, "MoE layer", "", "Skew")
+        skew.set_ylim(bottom=0)
+        persistence.plot(position, self.persistence, "o-", **first, label="this trace")
+        persistence.axhline(self.chance_persistence, ls=":", lw=2, color="0.4", label="by chance")
+        dress(persistence, "MoE layer", "", "Hot experts hot again")
+        for axes in (inactive, persistence):
+            axes.set_ylim(0, 1)
+        for axes in (skew, persistence):
+            axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
         return figure
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from moela._arrays import Floats
 from moela.explanation.forest import trusted
-from moela.plots.style import COLORS, SMALL, TEXT, dress, new_figure, saved, short
+from moela.notebook.style import COLORS, SMALL, TEXT, dress, new_figure, short
+from moela.plots.style import saved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

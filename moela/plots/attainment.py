@@ -11,7 +11,8 @@ import numpy as np
 
 from moela._arrays import Floats, Ints
 from moela._checks import require
-from moela.plots.style import SMALL, TEXT, Options, Picture, dress, short
+from moela.notebook.style import SMALL, TEXT, dress, short
+from moela.plots.style import Options, Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

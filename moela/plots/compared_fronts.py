@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from moela._arrays import Floats
-from moela.plots.style import SMALL, TEXT, Look, Options, Picture, dress, scatter_mixed, short
+from moela.notebook.style import SMALL, TEXT, dress, short
+from moela.plots.style import Look, Options, Picture, scatter_mixed
 from moela.quality.indicators import extent
 from moela.quality.runs import isolated
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from moela._arrays import Floats
 from moela._checks import require
-from moela.plots.style import COLORS, new_figure, saved
+from moela.notebook.style import COLORS, SMALL, TEXT, dress, new_figure, short
+from moela.plots.style import saved
 from moela.quality.front import largest_box
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BLUE, _ORANGE = COLORS[:2]
@@ -30,6 +33,8 @@ def plot_front(
     path: str | Path | None = None,
 ) -> Figure:
     """Draw a front: two objectives against each other, and all of them as parallel coordinates.
+
+    Two objectives without a reference point make the first panel only.
 
     Parameters
     ----------
@@ -62,8 +67,8 @@ def plot_front(
     >>> figure = plot_front(
     ...     [[0.0, 2.0], [1.0, 1.0], [3.0, 0.0]], names=["mass (kg)", "deflection (mm)"]
     ... )
-    >>> len(figure.axes)
-    2
+    >>> figure.axes[0].get_xlabel()
+    'mass (kg)'
     """
     F = np.atleast_2d(np.asarray(F, dtype=float))
     if F.size == 0 or F.shape[1] < 2 or not np.isfinite(F).all():
@@ -80,34 +85,47 @@ def plot_front(
     expected = f"{m} finite numbers, one for each objective"
     require("plot_front", "ref_point", ref_point, holds, expected)
     best = largest_box(F, other)
-    figure = new_figure(11, 4.4)
-    left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
+    beside = m > 2 or other is not None  # else the second panel would tell nothing new
+    figure = new_figure(14.0, 5.6) if beside else new_figure()
+    left, *more = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
     colors: dict[str, Any] = {"color": _BLUE}
-    if F.shape[1] > 2:
+    if m > 2:
         colors = {"c": F[:, 2], "cmap": "viridis"}
-    points = left.scatter(F[:, 0], F[:, 1], s=16, **colors)
-    if F.shape[1] > 2:
-        figure.colorbar(points, ax=left, label=labels[2])
-    left.plot(*F[best, :2], "o", ms=11, mfc="none", mec=_ORANGE, mew=2, label="largest box")
+    dress(left, *labels[:2])
+    points = left.scatter(F[:, 0], F[:, 1], s=30, **colors)
+    if m > 2:
+        bar = figure.colorbar(points, ax=left)
+        bar.set_label(short(labels[2], 60), fontsize=TEXT)
+        bar.ax.tick_params(labelsize=SMALL)
+    left.plot(*F[best, :2], "o", ms=14, mfc="none", mec=_ORANGE, mew=2.5, label="largest box")
     if other is not None:
-        left.plot(*other[:2], "*", ms=14, color="black", label=ref_name)
-    left.set(xlabel=labels[0], ylabel=labels[1])
+        left.plot(*other[:2], "*", ms=18, color="black", label=ref_name)
     left.locator_params(axis="x", nbins=6)  # more numbers would touch
+    for axes in more:
+        _draw_lines(axes, F, best, other, labels, ref_name)
+    for axes in (left, *more):
+        axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
+    if title:
+        figure.suptitle(short(title, 90), fontsize=TEXT)
+    return saved(figure, path)
+
+
+def _draw_lines(
+    axes: Axes, F: Floats, best: int, other: Floats | None, labels: list[str], ref_name: str
+) -> None:
+    """Draw each design as a line over the objectives, in percent of the reference or scaled."""
     if other is None:
         span = np.ptp(F, axis=0)
         Z = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
-        right.set_ylabel("share of the front's range")
+        dress(axes, "", "share of the front's range")
     else:
         Z = 100.0 * F / other
-        right.axhline(100.0, color="black", lw=1, ls="--", label=ref_name)
-        right.set_ylabel(f"% of the {ref_name}")
+        axes.axhline(100.0, color="black", lw=1.5, ls="--", label=ref_name)
+        dress(axes, "", f"% of the {ref_name}")
     at = np.arange(F.shape[1])
-    right.plot(at, Z.T, color=_GRAY, lw=0.6, alpha=max(0.08, min(0.6, 30 / len(F))))
-    right.plot(at, Z[best], color=_ORANGE, lw=2.5, marker="o", label="largest box")
-    right.set_xticks(at, labels)
-    for axes in (left, right):
-        axes.legend(frameon=False)
-        axes.grid(alpha=0.3)
-    if title:
-        figure.suptitle(title)
-    return saved(figure, path)
+    axes.plot(at, Z.T, color=_GRAY, lw=0.8, alpha=max(0.08, min(0.6, 30 / len(F))))
+    axes.plot(at, Z[best], color=_ORANGE, lw=3, marker="o", ms=8, label="largest box")
+    words = [short(label) for label in labels]
+    touching = sum(map(len, words)) > 48
+    turned: dict[str, Any] = {"rotation": 20, "ha": "right"} if touching else {}
+    axes.set_xticks(at, words, **turned)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from moela._arrays import Floats
-from moela.plots.style import SMALL, TEXT, Options, Picture, short
+from moela.notebook.style import SMALL, TEXT, short
+from moela.plots.style import Options, Picture
 from moela.quality.statistics import AverageRanks
 
 if TYPE_CHECKING:

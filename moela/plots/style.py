@@ -1,4 +1,4 @@
-"""The style of all pictures: looks of algorithms, labels, legends, and saving."""
+"""Pictures of algorithms: their looks, legends, and saving."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from moela._arrays import Floats
 from moela._checks import in_folder
+from moela.notebook.style import (
+    COLORS,
+    DPI,
+    LINES,
+    MARKERS,
+    SMALL,
+    TEXT,
+    LineStyle,
+    dress,
+    new_figure,
+    short,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-# Okabe and Ito's colors, which color-blind people can distinguish; gray instead of their yellow,
-# which is too faint for lines on white.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#595959")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 Corner = Literal["best", "lower right"]
-LineStyle = str | tuple[float, tuple[float, ...]]
-LINES: tuple[LineStyle, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
-
-# Large for their figures, so that a picture can be read at half its size.
-TEXT, SMALL = 15, 13.5
-DPI = 130
 
 
 @dataclass(frozen=True)
@@ -76,41 +78,6 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
         name: Look(COLORS[i % n], MARKERS[(i + i // n) % n], LINES[(i + i // n) % len(LINES)])
         for i, name in enumerate(names)
     }
-
-
-def literal(text: str) -> str:
-    """Return a text that matplotlib draws literally, even if it looks like a formula."""
-    return str(text).replace("$", r"\$")
-
-
-def short(text: str, size: int = 28) -> str:
-    """Return a literal text for matplotlib, with the middle of a long one left out."""
-    plain = " ".join(str(text).split())
-    if len(plain) > size:
-        plain = f"{plain[: size // 2]}…{plain[-(size // 2 - 1) :]}"
-    return literal(plain)
-
-
-def new_figure(width: float = 8.0, height: float = 5.6) -> Figure:
-    """Return a new figure without pyplot, which would change the caller's backend and windows."""
-    from moela.notebook.figures import ShownFigure
-
-    return ShownFigure(figsize=(width, height), layout="constrained")
-
-
-def dress(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
-    """Set the labels, title, font sizes and grid of axes; labels are literal text."""
-    axes.set_xlabel(short(xlabel, 60), fontsize=TEXT)
-    axes.set_ylabel(short(ylabel, 60), fontsize=TEXT)
-    axes.set_title(short(title, 70), fontsize=TEXT)
-    axes.tick_params(labelsize=SMALL)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.get_offset_text().set_fontsize(SMALL)
-    axes.grid(alpha=0.3)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        if side in axes.spines:
-            axes.spines[side].set_visible(False)
 
 
 def scatter_mixed(axes: Axes, parts: Sequence[tuple[Floats, Floats, Look]], **kinds: Any) -> None:

@@ -11,6 +11,7 @@ requests; the other 200 are scored.
 import json
 import os
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from moe_costmodel import ModelShape
 from moe_costmodel.serving.profile import ProfiledKernels
 from moe_costmodel.serving.requests import read_requests
-from moe_costmodel.serving.scheduler import Scheduler, simulate
+from moe_costmodel.serving.scheduler import Scheduler, ServedRequests, simulate
 
 FOLDER = "serving/qwen3-30b-a3b-rtxpro6000"
 FITTED = 100
@@ -64,10 +65,18 @@ def fit(requests, timer, target, **settings):
     return (low + high) / 2
 
 
-def main():
-    if not os.environ.get("MOELA_DATA"):
-        print("skipped: MOELA_DATA is not set")
-        return
+@dataclass(frozen=True)
+class Run:
+    """The recorded run, and its simulation with and without the host's time."""
+
+    observed: dict  # of ttft and tpot to seconds, each [n_requests]
+    alone: ServedRequests  # kernels and NCCL only
+    served: ServedRequests
+    host_seconds: float
+
+
+def run():
+    """Fit the host's time to the first requests, and simulate all."""
     folder = Path(os.environ["MOELA_DATA"]) / FOLDER
     meta = json.loads((folder / "vllm_meta.json").read_text())["engine_kwargs"]
     shape = ModelShape.from_config(folder / "config.json")
@@ -82,12 +91,21 @@ def main():
     requests = read_requests(folder / "vllm_requests.jsonl")
     ttft, tpot = observed(folder)
     bare = simulate(requests, Scheduler(**settings), timer)
-    rest = slice(FITTED, None)
-    alone = np.mean(bare.tpot[rest]) / np.mean(tpot[rest]) - 1
-    print(f"kernels and NCCL alone: time per token {alone:+.1%}")
     host = fit(requests, timer, float(np.mean(tpot[:FITTED])), **settings)
     served = simulate(requests, Scheduler(host_seconds=host, **settings), timer)
-    print(f"host: {host * 1e3:.2f} ms a step, fitted to the first {FITTED} requests; "
+    return Run({"ttft": ttft, "tpot": tpot}, bare, served, host)
+
+
+def main():
+    if not os.environ.get("MOELA_DATA"):
+        print("skipped: MOELA_DATA is not set")
+        return
+    found = run()
+    served, ttft, tpot = found.served, found.observed["ttft"], found.observed["tpot"]
+    rest = slice(FITTED, None)
+    alone = np.mean(found.alone.tpot[rest]) / np.mean(tpot[rest]) - 1
+    print(f"kernels and NCCL alone: time per token {alone:+.1%}")
+    print(f"host: {found.host_seconds * 1e3:.2f} ms a step, fitted to the first {FITTED} requests; "
           f"{served.n_steps} steps")  # fmt: skip
     for name, ours, theirs in (("ttft", served.ttft, ttft), ("tpot", served.tpot, tpot)):
         for words, part in (("first 100", slice(0, FITTED)), ("other 200", rest)):

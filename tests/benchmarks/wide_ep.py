@@ -19,7 +19,8 @@ from moe_costmodel import ModelShape
 PUBLISHED = {"decode EP72": 22.3e3, "prefill EP32": 52.3e3}
 
 
-def throughputs():
+def throughputs(verbose=True):
+    """Return tokens per second of a node by case, with two-batch overlap."""
     from moe_costmodel.silicon.step import SiliconModel
     from moe_costmodel.silicon.tables.package import silicon_root
     from moe_costmodel.silicon.wide_ep import wide_ep_step
@@ -37,11 +38,12 @@ def throughputs():
         for two in (True, False):
             step = wide_ep_step(model, shape, two_batches=two, **case)
             words = "two batches" if two else "one batch"
-            print(f"\n{name}, {words}: {tokens / step.seconds:,.0f} tokens/s a node; {step}")
+            if verbose:
+                print(f"\n{name}, {words}: {tokens / step.seconds:,.0f} tokens/s a node; {step}")
             if two:
                 found[name] = tokens / step.seconds
         # How much hangs on the balance of loads.
-        for balancedness in (0.7, 0.9, 1.0):
+        for balancedness in (0.7, 0.9, 1.0) if verbose else ():
             step = wide_ep_step(model, shape, balancedness=balancedness, **case)
             print(
                 f"{name}, balancedness {balancedness}: {tokens / step.seconds:,.0f} tokens/s a node"

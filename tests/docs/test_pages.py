@@ -38,6 +38,12 @@ def test_readme_runs(tmp_path, monkeypatch):
     assert {"bfs.db", "design.json", "front.png", "sink.db", "sink.png"} <= files_in(tmp_path)
 
 
+def test_start_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert len(run_blocks(DOCS / "start.md")["result"].front) > 1
+    assert capsys.readouterr().out
+
+
 def test_functions_runs(tmp_path, monkeypatch, capsys):
     pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)

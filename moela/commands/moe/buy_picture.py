@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from moela.plots.style import SMALL, Picture, dress
+from moela.notebook.style import SMALL, dress
+from moela.plots.style import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

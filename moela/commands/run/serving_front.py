@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moela.plots.style import COLORS, TEXT, Picture
+from moela.notebook.style import COLORS, TEXT
+from moela.plots.style import Picture
 from moela.quality.table import Row, Table
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moela._arrays import Bools, Floats
-from moela.plots.style import COLORS, SMALL, dress, new_figure, saved, short
+from moela.notebook.style import COLORS, SMALL, dress, new_figure, short
+from moela.plots.style import saved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

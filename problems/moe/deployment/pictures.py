@@ -31,29 +31,33 @@ def plot_deployments(
     with its interval; rings are around designs whose times are extrapolated. The figure is saved if
     there is a path. A ValueError is raised if F has another shape.
     """
+    from matplotlib import colormaps
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    from moela.notebook.figures import ShownFigure
+    from moela.notebook.style import DPI, SMALL, TEXT, dress, new_figure
 
     names = problem.objective_names
     F = checked_front(F, len(names), "plot_deployments")
     batch_sizes = np.array([problem.decided(x)[0] for x in np.asarray(X)])
+    sizes = np.unique(batch_sizes)
+    shades = colormaps["viridis"](np.linspace(0.0, 0.9, len(sizes)))
     outside = np.array([bool(problem.outside(x)) for x in np.asarray(X)])
     columns = [_column(name, problem.quality_kind) for name in names]
     interval = problem.intervals(np.asarray(X)[marked])[0]
     today, n = problem.today(), len(names) - 1
-    figure = ShownFigure(figsize=(4.6 * n, 4.2), layout="constrained")
+    figure = new_figure(5.6 * n + 2.4)
     for axes, j in zip(figure.subplots(1, n, squeeze=False)[0], range(1, n + 1), strict=True):
         (x_scale, x_label), (y_scale, y_label) = columns[0], columns[j]
-        for batch_size in np.unique(batch_sizes):
+        dress(axes, x_label, y_label)
+        for shade, batch_size in zip(shades, sizes, strict=True):
             some = batch_sizes == batch_size
             axes.plot(
-                F[some, 0] * x_scale, F[some, j] * y_scale, "o", markersize=3, alpha=0.7,
-                label=str(batch_size),
+                F[some, 0] * x_scale, F[some, j] * y_scale, "o", markersize=6, alpha=0.8,
+                color=shade, mew=0, label=str(batch_size),
             )  # fmt: skip
         if outside.any():
             axes.plot(
-                F[outside, 0] * x_scale, F[outside, j] * y_scale, "o", markersize=7,
+                F[outside, 0] * x_scale, F[outside, j] * y_scale, "o", markersize=11,
                 markerfacecolor="none", color="0.5", zorder=0, label="extrapolated",
             )  # fmt: skip
         at = F[marked, 0] * x_scale, F[marked, j] * y_scale
@@ -69,26 +73,30 @@ def plot_deployments(
             yerr=spans[1],
             fmt="D",
             color=_MARKED,
-            capsize=3,
+            capsize=5,
+            ms=9,
+            lw=2,
             label="largest box",
         )
         if today is not None:
-            axes.plot(today[0] * x_scale, today[j] * y_scale, "k*", markersize=10, label="today")
+            axes.plot(today[0] * x_scale, today[j] * y_scale, "k*", markersize=16, label="today")
         limit = problem.limits.get(names[j], np.inf)
         # A distant limit would squeeze the front into a corner.
         if limit < 1.5 * F[:, j].max():
             axes.axhline(limit * y_scale, color="0.4", linestyle="--")
-        axes.set(xlabel=x_label, ylabel=y_label)
         if F[:, 0].min() > 0:
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.grid(alpha=0.3)
-    figure.legend(*axes.get_legend_handles_labels(), title="batch size", loc="outside right upper")
-    figure.suptitle(f"{len(F)} non-dominated deployments; all axes: less is better")
+    figure.legend(
+        *axes.get_legend_handles_labels(), title="batch size", title_fontsize=SMALL,
+        loc="outside right upper", fontsize=SMALL, frameon=False,
+    )  # fmt: skip
+    title = f"{len(F)} non-dominated deployments; all axes: less is better"
+    figure.suptitle(title, fontsize=TEXT)
     if path is not None:
-        figure.savefig(path, dpi=130)
+        figure.savefig(path, dpi=DPI)
     return figure
 
 

@@ -24,7 +24,7 @@ def plot_gates(problem: GatingThresholds, F: ArrayLike, path: str | Path | None 
     The figure is saved if there is a path. A ValueError is raised if "quality_loss" is no
     objective, or the only one, or F has another shape.
     """
-    from moela.notebook.figures import ShownFigure
+    from moela.notebook.style import COLORS, DPI, SMALL, dress, new_figure
 
     names = problem.objective_names
     F = checked_front(F, len(names), "plot_gates")
@@ -34,19 +34,18 @@ def plot_gates(problem: GatingThresholds, F: ArrayLike, path: str | Path | None 
             "plot_gates", "problem", "with quality_loss and another objective", list(names)
         )
     fixed, y = problem.fixed_k_front(), names.index("quality_loss")
-    figure = ShownFigure(figsize=(5.5 * len(others), 4.2), layout="constrained")
+    figure = new_figure(8.0 * len(others))
     for axes, name in zip(figure.subplots(1, len(others), squeeze=False)[0], others, strict=True):
         x = names.index(name)
         scale, unit = (1.0, "experts per token") if name == "compute" else (1e3, "ms")
         order = F[:, x].argsort()
-        axes.plot(F[order, x] * scale, F[order, y], "o", markersize=3, label="thresholds")
-        axes.plot(fixed[:, x] * scale, fixed[:, y], "s--", color="0.4", label="fixed k")
+        axes.plot(F[order, x] * scale, F[order, y], "o", ms=6, color=COLORS[0], label="thresholds")
+        axes.plot(fixed[:, x] * scale, fixed[:, y], "s--", color="0.4", lw=2, ms=7, label="fixed k")
         for k, point in enumerate(fixed, start=1):
             at = (point[x] * scale, point[y])
-            axes.annotate(f"k = {k}", at, (4, 4), textcoords="offset points")
-        axes.set(xlabel=f"{name} ({unit})", ylabel=f"quality_loss ({problem.quality_kind})")
-        axes.grid(alpha=0.3)
-        axes.legend()
+            axes.annotate(f"k = {k}", at, (6, 6), textcoords="offset points", fontsize=SMALL)
+        dress(axes, f"{name} ({unit})", f"quality_loss ({problem.quality_kind})")
+        axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
     if path is not None:
-        figure.savefig(path, dpi=130)
+        figure.savefig(path, dpi=DPI)
     return figure

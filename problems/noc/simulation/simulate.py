@@ -273,20 +273,24 @@ class LoadSweep:
     def plot(self) -> Figure:
         """Draw latency over load, with the standard errors and the saturation."""
         # Drawing is rare, and matplotlib takes long to import.
-        from matplotlib.figure import Figure
+        from moela.notebook.style import COLORS, SMALL, dress, new_figure
 
-        figure = Figure(figsize=(5.0, 3.5), layout="constrained")
+        figure = new_figure()
         axes = figure.subplots()
+        dress(axes, "load of the busiest channel or port", "packet latency (cycles)")
         done = np.isfinite(self.latencies)
         errors = np.array([result.standard_error for result in self.results])
-        axes.errorbar(self.loads[done], self.latencies[done], errors[done], marker="o", capsize=2)
+        axes.errorbar(
+            self.loads[done], self.latencies[done], errors[done], marker="o", ms=7, lw=2, capsize=4,
+            color=COLORS[0], label="simulated",
+        )  # fmt: skip
         if self.results:
-            axes.axhline(self.results[0].zero_load, ls=":", color="0.5", label="without waiting")
+            axes.axhline(
+                self.results[0].zero_load, ls=":", lw=2, color="0.4", label="without waiting"
+            )
         if math.isfinite(self.saturation):
-            axes.axvline(self.saturation, ls="--", color="C3", label="saturation")
-        axes.set_xlabel("load of the busiest channel or port")
-        axes.set_ylabel("packet latency (cycles)")
-        axes.legend()
+            axes.axvline(self.saturation, ls="--", lw=2, color=COLORS[1], label="saturation")
+        axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
         return figure
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from moela import compare
+from moela.notebook.style import COLORS, literal
 from moela.plots import looks
 from moela.plots.attainment import differences, surfaces
-from moela.plots.style import COLORS, literal
 
 NASTY = r"$\frac{ & <b>x</b> \\ %s {name}"
 
