@@ -46,7 +46,9 @@ class Archive:
         self._serials: list[int] = []  # how many were added before each, by place
         self._places: dict[int, int] = {}  # by serial number
         self._n_added = 0
-        self._ordered: tuple[Population, Floats] | None = None  # `pop` and `F` since the last change
+        self._ordered: tuple[Population, Floats] | None = (
+            None  # `pop` and `F` since the last change
+        )
 
     def __len__(self) -> int:
         return len(self._individuals)

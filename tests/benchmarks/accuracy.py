@@ -73,11 +73,12 @@ class Row:
         words = []
         error = {"median": self.median, "mean": self.mean, "worst": self.worst}[self.statistic]
         if self.promise is not None and error > self.promise:
-            words.append(f"{self.statistic} error {error:.1%} instead of {self.promise:.0%}")
+            most = percent(self.promise, 0)
+            words.append(f"{self.statistic} error {percent(error)} instead of {most}")
         if self.least_rank is not None and self.rank is not None and self.rank < self.least_rank:
             words.append(f"rank correlation {self.rank:.3f} instead of {self.least_rank:.2f}")
         if self.level is not None and self.held is not None and self.held < self.level - 0.1:
-            words.append(f"{self.level:.0%} intervals hold {self.held:.0%}")
+            words.append(f"{percent(self.level, 0)} intervals hold {percent(self.held, 0)}")
         return words
 
 
@@ -189,13 +190,19 @@ def page(rows: list[Row]) -> str:
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share in per cent."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def cells(row: Row) -> list[str]:
     """Return the cells of a row."""
-    interval = "" if row.level is None else f"{row.level:.0%}: {row.held:.0%}"
-    error = f"{row.mean:.1%} (mean)" if row.statistic == "mean" else f"{row.median:.1%}"
-    promise = "" if row.promise is None else f"{row.promise:.0%}"
+    held = row.held or 0.0
+    interval = "" if row.level is None else f"{percent(row.level, 0)}: {percent(held, 0)}"
+    error = f"{percent(row.mean)} (mean)" if row.statistic == "mean" else percent(row.median)
+    promise = "" if row.promise is None else percent(row.promise, 0)
     return [
-        row.what, row.truth, f"{row.n:,}", error, f"{row.worst:.1%}", interval,
+        row.what, row.truth, f"{row.n:,}", error, percent(row.worst), interval,
         "" if row.rank is None else f"{row.rank:.3f}", promise, f"`{row.script}`",
     ]  # fmt: skip
 
@@ -206,6 +213,7 @@ def draw(kept: list[sources.Points]) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     from moela.notebook.style import COLORS, DPI, MARKERS, SMALL, TEXT
 
@@ -217,7 +225,7 @@ def draw(kept: list[sources.Points]) -> None:
         for i, points in enumerate(shown):
             ax.plot(
                 points.measured, points.predicted, MARKERS[i % 8], color=COLORS[i % 8],
-                label=points.label, ms=5, alpha=0.6, mew=0,
+                label=points.label, ms=5 if len(points.measured) < 300 else 2.5, alpha=0.6, mew=0,
             )  # fmt: skip
             both = np.concatenate((points.measured, points.predicted))
             ends = np.array([min(ends[0], both.min()), max(ends[1], both.max())])
@@ -225,6 +233,13 @@ def draw(kept: list[sources.Points]) -> None:
         ax.fill_between(line, 0.9 * line, 1.1 * line, color="#DDDDDD", zorder=0, lw=0)
         ax.plot(line, line, color="black", lw=1, zorder=1)
         ax.set(xscale="log", yscale="log", xlim=line[[0, -1]], ylim=line[[0, -1]])
+        subs = (1.0, 2.0, 5.0) if ends[1] < 50 * ends[0] else (1.0,)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(
+                LogLocator(subs=(1.0, 2.0, 5.0) if ends[1] < 50 * ends[0] else (1.0,))
+            )
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         ax.set_title(panel, fontsize=TEXT)
         ax.set_xlabel("measured", fontsize=SMALL)
         ax.set_ylabel("predicted", fontsize=SMALL)

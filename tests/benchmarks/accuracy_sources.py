@@ -288,7 +288,7 @@ def silicon_sample() -> Iterator[Points]:
         yield Points(
             SYSTEMS, f"{words}, calibrated, architecture and GPU left out", "`silicon_sample.csv`",
             "silicon", predicted, np.concatenate(measured), low, high, level, promise,
-            panel="GPU systems, calibrated (ms)", label=words,
+            panel="GPU systems, calibrated (s)", label=words,
         )  # fmt: skip
 
 
@@ -335,6 +335,8 @@ SOURCES = (
 SLOW = (flit_simulator, layers_of_h100, published_systems, vllm_run)
 
 REASONS = """\
+- BookSim's results have standard errors of 0.2 to 0.4 cycles. Two simulations of ours, the second with
+  as many packets as BookSim had, have rank correlations down to 0.97 (`noc_simulator` prints them).
 - Within fronts, packet latencies differ by less than the noise of short simulations. With buffers
   of four flits, rank designs by `Design.simulate` ([](noc.md)).
 - Time to first token is mostly queueing. The sample records neither arrivals nor the host. If you

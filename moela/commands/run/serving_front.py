@@ -109,6 +109,8 @@ def plot_plans(
     Plans have a look by the GPUs of an instance; one is marked. The figure is saved if there is a
     path.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     sizes = [max(pool.layout.n_gpus for pool in plan.pools) for plan in plans]
     names = {n: f"{n} GPU{'s' * (n > 1)} an instance" for n in sorted(set(sizes))}
     picture = Picture(names.values(), 9.0, 6.0, title=title, path=path)
@@ -132,6 +134,8 @@ def plot_plans(
     axes.annotate("knee", at, xytext=(10, 10), textcoords="offset points", fontsize=TEXT - 2)
     axes.set(xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     picture.legend(axes)
     return picture.done()

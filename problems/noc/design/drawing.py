@@ -16,6 +16,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, Patch, Rectangle
 from numpy.typing import ArrayLike
 
 from moela.notebook.figures import ShownFigure
+from moela.notebook.style import COLORS, SMALL, TEXT
 from problems._arrays import Floats
 from problems._checks import setting_error
 from problems.noc.chip.layout import link_lengths, positions
@@ -28,6 +29,7 @@ __all__ = ["draw_beside", "draw_layers", "draw_traffic"]
 
 COLUMNS = 5
 TILE = 0.62
+BETTER, WORSE = COLORS[2], COLORS[1]
 TYPES = colormaps["Pastel1"]
 LOADS = colormaps["viridis_r"]
 # Without the darkest colors, on which labels cannot be read.
@@ -78,13 +80,13 @@ def draw_beside(
     ``problem.beside_mesh``.
     """
     wide, high = _size(design.platform)
-    figure = ShownFigure(figsize=(wide + 4.2, 2 * high), layout="constrained")
-    halves = figure.subfigures(1, 2, width_ratios=(wide, 4.2))
+    figure = ShownFigure(figsize=(wide + 5.2, 2 * high), layout="constrained")
+    halves = figure.subfigures(1, 2, width_ratios=(wide, 5.2))
     left, right = cast("Sequence[SubFigure]", halves)
     highest = float(max(loads.max(), mesh_loads.max()))
     upper, lower = cast("Sequence[SubFigure]", left.subfigures(2, 1))
-    upper.suptitle("mesh", fontsize=11, fontweight="bold")
-    lower.suptitle("design", fontsize=11, fontweight="bold")
+    upper.suptitle("mesh", fontsize=TEXT, fontweight="bold")
+    lower.suptitle("design", fontsize=TEXT, fontweight="bold")
     _panel(upper, mesh, mesh_loads, highest=highest)
     _panel(lower, design, loads, highest=highest)
     _legend(lower, design.platform)
@@ -93,7 +95,7 @@ def draw_beside(
     names = list(changes)[::-1]
     percent = np.array([changes[name][2] for name in names])
     shown = np.where(np.isfinite(percent), percent, 0.0)
-    ax.barh(names, shown, height=0.5, color=["tab:red" if v > 0 else "tab:green" for v in shown])
+    ax.barh(names, shown, height=0.5, color=[WORSE if v > 0 else BETTER for v in shown])
     ax.axvline(0.0, color="0.3", linewidth=0.8)
     for k, name in enumerate(names):
         ours, base, change = changes[name]
@@ -101,14 +103,14 @@ def draw_beside(
         text += f" ({change:+.1f} %)" if math.isfinite(change) else ""
         ax.annotate(
             text, (0.5, k + 0.28), xycoords=("axes fraction", "data"),
-            ha="center", va="bottom", fontsize=7,
+            ha="center", va="bottom", fontsize=SMALL - 2,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
         )  # fmt: skip
     reach = max(float(np.abs(shown).max(initial=0.0)), 1.0) * 1.1
     ax.set_xlim(-reach, reach)
     ax.set_ylim(-0.6, len(names) - 0.2)
-    ax.set_xlabel("change against the mesh, % (less is better)")
-    ax.tick_params(axis="y", labelsize=8)
+    ax.set_xlabel("change against the mesh, % (less is better)", fontsize=SMALL)
+    ax.tick_params(labelsize=SMALL)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     return figure
@@ -141,11 +143,11 @@ def draw_traffic(traffic: Floats, platform: Platform, titles: Sequence[str] = ()
             ax.axvline(edge - 0.5, color="0.4", linewidth=0.6)
         ax.set_xticks(middle, labels)
         ax.set_yticks(middle, labels, rotation=90, va="center")
-        ax.set_xlabel("to")
-        ax.set_ylabel("from")
+        ax.set_xlabel("to", fontsize=SMALL)
+        ax.set_ylabel("from", fontsize=SMALL)
         share = 100.0 * np.count_nonzero(traffic[k]) / (n * (n - 1))
         title = titles[k] if k < len(titles) else f"application {k}"
-        ax.set_title(f"{title}: {traffic[k].sum():.3g} in all, {share:.0f} % of pairs", fontsize=9)
+        ax.set_title(f"{title}: {traffic[k].sum():.3g} in all, {share:.0f} % of pairs", fontsize=11)
     mappable = ScalarMappable(norm=norm, cmap=LOADS)
     figure.colorbar(mappable, ax=axes.tolist(), label="flits per cycle", shrink=0.8)
     return figure
@@ -178,7 +180,7 @@ def _panel(
     if degrees is not None:
         heat = Normalize(float(degrees.min()), float(degrees.max()))
         _color_bar(figure, axes, heat, HEAT, "degrees C")
-    font = 7 if max(x, y) <= 5 else 5
+    font = 9 if max(x, y) <= 5 else 6
     place = positions(platform.grid)
     for tile, pe in enumerate(design.placement.tolist()):
         ax = axes[place[tile, 2]]
@@ -218,7 +220,7 @@ def _panel(
         title = f"layer {k}: {int((layer == k).sum())} links"
         if z > 1 and k == (z - 1 if platform.sink == "top" else 0):
             title += " (heat sink)"
-        ax.set_title(title, fontsize=9)
+        ax.set_title(title, fontsize=SMALL)
 
 
 def _legend(figure: FigureBase, platform: Platform) -> None:
@@ -226,14 +228,19 @@ def _legend(figure: FigureBase, platform: Platform) -> None:
         Patch(facecolor=TYPES(i % 9), edgecolor="0.3", label=f"{kind.count} {kind.name}")
         for i, kind in enumerate(platform.pe_types)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False,
+        fontsize=SMALL,
+    )  # fmt: skip
 
 
 def _color_bar(
     figure: FigureBase, axes: list[Axes], norm: Normalize, colors: Colormap, label: str
 ) -> None:
     mappable = ScalarMappable(norm=norm, cmap=colors)
-    figure.colorbar(mappable, ax=axes, label=label, fraction=0.03)
+    bar = figure.colorbar(mappable, ax=axes, fraction=0.03)
+    bar.set_label(label, fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL - 2)
 
 
 def _numbers(values: ArrayLike, count: int, name: str, owner: str) -> Floats:

@@ -1,0 +1,51 @@
+"""Pictures of a chip and of a deployment for README and the landing page.
+
+    python -m tests.benchmarks.landing_pictures docs/images
+
+The chip is the design of a search of 5,000 evaluations under the bundled synthetic traffic that
+dominates the largest box. The deployments serve Qwen3-30B-A3B on 16 H200; their tables need the
+extra `silicon`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+from pathlib import Path
+
+from pymoo.optimize import minimize
+
+from moela import MOELA
+from moela.commands.run.serving_front import plot_plans
+from moela.quality.front import largest_box
+from problems import NoC3D
+
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorials" / "09_real_model.py"
+
+
+def chip(path: Path) -> None:
+    """Draw the links of a design by their load, beside the mesh."""
+    problem = NoC3D.example("bfs", objectives=5)
+    res = minimize(problem, MOELA(), ("n_eval", 5000), seed=1)
+    best = res.X[largest_box(res.F, problem.ref_point)]
+    problem.plot_beside_mesh(best).savefig(path, dpi=80)
+
+
+def deployments(path: Path) -> None:
+    """Draw the front of the tutorial about a real model."""
+    found = runpy.run_path(str(TUTORIAL))
+    plans = [found["problem"].plan(x) for x in found["res"].X]
+    title = "Qwen3-30B-A3B on 16 H200 with SGLang"
+    plot_plans(plans, found["front"].knee(), title=title, path=path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    chip(folder / "chip.png")
+    deployments(folder / "deployment.png")
+
+
+if __name__ == "__main__":
+    main()
