@@ -41,6 +41,8 @@ QUERIES = {
     "conditional variables": "conditional_variables",
     "permutation": "permutations",
     "compare two runs": "compare_runs",
+    "deadlock": "deadlock",
+    "prefill": "prefill",
 }
 PAGES = ("index.html", "recipes/index.html", "recipes/subprocess_simulator.html")
 WIDTHS = (1280, 390)
