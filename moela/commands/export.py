@@ -7,6 +7,7 @@ from pathlib import Path
 
 from moela.commands.output import add_json, print_json
 from moela.commands.parser import add_examples
+from moela.commands.show import load_design
 from moela.commands.traffic import add_traffic, warn_of_traffic
 
 FORMATS = ("booksim", "hotspot", "csv", "graphml", "platform")
@@ -24,7 +25,8 @@ GRAPHML_FILE = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add = parser.add_argument
-    add("design", metavar="DESIGN", help="JSON file of a design, such as best.json of a run")
+    add("design", metavar="DESIGN",
+        help="folder of `moela run noc`, or JSON file of a design")  # fmt: skip
     add("--to", required=True, choices=FORMATS, help="program or format")
     add("--out", required=True, metavar="DIR", help="folder for the files")
     add_traffic(parser, "traffic for BookSim to match", several=False)
@@ -39,16 +41,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_examples(
         parser,
         "moela export front/best.json --to booksim --traffic traffic.csv --out sim/",
+        "moela export front/ --to booksim --traffic traffic.csv --out sim/",
         "moela export front/best.json --to hotspot --out heat/",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the files and print their names."""
-    from problems.noc import Design, load_traffic
+    from problems.noc import load_traffic
     from problems.noc.design.exchange import describe_network
 
-    design = Design.load(arguments.design)
+    design, found = load_design(arguments.design)
+    networks = {} if found is None else found.networks
     out = Path(arguments.out)
     before = set(out.iterdir()) if out.is_dir() else set()
     if arguments.to != "booksim" and (arguments.traffic or arguments.rate):
@@ -60,11 +64,12 @@ def run(arguments: argparse.Namespace) -> None:
         warn_of_traffic(traffic, platform, scale, [arguments.traffic])
     out.mkdir(parents=True, exist_ok=True)
     if arguments.to == "booksim":
+        rate, match = arguments.rate, arguments.match
         design.to_booksim(
-            out, traffic=traffic, injection_rate=arguments.rate, match=arguments.match
+            out, traffic=traffic, injection_rate=rate, match=match, baselines=networks
         )
     elif arguments.to == "hotspot":
-        design.to_hotspot(out)
+        design.to_hotspot(out, baselines=networks)
     elif arguments.to == "csv":
         design.to_csv(out / "placement.csv", out / "links.csv")
         describe_network(design, out, CSV_FILES)

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from moela.commands.output import add_json, print_json
+import numpy as np
+
+from moela.commands.output import add_json, print_json, warn
 from moela.commands.parser import add_examples
 from moela.commands.traffic import add_traffic, quiet, warn_of_traffic
 from moela.quality.table import Row, Table
+
+if TYPE_CHECKING:
+    from problems.noc import BaselineComparison, Design, NoC3D
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add = parser.add_argument
-    add("design", metavar="DESIGN", help="JSON file of a design, such as best.json of a run")
+    add("design", metavar="DESIGN",
+        help="folder of `moela run noc`, or JSON file of a design")  # fmt: skip
     add_traffic(parser, "traffic files to evaluate the design under")
     add("--model", default="published", help="published or released formulas")
-    add("--out", metavar="PNG", help="picture to write; with --traffic, the mesh is beside it")
+    add("--baseline-evals", type=int, metavar="N",
+        help="with --traffic: compare with mesh, torus and express mesh, whose PEs are placed by "
+             "so many evaluations each")  # fmt: skip
+    add("--seed", type=int, default=1, metavar="N", help="random seed of these placements")
+    add("--out", metavar="PNG", help="picture to write, beside the mesh or the regular networks")
     add("--heat", action="store_true", help="color tiles by temperature")
     add_json(parser)
     add_examples(
         parser,
+        "moela show front/",
         "moela show front/best.json --traffic traffic.csv --out best.png",
         "moela show front/best.json --traffic traffic.csv --scale 1 --json",
         "moela show front/best.json --heat --out heat.png",
@@ -29,9 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the design and, with traffic, every metric of the design and of the mesh."""
-    from problems.noc import Design, NoC3D
+    from problems.noc import NoC3D
 
-    design = Design.load(arguments.design)
+    design, found = load_design(arguments.design)
+    placed = arguments.baseline_evals
+    if placed is not None and (placed < 1 or not arguments.traffic):
+        raise ValueError("--baseline-evals N goes with --traffic and must be at least 1.")
     figure, rows = None, list[Row]()
     if arguments.traffic:
         with quiet():
@@ -45,16 +61,69 @@ def run(arguments: argparse.Namespace) -> None:
             {"metric": name, "design": own, "mesh": mesh, "change in %": change}
             for name, (own, mesh, change) in problem.beside_mesh(design, names).items()
         ]
-        if arguments.out and not arguments.heat:
+        found = beside(problem, design, found, arguments)
+        if arguments.out and not arguments.heat and found is None:
             figure = problem.plot_beside_mesh(design, names)
     if arguments.out:
+        if found is not None and not arguments.heat:
+            figure = found.plot()
         figure = figure or design.plot(temperature=arguments.heat)
         figure.savefig(arguments.out, dpi=110)
     if arguments.json:
-        print_json({"design": design.to_dict(), "metrics": rows, "picture": arguments.out})
+        beside_all = None if found is None else found.summary()
+        content = {"design": design.to_dict(), "metrics": rows, "picture": arguments.out}
+        print_json(content | {"baselines": beside_all})
         return
     print(design)
-    if rows:
+    if found is not None:
+        print(found)
+    elif rows:
         print(Table(rows, {"design": ".5g", "mesh": ".5g", "change in %": "+.1f"}))
     if arguments.out:
         print(f"picture in {arguments.out}")
+
+
+def load_design(name: str) -> tuple[Design, BaselineComparison | None]:
+    """Return the design of a file, or the best one of the folder of a run with its baselines."""
+    from problems.noc import BaselineComparison, Design
+
+    if not Path(name).is_dir():
+        return Design.load(name), None
+    design = Design.load(Path(name) / "best.json")
+    path = Path(name) / "baselines.json"
+    if not path.exists():
+        return design, None
+    found = BaselineComparison.load(path)
+    if found.design != design:
+        warn(f"{path} is of another design than best.json, and is left out")
+        return design, None
+    return design, found
+
+
+def beside(
+    problem: NoC3D,
+    design: Design,
+    found: BaselineComparison | None,
+    arguments: argparse.Namespace,
+) -> BaselineComparison | None:
+    """Return the comparison with regular networks under given traffic; None if nobody asks."""
+    if arguments.baseline_evals is not None:
+        rng = np.random.default_rng(arguments.seed)
+        evals = arguments.baseline_evals
+        with quiet():
+            placing = problem_to_place(problem)
+            made = placing.beside_baselines(design, random_state=rng, n_eval=evals)
+            return problem.beside_baselines(design, problem.metric_names, reuse=made)
+    if found is not None:
+        return problem.beside_baselines(design, problem.metric_names, reuse=found)
+    return None
+
+
+def problem_to_place(problem: NoC3D) -> NoC3D:
+    """Return a problem whose objectives are those of the placements: energy and latency."""
+    from problems.noc import NoC3D
+
+    return NoC3D(
+        problem.traffic, platform=problem.platform, objectives=("energy", "packet_latency"),
+        model=problem.model,
+    )  # fmt: skip

@@ -93,6 +93,16 @@ class BaselineComparison(JSONFile):
     missing: dict[str, str]
     n_eval: int
 
+    def summary(self) -> dict[str, object]:
+        """Return the numbers as plain data: links, values, and changes in per cent; no designs."""
+        return {
+            "n_eval": self.n_eval,
+            "planar_links": {name: len(d.planar_links) for name, d in self.networks.items()},
+            "values": self.values,
+            "change_in_percent": self.changes,
+            "missing": self.missing,
+        }
+
     def rows(self) -> list[dict[str, str]]:
         """Return the comparison as rows of text by column.
 
@@ -183,24 +193,27 @@ class BaselineComparison(JSONFile):
         missing = _names(values["missing"], "missing", BASELINES)
         for name, reason in missing.items():
             fits = isinstance(reason, str) and name not in networks
-            require(
-                kind, f"missing[{name!r}]", reason, fits, "a text for a network that is missing"
-            )
+            require(kind, f"missing[{name}]", reason, fits, "a text for a network that is missing")
         design = Design.from_dict(values["design"])
+        grid = design.platform.grid
+        for name, network in networks.items():
+            same = network.platform.grid == grid
+            expected = f"a design with the grid {grid} of 'design'"
+            require(kind, f"networks[{name}]", network.platform.grid, same, expected)
         sizes = {name: d.platform.n_links for name, d in ({"design": design} | networks).items()}
         loads = _names(values["loads"], "loads", every, complete=True)
         for name, given in loads.items():
             listed = isinstance(given, list) and len(given) == sizes[name]
             fits = listed and all(_number(x) and x >= 0 for x in given)
             expected = f"a list of {sizes[name]} numbers of at least 0, one for each link"
-            require(kind, f"loads[{name!r}]", given, fits, expected)
+            require(kind, f"loads[{name}]", given, fits, expected)
         changes = _names(values["changes"], "changes", tuple(metrics), complete=True)
         for part, table, names in (("values", metrics, every), ("changes", changes, every[1:])):
             for metric, row in table.items():
-                owner = f"{part}[{metric!r}]"
+                owner = f"{part}[{metric}]"
                 for name, value in _names(row, owner, names, complete=True).items():
                     fits = _number(value) or (value is None and part == "changes")
-                    require(kind, f"{owner}[{name!r}]", value, fits, "a finite number")
+                    require(kind, f"{owner}[{name}]", value, fits, "a finite number")
         return cls(
             design,
             networks,

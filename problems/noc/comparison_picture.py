@@ -165,8 +165,10 @@ def _draw_changes(figure: FigureBase, found: BaselineComparison) -> None:
     for k in range(len(metrics) - 1):
         ax.axhline(k + 0.5, color="0.88", linewidth=0.8, zorder=0)
     low, high = min(*finite, 0.0, 0.0), max(*finite, 0.0, 0.0)
+    # Room for the numbers beside the marks.
     room = 0.36 * max(high - low, reach)
-    ax.set_xlim(low - room * (low < 0) - 0.03 * reach, high + room * (high > 0) + 0.03 * reach)
+    right = room if max(finite, default=0.0) >= 0 else 0.0
+    ax.set_xlim(low - room * (low < 0) - 0.03 * reach, high + right + 0.03 * reach)
     ax.axvline(0.0, color="0.3", linewidth=0.9, zorder=1)
     ax.set_ylim(len(metrics) - 0.4, -0.6)
     ax.set_yticks(range(len(metrics)), [name.replace("_", " ") for name in metrics])

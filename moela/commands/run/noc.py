@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from moela.commands.output import warn
 from moela.commands.parser import add_examples
 from moela.commands.run.noc_inputs import constraints_of, objectives_of, platform_of
 from moela.commands.run.results import ResultFolder
@@ -24,6 +28,11 @@ from moela.quality.front import largest_box
 
 if TYPE_CHECKING:
     from problems import NoC3D
+    from problems.noc import BaselineComparison, Design
+
+FEWEST_PLACED, LARGE = 1000, 64
+"""Evaluations of the placement of each regular network of so many tiles, if a tenth of those of the
+search are fewer; larger chips take fewer."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--constraint", action="append", metavar="LIMIT",
         help="limit such as 'temperature<=85' (degrees Celsius); may be repeated")
     add("--model", default="published", metavar="NAME", help="published or released formulas")
+    add("--baseline-evals", type=int, metavar="N",
+        help="evaluations of each placement on mesh, torus and express mesh, to compare with "
+             "(default: 1000, or a tenth of --evals; fewer on large chips); 0 leaves them out")
     # fmt: on
     add_options(parser, ALGORITHMS, evals=20_000, out="front")
     add_examples(
@@ -55,8 +67,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Optimize and write front.csv, run.json, front.png and best.json."""
+    """Optimize and write front.csv, run.json, best.json, baselines.json and pictures."""
     check_options(arguments)
+    placed = arguments.baseline_evals
+    if placed is not None and placed < 0:
+        raise ValueError(f"--baseline-evals must be at least 0. Got {placed} instead.")
     problem = problem_of(arguments)
     check_fits(arguments.algorithm, problem)
     out = make_folder(arguments)
@@ -123,7 +138,8 @@ def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -
     best = largest_box(folder.F, problem.ref_point)
     folder.write_front()
     row = folder.X[best]
-    problem.decode(row).save(folder.path("best.json"))
+    design = problem.decode(row)
+    design.save(folder.path("best.json"))
     below = {name: -change for name, (_, _, change) in problem.beside_mesh(row).items()}
     percent = {name: round(change, 2) for name, change in below.items() if math.isfinite(change)}
     more: dict[str, object] = {
@@ -143,16 +159,61 @@ def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -
             folder.F, names=folder.names, ref_point=problem.ref_point, ref_name="mesh",
             title=f"{len(front)} non-dominated designs, {source}", path=folder.path("front.png"),
         )  # fmt: skip
+    found = None if folder.result.interrupted else baselines(problem, design, arguments)
+    if found is not None:
+        found.save(folder.path("baselines.json"))
+        found.plot().savefig(folder.path("baselines.png"), dpi=100)
+        more["baselines"] = found.summary()
     folder.write_record("moela run noc", "NoC3D", problem.version, **more)
     kind = "designs" if front.feasible else "designs, which violate constraints,"
     lines = [
         f"{len(front)} {kind} in {folder.out}/: {', '.join(folder.files)}",
         f"best.json, which dominates the largest box, against the mesh: {_gains(below)}",
     ]
+    lines += [] if found is None else against(found)
     if held_out is not None:
         lines.append(f"the same, held out: {_gains({n: -c[2] for n, c in held_out.items()})}")
+        if found is not None:
+            under = problem.held_out.beside_baselines(design, reuse=found)
+            lines += [f"held out, {line}" for line in against(under) if line.startswith("against")]
     return folder.finish(lines)
 
 
+def baselines(
+    problem: NoC3D, design: Design, arguments: argparse.Namespace
+) -> BaselineComparison | None:
+    """Return the comparison of a design with regular networks; None without, or after Ctrl-C."""
+    n_eval = arguments.baseline_evals
+    if n_eval is None:
+        share = min(1.0, LARGE / problem.platform.n_tiles)
+        n_eval = max(arguments.evals // 10, round(FEWEST_PLACED * share**2))
+    if n_eval == 0:
+        return None
+    if not arguments.quiet:
+        text = f"placing PEs on regular networks to compare with, {n_eval} evaluations each"
+        print(f"moela: {text}", file=sys.stderr)
+    rng = np.random.default_rng(arguments.seed)
+    try:
+        return problem.beside_baselines(design, random_state=rng, n_eval=n_eval)
+    except KeyboardInterrupt:
+        warn("the comparison with regular networks was stopped and is left out")
+        return None
+
+
+def against(found: BaselineComparison) -> list[str]:
+    """Return a line for each network but the mesh, and for each that is missing."""
+    lines = []
+    for name, network in found.networks.items():
+        if name == "mesh":
+            continue
+        changes = {metric: -row[name] for metric, row in found.changes.items()}
+        links = len(network.planar_links)
+        lines.append(f"against the {name}, {links} planar links: {_gains(changes)}")
+    return lines + [f"no {name}: {reason}" for name, reason in found.missing.items()]
+
+
 def _gains(below: dict[str, float]) -> str:
-    return ", ".join(f"{name} {-value:+.0f}%" for name, value in below.items())
+    return ", ".join(
+        f"{name} {-value:+.0f}%" if math.isfinite(value) else f"{name} n/a"
+        for name, value in below.items()
+    )

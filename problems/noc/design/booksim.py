@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -52,7 +53,13 @@ from problems.noc.design.rapidchiplet import (
     node_traffic,
     write_fork_files,
 )
-from problems.noc.design.readme import booksim_text, routing_text, write_readme
+from problems.noc.design.readme import (
+    booksim_text,
+    folder_of,
+    networks_text,
+    routing_text,
+    write_readme,
+)
 from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
 from problems.noc.simulation.kernel import ENDS, PER_ROUTER
 from problems.noc.simulation.simulate import channel_depth
@@ -139,6 +146,7 @@ def write_booksim(
     injection_rate: float | None = None,
     seed: int = 0,
     match: str = "margins",
+    baselines: Mapping[str, Design] | None = None,
 ) -> Path:
     """Write ``network.anynet`` and ``booksim.cfg`` and return the path of the latter.
 
@@ -157,6 +165,9 @@ def write_booksim(
         "matrix" writes ``traffic.json`` and ``routes.json`` too, for the BookSim of RapidChiplet,
         which takes the matrix and the routes of the platform; see ``design.rapidchiplet``. Stock
         BookSim takes what each PE sends and receives in all.
+    baselines : mapping from str to Design, optional
+        Networks to compare with by name, such as those of ``NoC3D.beside_baselines``. Each gets a
+        folder of its own, and the README says what runs in all of them should print.
 
     Raises
     ------
@@ -220,9 +231,13 @@ def write_booksim(
     text = "".join(f"{name} = {value};\n" for name, value in settings.items())
     path = folder / "booksim.cfg"
     path.write_text(text, encoding="ascii")
-    idle = exact_idle(design, received if traffic is None else weights, counts)
-    if match == "matrix":
-        idle = idle_under(design, node_traffic(matrix, counts), fork_routing(design))
+
+    def idle_of(one: Design) -> Idle:
+        if match == "matrix":
+            return idle_under(one, node_traffic(matrix, counts), fork_routing(one))
+        return exact_idle(one, received if traffic is None else weights, counts)
+
+    idle = idle_of(design)
     model, distance = idle.latency - PER_ROUTER * idle.hops - ENDS, None
     if traffic is not None:
         distance = margins_distance(matrix, counts, weights)
@@ -235,6 +250,13 @@ def write_booksim(
     if platform.routing != "shortest":
         own = routing_text(platform.routing, str(prove_deadlock_free(design, traffic=traffic)))
     text = booksim_text(idle.latency, model, idle.hops, *buffers, distance, proof, own, match)
+    if baselines:
+        for name, network in baselines.items():
+            write_booksim(
+                network, folder / folder_of(name), traffic=traffic,
+                injection_rate=injection_rate, seed=seed, match=match,
+            )  # fmt: skip
+        text += _beside_text({"this folder": design} | dict(baselines), idle_of, matrix)
     write_readme(folder, text)
     return path
 
@@ -304,6 +326,26 @@ def simulate_booksim(
     runs = len(latencies)
     routers = float(np.mean(hops))
     return BookSimResult(mean, idle.latency, routers, matched, error, distance, runs)
+
+
+def _beside_text(
+    designs: Mapping[str, Design], idle_of: Callable[[Design], Idle], matrix: Floats
+) -> str:
+    """Return the paragraph on other networks: what BookSim prints at no load, and the model."""
+    cells = {}
+    for name, one in designs.items():
+        idle = idle_of(one)
+        cells[name] = [str(len(one.planar_links)), f"{idle.latency:.2f}", f"{idle.hops:.3f}"]
+        if matrix.size:
+            cells[name].append(f"{_without_queues(one, matrix):.2f}")
+    columns = ["planar links", "packet latency average", "hops average"]
+    more = "Both averages are those at an injection rate near 0."
+    if matrix.size:
+        columns.append("model")
+        more += (
+            " The model's cycles are those without\nwaiting under the application's own traffic."
+        )
+    return networks_text(columns, cells, more)
 
 
 def exact_idle(design: Design, weights: Ints, counts: Ints) -> Idle:

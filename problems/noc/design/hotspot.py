@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from moela.files.text import lines_of, number_of, read_text
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats
 from problems.noc.design.programs import find_program, run_program
-from problems.noc.design.readme import hotspot_text, write_readme
+from problems.noc.design.readme import folder_of, hotspot_text, networks_text, write_readme
 from problems.noc.evaluation.volumes import layers_from_afar, response_matrix
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ __all__ = ["simulate_hotspot", "write_hotspot"]
 KELVIN = 273.15
 
 
-def write_hotspot(design: Design, folder: str | Path) -> Path:
+def write_hotspot(
+    design: Design, folder: str | Path, *, baselines: Mapping[str, Design] | None = None
+) -> Path:
     """Write ``layer*.flp``, ``stack.lcf`` and ``power.ptrace``; return ``hotspot.config``.
 
     Parameters
@@ -40,6 +43,8 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
         Created if missing. Start HotSpot in it as ``hotspot -c hotspot.config
         -f layer0.flp -p power.ptrace -grid_layer_file stack.lcf -model_type grid
         -steady_file steady.txt``.
+    baselines : mapping from str to Design, optional
+        Networks to compare with, as in ``write_booksim``.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,12 +93,27 @@ def write_hotspot(design: Design, folder: str | Path) -> Path:
     text += "-model_type\tgrid\n-grid_layer_file\tstack.lcf\n"
     config = folder / "hotspot.config"
     config.write_text(text, encoding="ascii")
-    power_of_tiles = platform.power[design.placement]
-    rises = response_matrix(platform) @ power_of_tiles
-    hottest = names[int(rises.argmax())]
-    peak = stack.ambient + float(rises.max())
-    write_readme(folder, hotspot_text(peak, hottest, float(power_of_tiles.sum())))
+    hottest, peak = _hottest(design)
+    text = hotspot_text(peak, hottest, float(platform.power.sum()))
+    if baselines:
+        for name, network in baselines.items():
+            write_hotspot(network, folder / folder_of(name))
+        cells = {}
+        for name, network in ({"this folder": design} | dict(baselines)).items():
+            tile, degrees = _hottest(network)
+            cells[name] = [tile, f"{degrees:.1f} ({degrees + KELVIN:.1f})"]
+        more = "HotSpot knows no links, so only the placement of PEs makes a difference."
+        text += networks_text(["hottest tile", "degrees Celsius (K)"], cells, more)
+    write_readme(folder, text)
     return config
+
+
+def _hottest(design: Design) -> tuple[str, float]:
+    """Return the name of the hottest tile by the model, and its degrees Celsius."""
+    platform = design.platform
+    rises = response_matrix(platform) @ platform.power[design.placement]
+    tile = int(rises.argmax())
+    return unit_names(design)[tile], platform.stack.ambient + float(rises[tile])
 
 
 @long_work("simulating temperatures by HotSpot")

@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["booksim_text", "hotspot_text", "network_text", "routing_text", "write_readme"]
+__all__ = [
+    "booksim_text",
+    "folder_of",
+    "hotspot_text",
+    "network_text",
+    "networks_text",
+    "routing_text",
+    "write_readme",
+]
 
 
 def write_readme(folder: Path, text: str) -> None:
     """Write the text as README.txt."""
     (folder / "README.txt").write_text(text, encoding="utf-8")
+
+
+def folder_of(name: str) -> str:
+    """Return the folder of a regular network, such as "folded_torus"."""
+    return name.replace(" ", "_")
+
+
+def networks_text(columns: Sequence[str], cells: Mapping[str, Sequence[str]], more: str) -> str:
+    """Return the paragraph on regular networks in folders beside the design's files.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names of the numbers.
+    cells : mapping from str to sequence of str
+        Network, or "this folder" for the design -> its numbers, one for each column.
+    more : str
+        Sentences on the numbers.
+    """
+    names = {name: f"{folder_of(name)}/" for name in cells} | {"this folder": "this folder"}
+    lines = [["", *columns], *([names[name], *row] for name, row in cells.items())]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = "\n".join(
+        "    " + "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+    return f"""
+Regular networks to compare with lie in folders of their own, with the same traffic and power. A run
+in each should print:
+
+{table}
+
+{more}
+"""
 
 
 def booksim_text(

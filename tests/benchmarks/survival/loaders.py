@@ -19,7 +19,7 @@ from moela.files.guard import read_bytes
 from problems.classic import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
 from problems.classic.base import ClassicProblem
 from problems.classic.designs import Assignment, BitString, Packing
-from problems.noc import Design, NoC3D, Platform, load_traffic
+from problems.noc import BaselineComparison, Design, NoC3D, Platform, load_traffic
 from problems.noc.design.booksim import read_output
 from problems.noc.design.hotspot import read_steady, unit_names
 from problems.noc.evaluation.volumes import layers_from_afar
@@ -65,6 +65,25 @@ def use_design(design: Design) -> None:
     assert np.isfinite(design.temperatures()).all()
     assert np.isfinite(design.link_loads(np.ones((n, n)))).all()
     assert hash(design) == hash(design)
+
+
+def write_baselines(folder: Path) -> Path:
+    problem = NoC3D(traffic(12) / 50, platform=chip(), objectives=("energy", "packet_latency"))
+    rng = np.random.default_rng(1)
+    found = problem.beside_baselines(problem.mesh_row(), random_state=rng, n_eval=3)
+    found.save(path := folder / "baselines.json")
+    return path
+
+
+def load_baselines(path: Path) -> None:
+    found = BaselineComparison.load(path)
+    assert str(found)
+    assert BaselineComparison.from_dict(json.loads(json.dumps(found.to_dict())))
+    for network in found.networks.values():
+        use_design(network)
+    problem = NoC3D(traffic(12) / 50, platform=found.design.platform, objectives=("energy",))
+    again = problem.beside_baselines(found.design, reuse=found)
+    assert np.isfinite(list(again.values["energy"].values())).all()
 
 
 def write_platform(folder: Path) -> Path:
@@ -302,6 +321,7 @@ def load_run(path: Path) -> None:
 
 LOADERS = [
     Loader("NoC design", write_design, lambda path: use_design(Design.load(path))),
+    Loader("comparison with baselines", write_baselines, load_baselines),
     Loader("platform", write_platform, lambda path: use_platform(Platform.load(path))),
     Loader("traffic", write_traffic, load_the_traffic),
     Loader("placement of a design", write_placement, load_csv),

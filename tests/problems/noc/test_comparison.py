@@ -12,6 +12,7 @@ from problems.noc import Design, NoC3D, Platform, chiplet_package
 from problems.noc.baselines import express_mesh, folded_torus
 from problems.noc.comparison import BASELINES, BaselineComparison, compare_with_baselines, wires
 
+DIES = chiplet_package((5, 4))
 NAMES = ("packet_latency", "energy", "temperature", "port_load")
 
 
@@ -176,8 +177,9 @@ def test_a_comparison_survives_a_file(tmp_path, found):
         (lambda d: d.pop("values"), "'values'"),
         (lambda d: d["networks"].update(ring=d["design"]), "networks"),
         (lambda d: d["networks"].update(mesh=3), "design must be a JSON object"),
+        (lambda d: d["networks"].update(mesh=Design.mesh(DIES).to_dict()), "with the grid"),
         (lambda d: d["values"].update(hops={}), "values"),
-        (lambda d: d["values"]["energy"].pop("mesh"), r"values\['energy'\]"),
+        (lambda d: d["values"]["energy"].pop("mesh"), r"values\[energy\]"),
         (lambda d: d["values"]["energy"].update(mesh="1"), "a finite number"),
         (lambda d: d["values"]["energy"].update(mesh=True), "a finite number"),
         (lambda d: d["values"]["energy"].update(mesh=None), "a finite number"),

@@ -1,13 +1,14 @@
 """The command line of networks-on-chip: platforms, constraints, show and export."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from moela.cli import main
 from problems import NoC3D
-from problems.noc import Design, PEType, Platform, synthetic_traffic
+from problems.noc import BaselineComparison, Design, PEType, Platform, synthetic_traffic
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,81 @@ def test_a_design_is_shown_in_words_numbers_and_pictures(files, run, capsys):
     hot = files / "hot.png"
     assert main(["show", str(run / "best.json"), "--heat", "--out", str(hot)]) == 0
     assert hot.read_bytes() != picture.read_bytes()
+
+
+def test_a_run_is_compared_with_regular_networks(files, run, capsys):
+    record = json.loads((run / "run.json").read_text())["baselines"]
+    networks = ["mesh", "placed mesh", "folded torus", "express mesh"]
+    assert list(record["planar_links"]) == networks
+    found = BaselineComparison.load(run / "baselines.json")
+    assert found.design == Design.load(run / "best.json")
+    assert record["change_in_percent"] == found.changes
+    assert (run / "baselines.png").read_bytes().startswith(b"\x89PNG")
+    # The folder shows what the run has found, and evaluates it under other traffic.
+    capsys.readouterr()
+    assert main(["show", str(run)]) == 0
+    assert str(found) in capsys.readouterr().out
+    picture = files / "beside.png"
+    words = ["show", run, "--traffic", files / "kmeans.csv", "--out", picture, "--json"]
+    assert main(list(map(str, words))) == 0
+    shown = json.loads(capsys.readouterr().out)["baselines"]
+    assert shown["planar_links"] == record["planar_links"]
+    assert set(shown["values"]) > set(record["values"])
+    assert picture.read_bytes() != (run / "baselines.png").read_bytes()
+
+
+def test_a_design_alone_is_compared_if_asked(files, run, capsys, assert_rejected):
+    words = ["show", run / "best.json", "--traffic", files / "bfs.csv", "--baseline-evals", 20]
+    assert main(list(map(str, words))) == 0
+    first = capsys.readouterr().out
+    assert "PEs placed by 20 evaluations each" in first
+    assert main(list(map(str, words))) == 0
+    assert capsys.readouterr().out == first
+    assert main([*map(str, words), "--seed", "2"]) == 0
+    assert capsys.readouterr().out != first
+    assert_rejected(["show", run, "--baseline-evals", "20"], "--baseline-evals", "--traffic")
+    assert_rejected(["run", "noc", "--baseline-evals", "-1"], "--baseline-evals", "at least 0")
+
+
+def test_a_comparison_of_another_design_is_left_out(run, tmp_path, capsys):
+    for name in ("best.json", "baselines.json"):
+        shutil.copy(run / name, tmp_path)
+    other = Design.mesh(Design.load(run / "best.json").platform)
+    other.save(tmp_path / "best.json")
+    assert main(["show", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert "baselines.json is of another design than best.json" in printed.err
+    assert "folded torus" not in printed.out
+
+
+def test_baselines_can_be_left_out(files, tmp_path, capsys):
+    words = ["run", "noc", "--platform", files / "p.json", "--evals", 60, "--out", tmp_path,
+             "--baseline-evals", 0, "--quiet"]  # fmt: skip
+    assert main(list(map(str, words))) == 0
+    assert "torus" not in capsys.readouterr().out
+    assert not list(tmp_path.glob("baselines*"))
+    assert "baselines" not in json.loads((tmp_path / "run.json").read_text())
+
+
+@pytest.mark.parametrize("target", ["booksim", "hotspot"])
+def test_the_folder_of_a_run_is_exported_with_its_baselines(files, run, tmp_path, target):
+    words = ["export", run, "--to", target, "--out", tmp_path]
+    words += ["--traffic", files / "bfs.csv"] if target == "booksim" else []
+    assert main(list(map(str, words))) == 0
+    text = (tmp_path / "README.txt").read_text()
+    config = "booksim.cfg" if target == "booksim" else "hotspot.config"
+    for name in ("mesh", "placed_mesh", "folded_torus", "express_mesh"):
+        assert (tmp_path / name / config).exists()
+        # The README beside each file and that of the folder state the same numbers.
+        own = (tmp_path / name / "README.txt").read_text()
+        line = next(line for line in text.splitlines() if line.startswith(f"    {name}/")).split()
+        if target == "booksim":
+            assert f'"Packet latency average" of {line[2]} cycles' in own
+            assert f'average" of {line[3]}.' in own.replace("\n", " ")
+            assert f"{line[4]} cycles by the model" in own
+        else:
+            assert f"near {line[1]},\nat {line[2]} degrees" in own
+    assert "this folder" in text
 
 
 @pytest.mark.parametrize(
