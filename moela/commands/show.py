@@ -6,7 +6,13 @@ import argparse
 
 from moela.commands.output import add_json, print_json
 from moela.commands.parser import add_examples
-from moela.commands.traffic import add_traffic, quiet, warn_of_traffic
+from moela.commands.traffic import (
+    add_technology,
+    add_traffic,
+    quiet,
+    warn_of_traffic,
+    with_technology,
+)
 from moela.quality.table import Row, Table
 
 
@@ -17,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_traffic(parser, "traffic files to evaluate the design under")
     add("--model", default="published", help="published or released formulas")
     add("--out", metavar="PNG", help="picture to write; with --traffic, the mesh is beside it")
+    add_technology(parser)
     add("--heat", action="store_true", help="color tiles by temperature")
     add_json(parser)
     add_examples(
@@ -32,6 +39,9 @@ def run(arguments: argparse.Namespace) -> None:
     from problems.noc import Design, NoC3D
 
     design = Design.load(arguments.design)
+    if arguments.technology:
+        platform = with_technology(design.platform, arguments.technology)
+        design = Design(design.placement, design.links, platform)
     figure, rows = None, list[Row]()
     if arguments.traffic:
         with quiet():

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moela.commands.parser import add_examples
-from moela.commands.run.noc_inputs import constraints_of, objectives_of, platform_of
+from moela.commands.run.noc_inputs import (
+    constraints_of,
+    objectives_of,
+    platform_of,
+    save_design,
+)
 from moela.commands.run.results import ResultFolder
 from moela.commands.run.search import (
     ALGORITHMS,
@@ -18,7 +23,7 @@ from moela.commands.run.search import (
     make_folder,
     search,
 )
-from moela.commands.traffic import add_traffic, quiet, warn_of_traffic
+from moela.commands.traffic import add_technology, add_traffic, quiet, warn_of_traffic
 from moela.plots.front import plot_front
 from moela.quality.front import largest_box
 
@@ -33,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--platform", metavar="JSON",
         help="platform file, or 4x4x4 (default), 8x8, 8x8x4, 10x10x10")
+    add_technology(group)
     add_traffic(group, "traffic files, one per application, with one row per source PE")
     add("--held-out", metavar="CSV", help="application used only to evaluate the final front")
     add("--aggregate", default="mean", metavar="HOW", help="mean or worst of several applications")
@@ -51,6 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "moela example platform.json && moela example traffic.csv",
         "moela run noc --platform platform.json --traffic traffic.csv --store noc.db",
         "moela run noc --objectives latency energy --constraint 'temperature<=85'",
+        "moela run noc --technology 32nm --objectives packet_latency power --constraint 'power<=1'",
     )
 
 
@@ -72,7 +79,7 @@ def problem_of(arguments: argparse.Namespace) -> NoC3D:
     from problems import NoC3D
 
     common: dict[str, Any] = {
-        "platform": platform_of(arguments.platform),
+        "platform": platform_of(arguments.platform, arguments.technology),
         "objectives": objectives_of(arguments.objectives),
         "constraints": constraints_of(arguments.constraint),
         "model": arguments.model,
@@ -109,12 +116,15 @@ def check_fits(algorithm: str, problem: NoC3D) -> None:
 
 def closest(problem: NoC3D, folder: ResultFolder) -> str:
     """Return a sentence on the design that violates the constraints least."""
+    from problems.noc.design.physical import describe_limits
+
     beside = problem.beside_mesh(folder.X[0])
     values = [
         f"{name} {beside[name][0]:.5g} against {limit:g}"
         for name, limit in problem.constraints.items()
     ]
-    return f"Closest came: {', '.join(values)}"
+    places = describe_limits(problem.decode(folder.X[0]))
+    return f"Closest came: {', '.join(values)}" + (f" ({places})" if places else "")
 
 
 def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -> int:
@@ -123,13 +133,15 @@ def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -
     best = largest_box(folder.F, problem.ref_point)
     folder.write_front()
     row = folder.X[best]
-    problem.decode(row).save(folder.path("best.json"))
+    figures = save_design(problem.decode(row), problem.traffic, folder.path("best.json"))
     below = {name: -change for name, (_, _, change) in problem.beside_mesh(row).items()}
     percent = {name: round(change, 2) for name, change in below.items() if math.isfinite(change)}
     more: dict[str, object] = {
         "best": folder.row(best) | {"percent_below_mesh": percent},
         "constraints": problem.constraints,
     }
+    if figures is not None:
+        more["physical"] = figures.to_dict()
     held_out = None
     if problem.held_out is not None:
         held_out = problem.held_out.beside_mesh(row)
@@ -149,6 +161,8 @@ def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -
         f"{len(front)} {kind} in {folder.out}/: {', '.join(folder.files)}",
         f"best.json, which dominates the largest box, against the mesh: {_gains(below)}",
     ]
+    if figures is not None:
+        lines.append(f"best.json in physical units:\n{figures}")
     if held_out is not None:
         lines.append(f"the same, held out: {_gains({n: -c[2] for n, c in held_out.items()})}")
     return folder.finish(lines)

@@ -108,7 +108,7 @@ class PhysicalTables(NamedTuple):
     die_rate: float  # flits per cycle of a link between dies, over those of other links
     rate: Floats  # [n_links] flits per cycle of each link, over those of a link within a die
     length: Floats  # [n_links] mm within a layer; 0 for vertical links
-    repeaters: Ints  # [n_links] of all wires of both directions
+    repeaters: Floats  # [n_links] of all wires of both directions
     link_energy: Floats  # [n_links] pJ of a flit
     port_energy: float  # pJ of a flit in a router, for each port
 
@@ -125,10 +125,10 @@ class PhysicalTables(NamedTuple):
             # A port of a router takes no more than the capacity of the other links.
             die_rate = min(1.0, die_link.bandwidth / gigabytes / platform.link_capacity)
         length = planar * link_lengths(platform.grid, links) * platform.stack.tile_pitch * 1e3
-        repeaters, energy, port = np.zeros(len(links), dtype=np.int64), np.zeros(len(links)), 0.0
+        repeaters, energy, port = np.zeros(len(links)), np.zeros(len(links)), 0.0
         if technology is not None:
             counts = wire_repeaters(technology, length)
-            repeaters = 2 * bits * counts
+            repeaters = 2.0 * bits * counts
             energy = technology.wire_energy * length + technology.repeater_energy * counts
             energy = np.where(planar, energy, technology.tsv_energy)
             energy = bits * (energy + between * (die_link.energy if die_link else 0.0))
@@ -137,10 +137,11 @@ class PhysicalTables(NamedTuple):
         return cls(gigabytes, die_rate, rate, length, repeaters, energy, port)
 
 
-def wire_repeaters(technology: Technology, length: Floats) -> Ints:
+def wire_repeaters(technology: Technology, length: Floats) -> Floats:
     """Return the repeaters of wires of some mm: one after each spacing that is not the end."""
     counts = np.ceil(np.round(length / technology.repeater_spacing, 9)) - 1
-    return np.maximum(counts, 0).astype(np.int64)
+    repeaters: Floats = np.maximum(counts, 0.0)
+    return repeaters
 
 
 def _wire_cycles(platform: Platform, technology: Technology, length: Floats) -> Floats:

@@ -30,7 +30,7 @@ cannot be wired; the wires of a design within it may still be hard to lay.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LOADED",
     "PHYSICAL_UNITS",
-    "Crowded",
+    "all_links",
     "bisections",
     "check_has_technology",
     "degrees",
@@ -75,13 +75,6 @@ LOADED = frozenset({"power", "flit_energy", "peak_bandwidth", "bisection_load"})
 """Those that depend on the traffic."""
 
 AXES = ("x", "y", "z")
-
-
-class Crowded(NamedTuple):
-    """Figures of one place of a chip."""
-
-    value: float
-    place: str
 
 
 def check_has_technology(owner: str, names: Collection[str], platform: Platform) -> None:
@@ -250,7 +243,8 @@ def tsv_areas(platform: Platform, rows: Ints) -> Floats:
     row = np.arange(len(rows))[:, None] * max(z - 1, 1)
     counts = np.bincount((level + row).ravel(), minlength=len(rows) * (z - 1))
     array = technology.tsv_array_area(2 * platform.flit_width)
-    return counts[: len(rows) * (z - 1)].reshape(len(rows), z - 1) * array
+    areas: Floats = counts[: len(rows) * (z - 1)].reshape(len(rows), z - 1) * array
+    return areas
 
 
 def physical_limits(platform: Platform) -> dict[str, float]:
@@ -342,6 +336,10 @@ def physical_minimum(
     energy = crossing * (float(physical.link_energy.min()) + 2.0 * physical.port_energy)
     energy += total * 2.0 * physical.port_energy
     layers, sites = platform.grid[2] - 1, n_vertical(platform)
+    # Every planar link crosses a cut at least.
+    x, y, z = platform.grid
+    edges = z * ((x - 1) * y + x * (y - 1))
+    tracks = 2.0 * platform.flit_width * platform.n_planar_links / max(edges, 1)
     area = platform.technology.tsv_array_area(2 * platform.flit_width)
     return {
         "power": energy * platform.frequency * 1e-12,
@@ -350,7 +348,7 @@ def physical_minimum(
         "bisection_load": 0.0,
         "link_length": float(np.sort(physical.length[:n])[: platform.n_planar_links].sum()),
         "repeaters": float(np.sort(physical.repeaters[:n])[: platform.n_planar_links].sum()),
-        "wire_tracks": 0.0,
+        "wire_tracks": tracks,
         "tsvs": 2.0 * platform.flit_width * sites,
         "tsv_area": area * -(-sites // layers) if layers else 0.0,
     }
