@@ -10,7 +10,13 @@ import numpy as np
 
 from moela.commands.output import add_json, print_json, warn
 from moela.commands.parser import add_examples
-from moela.commands.traffic import add_traffic, quiet, warn_of_traffic
+from moela.commands.traffic import (
+    add_technology,
+    add_traffic,
+    quiet,
+    warn_of_traffic,
+    with_technology,
+)
 from moela.quality.table import Row, Table
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
              "so many evaluations each")  # fmt: skip
     add("--seed", type=int, default=1, metavar="N", help="random seed of these placements")
     add("--out", metavar="PNG", help="picture to write, beside the mesh or the regular networks")
+    add_technology(parser)
     add("--heat", action="store_true", help="color tiles by temperature")
     add_json(parser)
     add_examples(
@@ -42,12 +49,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the design and, with traffic, every metric of the design and of the mesh."""
-    from problems.noc import NoC3D
+    from problems.noc import Design, NoC3D
 
     design, found = load_design(arguments.design)
     placed = arguments.baseline_evals
     if placed is not None and (placed < 1 or not arguments.traffic):
         raise ValueError("--baseline-evals N goes with --traffic and must be at least 1.")
+    if arguments.technology:
+        platform = with_technology(design.platform, arguments.technology)
+        design = Design(design.placement, design.links, platform)
     figure, rows = None, list[Row]()
     if arguments.traffic:
         with quiet():

@@ -1,4 +1,4 @@
-"""The options for traffic files, and a warning where their unit cannot be meant."""
+"""The options for traffic files and technology, and a warning of units that cannot be meant."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from moela._arrays import Floats
 from moela.commands.output import warn
+from moela.files.text import read_json
 
 if TYPE_CHECKING:
     from problems.noc import Platform
@@ -33,6 +35,15 @@ def add_traffic(parser: argparse._ActionsContainer, purpose: str, several: bool 
         default=_RELEASED_SCALE,
         metavar="CYCLES",
         help="divisor of the files' flits; 1 if they hold flits per cycle",
+    )
+
+
+def add_technology(parser: argparse._ActionsContainer) -> None:
+    """Add the option ``--technology``."""
+    parser.add_argument(
+        "--technology",
+        metavar="NAME",
+        help="figures of wires, routers and vias for W, pJ, GB/s, mm: 32nm, 12nm, or a JSON file",
     )
 
 
@@ -95,3 +106,21 @@ def traffic_note(traffic: Floats, platform: Platform, scale: float | None) -> st
             f"{least:.3g} on, the ports suffice."
         )
     return None
+
+
+def with_technology(platform: Platform, technology: str) -> Platform:
+    """Return the platform with a technology by name or from a JSON file."""
+    from problems.noc.chip.technology import TECHNOLOGIES
+
+    value: object = technology
+    if technology not in TECHNOLOGIES:
+        if not Path(technology).exists():
+            raise ValueError(
+                f"--technology must be a JSON file or one of {sorted(TECHNOLOGIES)}. "
+                f"Got {technology!r} instead."
+            )
+        value = read_json(technology)
+    try:
+        return replace(platform, technology=value)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ValueError(f"--technology {technology}: {error}") from error

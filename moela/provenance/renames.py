@@ -96,10 +96,13 @@ ADDED: dict[str, dict[str, object]] = {
     "problems.ExpertBuffering": {"rules": []},
     "problems.Platform": {
         "channel_flits": None,
+        "die_link": None,
+        "die_size": None,
         "energy_unit": 0.0,
         "fixed_placement": False,
         "planar_links": None,
         "routing": "shortest",
+        "technology": None,
         "virtual_channels": 4,
     },
     "problems.ThermalStack": {"package_offset": 0.0095, "response_factor": 0.954},

@@ -10,8 +10,8 @@ import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems.noc.evaluation.evaluation import NoCEvaluation
+from problems.noc.evaluation.metrics import ALL_UNITS as NOC_UNITS
 from problems.noc.evaluation.metrics import PER_APPLICATION
-from problems.noc.evaluation.metrics import UNITS as NOC_UNITS
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform

@@ -31,7 +31,8 @@ from problems.noc.chip.platform import Platform
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row
 from problems.noc.evaluation.features import FeaturePlan
-from problems.noc.evaluation.limits import with_layer_limit
+from problems.noc.evaluation.limits import with_platform_limits
+from problems.noc.evaluation.physical import check_has_technology
 from problems.noc.links import ALL
 from problems.noc.operators import movable
 
@@ -78,7 +79,7 @@ class MoEOnChip(MoEProblem):
         under the mean traffic.
     constraints : mapping from name to float, optional
         Largest value allowed of any objective by name, in each window, such as ``{"port_load":
-        0.9}``. A platform with the routing "lash" limits "virtual_layers", as in ``NoC3D``.
+        0.9}``. The platform adds its own limits, as in ``NoC3D``.
     step_cycles : float, optional
         Cycles of a step; by default as in ``traffic``.
     max_steps : int or None
@@ -170,8 +171,9 @@ class MoEOnChip(MoEProblem):
             name: check_real(owner, f"constraints[{name!r}]", limit, 0.0, above=True)
             for name, limit in limits.items()
         }
-        self.constraints = with_layer_limit(checked, platform, owner)
+        self.constraints = with_platform_limits(checked, platform, owner)
         self._wanted = list(dict.fromkeys((*self.objective_names, *self.constraints)))
+        check_has_technology(owner, self._wanted, platform)
         self.decide = checked_names(decide, PARTS, owner, "decide")
         self._pes = roles.pes(platform, "experts")
         require(owner, "roles", roles, len(self._pes) > 1, "such that two PEs or more hold experts")
@@ -321,6 +323,7 @@ class MoEOnChip(MoEProblem):
     def measure(self, X: ArrayLike, names: Sequence[str]) -> dict[str, Floats]:
         """Return metrics by name, objectives or not, each float [n], aggregated over windows."""
         listed = checked_names(names, UNITS, "measure", "names")
+        check_has_technology("measure", listed, self.demand.platform)
         values = aggregated(self._by_window(self._rows(X), listed), self.aggregate)
         return {name: values[:, k] for k, name in enumerate(listed)}
 

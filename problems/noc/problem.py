@@ -36,8 +36,9 @@ from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.features import FeaturePlan, features_batch
 from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
-from problems.noc.evaluation.metrics import CAPACITY_BOUND, NEEDS_WAITS, UNITS
+from problems.noc.evaluation.metrics import ALL_UNITS, CAPACITY_BOUND, NEEDS_WAITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
+from problems.noc.evaluation.physical import PHYSICAL_UNITS
 from problems.noc.moves import neighbors_batch
 from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds, movable
 
@@ -78,14 +79,14 @@ class NoC3D(Problem):
         in any order: "mean", "deviation", "latency", "energy", "thermal", and those of
         ``problems.noc.evaluation.metrics``: "packet_latency", "peak_load", "port_load",
         "temperature", "peak_temperature", "edp", "wire_length", "router_area",
-        "virtual_layers".
+        "virtual_layers". With a technology also those of ``problems.noc.evaluation.physical``.
     model : {"published", "released"}
         The formulas of the paper, or those of its released code, quirks included: see
         ``problems.noc.evaluation.objectives``.
     constraints : mapping from name to float, optional
         Largest value allowed of any objective by name, such as ``{"temperature": 85, "peak_load":
         1}``, in each application. A row of G is value / limit - 1 (value - limit if limit <= 0).
-        A platform with the routing "lash" limits "virtual_layers" to its virtual channels.
+        The routing "lash" limits "virtual_layers", a technology "wire_tracks" and "tsv_area".
     aggregate : {"mean", "worst"}
         How the values of several applications become one objective. Values that depend on traffic
         are first divided by those of the mesh under the same application, since the totals of
@@ -140,7 +141,7 @@ class NoC3D(Problem):
         self.platform = platform = _platform_of(platform, "NoC3D")
         self.model = check_choice("NoC3D", "model", model, MODELS)
         self.aggregate = check_choice("NoC3D", "aggregate", aggregate, AGGREGATES)
-        self.objective_names = check_objectives(objectives)
+        self.objective_names = check_objectives(objectives, platform)
         self.constraints = check_constraints(constraints, platform)
         # The names of the objectives come first.
         self._wanted = list(dict.fromkeys((*self.objective_names, *self.constraints)))
@@ -261,7 +262,9 @@ class NoC3D(Problem):
         """Names of the possible objectives and constraints on this platform."""
         platform = self.platform
         both = platform.pes_of(platform.core_type) and platform.pes_of(platform.cache_type)
-        return tuple(name for name in UNITS if both or name != "latency")
+        absent = set() if both else {"latency"}
+        absent |= set() if platform.technology else set(PHYSICAL_UNITS)
+        return tuple(name for name in ALL_UNITS if name not in absent)
 
     def _known(self, names: Sequence[str], owner: str) -> Sequence[str]:
         unknown = sorted(set(names) - set(self.metric_names))

@@ -235,9 +235,7 @@ def draw(kept: list[sources.Points]) -> None:
         ax.set(xscale="log", yscale="log", xlim=line[[0, -1]], ylim=line[[0, -1]])
         subs = (1.0, 2.0, 5.0) if ends[1] < 50 * ends[0] else (1.0,)
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_locator(
-                LogLocator(subs=(1.0, 2.0, 5.0) if ends[1] < 50 * ends[0] else (1.0,))
-            )
+            axis.set_major_locator(LogLocator(subs=subs))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter(NullFormatter())
         ax.set_title(panel, fontsize=TEXT)

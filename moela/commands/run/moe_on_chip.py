@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moela.commands.parser import add_examples
-from moela.commands.run.noc_inputs import constraints_of, platform_of
+from moela.commands.run.noc_inputs import (
+    constraints_of,
+    platform_of,
+    save_design,
+)
 from moela.commands.run.results import ResultFolder
 from moela.commands.run.search import (
     ALGORITHMS,
@@ -19,6 +23,7 @@ from moela.commands.run.search import (
     make_folder,
     search,
 )
+from moela.commands.traffic import add_technology
 from moela.plots.front import plot_front
 from moela.quality.front import largest_box
 
@@ -46,9 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--step-cycles", type=float, metavar="N",
         help="cycles of a step (default: experts' messages take 0.15 of their ports)")
     add("--aggregate", choices=("mean", "worst"), default="mean", help="mean or worst of domains")
-    add = parser.add_argument_group("chip").add_argument
+    group = parser.add_argument_group("chip")
+    add = group.add_argument
     add("--platform", metavar="JSON",
         help="platform file, or 4x4x4 (default), 8x8, 8x8x4, 10x10x10")
+    add_technology(group)
     for role, kind in (("attention", "GPU"), ("experts", "GPU"), ("memory", "LLC")):
         add(f"--{role}", default=kind, metavar="TYPE", help=f"type of the PEs for {role}")
     add("--capacity", type=int, metavar="N", help="experts that a PE holds (default: the fewest)")
@@ -113,7 +120,7 @@ def problem_of(arguments: argparse.Namespace) -> MoEOnChip:
             cache_values=arguments.cache_values,
             expert_bytes=arguments.expert_bytes,
         ),
-        platform=platform_of(arguments.platform),
+        platform=platform_of(arguments.platform, arguments.technology),
         roles=Roles(
             attention=arguments.attention, experts=arguments.experts, memory=arguments.memory
         ),
@@ -133,9 +140,10 @@ def write(folder: ResultFolder, problem: MoEOnChip) -> int:
     best = largest_box(folder.F, problem.ref_point)
     folder.write_front()
     chip = problem.decode(folder.X[best])
-    chip.design.save(folder.path("best.json"))
+    traffic = problem.traffic_of(chip)
+    save_design(chip.design, traffic, folder.path("best.json"))
     chip.save(folder.path("chip.json"))
-    np.savetxt(folder.path("traffic.csv"), problem.traffic_of(chip), fmt="%.9g", delimiter=",")
+    np.savetxt(folder.path("traffic.csv"), traffic, fmt="%.9g", delimiter=",")
     changes = {"planned": problem.beside_reference(chip)}
     if problem.held_out is not None:
         changes["held out"] = problem.held_out.beside_reference(chip)

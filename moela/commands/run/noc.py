@@ -12,7 +12,12 @@ import numpy as np
 
 from moela.commands.output import warn
 from moela.commands.parser import add_examples
-from moela.commands.run.noc_inputs import constraints_of, objectives_of, platform_of
+from moela.commands.run.noc_inputs import (
+    constraints_of,
+    objectives_of,
+    platform_of,
+    save_design,
+)
 from moela.commands.run.results import ResultFolder
 from moela.commands.run.search import (
     ALGORITHMS,
@@ -22,7 +27,7 @@ from moela.commands.run.search import (
     make_folder,
     search,
 )
-from moela.commands.traffic import add_traffic, quiet, warn_of_traffic
+from moela.commands.traffic import add_technology, add_traffic, quiet, warn_of_traffic
 from moela.plots.front import plot_front
 from moela.quality.front import largest_box
 
@@ -42,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--platform", metavar="JSON",
         help="platform file, or 4x4x4 (default), 8x8, 8x8x4, 10x10x10")
+    add_technology(group)
     add_traffic(group, "traffic files, one per application, with one row per source PE")
     add("--held-out", metavar="CSV", help="application used only to evaluate the final front")
     add("--aggregate", default="mean", metavar="HOW", help="mean or worst of several applications")
@@ -63,6 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "moela example platform.json && moela example traffic.csv",
         "moela run noc --platform platform.json --traffic traffic.csv --store noc.db",
         "moela run noc --objectives latency energy --constraint 'temperature<=85'",
+        "moela run noc --technology 32nm --objectives packet_latency power --constraint 'power<=1'",
     )
 
 
@@ -87,7 +94,7 @@ def problem_of(arguments: argparse.Namespace) -> NoC3D:
     from problems import NoC3D
 
     common: dict[str, Any] = {
-        "platform": platform_of(arguments.platform),
+        "platform": platform_of(arguments.platform, arguments.technology),
         "objectives": objectives_of(arguments.objectives),
         "constraints": constraints_of(arguments.constraint),
         "model": arguments.model,
@@ -124,12 +131,15 @@ def check_fits(algorithm: str, problem: NoC3D) -> None:
 
 def closest(problem: NoC3D, folder: ResultFolder) -> str:
     """Return a sentence on the design that violates the constraints least."""
+    from problems.noc.design.physical import describe_limits
+
     beside = problem.beside_mesh(folder.X[0])
     values = [
         f"{name} {beside[name][0]:.5g} against {limit:g}"
         for name, limit in problem.constraints.items()
     ]
-    return f"Closest came: {', '.join(values)}"
+    places = describe_limits(problem.decode(folder.X[0]))
+    return f"Closest came: {', '.join(values)}" + (f" ({places})" if places else "")
 
 
 def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -> int:
@@ -139,13 +149,15 @@ def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -
     folder.write_front()
     row = folder.X[best]
     design = problem.decode(row)
-    design.save(folder.path("best.json"))
+    figures = save_design(design, problem.traffic, folder.path("best.json"))
     below = {name: -change for name, (_, _, change) in problem.beside_mesh(row).items()}
     percent = {name: round(change, 2) for name, change in below.items() if math.isfinite(change)}
     more: dict[str, object] = {
         "best": folder.row(best) | {"percent_below_mesh": percent},
         "constraints": problem.constraints,
     }
+    if figures is not None:
+        more["physical"] = figures.to_dict()
     held_out = None
     if problem.held_out is not None:
         held_out = problem.held_out.beside_mesh(row)
@@ -171,6 +183,8 @@ def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -
         f"best.json, which dominates the largest box, against the mesh: {_gains(below)}",
     ]
     lines += [] if found is None else against(found)
+    if figures is not None:
+        lines.append(f"best.json in physical units:\n{figures}")
     if held_out is not None:
         lines.append(f"the same, held out: {_gains({n: -c[2] for n, c in held_out.items()})}")
         if found is not None:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_buildable",
+    "check_dies",
     "check_memory",
     "check_planar_links",
+    "check_technology",
     "check_types",
     "check_vertical_links",
 ]
@@ -105,6 +107,36 @@ def check_planar_links(pairs: object, grid: Grid, longest: object) -> tuple[tupl
         links.append((tiles[0], tiles[1]))
     require(owner, name, len(links), len(set(links)) == len(links), "free of repetitions")
     return tuple(sorted(links))
+
+
+def check_dies(size: object, link: object, grid: Grid) -> tuple[int, int] | None:
+    """Return the tiles of a die along x and y; it goes with a link between dies."""
+    if size is None:
+        expected = "given with a die_size, the tiles of a die along x and y"
+        require("Platform", "die_link", link, link is None, expected)
+        return None
+    require("Platform", "die_size", size, link is not None, "given with a die_link")
+    axes = check_ints("Platform", "die_size", size, 1)
+    fits = len(axes) == 2 and grid[0] % axes[0] == 0 and grid[1] % axes[1] == 0
+    expected = f"two integers that divide the {grid[0]} x {grid[1]} tiles of the grid"
+    require("Platform", "die_size", size, fits, expected)
+    return axes[0], axes[1]
+
+
+def check_technology(platform: Platform) -> None:
+    """Check that the technology of a platform fits its tiles and its unit of energy."""
+    technology = platform.technology
+    if technology is None:
+        return
+    expected = "0 for a platform with a technology, which states energies in pJ"
+    require("Platform", "energy_unit", platform.energy_unit, platform.energy_unit == 0, expected)
+    array = technology.tsv_array_area(2 * platform.flit_width)
+    tile = (platform.stack.tile_pitch * 1e3) ** 2
+    expected = (
+        f"such that the {array:.3g} mm2 of the TSVs of a link fit on a tile of {tile:.3g} mm2"
+    )
+    fits = array <= tile or platform.grid[2] == 1
+    require("Platform", "technology", technology, fits, expected)
 
 
 def check_buildable(platform: Platform) -> None:

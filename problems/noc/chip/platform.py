@@ -24,8 +24,10 @@ from problems._arrays import Bools, Floats, Ints
 from problems._checks import check_choice, check_int, check_ints, check_real, require
 from problems.noc.chip.checks import (
     check_buildable,
+    check_dies,
     check_memory,
     check_planar_links,
+    check_technology,
     check_types,
     check_vertical_links,
 )
@@ -37,11 +39,13 @@ from problems.noc.chip.layout import (
     mesh_links,
     mesh_placement,
     mesh_verticals,
+    positions,
 )
 from problems.noc.chip.pe_type import LARGEST, PEType, pe_types_of
 from problems.noc.chip.presets import PRESETS, preset_settings
 from problems.noc.chip.stack import ThermalStack
-from problems.noc.chip.tables import FAR, Tables
+from problems.noc.chip.tables import FAR, PhysicalTables, Tables
+from problems.noc.chip.technology import DieLink, Technology
 
 __all__ = ["PEType", "Platform"]
 
@@ -125,6 +129,15 @@ class Platform(JSONFile):
         virtual channel: problems limit "virtual_layers" then. "up_down" routes first go towards
         the root of a tree, then away from it. "dimension_order" is for meshes: a platform whose
         links are all those between neighboring tiles. See ``problems.noc.evaluation.routes``.
+    technology : Technology or str, optional
+        Physical figures of routers, wires and vias, for metrics in W, pJ, GB/s and mm; or the name
+        of a preset, such as "32nm".
+    die_size : tuple of 2 int, optional
+        Tiles along x and y of each of equal dies side by side; goes with ``die_link``.
+    die_link : DieLink or str, optional
+        What links between these dies take, or the name of a preset, such as "ucie-standard". Its
+        energy counts in "energy" in units of ``energy_unit``, or, where that is 0, of 1 nJ, in
+        which 0.22 pJ a bit make the default ``vertical_energy``.
     sink : {"top", "bottom"}
         The layer next to the heat sink: the last or the first.
     core_type, cache_type : str
@@ -187,6 +200,9 @@ class Platform(JSONFile):
     routing: str = "shortest"
     planar_links: tuple[tuple[int, int], ...] | None = None
     fixed_placement: bool = False
+    technology: Technology | None = None
+    die_size: tuple[int, int] | None = None
+    die_link: DieLink | None = None
 
     def __post_init__(self) -> None:
         clean: dict[str, object] = {}
@@ -215,6 +231,9 @@ class Platform(JSONFile):
         clean["grid"] = grid = (axes[0], axes[1], axes[2])
         clean["pe_types"] = pe_types = pe_types_of(self.pe_types)
         clean["stack"] = ThermalStack.of(self.stack)
+        clean["technology"] = Technology.optional(self.technology, "technology")
+        clean["die_link"] = DieLink.optional(self.die_link, "die_link")
+        clean["die_size"] = check_dies(self.die_size, self.die_link, grid)
         clean["vertical_links"] = sites = check_vertical_links(self.vertical_links, grid)
         if self.planar_links is not None:
             longest = clean.get("max_length", self.max_length)
@@ -237,6 +256,7 @@ class Platform(JSONFile):
         check_choice("Platform", "routing", self.routing, PLATFORM_ROUTINGS)
         check_types(pe_types, grid)
         vars(self).update(clean)
+        check_technology(self)
         # This computes the reference design, so that a chip that cannot be built fails when it is
         # described and not when a run starts.
         check_buildable(self)
@@ -365,6 +385,15 @@ class Platform(JSONFile):
         planar = mesh_links(self.grid, candidates, vertical, n_links, self.max_degree)
         return placement, np.concatenate((planar, chosen))
 
+    @cached_property
+    def die(self) -> Ints:
+        """Die of each tile, counted along x, then y, [n_tiles]; stacked tiles are of one die."""
+        place = positions(self.grid)
+        if self.die_size is None:
+            return np.zeros(self.n_tiles, dtype=np.int64)
+        x, y = self.die_size
+        return place[:, 0] // x + place[:, 1] // y * (self.grid[0] // x)
+
     @property
     def port_flits(self) -> int:
         """Flits that the buffers of a router port hold."""
@@ -387,6 +416,11 @@ class Platform(JSONFile):
     def tables(self) -> Tables:
         """The platform as arrays for compiled functions."""
         return Tables.of(self)
+
+    @cached_property
+    def physical(self) -> PhysicalTables:
+        """Capacities, lengths and energies of the links."""
+        return PhysicalTables.of(self)
 
     def pes_of(self, name: str) -> range:
         """Return the ids of the PEs of a type; empty if the platform has no such type."""

@@ -12,11 +12,15 @@ from problems.noc.chip.layout import link_lengths, positions
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
+    from problems.noc.chip.technology import Technology
 
-__all__ = ["FAR", "Seeds", "Tables", "Words"]
+__all__ = ["FAR", "PhysicalTables", "Seeds", "Tables", "Words"]
 
 FAR = 60_000
 """Distance of an unreachable node; every real path cost is below it."""
+
+RELEASED_UNIT = 1e-9
+"""Joules of the default energies of a platform, as we read the constants of the released code."""
 
 Words = NDArray[np.uint16]
 Seeds = NDArray[np.uint64]
@@ -57,11 +61,20 @@ class Tables(NamedTuple):
         length = link_lengths(platform.grid, links)
         # Rounded first, since ceil(2.0000000000000004) is 3.
         delay = np.ceil(np.round(length * platform.planar_delay, 9))
+        technology = platform.technology
+        if technology is not None and technology.wire_delay is not None:
+            delay = np.ceil(np.round(_wire_cycles(platform, technology, length), 9))
         vertical_delay = np.ceil(platform.vertical_delay)
         cost = platform.router_stages + np.where(planar, delay, vertical_delay)
         energy = np.where(
             planar, platform.planar_energy * np.ceil(np.round(length, 9)), platform.vertical_energy
         )
+        if platform.die_link is not None:
+            between = platform.die[links[:, 0]] != platform.die[links[:, 1]]
+            cycles = platform.die_link.latency * 1e-9 * platform.frequency
+            cost += between * np.ceil(round(cycles, 9))
+            joules = platform.die_link.energy * 1e-12 * platform.flit_width
+            energy += between * joules / (platform.energy_unit or RELEASED_UNIT)
         return cls(
             n_planar=platform.n_planar_links,
             max_degree=platform.max_degree,
@@ -86,3 +99,56 @@ class Tables(NamedTuple):
             layer_resistance=platform.layer_resistance,
             base_resistance=platform.base_resistance,
         )
+
+
+class PhysicalTables(NamedTuple):
+    """Physical figures of the links in the order of `Tables`; energies are 0 without technology."""
+
+    gigabytes: float  # GB/s of one flit per cycle
+    die_rate: float  # flits per cycle of a link between dies, over those of other links
+    rate: Floats  # [n_links] flits per cycle of each link, over those of a link within a die
+    length: Floats  # [n_links] mm within a layer; 0 for vertical links
+    repeaters: Floats  # [n_links] of all wires of both directions
+    link_energy: Floats  # [n_links] pJ of a flit
+    port_energy: float  # pJ of a flit in a router, for each port
+
+    @classmethod
+    def of(cls, platform: Platform) -> PhysicalTables:
+        """Return the figures of a platform."""
+        links = np.concatenate((platform.candidates, platform.vertical_array))
+        planar = np.arange(len(links)) < platform.n_planar_candidates
+        bits, die_link, technology = platform.flit_width, platform.die_link, platform.technology
+        gigabytes = bits * platform.frequency / 8e9
+        between = platform.die[links[:, 0]] != platform.die[links[:, 1]]
+        die_rate = 1.0
+        if die_link is not None:
+            # A port of a router takes no more than the capacity of the other links.
+            die_rate = min(1.0, die_link.bandwidth / gigabytes / platform.link_capacity)
+        length = planar * link_lengths(platform.grid, links) * platform.stack.tile_pitch * 1e3
+        repeaters, energy, port = np.zeros(len(links)), np.zeros(len(links)), 0.0
+        if technology is not None:
+            counts = wire_repeaters(technology, length)
+            repeaters = 2.0 * bits * counts
+            energy = technology.wire_energy * length + technology.repeater_energy * counts
+            energy = np.where(planar, energy, technology.tsv_energy)
+            energy = bits * (energy + between * (die_link.energy if die_link else 0.0))
+            port = bits * technology.router_energy / technology.router_ports
+        rate = np.where(between, die_rate, 1.0)
+        return cls(gigabytes, die_rate, rate, length, repeaters, energy, port)
+
+
+def wire_repeaters(technology: Technology, length: Floats) -> Floats:
+    """Return the repeaters of wires of some mm: one after each spacing that is not the end."""
+    counts = np.ceil(np.round(length / technology.repeater_spacing, 9)) - 1
+    repeaters: Floats = np.maximum(counts, 0.0)
+    return repeaters
+
+
+def _wire_cycles(platform: Platform, technology: Technology, length: Floats) -> Floats:
+    """Return the cycles of wires of some tile pitches, not rounded."""
+    assert technology.wire_delay is not None
+    mm = length * platform.stack.tile_pitch * 1e3
+    delay = technology.wire_delay * mm
+    delay += technology.repeater_delay * wire_repeaters(technology, mm)
+    cycles: Floats = delay * 1e-9 * platform.frequency
+    return cycles

@@ -172,14 +172,17 @@ def write_booksim(
     Raises
     ------
     ValueError
-        The rate is not between 0 and 1, the traffic does not fit this platform, or a matrix is to
-        be matched without traffic.
+        The rate is not between 0 and 1, the traffic does not fit this platform, a matrix is to be
+        matched without traffic, or links between dies take less than a flit per cycle.
     """
     check_choice("to_booksim", "match", match, ("margins", "matrix"))
     expected = '"margins" without traffic'
     require("to_booksim", "match", match, match == "margins" or traffic is not None, expected)
     folder = Path(folder)
     platform = design.platform
+    slow = platform.physical.die_rate
+    expected = "of links between dies that take a flit per cycle, as all channels of BookSim do"
+    require("to_booksim", "design", f"{slow:g} flits per cycle", slow == 1.0, expected)
     n = platform.n_tiles
     counts = np.ones(n, dtype=np.int64)
     pattern, rate = "uniform", 0.02

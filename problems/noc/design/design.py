@@ -18,6 +18,7 @@ from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import check_traffic
 from problems.noc.design import booksim, exchange, hotspot
 from problems.noc.design.deadlock import prove_deadlock_free
+from problems.noc.design.physical import physical_figures
 from problems.noc.design.rules import broken_rule, whole_numbers
 from problems.noc.evaluation.evaluation import NoCEvaluation
 from problems.noc.evaluation.metrics import temperature_rises
@@ -158,6 +159,7 @@ class Design(JSONFile):
     deadlock_proof = prove_deadlock_free
     simulate = simulate_design
     load_sweep = sweep_loads
+    physical = physical_figures
     to_hotspot = hotspot.write_hotspot
     simulate_hotspot = hotspot.simulate_hotspot
     to_csv = exchange.write_csv
@@ -230,6 +232,8 @@ class Design(JSONFile):
         degree = np.bincount(self.all_links().ravel(), minlength=platform.n_tiles)
         ports = f"{degree.min()} to {degree.max()} links per router"
         lines = [f"{self!r}: {counts or 'none'} (rounded up); {ports}"]
+        if platform.technology is not None:
+            lines += str(self.physical()).splitlines()
         cells = [f"{platform.pe_types[platform.pe_type[p]].name}{p}" for p in self.placement]
         width = max(map(len, cells)) + 1
         layer = planar[:, 0] // (x * y)

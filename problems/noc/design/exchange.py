@@ -21,6 +21,7 @@ from problems.noc.chip.files import read_rows
 from problems.noc.chip.layout import link_lengths
 from problems.noc.design.deadlock import prove_deadlock_free
 from problems.noc.design.readme import network_text, routing_text, write_readme
+from problems.noc.evaluation.physical import all_links
 from problems.noc.evaluation.routes import paths_of
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = No
     """Write the network as GraphML, which networkx and most graph programs read.
 
     Nodes are tiles, with pe, type, power, x, y, z; edges have length (tile pitches), cycles (of a
-    hop), vertical and, if ``loads`` [n_links] is given, load. The graph has the routing of the
-    platform, and the proof that it is free of deadlock.
+    hop), vertical, if ``loads`` [n_links] is given, load, and, if the platform has a technology,
+    length_mm, bandwidth_gb_s in each direction, and energy_pj of a flit. The graph has the routing
+    of the platform, and the proof that it is free of deadlock.
     """
     platform = design.platform
     keys = {
@@ -82,6 +84,7 @@ def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = No
         "x": ("node", "long"), "y": ("node", "long"), "z": ("node", "long"),
         "length": ("edge", "double"), "cycles": ("edge", "long"),
         "vertical": ("edge", "boolean"), "load": ("edge", "double"),
+        **dict.fromkeys(_physical_columns(design), ("edge", "double")),
         "routing": ("graph", "string"), "deadlock": ("graph", "string"),
     }  # fmt: skip
     lines = [
@@ -105,11 +108,13 @@ def write_graphml(design: Design, path: str | Path, loads: ArrayLike | None = No
     if values is not None and values.shape != (len(links),):
         expected = f"{len(links)} numbers, one per link"
         raise setting_error("to_graphml", "loads", expected, values.shape)
+    columns = _physical_columns(design)
     for k, (a, b) in enumerate(links.tolist()):
         vertical = str(k >= platform.n_planar_links).lower()
         edge = {"length": lengths[k], "cycles": cycles[k], "vertical": vertical}
         if values is not None:
             edge["load"] = float(values[k])
+        edge |= {name: column[k] for name, column in columns.items()}
         lines.append(f'<edge source="{a}" target="{b}">{_data(edge)}</edge>')
     Path(path).write_text("\n".join([*lines, "</graph>", "</graphml>"]) + "\n", encoding="utf-8")
 
@@ -131,6 +136,20 @@ def describe_network(design: Design, folder: str | Path, files: str) -> None:
     hops = float((paths.length - 1).sum()) / (n * (n - 1))
     routing = routing_text(design.platform.routing, str(proof))
     write_readme(Path(folder), network_text(files, hops, proof.hop_cycles, routing))
+
+
+def _physical_columns(design: Design) -> dict[str, list[float]]:
+    """Return figures of each link in physical units; none without a technology."""
+    platform, physical = design.platform, design.platform.physical
+    if platform.technology is None:
+        return {}
+    links = all_links(platform, design.row()[None])[0]
+    width = physical.rate[links] * platform.link_capacity * physical.gigabytes
+    return {
+        "length_mm": physical.length[links].tolist(),
+        "bandwidth_gb_s": width.tolist(),
+        "energy_pj": physical.link_energy[links].tolist(),
+    }
 
 
 def _data(values: dict[str, object]) -> str:

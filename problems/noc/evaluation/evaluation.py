@@ -21,6 +21,7 @@ from problems.noc.evaluation.metrics import (
     extra_metric,
     flit_sharing,
     second_moment,
+    states_joules,
 )
 from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows
 from problems.noc.evaluation.table_routing import evaluate_by_tables
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["AGGREGATES", "NoCEvaluation"]
 
 AGGREGATES = ("mean", "worst")
+
+TABLE_ROUTINGS = ("up_down", "dimension_order")
 
 LOADS_AT_ONCE = 2**21
 """Largest number of link loads in memory, 16 MB; larger batches are evaluated in parts."""
@@ -65,7 +68,8 @@ class NoCEvaluation:
         """
         n_apps = len(self.traffic)
         out = np.empty((len(rows), n_apps, len(names)))
-        needed = NEEDS_LOADS if self.platform.energy_unit else NEEDS_LOADS - {"peak_temperature"}
+        heated = states_joules(self.platform)
+        needed = NEEDS_LOADS if heated else NEEDS_LOADS - {"peak_temperature"}
         with_loads = not needed.isdisjoint(names)
         with_waits = not NEEDS_WAITS.isdisjoint(names)
         size = 2 * self.platform.n_links * with_loads
@@ -122,7 +126,7 @@ class NoCEvaluation:
         traffic = np.require(self.traffic, requirements=["C", "W", "E"])
         released = self.model == "released"
         inputs = (rows, tables, traffic, self.sent, *flows, released)
-        if self.platform.routing in ("up_down", "dimension_order"):
+        if self.platform.routing in TABLE_ROUTINGS:
             up_down = self.platform.routing == "up_down"
             done = evaluate_by_tables(*inputs, up_down, F, loads, transits, wirings)
         else:
@@ -140,8 +144,27 @@ class NoCEvaluation:
             platform = self.platform
             packet = (platform.packet_flits, second_moment(platform), flit_sharing(platform))
             buffers = (platform.virtual_channels, platform.channel_flits or 0)
-            waits_batch(transits, wirings, platform.link_capacity, *packet, *buffers, waits)
+            rates = self._port_rates(rows, wirings)
+            capacity = platform.link_capacity
+            waits_batch(transits, wirings, rates, capacity, *packet, *buffers, waits)
         return F, loads, waits
+
+    def _port_rates(self, rows: Ints, wirings: Ints) -> Floats:
+        """Return the relative capacity of the channels of each port, [n, n_tiles, ports]."""
+        platform, (n_rows, n, ports, _) = self.platform, wirings.shape
+        rates = np.ones((n_rows, n, ports + 1))
+        if platform.physical.die_rate < 1.0:
+            die = np.broadcast_to(platform.die, (n_rows, n))
+            if platform.routing not in TABLE_ROUTINGS:
+                # The kernel counts routers by their PEs.
+                die = np.empty((n_rows, n), dtype=np.int64)
+                placement = rows[:, :n]
+                np.put_along_axis(die, placement, np.tile(platform.die, (n_rows, 1)), axis=1)
+            row = np.arange(n_rows)[:, None, None]
+            there = die[row, wirings[..., 0]]
+            between = (wirings[..., 2] > 0) & (there != die[:, :, None])
+            rates[:, :, :ports][between] = platform.physical.die_rate
+        return rates
 
     def units(self, mesh: Floats, names: Sequence[str]) -> Floats:
         """Return the divisors of values before aggregation, [n_apps, n_names].

@@ -15,7 +15,12 @@ import numpy as np
 from problems._arrays import Floats
 from problems._checks import require, setting_error
 from problems.noc.chip.traffic import busiest_port, sent_and_received
-from problems.noc.evaluation.metrics import UNITS, end_waits, router_area
+from problems.noc.evaluation.metrics import ALL_UNITS, end_waits, router_area
+from problems.noc.evaluation.physical import (
+    check_has_technology,
+    physical_limits,
+    physical_minimum,
+)
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
@@ -26,7 +31,7 @@ __all__ = [
     "lower_bounds",
     "refuse_unreachable",
     "shared_part",
-    "with_layer_limit",
+    "with_platform_limits",
 ]
 
 
@@ -35,29 +40,39 @@ def check_constraints(
 ) -> dict[str, float]:
     """Return constraints as a new dict; ValueError for unknown metrics or limits not finite.
 
-    Layered routing adds a limit of "virtual_layers": each takes a virtual channel of its own.
+    The platform adds its own limits, see ``with_platform_limits``.
     """
     constraints = {} if constraints is None else constraints
-    expected = f"a mapping from names among {tuple(UNITS)} to the largest value allowed"
+    expected = f"a mapping from names among {tuple(ALL_UNITS)} to the largest value allowed"
     require("NoC3D", "constraints", constraints, isinstance(constraints, Mapping), expected)
     for name, limit in constraints.items():
         number = isinstance(limit, int | float | np.number) and not isinstance(limit, bool)
-        if name not in UNITS or not number or not math.isfinite(limit):
+        if name not in ALL_UNITS or not number or not math.isfinite(limit):
             raise setting_error("NoC3D", "constraints", expected, constraints)
     limits = {name: float(limit) for name, limit in constraints.items()}
-    return with_layer_limit(limits, platform, "NoC3D")
+    return with_platform_limits(limits, platform, "NoC3D")
 
 
-def with_layer_limit(
+def with_platform_limits(
     limits: Mapping[str, float], platform: Platform, owner: str
 ) -> dict[str, float]:
-    """Return limits with that of "virtual_layers", if the platform's routing has layers."""
+    """Return limits with those of the platform; a ValueError names one that is less strict.
+
+    Layered routing limits "virtual_layers", since each takes a virtual channel of its own. A
+    technology limits "wire_tracks" and "tsv_area", if some design of the platform could exceed
+    them.
+    """
     found = dict(limits)
+    check_has_technology(owner, found, platform)
     if platform.routing == "lash":
         most = float(platform.virtual_channels)
         given = found.setdefault("virtual_layers", most)
         expected = f"at most {most:g} virtual layers, one for each virtual channel of the platform"
         require(owner, "constraints", given, given <= most, expected)
+    for name, limit in physical_limits(platform).items():
+        given = found.setdefault(name, limit)
+        expected = f"at most {limit:g} {ALL_UNITS[name]}, the {name} of the technology"
+        require(owner, "constraints", given, given <= limit, expected)
     return found
 
 
@@ -76,10 +91,10 @@ def refuse_unreachable(
         bound = max(one[name] for one in bounds)
         # A design may reach the bound, except for rounding.
         if limit < bound - 1e-9 * abs(bound):
-            text = f"{name} is at least {bound:.4g} {UNITS[name]} in every design"
+            text = f"{name} is at least {bound:.4g} {ALL_UNITS[name]} in every design"
             if name == "port_load":
                 pe, verb, _ = busiest_port(max(traffic, key=lambda t: busiest_port(t)[2]))
-                text = f"PE {pe} {verb} {bound:.4g} {UNITS[name]} in every design"
+                text = f"PE {pe} {verb} {bound:.4g} {ALL_UNITS[name]} in every design"
             unreachable.append(text)
     if unreachable:
         expected = f"within reach of the platform ({'; '.join(unreachable)})"
@@ -122,7 +137,7 @@ def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[s
         "virtual_layers": 1.0,
         "mean_hops": crossing / total,
         "router_area": float(router_area(platform, degree).sum()),
-    }
+    } | physical_minimum(platform, crossing, total, float(peak_load))
 
 
 def shared_part(name: str, platform: Platform, traffic: Floats) -> float:

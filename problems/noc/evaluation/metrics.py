@@ -7,7 +7,9 @@ metric         unit                        formula
 ============== =========================== ======================================================
 packet_latency cycles                      mean over packets: hops, waits in queues, serialization
 peak_load      flits/cycle                 largest load of a link in one direction; the traffic can
-                                           grow by capacity / peak_load until that link saturates
+                                           grow by capacity / peak_load until that link saturates. A
+                                           link between dies of a lower capacity counts by as much
+                                           more
 port_load      flits/cycle                 largest traffic of a PE into or out of the network, the
                                            same for every design; a port takes the link capacity
 temperature    degrees Celsius             ambient + peak rise of the stack model [1]_, with R_j
@@ -21,10 +23,13 @@ virtual_layers layers                      that keep the routes free of deadlock
 mean_hops      links                       mean over flits of the links on their routes
 ============== =========================== ======================================================
 
+Metrics in physical units are in ``problems.noc.evaluation.physical``.
+
 **Waiting.** See ``problems.noc.evaluation.latency``: queues of nodes, of channels that merge, and
 waits for credits if the platform states the depth of its virtual channels. All waits that two
 packets cause each other count once, however many channels they share. With the routing "lash",
 the waits are those of one layer that has all virtual channels; ``simulate`` divides the channels.
+A packet whose ends are on different dies has the length that a link between dies gives it.
 
 **Router area.** A crossbar of P ports of W wires is a square of side P W times the wire pitch, and
 each port has ``port_flits`` flits of buffer (Balfour and Dally [4]_). The PE has a port too. The
@@ -50,6 +55,14 @@ from problems._arrays import Floats, Ints
 from problems.noc.chip.traffic import busiest_port, sent_and_received
 from problems.noc.evaluation.deadlock import layers_of
 from problems.noc.evaluation.latency import injection_wait
+from problems.noc.evaluation.physical import (
+    LOADED,
+    PHYSICAL_UNITS,
+    all_links,
+    degrees,
+    die_share,
+    physical_metric,
+)
 from problems.noc.evaluation.routes import hop_matrix, paths_of_trees, shortest_trees
 from problems.noc.evaluation.volumes import peak_rises, response_matrix
 
@@ -57,6 +70,7 @@ if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
 __all__ = [
+    "ALL_UNITS",
     "CAPACITY_BOUND",
     "EXTRA",
     "NEEDS_LOADS",
@@ -88,7 +102,10 @@ UNITS = {
     "virtual_layers": "layers",
     "mean_hops": "links",
 }
-"""Every possible objective or constraint, with its unit."""
+"""Every possible objective or constraint of any platform, with its unit."""
+
+ALL_UNITS = UNITS | PHYSICAL_UNITS
+"""The same, with those that need a platform with a technology."""
 
 EXTRA = (
     "packet_latency",
@@ -100,11 +117,12 @@ EXTRA = (
     "wire_length",
     "router_area",
     "virtual_layers",
+    *PHYSICAL_UNITS,
 )
 """Metrics that this module computes; the kernel computes the others."""
 
-NEEDS_LOADS = frozenset({"packet_latency", "peak_load", "edp", "peak_temperature"})
-"""Metrics that need them; "peak_temperature" only if the platform states ``energy_unit``."""
+NEEDS_LOADS = frozenset({"packet_latency", "peak_load", "edp", "peak_temperature"}) | LOADED
+"""Metrics that need them; "peak_temperature" only if the platform states energies in joules."""
 
 NEEDS_WAITS = frozenset({"packet_latency", "edp"})
 
@@ -120,10 +138,11 @@ PER_APPLICATION = frozenset(
         "edp",
         "mean_hops",
     }
+    | LOADED
 )
 """Metrics that depend on the traffic."""
 
-CAPACITY_BOUND = frozenset({"packet_latency", "peak_load", "edp"})
+CAPACITY_BOUND = frozenset({"packet_latency", "peak_load", "edp", "bisection_load"})
 """Metrics that mean little if a port has to take more than it can."""
 
 
@@ -169,8 +188,10 @@ def extra_metric(
     n_apps = len(traffic)
     if name == "port_load":
         return np.repeat([[busiest_port(t)[2] for t in traffic]], len(rows), axis=0)
+    if name in PHYSICAL_UNITS:
+        return physical_metric(name, platform, rows, loads, traffic)
     if name == "peak_load":
-        return loads.max(axis=(2, 3), initial=0.0)
+        return peak_loads(platform, rows, loads)
     if name == "packet_latency":
         return _packet_latency(platform, rows, loads, waits, traffic)
     if name == "edp":
@@ -187,8 +208,20 @@ def extra_metric(
     elif name == "virtual_layers":
         values = virtual_layers(platform, rows)
     else:
-        values = router_area(platform, _degrees(platform, rows)).sum(axis=1)
+        values = router_area(platform, degrees(platform, rows)).sum(axis=1)
     return np.repeat(values[:, None], n_apps, axis=1)
+
+
+def peak_loads(platform: Platform, rows: Ints, loads: Floats) -> Floats:
+    """Return the load of the busiest link and direction over its relative capacity, [n, n_apps].
+
+    Parameters as in ``extra_metric``.
+    """
+    if platform.physical.die_rate < 1.0:
+        rate = platform.physical.rate[all_links(platform, rows)]
+        loads = loads / rate[:, None, :, None]
+    peak: Floats = loads.max(axis=(2, 3), initial=0.0)
+    return peak
 
 
 def temperature_rises(platform: Platform, placement: Ints) -> Floats:
@@ -208,18 +241,24 @@ def temperature_rises(platform: Platform, placement: Ints) -> Floats:
 def peak_temperatures(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:
     """Return the temperature of the hottest tile in degrees Celsius, [n, n_apps].
 
-    Parameters as in ``extra_metric``. The loads count only if the platform states ``energy_unit``.
+    Parameters as in ``extra_metric``. The loads count only if the platform states ``energy_unit``
+    or a technology.
     """
     n, ambient = platform.n_tiles, platform.stack.ambient
     response = response_matrix(platform)
     placement = np.ascontiguousarray(rows[:, :n])
-    if platform.energy_unit == 0:
+    if not states_joules(platform):
         peaks = np.empty(len(rows))
         peak_rises(placement, platform.power, np.ascontiguousarray(response.T), peaks)
         return np.repeat(ambient + peaks[:, None], len(traffic), axis=1)
     watts = platform.power[placement][:, None] + network_power(platform, rows, loads, traffic)
     peak: Floats = ambient + (watts @ response.T).max(axis=2)
     return peak
+
+
+def states_joules(platform: Platform) -> bool:
+    """Return whether the platform tells the joules of routers and links."""
+    return platform.energy_unit > 0 or platform.technology is not None
 
 
 def network_power(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:
@@ -229,10 +268,14 @@ def network_power(platform: Platform, rows: Ints, loads: Floats, traffic: Floats
     """
     n, tables = platform.n_tiles, platform.tables
     n_apps, n_links = len(traffic), platform.n_links
-    fixed = np.arange(len(platform.candidates), tables.link_a.size)
-    links = np.concatenate((rows[:, n:], np.tile(fixed, (len(rows), 1))), axis=1)
+    links = all_links(platform, rows)
     a, b = tables.link_a[links], tables.link_b[links]
-    on_link = loads.sum(axis=3) * tables.link_energy[links][:, None] / 2.0
+    joules, of_links = platform.energy_unit, tables.link_energy
+    of_routers = platform.router_energy * degrees(platform, rows)
+    if platform.technology is not None:
+        joules, of_links = 1e-12, platform.physical.link_energy
+        of_routers = platform.physical.port_energy * (degrees(platform, rows) + 1.0)
+    on_link = loads.sum(axis=3) * of_links[links][:, None] / 2.0
     sent = np.array([sent_and_received(t)[0] for t in traffic])
     through = sent[:, rows[:, :n]].transpose(1, 0, 2).copy()
     wires = np.zeros((len(rows), n_apps, n))
@@ -241,8 +284,7 @@ def network_power(platform: Platform, rows: Ints, loads: Floats, traffic: Floats
         for tile, entering in ((b[:, k, None], 0), (a[:, k, None], 1)):
             through[row, app, tile] += loads[:, :, k, entering]
             wires[row, app, tile] += on_link[:, :, k]
-    routers = platform.router_energy * _degrees(platform, rows)[:, None] * through
-    power: Floats = (routers + wires) * (platform.energy_unit * platform.frequency)
+    power: Floats = (of_routers[:, None] * through + wires) * (joules * platform.frequency)
     return power
 
 
@@ -269,15 +311,6 @@ def virtual_layers(platform: Platform, rows: Ints) -> Floats:
     return values
 
 
-def _degrees(platform: Platform, rows: Ints) -> Ints:
-    n, tables = platform.n_tiles, platform.tables
-    chosen = rows[:, n:]
-    ends = np.concatenate((tables.link_a[chosen], tables.link_b[chosen]), axis=1)
-    offset = np.arange(len(rows))[:, None] * n
-    counts = np.bincount((ends + offset).ravel(), minlength=len(rows) * n).reshape(-1, n)
-    return counts + tables.vertical_degree
-
-
 def _packet_latency(
     platform: Platform, rows: Ints, loads: Floats, waits: Floats, traffic: Floats
 ) -> Floats:
@@ -287,4 +320,11 @@ def _packet_latency(
     hop = np.concatenate((cost[rows[:, platform.n_tiles :]], fixed), axis=1)[:, None, :, None]
     crossing = (loads * hop).sum(axis=(2, 3)) + waits
     total = np.array([sent_and_received(t)[0].sum() for t in traffic])
-    return crossing / total + (platform.packet_flits - 1) / platform.link_capacity
+    serial = (platform.packet_flits - 1) / platform.link_capacity
+    rate = platform.physical.die_rate
+    if rate == 1.0:
+        return crossing / total + serial
+    # The head spends a cycle more in the next router, for its virtual channel, than other flits.
+    longer = max(serial / rate - 1.0, serial)
+    share = die_share(platform, rows[:, : platform.n_tiles], traffic)
+    return crossing / total + serial + share * (longer - serial)

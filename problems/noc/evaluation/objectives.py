@@ -35,7 +35,8 @@ import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems._checks import require, setting_error
-from problems.noc.evaluation.metrics import UNITS
+from problems.noc.evaluation.metrics import ALL_UNITS
+from problems.noc.evaluation.physical import check_has_technology
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
@@ -48,16 +49,20 @@ OBJECTIVES = ("mean", "deviation", "latency", "energy", "thermal")
 """Names of the objectives, in the order of the columns that the kernel fills."""
 
 
-def check_objectives(objectives: int | Sequence[str]) -> tuple[str, ...]:
-    """Return the names of objectives given as 3, 4 or 5 or by name; ValueError for any other."""
+def check_objectives(objectives: int | Sequence[str], platform: Platform) -> tuple[str, ...]:
+    """Return the names of objectives given as 3, 4 or 5 or by name; ValueError for any other.
+
+    Those in physical units need a platform with a technology.
+    """
     if isinstance(objectives, int | np.integer) and objectives in (3, 4, 5):
         return OBJECTIVES[: int(objectives)]
-    expected = f"3, 4, 5 or a sequence of different names from {tuple(UNITS)}"
+    expected = f"3, 4, 5 or a sequence of different names from {tuple(ALL_UNITS)}"
     if not isinstance(objectives, list | tuple):
         raise setting_error("NoC3D", "objectives", expected, objectives)
-    known = all(name in tuple(UNITS) for name in objectives)
+    known = all(name in tuple(ALL_UNITS) for name in objectives)
     holds = known and 0 < len(objectives) == len(set(objectives))
     require("NoC3D", "objectives", objectives, holds, expected)
+    check_has_technology("NoC3D", objectives, platform)
     return tuple(objectives)
 
 

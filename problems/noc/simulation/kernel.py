@@ -73,6 +73,7 @@ class Channels(NamedTuple):
     """Routers, channels, paths and traffic of a simulation."""
 
     delay: Ints  # [n_channels] cycles of each channel
+    gap: Floats  # [n_ports] cycles between the flits of each output port
     target: Ints  # [n_channels] router at the end of each channel
     inputs: Ints  # [n, most ports] input ports of each router; the last one is the terminal
     n_inputs: Ints  # [n]
@@ -129,6 +130,7 @@ class State(NamedTuple):
     asking: Int32s  # [most ports * v] scratch: input channels that ask for a channel
     wish: Int32s  # [most ports, most ports] scratch: virtual channel by input and output
     granted: Int32s  # [most ports] scratch
+    ready: Floats  # [n_ports] cycle from which each output port takes the next flit
     carried: Ints  # [n_ports] flits that each output port has sent
 
 
@@ -310,7 +312,7 @@ def request_switch(net: Channels, state: State, router: int, t: int) -> bool:
             if state.held[port, v] == 0 or state.out_vc[port, v] < 0 or state.since[port, v] == t:
                 continue
             out = state.out[port, v]
-            if state.credit[out, state.out_vc[port, v]] > 0:
+            if state.credit[out, state.out_vc[port, v]] > 0 and state.ready[out] <= t:
                 b = net.out_place[out]
                 if wish[a, b] < 0:
                     wish[a, b] = v
@@ -331,6 +333,8 @@ def move_flit(net: Channels, state: State, router: int, port: int, v: int, t: in
     state.resident[router] -= 1
     state.credit[out, w] -= 1
     state.carried[out] += 1
+    # A part of a cycle that was left counts, so that gaps need not be whole cycles.
+    state.ready[out] = max(state.ready[out], t - 1.0 + 1e-9) + net.gap[out]
     packet = code >> 2
     if code & 2:
         state.hop[packet] += 1

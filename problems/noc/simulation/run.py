@@ -32,6 +32,7 @@ def network_of(
     shares: Sequence[float],
     layer: Ints,
     n_vc: int,
+    rate: Floats | None = None,
 ) -> Channels:
     """Return the network of a design for the kernel.
 
@@ -49,6 +50,8 @@ def network_of(
         Virtual layer of each path; layers have virtual channels by their traffic.
     n_vc : int
         Virtual channels of a port, at least as many as layers.
+    rate : float array [n, n], optional
+        Flits per cycle from tile to tile, at most 1; by default 1.
     """
     n, n_layers = len(cost), int(layer.max()) + 1
     source, target = np.nonzero(cost)
@@ -73,6 +76,9 @@ def network_of(
     path[:-1] = channel[tiles[:-1], tiles[1:]]
     ends = (paths.start + paths.length - 1).ravel()
     path[ends] = n_channels + tiles[ends]
+    gap = np.ones(n_channels + n)
+    if rate is not None:
+        gap[:n_channels] = 1.0 / rate[source, target]
     flows = traffic * ~np.eye(n, dtype=bool)
     sent = flows.sum(axis=1)
     chosen, below, first = [], [], [0]
@@ -86,6 +92,7 @@ def network_of(
     rate = np.minimum(sent / (lengths @ share), 1.0)
     return Channels(
         delay=cost[source, target],
+        gap=gap,
         target=target.astype(np.int64),
         inputs=inputs,
         n_inputs=np.array([len(e) + 1 for e in entering], dtype=np.int64),
@@ -162,6 +169,7 @@ def new_state(net: Channels, n_vc: int, depth: int, rng: np.random.Generator) ->
         asking=zeros(most * n_vc),
         wish=zeros(most, most),
         granted=zeros(most),
+        ready=np.zeros(n_ports),
         carried=np.zeros(n_ports, dtype=np.int64),
     )
 

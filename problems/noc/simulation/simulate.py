@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moela.heartbeat.working import long_work
-from problems._arrays import Floats
+from problems._arrays import Floats, Ints
 from problems._checks import (
     check_int,
     check_random_state,
@@ -22,13 +22,14 @@ from problems._checks import (
 from problems.noc.chip.traffic import busiest_port, check_traffic
 from problems.noc.evaluation.deadlock import layers_of
 from problems.noc.evaluation.latency import CREDIT_CYCLES
-from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
+from problems.noc.evaluation.routes import Paths, cycles_along, hop_matrix, paths_of
 from problems.noc.simulation.kernel import DEADLOCKED, ENDS, PER_ROUTER, RUNNING, SATURATED
 from problems.noc.simulation.run import Batches, network_of, new_state
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from problems.noc.chip.platform import Platform
     from problems.noc.design.design import Design
 
 __all__ = [
@@ -180,13 +181,20 @@ def simulate_design(
         expected = f"at least {n_layers} for as many virtual layers of the design"
         n_vc = platform.virtual_channels
         require(owner, "platform.virtual_channels", n_vc, n_layers <= n_vc, expected)
-    net = network_of(cost, paths, by_tile, flits, shares, layer, platform.virtual_channels)
+    rate = _rates(platform)
+    n_vc = platform.virtual_channels
+    net = network_of(cost, paths, by_tile, flits, shares, layer, n_vc, rate)
     depth = channel_depth(design)
     state = new_state(net, platform.virtual_channels, depth, rng)
     batches = Batches(net, state, rng)
     status = batches.run(error, most)
     zero = float((by_tile * cycles_along(cost, paths)).sum())
     zero = float(zero / by_tile.sum() + np.dot(shares, flits) / np.sum(shares) - 1.0)
+    if rate.min() < 1.0:
+        gap, after = slowest_gaps(rate, paths)
+        for length, share in zip(flits, shares, strict=True):
+            longer = np.maximum((length - 1) * (gap - 1.0) - after, 0.0) * by_tile
+            zero += share / float(np.sum(shares)) * float(longer.sum() / by_tile.sum())
     counts, cycles, routers = batches.totals.T
     done = status == RUNNING and counts.sum() > 0
     return SimulationResult(
@@ -220,7 +228,31 @@ def channel_depth(design: Design) -> int:
 
 def _busiest(design: Design, matrix: Floats) -> float:
     """Return the flits per cycle of the busiest channel or port."""
-    return float(max(design.channel_loads(matrix).max(initial=0.0), busiest_port(matrix)[2]))
+    loads = design.channel_loads(matrix)
+    rate = _rates(design.platform)[tuple(design.all_links().T)]
+    return float(max((loads / rate[:, None]).max(initial=0.0), busiest_port(matrix)[2]))
+
+
+def _rates(platform: Platform) -> Floats:
+    """Return the flits per cycle of a link between two tiles, [n_tiles, n_tiles]."""
+    between = platform.die[:, None] != platform.die[None, :]
+    return np.where(between, platform.physical.die_rate, 1.0)
+
+
+def slowest_gaps(rate: Floats, paths: Paths) -> tuple[Floats, Ints]:
+    """Return the cycles between two flits at the slowest link of each path, and the routers after.
+
+    In each router after the last slow link the head loses a cycle for its virtual channel, which
+    other flits do not, so that they catch up. Both are [n, n]; without slow links 1 and 0.
+    """
+    gaps, after = np.ones_like(rate), np.zeros(rate.shape, dtype=np.int64)
+    for s, t in np.argwhere(paths.length > 1):
+        tiles = paths.tiles[paths.start[s, t] : paths.start[s, t] + paths.length[s, t]]
+        along = rate[tiles[:-1], tiles[1:]]
+        if along.min() < 1.0:
+            gaps[s, t] = 1.0 / along.min()
+            after[s, t] = along.size - int(np.flatnonzero(along < 1.0)[-1])
+    return gaps, after
 
 
 def _check_classes(

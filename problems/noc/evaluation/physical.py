@@ -1,0 +1,354 @@
+"""Metrics in physical units, of platforms that state a technology.
+
+=============== =================== ==============================================================
+metric          unit                formula
+=============== =================== ==============================================================
+power           W                   energy of all flits in routers and links, per second
+flit_energy     pJ                  mean energy of a flit from source to destination
+peak_bandwidth  GB/s                largest traffic of a link in one direction
+bisection_load  share of capacity   traffic that crosses the middle of the chip in one direction,
+                                    over the bandwidth of the links there; the largest over the
+                                    cuts across x, y and z that halve the tiles (for an odd
+                                    number, the cuts on both sides of the middle)
+link_length     mm                  sum over planar links, Euclidean
+repeaters       repeaters           of all wires of planar links
+wire_tracks     wires per tile edge wires of the links that cross a straight cut through a layer,
+                                    over the tiles along the cut; the largest over all cuts
+tsvs            TSVs                wires of all vertical links
+tsv_area        mm2                 arrays of TSVs with their keep-out, in the die that has most
+=============== =================== ==============================================================
+
+A link has ``flit_width`` wires in each direction, and a vertical link as many TSVs, in one array.
+
+**Energy.** A flit takes, in each router on its way, the energy of a port times the router's ports
+(its links and the PE), and the energy of each link: of a wire by its length in mm, of a TSV, and,
+between dies, that of the link between dies besides. A PE's traffic to itself takes nothing.
+
+**Tracks.** No way to lay the wires needs fewer of them at a cut, so a design beyond the limit
+cannot be wired; the wires of a design within it may still be hard to lay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from problems._arrays import Floats, Ints
+from problems._checks import require
+from problems.noc.chip.traffic import sent_and_received
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from problems.noc.chip.platform import Platform
+
+__all__ = [
+    "LOADED",
+    "PHYSICAL_UNITS",
+    "all_links",
+    "bisections",
+    "check_has_technology",
+    "degrees",
+    "die_share",
+    "layer_cuts",
+    "physical_limits",
+    "physical_metric",
+    "physical_minimum",
+    "tsv_areas",
+]
+
+PHYSICAL_UNITS = {
+    "power": "W",
+    "flit_energy": "pJ",
+    "peak_bandwidth": "GB/s",
+    "bisection_load": "of capacity",
+    "link_length": "mm",
+    "repeaters": "repeaters",
+    "wire_tracks": "wires per tile edge",
+    "tsvs": "TSVs",
+    "tsv_area": "mm2",
+}
+"""Metrics that need ``Platform.technology``, with their units."""
+
+LOADED = frozenset({"power", "flit_energy", "peak_bandwidth", "bisection_load"})
+"""Those that depend on the traffic."""
+
+AXES = ("x", "y", "z")
+
+
+def check_has_technology(owner: str, names: Collection[str], platform: Platform) -> None:
+    """Raise a ValueError for physical metrics of a platform without technology."""
+    wanted = [name for name in names if name in PHYSICAL_UNITS]
+    expected = (
+        f'one with a technology, such as Platform(technology="32nm"), for {", ".join(wanted)}'
+    )
+    got = "a Platform without technology"
+    require(owner, "platform", got, not wanted or platform.technology is not None, expected)
+
+
+def degrees(platform: Platform, rows: Ints) -> Ints:
+    """Return the links of each router, [n, n_tiles], of rows of X [n, n_var]."""
+    n, tables = platform.n_tiles, platform.tables
+    chosen = rows[:, n:]
+    ends = np.concatenate((tables.link_a[chosen], tables.link_b[chosen]), axis=1)
+    offset = np.arange(len(rows))[:, None] * n
+    counts = np.bincount((ends + offset).ravel(), minlength=len(rows) * n).reshape(-1, n)
+    return counts + tables.vertical_degree
+
+
+def all_links(platform: Platform, rows: Ints) -> Ints:
+    """Return the links of each row in the order of the loads, as indices of the tables, [n, m]."""
+    fixed = np.arange(len(platform.candidates), platform.tables.link_a.size)
+    return np.concatenate((rows[:, platform.n_tiles :], np.tile(fixed, (len(rows), 1))), axis=1)
+
+
+def physical_metric(
+    name: str, platform: Platform, rows: Ints, loads: Floats, traffic: Floats
+) -> Floats:
+    """Return a metric of ``PHYSICAL_UNITS`` for legal rows, [n, n_apps].
+
+    Parameters
+    ----------
+    name : str
+    platform : Platform
+    rows : int array [n, n_var]
+    loads : float array [n, n_apps, n_links, 2]
+        By direction; used by the metrics of ``LOADED`` only.
+    traffic : float array [n_apps, n_tiles, n_tiles]
+    """
+    if name in ("power", "flit_energy"):
+        energy = cycle_energy(platform, rows, loads, traffic)
+        if name == "power":
+            return energy * (platform.frequency * 1e-12)
+        result: Floats = energy / np.array([sent_and_received(t)[0].sum() for t in traffic])
+        return result
+    if name == "peak_bandwidth":
+        peak: Floats = loads.max(axis=(2, 3), initial=0.0) * platform.physical.gigabytes
+        return peak
+    if name == "bisection_load":
+        return bisections(platform, rows, loads)[0].max(axis=0)
+    if name == "link_length":
+        values = platform.physical.length[rows[:, platform.n_tiles :]].sum(axis=1)
+    elif name == "repeaters":
+        values = platform.physical.repeaters[rows[:, platform.n_tiles :]].sum(axis=1)
+    elif name == "wire_tracks":
+        values = layer_cuts(platform, rows)[0].max(axis=1, initial=0.0)
+    else:
+        arrays = tsv_areas(platform, rows)
+        values = arrays.max(axis=1, initial=0.0)
+        if name == "tsvs":
+            values = np.full(len(rows), 2.0 * platform.flit_width * n_vertical(platform))
+    return np.repeat(values[:, None].astype(np.float64), len(traffic), axis=1)
+
+
+def cycle_energy(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:
+    """Return the energy of all flits of a cycle in pJ, [n, n_apps]; parameters as above."""
+    tables, physical = platform.tables, platform.physical
+    links = all_links(platform, rows)
+    ports = degrees(platform, rows) + 1.0
+    row = np.arange(len(rows))[:, None]
+    # A flit pays the router that it enters, and the first one, which it does not enter by a link.
+    ahead = physical.link_energy[links] + physical.port_energy * ports[row, tables.link_b[links]]
+    back = physical.link_energy[links] + physical.port_energy * ports[row, tables.link_a[links]]
+    sent = np.array([sent_and_received(t)[0] for t in traffic])
+    first = physical.port_energy * np.einsum(
+        "apn,pn->pa", sent[:, rows[:, : ports.shape[1]]], ports
+    )
+    energy: Floats = (
+        first
+        + np.einsum("pal,pl->pa", loads[..., 0], ahead)
+        + np.einsum("pal,pl->pa", loads[..., 1], back)
+    )
+    return energy
+
+
+def n_vertical(platform: Platform) -> int:
+    """Return the number of vertical links of every design."""
+    return platform.n_links - platform.n_planar_links
+
+
+def middles(size: int) -> list[int]:
+    """Return the cuts in the middle of tiles in a row; cut k is before tile k."""
+    return sorted({size // 2, (size + 1) // 2}) if size > 1 else []
+
+
+def bisections(platform: Platform, rows: Ints, loads: Floats) -> tuple[Floats, Floats, list[str]]:
+    """Return the cuts in the middle of the chip.
+
+    Parameters
+    ----------
+    platform : Platform
+    rows : int array [n, n_var]
+    loads : float array [n, n_apps, n_links, 2]
+
+    Returns
+    -------
+    tuple
+        Of each cut: its load as a share of the capacity in the busier direction, [n_cuts, n,
+        n_apps], its bandwidth in one direction in GB/s, [n_cuts, n], and its place.
+    """
+    links, tables = all_links(platform, rows), platform.tables
+    rate = platform.physical.rate[links] * platform.link_capacity
+    shares, widths, names = [], [], []
+    for axis, size in enumerate(platform.grid):
+        a, b = (tables.place[end[links], axis] for end in (tables.link_a, tables.link_b))
+        for cut in middles(size):
+            up, down = (a < cut) & (b >= cut), (b < cut) & (a >= cut)
+            capacity = (rate * (up | down)).sum(axis=1)
+            forth, back = (
+                np.einsum("pal,pl->pa", loads[..., first], up.astype(np.float64))
+                + np.einsum("pal,pl->pa", loads[..., 1 - first], down.astype(np.float64))
+                for first in (0, 1)
+            )
+            shares.append(np.maximum(forth, back) / capacity[:, None])
+            widths.append(capacity * platform.physical.gigabytes)
+            names.append(f"between {AXES[axis]} = {cut - 1} and {cut}")
+    return np.array(shares), np.array(widths), names
+
+
+def layer_cuts(platform: Platform, rows: Ints) -> tuple[Floats, list[str]]:
+    """Return the wires per tile edge of all straight cuts through layers, [n, n_cuts], by place."""
+    x, y, z = platform.grid
+    n, place = platform.n_tiles, platform.tables.place
+    planar = rows[:, n : n + platform.n_planar_links]
+    a, b = (place[end[planar]] for end in (platform.tables.link_a, platform.tables.link_b))
+    wires = 2.0 * platform.flit_width
+    row = np.arange(len(rows))[:, None]
+    parts, names = [], []
+    for axis, size, edges in ((0, x, y), (1, y, x)):
+        low, high = np.minimum(a[..., axis], b[..., axis]), np.maximum(a[..., axis], b[..., axis])
+        # A link crosses the cuts after `low` and up to `high`: a difference, summed up.
+        cell = (row * z + a[..., 2]) * (size + 1)
+        total = len(rows) * z * (size + 1)
+        starts = np.bincount((cell + low).ravel(), minlength=total)
+        ends = np.bincount((cell + high).ravel(), minlength=total)
+        crossing = np.cumsum((starts - ends).reshape(len(rows), z, size + 1), axis=2)
+        parts.append(crossing[:, :, : size - 1].reshape(len(rows), -1) * (wires / edges))
+        names += [
+            f"layer {level} between {AXES[axis]} = {k} and {k + 1}"
+            for level in range(z)
+            for k in range(size - 1)
+        ]
+    return np.concatenate(parts, axis=1), names
+
+
+def tsv_areas(platform: Platform, rows: Ints) -> Floats:
+    """Return the mm2 of the arrays of TSVs between each two layers, [n, n_layers - 1]."""
+    z = platform.grid[2]
+    technology = platform.technology
+    assert technology is not None, "check_has_technology comes first"
+    links = all_links(platform, rows)[:, platform.n_planar_links :]
+    level = platform.tables.place[platform.tables.link_a[links], 2]
+    row = np.arange(len(rows))[:, None] * max(z - 1, 1)
+    counts = np.bincount((level + row).ravel(), minlength=len(rows) * (z - 1))
+    array = technology.tsv_array_area(2 * platform.flit_width)
+    areas: Floats = counts[: len(rows) * (z - 1)].reshape(len(rows), z - 1) * array
+    return areas
+
+
+def physical_limits(platform: Platform) -> dict[str, float]:
+    """Return the limits of the technology that some design could exceed, by metric."""
+    technology = platform.technology
+    if technology is None:
+        return {}
+    x, y, z = platform.grid
+    limits = {}
+    wires = 2 * platform.flit_width
+    tracks = track_limit(platform)
+    if tracks is not None:
+        # At most all planar links cross a cut, and as many as the routers on its smaller side take.
+        most = max(
+            (
+                min(platform.n_planar_links, size // 2 * edges * platform.max_degree) / edges
+                for size, edges in ((x, y), (y, x))
+                if size > 1
+            ),
+            default=0,
+        )
+        if most * wires > tracks:
+            limits["wire_tracks"] = tracks
+    sites = min(x * y, n_vertical(platform)) if z > 1 else 0
+    area = tsv_limit(platform)
+    if sites * technology.tsv_array_area(wires) > area:
+        limits["tsv_area"] = area
+    return limits
+
+
+def track_limit(platform: Platform) -> float | None:
+    """Return the wires of links that may cross the edge between two tiles; None for any number."""
+    technology = platform.technology
+    if technology is None or technology.tracks_per_mm is None:
+        return None
+    return float(np.floor(round(technology.tracks_per_mm * platform.stack.tile_pitch * 1e3, 6)))
+
+
+def tsv_limit(platform: Platform) -> float:
+    """Return the mm2 of a layer that arrays of TSVs may take."""
+    technology = platform.technology
+    assert technology is not None, "check_has_technology comes first"
+    x, y, _ = platform.grid
+    return technology.tsv_share * x * y * (platform.stack.tile_pitch * 1e3) ** 2
+
+
+def die_share(platform: Platform, placement: Ints, traffic: Floats) -> Floats:
+    """Return the share of the traffic between different dies, [n, n_apps].
+
+    Parameters
+    ----------
+    platform : Platform
+    placement : int array [n, n_tiles]
+        PE on each tile.
+    traffic : float array [n_apps, n_tiles, n_tiles]
+    """
+    n_dies = int(platform.die.max()) + 1
+    home = np.empty_like(placement)
+    np.put_along_axis(home, placement, np.broadcast_to(platform.die, placement.shape), axis=1)
+    inside = np.zeros((len(placement), len(traffic)))
+    flows = traffic * ~np.eye(platform.n_tiles, dtype=bool)
+    for die in range(n_dies):
+        here = (home == die).astype(np.float64)
+        inside += np.einsum("pi,aij,pj->pa", here, flows, here, optimize=True)
+    share: Floats = 1.0 - inside / flows.sum(axis=(1, 2))
+    return share
+
+
+def physical_minimum(
+    platform: Platform, crossing: float, total: float, peak: float
+) -> dict[str, float]:
+    """Return lower bounds of the physical metrics over all designs.
+
+    Parameters
+    ----------
+    platform : Platform
+    crossing : float
+        Least traffic times links.
+    total : float
+        Traffic of all PEs, flits per cycle.
+    peak : float
+        Least traffic of the busiest link.
+    """
+    if platform.technology is None:
+        return {}
+    physical = platform.physical
+    n = platform.n_planar_candidates
+    # A router has a link and its PE at least.
+    energy = crossing * (float(physical.link_energy.min()) + 2.0 * physical.port_energy)
+    energy += total * 2.0 * physical.port_energy
+    layers, sites = platform.grid[2] - 1, n_vertical(platform)
+    # Every planar link crosses a cut at least.
+    x, y, z = platform.grid
+    edges = z * ((x - 1) * y + x * (y - 1))
+    tracks = 2.0 * platform.flit_width * platform.n_planar_links / max(edges, 1)
+    area = platform.technology.tsv_array_area(2 * platform.flit_width)
+    return {
+        "power": energy * platform.frequency * 1e-12,
+        "flit_energy": energy / total,
+        "peak_bandwidth": peak * physical.gigabytes,
+        "bisection_load": 0.0,
+        "link_length": float(np.sort(physical.length[:n])[: platform.n_planar_links].sum()),
+        "repeaters": float(np.sort(physical.repeaters[:n])[: platform.n_planar_links].sum()),
+        "wire_tracks": tracks,
+        "tsvs": 2.0 * platform.flit_width * sites,
+        "tsv_area": area * -(-sites // layers) if layers else 0.0,
+    }
