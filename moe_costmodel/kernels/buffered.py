@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from moe_costmodel._checks import invalid
 from moe_costmodel.kernels.dynamic import combine, sort_by_expert
 from moe_costmodel.kernels.experts import Experts, check_layer
 from moe_costmodel.kernels.replacement import Access, Replacement
@@ -63,6 +64,9 @@ class BufferedExperts:
         :data:`moe_costmodel.POLICIES`.
     device : device
         Device that runs the experts.
+    fast : Experts, optional
+        Memory on `device` whose first experts are the slots, so that buffers that never run
+        together can share it; by default it is allocated.
 
     Attributes
     ----------
@@ -72,7 +76,8 @@ class BufferedExperts:
     Raises
     ------
     ValueError
-        If the capacity is below 1, or the policy is unknown or "min", which needs the future.
+        If the capacity is below 1, the policy is unknown or "min", which needs the future, or
+        `fast` holds fewer experts than the buffer.
 
     Examples
     --------
@@ -93,16 +98,23 @@ class BufferedExperts:
         *,
         policy: str = "paper",
         device: torch.device | str = "cpu",
+        fast: Experts | None = None,
     ) -> None:
         device = torch.device(device)
         self.replacement = Replacement(capacity, policy)
         self.statistics = BufferStatistics()
         slots = min(capacity, slow.n_experts)
-        self.fast = replace(
-            slow,
-            up=slow.up.new_empty(slots, *slow.up.shape[1:], device=device),
-            down=slow.down.new_empty(slots, *slow.down.shape[1:], device=device),
-        )
+        if fast is None:
+            fast = replace(
+                slow,
+                up=slow.up.new_empty(slots, *slow.up.shape[1:], device=device),
+                down=slow.down.new_empty(slots, *slow.down.shape[1:], device=device),
+            )
+        elif fast.n_experts < slots:
+            raise invalid(
+                "BufferedExperts", "fast", f"{fast.n_experts} experts", f"of at least {slots}"
+            )
+        self.fast = replace(fast, up=fast.up[:slots], down=fast.down[:slots])
         self._copy_stream: torch.cuda.Stream | None = None
         self._copied: dict[int, torch.cuda.Event] = {}
         self._last_use: dict[int, torch.cuda.Event] = {}

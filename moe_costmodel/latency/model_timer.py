@@ -7,11 +7,10 @@ what is left of the step.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle, pairwise, zip_longest
+from itertools import cycle, zip_longest
 from types import MappingProxyType
 
 import numpy as np
@@ -26,14 +25,17 @@ from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.latency.model_steps import (
     Layer,
+    Prefixes,
     StepCall,
+    decode_sizes,
     decode_step,
     is_example,
     layers_of,
     prefill_step,
     replaced_layers,
+    with_sizes_between,
 )
-from moe_costmodel.measure.jobs import RUN, share_buffers
+from moe_costmodel.measure.jobs import RUN
 from moe_costmodel.measure.measurements import At, Record
 from moe_costmodel.measure.step_routing import Choices, StepRouting
 from moe_costmodel.measure.timing import clock_of, coarse_to_fine
@@ -49,7 +51,6 @@ _RULES = (
 _SKEWS = (0.0, 1.2, 0.6, 1.2, 0.6, 0.6)
 _PREFILL_DRAWS = (0, 2, 3)
 _PART_DRAWS = (0, 1, 3)
-_GAP = 2.5  # largest ratio of two lengths of prompts without one between them
 _LEAD = 2  # steps before the one that is timed, which leave the caches as a running model does
 _CAPACITIES = (0.25, 0.5, 0.75, 0.875)  # shares of the experts that a buffer holds
 
@@ -72,23 +73,9 @@ class _Point:
     draws: list[list[_Draw]]  # by step and layer
     lead: int = 0  # first steps, which are not timed
     n_local: int = 0  # experts of a device
-    buffers: list[BufferedExperts] | None = None
+    buffers: dict[int, BufferedExperts] = field(default_factory=dict)  # by layer
     seconds: list[Floats] = field(default_factory=list)  # a repeat: layers, rules and the rest
-    misses: list[int] = field(default_factory=list)
-
-
-def with_sizes_between(sizes: Sequence[int]) -> list[int]:
-    """Return sizes in ascending order, with others between those more than `_GAP` apart.
-
-    The time of attention in one pass over a prompt bends where its matrix leaves the processor's
-    caches, so sizes far apart say little about those between them.
-    """
-    ordered = sorted(set(sizes))
-    found = ordered[:1]
-    for low, high in pairwise(ordered):
-        n_parts = math.ceil(math.log(high / low) / math.log(_GAP))
-        found += [round(low * (high / low) ** (i / n_parts)) for i in range(1, n_parts)] + [high]
-    return sorted(set(found))
+    misses: dict[int, int] = field(default_factory=dict)
 
 
 class ModelTimer:
@@ -98,8 +85,8 @@ class ModelTimer:
     ----------
     model : Module
         The packaged example model, or a causal language model of Hugging Face whose experts are
-        beside its routers. It is used as it is, so that only its largest KV caches and a buffer of
-        7/8 of its experts (if there are `policies`) are needed beside it.
+        beside its routers. It is used as it is. Beside it, memory is needed for the largest KV
+        cache, and if there are `policies`, for 7/8 of the experts of every other layer.
     batch_sizes, contexts : sequence of int
         Sequences that are decoded together, and tokens in the cache of each; none to leave decode
         out. All batch sizes are timed at the middle context, the largest one at the shortest, and
@@ -213,8 +200,9 @@ class ModelTimer:
         options: Mapping[str, object],
     ) -> Iterator[_Point]:
         """Yield the points; each size of a step has several draws of the routing."""
-        for batch_size, context in _pairs(sorted(batch_sizes), sorted(contexts)):
-            step = decode_step(self.model, batch_size, context, **options)
+        prefixes = Prefixes(self.model, options)
+        for batch_size, context in decode_sizes(sorted(batch_sizes), sorted(contexts)):
+            step = decode_step(self.model, batch_size, context, prefixes=prefixes, **options)
             middle = context == sorted(contexts)[len(contexts) // 2]
             for draw in range(len(_RULES) if middle and self.routing else 1):
                 yield self._point(step, draw)
@@ -261,25 +249,32 @@ class ModelTimer:
         )
 
     def _buffered(self, step: StepCall, policies: Sequence[str]) -> Iterator[_Point]:
-        """Yield runs of several steps through buffers of three capacities."""
-        n = self.shape.n_experts
+        """Yield runs of several steps through buffers of three capacities.
+
+        Every other layer is buffered, the even and the odd ones in turns, which halves the memory.
+        """
+        n, n_layers = self.shape.n_experts, len(self.experts)
         for share in self._random.choice(_CAPACITIES, 3, replace=False):
-            capacity, policy = max(1, int(share * n)), next(self._policies(policies))
-            buffers = [
-                BufferedExperts(e, capacity, policy=policy, device=e.up.device)
-                for e in self.experts
-            ]
-            share_buffers(buffers, self._fast(n))
+            capacity, (policy, first) = max(1, int(share * n)), next(self._turns(policies))
+            buffers = {
+                layer: BufferedExperts(
+                    self.experts[layer], capacity, policy=policy, fast=fast, device=fast.up.device
+                )
+                for layer, fast in zip(
+                    range(first % n_layers, n_layers, 2), self._fast(n), strict=False
+                )
+            }
             number = int(self._random.integers(len(_RULES)))
             yield _Point(step, self._draws(step, number, n, RUN), 0, n, buffers)
 
-    def _policies(self, policies: Sequence[str]) -> Iterator[str]:
-        if not hasattr(self, "_policy"):
-            self._policy = cycle(policies)
-        return self._policy
+    def _turns(self, policies: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """Return policies and the first layer that is buffered, all pairs of them in turns."""
+        if not hasattr(self, "_turn"):
+            self._turn = cycle([(policy, first) for first in (0, 1) for policy in policies])
+        return self._turn
 
     def _fast(self, n_experts: int) -> list[Experts]:
-        """Return fast memory for the largest buffer of each layer, which all buffers share."""
+        """Return fast memory for the largest buffer of every other layer, which all share."""
         if not hasattr(self, "_shared"):
             most = max(1, int(max(_CAPACITIES) * n_experts))
             self._shared = [
@@ -288,7 +283,7 @@ class ModelTimer:
                     up=e.up.new_zeros(most, *e.up.shape[1:]),
                     down=e.down.new_zeros(most, *e.down.shape[1:]),
                 )
-                for e in self.experts
+                for e in self.experts[::2]
             ]
         return self._shared
 
@@ -306,18 +301,23 @@ class ModelTimer:
     def _time(self, point: _Point, keep: bool) -> None:
         n_layers = len(layers_of(self.model))
         took = np.zeros((3, max(1, n_layers)))
-        for buffer in point.buffers or ():
+        call = point.step.begin()
+        if point.step.mode == "decode" and not point.lead:
+            # The first step of a new cache touches memory for the first time.
+            self._current = point, 0, took
+            call()
+            took[:] = 0.0
+        for buffer in point.buffers.values():
             buffer.reset()
         for number in range(len(point.draws)):
             if number == point.lead:
                 took[:] = 0.0
             self._current = point, number, took
             started = self._now()
-            point.step.call()
+            call()
             took[2, 0] += self._now() - started
         took[2, 0] -= took[:2].sum()
-        if point.buffers is not None:
-            point.misses = [buffer.statistics.misses for buffer in point.buffers]
+        point.misses = {i: buffer.statistics.misses for i, buffer in point.buffers.items()}
         if keep:
             point.seconds.append(took)
 
@@ -347,7 +347,7 @@ class ModelTimer:
                 took[1, layer] += self._now() - started
             started = self._now()
             with torch.no_grad():
-                if point.buffers is None:
+                if layer not in point.buffers:
                     part = self._parts[point.n_local][layer]
                     out = dynamic_gating(x, draw.ids, weights, part)
                 else:
@@ -366,7 +366,7 @@ class ModelTimer:
         begun, n_points = time.perf_counter(), len(self._points)
         kinds: dict[tuple[object, ...], list[_Point]] = {}
         for point in self._points:
-            kind = point.step.mode, point.n_local, point.buffers is None
+            kind = point.step.mode, point.n_local, not point.buffers
             kinds.setdefault(kind, []).append(point)
         orders = [[own[i] for i in coarse_to_fine(len(own))] for own in kinds.values()]
         self._points = []
@@ -423,9 +423,9 @@ class ModelTimer:
             for layer in range(len(self.experts)):
                 draws = [step[layer] for step in point.draws[point.lead :]]
                 at: At = {"tokens": tokens, "counts": draws[0].counts, "step": number}
-                if point.buffers is None:
+                if not point.buffers:
                     yield Record("layer", at, seconds[:, 0, layer].tolist(), shape)
-                else:
+                elif layer in point.buffers:
                     at |= {
                         "counts": [draw.counts for draw in draws],
                         "capacity": point.buffers[layer].replacement.capacity,
@@ -436,14 +436,3 @@ class ModelTimer:
                 if n_ruled:
                     took = (seconds[:, 1, layer] / n_ruled).tolist()
                     yield Record("rule", {"tokens": tokens}, took, shape)
-
-
-def _pairs(batch_sizes: Sequence[int], contexts: Sequence[int]) -> list[tuple[int, int]]:
-    """Return pairs of a batch size and a context; large caches of both sizes are left out."""
-    if not batch_sizes or not contexts:
-        return []
-    middle = contexts[len(contexts) // 2]
-    pairs = [(size, middle) for size in batch_sizes]
-    pairs += [(batch_sizes[-1], contexts[0])]
-    pairs += [(batch_sizes[i], contexts[-1]) for i in (0, len(batch_sizes) // 2)]
-    return list(dict.fromkeys(pairs))

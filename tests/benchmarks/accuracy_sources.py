@@ -336,7 +336,7 @@ SLOW = (flit_simulator, layers_of_h100, published_systems, vllm_run)
 
 REASONS = """\
 - BookSim's results have standard errors of 0.2 to 0.4 cycles. Our own simulator, repeated with as
-  many packets as BookSim had, ranks the designs with correlations of 0.94 to 0.99 (the noise cap
+  many packets as BookSim had, ranks the designs with correlations of 0.93 to 0.99 (the noise cap
   that `noc_simulator` prints).
 - Within fronts, packet latencies differ by less than the noise of short simulations. With buffers
   of four flits, rank designs by `Design.simulate` ([](noc.md)).

@@ -105,7 +105,7 @@ def main():
     cases, rests = [], {}
     for name, rule in RULES.items():
         rests[name] = [
-            (batch, context, decode_step(model, batch, context, gate=gate_of(rule)).call, [])
+            (batch, context, decode_step(model, batch, context, gate=gate_of(rule)).begin(), [])
             for batch in (1, 8, 40)
             for context in (32, 128, 320)
         ]

@@ -183,6 +183,17 @@ def test_buffered_experts_miss_what_the_model_says(policy, capacity):
     assert statistics.steps == 40
 
 
+def test_buffers_may_share_fast_memory():
+    experts, fast = Experts.random(8, 4, 6), Experts.random(5, 4, 6)
+    small, large = (BufferedExperts(experts, n, fast=fast) for n in (2, 5))
+    assert small.fast.up.data_ptr() == large.fast.up.data_ptr() == fast.up.data_ptr()
+    assert small.fast.n_experts == 2
+    x, ids = torch.randn(3, 4), torch.tensor([[0, 1], [5, 0], [7, 2]])
+    weights = torch.full((3, 2), 0.5)
+    for buffered in (large, small):
+        close(buffered(x, ids, weights), reference(x, ids, weights, experts), torch.float32)
+
+
 PULL = np.array([0.3, 0.05, 0.2, 0.05, 0.1, 0.1, 0.1, 0.1])
 
 
@@ -211,6 +222,7 @@ def test_experts_behind_a_mapped_file(tmp_path):
         (lambda x, i, w, e: static_gating(x, i, w, e, capacity_factor=0), "capacity_factor"),
         (lambda x, i, w, e: BufferedExperts(e, 0), "capacity"),
         (lambda x, i, w, e: BufferedExperts(e, 2, policy="min"), "policy"),
+        (lambda x, i, w, e: BufferedExperts(e, 2, fast=Experts.random(1, 4, 6)), "fast"),
         (lambda x, i, w, e: Experts(e.up, e.down[:, :, :5]), "up"),
         (lambda x, i, w, e: Experts(e.up, e.down, "tanh"), "activation"),
         (lambda x, i, w, e: Experts.from_module(torch.nn.Linear(2, 2)), "module"),
