@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import spearmanr
 from sklearn.base import clone
+
 from moela._arrays import Floats
 from moela._threads import one_thread
 from moela.core.scaling import Normalization

@@ -62,23 +62,28 @@ class Restart:
         hypervolume gained by each [b], in working units, so that gains add up although
         the normalization changes.
         """
-        self.n_entered += int(accepted.sum())
+        n_accepted = int(accepted.sum())
+        self.n_entered += n_accepted
         if first:
             changed = self.normalization.update(F, self.archive)
         else:
             changed = self.normalization.update_feasible(F, CV, self.archive)
         if changed:
-            n_before = max(len(self.archive) - int(accepted.sum()), 0)
+            n_before = max(len(self.archive) - n_accepted, 0)
             self.volume.reset(self.archive.working_F[:n_before], self.normalization)
         gains = np.zeros(len(F))
         useful = accepted & (CV <= 0)
+        if useful.any():
+            gains[useful] = self._unit() * self.volume.add(F[useful], self.normalization)
+        return gains
+
+    def _unit(self) -> float:
+        """Return the volume of the box between ideal and nadir, in working units."""
         # By exponents, since partial products of extents of 1e300 and 1e-300 are out of range.
         mantissas, exponents = np.frexp(self.normalization.nadir - self.normalization.ideal)
         with np.errstate(over="ignore", under="ignore"):
             unit = float(np.ldexp(np.prod(mantissas), int(exponents.sum())))
-        unit = min(unit, _LARGEST)
-        gains[useful] = unit * self.volume.add(F[useful], self.normalization)
-        return gains
+        return min(unit, _LARGEST)
 
     def begin(self, n_eval: int) -> None:
         """Measure gains from here on, after `n_eval` evaluations of the run."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from pymoo.core.population import Population
 
-from moela._arrays import Bools, Designs, Floats, Ints, rows
+from moela._arrays import Bools, Designs, Floats, Ints
 from moela.core.context import SearchContext
+from moela.core.individuals import unevaluated
 from moela.core.origin import set_origin
 from moela.learning.features import Encoder
 from moela.learning.move_ranking import MoveRanking
@@ -88,7 +89,7 @@ class Screening:
         }
         missing = np.array([key not in self._pools for key in incumbents])
         if missing.any():
-            X, features = searches.X[missing], searches.features[missing]
+            X = searches.X[missing]
             near, near_features = self._propose(X, k, searches.step[missing])
             unknown = np.empty((k, self.context.problem.n_obj))
             for i, at in enumerate(np.flatnonzero(missing)):
@@ -164,7 +165,7 @@ class Screening:
             none = np.empty(0, dtype=np.int64)
             return Population.empty(), (none, none)
         design, column = np.array(taken).T
-        pop = Population.new("X", rows([found.X[row][k] for row, k in taken]))
+        pop = unevaluated([found.X[row][k] for row, k in taken])
         at_random = found.at_random[design]
         set_origin(
             pop,
