@@ -9,6 +9,7 @@ from moela._arrays import Bools, Floats, Ints, rows
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems
+from moela.core.individuals import unevaluated
 from moela.core.origin import asked_by, origins, set_origin
 from moela.core.scaling import Normalization
 from moela.search.operator_selection import OperatorSelection
@@ -133,7 +134,7 @@ class Evolution:
             gain[free] = reductions.max(axis=1)
         shape = len(subproblems), n_each
         at = self.preselection.pick(gain.reshape(shape), CV.reshape(shape))
-        pop = Population.new("X", X[at])
+        pop = unevaluated(X[at])
         set_origin(
             pop,
             subproblem=subproblems,
