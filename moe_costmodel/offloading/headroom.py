@@ -158,8 +158,10 @@ class Headroom:
         dress(axes, "experts in fast memory (%)", "step (ms)", self.source)
         for i, (name, seconds) in enumerate(self.curves.items()):
             style = "--" if name in (_PREFETCH, _BOUND) or name.startswith("MIN") else "-"
-            look = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
-            axes.plot(100 * self.shares, 1e3 * seconds, style, **look, lw=2, ms=6, label=name)
+            axes.plot(
+                100 * self.shares, 1e3 * seconds, style, color=COLORS[i % len(COLORS)],
+                marker=MARKERS[i % len(MARKERS)], lw=2, ms=6, label=name,
+            )  # fmt: skip
         if self.plan is not None:
             seconds_ = 1e3 * self.rows[_PLAN].seconds
             axes.plot(100 * self.slots / self.n_experts, seconds_, "k*", ms=17, label=_PLAN)
