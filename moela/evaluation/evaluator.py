@@ -263,6 +263,12 @@ class Evaluator(PymooEvaluator):
         if over:
             self.close()
 
+    def planned(self, problem: Problem, algorithm: Algorithm) -> int | None:
+        """Return the budget with which the run of an algorithm began; None if it had none."""
+        with self._one_thread:
+            self._check_thread(algorithm)
+            return self._attach(problem, algorithm).planned(algorithm)
+
     def close(self) -> None:
         """Release workers, progress bar and connection; they are opened again when needed."""
         self._one_thread.check_close()

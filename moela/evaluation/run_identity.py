@@ -22,7 +22,7 @@ from moela.evaluation.runners.runner import Runner
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.rescue import rescued_copies
-from moela.evaluation.storage.schema import RunIdentity, RunRow
+from moela.evaluation.storage.schema import PLANNED, RunIdentity, RunRow, settings_of
 from moela.evaluation.storage.sqlite import owner_alive
 from moela.provenance import environment, renames
 from moela.provenance.content import CONTENT, Content, Doubts, Fingerprint, compare, content_of
@@ -253,7 +253,8 @@ def _begin(
     journal: Journal, identity: RunIdentity, budget: int | None, sources: dict[int, int | str]
 ) -> OpenRun:
     problem = identity.problem | {_REUSED: {str(run): state for run, state in sources.items()}}
-    run = journal.start_run(replace(identity, problem=problem), budget)
+    settings = {PLANNED: budget} | identity.settings
+    run = journal.start_run(replace(identity, problem=problem, settings=settings), budget)
     logger.info("run %d begins in %s (seed %s)", run.id, journal.path, run.seed)
     return OpenRun(run, journal, False, sources=sources)
 
@@ -356,7 +357,7 @@ def _other_differences(
     stored: dict[str, Json] = {
         "algorithm": json.loads(run.algorithm),
         "seed": run.seed,
-        "settings": json.loads(run.settings),
+        "settings": settings_of(run),
     }
     return [
         line

@@ -25,6 +25,7 @@ from moela.evaluation.runners.outcome import OK, Outcome
 from moela.evaluation.runners.runner import CLOSED, Runner
 from moela.evaluation.runners.violation import violation
 from moela.evaluation.storage.errors import StoreError
+from moela.evaluation.storage.schema import planned_of
 from moela.evaluation.termination import evaluation_budget
 from moela.provenance.content import content_of
 
@@ -90,6 +91,15 @@ class Session:
         """
         same = self._algorithm is not None and self._algorithm() is algorithm
         return evaluation_budget(algorithm.termination) if algorithm is not None and same else None
+
+    def planned(self, algorithm: Algorithm) -> int | None:
+        """Return the budget with which the run began, as its store recorded it.
+
+        A resumed run may have a larger one now.
+        """
+        if self.opened is not None and algorithm is self.algorithm:
+            return planned_of(self.opened.run)
+        return evaluation_budget(algorithm.termination)
 
     def runner(
         self, call: ProblemCall, backend: str | None, n_jobs: int | None, timeout: float | None

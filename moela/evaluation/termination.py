@@ -1,9 +1,10 @@
-"""ElapsedTime: a termination by the time that a run has been running, without interruptions."""
+"""Terminations: by the time that a run has been running, and the budgets that they set."""
 
 from __future__ import annotations
 
 import math
 import time
+from typing import cast
 
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.termination import TerminateIfAll, Termination
@@ -87,3 +88,15 @@ def evaluation_budget(termination: Termination | None) -> int | None:
     if any(math.isnan(budget) for budget in known):
         raise ValueError(f"{LEAST_BUDGET} Got n_eval = nan instead.")
     return int(min(known)) if known else None
+
+
+def planned_budget(algorithm: Algorithm) -> int | None:
+    """Return the number of evaluations with which the run of an algorithm began.
+
+    None if its termination names none. A run that is resumed from a store with a larger budget
+    keeps the one that it began with, so that it makes the same designs again.
+    """
+    planned = getattr(algorithm.evaluator, "planned", None)
+    if planned is None:
+        return evaluation_budget(algorithm.termination)
+    return cast("int | None", planned(algorithm.problem, algorithm))

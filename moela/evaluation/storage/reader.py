@@ -21,7 +21,7 @@ from moela._arrays import Design, Floats
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage import keys, rows
 from moela.evaluation.storage.errors import DamagedError, StoreError
-from moela.evaluation.storage.schema import COLUMNS, RunRow
+from moela.evaluation.storage.schema import COLUMNS, RunRow, settings_of
 from moela.evaluation.storage.sqlite import (
     SQLITE_ERRORS,
     check_contents,
@@ -388,7 +388,7 @@ def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) ->
         updated=row.updated,
         problem=_signature(row, "problem"),
         algorithm=_signature(row, "algorithm"),
-        settings=json.loads(row.settings),
+        settings=settings_of(row),
         versions=json.loads(row.versions),
         seed=_number(row.seed),
         seed_drawn=row.seed_drawn,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from dataclasses import dataclass
@@ -116,6 +117,21 @@ class RunRow:
     budget: int | None
     elapsed: float
     owner: str | None
+
+
+PLANNED = "planned"
+"""Where the settings keep the budget with which a run began; it is no part of its identity."""
+
+
+def settings_of(run: RunRow) -> dict[str, Json]:
+    """Return the settings by which a run is recognized."""
+    return {name: value for name, value in json.loads(run.settings).items() if name != PLANNED}
+
+
+def planned_of(run: RunRow) -> int | None:
+    """Return the budget with which a run began, None if it had none or is of an older version."""
+    planned = json.loads(run.settings).get(PLANNED)
+    return planned if isinstance(planned, int) else None
 
 
 @dataclass(slots=True)

@@ -1,0 +1,64 @@
+"""A run keeps the budget with which it began, also when it is resumed with a larger one."""
+
+from __future__ import annotations
+
+import pytest
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.optimize import minimize
+from pymoo.problems import get_problem
+
+from moela import EvaluationStore, Evaluator
+from moela.evaluation.termination import planned_budget
+
+
+class Planner(NSGA2):
+    """NSGA-II that looks at the planned budget before its first designs."""
+
+    def _initialize_infill(self):
+        self.data["planned"] = planned_budget(self)
+        return super()._initialize_infill()
+
+
+def planned(n_eval, **settings):
+    evaluator = Evaluator(**settings) if settings else None
+    more = {} if evaluator is None else {"evaluator": evaluator}
+    res = minimize(get_problem("zdt1"), Planner(10), ("n_eval", n_eval), seed=1, **more)
+    return res.algorithm.data["planned"]
+
+
+def test_without_a_store_it_is_that_of_the_termination():
+    assert planned(30) == 30
+    assert planned(40, dedupe=False) == 40
+
+
+@pytest.mark.parametrize("began", [30, 50])
+def test_a_resumed_run_keeps_the_first_one(tmp_path, began):
+    store = tmp_path / "run.db"
+    assert planned(began, store=store) == began
+    assert planned(80, store=store) == began
+    assert planned(120, store=store) == began
+    with EvaluationStore(store) as stored:
+        (run,) = stored.runs()
+    assert run.n_eval == run.budget == 120
+    assert run.settings == {"chunk_size": 16, "dedupe": True}
+
+
+def test_a_run_inside_another_has_its_own(tmp_path):
+    class Outer(NSGA2):
+        def _initialize_infill(self):
+            assert planned_budget(self) == 60
+            return super()._initialize_infill()
+
+        def _advance(self, infills=None, **kwargs):
+            if self.evaluator.n_eval < 60:  # the outer run has not ended
+                inner = Planner(5)
+                inner.setup(
+                    self.problem, termination=("n_eval", 7), seed=2, evaluator=self.evaluator
+                )
+                inner.ask()
+                self.data.setdefault("inner", []).append(inner.data["planned"])
+            return super()._advance(infills=infills, **kwargs)
+
+    evaluator = Evaluator(store=tmp_path / "run.db")
+    res = minimize(get_problem("zdt1"), Outer(10), ("n_eval", 60), seed=1, evaluator=evaluator)
+    assert set(res.algorithm.data["inner"]) == {7}
