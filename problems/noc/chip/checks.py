@@ -200,9 +200,9 @@ def check_buildable(platform: Platform) -> None:
     most = min((FAR - 1) // (n - 1), np.iinfo(np.uint16).max - FAR)
     if hops.min() < 1 or hops.max() > most:
         raise ValueError(
-            "The 'router_stages' and delays of Platform must make every hop take from 1 to "
-            f"{most} cycles. Got hops of {hops.min()} to {hops.max()} instead; count in longer or "
-            "shorter cycles."
+            "The 'router_stages' of Platform, its delays, and those of its technology and die_link "
+            f"must make every hop take from 1 to {most} cycles. Got hops of {hops.min()} to "
+            f"{hops.max()} instead; count in longer or shorter cycles."
         )
 
 

@@ -92,6 +92,8 @@ def refuse_unreachable(
         # A design may reach the bound, except for rounding.
         if limit < bound - 1e-9 * abs(bound):
             text = f"{name} is at least {bound:.4g} {ALL_UNITS[name]} in every design"
+            if limit == physical_limits(platform).get(name):
+                text += ", more than the technology of the platform allows"
             if name == "port_load":
                 pe, verb, _ = busiest_port(max(traffic, key=lambda t: busiest_port(t)[2]))
                 text = f"PE {pe} {verb} {bound:.4g} {ALL_UNITS[name]} in every design"

@@ -36,6 +36,7 @@ import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems._checks import require
+from problems.noc.chip.jit import compiled
 from problems.noc.chip.traffic import sent_and_received
 
 if TYPE_CHECKING:
@@ -145,22 +146,43 @@ def physical_metric(
 def cycle_energy(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:
     """Return the energy of all flits of a cycle in pJ, [n, n_apps]; parameters as above."""
     tables, physical = platform.tables, platform.physical
-    links = all_links(platform, rows)
-    ports = degrees(platform, rows) + 1.0
-    row = np.arange(len(rows))[:, None]
-    # A flit pays the router that it enters, and the first one, which it does not enter by a link.
-    ahead = physical.link_energy[links] + physical.port_energy * ports[row, tables.link_b[links]]
-    back = physical.link_energy[links] + physical.port_energy * ports[row, tables.link_a[links]]
     sent = np.array([sent_and_received(t)[0] for t in traffic])
-    first = physical.port_energy * np.einsum(
-        "apn,pn->pa", sent[:, rows[:, : ports.shape[1]]], ports
-    )
-    energy: Floats = (
-        first
-        + np.einsum("pal,pl->pa", loads[..., 0], ahead)
-        + np.einsum("pal,pl->pa", loads[..., 1], back)
-    )
+    energy = np.empty((len(rows), len(traffic)))
+    links = all_links(platform, rows)
+    ports = degrees(platform, rows) + 1
+    ends = (tables.link_a, tables.link_b, physical.link_energy)
+    sum_energy(rows, links, ports, loads, sent, *ends, physical.port_energy, energy)
     return energy
+
+
+@compiled
+def sum_energy(
+    rows: Ints,
+    links: Ints,
+    ports: Ints,
+    loads: Floats,
+    sent: Floats,
+    link_a: Ints,
+    link_b: Ints,
+    link_energy: Floats,
+    port_energy: float,
+    out: Floats,
+) -> None:
+    """Fill ``out`` [n, n_apps] with the energy of the flits of a cycle.
+
+    A flit pays the router that it enters, and the first one, which it does not enter by a link.
+    """
+    for p in range(out.shape[0]):
+        for app in range(out.shape[1]):
+            total = 0.0
+            for tile in range(ports.shape[1]):
+                total += port_energy * ports[p, tile] * sent[app, rows[p, tile]]
+            for k in range(links.shape[1]):
+                c = links[p, k]
+                ahead = link_energy[c] + port_energy * ports[p, link_b[c]]
+                back = link_energy[c] + port_energy * ports[p, link_a[c]]
+                total += loads[p, app, k, 0] * ahead + loads[p, app, k, 1] * back
+            out[p, app] = total
 
 
 def n_vertical(platform: Platform) -> int:
@@ -189,48 +211,73 @@ def bisections(platform: Platform, rows: Ints, loads: Floats) -> tuple[Floats, F
         n_apps], its bandwidth in one direction in GB/s, [n_cuts, n], and its place.
     """
     links, tables = all_links(platform, rows), platform.tables
-    rate = platform.physical.rate[links] * platform.link_capacity
-    shares, widths, names = [], [], []
-    for axis, size in enumerate(platform.grid):
-        a, b = (tables.place[end[links], axis] for end in (tables.link_a, tables.link_b))
-        for cut in middles(size):
-            up, down = (a < cut) & (b >= cut), (b < cut) & (a >= cut)
-            capacity = (rate * (up | down)).sum(axis=1)
-            forth, back = (
-                np.einsum("pal,pl->pa", loads[..., first], up.astype(np.float64))
-                + np.einsum("pal,pl->pa", loads[..., 1 - first], down.astype(np.float64))
-                for first in (0, 1)
-            )
-            shares.append(np.maximum(forth, back) / capacity[:, None])
-            widths.append(capacity * platform.physical.gigabytes)
-            names.append(f"between {AXES[axis]} = {cut - 1} and {cut}")
-    return np.array(shares), np.array(widths), names
+    rate = platform.physical.rate * platform.link_capacity
+    cuts = [(axis, k) for axis, size in enumerate(platform.grid) for k in middles(size)]
+    shares, capacity = np.zeros((len(cuts), *loads.shape[:2])), np.zeros((len(cuts), len(rows)))
+    for i, (axis, cut) in enumerate(cuts):
+        beyond = tables.place[:, axis] >= cut
+        ends = beyond[tables.link_b].astype(np.int64) - beyond[tables.link_a]
+        cross_middle(links, ends, rate, loads, capacity[i], shares[i])
+    names = [f"between {AXES[axis]} = {cut - 1} and {cut}" for axis, cut in cuts]
+    return shares, capacity * platform.physical.gigabytes, names
+
+
+@compiled
+def cross_middle(
+    links: Ints, ends: Ints, rate: Floats, loads: Floats, capacity: Floats, shares: Floats
+) -> None:
+    """Fill in the capacity across a cut in one direction [n], and the share used [n, n_apps].
+
+    ``ends`` [n_candidates] is 1 for a link whose second tile alone is beyond the cut, -1 for one
+    whose first tile alone is, else 0.
+    """
+    for p in range(links.shape[0]):
+        for k in range(links.shape[1]):
+            if ends[links[p, k]] != 0:
+                capacity[p] += rate[links[p, k]]
+        for app in range(loads.shape[1]):
+            forth, back = 0.0, 0.0
+            for k in range(links.shape[1]):
+                end = ends[links[p, k]]
+                if end != 0:
+                    first = 0 if end > 0 else 1
+                    forth += loads[p, app, k, first]
+                    back += loads[p, app, k, 1 - first]
+            shares[p, app] = max(forth, back) / capacity[p]
 
 
 def layer_cuts(platform: Platform, rows: Ints) -> tuple[Floats, list[str]]:
     """Return the wires per tile edge of all straight cuts through layers, [n, n_cuts], by place."""
     x, y, z = platform.grid
-    n, place = platform.n_tiles, platform.tables.place
-    planar = rows[:, n : n + platform.n_planar_links]
-    a, b = (place[end[planar]] for end in (platform.tables.link_a, platform.tables.link_b))
-    wires = 2.0 * platform.flit_width
-    row = np.arange(len(rows))[:, None]
-    parts, names = [], []
-    for axis, size, edges in ((0, x, y), (1, y, x)):
-        low, high = np.minimum(a[..., axis], b[..., axis]), np.maximum(a[..., axis], b[..., axis])
-        # A link crosses the cuts after `low` and up to `high`: a difference, summed up.
-        cell = (row * z + a[..., 2]) * (size + 1)
-        total = len(rows) * z * (size + 1)
-        starts = np.bincount((cell + low).ravel(), minlength=total)
-        ends = np.bincount((cell + high).ravel(), minlength=total)
-        crossing = np.cumsum((starts - ends).reshape(len(rows), z, size + 1), axis=2)
-        parts.append(crossing[:, :, : size - 1].reshape(len(rows), -1) * (wires / edges))
-        names += [
-            f"layer {level} between {AXES[axis]} = {k} and {k + 1}"
-            for level in range(z)
-            for k in range(size - 1)
-        ]
-    return np.concatenate(parts, axis=1), names
+    tables, n = platform.tables, platform.n_tiles
+    planar = np.ascontiguousarray(rows[:, n : n + platform.n_planar_links])
+    crossing = np.zeros((len(rows), z, x + y - 2), dtype=np.int64)
+    count_crossings(planar, tables.link_a, tables.link_b, tables.place, x, crossing)
+    wires = 2.0 * platform.flit_width / np.repeat((y, x), (x - 1, y - 1))
+    names = [
+        f"layer {level} between {axis} = {k} and {k + 1}"
+        for level in range(z)
+        for axis, size in (("x", x), ("y", y))
+        for k in range(size - 1)
+    ]
+    return (crossing * wires).reshape(len(rows), -1), names
+
+
+@compiled
+def count_crossings(
+    planar: Ints, link_a: Ints, link_b: Ints, place: Ints, x: int, out: Ints
+) -> None:
+    """Add to ``out`` [n, n_layers, x + y - 2] the links that cross each cut, those across x first.
+
+    ``x`` is the number of tiles along x.
+    """
+    for p in range(planar.shape[0]):
+        for k in range(planar.shape[1]):
+            a, b = place[link_a[planar[p, k]]], place[link_b[planar[p, k]]]
+            for cut in range(min(a[0], b[0]), max(a[0], b[0])):
+                out[p, a[2], cut] += 1
+            for cut in range(min(a[1], b[1]), max(a[1], b[1])):
+                out[p, a[2], x - 1 + cut] += 1
 
 
 def tsv_areas(platform: Platform, rows: Ints) -> Floats:
@@ -240,11 +287,11 @@ def tsv_areas(platform: Platform, rows: Ints) -> Floats:
     assert technology is not None, "check_has_technology comes first"
     links = all_links(platform, rows)[:, platform.n_planar_links :]
     level = platform.tables.place[platform.tables.link_a[links], 2]
-    row = np.arange(len(rows))[:, None] * max(z - 1, 1)
+    row = np.arange(len(rows))[:, None] * (z - 1)
     counts = np.bincount((level + row).ravel(), minlength=len(rows) * (z - 1))
     array = technology.tsv_array_area(2 * platform.flit_width)
-    areas: Floats = counts[: len(rows) * (z - 1)].reshape(len(rows), z - 1) * array
-    return areas
+    areas: Floats = counts.astype(np.float64).reshape(len(rows), z - 1)
+    return array * areas
 
 
 def physical_limits(platform: Platform) -> dict[str, float]:

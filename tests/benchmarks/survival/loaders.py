@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from pymoo.core.problem import Problem
 
+from moela.commands.traffic import with_technology
 from moela.comparison.comparing import compare
 from moela.comparison.read.dispatch import read
 from moela.experiments.files import Run
@@ -20,6 +21,7 @@ from problems.classic import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiv
 from problems.classic.base import ClassicProblem
 from problems.classic.designs import Assignment, BitString, Packing
 from problems.noc import BaselineComparison, Design, NoC3D, Platform, load_traffic
+from problems.noc.chip.technology import TECHNOLOGIES
 from problems.noc.design.booksim import read_output
 from problems.noc.design.hotspot import read_steady, unit_names
 from problems.noc.evaluation.volumes import layers_from_afar
@@ -97,6 +99,46 @@ def use_platform(platform: Platform) -> None:
     problem = NoC3D(np.ones((n, n)), platform=platform, objectives=names)
     assert np.isfinite(problem.evaluate(problem.mesh_row()[None])).all()
     assert np.isfinite(list(problem.measure(problem.mesh_row()[None]).values())).all()
+
+
+@cache
+def package() -> Platform:
+    """Return a stack of dies side by side, with a technology."""
+    return Platform(
+        grid=(4, 2, 2),
+        pe_types={"PE": {"count": 16, "power": 1.0}},
+        n_planar_links=24,
+        technology={**TECHNOLOGIES["32nm"], "repeater_delay": 0.01},
+        die_size=(2, 2),
+        die_link="ucie-standard",
+        flit_width=1024,
+    )
+
+
+def write_package(folder: Path) -> Path:
+    package().save(path := folder / "package.json")
+    return path
+
+
+def use_package(platform: Platform) -> None:
+    n, names = platform.n_tiles, ("mean", "energy", "packet_latency", "peak_load")
+    problem = NoC3D(np.ones((n, n)) * 0.001, platform=platform, objectives=names)
+    row = problem.mesh_row()[None]
+    assert np.isfinite(problem.evaluate(row, return_values_of=["F"])).all()
+    assert np.isfinite(list(problem.measure(row).values())).all()
+    assert str(Design.mesh(platform))
+
+
+def write_technology(folder: Path) -> Path:
+    path = folder / "technology.json"
+    path.write_text(json.dumps(TECHNOLOGIES["32nm"]))
+    return path
+
+
+def use_technology(path: Path) -> None:
+    platform = with_technology(package(), str(path))
+    assert np.isfinite([*platform.physical.link_energy, *platform.physical.repeaters]).all()
+    assert str(Design.mesh(platform))
 
 
 def write_traffic(folder: Path) -> Path:
@@ -323,6 +365,8 @@ LOADERS = [
     Loader("NoC design", write_design, lambda path: use_design(Design.load(path))),
     Loader("comparison with baselines", write_baselines, load_baselines),
     Loader("platform", write_platform, lambda path: use_platform(Platform.load(path))),
+    Loader("package of dies", write_package, lambda path: use_package(Platform.load(path))),
+    Loader("technology", write_technology, use_technology),
     Loader("traffic", write_traffic, load_the_traffic),
     Loader("placement of a design", write_placement, load_csv),
     Loader("links of a design", write_links, load_csv),
