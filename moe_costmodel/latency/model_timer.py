@@ -255,7 +255,7 @@ class ModelTimer:
         """
         n, n_layers = self.shape.n_experts, len(self.experts)
         for share in self._random.choice(_CAPACITIES, 3, replace=False):
-            capacity, (policy, first) = max(1, int(share * n)), next(self._turns(policies))
+            capacity, (policy, first) = max(1, int(share * n)), next(self._rotation(policies))
             buffers = {
                 layer: BufferedExperts(
                     self.experts[layer], capacity, policy=policy, fast=fast, device=fast.up.device
@@ -267,11 +267,11 @@ class ModelTimer:
             number = int(self._random.integers(len(_RULES)))
             yield _Point(step, self._draws(step, number, n, RUN), 0, n, buffers)
 
-    def _turns(self, policies: Sequence[str]) -> Iterator[tuple[str, int]]:
+    def _rotation(self, policies: Sequence[str]) -> Iterator[tuple[str, int]]:
         """Return policies and the first layer that is buffered, all pairs of them in turns."""
-        if not hasattr(self, "_turn"):
-            self._turn = cycle([(policy, first) for first in (0, 1) for policy in policies])
-        return self._turn
+        if not hasattr(self, "_rotated"):
+            self._rotated = cycle([(policy, first) for first in (0, 1) for policy in policies])
+        return self._rotated
 
     def _fast(self, n_experts: int) -> list[Experts]:
         """Return fast memory for the largest buffer of every other layer, which all share."""
