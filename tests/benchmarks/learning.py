@@ -25,14 +25,19 @@ from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, No
 from tests.benchmarks import tables
 from tests.benchmarks.cases import Case, Cases
 from tests.benchmarks.equal_time import key
+from tests.benchmarks.start_variants import BestMoveAhead, NewestSearches, Optimistic
 from tests.benchmarks.timed import TimedRun, median_of, warm_up
 
 DATA = Path(__file__).parent / "results" / "learning.json"
 FRACTIONS = (0.2, 0.5, 1.0)
 NONE, STARTS, MOVES, BOTH = "none", "starts", "moves", "both"
 # Trees take minutes, so that they are tried on one problem of each kind.
-BOOSTED = ("boosted moves", "boosted moves, no kernel")
-BOOSTED_ON = ("noc bfs, 5", "qap 20", "knapsack 100, 2", "mnk 100-4-2")
+# Only zeros and ones have a Hamming-kernel model that an arm could be without.
+_BITS = ("qap 20", "mnk 100-4-2")
+BOOSTED = {
+    "boosted moves": (BOTH, ("noc bfs, 5", "qap 20", "knapsack 100, 2", "mnk 100-4-2")),
+    "boosted moves, no kernel": ("both, no kernel", _BITS),
+}
 
 
 def problems() -> dict[str, Any]:
@@ -70,7 +75,12 @@ def arms() -> dict[str, Any]:
         "boosted moves": Models(moves=boosted()),
         "boosted moves, no kernel": Models(moves=boosted(), hamming=False),
     }
-    return {name: partial(MOELA, models=chosen) for name, chosen in models.items()}
+    made: dict[str, Any] = {name: partial(MOELA, models=m) for name, m in models.items()}
+    return made | {
+        "best move ahead": partial(BestMoveAhead, models=Models(starts=None)),
+        "optimistic starts": Optimistic,
+        "newest searches": NewestSearches,
+    }
 
 
 def measured(problem: Any, name: str, make: Any, seed: int, budget: int) -> Case:
@@ -124,7 +134,9 @@ def main() -> None:
 def wanted(problem: str, arm: str, seed: int, arguments: Any) -> bool:
     """Return whether this case is part of the benchmark."""
     if arm in BOOSTED:
-        return problem in BOOSTED_ON and seed <= arguments.boosted_seeds
+        return problem in BOOSTED[arm][1] and seed <= arguments.boosted_seeds
+    if arm == "both, no kernel":
+        return problem in _BITS and seed <= arguments.boosted_seeds
     return seed <= arguments.seeds
 
 
@@ -171,7 +183,10 @@ def report(cases: Cases, names: list[str], kinds: list[str], arguments: Any) -> 
             "models of starts and moves, with the same seed; medians of "
             f"{arguments.seeds} seeds ({arguments.boosted_seeds} of boosted trees). `both` is "
             "MOELA's default, `boosted moves` has gradient-boosted trees in place of the ridge "
-            "regression of moves, and `no kernel` is without the Hamming-kernel model.",
+            "regression of moves, and `no kernel` is without the Hamming-kernel model. The last "
+            "three arms rank moves as `both` does and pick starts in other ways: where the move model "
+            "promises most, where the start model promises most or is least certain, and with a "
+            "start model of the newest searches.",
         ),
         tables.markdown(rows),
         "## Process time of a run, seconds\n",
@@ -180,12 +195,11 @@ def report(cases: Cases, names: list[str], kinds: list[str], arguments: Any) -> 
     tables.finish(parts, arguments.out)
     print(f"bar: learned starts and moves over none, {means[BOTH]:.3f}, at least 1.5")
     print(f"bar: learned starts and moves over none, {means[BOTH]:.3f}, aim 2")
-    for arm, base in ((BOOSTED[0], BOTH), (BOOSTED[1], "both, no kernel")):
-        if arm in kinds and base in kinds:
-            for column, text in ((last, "hypervolume"), ("seconds", "process time")):
-                seen = [ratio(name, arm, base, column) for name in BOOSTED_ON if name in names]
-                cells = ", ".join(f"{v:.3f}" for v in seen)
-                print(f"{arm} over {base}, {text} on {', '.join(BOOSTED_ON)}: {cells}")
+    for arm, (base, tried) in BOOSTED.items():
+        on = [name for name in tried if name in names and values(name, arm, last)]
+        for column, text in ((last, "hypervolume"), ("seconds", "process time")) if on else ():
+            cells = ", ".join(f"{ratio(name, arm, base, column):.3f} ({name})" for name in on)
+            print(f"{arm} over {base}, {text}: {cells}")
 
 
 if __name__ == "__main__":
