@@ -13,7 +13,7 @@ from moela.core.origin import Part, set_origin
 
 # Logarithm of the step of real variables, a thousandth to a third of their range: the published
 # hypervolume-greedy searches are on discrete designs and have no step size to adapt.
-_STEP_LOG10 = (-3.0, -0.5)
+STEP_LOG10 = (-3.0, -0.5)
 # Number of moves after which a walk over duplicates is given up.
 _MOVES = 8
 
@@ -38,7 +38,7 @@ def new_neighbors(
     new_X: list[Design] = []
     sources: list[Ints] = []
     for _ in range(_MOVES):
-        steps = 10.0 ** rng.uniform(*_STEP_LOG10, len(source)) if step is None else step[source]
+        steps = 10.0 ** rng.uniform(*STEP_LOG10, len(source)) if step is None else step[source]
         moved = context.neighbors(moved, 1, steps)[:, 0]
         new = context.duplicates.claim(moved)
         new_X.extend(moved[new])

@@ -24,6 +24,9 @@ class Cases:
         if self.path.exists():
             self.results = json.loads(self.path.read_text(encoding="utf-8"))
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.results
+
     def get(self, name: str, make: Callable[[], Case]) -> Case:
         """Return the result of a case, made now unless it is in the file."""
         if name not in self.results:

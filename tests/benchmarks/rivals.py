@@ -20,7 +20,7 @@ from pymoo.util.ref_dirs import get_reference_directions
 
 from moela import MOELA
 from moela.experiments.run import External
-from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
 from tests.benchmarks.adapters import run_adapter
 
 Make = Callable[..., Any]
@@ -98,6 +98,7 @@ def our_rivals() -> dict[str, Make]:
         "MOO-STAGE": MOOSTAGE,
         "MOMAD": MOMAD,
         "MOEA/D batch": BatchMOEAD,
+        "VS-RLS": VSRLS,
     }
 
 
@@ -105,9 +106,14 @@ def slow_rivals(pop: int) -> dict[str, Make]:
     """Return the algorithms that take milliseconds per evaluation, for a smaller budget.
 
     The released MOELA is slow on large designs: in every generation it fits a forest to all
-    designs that its searches visited, with every variable as a feature.
+    designs that its searches visited, with every variable as a feature. The memetic algorithm with
+    gradient-boosted trees searches on their predictions for every batch.
     """
-    return {"SMS-EMOA": partial(sms, pop=pop), "MOELA published": MOELA.published}
+    return {
+        "SMS-EMOA": partial(sms, pop=pop),
+        "MOELA published": MOELA.published,
+        "Memetic GBT": MemeticGBT,
+    }
 
 
 def other_libraries(*names: str, pop: int) -> dict[str, External]:

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from moela import MOELA
-from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
 from moela.testing import ALGORITHM_CHECKS, run_algorithm_check
 
 # Small settings, so that about 100 evaluations reach every phase.
@@ -34,6 +34,8 @@ ALGORITHMS = {
         MOMAD, n_subproblems=12, patience=2, n_explore=0, restart="perturbation"
     ),
     "BatchMOEAD": partial(BatchMOEAD, n_subproblems=15, batch_size=6),
+    "VSRLS": partial(VSRLS, n_init=15, batch_size=6),
+    "MemeticGBT": partial(MemeticGBT, pop_size=15, n_children=8, n_steps=2, n_trees=5),
 }
 
 

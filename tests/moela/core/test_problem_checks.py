@@ -21,7 +21,7 @@ from moela import (
     run_experiment,
 )
 from moela.experiments.run import ExperimentError
-from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
 from moela.testing import ToyMixed
 
 OURS = {
@@ -30,6 +30,8 @@ OURS = {
     "MOOS": lambda **kw: MOOS(n_init=10, **kw),
     "MOOSTAGE": lambda **kw: MOOSTAGE(n_init=10, **kw),
     "MOMAD": lambda **kw: MOMAD(n_subproblems=10, **kw),
+    "VSRLS": lambda **kw: VSRLS(n_init=10, **kw),
+    "MemeticGBT": lambda **kw: MemeticGBT(pop_size=10, n_trees=5, n_children=10, n_steps=1, **kw),
     "BatchMOEAD": lambda **kw: BatchMOEAD(n_subproblems=10, **kw),
 }
 

@@ -18,7 +18,7 @@ from pymoo_algorithms import Flaky
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.marks import Marks
 from moela.evaluation.runners.outcome import failed
-from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
 from moela.search.moela import MOELA
 
 ALL = cases.names(1) + cases.names(2)
@@ -28,6 +28,8 @@ OURS = {
     "MOOS": lambda: MOOS(n_init=10),
     "MOOSTAGE": lambda: MOOSTAGE(n_init=10),
     "MOMAD": lambda: MOMAD(n_subproblems=10),
+    "VSRLS": lambda: VSRLS(n_init=10),
+    "MemeticGBT": lambda: MemeticGBT(pop_size=10, n_trees=5, n_children=10, n_steps=1),
     "BatchMOEAD": lambda: BatchMOEAD(n_subproblems=10),
 }
 

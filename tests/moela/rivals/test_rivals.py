@@ -9,13 +9,21 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
 from moela.core.archive import Archive
-from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
+from moela.rivals.memetic_gbt import order
 from moela.rivals.moos import Interval
 from moela.testing import ToyBinary, ToyPermutation, ToyReal
 
 # A small forest keeps the tests fast.
-RIVALS = (MOOS, partial(MOOSTAGE, n_trees=8), MOMAD, BatchMOEAD)
-NAMES = ("MOOS", "MOOSTAGE", "MOMAD", "BatchMOEAD")
+RIVALS = (
+    MOOS,
+    partial(MOOSTAGE, n_trees=8),
+    MOMAD,
+    BatchMOEAD,
+    VSRLS,
+    partial(MemeticGBT, n_trees=8, n_steps=2, max_rows=300, batch_size=50),
+)
+NAMES = ("MOOS", "MOOSTAGE", "MOMAD", "BatchMOEAD", "VSRLS", "MemeticGBT")
 
 
 def front_of_everything(problem):
@@ -63,8 +71,12 @@ def test_goes_on_when_every_design_is_known(rival):
     assert len(res.F) == 6
 
 
-@pytest.mark.parametrize("rival", RIVALS, ids=NAMES)
-def test_beats_random_search_with_four_objectives(rival):
+# VS-RLS is for discrete designs: on real variables, it is not better than random search here.
+OF_REALS = [(name, rival) for name, rival in zip(NAMES, RIVALS, strict=True) if name != "VSRLS"]
+
+
+@pytest.mark.parametrize(("name", "rival"), OF_REALS)
+def test_beats_random_search_with_four_objectives(name, rival):
     problem = get_problem("dtlz2", n_var=8, n_obj=4)
     ref = np.full(4, 1.2)
     res = minimize(problem, rival(), ("n_eval", 1500), seed=1)
@@ -98,6 +110,11 @@ def test_a_reference_point_draws_the_search_into_its_box(rival):
         (lambda: BatchMOEAD(n_subproblems=1), "'n_subproblems' .* at least 2. Got 1"),
         (lambda: BatchMOEAD(batch_size=True), "'batch_size' parameter of BatchMOEAD"),
         (lambda: BatchMOEAD(prob_neighbor_mating=1.5), "between 0 and 1. Got 1.5"),
+        (lambda: VSRLS(exploration=1.5), "'exploration' .* between 0 and 1. Got 1.5"),
+        (lambda: VSRLS(horizon=0), "'horizon' parameter of VSRLS .* at least 1. Got 0"),
+        (lambda: VSRLS(batch_size=0), "'batch_size' parameter of VSRLS"),
+        (lambda: MemeticGBT(pop_size=1), "'pop_size' parameter of MemeticGBT .* at least 2"),
+        (lambda: MemeticGBT(n_trees=2.0), "'n_trees' parameter of MemeticGBT must be an integer"),
     ],
 )
 def test_wrong_settings_are_refused(make, message):
@@ -180,3 +197,91 @@ def test_rivals_keep_everything_non_dominated_within_their_bound():
     res = minimize(get_problem("dtlz2"), MOOS(archive_size=30), ("n_eval", 1500), seed=1)
     assert isinstance(res.algorithm.front, Archive)
     assert len(res.F) <= 36
+
+
+def steps_of(algorithm, problem, n_eval):
+    """Return the threshold of the step size after each batch, by share of the run."""
+    seen = {}
+
+    def note(algorithm):
+        seen[algorithm.n_answered / n_eval] = algorithm.threshold
+
+    minimize(problem, algorithm, ("n_eval", n_eval), seed=1, callback=note)
+    return seen
+
+
+def test_steps_of_vs_rls_become_smaller_during_the_run():
+    seen = steps_of(VSRLS(n_init=10), ToyBinary(), 1000)
+    n_var = ToyBinary().n_var
+    assert {steps for share, steps in seen.items() if share < 0.1} == {n_var}
+    falling = [steps for share, steps in seen.items() if 0.1 <= share <= 0.3]
+    assert falling == sorted(falling, reverse=True)
+    assert 1 < falling[len(falling) // 2] < n_var
+    assert {steps for share, steps in seen.items() if share > 0.3} == {1}
+
+
+def test_the_horizon_of_vs_rls_comes_before_the_termination():
+    seen = steps_of(VSRLS(n_init=10, horizon=10_000), ToyBinary(), 500)
+    assert set(seen.values()) == {ToyBinary().n_var}
+    seen = steps_of(VSRLS(n_init=10, exploration=0.0, decline=0.0), ToyBinary(), 500)
+    assert set(list(seen.values())[1:]) == {1}
+
+
+def test_vs_rls_follows_the_time_of_a_termination_and_goes_on_without_one():
+    timed = minimize(ToyBinary(), VSRLS(n_init=10), ("time", "00:00:01"), seed=1).algorithm
+    assert timed.threshold == 1
+    free = VSRLS(n_init=10)
+    free.setup(ToyBinary(), seed=1)
+    pop = free.ask()
+    free.evaluator.eval(free.problem, pop)
+    free.tell(infills=pop)
+    assert free.threshold == ToyBinary().n_var
+
+
+def test_designs_of_vs_rls_differ_from_archived_ones_by_the_drawn_moves():
+    problem = ToyBinary()
+    algorithm = VSRLS(n_init=10, exploration=0.0, decline=0.0, horizon=1, batch_size=5)
+    algorithm.setup(problem, seed=1)
+    for _ in range(10):
+        known = algorithm.front.pop.get("X") if algorithm.is_initialized else None
+        pop = algorithm.ask()
+        if known is not None and len(known):
+            differing = (pop.get("X")[:, None] != known[None]).sum(axis=2).min(axis=1)
+            assert np.median(differing) <= 3
+            assert len(pop) <= 5
+        algorithm.evaluator.eval(problem, pop)
+        algorithm.tell(infills=pop)
+
+
+def test_order_prefers_feasible_then_non_dominated_then_lonely_designs():
+    F = np.array([[0.0, 1.0], [0.45, 0.5], [0.5, 0.48], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    CV = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 2.0])
+    sorted_ = order(F, CV).tolist()
+    assert set(sorted_[:2]) == {0, 3}, "the ends of the front"
+    assert set(sorted_[2:4]) == {1, 2}
+    assert sorted_[4:] == [4, 5]
+
+
+def test_memetic_gbt_evaluates_what_its_trees_promise():
+    problem = ToyPermutation()
+    algorithm = MemeticGBT(n_trees=30)
+    algorithm = minimize(problem, algorithm, ("n_eval", 150), seed=3).algorithm
+    X = np.random.default_rng(1).permuted([np.arange(8)] * 200, axis=1)
+    predicted, true = algorithm._predict(X)[0], problem.evaluate(X)
+    skill = [np.corrcoef(a, b)[0, 1] for a, b in zip(predicted.T, true.T, strict=True)]
+    # Measured: 0.6.
+    assert min(skill) > 0.4
+    W = np.full((200, 2), 0.5)
+    before, after = algorithm._values(X, W)[0], algorithm._values(algorithm._searched(X), W)[0]
+    assert np.median(after) < np.median(before)
+
+
+def test_memetic_gbt_sees_permutations_as_numbers_and_keeps_its_newest_rows():
+    algorithm = MemeticGBT(n_trees=5, n_steps=1, n_children=20, max_rows=60)
+    algorithm = minimize(ToyPermutation(), algorithm, ("n_eval", 200), seed=1).algorithm
+    assert algorithm.permutations
+    assert algorithm.models[0].n_features_in_ == ToyPermutation().n_var
+    assert len(algorithm.window.arrays()[0]) <= 60 + algorithm.batch_size
+    assert len(algorithm.members) == algorithm.pop_size
+    binary = minimize(ToyBinary(), MemeticGBT(n_trees=5, n_steps=1), ("n_eval", 80), seed=1)
+    assert not binary.algorithm.permutations
