@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from pymoo.core.individual import Individual
@@ -46,7 +47,9 @@ class Archive:
         self._serials: list[int] = []  # how many were added before each, by place
         self._places: dict[int, int] = {}  # by serial number
         self._n_added = 0
-        self._ordered: tuple[Population, Floats] | None = None  # `pop` and `F` since the last change
+        self._ordered: tuple[Population, Floats] | None = (
+            None  # `pop` and `F` since the last change
+        )
 
     def __len__(self) -> int:
         return len(self._individuals)
@@ -220,6 +223,26 @@ class Archive:
             order = self._order()
             self._ordered = self.individuals(order), self._blocks.F[order]
         return self._ordered
+
+
+ARCHIVED = "archived"
+"""Stands for the designs of the archive, which are put together when somebody looks at them."""
+
+
+class ArchivedDesigns:
+    """An attribute of an algorithm with designs: those of its `front` if set to `ARCHIVED`."""
+
+    def __set_name__(self, kind: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, algorithm: Any, kind: type) -> Any:
+        if algorithm is None:
+            raise AttributeError(self._name)
+        value = vars(algorithm).get(self._name)
+        return algorithm.front.pop if isinstance(value, str) else value
+
+    def __set__(self, algorithm: Any, value: object) -> None:
+        vars(algorithm)[self._name] = value
 
 
 def weakly_dominated(A: Floats, B: Floats) -> Bools:

@@ -32,8 +32,8 @@ def pick_starts(
     start in ten is drawn from the shortlist at random, so that the model also learns about starts
     that it would not pick. Exhausted designs, without new neighbors, are left out.
 
-    Returns the places of the designs [n], and the gain that the model predicts for each search, NaN without a
-    model [n]; both are [0] if every archived design is exhausted.
+    Returns the places of the designs in the archive [n], and the gain that the model predicts for
+    each search, NaN without a model [n]; both are [0] if every archived design is exhausted.
     """
     listed, values = shortlist(front, context.normalization, W, by, fresh=True)
     (n, k), rng = listed.shape, context.random_state
