@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -77,11 +76,12 @@ def grown(name: str, models: str | None, n_eval: int) -> dict[str, Any]:
 def megabytes(n_eval: int) -> float:
     """Return the peak memory of a new process that runs ZDT1 with a bounded archive."""
     code = (
+        "import resource\n"
         "from tests.benchmarks import growth\n"
         "algorithm = growth.MOELA(archive_size=500)\n"
         f"algorithm.setup(growth.CASES['zdt1'](), termination=('n_eval', {n_eval}), seed=1)\n"
         f"growth.go_on(algorithm, {n_eval})\n"
-        "print(growth.resource.getrusage(growth.resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
