@@ -328,7 +328,7 @@ class ArchiveAlgorithm(Algorithm):
 
     def _within_budget(self, pop: Population) -> Population:
         budget = evaluation_budget(self.termination)
-        if budget is None:
+        if budget is None or len(pop) <= budget - self.n_eval:
             return pop
         cost = np.cumsum([not origin_of(ind).already_evaluated for ind in pop])
         return pop[cost <= budget - self.n_eval]

@@ -10,7 +10,7 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats, Ints
-from moela.core.blocks import Blocks
+from moela.core.kernels.blocks import Blocks
 from moela.core.units import Units
 
 # Designs among which `lowest` looks at all.

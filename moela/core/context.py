@@ -11,6 +11,7 @@ from pymoo.core.repair import NoRepair
 
 from moela._arrays import Designs, Floats, Ints, rows
 from moela.core.duplicates import Duplicates
+from moela.core.individuals import unevaluated
 from moela.core.operators import Operators, neighbors_of
 from moela.core.scaling import Normalization
 from moela.core.units import Units
@@ -46,5 +47,5 @@ class SearchContext:
 
     def repaired(self, X: Designs) -> Population:
         """Turn designs into repaired individuals, not yet evaluated."""
-        pop = Population.new("X", X)
+        pop = unevaluated(X)
         return self.operators.repair(self.problem, pop, random_state=self.random_state)

@@ -226,8 +226,9 @@ def neighbors_of(
             assert operators.mutation is not None
             pop = Population.new("X", repeated.copy())
             moved = operators.mutation(problem, pop, random_state=random_state).get("X")
-    pop = Population.new("X", moved)
-    moved = operators.repair(problem, pop, random_state=random_state).get("X")
+    if not isinstance(operators.repair, NoRepair):
+        pop = Population.new("X", moved)
+        moved = operators.repair(problem, pop, random_state=random_state).get("X")
     return moved.reshape(n, k, *moved.shape[1:])
 
 

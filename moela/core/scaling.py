@@ -10,14 +10,13 @@ from numpy.typing import ArrayLike
 
 from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
+from moela.core.kernels import scalar
+from moela.core.kernels.scalar import EDGE
 from moela.core.units import Units
 
 Scalarization = Literal["chebyshev", "weighted_sum", "product"]
 SCALARIZATIONS: tuple[Scalarization, ...] = ("chebyshev", "weighted_sum", "product")
 
-# Closer than this to the edge of the reference box, and beyond it, the tangent replaces the
-# logarithm, so that searches outside the box still know which way leads into it.
-_EDGE = 0.02
 # Scaled values stay within 2^100, which single precision can hold, and within 2^(900 / M), so that
 # products of M of them do not overflow.
 _FARTHEST, _FARTHEST_PRODUCT = 100, 900
@@ -141,7 +140,9 @@ class Normalization:
 
     def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
-        return scalarize(self.scale(F), W, by)
+        span = self.nadir - self.ideal
+        combine = getattr(scalar, by)
+        return np.asarray(combine(F, W, self.ideal, span, self._farthest))
 
 
 def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:
@@ -155,9 +156,9 @@ def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:
         return (W * Z).max(axis=-1)
     if by == "weighted_sum":
         return (W * Z).sum(axis=-1)
-    distance = 1.0 + _EDGE - Z
-    inside = np.log(np.maximum(distance, _EDGE))
-    beyond = np.minimum(distance - _EDGE, 0.0) / _EDGE
+    distance = 1.0 + EDGE - Z
+    inside = np.log(np.maximum(distance, EDGE))
+    beyond = np.minimum(distance - EDGE, 0.0) / EDGE
     return -(W * (inside + beyond)).sum(axis=-1)
 
 

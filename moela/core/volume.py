@@ -7,10 +7,8 @@ from copy import copy
 import numpy as np
 
 from moela._arrays import Floats
+from moela.core.kernels.volume import furthest, growths
 from moela.core.scaling import Normalization
-
-# Number of designs processed at a time, so that temporaries stay in the processor's cache.
-_BLOCK = 128
 
 
 class DirectionalVolume:
@@ -49,36 +47,18 @@ class DirectionalVolume:
         """
         if len(F) == 0:
             return np.empty(0)
-        reaches = np.maximum.accumulate(
-            np.concatenate([self.reach[None], self._reaches(F, normalization)]), axis=0
-        )
-        self.reach = reaches[-1]
-        return np.diff(_power(reaches, self.rays.shape[1]).mean(axis=1))
+        # A copy, since copies of the algorithm share the old one.
+        self.reach = self.reach.copy()
+        return growths(1.0 - normalization.scale(F), self._inverse, self.reach, keep=True)
 
     def gain(self, F: Floats, normalization: Normalization) -> Floats:
         """Return what each design of F [b, M] would add on its own, without adding it: [b]."""
-        m = self.rays.shape[1]
-        volumes = np.empty(len(F))
-        for start in range(0, len(F), _BLOCK):
-            reaches = self._reaches(F[start : start + _BLOCK], normalization)
-            np.maximum(reaches, self.reach, out=reaches)
-            volumes[start : start + _BLOCK] = _power(reaches, m).mean(axis=1)
-        return np.asarray(volumes - _power(self.reach, m).mean())
+        return growths(1.0 - normalization.scale(F), self._inverse, self.reach, keep=False)
 
     def _furthest(self, F: Floats, normalization: Normalization) -> Floats:
         reach = np.zeros(len(self.rays))
-        for start in range(0, len(F), _BLOCK):
-            reaches = self._reaches(F[start : start + _BLOCK], normalization)
-            np.maximum(reach, reaches.max(axis=0), out=reach)
-        return reach
-
-    def _reaches(self, F: Floats, normalization: Normalization) -> Floats:
-        room = 1.0 - normalization.scale(F)
-        reach = room[:, :1] * self._inverse[0]
-        along = np.empty_like(reach)
-        for j in range(1, room.shape[1]):
-            np.multiply(room[:, j : j + 1], self._inverse[j], out=along)
-            np.minimum(reach, along, out=reach)
+        if len(F):
+            furthest(1.0 - normalization.scale(F), self._inverse, reach)
         return reach
 
 

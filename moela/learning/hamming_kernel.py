@@ -1,4 +1,4 @@
-"""Compiled kernel of the Hamming-kernel model: similarities after moves that change few columns."""
+"""Compiled kernels of the Hamming-kernel model: distances, and changes by moves of few columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from moela._arrays import Floats
 
-__all__ = ["hamming_distances", "similarities", "similarities_after"]
+__all__ = ["changes_after", "hamming_distances", "similarities"]
 
 Singles = NDArray[np.float32]
 Shorts = NDArray[np.int16]
@@ -28,11 +28,20 @@ def compiled(function: F) -> F:
         return cast(F, njit(nogil=True)(function))
 
 
+def reassociating(function: F) -> F:
+    """Compile a function whose sums may be in any order, so that they use wide registers."""
+    settings = {"nogil": True, "fastmath": True}
+    try:
+        return cast(F, njit(cache=True, **settings)(function))
+    except RuntimeError:
+        return cast(F, njit(**settings)(function))
+
+
 @compiled
 def hamming_distances(features: Floats, sizes: Shorts, signs: Signs) -> Shorts:
     """Return the distances [b, centers] of rows of zeros and ones [b, d] from the centers.
 
-    `sizes` holds the number of ones of each center; for `signs`, see `similarities_after`.
+    `sizes` holds the number of ones of each center; for `signs`, see `changes_after`.
     """
     b, d = features.shape
     out = np.empty((b, len(sizes)), dtype=np.int16)
@@ -45,39 +54,61 @@ def hamming_distances(features: Floats, sizes: Shorts, signs: Signs) -> Shorts:
     return out
 
 
-@compiled
-def similarities_after(moves: Floats, before: Shorts, signs: Signs, table: Singles) -> Singles:
-    """Return the similarities to all centers after moves, [n * k, centers].
+@reassociating
+def weighted_sum(factor: Singles, weights: Singles) -> np.float32:
+    """Return the sum of weights times what factors [centers] add to them."""
+    total = np.float32(0.0)
+    for c in range(len(factor)):
+        total += (factor[c] - np.float32(1.0)) * weights[c]
+    return total
+
+
+@reassociating
+def changes_after(
+    features: Floats, near: Floats, weighted: Singles, signs: Signs, rates: Singles
+) -> Singles:
+    """Return how moves from designs to neighbors change weighted sums of similarities, [n, k, M].
+
+    A move multiplies the similarity to a center by a constant for each column that it changes, so
+    that no exponential is computed.
 
     Parameters
     ----------
-    moves : array of shape (n, k, d)
-        Changes of columns, -1, 0 or 1.
-    before : array of shape (n, centers)
-        Hamming distances before the moves.
+    features : array of shape (n, d)
+        Zeros and ones of the designs.
+    near : array of shape (n, k, d)
+        Zeros and ones of their neighbors.
+    weighted : array of shape (n, M, centers)
+        Similarities of the designs to the centers, times the weights of the centers.
     signs : array of shape (d, centers)
         Change of the distance if a column becomes one: 1 where the center has a zero, else -1.
-    table : array of shape (d + 1,)
-        Similarity at each distance.
+    rates : array of shape (2,)
+        Hyperbolic cosine and sine of the change of the logarithm of a similarity with the distance.
     """
-    n, k, d = moves.shape
-    n_centers = before.shape[1]
-    out = np.empty((n * k, n_centers), dtype=np.float32)
-    distance = np.empty(n_centers, dtype=np.int16)
+    n, k, d = near.shape
+    m, n_centers = weighted.shape[1:]
+    out = np.empty((n, k, m), dtype=np.float32)
+    factor = np.empty(n_centers, dtype=np.float32)
+    even, odd = rates[0], rates[1]
     for i in range(n):
         for j in range(k):
-            distance[:] = before[i]
+            first = True
             for column in range(d):
-                move = moves[i, j, column]
-                if move > 0.0:
+                if near[i, j, column] == features[i, column]:
+                    continue
+                slope = -odd if near[i, j, column] > features[i, column] else odd
+                sign = signs[column]
+                if first:
                     for c in range(n_centers):
-                        distance[c] += signs[column, c]
-                elif move < 0.0:
+                        factor[c] = even + slope * np.float32(sign[c])
+                else:
                     for c in range(n_centers):
-                        distance[c] -= signs[column, c]
-            row = out[i * k + j]
-            for c in range(n_centers):
-                row[c] = table[distance[c]]
+                        factor[c] *= even + slope * np.float32(sign[c])
+                first = False
+            for objective in range(m):
+                out[i, j, objective] = (
+                    0.0 if first else weighted_sum(factor, weighted[i, objective])
+                )
     return out
 
 

@@ -11,9 +11,9 @@ from moela.core.scaling import Normalization
 from moela.learning.hamming_kernel import (
     Shorts,
     Singles,
+    changes_after,
     hamming_distances,
     similarities,
-    similarities_after,
 )
 from moela.learning.window import SharedFits, Window, spread_of
 
@@ -54,7 +54,8 @@ class HammingModel(SharedFits):
 
     def add(self, features: Floats, F: Floats) -> None:
         """Add designs with features [b, d] and objectives F [b, M]."""
-        self.window.add(features, F)
+        # A byte holds a zero or one, so that fits copy less.
+        self.window.add(features.astype(np.int8), F)
 
     def fit_if_due(self, normalization: Normalization | None = None, *, used: bool) -> bool:
         """Refit if enough rows are new, fewer if the model is used; return whether it did.
@@ -85,7 +86,9 @@ class HammingModel(SharedFits):
             targets = ((F - self._offset) / self._unit).astype(np.float32)
             # Single precision: the penalty keeps the condition number far below its limit.
             factor = cho_factor(K, lower=True, overwrite_a=True, check_finite=False)
-            self._weights = cho_solve(factor, targets, check_finite=False)
+            weights = cho_solve(factor, targets, check_finite=False)
+        self._weights = np.ascontiguousarray(weights.T)
+        self._rates = np.array([np.cosh(1.0 / width), np.sinh(1.0 / width)], dtype=np.float32)
         self._fitted_at = n_rows
         self.n_fits += 1
         return True
@@ -96,18 +99,22 @@ class HammingModel(SharedFits):
 
     def changes(self, features: Floats, moves: Floats) -> Floats:
         """Predict how moves [n, k, d] from designs with features [n, d] change F, [n, k, M]."""
-        n, k, _ = moves.shape
-        before = self._distances(features)
-        after = similarities_after(moves, before, self._signs, self._table)
-        now = self._values(similarities(before, self._table))
-        return self._values(after).reshape(n, k, -1) - now[:, None]
+        return self.changes_to(features, features[:, None] + moves)
+
+    def changes_to(self, features: Floats, near: Floats) -> Floats:
+        """Predict the change of F [n, k, M] from designs [n, d] to their neighbors [n, k, d]."""
+        kernel = similarities(self._distances(features), self._table)
+        weighted = kernel[:, None] * self._weights
+        return np.asarray(
+            changes_after(features, near, weighted, self._signs, self._rates) * self._unit
+        )
 
     def _distances(self, features: Floats) -> Shorts:
         """Return the Hamming distances [b, centers] of designs with these features [b, d]."""
         return hamming_distances(features, self._sizes, self._signs)
 
     def _values(self, kernel: Singles) -> Floats:
-        return np.asarray((kernel @ self._weights) * self._unit + self._offset)
+        return np.asarray((kernel @ self._weights.T) * self._unit + self._offset)
 
 
 def _all_distances(Z: Singles) -> Shorts:

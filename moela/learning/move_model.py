@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import spearmanr
 from sklearn.base import clone
-from sklearn.linear_model import Ridge
 
 from moela._arrays import Floats
 from moela._threads import one_thread
 from moela.core.scaling import Normalization
 from moela.learning.models import Regressor
-from moela.learning.window import SharedFits, Window, spread_of
+from moela.learning.window import Moments, SharedFits, Window, spread_of
 
 _MIN_ROWS = 100
+# Of ridge regression, the default, on moves and changes of unit standard deviation.
+_PENALTY = 1.0
 # Checked moves before the first skill, those that it is computed from, and new ones until the next.
 _LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 40, 200, 20
 # Below this skill, the model is not used.
@@ -25,19 +27,24 @@ class MoveModel(SharedFits):
 
     A difference leaves out everything that a design and its neighbor have in common, so that a
     linear model explains most of the rest. Only the newest `size` rows are kept, since moves near
-    the front have other effects than at the beginning. The default estimator is ridge regression.
+    the front have other effects than at the beginning. The default estimator is ridge regression,
+    whose moments are updated as rows come and go, so that a fit costs a solve of d equations.
 
     `skill` is the Spearman correlation between predicted and observed changes of the scalarized
     value, over the newest moves that were chosen at random; NaN until there are enough.
     """
 
-    _mutable = ("window", "_checks")
+    _mutable = ("window", "_checks", "_new", "_dropped")
 
     def __init__(self, estimator: Regressor | None = None, size: int = 4000) -> None:
-        self.estimator = Ridge(alpha=1.0, fit_intercept=False) if estimator is None else estimator
+        self.estimator = estimator
         self.window = Window(size)
         self.n_fits = self._fitted_at = 0
         self.fitted: Regressor | None = None
+        # Of all rows at the last fit, and the batches that have come and gone since then.
+        self._moments: Moments | None = None
+        self._new: list[Floats] = []
+        self._dropped: list[Floats] = []
         self._scale: Floats = np.empty(0)
         self._linear: Floats | None = None
         self._checks: list[tuple[float, float]] = []
@@ -47,11 +54,14 @@ class MoveModel(SharedFits):
     @property
     def ready(self) -> bool:
         """Whether the model has been fitted and is not known to be useless."""
-        return self.fitted is not None and not self.skill < _LEAST_SKILL
+        return self.n_fits > 0 and not self.skill < _LEAST_SKILL
 
     def add(self, moves: Floats, changes: Floats) -> None:
         """Add moves [b, d] and the changes of the objectives [b, M] that they made."""
-        self.window.add(moves, changes)
+        dropped = self.window.add(moves, changes)
+        if self.estimator is None:
+            self._new.append(moves)
+            self._dropped.extend(dropped)
 
     def fit_if_due(
         self, new_share: float = 0.1, normalization: Normalization | None = None
@@ -66,20 +76,38 @@ class MoveModel(SharedFits):
             return False
         D, C = self.window.arrays()
         C = C if normalization is None else normalization.learned_changes(C)
-        spread = D.std(axis=0)
-        self._scale = np.where(spread > 0, spread, np.inf)
         unit = spread_of(C)
         self._unit = np.where(unit > 0, unit, 1.0)
         # On matrices this small, several BLAS threads gain nothing and lose much on a busy machine.
         with one_thread():
-            model = clone(self.estimator).fit(D / self._scale, C / self._unit)
-        self.fitted, self._linear = model, None
-        if isinstance(model, Ridge) and not model.fit_intercept:
-            # A linear model is one product; scikit-learn's checks take ten times as long.
-            self._linear = model.coef_.T / self._scale[:, None] * self._unit
+            if self.estimator is None:
+                self._fit_ridge(D, C / self._unit)
+            else:
+                spread = D.std(axis=0)
+                self._scale = np.where(spread > 0, spread, np.inf)
+                self.fitted = clone(self.estimator).fit(D / self._scale, C / self._unit)
         self._fitted_at = n_rows
         self.n_fits += 1
         return True
+
+    def _fit_ridge(self, D: Floats, targets: Floats) -> None:
+        """Fit the default: ridge regression without an intercept, on moves of unit spread."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self._moments is None or len(self._new) >= len(self.window.inputs):
+                moments = Moments.of(D)
+            else:
+                dropped = np.concatenate(self._dropped) if self._dropped else D[:0]
+                moments = self._moments.changed(np.concatenate(self._new), dropped)
+            self._moments, self._new, self._dropped = moments, [], []
+            spread = moments.spread()
+        used = np.flatnonzero(np.isfinite(spread) & (spread > 0.0))
+        scale = spread[used]
+        A = moments.products[np.ix_(used, used)] / scale / scale[:, None]
+        A[np.diag_indices_from(A)] += _PENALTY
+        b = D[:, used].T @ targets / scale[:, None]
+        solution = cho_solve(cho_factor(A, lower=True, overwrite_a=True), b)
+        self._linear = np.zeros((D.shape[1], targets.shape[1]))
+        self._linear[used] = solution / scale[:, None] * self._unit
 
     def predict(self, moves: Floats) -> Floats:
         """Predict the changes of the objectives [b, M] by moves [b, d]."""
@@ -87,6 +115,14 @@ class MoveModel(SharedFits):
             return np.asarray(moves @ self._linear)
         assert self.fitted is not None
         return np.asarray(self.fitted.predict(moves / self._scale)) * self._unit
+
+    def changes_to(self, features: Floats, near: Floats) -> Floats:
+        """Predict the change of F [n, k, M] from designs [n, d] to their neighbors [n, k, d]."""
+        n, k, d = near.shape
+        if self._linear is not None:
+            changes = near.reshape(n * k, d) @ self._linear
+            return changes.reshape(n, k, -1) - (features @ self._linear)[:, None]
+        return self.predict((near - features[:, None]).reshape(n * k, d)).reshape(n, k, -1)
 
     def check(self, predicted: Floats, observed: Floats) -> None:
         """Update the skill with predicted and observed changes of the scalarized value, [b]."""

@@ -61,22 +61,20 @@ class MoveRanking:
             return True, self.hamming_model.n_fits
         return False, self.move_model.n_fits
 
-    def predict(self, moves: Floats, features: Floats) -> Floats:
-        """Predict the change of the objectives [n, k, M] by moves to k neighbors of n designs.
+    def predict(self, features: Floats, near: Floats) -> Floats:
+        """Predict the change of the objectives [n, k, M] from designs to k neighbors of each.
 
-        `features` are those of the neighbors, `moves` their differences from the designs', both
-        [n, k, d].
+        `features` [n, d] are those of the designs, `near` [n, k, d] those of the neighbors.
         """
         if self.uses_hamming:
             assert self.hamming_model is not None
-            return self.hamming_model.changes(features[:, 0] - moves[:, 0], moves)
-        n, k, d = moves.shape
-        return self.move_model.predict(moves.reshape(n * k, d)).reshape(n, k, -1)
+            return self.hamming_model.changes_to(features, near)
+        return self.move_model.changes_to(features, near)
 
     def predict_both(self, moves: Floats, features: Floats) -> tuple[Floats, Floats]:
         """Predict the changes of the objectives [b, M] by either model, with inputs [b, d]."""
         assert self.hamming_model is not None
-        by_hamming = self.hamming_model.changes(features - moves, moves[:, None])[:, 0]
+        by_hamming = self.hamming_model.changes_to(features - moves, features[:, None])[:, 0]
         return self.move_model.predict(moves), by_hamming
 
     def add_designs(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from copy import copy, deepcopy
+from dataclasses import dataclass
 
 import numpy as np
 
 from moela._arrays import Floats
+
+_ROUNDING = 1e-12
 
 
 class SharedFits:
@@ -47,16 +50,49 @@ class Window(SharedFits):
         self.targets: list[Floats] = []
         self.n_rows = self._n_kept = 0
 
-    def add(self, inputs: Floats, targets: Floats) -> None:
-        """Add a batch, [b, d] and [b, M]."""
+    def add(self, inputs: Floats, targets: Floats) -> list[Floats]:
+        """Add a batch, [b, d] and [b, M]; return the inputs of the batches that are dropped."""
+        dropped = []
         self.inputs.append(inputs)
         self.targets.append(targets)
         self.n_rows += len(inputs)
         self._n_kept += len(inputs)
         while self._n_kept - len(self.inputs[0]) >= self.size:
             self._n_kept -= len(self.inputs[0])
+            dropped.append(self.inputs[0])
             del self.inputs[0], self.targets[0]
+        return dropped
 
     def arrays(self) -> tuple[Floats, Floats]:
         """Return all rows of the window, [n, d] and [n, M]."""
         return np.concatenate(self.inputs), np.concatenate(self.targets)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over rows [n, d]: their number, their values [d], and their products [d, d]."""
+
+    n_rows: float
+    sums: Floats
+    products: Floats
+
+    @staticmethod
+    def of(rows: Floats) -> Moments:
+        """Return the sums over these rows [n, d]."""
+        return Moments(float(len(rows)), rows.sum(axis=0), rows.T @ rows)
+
+    def changed(self, added: Floats, dropped: Floats) -> Moments:
+        """Return the sums with some rows more, [b, d], and some less, [e, d]."""
+        more, less = Moments.of(added), Moments.of(dropped)
+        return Moments(
+            self.n_rows + more.n_rows - less.n_rows,
+            self.sums + more.sums - less.sums,
+            self.products + more.products - less.products,
+        )
+
+    def spread(self) -> Floats:
+        """Return the standard deviations [d]; 0 for a column that does not vary."""
+        square, mean = np.diagonal(self.products) / self.n_rows, self.sums / self.n_rows
+        variance = square - mean**2
+        # What is left of equal values is rounding.
+        return np.sqrt(np.where(variance > _ROUNDING * square, variance, 0.0))

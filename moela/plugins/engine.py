@@ -130,7 +130,7 @@ class TwoStepScreening(Screening):
         if self.model is None or not self.model.ready or n_second == 0:
             return super()._propose(X, k, step)
         near, features = super()._propose(X, k - _N_BASES * n_second, step)
-        change = self.model.predict(features - self.encoder(X)[:, None], features)
+        change = self.model.predict(self.encoder(X), features)
         normalization, n, n_obj = self.context.normalization, len(X), change.shape[2]
         scaled = normalization.scale(change) - normalization.scale(np.zeros(n_obj))
         W = random_weights(n * _N_BASES, n_obj, self.context.random_state)

@@ -9,6 +9,7 @@ from moela._arrays import Bools, Floats, Ints, rows
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems
+from moela.core.individuals import unevaluated
 from moela.core.origin import asked_by, origins, set_origin
 from moela.core.scaling import Normalization
 from moela.search.operator_selection import OperatorSelection
@@ -23,6 +24,8 @@ _N_REPLACED = 2
 # Share of the archived designs of other parts that may replace members. Searches descend much
 # faster than evolution, and if all of their designs did, few lines of descent would be left.
 _PROB_TAKEN = 0.2
+# Children made for each that is missing because the first ones were duplicates.
+_SPARE = 3
 
 
 class Evolution:
@@ -72,14 +75,16 @@ class Evolution:
         """
         pop = Population.empty()
         size = min(size, len(self.subproblems))
-        for _ in range(3):
+        for attempt in range(3):
             order = self.context.random_state.permutation(len(self.subproblems))
-            made = self._make(order[: size - len(pop)], front)
-            new = self.context.duplicates.claim(made.get("X"))
+            missing = size - len(pop)
+            # A child more takes much less time than another attempt.
+            made = self._make(order[: missing if attempt == 0 else _SPARE * missing], front)
+            new = self.context.duplicates.claim(made.get("X"), missing)
             pop = Population.merge(pop, made[new])
             if len(pop) >= size:
                 break
-        return pop if len(pop) else made
+        return pop if len(pop) else made[:size]
 
     def _make(self, subproblems: Ints, front: Archive) -> Population:
         """Make a child for each of these sub-problems, with preselection if that is ready."""
@@ -133,7 +138,7 @@ class Evolution:
             gain[free] = reductions.max(axis=1)
         shape = len(subproblems), n_each
         at = self.preselection.pick(gain.reshape(shape), CV.reshape(shape))
-        pop = Population.new("X", X[at])
+        pop = unevaluated(X[at])
         set_origin(
             pop,
             subproblem=subproblems,

@@ -11,7 +11,8 @@ from moela._arrays import Bools, Floats, Ints, rows
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import random_weights
-from moela.core.origin import asked_by, origin_of, origins, set_origin
+from moela.core.individuals import unevaluated
+from moela.core.origin import origin_of, origins, set_origin
 from moela.core.scaling import Scalarization
 from moela.learning.features import Encoder
 from moela.learning.models import Models, given
@@ -167,7 +168,7 @@ class GuidedSearch:
     def _perturbed(self, searches: LocalSearches, front: Archive) -> Population:
         """Return the perturbed designs that these searches begin with."""
         at, X = self.perturbation.perturb(searches, front)
-        pop = Population.new("X", rows(list(X)))
+        pop = unevaluated(X)
         set_origin(pop, search=searches.ids[at])
         self._awaited.update(searches.ids[at].tolist())
         if self.screening.needs_features:
@@ -183,10 +184,13 @@ class GuidedSearch:
         if self.move_ranking is None:
             return
         searches = self.searches
-        has_move = np.array([origin_of(ind).move is not None for ind in pop])
-        position = searches.positions(origins(pop, "search", np.int64))
+        details = [origin_of(ind) for ind in pop]
+        has_move = np.array([origin.move is not None for origin in details])
+        if not has_move.any():
+            return
+        position = searches.positions(np.array([origin.search for origin in details]))
         of_search = has_move & (position >= 0)
-        is_move = of_search | (has_move & asked_by(pop, "pareto"))
+        is_move = of_search | (has_move & [origin.part == "pareto" for origin in details])
         if not is_move.any():
             return
         pop, after, position = pop[is_move], F[is_move], position[is_move]

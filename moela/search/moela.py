@@ -15,7 +15,7 @@ from moela._checks import count, require
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.operators import any_real
-from moela.core.origin import Part, asked_by, forget_details, origins, set_origin
+from moela.core.origin import Part, forget_details, origin_of, origins, set_origin
 from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
@@ -332,21 +332,36 @@ class MOELA(ArchiveAlgorithm):
         self, pop: Population, F: Floats, CV: Floats, accepted: Bools, gains: Floats
     ) -> None:
         """Advance each part by the evaluated designs [b] that it asked for."""
+        masks = _by_part(pop)
         for name in PARTS:
-            mine = asked_by(pop, name)
-            self.allocation.reward(name, int(mine.sum()), float(gains[mine].sum()))
-        searched = asked_by(pop, "search")
-        if searched.any():
+            if name in masks:
+                mine = masks[name]
+                self.allocation.reward(name, int(mine.sum()), float(gains[mine].sum()))
+        searched = masks.get("search")
+        if searched is not None:
             self.guided.advance(pop[searched], F[searched], CV[searched], accepted[searched])
         self.evolution.answer(pop, F, CV, accepted)
 
     def _update_log(self, pop: Population, accepted: Bools, gains: Floats) -> None:
-        chosen = origins(pop, "chosen_by_model", bool)
-        for name, entry in self.log.items():
-            mine = chosen if name == "screening" else asked_by(pop, name)
+        masks = _by_part(pop)
+        masks["screening"] = origins(pop, "chosen_by_model", bool)
+        for name, mine in masks.items():
+            entry = self.log.get(name)
+            if entry is None:  # asked for by others
+                continue
             entry["n_eval"] += int(mine.sum())
             entry["accepted"] += int(accepted[mine].sum())
             entry["hypervolume"] += self.context.units.volume(float(gains[mine].sum()))
+
+
+def _by_part(pop: Population) -> dict[str, Bools]:
+    """Mark the individuals [b] that each part has asked for, if it has asked for any."""
+    parts = [origin_of(ind).part for ind in pop]
+    return {
+        part: np.array([other == part for other in parts], dtype=bool)
+        for part in dict.fromkeys(parts)
+        if part is not None
+    }
 
 
 def _check(shares: object, restarts: object, models: object) -> None:

@@ -71,25 +71,30 @@ class Restart:
         hypervolume gained by each [b], in working units, so that gains add up although
         the normalization changes.
         """
-        self.n_entered += int(accepted.sum())
+        n_accepted = int(accepted.sum())
+        self.n_entered += n_accepted
         if first:
             changed = self.normalization.update(F, self.archive)
         else:
             changed = self.normalization.update_feasible(F, CV, self.archive)
         if changed and self._has_moved():
             self.volume_scale = copy(self.normalization)
-            n_before = max(len(self.archive) - int(accepted.sum()), 0)
+            n_before = max(len(self.archive) - n_accepted, 0)
             self.volume.reset(self.archive.working_F[:n_before], self.volume_scale)
         gains = np.zeros(len(F))
         useful = accepted & (CV <= 0)
+        if useful.any():
+            gains[useful] = self._unit() * self.volume.add(F[useful], self.volume_scale)
+        return gains
+
+    def _unit(self) -> float:
+        """Return the volume of the box between ideal and nadir, in working units."""
         # By exponents, since partial products of extents of 1e300 and 1e-300 are out of range.
         scale = self.volume_scale
         mantissas, exponents = np.frexp(scale.nadir - scale.ideal)
         with np.errstate(over="ignore", under="ignore"):
             unit = float(np.ldexp(np.prod(mantissas), int(exponents.sum())))
-        unit = min(unit, _LARGEST)
-        gains[useful] = unit * self.volume.add(F[useful], scale)
-        return gains
+        return min(unit, _LARGEST)
 
     def _has_moved(self) -> bool:
         """Return whether the normalization differs much from that of the estimate."""

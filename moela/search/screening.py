@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from pymoo.core.population import Population
 
-from moela._arrays import Bools, Designs, Floats, Ints, rows
+from moela._arrays import Bools, Designs, Floats, Ints
 from moela.core.context import SearchContext
+from moela.core.individuals import unevaluated
 from moela.core.origin import set_origin
 from moela.learning.features import Encoder
 from moela.learning.move_ranking import MoveRanking
@@ -27,7 +28,7 @@ class Candidates:
 
     X: Sequence[Designs] | Designs
     features: Sequence[Floats] | Floats  # [n, k, d]; d = 0 if nothing is learned
-    moves: Sequence[Floats] | Floats  # [n, k, d], these less the features of the designs
+    base: Floats  # [n, d], features of the designs
     change: Floats  # [n, k, M], predicted for the objectives; zero without a model
     at_random: Bools  # [n], designs whose move is chosen at random
     ranked: bool  # a model has predicted the changes
@@ -40,7 +41,6 @@ class _Pool:
 
     X: Designs
     features: Floats
-    moves: Floats
     used: Bools  # candidates already looked at
     change: Floats  # predicted by the fit that `fit_id` names
     fit_id: tuple[bool, int] | None = None
@@ -94,35 +94,32 @@ class Screening:
         }
         missing = np.array([key not in self._pools for key in incumbents])
         if missing.any():
-            X, features = searches.X[missing], searches.features[missing]
+            X = searches.X[missing]
             near, near_features = self._propose(X, k, searches.step[missing])
-            moves = near_features - features[:, None]
             unknown = np.empty((k, self.context.problem.n_obj))
             for i, at in enumerate(np.flatnonzero(missing)):
-                parts = near[i], near_features[i], moves[i], np.zeros(k, dtype=bool)
+                parts = near[i], near_features[i], np.zeros(k, dtype=bool)
                 self._pools[incumbents[at]] = _Pool(*parts, unknown)
         pools = [self._pools[key] for key in incumbents]
-        self._predict([pool for pool in pools if pool.fit_id != self.model.fit_id])
+        self._predict(pools, searches.features)
         return Candidates(
             [pool.X for pool in pools],
             [pool.features for pool in pools],
-            [pool.moves for pool in pools],
+            searches.features,
             np.array([pool.change for pool in pools]),
             self.context.random_state.random(n) < _PROB_RANDOM,
             True,
             pools,
         )
 
-    def _predict(self, pools: list[_Pool]) -> None:
-        """Predict the changes by the moves of pools with the current fit."""
-        if pools:
-            assert self.model is not None
-            changes = self.model.predict(
-                np.stack([pool.moves for pool in pools]),
-                np.stack([pool.features for pool in pools]),
-            )
-            for pool, change in zip(pools, changes, strict=True):
-                pool.change, pool.fit_id = change, self.model.fit_id
+    def _predict(self, pools: list[_Pool], features: Floats) -> None:
+        """Predict the changes from designs [n, d] to their candidates with the current fit."""
+        assert self.model is not None
+        fit_id = self.model.fit_id
+        for i, pool in enumerate(pools):
+            if pool.fit_id != fit_id:
+                pool.change = self.model.predict(features[i : i + 1], pool.features[None])[0]
+                pool.fit_id = fit_id
 
     def candidates(
         self, X: Designs, features: Floats, width: int, k: int, step: Floats | float = 0.1
@@ -135,14 +132,13 @@ class Screening:
         ranked = self.model is not None and self.model.ready
         k = max(width, k) if ranked else width
         near, near_features = self._propose(X, k, step)
-        moves = near_features - features[:, None] if self.needs_features else near_features
         change = np.zeros((n, k, m))
         at_random = np.zeros(n, dtype=bool)
         if ranked:
             assert self.model is not None
-            change = self.model.predict(moves, near_features)
+            change = self.model.predict(features, near_features)
             at_random = self.context.random_state.random(n) < _PROB_RANDOM
-        return Candidates(near, near_features, moves, change, at_random, ranked)
+        return Candidates(near, near_features, features, change, at_random, ranked)
 
     def _propose(self, X: Designs, k: int, step: Floats | float) -> tuple[Designs, Floats]:
         """Return k neighbors of each of X [n, ...], [n, k, ...], and their features [n, k, d]."""
@@ -174,12 +170,12 @@ class Screening:
             none = np.empty(0, dtype=np.int64)
             return Population.empty(), (none, none)
         design, column = np.array(taken).T
-        pop = Population.new("X", rows([found.X[row][k] for row, k in taken]))
+        pop = unevaluated([found.X[row][k] for row, k in taken])
         at_random = found.at_random[design]
         set_origin(
             pop,
             features=[found.features[row][k] for row, k in taken],
-            move=[found.moves[row][k] for row, k in taken],
+            move=[found.features[row][k] - found.base[row] for row, k in taken],
             chosen_at_random=at_random,
             chosen_by_model=found.ranked & ~at_random,
         )
