@@ -22,7 +22,7 @@ from pymoo.util.display.multi import MultiObjectiveOutput
 
 from moela._arrays import Bools, Floats
 from moela._checks import count, instance
-from moela.core.archive import Archive
+from moela.core.archive import ARCHIVED, Archive, ArchivedDesigns
 from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
 from moela.core.failures import FailureCounts
@@ -68,24 +68,6 @@ class _ClassGiven:
         raise AssertionError
 
 
-# Stands for the designs of the archive, which are put together when somebody looks at them.
-_FRONT = "front"
-
-
-class _Designs:
-    """An attribute with designs: those of the archive if it is set to `_FRONT`."""
-
-    def __set_name__(self, kind: type, name: str) -> None:
-        self._name = f"_{name}"
-
-    def __get__(self, algorithm: ArchiveAlgorithm, kind: type) -> Any:
-        value = vars(algorithm).get(self._name)
-        return algorithm.front.pop if isinstance(value, str) else value
-
-    def __set__(self, algorithm: ArchiveAlgorithm, value: object) -> None:
-        vars(algorithm)[self._name] = value
-
-
 class ArchiveAlgorithm(Algorithm):
     """A pymoo algorithm whose result is the archive of all evaluated designs.
 
@@ -129,8 +111,8 @@ class ArchiveAlgorithm(Algorithm):
         self._given: dict[str, Any] = operators
 
     problem: Any = _ClassGiven()
-    pop: Any = _Designs()
-    opt: Any = _Designs()
+    pop: Any = ArchivedDesigns()
+    opt: Any = ArchivedDesigns()
     # The evaluator need not hide failures, since only their status is read.
     leaves_out_failures = True
 
@@ -180,6 +162,18 @@ class ArchiveAlgorithm(Algorithm):
         super().setup(problem, **kwargs)
         check_budget(self.termination)
         return self
+
+    def advance(self, infills: Population | None = None, **kwargs: object) -> Result | None:
+        """Process evaluated designs; return the result if the run has ended, else None."""
+        try:
+            returned = super().advance(infills, **kwargs)
+        finally:
+            if self._left_out:
+                self._left_out, self.opt = False, ARCHIVED
+        return returned
+
+    # While the front is not to be put together only because pymoo returns it.
+    _left_out = False
 
     def ask(self) -> Population:
         """Return the designs to evaluate next; pass them to `tell` with their objectives."""
@@ -253,7 +247,7 @@ class ArchiveAlgorithm(Algorithm):
 
     def _set_optimum(self) -> None:
         # pymoo's terminations need a design even if none has succeeded.
-        self.pop = self.opt = _FRONT if len(self.front) else self._example
+        self.pop = self.opt = ARCHIVED if len(self.front) else self._example
 
     def _finalize(self) -> None:
         if not self.front.feasible:
@@ -273,6 +267,8 @@ class ArchiveAlgorithm(Algorithm):
         if budget is not None and self.n_answered >= budget:
             self.termination.terminate()
             self.termination.update(self)
+        if len(self.front) and not self.termination.has_terminated():
+            self._left_out, self.opt = True, None
 
     def __deepcopy__(self, memo: dict[int, object]) -> ArchiveAlgorithm:
         for name in self._shared_by_copies:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats, Ints
-from moela.core.blocks import Blocks
+from moela.core.kernels.blocks import Blocks
 from moela.core.units import Units
 
 # Designs among which `lowest` looks at all.
@@ -222,6 +223,26 @@ class Archive:
             order = self._order()
             self._ordered = self.individuals(order), self._blocks.F[order]
         return self._ordered
+
+
+ARCHIVED = "archived"
+"""Stands for the designs of the archive, which are put together when somebody looks at them."""
+
+
+class ArchivedDesigns:
+    """An attribute of an algorithm with designs: those of its `front` if set to `ARCHIVED`."""
+
+    def __set_name__(self, kind: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, algorithm: Any, kind: type) -> Any:
+        if algorithm is None:
+            raise AttributeError(self._name)
+        value = vars(algorithm).get(self._name)
+        return algorithm.front.pop if isinstance(value, str) else value
+
+    def __set__(self, algorithm: Any, value: object) -> None:
+        vars(algorithm)[self._name] = value
 
 
 def weakly_dominated(A: Floats, B: Floats) -> Bools:

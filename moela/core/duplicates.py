@@ -40,9 +40,16 @@ class Duplicates:
         """Remember every design of X."""
         self._known.update(self.keys(X))
 
-    def claim(self, X: Designs) -> Bools:
-        """Mark, in order, each design of X that is new, and remember it."""
-        return np.array([self.claim_key(key) for key in self.keys(X)], dtype=bool)
+    def claim(self, X: Designs, most: int | None = None) -> Bools:
+        """Mark, in order, each design of X that is new, or the first `most`, and remember these."""
+        marks = np.zeros(len(X), dtype=bool)
+        n = 0
+        for i, key in enumerate(self.keys(X)):
+            if most is not None and n >= most:
+                break
+            marks[i] = self.claim_key(key)
+            n += int(marks[i])
+        return marks
 
     def claim_key(self, key: int) -> bool:
         """Return whether the design with this fingerprint is new, and remember it."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moela._arrays import Bools, Floats
-from moela.core import scalar_kernel
 from moela.core.archive import Archive
-from moela.core.scalar_kernel import EDGE
+from moela.core.kernels import scalar
+from moela.core.kernels.scalar import EDGE
 from moela.core.units import Units
 
 Scalarization = Literal["chebyshev", "weighted_sum", "product"]
@@ -141,7 +141,7 @@ class Normalization:
     def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
         span = self.nadir - self.ideal
-        combine = getattr(scalar_kernel, by)
+        combine = getattr(scalar, by)
         return np.asarray(combine(F, W, self.ideal, span, self._farthest))
 
 

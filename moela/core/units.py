@@ -78,8 +78,8 @@ class Units:
 
     @property
     def complete(self) -> bool:
-        """Whether the units of all objectives and of the violation are chosen."""
-        return len(self._unknown) > 0 and not self._unknown.any()
+        """Whether the units of all objectives are chosen."""
+        return len(self._unknown) > 0 and not self._unknown[:-1].any()
 
     def objectives(self, F: Floats) -> Floats:
         """Return objectives [..., M] in working units."""

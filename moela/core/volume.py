@@ -7,8 +7,8 @@ from copy import copy
 import numpy as np
 
 from moela._arrays import Floats
+from moela.core.kernels.volume import furthest, growths
 from moela.core.scaling import Normalization
-from moela.core.volume_kernel import furthest, growths
 
 
 class DirectionalVolume:

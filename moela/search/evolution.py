@@ -24,6 +24,8 @@ _N_REPLACED = 2
 # Share of the archived designs of other parts that may replace members. Searches descend much
 # faster than evolution, and if all of their designs did, few lines of descent would be left.
 _PROB_TAKEN = 0.2
+# Children made for each that is missing because the first ones were duplicates.
+_SPARE = 3
 
 
 class Evolution:
@@ -73,14 +75,16 @@ class Evolution:
         """
         pop = Population.empty()
         size = min(size, len(self.subproblems))
-        for _ in range(3):
+        for attempt in range(3):
             order = self.context.random_state.permutation(len(self.subproblems))
-            made = self._make(order[: size - len(pop)], front)
-            new = self.context.duplicates.claim(made.get("X"))
+            missing = size - len(pop)
+            # A child more takes much less time than another attempt.
+            made = self._make(order[: missing if attempt == 0 else _SPARE * missing], front)
+            new = self.context.duplicates.claim(made.get("X"), missing)
             pop = Population.merge(pop, made[new])
             if len(pop) >= size:
                 break
-        return pop if len(pop) else made
+        return pop if len(pop) else made[:size]
 
     def _make(self, subproblems: Ints, front: Archive) -> Population:
         """Make a child for each of these sub-problems, with preselection if that is ready."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from pymoo.core.population import Population
 
@@ -26,6 +28,8 @@ from moela.search.starts import pick_starts, start_features
 # Pareto local search ranks this many times fewer candidates than a search does, since it looks
 # around many designs; ranking more pays if the Hamming-kernel model is used.
 _FEWER, _FEWER_WITH_HAMMING = 10, 2
+# Unanswered neighbors of which so many are never in progress at the same time.
+_MOST_AWAITED = 1000
 
 
 class GuidedSearch:
@@ -59,6 +63,8 @@ class GuidedSearch:
             n_candidates=settings.n_candidates,
         )
         self.perturbation = Perturbation(context, used=settings.perturbation)
+        # Unanswered neighbors of each search, by id.
+        self._awaited: Counter[int] = Counter()
         self.pick_starts = pick_starts
 
     def aim(self, by: Scalarization) -> None:
@@ -72,35 +78,55 @@ class GuidedSearch:
         """End all searches, and forget which perturbations have paid."""
         self.searches.drop(np.ones(len(self.searches), dtype=bool))
         self.perturbation = Perturbation(self.context, used=self.settings.perturbation)
+        self._awaited.clear()
 
     def propose(self, front: Archive, batch_size: int) -> Population:
-        """Return the most promising neighbors of each running search; none if nothing is new.
+        """Return the most promising neighbors of each idle search; none if nothing is new.
 
-        Each search proposes at least one; `batch_size` may ask for more.
+        Each proposes at least one; `batch_size` may ask for more. A search is idle if all of its
+        neighbors have been answered: where each answer comes by itself, neighbors of a design that
+        the search may be about to leave would be wasted. If none is idle, another one starts.
         """
         normalization = self.context.normalization
         # A search without new neighbors ends at no cost, and another one starts in its place.
         for _ in range(3):
-            self._start(self.n_searches - len(self.searches), front)
-            running = self.searches
+            idle = self._idle()
+            self._start(max(self.n_searches - len(idle), 1 - int(idle.sum())), front)
+            idle = self._idle()
+            running = self.searches.only(idle)
             if len(running) == 0:
                 break
             if running.pending.any():
-                return self._perturbed(front)
-            width = max(1, batch_size // len(running))
-            found = self.screening.around(running, width)
+                return self._perturbed(running, front)
+            width = max(1, batch_size // len(self.searches))
+            found = self.screening.around(running, width, self._awaited)
             W, F = running.W[:, None], running.F[:, None]
             incumbent = normalization.scalarize(F, W, running.by)
             change = normalization.scalarize(F + found.change, W, running.by) - incumbent
             pop, at = self.screening.pick(found, change, width)
-            idle = np.bincount(at[0], minlength=len(running)) == 0
+            without = np.bincount(at[0], minlength=len(running)) == 0
             set_origin(pop, search=running.ids[at[0]], predicted_change=change[at])
-            if idle.any():
-                mark_exhausted(running.pop[idle])
-                self._finish(idle)
+            self._awaited.update(running.ids[at[0]].tolist())
+            if without.any():
+                mark_exhausted(running.pop[without])
+                self._finish(np.isin(self.searches.ids, running.ids[without]))
             if len(pop):
                 return pop
         return Population.empty()
+
+    def _idle(self) -> Bools:
+        """Mark the searches all of whose neighbors have been answered, [s]."""
+        idle = np.array([i not in self._awaited for i in self.searches.ids.tolist()], dtype=bool)
+        if self._awaited.total() > _MOST_AWAITED:  # hardly any of these will ever be answered
+            self._awaited.clear()
+            self._finish(~idle)
+            idle = idle[idle]
+        return idle
+
+    def arrived(self, pop: Population) -> None:
+        """Note that designs were answered, also those that have failed, [b]."""
+        answered = origins(pop, "search", np.int64)
+        self._awaited -= Counter(answered[answered >= 0].tolist())
 
     def propose_around_front(self, restart: Restart, n: int) -> Population:
         """Return neighbors of n archived designs that promise hypervolume: Pareto local search."""
@@ -139,11 +165,12 @@ class GuidedSearch:
         start_pop = front.individuals(chosen)
         self.searches.begin(start_pop, F, CV, W, features, start, kinds, predicted)
 
-    def _perturbed(self, front: Archive) -> Population:
-        """Return the perturbed designs that searches begin with."""
-        at, X = self.perturbation.perturb(self.searches, front)
+    def _perturbed(self, searches: LocalSearches, front: Archive) -> Population:
+        """Return the perturbed designs that these searches begin with."""
+        at, X = self.perturbation.perturb(searches, front)
         pop = unevaluated(X)
-        set_origin(pop, search=self.searches.ids[at])
+        set_origin(pop, search=searches.ids[at])
+        self._awaited.update(searches.ids[at].tolist())
         if self.screening.needs_features:
             set_origin(pop, features=self.encoder(X))
         return pop

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
@@ -161,6 +163,14 @@ class LocalSearches:
             # The last column, the number of neighbors tried, is zero for a new design.
             self.start[at] = 0.0
             self.start[at, : self.features.shape[1]] = self.features[at]
+
+    def only(self, chosen: Bools) -> LocalSearches:
+        """Return these searches, marked in [s]; changes of their arrays do not come back."""
+        if chosen.all():
+            return self
+        other = copy(self)
+        other.drop(~chosen)
+        return other
 
     def gained(self, normalization: Normalization) -> Floats:
         """Return by how much each search has lowered its scalarized value, as learned, [s]."""

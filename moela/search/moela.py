@@ -295,6 +295,11 @@ class MOELA(ArchiveAlgorithm):
         if may_restart and self.current.stagnates(self.n_answered):
             self._leave()
 
+    def _take(self, infills: Population | None) -> tuple[Population, Floats, Floats, Bools]:
+        if infills is not None:
+            self.guided.arrived(infills)
+        return super()._take(infills)
+
     def _train(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Update the models of designs with evaluated designs [b]."""
         self.guided.train_on_designs(pop, F)

@@ -10,7 +10,7 @@ from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
-from moela.search.visits import Visits
+from moela.search.starts import Visits
 
 # Stagnation is tested each time the number of evaluations has grown by this factor.
 _STEP = 1.1

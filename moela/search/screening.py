@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,8 +67,12 @@ class Screening:
         self.n_candidates = n_candidates
         self._pools: dict[tuple[int, int], _Pool] = {}
 
-    def around(self, searches: LocalSearches, width: int) -> Candidates:
-        """Return candidates for each running search, of which `width` are to be picked.
+    def around(
+        self, searches: LocalSearches, width: int, waiting: Collection[int] = ()
+    ) -> Candidates:
+        """Return candidates for each of these searches, of which `width` are to be picked.
+
+        `waiting` are the ids of other searches, whose candidates will be asked for later.
 
         Candidates are kept while the incumbent stays the same, until a fifth has been looked at or
         the rest is not predicted to improve, so that ranking many costs little more than ranking
@@ -80,7 +84,8 @@ class Screening:
             return self.candidates(searches.X, searches.features, width, width, searches.step)
         incumbents = list(zip(searches.ids.tolist(), searches.gains.tolist(), strict=True))
         old = self._pools
-        self._pools = {
+        self._pools = {key: pool for key, pool in old.items() if key[0] in waiting}
+        self._pools |= {
             key: old[key]
             for key in incumbents
             if key in old

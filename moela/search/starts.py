@@ -1,4 +1,4 @@
-"""Choice of the archived designs that local searches start from."""
+"""Choice of the archived designs that local searches and Pareto local search look around."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from moela.core.context import SearchContext
 from moela.core.scaling import Normalization, Scalarization
 from moela.learning.features import Encoder
 from moela.learning.start_model import StartModel
-from moela.search.local_search import is_exhausted, tries_of
+from moela.search.local_search import is_exhausted, tries_of, tries_of_one
 
 _SHORTLIST = 10
 _PROB_RANDOM = 0.1
@@ -32,8 +32,8 @@ def pick_starts(
     start in ten is drawn from the shortlist at random, so that the model also learns about starts
     that it would not pick. Exhausted designs, without new neighbors, are left out.
 
-    Returns the places of the designs [n], and the gain that the model predicts for each search, NaN
-    without a model [n]; both are [0] if every archived design is exhausted.
+    Returns the places of the designs in the archive [n], and the gain that the model predicts for
+    each search, NaN without a model [n]; both are [0] if every archived design is exhausted.
     """
     listed, values = shortlist(front, context.normalization, W, by, fresh=True)
     (n, k), rng = listed.shape, context.random_state
@@ -92,3 +92,52 @@ def start_features(encoder: Encoder, front: Archive, members: Ints) -> Floats:
     """
     pop = front.individuals(members)
     return np.column_stack([encoder(rows([ind.X for ind in pop])), np.log1p(tries_of(pop))])
+
+
+class Visits:
+    """The designs of an archive, by the number of their neighbors that have been evaluated.
+
+    A draw takes time in proportion to the designs drawn and those added since the last draw, not to
+    the archive. Each design waits at a number of tries. When its turn comes, it is left out if it
+    is not in the archive any more, and waits again if it has been tried more often in between.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._n_seen = 0  # designs added to the archive before the last draw
+        self._waiting: dict[int, list[int]] = {}  # serial numbers by number of tries
+
+    def least_tried(self, n: int, random_state: np.random.Generator) -> Ints:
+        """Draw n designs (or all) of those tried least, in random order if tried equally often.
+
+        Returns their places in the archive.
+        """
+        archive = self._archive
+        new, self._n_seen = archive.serials_from(self._n_seen)
+        for serial in new:
+            self._wait(serial, self._tries(serial))
+        drawn: list[int] = []
+        n = min(n, len(archive))
+        while len(drawn) < n:
+            tries = min(self._waiting)
+            serials = self._waiting[tries]
+            i = int(random_state.integers(len(serials)))
+            serials[i], serials[-1] = serials[-1], serials[i]
+            serial = serials.pop()
+            if not serials:
+                del self._waiting[tries]
+            if serial not in archive:
+                continue
+            if self._tries(serial) != tries:
+                self._wait(serial, self._tries(serial))
+            else:
+                drawn.append(serial)
+        for serial in drawn:
+            self._wait(serial, self._tries(serial) + 1)
+        return archive.places(drawn)
+
+    def _tries(self, serial: int) -> int:
+        return tries_of_one(self._archive.by_serial(serial))
+
+    def _wait(self, serial: int, tries: int) -> None:
+        self._waiting.setdefault(tries, []).append(serial)

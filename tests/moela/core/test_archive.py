@@ -105,3 +105,56 @@ def test_nothing_added():
     assert len(archive) == 0
     assert not archive.feasible
     assert weakly_dominated(np.empty((0, 2)), np.ones((1, 2))).tolist() == []
+
+
+def on_a_line(n, seed=0):
+    x = np.random.default_rng(seed).permutation(n) / n
+    return np.column_stack([x, 1.0 - x])
+
+
+@pytest.mark.parametrize("n", [30, 2000])
+def test_lowest_finds_what_looking_at_all_finds(n):
+    archive, _ = filled(on_a_line(n))
+
+    def value(F):
+        return np.maximum(0.3 * F[:, 0], 0.7 * F[:, 1])
+
+    places, values = archive.lowest(value, 10)
+    np.testing.assert_array_equal(values, np.sort(value(archive.F))[:10])
+    np.testing.assert_array_equal(value(archive.objectives(places)), values)
+    best = archive.individuals(places[:3])
+    left, more = archive.lowest(value, 10, lambda ind: any(ind is b for b in best))
+    np.testing.assert_array_equal(more, np.sort(value(archive.F))[3:13])
+    assert len(archive.lowest(value, 10, lambda ind: True)[0]) == 0
+    assert not set(places[:3]) & set(left)
+
+
+def test_of_equal_values_the_first_added_is_lowest():
+    archive, _ = filled(on_a_line(1000))
+    places, _ = archive.lowest(lambda F: np.zeros(len(F)), 5)
+    assert archive.individuals(places).get("X")[:, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_designs_are_in_the_order_of_addition_after_removals():
+    F = np.concatenate([on_a_line(600) + 0.4, on_a_line(600, seed=1)])
+    archive, _ = filled(F)
+    added = archive.pop.get("X")[:, 0]
+    assert (np.diff(added) > 0).all()
+    np.testing.assert_array_equal(F[added], archive.F)
+
+
+def test_what_was_handed_out_does_not_change():
+    archive, _ = filled(on_a_line(100) + 0.4)
+    pop, F = archive.pop, archive.F
+    before = [ind.X[0] for ind in pop], F.copy()
+    archive.add(Population.new("X", np.array([[1000]])), np.zeros((1, 2)), np.zeros(1))
+    assert len(archive) == 1
+    assert [ind.X[0] for ind in pop] == before[0]
+    np.testing.assert_array_equal(F, before[1])
+
+
+def test_extremes_are_those_of_all():
+    archive, _ = filled(np.random.default_rng(3).random((500, 3)))
+    low, high = archive.working_extremes()
+    np.testing.assert_array_equal(low, archive.F.min(axis=0))
+    np.testing.assert_array_equal(high, archive.F.max(axis=0))

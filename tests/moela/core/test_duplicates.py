@@ -17,6 +17,14 @@ def test_marks_what_is_new_and_the_first_of_repeats():
     assert duplicates.first_of_each(X).tolist() == [False, False, False, True]
 
 
+def test_claims_the_first_new_ones_only():
+    duplicates = Duplicates(ToyReal())
+    X = np.array([[1.0, 2.0], [1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    assert duplicates.claim(X, 2).tolist() == [True, False, True, False]
+    assert len(duplicates) == 2
+    assert duplicates.claim(X).tolist() == [False, False, False, True]
+
+
 def test_the_sign_of_zero_makes_no_difference():
     duplicates = Duplicates(ToyReal())
     duplicates.add(np.array([[0.0, 1.0]]))

@@ -11,6 +11,7 @@ from pymoo.problems import get_problem
 from sklearn.ensemble import ExtraTreesRegressor
 
 from moela import MOELA, Models
+from moela.core.origin import origins
 from moela.learning.move_model import MoveModel
 from moela.search.published import PublishedMOELA
 from problems import MultiObjectiveKnapsack, NoC3D
@@ -100,6 +101,45 @@ def test_move_model_without_skill_is_not_used():
     model.check(np.arange(100.0), -np.arange(100.0))
     assert model.skill == pytest.approx(-1.0)
     assert not model.ready
+
+
+@pytest.mark.parametrize("models", ["auto", None])
+def test_a_search_waits_for_the_answers_to_its_neighbors(models):
+    algorithm = MOELA(shares={"search": 1.0}, n_subproblems=20, models=models)
+    problem = Linear()
+    algorithm.setup(problem, termination=("n_eval", 10_000), seed=1)
+
+    def tell(pop):
+        algorithm.evaluator.eval(problem, pop, algorithm=algorithm)
+        algorithm.tell(infills=pop)
+
+    tell(algorithm.ask())
+    for _ in range(10):
+        tell(algorithm.ask())
+    asked = algorithm.ask()
+    unanswered = set(origins(asked[2:], "search"))
+    for _ in range(10):
+        pop = algorithm.ask()
+        assert len(pop) <= 5, "as many as there are searches, or one that is new"
+        assert unanswered.isdisjoint(origins(pop, "search"))
+        tell(pop)
+    # A failure is an answer, too.
+    for ind in asked[2:]:
+        ind.data["status"] = "error"
+    algorithm.tell(infills=asked[2:])
+    assert unanswered & set(origins(algorithm.ask(), "search"))
+
+
+def test_searches_without_answers_end_some_day():
+    algorithm = MOELA(shares={"search": 1.0}, n_subproblems=20, models=None)
+    problem = Linear()
+    algorithm.setup(problem, termination=("n_eval", 10_000), seed=1)
+    pop = algorithm.ask()
+    algorithm.evaluator.eval(problem, pop, algorithm=algorithm)
+    algorithm.tell(infills=pop)
+    sizes = [len(algorithm.ask()) for _ in range(1100)]
+    assert max(sizes) <= 20
+    assert len(algorithm.guided.searches) <= 1001
 
 
 def test_the_product_is_measured_from_the_reference_point():

@@ -13,8 +13,8 @@ from moela.core.operators import resolve
 from moela.core.scaling import Normalization
 from moela.learning.features import Encoder
 from moela.learning.start_model import StartModel
-from moela.search.local_search import mark_exhausted
-from moela.search.starts import pick_starts, shortlist
+from moela.search.local_search import add_tries, mark_exhausted
+from moela.search.starts import Visits, pick_starts, shortlist
 
 
 class Line(Problem):
@@ -107,3 +107,28 @@ def test_without_a_model_nothing_is_predicted_and_the_exhausted_are_left_out(fro
     mark_exhausted(front.pop[39:])
     chosen, predicted = starts(front, normalization, None, n=3)
     assert len(chosen) == len(predicted) == 0
+
+
+def test_designs_tried_least_come_first(front):
+    visits, rng = Visits(front), np.random.default_rng(0)
+    for ind in front.individuals(np.arange(10)):
+        add_tries(ind, 1)
+    drawn = []
+    for n in (20, 10):
+        places = visits.least_tried(n, rng)
+        drawn += places.tolist()
+        for ind in front.individuals(places):
+            add_tries(ind, 1)
+    assert sorted(drawn) == list(range(10, 40)), "all that were not tried, once each"
+    # From now on each of the 40 designs was tried once.
+    assert sorted(visits.least_tried(60, rng)) == list(range(40))
+
+
+def test_designs_that_were_removed_or_added_are_known(front):
+    visits, rng = Visits(front), np.random.default_rng(0)
+    visits.least_tried(5, rng)
+    front.add(Population.new("X", np.full((1, 1), 0.5)), np.array([[0.4, 0.4]]), np.zeros(1))
+    n = len(front)
+    assert n < 40
+    places = visits.least_tried(n, rng)
+    assert sorted(places) == list(range(n))
