@@ -201,7 +201,9 @@ class Evolution:
         rng = self.context.random_state
         Z = self.context.normalization.scale(front.working_F)
         base = rng.integers(len(front), size=n)
-        distance = ((Z[base][:, None] - Z[None]) ** 2).sum(axis=2)
+        distance = np.zeros((n, len(front)))
+        for column in Z.T:
+            distance += (column[base][:, None] - column) ** 2
         close = np.argpartition(distance, _N_CLOSE, axis=1)[:, :_N_CLOSE]
         columns = rng.integers(0, _N_CLOSE, (n, RealMating.n_partners))
         group = np.column_stack([base, close[np.arange(n)[:, None], columns]])

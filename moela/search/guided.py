@@ -25,7 +25,7 @@ from moela.search.starts import pick_starts, start_features
 
 # Pareto local search ranks this many times fewer candidates than a search does, since it looks
 # around many designs; ranking more pays if the Hamming-kernel model is used.
-_FEWER, _FEWER_WITH_HAMMING = 10, 2
+_FEWER, _FEWER_WITH_HAMMING = 10, 3
 
 
 class GuidedSearch:
@@ -73,10 +73,11 @@ class GuidedSearch:
         self.searches.drop(np.ones(len(self.searches), dtype=bool))
         self.perturbation = Perturbation(self.context, used=self.settings.perturbation)
 
-    def propose(self, front: Archive, batch_size: int) -> Population:
+    def propose(self, front: Archive, batch_size: int | None) -> Population:
         """Return the most promising neighbors of each running search; none if nothing is new.
 
-        Each search proposes at least one; `batch_size` may ask for more.
+        Each search proposes at least one. By default, it proposes as many as make one improvement
+        likely, judged by the searches so far; `batch_size` may ask for another number in all.
         """
         normalization = self.context.normalization
         # A search without new neighbors ends at no cost, and another one starts in its place.
@@ -87,7 +88,10 @@ class GuidedSearch:
                 break
             if running.pending.any():
                 return self._perturbed(front)
-            width = max(1, batch_size // len(running))
+            if batch_size is None:
+                width = running.width
+            else:
+                width = max(1, batch_size // len(running))
             found = self.screening.around(running, width)
             W, F = running.W[:, None], running.F[:, None]
             incumbent = normalization.scalarize(F, W, running.by)

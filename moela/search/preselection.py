@@ -19,10 +19,10 @@ _P_MIN = 0.1
 # Number of children of which the best is chosen.
 _N_EACH = 50
 # Members that were evolved on the surrogate and are used before all evolve anew.
-_N_SERVED = 25
+_N_SERVED = 40
 # Evolution on the surrogate: children of each sub-problem in a generation, generations, and the
 # probability that a parent comes from the neighborhood.
-_N_CHILDREN, _N_GENERATIONS, _PROB_NEIGHBORS = 4, 20, 0.9
+_N_CHILDREN, _N_GENERATIONS, _PROB_NEIGHBORS = 4, 10, 0.9
 
 
 @dataclass
