@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moe_costmodel.deployment.layers import Steps
+from moe_costmodel.latency.whole_steps import whole_error, whole_ratios
 from moe_costmodel.plans.decision import Decision
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Errors", "certainty"]
 
-Errors = tuple[tuple[float, float], tuple[float, float]]
-"""Lowest and highest ratio of measured to predicted times, of MoE layers and of the rest."""
+Errors = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+"""Lowest and highest ratio of measured to predicted times: MoE layers, the rest, whole steps."""
 
 
 def certainty(model: DeploymentModel, steps: Steps, decision: Decision) -> tuple[list[str], Errors]:
@@ -42,4 +43,7 @@ def certainty(model: DeploymentModel, steps: Steps, decision: Decision) -> tuple
         layers.append("the time of applying a gate rule was not measured")
     others = model.rest.error(model.coverage, decision.batch_size, mode=model.mode)
     of_layers, of_rest = ((min(low, 1.0), max(high, 1.0)) for low, high in (error, others))
-    return [*layers, *rest, *steps.notes], (of_layers, (0.5, 2.0) if rest else of_rest)
+    ratios = whole_ratios(model.latency, model.rest, model.shape, mode=model.mode)
+    of_whole = whole_error(ratios, model.coverage)
+    errors = of_layers, (0.5, 2.0) if rest else of_rest, of_whole
+    return [*layers, *rest, *steps.notes], errors

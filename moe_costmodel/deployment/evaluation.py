@@ -9,6 +9,7 @@ import numpy as np
 
 from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import one_of
+from moe_costmodel.deployment.certainty import Errors
 from moe_costmodel.deployment.kernels import step_statistics
 from moe_costmodel.deployment.layers import LayerSteps
 from moe_costmodel.objectives import OBJECTIVES, Predicted, quantity
@@ -40,7 +41,7 @@ class Evaluation:
     quality_kind : str
         What "quality_loss" measures.
     error : tuple of two pairs of float
-        Lowest and highest ratio of measured to predicted times, of MoE layers and of the rest.
+        Lowest and highest ratio of measured to predicted times: MoE layers, the rest, whole steps.
     outside : list of str
         Reasons why times are extrapolated; empty if they are not.
     spread : float
@@ -75,7 +76,7 @@ class Evaluation:
         quality: float | None,
         quality_kind: str,
         token_bytes: float,
-        error: tuple[tuple[float, float], tuple[float, float]],
+        error: Errors,
         outside: Sequence[str] = (),
         n_devices: int = 1,
         spread: float = 1.0,
@@ -159,8 +160,9 @@ class Evaluation:
         """Return an objective with its interval.
 
         The interval goes from the lowest window to the highest. Times are widened by the errors of
-        the latency model and of the rest of the step on steps that they were not fitted to, and
-        further if they are extrapolated. Both errors are independent: their squares add up.
+        the latency model and of the rest of the step on steps that they were not fitted to, by
+        that of their sum on whole steps that were measured, and further if they are extrapolated.
+        The errors are independent: their squares add up.
         If steps were drawn, times and loads are widened as if the busiest device's excess over the
         mean were smaller or larger by the factor `spread`.
         """
@@ -168,12 +170,14 @@ class Evaluation:
         ends = [self._of(name)]
         if self.spread > 1 and name in _COUNTED:
             ends += [self._spread(name, factor) for factor in (1 / self.spread, self.spread)]
-        for factor, of_rest, busiest in zip(*self.error, self._busiest(), strict=True):
+        for factor, of_rest, of_whole, busiest in zip(*self.error, self._busiest(), strict=True):
             if name in _TIMED:
                 rest, scale = self.step_seconds - self.moe_seconds, factor * busiest
                 layers = self._timed(rest + scale * self.moe_seconds)[name] - ends[0]
                 others = self._timed(of_rest * rest + self.moe_seconds)[name] - ends[0]
-                ends.append(ends[0] + np.sign(layers + others) * np.hypot(layers, others))
+                whole = self._timed(of_whole * self.step_seconds)[name] - ends[0]
+                size = np.hypot(np.hypot(layers, others), whole)
+                ends.append(ends[0] + np.sign(layers + others + whole) * size)
             elif name in _WAITING:
                 ends.append(self._waited(factor * busiest * self.waiting_seconds)[name])
         everything = np.concatenate(ends)

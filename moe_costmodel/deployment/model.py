@@ -342,7 +342,8 @@ class DeploymentModel:
     def error(self, decision: Decision) -> Errors:
         """Return the lowest and highest ratio of measured to predicted times, at `coverage`.
 
-        The pairs are those of MoE layers and of the rest, for sizes of steps that were left out.
+        The pairs are those of MoE layers and of the rest, for sizes of steps that were left out,
+        and of their sum, for steps that were measured as a whole.
         """
         return self._certainty(decision)[1]
 

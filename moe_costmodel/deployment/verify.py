@@ -369,7 +369,7 @@ class _Run:
         # The median comes first: the maximum of noisy times is biased upward.
         slowest = np.median(runs, axis=0).max(axis=2).sum(axis=1)
         low, high = np.percentile(whole, [25, 75])
-        (least, most), _ = model.error(plan)
+        (least, most), *_ = model.error(plan)
         mean = float(predicted.mean())
         return Verified(
             plan,

@@ -27,7 +27,7 @@ from moe_costmodel.latency.report import (
 from moe_costmodel.latency.rule_cost import RuleCost
 from moe_costmodel.latency.sources import counts_of, gather, measured_steps, steps_of
 from moe_costmodel.measure.kernel_table import KernelTable
-from moe_costmodel.measure.measurements import Measurements
+from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.work import Work
 from moela.heartbeat.working import long_work
@@ -85,6 +85,8 @@ class LatencyModel:
         Sorted log(measured / predicted) of buffered runs that were left out.
     rule_cost : RuleCost or None
         Cost of applying a gate rule, if rules were measured.
+    whole_steps : list of Record
+        Steps of a model that were measured as a whole; nothing is fitted to them.
 
     Examples
     --------
@@ -122,6 +124,7 @@ class LatencyModel:
         self.rule_cost = rule_cost
         self.held_log_ratios: Floats = np.zeros(0)
         self.buffered_log_ratios: Floats = np.zeros(0)
+        self.whole_steps: list[Record] = []
         self._steps = dict(steps)
         self._sizes: set[float] = set()
         self._tables: dict[tuple[LayerShape, int], LayerTable] = {}
@@ -221,6 +224,7 @@ class LatencyModel:
             model._sizes = set(points.tokens.tolist())
             model.held_log_ratios = model._held_out(source, estimator, points, seconds)
             model._fit_costs(source)
+            model.whole_steps = list(source.of("whole"))
         return model
 
     def _held_out(

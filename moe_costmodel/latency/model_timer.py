@@ -52,6 +52,7 @@ _SKEWS = (0.0, 1.2, 0.6, 1.2, 0.6, 0.6)
 _PREFILL_DRAWS = (0, 2, 3)
 _PART_DRAWS = (0, 1, 3)
 _LEAD = 2  # steps before the one that is timed, which leave the caches as a running model does
+_WHOLE = 4  # steps that are timed as a whole, one after another
 _CAPACITIES = (0.25, 0.5, 0.75, 0.875)  # shares of the experts that a buffer holds
 
 
@@ -76,6 +77,7 @@ class _Point:
     buffers: dict[int, BufferedExperts] = field(default_factory=dict)  # by layer
     seconds: list[Floats] = field(default_factory=list)  # a repeat: layers, rules and the rest
     misses: dict[int, int] = field(default_factory=dict)
+    is_whole: bool = False  # whether only the whole step is timed
 
 
 class ModelTimer:
@@ -212,10 +214,14 @@ class ModelTimer:
                         yield self._point(step, draw, n_local)
             if policies and middle and self.routing:
                 yield from self._buffered(step, policies)
+            if middle and self.routing:
+                yield self._whole(step)
         for n in with_sizes_between(prompts):
             step = prefill_step(self.model, n, **options)
             for draw in _PREFILL_DRAWS if self.routing else (0,):
                 yield self._point(step, draw)
+            if self.routing:
+                yield self._whole(step)
 
     def _point(self, step: StepCall, number: int, n_local: int | None = None) -> _Point:
         if not self.routing:
@@ -223,6 +229,12 @@ class ModelTimer:
         n_local = n_local or self.shape.n_experts
         lead = _LEAD if step.mode == "decode" else 0
         return _Point(step, self._draws(step, number, n_local, lead + 1), lead, n_local)
+
+    def _whole(self, step: StepCall) -> _Point:
+        """Return steps without rules and buffers, whose parts are not timed."""
+        lead, n = (_LEAD, _WHOLE) if step.mode == "decode" else (0, 1)
+        draws = self._draws(step, 1, self.shape.n_experts, lead + n)
+        return _Point(step, draws, lead, self.shape.n_experts, is_whole=True)
 
     def _draws(self, step: StepCall, number: int, n_local: int, n_steps: int) -> list[list[_Draw]]:
         """Return the routing of consecutive steps; of all numbers, 0 alone is always drawn."""
@@ -340,6 +352,8 @@ class ModelTimer:
             assert self._current is not None
             point, number, took = self._current
             draw = point.draws[number][layer]
+            if point.is_whole:
+                return dynamic_gating(x, draw.ids, draw.weights, self.experts[layer])
             weights = draw.weights
             if draw.rule is not None:
                 started = self._now()
@@ -366,7 +380,7 @@ class ModelTimer:
         begun, n_points = time.perf_counter(), len(self._points)
         kinds: dict[tuple[object, ...], list[_Point]] = {}
         for point in self._points:
-            kind = point.step.mode, point.n_local, not point.buffers
+            kind = point.step.mode, point.n_local, not point.buffers, point.is_whole
             kinds.setdefault(kind, []).append(point)
         orders = [[own[i] for i in coarse_to_fine(len(own))] for own in kinds.values()]
         self._points = []
@@ -401,7 +415,7 @@ class ModelTimer:
         )
 
     def steps(self) -> Iterator[Record]:
-        """Yield the rest of all steps: kind "step"."""
+        """Yield the rest of all steps, and those timed as a whole: kinds "step" and "whole"."""
         speeds = self.speeds
         shape = LayerShape(n_experts=1, k=1, d_model=self.d_model, d_ffn=1)
         for point in self._points:
@@ -410,12 +424,19 @@ class ModelTimer:
             at["prefill"] = int(step.mode == "prefill")
             rest = np.array([took[2, 0] for took in point.seconds])
             seconds = (rest / speeds / n).tolist()
-            yield Record("step", at, seconds, self.shape if self.routing else shape)
+            if point.is_whole:
+                draws = point.draws[point.lead :]
+                counts = [[draw.counts for draw in layers] for layers in draws]
+                yield Record("whole", at | {"counts": counts}, seconds, self.shape)
+            else:
+                yield Record("step", at, seconds, self.shape if self.routing else shape)
 
     def records(self) -> Iterator[Record]:
         """Yield the layers of all points: kinds "layer", "rule" and "buffered"."""
         speeds = self.speeds[:, None, None]
         for number, point in enumerate(self._points):
+            if point.is_whole:
+                continue
             n = point.n_local
             shape = replace(self.shape, n_local=n)
             seconds = np.stack(point.seconds) / speeds  # (repeats, 3, layers)

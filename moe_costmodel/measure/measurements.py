@@ -35,6 +35,7 @@ KINDS: dict[str, str] = {
     "all_to_all": "an exchange of tokens by two processes",
     "rest": "attention and projections of one layer, with its KV cache",
     "step": "a whole step of a model without its MoE layers (prefill is 1 for a prompt, else 0)",
+    "whole": "a whole step of a model, with the tokens of each expert of every layer",
 }
 
 
@@ -48,7 +49,8 @@ class Record:
         One of :data:`KINDS`.
     at : dict
         The measured point: "tokens", "counts" (tokens per expert; for "buffered", a list per
-        step), "capacity", "misses", "uploads", "bytes", "context", "batch".
+        step; for "whole", per step and layer), "capacity", "misses", "uploads", "bytes", "context",
+        "batch".
     repeats : list of float
         Seconds of every repeat.
     shape : LayerShape or None
@@ -193,7 +195,7 @@ def record_in(path: str | Path, field: str, content: object) -> Record:
         if name != "counts" or layer is None:
             number_in(path, place, at[name], 0, _MOST)
             continue
-        counts = array_in(path, place, at[name], ndim=(1 + (kind in _RUNS),))
+        counts = array_in(path, place, at[name], ndim=(_DEPTH.get(kind, 1),))
         if counts.shape[-1] != layer.n_local:
             expected = f"tokens of each of the layer's {layer.n_local} experts"
             raise invalid_file(path, f"a list of {counts.shape[-1]}", expected, place)
@@ -205,7 +207,7 @@ def record_in(path: str | Path, field: str, content: object) -> Record:
 # Of files: from a clock tick to years; and tokens or bytes that a float holds exactly.
 _SECONDS = (1e-12, 1e9)
 _MOST = 2**53
-_RUNS = "buffered", "offloaded"  # of several steps, with the tokens of each
+_DEPTH = {"buffered": 2, "offloaded": 2, "whole": 3}  # of counts: of several steps, and layers
 _NEEDED = {
     "products": ("tokens", "counts"),
     "layer": ("tokens", "counts"),
@@ -217,4 +219,5 @@ _NEEDED = {
     "all_to_all": ("bytes",),
     "rest": ("batch", "context", "tokens"),
     "step": ("tokens", "context", "prefill"),
+    "whole": ("tokens", "context", "prefill", "counts"),
 }

@@ -22,7 +22,7 @@ _HEADS = {"num_attention_heads": 8, "num_key_value_heads": 8, "num_hidden_layers
 SETTINGS = {
     "quick": (
         "Mixtral",
-        {"num_hidden_layers": 4, "hidden_size": 512, "intermediate_size": 1024,
+        {"num_hidden_layers": 2, "hidden_size": 1024, "intermediate_size": 1024,
          "num_local_experts": 8, "num_experts_per_tok": 2},
     ),
     "mixtral": (

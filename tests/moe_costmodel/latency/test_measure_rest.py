@@ -81,7 +81,7 @@ def test_a_model_is_measured_as_it_runs(tmp_path):
     )  # fmt: skip
     assert "left" in found.measurements.notes[1]
     records = Measurements.load(found.measurements.save(tmp_path / "k.json")).records
-    assert {r.kind for r in records} == {"layer", "rule", "buffered", "copy", "step"}
+    assert {r.kind for r in records} == {"layer", "rule", "buffered", "copy", "step", "whole"}
     assert {r.shape.n_local for r in records if r.kind == "layer"} == {8, 32}
     for record in records:
         if record.kind == "layer" and record.shape.n_local == 32:
