@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from problems._arrays import Floats, Ints
-from problems.noc.evaluation.routes import Paths
+from problems.noc.evaluation.routes import Paths, cycles_along
 from problems.noc.simulation.kernel import RUNNING, SATURATED, Channels, State, run_cycles
 
 __all__ = ["Batches", "network_of", "new_state"]
@@ -71,6 +71,8 @@ def network_of(
     tiles = paths.tiles
     path = np.empty_like(tiles)
     path[:-1] = channel[tiles[:-1], tiles[1:]]
+    idle = np.zeros_like(path)
+    idle[paths.start] = cycles_along(cost, paths)
     ends = (paths.start + paths.length - 1).ravel()
     path[ends] = n_channels + tiles[ends]
     flows = traffic * ~np.eye(n, dtype=bool)
@@ -93,6 +95,7 @@ def network_of(
         out_place=out_place,
         path=path,
         start=np.ascontiguousarray(paths.start),
+        idle=idle,
         first=np.array(first, dtype=np.int64),
         chosen=np.concatenate(chosen).astype(np.int64),
         below=np.concatenate(below),
@@ -178,7 +181,7 @@ class Batches:
     Attributes
     ----------
     totals : float array [n_classes, 3]
-        Packets, their cycles, and their routers, after the warm-up.
+        Packets, their cycles, and those that they would take without waiting, after the warm-up.
     cycles : int
         After the warm-up.
     """
@@ -212,10 +215,11 @@ class Batches:
         return status
 
     def standard_error(self) -> float:
-        """Return the standard error of the mean latency in cycles."""
-        packets, cycles, _ = np.array(self._batches).T
+        """Return the standard error of the mean wait in cycles."""
+        packets, cycles, idle = np.array(self._batches).T
         n = len(packets)
         if n < 2 or packets.sum() == 0:
             return float("inf")
-        residual = cycles - cycles.sum() / packets.sum() * packets
+        waits = cycles - idle
+        residual = waits - waits.sum() / packets.sum() * packets
         return float(np.sqrt((residual**2).sum() / (n - 1) / n) / packets.mean())

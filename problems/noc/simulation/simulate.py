@@ -60,11 +60,12 @@ class SimulationResult:
     ----------
     packet_latency : float
         Mean cycles from creation to arrival of the last flit, as the model counts them: the stages
-        of routers are in the cycles of a hop. Infinite if the network is saturated or deadlocked.
+        of routers are in the cycles of a hop. It is the exact mean without waiting plus the mean
+        wait of the simulated packets. Infinite if the network is saturated or deadlocked.
     standard_error : float
         Of that mean, from batches of cycles.
     hops : float
-        Routers per packet.
+        Routers per packet, exact.
     zero_load : float
         Exact mean without any waiting.
     load : float
@@ -187,20 +188,24 @@ def simulate_design(
     status = batches.run(error, most)
     zero = float((by_tile * cycles_along(cost, paths)).sum())
     zero = float(zero / by_tile.sum() + np.dot(shares, flits) / np.sum(shares) - 1.0)
-    counts, cycles, routers = batches.totals.T
+    counts, cycles, alone = batches.totals.T
+    # The packets that were drawn have other paths than the traffic on average, so only their waits
+    # are taken from the simulation.
+    waits = cycles - alone
+    path = zero - float(np.dot(shares, flits) / np.sum(shares) - 1.0)
     done = status == RUNNING and counts.sum() > 0
     return SimulationResult(
-        packet_latency=float(cycles.sum() / counts.sum()) if done else math.inf,
+        packet_latency=zero + float(waits.sum() / counts.sum()) if done else math.inf,
         standard_error=batches.standard_error() if done else math.inf,
-        hops=float(routers.sum() / max(counts.sum(), 1.0)),
+        hops=float((by_tile * paths.length).sum() / by_tile.sum()),
         zero_load=zero,
         load=float(busiest),
         throughput=float(np.dot(counts, flits) / max(batches.cycles, 1)),
         packets=int(counts.sum()),
         cycles=batches.cycles,
         by_class={
-            name: float(c / k) if done and k else math.nan
-            for name, c, k in zip(names, cycles, counts, strict=True)
+            name: path + size - 1.0 + float(w / k) if done and k else math.nan
+            for name, size, w, k in zip(names, flits, waits, counts, strict=True)
         },
         saturated=status == SATURATED,
         deadlocked=status == DEADLOCKED,
