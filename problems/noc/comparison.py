@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -234,7 +234,7 @@ def _number(value: object) -> bool:
 
 def _names(
     value: object, part: str, known: tuple[str, ...], complete: bool = False
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return an object of a file by names that are known, all of them if it is ``complete``."""
     fits = isinstance(value, Mapping) and set(value) <= set(known)
     fits = fits and (not complete or len(value) == len(known))  # type: ignore[arg-type]

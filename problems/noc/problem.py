@@ -215,8 +215,8 @@ class NoC3D(Problem):
 
     def under(self, traffic: ArrayLike | Sequence[Floats]) -> NoC3D:
         """Return the same problem, constraints aside, under other traffic."""
-        names, how = self.objective_names, {"model": self.model, "aggregate": self.aggregate}
-        return NoC3D(traffic, platform=self.platform, objectives=names, **how)
+        names, model, how = self.objective_names, self.model, self.aggregate
+        return NoC3D(traffic, platform=self.platform, objectives=names, model=model, aggregate=how)
 
     @property
     def traffic(self) -> Floats:

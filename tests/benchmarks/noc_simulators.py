@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.noc_simulators --out docs/benchmarks/noc_simulators.md
 
-* the wait in queues against an event-driven simulation of packets on the same routes;
+* packet latency against the flit-level simulation of the library, whose own errors against BookSim
+  ``tests.benchmarks.noc_simulator`` states;
 * the stack model of temperature against finite volumes of chip and package, and its calibration;
 * BookSim and HotSpot, if they are on the PATH;
 * finite volumes against the steady temperatures in HotSpot's distribution for its ev6 example:
@@ -15,6 +16,7 @@ import contextlib
 import io
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +27,9 @@ from problems.noc.chip.traffic import sent_and_received
 from problems.noc.design.calibration import calibrate
 from problems.noc.design.heat import steady_rises, steady_temperatures
 from tests.benchmarks import tables
-from tests.problems.noc.packets import simulate_packets
 
 LOADS = (0.05, 0.2, 0.4, 0.6, 0.8)
+CHIPS = ("4x4x4", "8x8", "8x8x4")
 
 
 def varied_designs(platform: Platform, seed: int, n_sampled: int = 12) -> list[Design]:
@@ -48,13 +50,13 @@ def varied_designs(platform: Platform, seed: int, n_sampled: int = 12) -> list[D
     return designs
 
 
-def report_queues(designs: int, packets: int) -> None:
+def report_queues(designs: int, standard_error: float) -> None:
     """Print mean packet latency of the model and of the simulation at several loads."""
     problem = NoC3D.example("bfs", objectives=("packet_latency",))
     rng = np.random.default_rng(0)
     X = problem.operators()["sampling"]._do(problem, designs, random_state=rng)
     print("\n## Waiting in queues\n")
-    print("| busiest queue | model, cycles | simulated | without queues | error |")
+    print("| busiest channel or port | model, cycles | simulated | without waiting | error |")
     print("|---|---|---|---|---|")
     for load in LOADS:
         modeled, simulated, idle = [], [], []
@@ -64,22 +66,23 @@ def report_queues(designs: int, packets: int) -> None:
             peak = max(peak, sent.max(), received.max())
             scaled = problem.under(problem.traffic * (load / peak))
             modeled.append(scaled.measure(x, ["packet_latency"])["packet_latency"][0])
-            design = scaled.decode(x)
-            simulated.append(simulate_packets(design, scaled.traffic, packets, rng))
-            empty = problem.under(problem.traffic * (1e-6 / peak))
-            idle.append(empty.measure(x, ["packet_latency"])["packet_latency"][0])
+            run = scaled.decode(x).simulate(
+                scaled.traffic, random_state=rng, standard_error=standard_error
+            )
+            simulated.append(run.packet_latency)
+            idle.append(run.zero_load)
         model, packet, free = np.mean(modeled), np.mean(simulated), np.mean(idle)
         error = 100 * (model / packet - 1)
         print(f"| {load} | {model:.2f} | {packet:.2f} | {free:.2f} | {error:+.1f} % |")
 
 
-def report_temperature() -> None:
+def report_temperature(names: Sequence[str]) -> None:
     """Print the error of the shipped factors, and the result of a new calibration."""
     print("\n## Peak temperature: stack model against finite volumes\n")
     print("| chip | layer_factor | spreading_factor | fitted again | peaks, finite "
           "volumes | peaks, stack model | mean error of rise | rank correlation |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
-    for name in ("4x4x4", "8x8", "8x8x4"):
+    for name in names:
         platform = Platform.preset(name)
         designs = varied_designs(platform, seed=1)
         temperatures = [steady_temperatures(design) for design in designs]
@@ -167,7 +170,8 @@ def main() -> None:
     """Make the report."""
     parser = tables.script_parser(__doc__)
     parser.add_argument("--designs", type=int, default=4, help="designs for the queues")
-    parser.add_argument("--packets", type=int, default=60_000, help="packets of each simulation")
+    parser.add_argument("--error", type=float, default=0.05, help="standard error in cycles")
+    parser.add_argument("--quick", action="store_true", help="one design and one chip")
     parser.add_argument("--hotspot-example", type=Path, metavar="DIR")
     parser.add_argument("--out", help="Markdown file to write")
     arguments = parser.parse_args()
@@ -175,16 +179,17 @@ def main() -> None:
         "Fast models of the network-on-chip against slower ones",
         "tests.benchmarks.noc_simulators",
         "Packet latency is the mean over designs under synthetic bfs traffic. The traffic is "
-        "scaled so that the busiest queue, those at the PEs included, has the utilization in the "
-        "first column. The simulation follows every packet (Poisson arrivals, the same routes, "
-        "infinite buffers). Temperatures are those of sampled designs and of increasingly cool "
-        "ones. The finite volumes are those of `problems.noc.design.heat`. The spreading factors "
-        "were fitted to finite volumes on other designs, not to HotSpot. The fourth column repeats "
-        "the fit with `calibrate(..., layer_factor=1)` on designs of another seed.",
+        "scaled so that the busiest channel or port has the utilization in the first column. The "
+        "simulation is `Design.simulate`, flit by flit, with buffers that cover the credit loop. "
+        "[Networks-on-chip](../noc.md#simulation) states how far it and the model are from "
+        "BookSim on other designs. Temperatures are those of sampled designs and of increasingly "
+        "cool ones. The finite volumes are those of `problems.noc.design.heat`. The spreading "
+        "factors were fitted to finite volumes on other designs, not to HotSpot. The fourth "
+        "column repeats the fit with `calibrate(..., layer_factor=1)` on designs of another seed.",
     )
     with contextlib.redirect_stdout(io.StringIO()) as text:
-        report_queues(arguments.designs, arguments.packets)
-        report_temperature()
+        report_queues(1 if arguments.quick else arguments.designs, arguments.error)
+        report_temperature(CHIPS[: 1 if arguments.quick else None])
         if arguments.hotspot_example:
             report_example(arguments.hotspot_example)
         report_simulators()

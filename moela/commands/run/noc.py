@@ -158,9 +158,9 @@ def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -
     }
     if figures is not None:
         more["physical"] = figures.to_dict()
-    held_out = None
-    if problem.held_out is not None:
-        held_out = problem.held_out.beside_mesh(row)
+    held_out, other = None, problem.held_out
+    if other is not None:
+        held_out = other.beside_mesh(row)
         more["held_out"] = {
             name: {"best": ours, "mesh": mesh} for name, (ours, mesh, _) in held_out.items()
         }
@@ -187,8 +187,8 @@ def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -
         lines.append(f"best.json in physical units:\n{figures}")
     if held_out is not None:
         lines.append(f"the same, held out: {_gains({n: -c[2] for n, c in held_out.items()})}")
-        if found is not None:
-            under = problem.held_out.beside_baselines(design, reuse=found)
+        if found is not None and other is not None:
+            under = other.beside_baselines(design, reuse=found)
             lines += [f"held out, {line}" for line in against(under) if line.startswith("against")]
     return folder.finish(lines)
 

@@ -81,6 +81,7 @@ class Channels(NamedTuple):
     out_place: Ints  # [n_ports] position of each output port among those of its router
     path: Ints  # output ports of all paths, one path after the other, each ending in a terminal
     start: Ints  # [n, n] start of the path from node to node in `path`
+    idle: Floats  # [n_classes, ...] cycles of each path without waiting, at its start in `path`
     first: Ints  # [n + 1] start of the destinations of each node in `chosen` and `below`
     chosen: Ints  # destinations of the packets of each node
     below: Floats  # cumulative probability of these destinations
@@ -375,8 +376,8 @@ def run_cycles(
     """Simulate some cycles; return 0, or 1 if the sources overflow, or 2 for a deadlock.
 
     Adds to ``totals`` [n_classes, 3] the packets that arrive, their cycles from creation to the
-    arrival of the last flit without the router pipeline, and their routers. Only packets created
-    from cycle ``since`` on count.
+    arrival of the last flit without the router pipeline, and those of these cycles that they would
+    take alone in the network. Only packets created from cycle ``since`` on count.
     """
     clock = state.clock
     for _ in range(cycles):
@@ -425,7 +426,7 @@ def run_cycles(
                                 cycles_taken = t + TO_NODE - state.born[packet]
                                 totals[kind, 0] += 1
                                 totals[kind, 1] += cycles_taken - PER_ROUTER * routers - ENDS
-                                totals[kind, 2] += routers
+                                totals[kind, 2] += net.idle[kind, state.begun[packet]]
                             state.link[packet] = clock[4]
                             clock[4] = packet
                     break

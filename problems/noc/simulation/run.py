@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from problems._arrays import Floats, Ints
-from problems.noc.evaluation.routes import Paths
+from problems.noc.evaluation.routes import Paths, cycles_along
 from problems.noc.simulation.kernel import RUNNING, SATURATED, Channels, State, run_cycles
 
-__all__ = ["Batches", "network_of", "new_state"]
+__all__ = ["Batches", "cycles_alone", "network_of", "new_state"]
 
 MOST_PACKETS = 1 << 16
 """Packets that may be in queues and in the network; a saturated network fills any number."""
@@ -74,6 +74,8 @@ def network_of(
     tiles = paths.tiles
     path = np.empty_like(tiles)
     path[:-1] = channel[tiles[:-1], tiles[1:]]
+    idle = np.zeros((len(flits), path.size))
+    idle[:, paths.start] = cycles_alone(cost, paths, flits, rate)
     ends = (paths.start + paths.length - 1).ravel()
     path[ends] = n_channels + tiles[ends]
     gap = np.ones(n_channels + n)
@@ -100,6 +102,7 @@ def network_of(
         out_place=out_place,
         path=path,
         start=np.ascontiguousarray(paths.start),
+        idle=idle,
         first=np.array(first, dtype=np.int64),
         chosen=np.concatenate(chosen).astype(np.int64),
         below=np.concatenate(below),
@@ -109,6 +112,35 @@ def network_of(
         layer=layer,
         first_vc=_shares(np.bincount(layer.ravel(), flows.ravel(), n_layers), n_vc),
     )
+
+
+def cycles_alone(
+    cost: Ints, paths: Paths, flits: Sequence[int], rate: Floats | None = None
+) -> Floats:
+    """Return the cycles of a packet of each class without waiting, [n_classes, n, n]."""
+    hops = cycles_along(cost, paths)
+    gap: Floats | float = 1.0
+    after: Ints | int = 0
+    if rate is not None and rate.min() < 1.0:
+        gap, after = slowest_gaps(rate, paths)
+    longer = [np.maximum((size - 1) * (gap - 1.0) - after, 0.0) for size in flits]
+    return np.array([hops + size - 1.0 + more for size, more in zip(flits, longer, strict=True)])
+
+
+def slowest_gaps(rate: Floats, paths: Paths) -> tuple[Floats, Ints]:
+    """Return the cycles between two flits at the slowest link of each path, and the routers after.
+
+    In each router after the last slow link the head loses a cycle for its virtual channel, which
+    other flits do not, so that they catch up. Both are [n, n]; without slow links 1 and 0.
+    """
+    gaps, after = np.ones_like(rate), np.zeros(rate.shape, dtype=np.int64)
+    for s, t in np.argwhere(paths.length > 1):
+        tiles = paths.tiles[paths.start[s, t] : paths.start[s, t] + paths.length[s, t]]
+        along = rate[tiles[:-1], tiles[1:]]
+        if along.min() < 1.0:
+            gaps[s, t] = 1.0 / along.min()
+            after[s, t] = along.size - int(np.flatnonzero(along < 1.0)[-1])
+    return gaps, after
 
 
 def _shares(traffic: Floats | Ints, n_vc: int) -> Ints:
@@ -186,7 +218,7 @@ class Batches:
     Attributes
     ----------
     totals : float array [n_classes, 3]
-        Packets, their cycles, and their routers, after the warm-up.
+        Packets, their cycles, and those that they would take without waiting, after the warm-up.
     cycles : int
         After the warm-up.
     """
@@ -220,10 +252,11 @@ class Batches:
         return status
 
     def standard_error(self) -> float:
-        """Return the standard error of the mean latency in cycles."""
-        packets, cycles, _ = np.array(self._batches).T
+        """Return the standard error of the mean wait in cycles."""
+        packets, cycles, idle = np.array(self._batches).T
         n = len(packets)
         if n < 2 or packets.sum() == 0:
             return float("inf")
-        residual = cycles - cycles.sum() / packets.sum() * packets
+        waits = cycles - idle
+        residual = waits - waits.sum() / packets.sum() * packets
         return float(np.sqrt((residual**2).sum() / (n - 1) / n) / packets.mean())

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moela.heartbeat.working import long_work
-from problems._arrays import Floats, Ints
+from problems._arrays import Floats
 from problems._checks import (
     check_int,
     check_random_state,
@@ -22,9 +22,9 @@ from problems._checks import (
 from problems.noc.chip.traffic import busiest_port, check_traffic
 from problems.noc.evaluation.deadlock import layers_of
 from problems.noc.evaluation.latency import CREDIT_CYCLES
-from problems.noc.evaluation.routes import Paths, cycles_along, hop_matrix, paths_of
+from problems.noc.evaluation.routes import hop_matrix, paths_of
 from problems.noc.simulation.kernel import DEADLOCKED, ENDS, PER_ROUTER, RUNNING, SATURATED
-from problems.noc.simulation.run import Batches, network_of, new_state
+from problems.noc.simulation.run import Batches, cycles_alone, network_of, new_state
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,11 +61,12 @@ class SimulationResult:
     ----------
     packet_latency : float
         Mean cycles from creation to arrival of the last flit, as the model counts them: the stages
-        of routers are in the cycles of a hop. Infinite if the network is saturated or deadlocked.
+        of routers are in the cycles of a hop. It is the exact mean without waiting plus the mean
+        wait of the simulated packets. Infinite if the network is saturated or deadlocked.
     standard_error : float
         Of that mean, from batches of cycles.
     hops : float
-        Routers per packet.
+        Routers per packet, exact.
     zero_load : float
         Exact mean without any waiting.
     load : float
@@ -188,27 +189,25 @@ def simulate_design(
     state = new_state(net, platform.virtual_channels, depth, rng)
     batches = Batches(net, state, rng)
     status = batches.run(error, most)
-    zero = float((by_tile * cycles_along(cost, paths)).sum())
-    zero = float(zero / by_tile.sum() + np.dot(shares, flits) / np.sum(shares) - 1.0)
-    if rate.min() < 1.0:
-        gap, after = slowest_gaps(rate, paths)
-        for length, share in zip(flits, shares, strict=True):
-            longer = np.maximum((length - 1) * (gap - 1.0) - after, 0.0) * by_tile
-            zero += share / float(np.sum(shares)) * float(longer.sum() / by_tile.sum())
-    counts, cycles, routers = batches.totals.T
+    zeros = (cycles_alone(cost, paths, flits, rate) * by_tile).sum(axis=(1, 2)) / by_tile.sum()
+    zero = float(np.dot(shares, zeros) / np.sum(shares))
+    counts, cycles, without = batches.totals.T
+    # The packets that were drawn have other paths than the traffic on average, so only their waits
+    # are taken from the simulation.
+    waits = cycles - without
     done = status == RUNNING and counts.sum() > 0
     return SimulationResult(
-        packet_latency=float(cycles.sum() / counts.sum()) if done else math.inf,
+        packet_latency=zero + float(waits.sum() / counts.sum()) if done else math.inf,
         standard_error=batches.standard_error() if done else math.inf,
-        hops=float(routers.sum() / max(counts.sum(), 1.0)),
+        hops=float((by_tile * paths.length).sum() / by_tile.sum()),
         zero_load=zero,
         load=float(busiest),
         throughput=float(np.dot(counts, flits) / max(batches.cycles, 1)),
         packets=int(counts.sum()),
         cycles=batches.cycles,
         by_class={
-            name: float(c / k) if done and k else math.nan
-            for name, c, k in zip(names, cycles, counts, strict=True)
+            name: float(idle + w / k) if done and k else math.nan
+            for name, idle, w, k in zip(names, zeros, waits, counts, strict=True)
         },
         saturated=status == SATURATED,
         deadlocked=status == DEADLOCKED,
@@ -237,22 +236,6 @@ def _rates(platform: Platform) -> Floats:
     """Return the flits per cycle of a link between two tiles, [n_tiles, n_tiles]."""
     between = platform.die[:, None] != platform.die[None, :]
     return np.where(between, platform.physical.die_rate, 1.0)
-
-
-def slowest_gaps(rate: Floats, paths: Paths) -> tuple[Floats, Ints]:
-    """Return the cycles between two flits at the slowest link of each path, and the routers after.
-
-    In each router after the last slow link the head loses a cycle for its virtual channel, which
-    other flits do not, so that they catch up. Both are [n, n]; without slow links 1 and 0.
-    """
-    gaps, after = np.ones_like(rate), np.zeros(rate.shape, dtype=np.int64)
-    for s, t in np.argwhere(paths.length > 1):
-        tiles = paths.tiles[paths.start[s, t] : paths.start[s, t] + paths.length[s, t]]
-        along = rate[tiles[:-1], tiles[1:]]
-        if along.min() < 1.0:
-            gaps[s, t] = 1.0 / along.min()
-            after[s, t] = along.size - int(np.flatnonzero(along < 1.0)[-1])
-    return gaps, after
 
 
 def _check_classes(

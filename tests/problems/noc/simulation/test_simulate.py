@@ -57,6 +57,21 @@ def test_the_model_is_that_of_the_simulation():
     assert model == pytest.approx(result.packet_latency, rel=0.03)
 
 
+def test_only_waits_are_sampled(mesh):
+    # Few packets hardly wait. Means over their paths would vary with the pairs that are drawn.
+    results = [run(mesh, load=0.05, max_cycles=2000, seed=seed) for seed in range(8)]
+    spread = np.std([result.packet_latency for result in results], ddof=1)
+    place = np.stack(np.divmod(np.arange(9), 3), axis=1)
+    links = np.abs(place[:, None] - place).sum(axis=2)
+    cycles = 6 * links[links > 0].std()
+    packets = np.mean([result.packets for result in results])
+    assert spread < 0.5 * cycles / np.sqrt(packets)
+    hops = [result.hops for result in results]
+    np.testing.assert_allclose(hops, 1 + links[links > 0].mean())
+    mixed = run(mesh, load=0.05, classes=CONTROL_AND_DATA, standard_error=0.05)
+    assert np.mean(list(mixed.by_class.values())) == pytest.approx(mixed.packet_latency, abs=0.1)
+
+
 def test_all_that_is_offered_arrives(mesh):
     traffic = np.random.default_rng(3).random((9, 9)) * 0.02
     np.fill_diagonal(traffic, 0.0)
