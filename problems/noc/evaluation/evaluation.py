@@ -144,15 +144,15 @@ class NoCEvaluation:
             platform = self.platform
             packet = (platform.packet_flits, second_moment(platform), flit_sharing(platform))
             buffers = (platform.virtual_channels, platform.channel_flits or 0)
-            rates = self._port_rates(rows, wirings)
+            gaps = self._port_gaps(rows, wirings)
             capacity = platform.link_capacity
-            waits_batch(transits, wirings, rates, capacity, *packet, *buffers, waits)
+            waits_batch(transits, wirings, gaps, capacity, *packet, *buffers, waits)
         return F, loads, waits
 
-    def _port_rates(self, rows: Ints, wirings: Ints) -> Floats:
-        """Return the relative capacity of the channels of each port, [n, n_tiles, ports]."""
+    def _port_gaps(self, rows: Ints, wirings: Ints) -> Floats:
+        """Return the capacity of links over that of the channels of each port, [n, n, ports]."""
         platform, (n_rows, n, ports, _) = self.platform, wirings.shape
-        rates = np.ones((n_rows, n, ports + 1))
+        gaps = np.ones((n_rows, n, ports + 1))
         if platform.physical.die_rate < 1.0:
             die = np.broadcast_to(platform.die, (n_rows, n))
             if platform.routing not in TABLE_ROUTINGS:
@@ -163,8 +163,8 @@ class NoCEvaluation:
             row = np.arange(n_rows)[:, None, None]
             there = die[row, wirings[..., 0]]
             between = (wirings[..., 2] > 0) & (there != die[:, :, None])
-            rates[:, :, :ports][between] = platform.physical.die_rate
-        return rates
+            gaps[:, :, :ports][between] = 1.0 / platform.physical.die_rate
+        return gaps
 
     def units(self, mesh: Floats, names: Sequence[str]) -> Floats:
         """Return the divisors of values before aggregation, [n_apps, n_names].

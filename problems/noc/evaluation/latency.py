@@ -94,12 +94,12 @@ def buffer_wait(rate: float, room: float, packets: int) -> float:
 
 @inlined
 def merge_waits(
-    turn: Floats, wiring: Ints, rate: Floats, second: float, sharing: float, merge: Floats
+    turn: Floats, wiring: Ints, gap: Floats, second: float, sharing: float, merge: Floats
 ) -> float:
     """Fill ``merge`` [n, ports] with load times wait at each output; return their sum.
 
-    A slower channel is one in which a cycle is longer: loads are divided by its ``rate``, and load
-    times wait needs no other change.
+    A slower channel is one in which a cycle is longer, ``gap`` cycles: loads are multiplied by it,
+    and load times wait needs no other change.
     """
     n, most = merge.shape
     total = 0.0
@@ -110,11 +110,11 @@ def merge_waits(
                 continue
             rho, squares, alone = 0.0, 0.0, 0.0
             for i in range(most):
-                r = turn[u, i, o] / rate[u, o]
+                r = turn[u, i, o] * gap[u, o]
                 if r > 0.0:
                     rho += r
                     squares += r * r
-                    alone += queueing(turn[u, i, o] / rate[u, i])
+                    alone += queueing(turn[u, i, o] * gap[u, i])
             free = 1.0 - min(rho, LAST_EXACT)
             wait = second * queueing(rho) - squares / free - max(second - 1.0, 0.0) * alone
             merge[u, o] = 0.5 * sharing * max(wait, 0.0)
@@ -126,7 +126,7 @@ def merge_waits(
 def buffer_waits(
     turn: Floats,
     wiring: Ints,
-    rates: Floats,
+    gap: Floats,
     service: float,
     n_vc: int,
     depth: int,
@@ -162,12 +162,12 @@ def buffer_waits(
                             load += turn[v, i, out]
                         ahead += flow / rho * (merge[v, out] / load + late[v, out])
                 loop = 2.0 * hop + CREDIT_CYCLES + ahead
-                room = loop - depth / rates[u, o]
+                room = loop - depth * gap[u, o]
                 if room <= 0.0:
                     late[u, o] = 0.0
                     continue
                 rate = rho / service / n_vc
-                taken = service / rates[u, o]
+                taken = service * gap[u, o]
                 wait = late[u, o]
                 for _ in range(STEPS):
                     a = rate / max(1.0 - rate * (taken + wait), 0.02)
@@ -185,7 +185,7 @@ def buffer_waits(
 def waits_batch(
     transits: Floats,
     wirings: Ints,
-    rates: Floats,
+    gaps: Floats,
     capacity: float,
     flits: int,
     second: float,
@@ -202,8 +202,8 @@ def waits_batch(
         Flits per cycle of each router from each input to each output; the last port is the PE.
     wirings : int array [n, n_tiles, ports - 1, 3]
         Of each output: next router, its input, cycles of the hop (0 for no link).
-    rates : float array [n, n_tiles, ports]
-        Capacity of the channels of each port, over ``capacity``.
+    gaps : float array [n, n_tiles, ports]
+        Of the channels of each port: ``capacity`` over their own capacity, at least 1.
     capacity : float
         Flits per cycle of a channel.
     flits, second : int, float
@@ -229,9 +229,9 @@ def waits_batch(
             total = 0.0
             for u in range(n):
                 total += 0.5 * max(second - 1.0, 0.0) * queueing(load[u])
-            total += merge_waits(turn, wirings[row], rates[row], second, sharing, merge)
+            total += merge_waits(turn, wirings[row], gaps[row], second, sharing, merge)
             if depth > 0:
                 total += buffer_waits(
-                    turn, wirings[row], rates[row], service, n_vc, depth, packets, merge, late
+                    turn, wirings[row], gaps[row], service, n_vc, depth, packets, merge, late
                 )
             out[row, app] = capacity * total
