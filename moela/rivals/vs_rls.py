@@ -39,8 +39,8 @@ class VSRLS(ArchiveAlgorithm):
 
     - Step sizes up to the threshold are equally likely.
     - After a tenth of the run, the threshold falls geometrically, and is 1 after three tenths. On
-      random QAPs, knapsacks and MNK-landscapes, this was better than falling until the end, falling
-      linearly, or falling at once.
+      random QAPs, knapsacks and MNK-landscapes, this was better in trials than falling until the
+      end, and as good as falling at once.
     - The search starts from `n_init` designs. Until the first feasible design, the archive holds
       the designs of least constraint violation.
     - Duplicates are moved on and not evaluated again.

@@ -184,9 +184,9 @@ def report(cases: Cases, names: list[str], kinds: list[str], arguments: Any) -> 
             f"{arguments.seeds} seeds ({arguments.boosted_seeds} of boosted trees). `both` is "
             "MOELA's default, `boosted moves` has gradient-boosted trees in place of the ridge "
             "regression of moves, and `no kernel` is without the Hamming-kernel model. The last "
-            "three arms rank moves as `both` does and pick starts in other ways: where the move model "
-            "promises most, where the start model promises most or is least certain, and with a "
-            "start model of the newest searches.",
+            "three arms rank moves as `both` does and pick starts in other ways: where the move "
+            "model promises most, where the start model promises most or is least certain, and "
+            "with a start model of the newest searches.",
         ),
         tables.markdown(rows),
         "## Process time of a run, seconds\n",
