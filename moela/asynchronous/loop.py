@@ -15,9 +15,9 @@ from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.origin import origin_of
 from moela.search.moela import MOELA
 
-# Designs that MOELA makes at a time. Each is then made with all that is known when a worker is free.
-# With five at a time, hypervolume after 1,000 evaluations of the network-on-chip with five objectives
-# was lower by 8 % (means of ten seeds, as in python -m tests.benchmarks.asynchronous).
+# Designs that MOELA makes at a time. Each is then made with all that is known when a worker is
+# free. With five at a time, hypervolume after 1,000 evaluations of the network-on-chip with five
+# objectives was lower by 8 % (means of ten seeds, as in python -m tests.benchmarks.asynchronous).
 BATCH_SIZE = 1
 
 

@@ -18,6 +18,11 @@ from moela.core.scaling import Normalization, Scalarization, better
 # With a weight of zero, a sub-problem could not tell a design from one that is worse in that
 # objective, and whichever came first would stay forever.
 _LEAST_WEIGHT = 1e-4
+# From so many objectives on, weights are chosen by the directions in which they lead, and nearly
+# all designs are non-dominated, so that being archived says little about a design.
+MANY_OBJECTIVES = 6
+# A direction has no smaller coordinate, so that weights do not depend on a single objective.
+_LEAST_COORDINATE = 1e-2
 
 
 def simplex_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Floats:
@@ -36,6 +41,18 @@ def simplex_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Fl
     edges = np.sort(points, axis=1)
     bounds = np.concatenate([np.zeros((inner, 1)), edges, np.ones((inner, 1))], axis=1)
     return _positive(np.concatenate([corners, np.diff(bounds, axis=1)]))
+
+
+def direction_weights(n: int, n_obj: int, random_state: np.random.Generator) -> Floats:
+    """Return Chebyshev weights that lead in n directions spread over the unit simplex, [n, M].
+
+    The largest weighted coordinate is least where coordinates are in proportion to 1 / W (Qi, Ma,
+    Liu, Jiao, Sun and Wu 2014, "MOEA/D with adaptive weight adjustment", Evolutionary Computation
+    22(2)). Weights that are spread over the simplex themselves lead most sub-problems to the edges
+    of a front, the more so the more objectives there are.
+    """
+    W = 1.0 / np.maximum(simplex_weights(n, n_obj, random_state), _LEAST_COORDINATE)
+    return W / W.sum(axis=1, keepdims=True)
 
 
 def _positive(W: Floats) -> Floats:

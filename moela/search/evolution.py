@@ -8,7 +8,7 @@ from pymoo.core.population import Population
 from moela._arrays import Bools, Floats, Ints, rows
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
-from moela.core.decomposition import Subproblems
+from moela.core.decomposition import MANY_OBJECTIVES, Subproblems
 from moela.core.individuals import unevaluated
 from moela.core.origin import asked_by, origins, set_origin
 from moela.core.scaling import Normalization
@@ -190,7 +190,7 @@ class Evolution:
         parents, source = self._parents(subproblems, 1 + RealMating.n_partners)
         X = rows([ind.X for ind in self._members()]).astype(float)
         base, partners = X[subproblems + len(self.subproblems) * source], X[parents[:, 1:]]
-        if len(front) > _N_CLOSE:
+        if len(front) > _N_CLOSE and problem.n_obj < MANY_OBJECTIVES:
             archived = (rng.random(len(base)) < _PROB_ARCHIVE) & (source == 0)
             if archived.any():
                 group = self._close_in_archive(int(archived.sum()), front)

@@ -5,7 +5,13 @@ import pytest
 from pymoo.core.population import Population
 
 from moela.core.archive import Archive
-from moela.core.decomposition import Subproblems, neighborhoods, random_weights, simplex_weights
+from moela.core.decomposition import (
+    Subproblems,
+    direction_weights,
+    neighborhoods,
+    random_weights,
+    simplex_weights,
+)
 from moela.core.scaling import Normalization, better, scalarize
 
 
@@ -25,6 +31,18 @@ def test_weights_are_on_the_simplex(n, n_obj):
     np.testing.assert_allclose(W.sum(axis=1), 1.0)
     # No weight is 0: corners have 1e-4 in the other objectives, before the sum is scaled to 1.
     np.testing.assert_allclose(W[:n_obj], np.eye(n_obj)[:n], atol=1e-3)
+
+
+@pytest.mark.parametrize("n_obj", [3, 8])
+def test_direction_weights_lead_where_simplex_weights_point(n_obj):
+    W = direction_weights(40, n_obj, np.random.default_rng(0))
+    directions = simplex_weights(40, n_obj, np.random.default_rng(0))
+    np.testing.assert_allclose(W.sum(axis=1), 1.0)
+    # Of points on the simplex, the one in its own direction is best for the weights.
+    Z = np.maximum(directions, 0.01)
+    Z /= Z.sum(axis=1, keepdims=True)
+    values = scalarize(Z[None], W[:, None], "chebyshev")
+    np.testing.assert_array_equal(values.argmin(axis=1), np.arange(40))
 
 
 def test_the_sub_problem_of_a_corner_prefers_what_is_better_in_the_other_objectives():

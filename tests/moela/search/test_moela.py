@@ -103,6 +103,14 @@ def test_move_model_without_skill_is_not_used():
     assert not model.ready
 
 
+@pytest.mark.parametrize(("n_obj", "searches"), [(3, True), (8, False)])
+def test_real_variables_are_not_searched_with_many_objectives(n_obj, searches):
+    problem = get_problem("dtlz2", n_var=n_obj + 4, n_obj=n_obj)
+    log = run(problem, MOELA(n_subproblems=30, models=None), 700).algorithm.log
+    assert (log["search"]["n_eval"] > 0) == searches
+    assert log["evolution"]["n_eval"] > 500
+
+
 @pytest.mark.parametrize("models", ["auto", None])
 def test_a_search_waits_for_the_answers_to_its_neighbors(models):
     algorithm = MOELA(shares={"search": 1.0}, n_subproblems=20, models=models)
