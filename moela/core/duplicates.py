@@ -36,7 +36,7 @@ class Duplicates:
             X = self._problem.canonical(np.asarray(X))
         if isinstance(X, np.ndarray) and X.dtype != object:
             # Adding zero turns -0.0 into 0.0, which is the same design.
-            data = memoryview(np.ascontiguousarray(X + 0)).cast("B")
+            data = memoryview(np.ascontiguousarray(X + 0).tobytes())
             size = len(data) // len(X)
             return [_hashed(data[i : i + size]) for i in range(0, len(data), size)]
         return [_fingerprint(x) for x in X]

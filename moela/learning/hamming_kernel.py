@@ -30,11 +30,11 @@ def compiled(function: F) -> F:
 
 def reassociating(function: F) -> F:
     """Compile a function whose sums may be in any order, so that they use wide registers."""
-    settings = {"nogil": True, "fastmath": True}
+    allowed = {"reassoc", "contract", "nsz"}
     try:
-        return cast(F, njit(cache=True, **settings)(function))
+        return cast(F, njit(cache=True, nogil=True, fastmath=allowed)(function))
     except RuntimeError:
-        return cast(F, njit(**settings)(function))
+        return cast(F, njit(nogil=True, fastmath=allowed)(function))
 
 
 @compiled

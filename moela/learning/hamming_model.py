@@ -21,7 +21,7 @@ from moela.learning.window import SharedFits, Window, spread_of
 # Rows before the first fit, and growth until the next one as a fraction of the window: larger while
 # the model is not used.
 _MIN_ROWS = 200
-_GROWTH_USED, _GROWTH_IDLE = 0.35, 0.5
+_GROWTH_USED, _GROWTH_IDLE = 0.25, 0.5
 _PENALTY = 0.01
 
 

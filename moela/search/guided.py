@@ -27,7 +27,7 @@ from moela.search.starts import pick_starts, start_features
 
 # Pareto local search ranks this many times fewer candidates than a search does, since it looks
 # around many designs; ranking more pays if the Hamming-kernel model is used.
-_FEWER, _FEWER_WITH_HAMMING = 10, 3
+_FEWER, _FEWER_WITH_HAMMING = 10, 2
 # Unanswered neighbors of which so many are never in progress at the same time.
 _MOST_AWAITED = 1000
 

@@ -16,9 +16,9 @@ from moela.learning.features import Encoder
 from moela.learning.move_ranking import MoveRanking
 from moela.search.local_search import LocalSearches
 
-# Share of the designs around which a move is chosen at random, to measure the skill of the move
-# model; larger if others around the same design are chosen by the model.
-_PROB_RANDOM, _PROB_RANDOM_BESIDES = 0.1, 0.2
+# Share of the designs around which one of the moves is chosen at random, to measure the skill of
+# the move model.
+_PROB_RANDOM = 0.1
 # The candidates around an incumbent are replaced once one in this many has been evaluated.
 _CANDIDATES_PER_PICK = 5
 
@@ -109,7 +109,7 @@ class Screening:
             [pool.features for pool in pools],
             searches.features,
             np.array([pool.change for pool in pools]),
-            self._drawn(n, width),
+            self.context.random_state.random(n) < _PROB_RANDOM,
             True,
             pools,
         )
@@ -139,13 +139,8 @@ class Screening:
         if ranked:
             assert self.model is not None
             change = self.model.predict(features, near_features)
-            at_random = self._drawn(n, width)
+            at_random = self.context.random_state.random(n) < _PROB_RANDOM
         return Candidates(near, near_features, features, change, at_random, ranked)
-
-    def _drawn(self, n: int, width: int) -> Bools:
-        """Draw the designs [n] around which a move is chosen at random."""
-        prob = _PROB_RANDOM if width == 1 else _PROB_RANDOM_BESIDES
-        return self.context.random_state.random(n) < prob
 
     def _propose(self, X: Designs, k: int, step: Floats | float) -> tuple[Designs, Floats]:
         """Return k neighbors of each of X [n, ...], [n, k, ...], and their features [n, k, d]."""
