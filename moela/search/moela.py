@@ -12,6 +12,7 @@ from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats, rows
 from moela._checks import count, require
+from moela.bayesian.few import N_BATCH, infill_for, n_first
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.operators import any_real
@@ -19,6 +20,7 @@ from moela.core.origin import Part, asked_by, forget_details, origins, set_origi
 from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
+from moela.evaluation.termination import evaluation_budget
 from moela.learning.models import NO_MODELS, Models
 from moela.learning.surrogate import Surrogate
 from moela.search.allocation import Allocation
@@ -27,6 +29,7 @@ from moela.search.guided import GuidedSearch
 from moela.search.preselection import Preselection
 from moela.search.published import PublishedMOELA
 from moela.search.restarts import Restart
+from moela.search.real_mating import RealMating
 from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, SearchSettings
 
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
@@ -187,10 +190,18 @@ class MOELA(ArchiveAlgorithm):
             surrogate = Surrogate(problem.xl, problem.xu, models.surrogate_size)
             self.preselection = Preselection(surrogate)
         self._form_parts()
+        self.infill_few = infill_for(
+            context, self.guided.encoder, RealMating(), models, evaluation_budget(self.termination)
+        )
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
             for part in ("initial", *PARTS, "screening")
         }
+
+    def _n_first(self) -> int:
+        few = self.infill_few is not None
+        budget = evaluation_budget(self.termination) if few else None
+        return self.n_init if budget is None else n_first(budget, self.n_init)
 
     def _form_parts(self) -> None:
         """Create the state of evolution and allocation, which begins anew with each phase."""
@@ -253,6 +264,11 @@ class MOELA(ArchiveAlgorithm):
                 return pop
             # Hardly any new design is left.
             self._return()
+        if self.infill_few is not None and self.infill_few.used:
+            pop = self.infill_few.propose(self.batch_size or N_BATCH, self.front)
+            if len(pop):
+                set_origin(pop, part="evolution", phase=self.n_phases, chosen_by_model=True)
+                return pop
         part = self.allocation.next_part()
         pop = self._propose(part)
         if len(pop) == 0:
@@ -298,6 +314,8 @@ class MOELA(ArchiveAlgorithm):
     def _train(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Update the models of designs with evaluated designs [b]."""
         self.guided.train_on_designs(pop, F)
+        if self.infill_few is not None:
+            self.infill_few.add(pop, F, CV)
         if self.preselection is not None:
             X = rows([ind.X for ind in pop]).astype(float)
             self.preselection.surrogate.add(X, F, CV, self.normalization)

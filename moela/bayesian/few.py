@@ -1,0 +1,36 @@
+"""When few evaluations are known to be all: how many first designs, and which infill."""
+
+from __future__ import annotations
+
+import os
+
+from moela.bayesian.candidates import Candidates, Mating, OwnDesigns, Vectors
+from moela.bayesian.infill import Infill
+from moela.core.context import SearchContext
+from moela.learning.features import Encoder
+from moela.learning.models import Models
+
+# Budgets from which on nothing of this is used.
+_FEW = 2000
+N_BATCH = int(os.environ.get("NB", 4))
+
+
+def n_first(budget: int, n_init: int) -> int:
+    """Return the number of first designs for a budget, at most `n_init`."""
+    return min(n_init, max(int(os.environ.get("NF", 10)), budget // 5))
+
+
+def infill_for(
+    context: SearchContext, encoder: Encoder, mating: Mating, models: Models, budget: int | None
+) -> Infill | None:
+    """Return the infill of a run, None if its budget is not known or not small."""
+    if budget is None or budget >= _FEW or not models.surrogate_size or os.environ.get("NOB"):
+        return None
+    problem, kind = context.problem, context.operators.kind
+    plain = not any(hasattr(problem, name) for name in ("features", "neighbors", "neighbors_many"))
+    candidates: Candidates
+    if plain and kind != "own":
+        candidates = Vectors(context, encoder, mating)
+    else:
+        candidates = OwnDesigns(context, encoder)
+    return Infill(context, candidates)

@@ -1,0 +1,283 @@
+"""Infill: chooses the next designs by expected improvement, while few are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from pymoo.core.population import Population
+from scipy.optimize import minimize
+
+from moela._arrays import Designs, Floats, Ints, rows
+from moela._threads import one_thread
+from moela.bayesian.acquisition import ExpectedGrowth, directions
+from moela.bayesian.candidates import Candidates
+from moela.bayesian.gaussian_process import GaussianProcess
+from moela.bayesian.outputs import Output, bilog
+from moela.core.archive import Archive
+from moela.core.context import SearchContext
+
+# Designs up to which they are proposed so.
+_MOST_ROWS = 300
+# Features of candidates, [n, d], as the processes take them.
+_Described = Callable[[Designs], Floats]
+# Number of rays for 2 objectives, and for more.
+_N_RAYS, _N_RAYS_MANY = 64, 128
+# Designs are refitted after this growth.
+_GROWTH = 0.1
+# Candidates of a generation, those that the next one is made from, and generations for the first
+# and for each further design of a batch.
+_N_CANDIDATES, _N_PARENTS, _FIRST_GENERATIONS, _GENERATIONS = 64, 24, 6, 3
+# The reference point lies this far beyond the nadir, relative to the extent of the front.
+_BEYOND = 0.1
+# Candidates from which the acquisition function is climbed, steps, and the difference for slopes.
+_N_POLISHED, _N_STEPS, _STEP = 2, 20, 1e-6
+# Candidates that are compared with known designs at a time.
+_LOOKED_AT = 8
+# Of a constraint value after `bilog`, to leave a little room for errors of the model.
+_MARGIN = 0.0
+
+
+class Infill:
+    """Proposes designs of the largest expected growth of the hypervolume.
+
+    A Gaussian process for each objective, and for each constraint that some design violates, learns
+    all designs. Candidates evolve by the operators of the run, with the acquisition function as
+    their fitness. In a batch, each design counts as known, with its predicted objectives, when the
+    next one is chosen (the "believer" of Ginsbourger, Le Riche, Carraro 2010, "Kriging is
+    well-suited to parallelize optimization").
+
+    Parameters
+    ----------
+    context : SearchContext
+    candidates : Candidates
+    """
+
+    def __init__(self, context: SearchContext, candidates: Candidates) -> None:
+        self.context, self.candidates = context, candidates
+        self._X: list[Designs] = []
+        self._F: list[Floats] = []
+        self._G: list[Floats] = []
+        self._CV: list[Floats] = []
+        self.n_rows = 0
+        self._fitted_at = 0
+        self._objectives: list[GaussianProcess] = []
+        self._constraints: dict[int, GaussianProcess] = {}
+
+    @property
+    def used(self) -> bool:
+        """Whether designs are still few."""
+        return self.n_rows < _MOST_ROWS
+
+    @property
+    def correlation(self) -> float:
+        """Mean leave-one-out correlation of the objectives at the last fit."""
+        found = [process.correlation for process in self._objectives]
+        return float(np.mean(found)) if found else 0.0
+
+    def add(self, pop: Population, F: Floats, CV: Floats) -> None:
+        """Add evaluated designs with objectives F [b, M] and violations CV [b]."""
+        if len(pop) == 0:
+            return
+        self._X.append(self.candidates.of(rows([ind.X for ind in pop])))
+        self._F.append(F)
+        self._CV.append(CV)
+        self._G.append(_constraint_values(pop))
+        self.n_rows += len(pop)
+
+    def propose(self, size: int, front: Archive) -> Population:
+        """Return up to `size` new designs, the best first."""
+        with one_thread():
+            found = self._propose(size, front)
+        pop = self.candidates.population(found)
+        return pop[self.context.duplicates.claim(pop.get("X"))]
+
+    def _propose(self, size: int, front: Archive) -> Designs:
+        X, F = np.concatenate(self._X), np.concatenate(self._F)
+        CV, G = np.concatenate(self._CV), np.concatenate(self._G)
+        raw = self.candidates.features(X)
+        spread = raw.std(axis=0)
+        varied = spread > 1e-9
+        scale = _input_scale(raw, spread)
+        features = raw[:, varied] / scale[varied]
+        growth, limits = self._fit(features, F, G, front)
+        feasible = F[CV <= 0.0]
+        growth.include(feasible)
+
+        def described(candidates: Designs) -> Floats:
+            return self.candidates.features(candidates)[:, varied] / scale[varied]
+
+        known = features
+        chosen: list[Designs] = []
+        pool, scores = self._first_pool(X, F, CV, growth, described)
+        for number in range(size):
+            generations = _GENERATIONS if number else _FIRST_GENERATIONS
+            pool, scores = self._evolved(pool, scores, generations, growth, described)
+            pool, scores = self._polished(pool, scores, growth, described)
+            at = self._first_new(pool)
+            if at is None:
+                break
+            chosen.append(pool[at : at + 1])
+            if number == size - 1:
+                break
+            # The design counts as known, with its predicted outputs.
+            row = described(pool[at : at + 1])
+            known = np.concatenate([known, row])
+            mean, _ = growth.predict(row)
+            growth.include(growth.objectives(mean))
+            self._believe(growth, limits, known, row)
+            keep = np.delete(np.arange(len(pool)), at)
+            pool = pool[keep]
+            scores = growth.score(described(pool))
+        return np.concatenate(chosen) if chosen else X[:0]
+
+    def _fit(
+        self, features: Floats, F: Floats, G: Floats, front: Archive
+    ) -> tuple[ExpectedGrowth, list[GaussianProcess]]:
+        """Fit the processes to designs [n]; return the acquisition function."""
+        normalization = self.context.normalization
+        learned = normalization.learned(F)
+        due = self.n_rows >= (1.0 + _GROWTH) * self._fitted_at
+        d = features.shape[1]
+        if not self._objectives or self._objectives[0].n_inputs != d:
+            self._objectives = [GaussianProcess(d) for _ in range(F.shape[1])]
+            self._constraints, due = {}, True
+        outputs = [Output.of(column, powered=True) for column in learned.T]
+        self._rows: list[tuple[GaussianProcess, Floats]] = []
+        for process, out, column in zip(self._objectives, outputs, learned.T, strict=True):
+            self._learn(process, features, out(column), due)
+        limits = []
+        if G.shape[1]:
+            values = bilog(G)
+            for j in np.flatnonzero((G > 0.0).any(axis=0)).tolist():
+                fresh = j not in self._constraints
+                process = self._constraints.setdefault(j, GaussianProcess(d))
+                out = Output.of(values[:, j], powered=False)
+                self._learn(process, features, out(values[:, j]), due or fresh)
+                limits.append((process, float(out(np.array(-_MARGIN)))))
+        if due:
+            self._fitted_at = self.n_rows
+        ideal, nadir = _extent(front.working_F, F)
+        n_obj = F.shape[1]
+        rays = directions(
+            _N_RAYS if n_obj == 2 else _N_RAYS_MANY, n_obj, self.context.random_state
+        )
+        ref = np.full(n_obj, 1.0 + _BEYOND)
+        growth = ExpectedGrowth(self._objectives, outputs, limits, ideal, nadir, ref, rays)
+        return growth, [*self._objectives, *(process for process, _ in limits)]
+
+    def _learn(self, process: GaussianProcess, X: Floats, y: Floats, due: bool) -> None:
+        if due:
+            process.fit(X, y)
+        else:
+            process.learn(X, y)
+        self._rows.append((process, y))
+
+    def _believe(
+        self, growth: ExpectedGrowth, processes: list[GaussianProcess], known: Floats, row: Floats
+    ) -> None:
+        believed = []
+        for process, y in self._rows:
+            y = np.concatenate([y, process.predict(row)[0]])
+            process.learn(known, y)
+            believed.append((process, y))
+        self._rows = believed
+
+    def _first_pool(
+        self, X: Designs, F: Floats, CV: Floats, growth: ExpectedGrowth, described: _Described
+    ) -> tuple[Designs, Floats]:
+        """Return known designs that are good for some ray, and others, with their scores."""
+        parents = X[_good(F, CV, growth)]
+        made = self.candidates.varied(parents, 2 * _N_CANDIDATES)
+        sampled = self.candidates.sampled(_N_CANDIDATES)
+        pool = np.concatenate([part for part in (parents, made, sampled) if len(part)])
+        return pool, growth.score(described(pool))
+
+    def _evolved(
+        self,
+        pool: Designs,
+        scores: Floats,
+        generations: int,
+        growth: ExpectedGrowth,
+        described: _Described,
+    ) -> tuple[Designs, Floats]:
+        """Evolve candidates for some generations; return all, the best first."""
+        for _ in range(generations):
+            order = np.argsort(-scores, kind="stable")[: 4 * _N_PARENTS]
+            pool, scores = pool[order], scores[order]
+            made = self.candidates.varied(pool[:_N_PARENTS], _N_CANDIDATES)
+            pool = np.concatenate([pool, made])
+            scores = np.concatenate([scores, growth.score(described(made))])
+        order = np.argsort(-scores, kind="stable")
+        return pool[order], scores[order]
+
+    def _polished(
+        self, pool: Designs, scores: Floats, growth: ExpectedGrowth, described: _Described
+    ) -> tuple[Designs, Floats]:
+        """Climb from the best candidates along the gradient of real variables."""
+        columns = np.flatnonzero(self.candidates.is_real)
+        if len(columns) == 0:
+            return pool, scores
+        base = pool[:_N_POLISHED].copy()
+        shape = len(base), len(columns)
+
+        def loss(values: Floats) -> tuple[float, Floats]:
+            base[:, columns] = values.reshape(shape)
+            # Differences are taken towards the inside.
+            step = np.where(base[:, columns] > 0.5, -_STEP, _STEP)
+            moved = np.repeat(base[:, None], shape[1] + 1, axis=1)
+            moved[:, np.arange(shape[1]), columns] += step
+            score = growth.score(described(moved.reshape(-1, base.shape[1])))
+            score = score.reshape(len(base), -1)
+            gradient = (score[:, :-1] - score[:, -1:]) / step
+            return -float(score[:, -1].sum()), -gradient.ravel()
+
+        found = minimize(
+            loss, base[:, columns].ravel(), jac=True, method="L-BFGS-B",
+            bounds=[(0.0, 1.0)] * (shape[0] * shape[1]), options={"maxiter": _N_STEPS},
+        )  # fmt: skip
+        climbed = pool[:_N_POLISHED].copy()
+        climbed[:, columns] = np.clip(found.x, 0.0, 1.0).reshape(shape)
+        pool = np.concatenate([climbed, pool])
+        scores = np.concatenate([growth.score(described(climbed)), scores])
+        order = np.argsort(-scores, kind="stable")
+        return pool[order], scores[order]
+
+    def _first_new(self, pool: Designs) -> int | None:
+        """Return the first candidate that nobody has asked for."""
+        for begin in range(0, len(pool), _LOOKED_AT):
+            pop = self.candidates.population(pool[begin : begin + _LOOKED_AT])
+            new = np.flatnonzero(self.context.duplicates.first_of_each(pop.get("X")))
+            if len(new):
+                return begin + int(new[0])
+        return None
+
+
+def _constraint_values(pop: Population) -> Floats:
+    """Return constraint values [b, k] of which none may be positive."""
+    G = np.array([np.asarray(ind.G, dtype=float).ravel() for ind in pop])
+    H = np.array([np.abs(np.asarray(ind.H, dtype=float)).ravel() - 1e-4 for ind in pop])
+    return np.concatenate([G.reshape(len(pop), -1), H.reshape(len(pop), -1)], axis=1)
+
+
+def _input_scale(features: Floats, spread: Floats) -> Floats:
+    """Return the divisors [d] that bring features to a range of about 1."""
+    inside = (features.min(axis=0) >= 0.0) & (features.max(axis=0) <= 1.0)
+    return np.where(inside, 1.0, np.sqrt(12.0) * np.where(spread > 0.0, spread, 1.0))
+
+
+def _extent(front: Floats, F: Floats) -> tuple[Floats, Floats]:
+    """Return ideal and nadir [M] of the front, or of all designs where the front has no extent."""
+    ideal, nadir = front.min(axis=0), front.max(axis=0)
+    nadir = np.where(nadir > ideal, nadir, F.max(axis=0))
+    return ideal, np.where(nadir > ideal, nadir, ideal + 1.0)
+
+
+def _good(F: Floats, CV: Floats, growth: ExpectedGrowth) -> Ints:
+    """Return the designs that are best for some ray, or of the least violation."""
+    Z = (F - growth.ideal) / growth.span
+    values = ((Z[:, None] - growth.ref) / growth.rays).max(axis=2)
+    values[CV > 0.0] = np.inf
+    best = np.unique(values.argmin(axis=0)) if (CV <= 0.0).any() else np.empty(0, dtype=np.int64)
+    least = np.argsort(CV, kind="stable")[: max(0, 10 - len(best))]
+    return np.unique(np.concatenate([best, least]))
