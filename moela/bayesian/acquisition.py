@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 from scipy.stats import norm, qmc
@@ -66,6 +68,15 @@ class ExpectedGrowth:
         self.ideal, self.span, self.ref, self.rays = ideal, nadir - ideal, ref, rays
         self.reach: Floats = np.zeros(len(rays))
         self.any_feasible = False
+
+    @property
+    def volume(self) -> float:
+        """Hypervolume of the known designs, up to a factor."""
+        return float((self.reach ** len(self.outputs)).mean())
+
+    def copy(self) -> ExpectedGrowth:
+        """Return a copy to which other designs can be added."""
+        return copy(self)
 
     def include(self, F: Floats) -> None:
         """Let feasible designs F [n, M] count as known."""

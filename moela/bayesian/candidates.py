@@ -8,14 +8,13 @@ from typing import Protocol
 import numpy as np
 from pymoo.core.population import Population
 from pymoo.core.variable import Choice, Integer, Real, Variable
-from scipy.stats import qmc
 
 from moela._arrays import Bools, Designs, Floats, Ints, rows
 from moela.core.context import SearchContext
 from moela.learning.features import Encoder
 
-# Values closer than this to the one before, in unit steps, are not told apart.
-_EDGE = 1e-9
+# Share of the candidates that move in all variables at once by small steps.
+_PROB_ALL = 0.25
 
 
 class Mating(Protocol):
@@ -47,12 +46,16 @@ class Candidates(ABC):
         """Return designs X in this form, [n, ...]."""
 
     @abstractmethod
-    def sampled(self, n: int) -> Designs:
-        """Draw n candidates from the whole space."""
+    def varied(self, parents: Designs, n: int) -> tuple[Designs, Ints]:
+        """Make n candidates from these, best first; return them and the parent of each."""
 
-    @abstractmethod
-    def varied(self, parents: Designs, n: int) -> Designs:
-        """Make n candidates from these, the best of which come first."""
+    def bounds(self, centers: Designs, radius: float) -> tuple[Floats, Floats]:
+        """Return the bounds of trust regions around these, both [n, d]."""
+        raise NotImplementedError
+
+    def within(self, candidates: Designs, centers: Designs, radius: float) -> Designs:
+        """Bring candidates into trust regions around known designs, row by row."""
+        return candidates
 
     @abstractmethod
     def features(self, candidates: Designs) -> Floats:
@@ -102,24 +105,29 @@ class Vectors(Candidates):
             (np.asarray(X, dtype=float) - self.low) / np.where(self.span > 0, self.span, 1.0)
         )
 
-    def sampled(self, n: int) -> Floats:
-        """Draw a Latin hypercube of n points."""
-        points = qmc.LatinHypercube(len(self.n_values), rng=self.context.random_state).random(n)
-        return self._snapped(points)
-
-    def varied(self, parents: Designs, n: int) -> Floats:
+    def varied(self, parents: Designs, n: int) -> tuple[Floats, Ints]:
         """Recombine and move points."""
         rng = self.context.random_state
-        base = parents[_ranked(len(parents), n, rng)]
+        at = _ranked(len(parents), n, rng)
+        base = parents[at]
         partners = parents[rng.integers(0, len(parents), (n, self.mating.n_partners))]
         children, _ = self.mating.children(base, partners, self.zero, self.one, rng)
-        same = rng.random(n) < 0.25
+        same = rng.random(n) < _PROB_ALL
         if same.any():
-            # Small steps of all variables at once, which no operator makes.
             size = 10.0 ** rng.uniform(-3.0, -1.0, (int(same.sum()), 1))
             moved = base[same] + rng.normal(size=base[same].shape) * size
             children[same] = np.clip(moved, 0.0, 1.0)
-        return self._snapped(children)
+        return self._snapped(children), at
+
+    def bounds(self, centers: Designs, radius: float) -> tuple[Floats, Floats]:
+        """Return bounds that let integers take a step, and choices any option."""
+        steps = np.where(self.n_values > 1, 1.0 / np.maximum(self.n_values - 1, 1), 0.0)
+        width = np.where(self.is_choice, 1.0, np.maximum(radius, steps))
+        return np.maximum(centers - width, 0.0), np.minimum(centers + width, 1.0)
+
+    def within(self, candidates: Designs, centers: Designs, radius: float) -> Floats:
+        """Clip candidates to the trust regions."""
+        return self._snapped(np.clip(candidates, *self.bounds(centers, radius)))
 
     def features(self, candidates: Designs) -> Floats:
         """Return the points, with a column for each option of a choice."""
@@ -170,24 +178,19 @@ class OwnDesigns(Candidates):
         """Return the designs."""
         return rows(X)
 
-    def sampled(self, n: int) -> Designs:
-        """Draw nothing: most operators that sample designs are slow."""
-        return np.empty((0, 0))
-
-    def varied(self, parents: Designs, n: int) -> Designs:
+    def varied(self, parents: Designs, n: int) -> tuple[Designs, Ints]:
         """Make half of the candidates by crossover and mutation, half as neighbors."""
         rng, context = self.context.random_state, self.context
         n_parents = context.operators.n_parents
         pop = Population.new("X", parents)
-        pairs = np.column_stack(
-            [_ranked(len(parents), n // 2, rng)]
-            + [rng.integers(0, len(parents), n // 2) for _ in range(n_parents - 1)]
-        )
-        made = context.children(pop, pairs).get("X")
-        base = parents[_ranked(len(parents), -(-(n - n // 2) // 4), rng)]
-        near = context.neighbors(base, 4)
-        near = near.reshape(len(base) * 4, *near.shape[2:])
-        return rows([*made, *near])
+        n_crossed, n_moved = n // 2, -(-n // 8)
+        first = _ranked(len(parents), n_crossed, rng)
+        others = rng.integers(0, len(parents), (n_crossed, n_parents - 1))
+        made = context.children(pop, np.column_stack([first, others])).get("X")
+        base = _ranked(len(parents), n_moved, rng)
+        near = context.neighbors(parents[base], 4)
+        near = near.reshape(n_moved * 4, *near.shape[2:])
+        return rows([*made, *near]), np.concatenate([first, base.repeat(4)])
 
     def features(self, candidates: Designs) -> Floats:
         """Return the features of the designs."""

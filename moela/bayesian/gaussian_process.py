@@ -12,9 +12,12 @@ from moela.learning.window import SharedFits
 _ROOT5 = float(np.sqrt(5.0))
 # Logarithms of length scales, for inputs that span about 1, and of the variance of the noise
 # relative to that of the process.
-_SCALE_BOUNDS, _NOISE_BOUNDS = (np.log(0.02), np.log(1e3)), (np.log(1e-7), np.log(0.3))
+_SCALE_BOUNDS, _NOISE_BOUNDS = (np.log(0.02), np.log(1e3)), (np.log(1e-7), np.log(2.0))
 # Prior of the noise's logarithm: normal around small values.
-_NOISE_MEAN, _NOISE_DEVIATION = np.log(1e-5), 3.0
+_NOISE_MEAN, _NOISE_DEVIATION = np.log(1e-5), 4.0
+# Fits start from little and from much noise: what varies faster than a few designs can show, such
+# as many small valleys, is noise to the process.
+_MUCH_NOISE, _NOISE_MIDDLE = np.log(0.2), np.log(2e-3)
 # Prior of the logarithm of a length scale among d inputs: mean and deviation (Hvarfner, Hellsten,
 # Nardi 2024, "Vanilla Bayesian optimization performs great in high dimensions", ICML).
 _PRIOR_SHIFT, _PRIOR_DEVIATION = 0.0, 0.7
@@ -22,7 +25,7 @@ _PRIOR_SHIFT, _PRIOR_DEVIATION = 0.0, 0.7
 _VARIANCE_ROWS = 2.0
 # Beyond this many inputs, all share a length scale: so many cannot be estimated from few rows.
 _MOST_SCALES = 64
-_FIRST_STEPS, _STEPS = 40, 15
+_STEPS = 20
 
 
 class GaussianProcess(SharedFits):
@@ -52,23 +55,29 @@ class GaussianProcess(SharedFits):
 
     def fit(self, X: Floats, y: Floats) -> None:
         """Choose length scales and noise for rows X [n, d] with outputs y [n], and learn them."""
-        steps = _STEPS if self._theta is not None else _FIRST_STEPS
-        if self._theta is None:
-            start = np.full(self.n_scales + 1, min(self._prior_mean, 1.0))
-            start[-1] = _NOISE_MEAN
-            self._theta = start
+        starts = []
+        for noise in (_NOISE_MEAN, _MUCH_NOISE):
+            start = np.full(self.n_scales + 1, self._prior_mean)
+            start[-1] = noise
+            starts.append(start)
+        if self._theta is not None:
+            # The noise of the last fit is kept; the other start may have become better.
+            much = self._theta[-1] > _NOISE_MIDDLE
+            starts = [self._theta, starts[0] if much else starts[1]]
         squares = self._squares(X)
-        found = minimize(
-            self._loss,
-            self._theta,
-            args=(squares, y),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[_SCALE_BOUNDS] * self.n_scales + [_NOISE_BOUNDS],
-            options={"maxiter": steps, "maxls": 10},
-        )
-        if np.isfinite(found.fun):
-            self._theta = found.x
+        best = np.inf
+        for start in starts:
+            found = minimize(
+                self._loss,
+                start,
+                args=(squares, y),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=[_SCALE_BOUNDS] * self.n_scales + [_NOISE_BOUNDS],
+                options={"maxiter": _STEPS, "maxls": 10},
+            )
+            if found.fun < best or self._theta is None:
+                best, self._theta = float(found.fun), found.x
         self.learn(X, y)
 
     def learn(self, X: Floats, y: Floats) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import os
+
+import moocore
 import numpy as np
 from pymoo.core.population import Population
 from scipy.optimize import minimize
@@ -32,6 +35,13 @@ _N_CANDIDATES, _N_PARENTS, _FIRST_GENERATIONS, _GENERATIONS = 64, 24, 6, 3
 _BEYOND = 0.1
 # Candidates from which the acquisition function is climbed, steps, and the difference for slopes.
 _N_POLISHED, _N_STEPS, _STEP = 2, 20, 1e-6
+# A gain of 1 in an objective is worth a loss of at most 1 / this in another one.
+_TRADED = float(os.environ.get("TR", 0.1))
+# Trust region around known designs, in which each variable may change by this fraction of its range:
+# at first, least, most. It grows by the factor if the designs of a batch keep at least this much of
+# the predicted growth, and shrinks if they keep less than that.
+_RADIUS, _LEAST_RADIUS, _MOST_RADIUS = float(os.environ.get("RA", 0.25)), 0.03, 1.0
+_FACTOR, _KEPT, _BROKEN = 1.5, 0.5, 0.2
 # Candidates that are compared with known designs at a time.
 _LOOKED_AT = 8
 # Of a constraint value after `bilog`, to leave a little room for errors of the model.
@@ -60,6 +70,10 @@ class Infill:
         self._G: list[Floats] = []
         self._CV: list[Floats] = []
         self.n_rows = 0
+        self.radius = _RADIUS
+        # Acquisition function before the designs asked for last, and the growth that they promised.
+        self._asked: ExpectedGrowth | None = None
+        self._promised = 0.0
         self._fitted_at = 0
         self._objectives: list[GaussianProcess] = []
         self._constraints: dict[int, GaussianProcess] = {}
@@ -82,6 +96,8 @@ class Infill:
         self._X.append(self.candidates.of(rows([ind.X for ind in pop])))
         self._F.append(F)
         self._CV.append(CV)
+        if self._asked is not None:
+            self._adapt(F[CV <= 0.0])
         self._G.append(_constraint_values(pop))
         self.n_rows += len(pop)
 
@@ -107,28 +123,25 @@ class Infill:
         def described(candidates: Designs) -> Floats:
             return self.candidates.features(candidates)[:, varied] / scale[varied]
 
-        known = features
+        search = _Search(self.candidates, growth, described, self.radius)
+        search.begin(X[_good(F, CV, growth)])
+        self._asked, before, known = growth.copy(), growth.volume, features
         chosen: list[Designs] = []
-        pool, scores = self._first_pool(X, F, CV, growth, described)
         for number in range(size):
-            generations = _GENERATIONS if number else _FIRST_GENERATIONS
-            pool, scores = self._evolved(pool, scores, generations, growth, described)
-            pool, scores = self._polished(pool, scores, growth, described)
-            at = self._first_new(pool)
+            search.evolve(_GENERATIONS if number else _FIRST_GENERATIONS)
+            search.climb()
+            at = self._first_new(search.X)
             if at is None:
                 break
-            chosen.append(pool[at : at + 1])
-            if number == size - 1:
-                break
+            chosen.append(search.X[at : at + 1])
             # The design counts as known, with its predicted outputs.
-            row = described(pool[at : at + 1])
+            row = described(chosen[-1])
             known = np.concatenate([known, row])
-            mean, _ = growth.predict(row)
-            growth.include(growth.objectives(mean))
-            self._believe(growth, limits, known, row)
-            keep = np.delete(np.arange(len(pool)), at)
-            pool = pool[keep]
-            scores = growth.score(described(pool))
+            growth.include(growth.objectives(growth.predict(row)[0]))
+            if number < size - 1:
+                self._believe(known, row)
+                search.remove(at)
+        self._promised = growth.volume - before
         return np.concatenate(chosen) if chosen else X[:0]
 
     def _fit(
@@ -157,7 +170,7 @@ class Infill:
                 limits.append((process, float(out(np.array(-_MARGIN)))))
         if due:
             self._fitted_at = self.n_rows
-        ideal, nadir = _extent(front.working_F, F)
+        ideal, nadir = _extent(front.working_F, F, normalization.ref_point)
         n_obj = F.shape[1]
         rays = directions(
             _N_RAYS if n_obj == 2 else _N_RAYS_MANY, n_obj, self.context.random_state
@@ -166,6 +179,18 @@ class Infill:
         growth = ExpectedGrowth(self._objectives, outputs, limits, ideal, nadir, ref, rays)
         return growth, [*self._objectives, *(process for process, _ in limits)]
 
+    def _adapt(self, F: Floats) -> None:
+        """Adapt the trust region to how far the promised growth was kept by designs F [b, M]."""
+        assert self._asked is not None
+        before = self._asked.volume
+        self._asked.include(F)
+        grown = self._asked.volume - before
+        self._asked = None
+        if grown > _KEPT * self._promised and grown > 0.0:
+            self.radius = min(_MOST_RADIUS, self.radius * _FACTOR)
+        elif grown < _BROKEN * self._promised or grown <= 0.0:
+            self.radius = max(_LEAST_RADIUS, self.radius / _FACTOR)
+
     def _learn(self, process: GaussianProcess, X: Floats, y: Floats, due: bool) -> None:
         if due:
             process.fit(X, y)
@@ -173,75 +198,14 @@ class Infill:
             process.learn(X, y)
         self._rows.append((process, y))
 
-    def _believe(
-        self, growth: ExpectedGrowth, processes: list[GaussianProcess], known: Floats, row: Floats
-    ) -> None:
+    def _believe(self, known: Floats, row: Floats) -> None:
+        """Let the processes learn the last of the known rows with the outputs they predict."""
         believed = []
         for process, y in self._rows:
             y = np.concatenate([y, process.predict(row)[0]])
             process.learn(known, y)
             believed.append((process, y))
         self._rows = believed
-
-    def _first_pool(
-        self, X: Designs, F: Floats, CV: Floats, growth: ExpectedGrowth, described: _Described
-    ) -> tuple[Designs, Floats]:
-        """Return known designs that are good for some ray, and others, with their scores."""
-        parents = X[_good(F, CV, growth)]
-        made = self.candidates.varied(parents, 2 * _N_CANDIDATES)
-        sampled = self.candidates.sampled(_N_CANDIDATES)
-        pool = np.concatenate([part for part in (parents, made, sampled) if len(part)])
-        return pool, growth.score(described(pool))
-
-    def _evolved(
-        self,
-        pool: Designs,
-        scores: Floats,
-        generations: int,
-        growth: ExpectedGrowth,
-        described: _Described,
-    ) -> tuple[Designs, Floats]:
-        """Evolve candidates for some generations; return all, the best first."""
-        for _ in range(generations):
-            order = np.argsort(-scores, kind="stable")[: 4 * _N_PARENTS]
-            pool, scores = pool[order], scores[order]
-            made = self.candidates.varied(pool[:_N_PARENTS], _N_CANDIDATES)
-            pool = np.concatenate([pool, made])
-            scores = np.concatenate([scores, growth.score(described(made))])
-        order = np.argsort(-scores, kind="stable")
-        return pool[order], scores[order]
-
-    def _polished(
-        self, pool: Designs, scores: Floats, growth: ExpectedGrowth, described: _Described
-    ) -> tuple[Designs, Floats]:
-        """Climb from the best candidates along the gradient of real variables."""
-        columns = np.flatnonzero(self.candidates.is_real)
-        if len(columns) == 0:
-            return pool, scores
-        base = pool[:_N_POLISHED].copy()
-        shape = len(base), len(columns)
-
-        def loss(values: Floats) -> tuple[float, Floats]:
-            base[:, columns] = values.reshape(shape)
-            # Differences are taken towards the inside.
-            step = np.where(base[:, columns] > 0.5, -_STEP, _STEP)
-            moved = np.repeat(base[:, None], shape[1] + 1, axis=1)
-            moved[:, np.arange(shape[1]), columns] += step
-            score = growth.score(described(moved.reshape(-1, base.shape[1])))
-            score = score.reshape(len(base), -1)
-            gradient = (score[:, :-1] - score[:, -1:]) / step
-            return -float(score[:, -1].sum()), -gradient.ravel()
-
-        found = minimize(
-            loss, base[:, columns].ravel(), jac=True, method="L-BFGS-B",
-            bounds=[(0.0, 1.0)] * (shape[0] * shape[1]), options={"maxiter": _N_STEPS},
-        )  # fmt: skip
-        climbed = pool[:_N_POLISHED].copy()
-        climbed[:, columns] = np.clip(found.x, 0.0, 1.0).reshape(shape)
-        pool = np.concatenate([climbed, pool])
-        scores = np.concatenate([growth.score(described(climbed)), scores])
-        order = np.argsort(-scores, kind="stable")
-        return pool[order], scores[order]
 
     def _first_new(self, pool: Designs) -> int | None:
         """Return the first candidate that nobody has asked for."""
@@ -251,6 +215,95 @@ class Infill:
             if len(new):
                 return begin + int(new[0])
         return None
+
+
+class _Search:
+    """Candidates that evolve to a large acquisition value, inside trust regions.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    growth : ExpectedGrowth
+        Acquisition function.
+    described : callable
+        Features of candidates.
+    radius : float
+        Of the trust regions.
+    """
+
+    def __init__(
+        self, candidates: Candidates, growth: ExpectedGrowth, described: _Described, radius: float
+    ) -> None:
+        self.candidates, self.growth, self.described = candidates, growth, described
+        self.radius = radius
+        self.X: Designs = np.empty((0, 0))
+        self.centers: Designs = self.X
+        self.scores: Floats = np.empty(0)
+
+    def begin(self, known: Designs) -> None:
+        """Start from known designs, the centers of the trust regions."""
+        self.X = self.centers = known
+        self.scores = self._score(known)
+        self._add(*self._children(2 * _N_CANDIDATES))
+
+    def evolve(self, generations: int) -> None:
+        """Evolve candidates for some generations; they are in order then, the best first."""
+        for _ in range(generations):
+            self._sort(4 * _N_PARENTS)
+            self._add(*self._children(_N_CANDIDATES))
+        self._sort(4 * _N_PARENTS)
+
+    def remove(self, at: int) -> None:
+        """Leave out a candidate, and score the others anew."""
+        keep = np.delete(np.arange(len(self.X)), at)
+        self.X, self.centers = self.X[keep], self.centers[keep]
+        self.scores = self._score(self.X)
+
+    def climb(self) -> None:
+        """Climb from the best candidates along the gradient of real variables."""
+        columns = np.flatnonzero(self.candidates.is_real)
+        if len(columns) == 0:
+            return
+        base, centers = self.X[:_N_POLISHED].copy(), self.centers[:_N_POLISHED]
+        shape = len(base), len(columns)
+        low, high = self.candidates.bounds(centers, self.radius)
+        low, high = low[:, columns], high[:, columns]
+
+        def loss(values: Floats) -> tuple[float, Floats]:
+            base[:, columns] = values.reshape(shape)
+            # Differences are taken towards the inside.
+            step = np.where(base[:, columns] > 0.5, -_STEP, _STEP)
+            moved = np.repeat(base[:, None], shape[1] + 1, axis=1)
+            moved[:, np.arange(shape[1]), columns] += step
+            score = self._score(moved.reshape(-1, base.shape[1])).reshape(len(base), -1)
+            gradient = (score[:, :-1] - score[:, -1:]) / step
+            return -float(score[:, -1].sum()), -gradient.ravel()
+
+        start = np.clip(base[:, columns], low, high)
+        found = minimize(
+            loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _N_STEPS},
+            bounds=np.column_stack([low.ravel(), high.ravel()]),
+        )  # fmt: skip
+        base[:, columns] = np.clip(found.x.reshape(shape), low, high)
+        self._add(base, centers)
+        self._sort(len(self.X))
+
+    def _children(self, n: int) -> tuple[Designs, Designs]:
+        made, parents = self.candidates.varied(self.X[:_N_PARENTS], n)
+        centers = self.centers[:_N_PARENTS][parents]
+        return self.candidates.within(made, centers, self.radius), centers
+
+    def _add(self, X: Designs, centers: Designs) -> None:
+        self.scores = np.concatenate([self.scores, self._score(X)])
+        self.X = np.concatenate([self.X, X])
+        self.centers = np.concatenate([self.centers, centers])
+
+    def _sort(self, n: int) -> None:
+        order = np.argsort(-self.scores, kind="stable")[:n]
+        self.X, self.centers, self.scores = self.X[order], self.centers[order], self.scores[order]
+
+    def _score(self, X: Designs) -> Floats:
+        return self.growth.score(self.described(X))
 
 
 def _constraint_values(pop: Population) -> Floats:
@@ -266,11 +319,23 @@ def _input_scale(features: Floats, spread: Floats) -> Floats:
     return np.where(inside, 1.0, np.sqrt(12.0) * np.where(spread > 0.0, spread, 1.0))
 
 
-def _extent(front: Floats, F: Floats) -> tuple[Floats, Floats]:
-    """Return ideal and nadir [M] of the front, or of all designs where the front has no extent."""
+def _extent(front: Floats, F: Floats, ref_point: Floats | None) -> tuple[Floats, Floats]:
+    """Return the ideal [M] of the front, and a point [M] beyond which designs count little.
+
+    That is `ref_point` if some design dominates it, else the nadir of the front without designs
+    that lose much in one objective to gain little in others (alpha-domination: Ikeda, Kita,
+    Kobayashi 2001, "Failure of Pareto-based MOEAs: does non-dominated really mean near to
+    optimal?", CEC). Fronts of few designs are mostly such.
+    """
     ideal, nadir = front.min(axis=0), front.max(axis=0)
     nadir = np.where(nadir > ideal, nadir, F.max(axis=0))
-    return ideal, np.where(nadir > ideal, nadir, ideal + 1.0)
+    nadir = np.where(nadir > ideal, nadir, ideal + 1.0)
+    if ref_point is not None and (front < ref_point).all(axis=1).any():
+        return ideal, ref_point - _BEYOND / (1.0 + _BEYOND) * (ref_point - ideal)
+    Z = (front - ideal) / (nadir - ideal)
+    traded = (1.0 - _TRADED) * Z + _TRADED * Z.sum(axis=1)[:, None]
+    kept = moocore.is_nondominated(traded)
+    return ideal, np.where(kept.sum() > 2, np.maximum(front[kept].max(axis=0), ideal + 0.05 * (nadir - ideal)), nadir)
 
 
 def _good(F: Floats, CV: Floats, growth: ExpectedGrowth) -> Ints:
