@@ -97,9 +97,9 @@ class ExpectedGrowth:
         return np.stack([p[0] for p in parts], axis=1), np.stack([p[1] for p in parts], axis=1)
 
     def objectives(self, mean: Floats) -> Floats:
-        """Return the objectives of transformed values [b, M]."""
+        """Return the objectives of transformed values [b, M], not far better than any known."""
         columns = [out.back(mean[:, j]) for j, out in enumerate(self.outputs)]
-        return np.stack(columns, axis=1)
+        return np.maximum(np.stack(columns, axis=1), self.ideal - self.span)
 
     def score(self, X: Floats) -> Floats:
         """Return the logarithm of the expected growth by designs with features X [b, d], [b].

@@ -12,12 +12,20 @@ from moela.learning.models import Models
 
 # Budgets from which on nothing of this is used.
 _FEW = 2000
+_LEAST_FIRST, _PER_DESIGN = 10, 5
 N_BATCH = int(os.environ.get("NB", 4))
 
 
 def n_first(budget: int, n_init: int) -> int:
     """Return the number of first designs for a budget, at most `n_init`."""
-    return min(n_init, max(int(os.environ.get("NF", 10)), budget // 5))
+    return min(n_init, int(os.environ.get("NF", 20)), max(_LEAST_FIRST, budget // _PER_DESIGN))
+
+
+def n_weights(budget: int | None, n_subproblems: int) -> int:
+    """Return the number of sub-problems for a budget, at most `n_subproblems`."""
+    if budget is None:
+        return n_subproblems
+    return min(n_subproblems, max(_LEAST_FIRST, budget // _PER_DESIGN))
 
 
 def infill_for(

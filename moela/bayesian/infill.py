@@ -19,9 +19,11 @@ from moela.bayesian.gaussian_process import GaussianProcess
 from moela.bayesian.outputs import Output, bilog
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
+from moela.core.origin import set_origin
 
 # Designs up to which they are proposed so.
 _MOST_ROWS = 300
+_NARROW = 1e-9
 # Features of candidates, [n, d], as the processes take them.
 _Described = Callable[[Designs], Floats]
 # Number of rays for 2 objectives, and for more.
@@ -37,11 +39,16 @@ _BEYOND = 0.1
 _N_POLISHED, _N_STEPS, _STEP = 2, 20, 1e-6
 # A gain of 1 in an objective is worth a loss of at most 1 / this in another one.
 _TRADED = float(os.environ.get("TR", 0.1))
+# Objectives are limited this many extents of the front below the ideal and beyond the nadir.
+_FAR_BELOW, _FAR = 0.5, float(os.environ.get("FAR", 10))
 # Trust region around known designs, in which each variable may change by this fraction of its range:
 # at first, least, most. It grows by the factor if the designs of a batch keep at least this much of
 # the predicted growth, and shrinks if they keep less than that.
 _RADIUS, _LEAST_RADIUS, _MOST_RADIUS = float(os.environ.get("RA", 0.25)), 0.03, 1.0
 _FACTOR, _KEPT, _BROKEN = 1.5, 0.5, 0.2
+# Leave-one-out correlations at which designs of the model are asked for as seldom as `_LEAST_TRUST`,
+# and always. Recombination of good designs takes the other turns.
+_LEAST_SKILL, _ENOUGH_SKILL, _LEAST_TRUST = 0.0, float(os.environ.get("ES", 0.3)), 0.2
 # Candidates that are compared with known designs at a time.
 _LOOKED_AT = 8
 # Of a constraint value after `bilog`, to leave a little room for errors of the model.
@@ -84,10 +91,9 @@ class Infill:
         return self.n_rows < _MOST_ROWS
 
     @property
-    def correlation(self) -> float:
-        """Mean leave-one-out correlation of the objectives at the last fit."""
-        found = [process.correlation for process in self._objectives]
-        return float(np.mean(found)) if found else 0.0
+    def skill(self) -> float:
+        """Least leave-one-out correlation of an objective at the last fit."""
+        return min((process.correlation for process in self._objectives), default=1.0)
 
     def add(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Add evaluated designs with objectives F [b, M] and violations CV [b]."""
@@ -104,28 +110,47 @@ class Infill:
     def propose(self, size: int, front: Archive) -> Population:
         """Return up to `size` new designs, the best first."""
         with one_thread():
-            found = self._propose(size, front)
+            X, F = np.concatenate(self._X), np.concatenate(self._F)
+            CV, G = np.concatenate(self._CV), np.concatenate(self._G)
+            raw = self.candidates.features(X)
+            spread = raw.std(axis=0)
+            varied = spread > _NARROW
+            scale = _input_scale(raw, spread)[varied]
+            features = raw[:, varied] / scale
+            growth = self._fit(features, F, G, front)
+            known = _good(F, CV, growth)
+            trusted = (self.skill - _LEAST_SKILL) / (_ENOUGH_SKILL - _LEAST_SKILL)
+            if self.context.random_state.random() > max(trusted, _LEAST_TRUST):
+                return self._recombined(size, X[known])
+            found = self._found(
+                size, X[known], growth, features,
+                lambda candidates: self.candidates.features(candidates)[:, varied] / scale,
+            )  # fmt: skip
         pop = self.candidates.population(found)
+        set_origin(pop, chosen_by_model=True)
         return pop[self.context.duplicates.claim(pop.get("X"))]
 
-    def _propose(self, size: int, front: Archive) -> Designs:
-        X, F = np.concatenate(self._X), np.concatenate(self._F)
-        CV, G = np.concatenate(self._CV), np.concatenate(self._G)
-        raw = self.candidates.features(X)
-        spread = raw.std(axis=0)
-        varied = spread > 1e-9
-        scale = _input_scale(raw, spread)
-        features = raw[:, varied] / scale[varied]
-        growth, limits = self._fit(features, F, G, front)
-        feasible = F[CV <= 0.0]
-        growth.include(feasible)
+    def _recombined(self, size: int, known: Designs) -> Population:
+        """Return new children of good designs, by the operators of the run."""
+        rng, context = self.context.random_state, self.context
+        parents = self.candidates.population(known)
+        pairs = rng.integers(0, len(parents), (3 * size, context.operators.n_parents))
+        pop = context.children(parents, pairs)
+        new = np.flatnonzero(context.duplicates.first_of_each(pop.get("X")))[:size]
+        return pop[new[context.duplicates.claim(pop[new].get("X"))]]
 
-        def described(candidates: Designs) -> Floats:
-            return self.candidates.features(candidates)[:, varied] / scale[varied]
-
+    def _found(
+        self,
+        size: int,
+        centers: Designs,
+        growth: ExpectedGrowth,
+        known: Floats,
+        described: _Described,
+    ) -> Designs:
+        """Return the candidates of the largest expected growth around these."""
         search = _Search(self.candidates, growth, described, self.radius)
-        search.begin(X[_good(F, CV, growth)])
-        self._asked, before, known = growth.copy(), growth.volume, features
+        search.begin(centers)
+        self._asked, before = growth.copy(), growth.volume
         chosen: list[Designs] = []
         for number in range(size):
             search.evolve(_GENERATIONS if number else _FIRST_GENERATIONS)
@@ -142,14 +167,16 @@ class Infill:
                 self._believe(known, row)
                 search.remove(at)
         self._promised = growth.volume - before
-        return np.concatenate(chosen) if chosen else X[:0]
+        return np.concatenate(chosen) if chosen else centers[:0]
 
     def _fit(
         self, features: Floats, F: Floats, G: Floats, front: Archive
-    ) -> tuple[ExpectedGrowth, list[GaussianProcess]]:
+    ) -> ExpectedGrowth:
         """Fit the processes to designs [n]; return the acquisition function."""
         normalization = self.context.normalization
-        learned = normalization.learned(F)
+        ideal, nadir = _extent(front.working_F, F, normalization.ref_point)
+        # Far from the front, often where constraints do not hold, formulas can give any number.
+        learned = np.clip(F, ideal - _FAR_BELOW * (nadir - ideal), nadir + _FAR * (nadir - ideal))
         due = self.n_rows >= (1.0 + _GROWTH) * self._fitted_at
         d = features.shape[1]
         if not self._objectives or self._objectives[0].n_inputs != d:
@@ -170,14 +197,12 @@ class Infill:
                 limits.append((process, float(out(np.array(-_MARGIN)))))
         if due:
             self._fitted_at = self.n_rows
-        ideal, nadir = _extent(front.working_F, F, normalization.ref_point)
         n_obj = F.shape[1]
         rays = directions(
             _N_RAYS if n_obj == 2 else _N_RAYS_MANY, n_obj, self.context.random_state
         )
         ref = np.full(n_obj, 1.0 + _BEYOND)
-        growth = ExpectedGrowth(self._objectives, outputs, limits, ideal, nadir, ref, rays)
-        return growth, [*self._objectives, *(process for process, _ in limits)]
+        return ExpectedGrowth(self._objectives, outputs, limits, ideal, nadir, ref, rays)
 
     def _adapt(self, F: Floats) -> None:
         """Adapt the trust region to how far the promised growth was kept by designs F [b, M]."""
@@ -189,7 +214,10 @@ class Infill:
         if grown > _KEPT * self._promised and grown > 0.0:
             self.radius = min(_MOST_RADIUS, self.radius * _FACTOR)
         elif grown < _BROKEN * self._promised or grown <= 0.0:
-            self.radius = max(_LEAST_RADIUS, self.radius / _FACTOR)
+            self.radius /= _FACTOR
+            if self.radius < _LEAST_RADIUS:
+                # Nothing is left to gain so near.
+                self.radius = _RADIUS
 
     def _learn(self, process: GaussianProcess, X: Floats, y: Floats, due: bool) -> None:
         if due:

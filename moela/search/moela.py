@@ -12,7 +12,7 @@ from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats, rows
 from moela._checks import count, require
-from moela.bayesian.few import N_BATCH, infill_for, n_first
+from moela.bayesian.few import N_BATCH, infill_for, n_first, n_weights
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.operators import any_real
@@ -171,7 +171,9 @@ class MOELA(ArchiveAlgorithm):
 
     def _begin(self) -> None:
         problem, context, rng = self.problem, self.context, self.random_state
-        self._weights = simplex_weights(self.n_subproblems, problem.n_obj, rng)
+        budget = evaluation_budget(self.termination)
+        n = n_weights(budget, self.n_subproblems)
+        self._weights = simplex_weights(n, problem.n_obj, rng)
         if not isinstance(self.ref_point, str):
             context.normalization = Normalization(
                 problem.n_obj, self.ref_point, units=context.units
@@ -191,7 +193,7 @@ class MOELA(ArchiveAlgorithm):
             self.preselection = Preselection(surrogate)
         self._form_parts()
         self.infill_few = infill_for(
-            context, self.guided.encoder, RealMating(), models, evaluation_budget(self.termination)
+            context, self.guided.encoder, RealMating(), models, budget
         )
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
@@ -267,7 +269,7 @@ class MOELA(ArchiveAlgorithm):
         if self.infill_few is not None and self.infill_few.used:
             pop = self.infill_few.propose(self.batch_size or N_BATCH, self.front)
             if len(pop):
-                set_origin(pop, part="evolution", phase=self.n_phases, chosen_by_model=True)
+                set_origin(pop, part="evolution", phase=self.n_phases)
                 return pop
         part = self.allocation.next_part()
         pop = self._propose(part)
