@@ -8,10 +8,11 @@ from moela.bayesian.candidates import Candidates, Mating, OwnDesigns, Vectors
 from moela.bayesian.infill import Infill
 from moela.core.context import SearchContext
 from moela.learning.features import Encoder
-from moela.learning.models import Models
 
 # Budgets from which on nothing of this is used.
 _FEW = 2000
+# A problem with one of these knows better than its variables how designs vary, or what they have.
+_OWN = ("operators", "features", "neighbors", "neighbors_many")
 _LEAST_FIRST, _PER_DESIGN = 10, 5
 N_BATCH = int(os.environ.get("NB", 4))
 
@@ -29,15 +30,21 @@ def n_weights(budget: int | None, n_subproblems: int) -> int:
 
 
 def infill_for(
-    context: SearchContext, encoder: Encoder, mating: Mating, models: Models, budget: int | None
+        context: SearchContext,
+    encoder: Encoder,
+    mating: Mating,
+    budget: int | None,
+    *,
+    varied: bool,
 ) -> Infill | None:
     """Return the infill of a run, None if its budget is not known or not small."""
-    if budget is None or budget >= _FEW or not models.surrogate_size or os.environ.get("NOB"):
+    if budget is None or budget >= _FEW:
         return None
-    problem, kind = context.problem, context.operators.kind
-    plain = not any(hasattr(problem, name) for name in ("features", "neighbors", "neighbors_many"))
+    problem, operators = context.problem, context.operators
+    own = any(hasattr(problem, name) for name in _OWN)
+    plain = operators.default_real or (operators.kind in ("integer", "binary", "mixed") and not varied)
     candidates: Candidates
-    if plain and kind != "own":
+    if plain and not own:
         candidates = Vectors(context, encoder, mating)
     else:
         candidates = OwnDesigns(context, encoder)

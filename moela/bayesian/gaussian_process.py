@@ -89,7 +89,7 @@ class GaussianProcess(SharedFits):
         self._sizes = (self._X**2).sum(axis=1)
         K = self._kernel(self._X)
         K[np.diag_indices_from(K)] += np.exp(self._theta[-1])
-        lower = np.linalg.cholesky(K)
+        lower = _cholesky(K)
         self._inverse = solve_triangular(lower, np.eye(n), lower=True)
         self._alpha = self._inverse.T @ (self._inverse @ y)
         self._variance = (float(y @ self._alpha) + _VARIANCE_ROWS) / (n + _VARIANCE_ROWS)
@@ -154,6 +154,16 @@ class GaussianProcess(SharedFits):
         means[-1], deviations[-1] = _NOISE_MEAN, _NOISE_DEVIATION
         z = (theta - means) / deviations
         return loss + 0.5 * float(z @ z), gradient + z / deviations
+
+
+def _cholesky(K: Floats) -> Floats:
+    """Return the factor of K [n, n], with more noise if rows are too much alike."""
+    jitter = 0.0
+    while True:
+        try:
+            return np.linalg.cholesky(K + jitter * np.eye(len(K)))
+        except np.linalg.LinAlgError:
+            jitter = max(10.0 * jitter, 1e-8)
 
 
 def _correlation(a: Floats, b: Floats) -> float:

@@ -27,7 +27,7 @@ _NARROW = 1e-9
 # Features of candidates, [n, d], as the processes take them.
 _Described = Callable[[Designs], Floats]
 # Number of rays for 2 objectives, and for more.
-_N_RAYS, _N_RAYS_MANY = 64, 128
+_N_RAYS, _N_RAYS_MANY = 48, 80
 # Designs are refitted after this growth.
 _GROWTH = 0.1
 # Candidates of a generation, those that the next one is made from, and generations for the first
@@ -35,8 +35,10 @@ _GROWTH = 0.1
 _N_CANDIDATES, _N_PARENTS, _FIRST_GENERATIONS, _GENERATIONS = 64, 24, 6, 3
 # The reference point lies this far beyond the nadir, relative to the extent of the front.
 _BEYOND = 0.1
+# Equality constraints hold within this; values are limited to the largest that can be compressed.
+_TOLERANCE, _MOST = 1e-4, 1e300
 # Candidates from which the acquisition function is climbed, steps, and the difference for slopes.
-_N_POLISHED, _N_STEPS, _STEP = 2, 20, 1e-6
+_N_POLISHED, _N_STEPS, _STEP = 1, int(os.environ.get("ST", 15)), 1e-6
 # A gain of 1 in an objective is worth a loss of at most 1 / this in another one.
 _TRADED = float(os.environ.get("TR", 0.1))
 # Objectives are limited this many extents of the front below the ideal and beyond the nadir.
@@ -51,8 +53,6 @@ _FACTOR, _KEPT, _BROKEN = 1.5, 0.5, 0.2
 _LEAST_SKILL, _ENOUGH_SKILL, _LEAST_TRUST = 0.0, float(os.environ.get("ES", 0.3)), 0.2
 # Candidates that are compared with known designs at a time.
 _LOOKED_AT = 8
-# Of a constraint value after `bilog`, to leave a little room for errors of the model.
-_MARGIN = 0.0
 
 
 class Infill:
@@ -78,6 +78,8 @@ class Infill:
         self._CV: list[Floats] = []
         self.n_rows = 0
         self.radius = _RADIUS
+        # Designs that were asked for and not answered, by fingerprint.
+        self._waiting: dict[int, Designs] = {}
         # Acquisition function before the designs asked for last, and the growth that they promised.
         self._asked: ExpectedGrowth | None = None
         self._promised = 0.0
@@ -99,12 +101,15 @@ class Infill:
         """Add evaluated designs with objectives F [b, M] and violations CV [b]."""
         if len(pop) == 0:
             return
-        self._X.append(self.candidates.of(rows([ind.X for ind in pop])))
+        designs = rows([ind.X for ind in pop])
+        for key in self.context.duplicates.keys(designs):
+            self._waiting.pop(key, None)
+        self._X.append(self.candidates.of(designs))
         self._F.append(F)
         self._CV.append(CV)
         if self._asked is not None:
             self._adapt(F[CV <= 0.0])
-        self._G.append(_constraint_values(pop))
+        self._G.append(_constraint_values(pop, CV))
         self.n_rows += len(pop)
 
     def propose(self, size: int, front: Archive) -> Population:
@@ -118,6 +123,7 @@ class Infill:
             scale = _input_scale(raw, spread)[varied]
             features = raw[:, varied] / scale
             growth = self._fit(features, F, G, front)
+            growth.include(F[CV <= 0.0])
             known = _good(F, CV, growth)
             trusted = (self.skill - _LEAST_SKILL) / (_ENOUGH_SKILL - _LEAST_SKILL)
             if self.context.random_state.random() > max(trusted, _LEAST_TRUST):
@@ -128,6 +134,8 @@ class Infill:
             )  # fmt: skip
         pop = self.candidates.population(found)
         set_origin(pop, chosen_by_model=True)
+        keys = self.context.duplicates.keys(pop.get("X"))
+        self._waiting.update(zip(keys, found[:, None], strict=True))
         return pop[self.context.duplicates.claim(pop.get("X"))]
 
     def _recombined(self, size: int, known: Designs) -> Population:
@@ -148,6 +156,10 @@ class Infill:
         described: _Described,
     ) -> Designs:
         """Return the candidates of the largest expected growth around these."""
+        if self._waiting:
+            # So that no design like them is asked for.
+            waiting = described(np.concatenate(list(self._waiting.values())))
+            known = self._believe(growth, known, waiting)
         search = _Search(self.candidates, growth, described, self.radius)
         search.begin(centers)
         self._asked, before = growth.copy(), growth.volume
@@ -159,12 +171,8 @@ class Infill:
             if at is None:
                 break
             chosen.append(search.X[at : at + 1])
-            # The design counts as known, with its predicted outputs.
-            row = described(chosen[-1])
-            known = np.concatenate([known, row])
-            growth.include(growth.objectives(growth.predict(row)[0]))
+            known = self._believe(growth, known, described(chosen[-1]))
             if number < size - 1:
-                self._believe(known, row)
                 search.remove(at)
         self._promised = growth.volume - before
         return np.concatenate(chosen) if chosen else centers[:0]
@@ -194,7 +202,7 @@ class Infill:
                 process = self._constraints.setdefault(j, GaussianProcess(d))
                 out = Output.of(values[:, j], powered=False)
                 self._learn(process, features, out(values[:, j]), due or fresh)
-                limits.append((process, float(out(np.array(-_MARGIN)))))
+                limits.append((process, float(out(np.array(0.0)))))
         if due:
             self._fitted_at = self.n_rows
         n_obj = F.shape[1]
@@ -226,14 +234,20 @@ class Infill:
             process.learn(X, y)
         self._rows.append((process, y))
 
-    def _believe(self, known: Floats, row: Floats) -> None:
-        """Let the processes learn the last of the known rows with the outputs they predict."""
+    def _believe(self, growth: ExpectedGrowth, known: Floats, features: Floats) -> Floats:
+        """Let designs count as known, with the outputs that are predicted for their features.
+
+        Returns the features of all known designs.
+        """
+        growth.include(growth.objectives(growth.predict(features)[0]))
+        known = np.concatenate([known, features])
         believed = []
         for process, y in self._rows:
-            y = np.concatenate([y, process.predict(row)[0]])
+            y = np.concatenate([y, process.predict(features)[0]])
             process.learn(known, y)
             believed.append((process, y))
         self._rows = believed
+        return known
 
     def _first_new(self, pool: Designs) -> int | None:
         """Return the first candidate that nobody has asked for."""
@@ -334,11 +348,21 @@ class _Search:
         return self.growth.score(self.described(X))
 
 
-def _constraint_values(pop: Population) -> Floats:
-    """Return constraint values [b, k] of which none may be positive."""
-    G = np.array([np.asarray(ind.G, dtype=float).ravel() for ind in pop])
-    H = np.array([np.abs(np.asarray(ind.H, dtype=float)).ravel() - 1e-4 for ind in pop])
-    return np.concatenate([G.reshape(len(pop), -1), H.reshape(len(pop), -1)], axis=1)
+def _constraint_values(pop: Population, CV: Floats) -> Floats:
+    """Return constraint values [b, k] of which none may be positive.
+
+    If the individuals have none, since another evaluator set only their violations CV [b], it is a
+    column made from these.
+    """
+    try:
+        G = np.array([np.asarray(ind.G, dtype=float).ravel() for ind in pop])
+        H = np.array([np.abs(np.asarray(ind.H, dtype=float)).ravel() for ind in pop])
+    except ValueError:
+        G = H = np.empty((len(pop), 0))
+    values = np.concatenate([G, H - _TOLERANCE], axis=1)
+    if values.shape[1] == 0 and (CV > 0.0).any():
+        return np.where(CV > 0.0, CV, -np.median(CV[CV > 0.0]))[:, None]
+    return np.clip(values, -_MOST, _MOST)
 
 
 def _input_scale(features: Floats, spread: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import yeojohnson, yeojohnson_normmax
+from scipy.stats import yeojohnson_normmax
 
 from moela._arrays import Floats
 from moela.learning.window import spread_of
@@ -40,7 +40,7 @@ class Output:
         power = float(np.clip(yeojohnson_normmax(z), _LEAST_POWER, 1.0))
         if power > 0.8:
             return plain
-        drawn = yeojohnson(z, lmbda=power)
+        drawn = _powered(z, power)
         return cls(plain.center, plain.unit, power, float(drawn.mean()), float(drawn.std()) or 1.0)
 
     def __call__(self, values: Floats) -> Floats:
@@ -48,8 +48,7 @@ class Output:
         z = (values - self.center) / self.unit
         if self.power == 1.0:
             return np.asarray(z)
-        drawn = yeojohnson(z.ravel(), lmbda=self.power).reshape(z.shape)
-        return np.asarray((drawn - self.second_center) / self.second_unit)
+        return np.asarray((_powered(z, self.power) - self.second_center) / self.second_unit)
 
     def back(self, z: Floats) -> Floats:
         """Return the values [...] that are transformed to z [...]."""
@@ -65,6 +64,15 @@ class Output:
             below = 1.0 - (1.0 - (2.0 - power) * np.minimum(drawn, 0.0)) ** (1.0 / (2.0 - power))
             z = np.where(drawn > 0.0, above, below)
         return np.asarray(z * self.unit + self.center)
+
+
+def _powered(z: Floats, power: float) -> Floats:
+    above = np.log1p(np.maximum(z, 0.0))
+    if power != 0.0:
+        above = np.expm1(above * power) / power
+    other = 2.0 - power  # at least 1
+    below = -np.expm1(np.log1p(np.maximum(-z, 0.0)) * other) / other
+    return np.asarray(np.where(z >= 0.0, above, below))
 
 
 def bilog(G: Floats) -> Floats:

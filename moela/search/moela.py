@@ -192,9 +192,12 @@ class MOELA(ArchiveAlgorithm):
             surrogate = Surrogate(problem.xl, problem.xu, models.surrogate_size)
             self.preselection = Preselection(surrogate)
         self._form_parts()
-        self.infill_few = infill_for(
-            context, self.guided.encoder, RealMating(), models, budget
-        )
+        self.infill_few = None
+        if self.shares is None and models.surrogate_size:
+            varied = any(self._given[name] is not None for name in ("crossover", "mutation"))
+            self.infill_few = infill_for(
+                context, self.guided.encoder, RealMating(), budget, varied=varied
+            )
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
             for part in ("initial", *PARTS, "screening")
