@@ -14,7 +14,7 @@ from moela.bayesian.outputs import Output
 
 # Nodes of the integral over the length of a ray, and the deviations from the mean where it ends.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
-_DEVIATIONS = 3.0
+_DEVIATIONS = 4.0
 # Pairs of a design and a ray that are integrated at a time, so that temporaries stay small.
 _BLOCK = 20_000
 

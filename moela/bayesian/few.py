@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from moela.bayesian.candidates import Candidates, Mating, OwnDesigns, Vectors
 from moela.bayesian.infill import Infill
 from moela.core.context import SearchContext
@@ -14,12 +12,12 @@ _FEW = 2000
 # A problem with one of these knows better than its variables how designs vary, or what they have.
 _OWN = ("operators", "features", "neighbors", "neighbors_many")
 _LEAST_FIRST, _PER_DESIGN = 10, 5
-N_BATCH = int(os.environ.get("NB", 4))
+N_BATCH = 4
 
 
 def n_first(budget: int, n_init: int) -> int:
     """Return the number of first designs for a budget, at most `n_init`."""
-    return min(n_init, int(os.environ.get("NF", 20)), max(_LEAST_FIRST, budget // _PER_DESIGN))
+    return min(n_init, 20, max(_LEAST_FIRST, budget // _PER_DESIGN))
 
 
 def n_weights(budget: int | None, n_subproblems: int) -> int:

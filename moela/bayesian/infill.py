@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import os
-
 import moocore
 import numpy as np
 from pymoo.core.population import Population
@@ -38,19 +36,19 @@ _BEYOND = 0.1
 # Equality constraints hold within this; values are limited to the largest that can be compressed.
 _TOLERANCE, _MOST = 1e-4, 1e300
 # Candidates from which the acquisition function is climbed, steps, and the difference for slopes.
-_N_POLISHED, _N_STEPS, _STEP = 1, int(os.environ.get("ST", 15)), 1e-6
+_N_POLISHED, _N_STEPS, _STEP = 1, 15, 1e-6
 # A gain of 1 in an objective is worth a loss of at most 1 / this in another one.
-_TRADED = float(os.environ.get("TR", 0.1))
+_TRADED = 0.1
 # Objectives are limited this many extents of the front below the ideal and beyond the nadir.
-_FAR_BELOW, _FAR = 0.5, float(os.environ.get("FAR", 10))
+_FAR_BELOW, _FAR = 0.5, 10
 # Trust region around known designs, in which each variable may change by this fraction of its range:
 # at first, least, most. It grows by the factor if the designs of a batch keep at least this much of
 # the predicted growth, and shrinks if they keep less than that.
-_RADIUS, _LEAST_RADIUS, _MOST_RADIUS = float(os.environ.get("RA", 0.25)), 0.03, 1.0
+_RADIUS, _LEAST_RADIUS, _MOST_RADIUS = 0.25, 0.03, 1.0
 _FACTOR, _KEPT, _BROKEN = 1.5, 0.5, 0.2
 # Leave-one-out correlations at which designs of the model are asked for as seldom as `_LEAST_TRUST`,
 # and always. Recombination of good designs takes the other turns.
-_LEAST_SKILL, _ENOUGH_SKILL, _LEAST_TRUST = 0.0, float(os.environ.get("ES", 0.3)), 0.2
+_LEAST_SKILL, _ENOUGH_SKILL, _LEAST_TRUST = 0.0, 0.05, 0.2
 # Candidates that are compared with known designs at a time.
 _LOOKED_AT = 8
 
