@@ -99,7 +99,10 @@ class Vectors(Candidates):
         """Return designs as points of the unit cube, [n, n_var]."""
         if self.names:
             return np.array(
-                [[_place(x[n], v) for n, v in zip(self.names, self.variables, strict=True)] for x in X]
+                [
+                    [_place(x[n], v) for n, v in zip(self.names, self.variables, strict=True)]
+                    for x in X
+                ]
             ).reshape(len(X), -1)
         return np.asarray(
             (np.asarray(X, dtype=float) - self.low) / np.where(self.span > 0, self.span, 1.0)

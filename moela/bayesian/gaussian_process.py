@@ -53,6 +53,18 @@ class GaussianProcess(SharedFits):
         self._theta: Floats | None = None
         self._prior_mean = _PRIOR_SHIFT + 0.5 * np.log(max(n_inputs, 1))
 
+    @property
+    def scales(self) -> Floats:
+        """Length scales [d], or the only one [1], of the last fit."""
+        assert self._theta is not None
+        return np.exp(self._theta[:-1])
+
+    @property
+    def noise(self) -> float:
+        """Variance of the noise of the last fit, relative to that of the process."""
+        assert self._theta is not None
+        return float(np.exp(self._theta[-1]))
+
     def fit(self, X: Floats, y: Floats) -> None:
         """Choose length scales and noise for rows X [n, d] with outputs y [n], and learn them."""
         starts = []
@@ -161,7 +173,7 @@ def _cholesky(K: Floats) -> Floats:
     jitter = 0.0
     while True:
         try:
-            return np.linalg.cholesky(K + jitter * np.eye(len(K)))
+            return np.asarray(np.linalg.cholesky(K + jitter * np.eye(len(K))), dtype=float)
         except np.linalg.LinAlgError:
             jitter = max(10.0 * jitter, 1e-8)
 

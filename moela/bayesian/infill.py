@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import moocore
 import numpy as np
 from pymoo.core.population import Population
-from scipy.optimize import minimize
 
 from moela._arrays import Designs, Floats, Ints, rows
 from moela._threads import one_thread
 from moela.bayesian.acquisition import ExpectedGrowth, directions
+from moela.bayesian.candidate_search import CandidateSearch, Described
 from moela.bayesian.candidates import Candidates
 from moela.bayesian.gaussian_process import GaussianProcess
 from moela.bayesian.outputs import Output, bilog
@@ -19,35 +17,33 @@ from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.origin import set_origin
 
-# Designs up to which they are proposed so.
+# Designs up to which the infill can be used: with more, a fit takes too long.
 _MOST_ROWS = 300
+# Features that vary less are left out.
 _NARROW = 1e-9
-# Features of candidates, [n, d], as the processes take them.
-_Described = Callable[[Designs], Floats]
 # Number of rays for 2 objectives, and for more.
 _N_RAYS, _N_RAYS_MANY = 48, 80
-# Designs are refitted after this growth.
+# Length scales are fitted again after this growth of the number of designs.
 _GROWTH = 0.1
-# Candidates of a generation, those that the next one is made from, and generations for the first
-# and for each further design of a batch.
-_N_CANDIDATES, _N_PARENTS, _FIRST_GENERATIONS, _GENERATIONS = 64, 24, 6, 3
+# Generations of candidates for the first and for each further design of a batch.
+_FIRST_GENERATIONS, _GENERATIONS = 6, 3
 # The reference point lies this far beyond the nadir, relative to the extent of the front.
 _BEYOND = 0.1
 # Equality constraints hold within this; values are limited to the largest that can be compressed.
 _TOLERANCE, _MOST = 1e-4, 1e300
-# Candidates from which the acquisition function is climbed, steps, and the difference for slopes.
-_N_POLISHED, _N_STEPS, _STEP = 1, 15, 1e-6
-# A gain of 1 in an objective is worth a loss of at most 1 / this in another one.
+# Losing 1 in an objective must gain at least this in another one; both are scaled by the front.
 _TRADED = 0.1
 # Objectives are limited this many extents of the front below the ideal and beyond the nadir.
 _FAR_BELOW, _FAR = 0.5, 10
-# Trust region around known designs, in which each variable may change by this fraction of its range:
-# at first, least, most. It grows by the factor if the designs of a batch keep at least this much of
-# the predicted growth, and shrinks if they keep less than that.
+# Trust regions around known designs, in which each variable may change by this fraction of its
+# range: at first, least, most. They grow by the factor if the designs of a batch keep more than
+# this share of the predicted growth, and shrink if they keep less than that. Without them, designs
+# at far corners look best: in a run of 100 evaluations each, 69 % (DTLZ2) and 78 % (WFG4) of the
+# hypervolume with them.
 _RADIUS, _LEAST_RADIUS, _MOST_RADIUS = 0.25, 0.03, 1.0
 _FACTOR, _KEPT, _BROKEN = 1.5, 0.5, 0.2
-# Leave-one-out correlations at which designs of the model are asked for as seldom as `_LEAST_TRUST`,
-# and always. Recombination of good designs takes the other turns.
+# Leave-one-out correlations at which the model is asked as seldom as `_LEAST_TRUST`, and always.
+# Recombination of good designs takes the other turns.
 _LEAST_SKILL, _ENOUGH_SKILL, _LEAST_TRUST = 0.0, 0.05, 0.2
 # Candidates that are compared with known designs at a time.
 _LOOKED_AT = 8
@@ -151,14 +147,14 @@ class Infill:
         centers: Designs,
         growth: ExpectedGrowth,
         known: Floats,
-        described: _Described,
+        described: Described,
     ) -> Designs:
         """Return the candidates of the largest expected growth around these."""
         if self._waiting:
             # So that no design like them is asked for.
             waiting = described(np.concatenate(list(self._waiting.values())))
             known = self._believe(growth, known, waiting)
-        search = _Search(self.candidates, growth, described, self.radius)
+        search = CandidateSearch(self.candidates, growth, described, self.radius)
         search.begin(centers)
         self._asked, before = growth.copy(), growth.volume
         chosen: list[Designs] = []
@@ -175,9 +171,7 @@ class Infill:
         self._promised = growth.volume - before
         return np.concatenate(chosen) if chosen else centers[:0]
 
-    def _fit(
-        self, features: Floats, F: Floats, G: Floats, front: Archive
-    ) -> ExpectedGrowth:
+    def _fit(self, features: Floats, F: Floats, G: Floats, front: Archive) -> ExpectedGrowth:
         """Fit the processes to designs [n]; return the acquisition function."""
         normalization = self.context.normalization
         ideal, nadir = _extent(front.working_F, F, normalization.ref_point)
@@ -204,9 +198,7 @@ class Infill:
         if due:
             self._fitted_at = self.n_rows
         n_obj = F.shape[1]
-        rays = directions(
-            _N_RAYS if n_obj == 2 else _N_RAYS_MANY, n_obj, self.context.random_state
-        )
+        rays = directions(_N_RAYS if n_obj == 2 else _N_RAYS_MANY, n_obj, self.context.random_state)
         ref = np.full(n_obj, 1.0 + _BEYOND)
         return ExpectedGrowth(self._objectives, outputs, limits, ideal, nadir, ref, rays)
 
@@ -257,95 +249,6 @@ class Infill:
         return None
 
 
-class _Search:
-    """Candidates that evolve to a large acquisition value, inside trust regions.
-
-    Parameters
-    ----------
-    candidates : Candidates
-    growth : ExpectedGrowth
-        Acquisition function.
-    described : callable
-        Features of candidates.
-    radius : float
-        Of the trust regions.
-    """
-
-    def __init__(
-        self, candidates: Candidates, growth: ExpectedGrowth, described: _Described, radius: float
-    ) -> None:
-        self.candidates, self.growth, self.described = candidates, growth, described
-        self.radius = radius
-        self.X: Designs = np.empty((0, 0))
-        self.centers: Designs = self.X
-        self.scores: Floats = np.empty(0)
-
-    def begin(self, known: Designs) -> None:
-        """Start from known designs, the centers of the trust regions."""
-        self.X = self.centers = known
-        self.scores = self._score(known)
-        self._add(*self._children(2 * _N_CANDIDATES))
-
-    def evolve(self, generations: int) -> None:
-        """Evolve candidates for some generations; they are in order then, the best first."""
-        for _ in range(generations):
-            self._sort(4 * _N_PARENTS)
-            self._add(*self._children(_N_CANDIDATES))
-        self._sort(4 * _N_PARENTS)
-
-    def remove(self, at: int) -> None:
-        """Leave out a candidate, and score the others anew."""
-        keep = np.delete(np.arange(len(self.X)), at)
-        self.X, self.centers = self.X[keep], self.centers[keep]
-        self.scores = self._score(self.X)
-
-    def climb(self) -> None:
-        """Climb from the best candidates along the gradient of real variables."""
-        columns = np.flatnonzero(self.candidates.is_real)
-        if len(columns) == 0:
-            return
-        base, centers = self.X[:_N_POLISHED].copy(), self.centers[:_N_POLISHED]
-        shape = len(base), len(columns)
-        low, high = self.candidates.bounds(centers, self.radius)
-        low, high = low[:, columns], high[:, columns]
-
-        def loss(values: Floats) -> tuple[float, Floats]:
-            base[:, columns] = values.reshape(shape)
-            # Differences are taken towards the inside.
-            step = np.where(base[:, columns] > 0.5, -_STEP, _STEP)
-            moved = np.repeat(base[:, None], shape[1] + 1, axis=1)
-            moved[:, np.arange(shape[1]), columns] += step
-            score = self._score(moved.reshape(-1, base.shape[1])).reshape(len(base), -1)
-            gradient = (score[:, :-1] - score[:, -1:]) / step
-            return -float(score[:, -1].sum()), -gradient.ravel()
-
-        start = np.clip(base[:, columns], low, high)
-        found = minimize(
-            loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _N_STEPS},
-            bounds=np.column_stack([low.ravel(), high.ravel()]),
-        )  # fmt: skip
-        base[:, columns] = np.clip(found.x.reshape(shape), low, high)
-        self._add(base, centers)
-        self._sort(len(self.X))
-
-    def _children(self, n: int) -> tuple[Designs, Designs]:
-        made, parents = self.candidates.varied(self.X[:_N_PARENTS], n)
-        centers = self.centers[:_N_PARENTS][parents]
-        return self.candidates.within(made, centers, self.radius), centers
-
-    def _add(self, X: Designs, centers: Designs) -> None:
-        self.scores = np.concatenate([self.scores, self._score(X)])
-        self.X = np.concatenate([self.X, X])
-        self.centers = np.concatenate([self.centers, centers])
-
-    def _sort(self, n: int) -> None:
-        order = np.argsort(-self.scores, kind="stable")[:n]
-        self.X, self.centers, self.scores = self.X[order], self.centers[order], self.scores[order]
-
-    def _score(self, X: Designs) -> Floats:
-        return self.growth.score(self.described(X))
-
-
 def _constraint_values(pop: Population, CV: Floats) -> Floats:
     """Return constraint values [b, k] of which none may be positive.
 
@@ -385,7 +288,9 @@ def _extent(front: Floats, F: Floats, ref_point: Floats | None) -> tuple[Floats,
     Z = (front - ideal) / (nadir - ideal)
     traded = (1.0 - _TRADED) * Z + _TRADED * Z.sum(axis=1)[:, None]
     kept = moocore.is_nondominated(traded)
-    return ideal, np.where(kept.sum() > 2, np.maximum(front[kept].max(axis=0), ideal + 0.05 * (nadir - ideal)), nadir)
+    return ideal, np.where(
+        kept.sum() > 2, np.maximum(front[kept].max(axis=0), ideal + 0.05 * (nadir - ideal)), nadir
+    )
 
 
 def _good(F: Floats, CV: Floats, growth: ExpectedGrowth) -> Ints:

@@ -28,8 +28,8 @@ from moela.search.evolution import Evolution
 from moela.search.guided import GuidedSearch
 from moela.search.preselection import Preselection
 from moela.search.published import PublishedMOELA
-from moela.search.restarts import Restart
 from moela.search.real_mating import RealMating
+from moela.search.restarts import Restart
 from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, SearchSettings
 
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
