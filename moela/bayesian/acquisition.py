@@ -27,7 +27,7 @@ def directions(n: int, n_obj: int, random_state: np.random.Generator) -> Floats:
     return np.asarray(np.maximum(rays, 1e-3))
 
 
-class ExpectedGrowth:
+class ExpectedImprovement:
     """Expected growth of the hypervolume by a design, as an average over rays.
 
     The hypervolume is proportional to the mean of V_k ** M, with V_k the largest distance along ray
@@ -74,7 +74,7 @@ class ExpectedGrowth:
         """Hypervolume of the known designs, up to a factor."""
         return float((self.reach ** len(self.outputs)).mean())
 
-    def copy(self) -> ExpectedGrowth:
+    def copy(self) -> ExpectedImprovement:
         """Return a copy to which other designs can be added."""
         return copy(self)
 
@@ -116,13 +116,15 @@ class ExpectedGrowth:
         best = (self.objectives(mean - _DEVIATIONS * deviation) - self.ideal) / self.span
         most = self._lengths(best)
         active = most > self.reach
-        growth = self._growth(mean, deviation, most, active)
+        improvement = self._improvement(mean, deviation, most, active)
         with np.errstate(divide="ignore"):
-            logarithm = np.log(growth)
+            logarithm = np.log(improvement)
         gap = (most - self.reach).max(axis=1)
-        return np.asarray(score + np.where(growth > 1e-30, logarithm, -70.0 + np.minimum(gap, 0.0)))
+        return np.asarray(
+            score + np.where(improvement > 1e-30, logarithm, -70.0 + np.minimum(gap, 0.0))
+        )
 
-    def _growth(self, mean: Floats, deviation: Floats, most: Floats, active: Bools) -> Floats:
+    def _improvement(self, mean: Floats, deviation: Floats, most: Floats, active: Bools) -> Floats:
         design, ray = np.nonzero(active)
         n_obj, total = len(self.outputs), np.zeros(len(mean))
         for begin in range(0, len(design), _BLOCK):

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from moela._arrays import Designs, Floats
-from moela.bayesian.acquisition import ExpectedGrowth
+from moela.bayesian.acquisition import ExpectedImprovement
 from moela.bayesian.candidates import Candidates
 
 Described = Callable[[Designs], Floats]
@@ -25,7 +25,7 @@ class CandidateSearch:
     Parameters
     ----------
     candidates : Candidates
-    growth : ExpectedGrowth
+    acquisition : ExpectedImprovement
         Acquisition function.
     described : callable
         Features of candidates.
@@ -34,9 +34,13 @@ class CandidateSearch:
     """
 
     def __init__(
-        self, candidates: Candidates, growth: ExpectedGrowth, described: Described, radius: float
+        self,
+        candidates: Candidates,
+        acquisition: ExpectedImprovement,
+        described: Described,
+        radius: float,
     ) -> None:
-        self.candidates, self.growth, self.described = candidates, growth, described
+        self.candidates, self.acquisition, self.described = candidates, acquisition, described
         self.radius = radius
         self.X: Designs = np.empty((0, 0))
         self.centers: Designs = self.X
@@ -105,4 +109,4 @@ class CandidateSearch:
         self.X, self.centers, self.scores = self.X[order], self.centers[order], self.scores[order]
 
     def _score(self, X: Designs) -> Floats:
-        return self.growth.score(self.described(X))
+        return self.acquisition.score(self.described(X))

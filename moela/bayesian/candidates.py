@@ -217,12 +217,17 @@ def _n_values(variable: Variable) -> int:
     return 0 if isinstance(variable, Real) else 2
 
 
+def _limits(variable: Variable) -> tuple[float, float]:
+    """Return the bounds of a variable, those of a binary one as 0 and 1."""
+    return variable.bounds if isinstance(variable, Real | Integer) else (0.0, 1.0)
+
+
 def _place(value: object, variable: Variable) -> float:
     """Return the place of a value of a variable in [0, 1]."""
     if isinstance(variable, Choice):
         n = len(variable.options)
         return (list(variable.options).index(value) + 0.5) / n
-    low, high = getattr(variable, "bounds", (0, 1))
+    low, high = _limits(variable)
     number: float = np.asarray(value, dtype=float).item()
     return (number - low) / (high - low) if high > low else 0.0
 
@@ -231,7 +236,7 @@ def _value(place: float, variable: Variable) -> object:
     if isinstance(variable, Choice):
         n = len(variable.options)
         return variable.options[min(int(place * n), n - 1)]
-    low, high = getattr(variable, "bounds", (0, 1))
+    low, high = _limits(variable)
     value = low + place * (high - low)
     if isinstance(variable, Integer):
         return round(value)

@@ -7,8 +7,8 @@ from moela.bayesian.infill import Infill
 from moela.core.context import SearchContext
 from moela.learning.features import Encoder
 
-# Up to this budget, runs are in the hands of the infill, which takes about 25 ms an evaluation. Most
-# problems that get more evaluations take far less time themselves.
+# Up to this budget, runs are in the hands of the infill, which takes about 25 ms an evaluation.
+# Whoever can make more evaluations mostly has a problem that takes far less.
 _FEW = 150
 N_BATCH = 4
 """Number of designs in a batch of the infill by default."""

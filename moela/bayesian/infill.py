@@ -8,7 +8,7 @@ from pymoo.core.population import Population
 
 from moela._arrays import Designs, Floats, Ints, rows
 from moela._threads import one_thread
-from moela.bayesian.acquisition import ExpectedGrowth, directions
+from moela.bayesian.acquisition import ExpectedImprovement, directions
 from moela.bayesian.candidate_search import CandidateSearch, Described
 from moela.bayesian.candidates import Candidates
 from moela.bayesian.gaussian_process import GaussianProcess
@@ -75,7 +75,7 @@ class Infill:
         # Designs that were asked for and not answered, by fingerprint.
         self._waiting: dict[int, Designs] = {}
         # Acquisition function before the designs asked for last, and the growth that they promised.
-        self._asked: ExpectedGrowth | None = None
+        self._asked: ExpectedImprovement | None = None
         self._promised = 0.0
         self._fitted_at = 0
         self._objectives: list[GaussianProcess] = []
@@ -116,14 +116,14 @@ class Infill:
             varied = spread > _NARROW
             scale = _input_scale(raw, spread)[varied]
             features = raw[:, varied] / scale
-            growth = self._fit(features, F, G, front)
-            growth.include(F[CV <= 0.0])
-            known = _good(F, CV, growth)
+            acquisition = self._fit(features, F, G, front)
+            acquisition.include(F[CV <= 0.0])
+            known = _good(F, CV, acquisition)
             trusted = (self.skill - _LEAST_SKILL) / (_ENOUGH_SKILL - _LEAST_SKILL)
             if self.context.random_state.random() > max(trusted, _LEAST_TRUST):
                 return self._recombined(size, X[known])
             found = self._found(
-                size, X[known], growth, features,
+                size, X[known], acquisition, features,
                 lambda candidates: self.candidates.features(candidates)[:, varied] / scale,
             )  # fmt: skip
         pop = self.candidates.population(found)
@@ -145,7 +145,7 @@ class Infill:
         self,
         size: int,
         centers: Designs,
-        growth: ExpectedGrowth,
+        acquisition: ExpectedImprovement,
         known: Floats,
         described: Described,
     ) -> Designs:
@@ -153,10 +153,10 @@ class Infill:
         if self._waiting:
             # So that no design like them is asked for.
             waiting = described(np.concatenate(list(self._waiting.values())))
-            known = self._believe(growth, known, waiting)
-        search = CandidateSearch(self.candidates, growth, described, self.radius)
+            known = self._believe(acquisition, known, waiting)
+        search = CandidateSearch(self.candidates, acquisition, described, self.radius)
         search.begin(centers)
-        self._asked, before = growth.copy(), growth.volume
+        self._asked, before = acquisition.copy(), acquisition.volume
         chosen: list[Designs] = []
         for number in range(size):
             search.evolve(_GENERATIONS if number else _FIRST_GENERATIONS)
@@ -165,13 +165,13 @@ class Infill:
             if at is None:
                 break
             chosen.append(search.X[at : at + 1])
-            known = self._believe(growth, known, described(chosen[-1]))
+            known = self._believe(acquisition, known, described(chosen[-1]))
             if number < size - 1:
                 search.remove(at)
-        self._promised = growth.volume - before
+        self._promised = acquisition.volume - before
         return np.concatenate(chosen) if chosen else centers[:0]
 
-    def _fit(self, features: Floats, F: Floats, G: Floats, front: Archive) -> ExpectedGrowth:
+    def _fit(self, features: Floats, F: Floats, G: Floats, front: Archive) -> ExpectedImprovement:
         """Fit the processes to designs [n]; return the acquisition function."""
         normalization = self.context.normalization
         ideal, nadir = _extent(front.working_F, F, normalization.ref_point)
@@ -200,18 +200,18 @@ class Infill:
         n_obj = F.shape[1]
         rays = directions(_N_RAYS if n_obj == 2 else _N_RAYS_MANY, n_obj, self.context.random_state)
         ref = np.full(n_obj, 1.0 + _BEYOND)
-        return ExpectedGrowth(self._objectives, outputs, limits, ideal, nadir, ref, rays)
+        return ExpectedImprovement(self._objectives, outputs, limits, ideal, nadir, ref, rays)
 
     def _adapt(self, F: Floats) -> None:
         """Adapt the trust region to how far the promised growth was kept by designs F [b, M]."""
         assert self._asked is not None
         before = self._asked.volume
         self._asked.include(F)
-        grown = self._asked.volume - before
+        gained = self._asked.volume - before
         self._asked = None
-        if grown > _KEPT * self._promised and grown > 0.0:
+        if gained > _KEPT * self._promised and gained > 0.0:
             self.radius = min(_MOST_RADIUS, self.radius * _FACTOR)
-        elif grown < _BROKEN * self._promised or grown <= 0.0:
+        elif gained < _BROKEN * self._promised or gained <= 0.0:
             self.radius /= _FACTOR
             if self.radius < _LEAST_RADIUS:
                 # Nothing is left to gain so near.
@@ -224,12 +224,12 @@ class Infill:
             process.learn(X, y)
         self._rows.append((process, y))
 
-    def _believe(self, growth: ExpectedGrowth, known: Floats, features: Floats) -> Floats:
+    def _believe(self, acquisition: ExpectedImprovement, known: Floats, features: Floats) -> Floats:
         """Let designs count as known, with the outputs that are predicted for their features.
 
         Returns the features of all known designs.
         """
-        growth.include(growth.objectives(growth.predict(features)[0]))
+        acquisition.include(acquisition.objectives(acquisition.predict(features)[0]))
         known = np.concatenate([known, features])
         believed = []
         for process, y in self._rows:
@@ -293,10 +293,10 @@ def _extent(front: Floats, F: Floats, ref_point: Floats | None) -> tuple[Floats,
     )
 
 
-def _good(F: Floats, CV: Floats, growth: ExpectedGrowth) -> Ints:
+def _good(F: Floats, CV: Floats, acquisition: ExpectedImprovement) -> Ints:
     """Return the designs that are best for some ray, or of the least violation."""
-    Z = (F - growth.ideal) / growth.span
-    values = ((Z[:, None] - growth.ref) / growth.rays).max(axis=2)
+    Z = (F - acquisition.ideal) / acquisition.span
+    values = ((Z[:, None] - acquisition.ref) / acquisition.rays).max(axis=2)
     values[CV > 0.0] = np.inf
     best = np.unique(values.argmin(axis=0)) if (CV <= 0.0).any() else np.empty(0, dtype=np.int64)
     least = np.argsort(CV, kind="stable")[: max(0, 10 - len(best))]

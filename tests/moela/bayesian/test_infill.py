@@ -1,4 +1,4 @@
-"""Tests of small budgets: first designs, infill of all kinds of variables, hand-over, repetition."""
+"""Tests of small budgets: first designs, and infill for all kinds of variables."""
 
 import copy
 import pickle
