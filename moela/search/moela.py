@@ -53,7 +53,8 @@ class MOELA(ArchiveAlgorithm):
     Parameters
     ----------
     n_subproblems : int
-        Number of sub-problems, and of initial designs.
+        Number of sub-problems, and of initial designs. Runs of up to 150 evaluations have fewer: a
+        fifth of their evaluations, and at most 20 initial designs.
     n_neighbors : int
         Size of the neighborhood of a sub-problem.
     n_searches : int
@@ -73,7 +74,7 @@ class MOELA(ArchiveAlgorithm):
         of the non-dominated designs so far.
     batch_size : int or None
         Number of designs per batch. None uses one per search for local search and twenty otherwise
-        (five while the surrogate is used). For parallel evaluation, set it to a multiple of the
+        (five while the surrogate is used, four in runs of up to 150 evaluations). For parallel evaluation, set it to a multiple of the
         number of workers.
     models : "auto", None or Models
         The learned models: all, none, or a choice.
