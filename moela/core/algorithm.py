@@ -337,10 +337,10 @@ class ArchiveAlgorithm(Algorithm):
         pop = first_designs(self.problem, self.operators.sampling)
         n_given = 0 if pop is None else len(pop)
         if pop is None:
-            pop = self._draw(self._sampler(), self.n_init)
-        elif len(pop) < self.n_init:
+            pop = self._draw(self._sampler(), self._n_first())
+        elif len(pop) < self._n_first():
             # A few designs are a place to begin, but too few to recombine.
-            pop = Population.merge(pop, self._draw(self._sampler(), self.n_init - len(pop)))
+            pop = Population.merge(pop, self._draw(self._sampler(), self._n_first() - len(pop)))
         new = np.array([len(ind.evaluated) == 0 for ind in pop], dtype=bool)
         if new.any():
             pop[new] = self.operators.repair(self.problem, pop[new], random_state=self.random_state)
@@ -349,6 +349,10 @@ class ArchiveAlgorithm(Algorithm):
         new = np.array([len(ind.evaluated) == 0 for ind in pop], dtype=bool)
         set_origin(pop, part="initial", already_evaluated=~new)
         return pop[self.context.duplicates.claim(pop.get("X"))]
+
+    def _n_first(self) -> int:
+        """Return how many designs a run, or a phase of it, begins with."""
+        return self.n_init
 
     def _sampler(self) -> Sampling:
         """Return the operator that samples designs, even if the initial ones were given."""
@@ -361,7 +365,7 @@ class ArchiveAlgorithm(Algorithm):
 
         With `again`, those that are not new are returned if there are no others.
         """
-        pop = self._draw(self._sampler(), self.n_init)
+        pop = self._draw(self._sampler(), self._n_first())
         pop = self.operators.repair(self.problem, pop, random_state=self.random_state)
         set_origin(pop, part="initial")
         new = pop[self.context.duplicates.claim(pop.get("X"))]

@@ -44,7 +44,8 @@ class Models:
     surrogate_size : int
         Use a surrogate of objectives and constraints to choose offspring for this many evaluations
         (real variables with default operators only; about 5 ms each; 0 disables it). It is used
-        while it predicts well; see `Surrogate`.
+        while it predicts well; see `Surrogate`. 0 also disables the Gaussian processes that choose
+        designs of all kinds of variables in runs of up to 150 evaluations.
 
     Examples
     --------

@@ -246,7 +246,7 @@ class Evolution:
             free = improvement(self.relaxed, F, np.zeros(len(F)), subproblems, normalization)
             reward = np.where(source == 1, np.maximum(reward, free), reward)
         operator = origins(children, "mating_operator", np.int64)
-        self.mating.selection.update(operator, reward)
+        self.mating.selection.update(operator[operator >= 0], reward[operator >= 0])
         if self.preselection is not None:
             strategy = origins(children, "preselection", np.int64)
             chosen = strategy >= 0

@@ -12,6 +12,7 @@ from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats, rows
 from moela._checks import count, require
+from moela.bayesian.few import N_BATCH, infill_for, n_first, n_weights
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import (
     MANY_OBJECTIVES,
@@ -24,6 +25,7 @@ from moela.core.origin import Part, forget_details, origin_of, origins, set_orig
 from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
+from moela.evaluation.termination import planned_budget
 from moela.learning.models import NO_MODELS, Models
 from moela.learning.surrogate import Surrogate
 from moela.search.allocation import Allocation
@@ -31,6 +33,7 @@ from moela.search.evolution import Evolution
 from moela.search.guided import GuidedSearch
 from moela.search.preselection import Preselection
 from moela.search.published import PublishedMOELA
+from moela.search.real_mating import RealMating
 from moela.search.restarts import Restart
 from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, SearchSettings
 
@@ -58,7 +61,8 @@ class MOELA(ArchiveAlgorithm):
     Parameters
     ----------
     n_subproblems : int
-        Number of sub-problems, and of initial designs.
+        Number of sub-problems, and of initial designs. Runs of up to 150 evaluations have fewer: a
+        fifth of their evaluations, and at most 20 initial designs.
     n_neighbors : int
         Size of the neighborhood of a sub-problem.
     n_searches : int
@@ -79,7 +83,8 @@ class MOELA(ArchiveAlgorithm):
     batch_size : int or None
         Number of designs per batch, all of one part. None asks the parts in turn until about twenty
         designs are together; a local search adds more to them the less often its neighbors have
-        been better. For parallel evaluation, set it to a multiple of the number of workers.
+        been better. Runs of up to 150 evaluations have batches of four. For parallel evaluation,
+        set it to a multiple of the number of workers.
     models : "auto", None or Models
         The learned models: all, none, or a choice.
     archive_size : int or None
@@ -176,8 +181,9 @@ class MOELA(ArchiveAlgorithm):
 
     def _begin(self) -> None:
         problem, context, rng = self.problem, self.context, self.random_state
+        budget = planned_budget(self)
         spread = simplex_weights if problem.n_obj < MANY_OBJECTIVES else direction_weights
-        self._weights = spread(self.n_subproblems, problem.n_obj, rng)
+        self._weights = spread(n_weights(budget, self.n_subproblems), problem.n_obj, rng)
         if not isinstance(self.ref_point, str):
             context.normalization = Normalization(
                 problem.n_obj, self.ref_point, units=context.units
@@ -196,10 +202,20 @@ class MOELA(ArchiveAlgorithm):
             surrogate = Surrogate(problem.xl, problem.xu, models.surrogate_size)
             self.preselection = Preselection(surrogate)
         self._form_parts()
+        self.infill_few = None
+        if self.shares is None and models.surrogate_size:
+            varied = any(self._given[name] is not None for name in ("crossover", "mutation"))
+            self.infill_few = infill_for(
+                context, self.guided.encoder, RealMating(), budget, varied=varied
+            )
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
             for part in ("initial", *PARTS, "screening")
         }
+
+    def _n_first(self) -> int:
+        budget = None if self.infill_few is None else planned_budget(self)
+        return self.n_init if budget is None else n_first(budget, self.n_init)
 
     def _form_parts(self) -> None:
         """Create the state of evolution and allocation, which begins anew with each phase."""
@@ -266,6 +282,11 @@ class MOELA(ArchiveAlgorithm):
                 return pop
             # Hardly any new design is left.
             self._return()
+        if self.infill_few is not None and self.infill_few.used:
+            pop = self.infill_few.propose(self.batch_size or N_BATCH, self.front)
+            if len(pop):
+                set_origin(pop, part="evolution", phase=self.n_phases)
+                return pop
         wanted = self.batch_size or _BATCH
         asked: dict[str, Population] = {}
         n_asked = 0
@@ -333,6 +354,8 @@ class MOELA(ArchiveAlgorithm):
     def _train(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Update the models of designs with evaluated designs [b]."""
         self.guided.train_on_designs(pop, F)
+        if self.infill_few is not None:
+            self.infill_few.add(pop, F, CV)
         if self.preselection is not None:
             X = rows([ind.X for ind in pop]).astype(float)
             self.preselection.surrogate.add(X, F, CV, self.normalization)

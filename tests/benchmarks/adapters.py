@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 import warnings
 from typing import Any
 
@@ -37,7 +38,13 @@ ADAPTERS = (
 
 
 def run_adapter(
-    name: str, problem: Any, n_eval: int, seed: int, *, pop_size: int = 100
+    name: str,
+    problem: Any,
+    n_eval: int,
+    seed: int,
+    *,
+    pop_size: int = 100,
+    seconds: float = math.inf,
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Run an optimizer of another library.
 
@@ -52,6 +59,8 @@ def run_adapter(
     pop_size : int
         Population size, and number of start designs; at most `n_eval` of them are used. pygmo's
         NSGA-II needs a multiple of 4, so the size is rounded down.
+    seconds : float
+        Process time after which Optuna stops, with fewer evaluations than `n_eval`.
 
     Returns
     -------
@@ -78,7 +87,7 @@ def run_adapter(
         )
     if problem.n_eq_constr:
         raise ValueError(f"{name} cannot handle equality constraints.")
-    recorder = Recorder(problem, n_eval)
+    recorder = Recorder(problem, n_eval, seconds)
     pop_size = min(pop_size, n_eval)
     start = start_designs(problem, pop_size, seed)
     library, algorithm = name.split("-")
@@ -125,11 +134,15 @@ def start_designs(problem: Any, n: int, seed: int) -> list[Any]:
 
 
 class Recorder:
-    """Repairs and evaluates designs one by one, and keeps the first `n_eval`."""
+    """Repairs and evaluates designs one by one, and keeps the first `n_eval`.
 
-    def __init__(self, problem: Any, n_eval: int) -> None:
+    It is full before that after `seconds` of process time.
+    """
+
+    def __init__(self, problem: Any, n_eval: int, seconds: float = math.inf) -> None:
         self.problem = problem
         self.n_eval = n_eval
+        self.end = time.process_time() + seconds
         self.X: list[Any] = []
         self.F: list[Any] = []
         self.G: list[Any] = []
@@ -138,8 +151,8 @@ class Recorder:
 
     @property
     def full(self) -> bool:
-        """Whether n_eval evaluations have been recorded."""
-        return len(self.X) >= self.n_eval
+        """Whether n_eval evaluations have been recorded, or the time is over."""
+        return len(self.X) >= self.n_eval or (len(self.X) > 0 and time.process_time() > self.end)
 
     def evaluate(self, x: Any) -> tuple[Any, Any, Any]:
         """Return the repaired design, its F and its G; nothing is evaluated after `n_eval`."""

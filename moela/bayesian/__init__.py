@@ -1,0 +1,1 @@
+"""Gaussian processes and expected improvement, for the first few hundred evaluations."""

@@ -1,0 +1,61 @@
+"""When few evaluations are known to be all: how many first designs, and which infill."""
+
+from __future__ import annotations
+
+from moela.bayesian.candidates import Mating, OwnDesigns, Vectors
+from moela.bayesian.infill import Infill
+from moela.core.context import SearchContext
+from moela.learning.features import Encoder
+
+# Up to this budget, runs are in the hands of the infill, which takes about 25 ms an evaluation.
+# Whoever can make more evaluations mostly has a problem that takes far less.
+_FEW = 150
+N_BATCH = 4
+"""Number of designs in a batch of the infill by default."""
+# First designs, at most; least number of these and of sub-problems, and evaluations for each.
+_MOST_FIRST, _LEAST_FIRST, _PER_DESIGN = 20, 10, 5
+# A problem with one of these knows better than its variables how designs vary, or what they have.
+_OWN = ("operators", "features", "neighbors", "neighbors_many")
+
+
+def n_first(budget: int, n_init: int) -> int:
+    """Return the number of first designs for a budget, at most `n_init`."""
+    return min(n_init, _MOST_FIRST, max(_LEAST_FIRST, budget // _PER_DESIGN))
+
+
+def n_weights(budget: int | None, n_subproblems: int) -> int:
+    """Return the number of sub-problems for a budget, at most `n_subproblems`."""
+    if budget is None or budget > _FEW:
+        return n_subproblems
+    return min(n_subproblems, max(_LEAST_FIRST, budget // _PER_DESIGN))
+
+
+def infill_for(
+    context: SearchContext,
+    encoder: Encoder,
+    mating: Mating,
+    budget: int | None,
+    *,
+    varied: bool,
+) -> Infill | None:
+    """Return the infill of a run, None if its budget is not known or not small.
+
+    Parameters
+    ----------
+    context : SearchContext
+    encoder : Encoder
+        Features of designs.
+    mating : Mating
+        Makes vectors of numbers.
+    budget : int or None
+        Number of evaluations, None if it is not known.
+    varied : bool
+        Whether the caller has given operators, which then make the candidates.
+    """
+    if budget is None or budget > _FEW:
+        return None
+    operators = context.operators
+    own = varied or any(hasattr(context.problem, name) for name in _OWN)
+    if own or operators.kind == "own":
+        return Infill(context, OwnDesigns(context, encoder))
+    return Infill(context, Vectors(context, encoder, mating))

@@ -1,0 +1,208 @@
+"""Tests of small budgets: first designs, and infill for all kinds of variables."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from pymoo.core.problem import ElementwiseProblem, Problem
+from pymoo.core.variable import Binary, Choice, Integer, Real
+from pymoo.optimize import minimize
+from pymoo.problems import get_problem
+
+from moela import MOELA, Models
+from moela.bayesian.few import n_first, n_weights
+from moela.core.origin import origins
+from moela.quality.indicators import hypervolume
+from problems import MultiObjectiveQAP
+
+
+class Mixed(ElementwiseProblem):
+    """Two objectives of a real, an integer, a binary variable, and a choice; a constraint."""
+
+    def __init__(self):
+        variables = {
+            "x": Real(bounds=(-2.0, 2.0)),
+            "n": Integer(bounds=(0, 9)),
+            "on": Binary(),
+            "kind": Choice(options=["a", "b", "c"]),
+        }
+        super().__init__(vars=variables, n_obj=2, n_ieq_constr=1)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        extra = {"a": 0.0, "b": 1.0, "c": 2.0}[x["kind"]] + 2.0 * x["on"] + 0.1 * (x["n"] - 4) ** 2
+        out["F"] = [x["x"] ** 2 + extra, (x["x"] - 1.0) ** 2 + extra]
+        out["G"] = [0.3 - x["x"]]
+
+
+class Whole(Problem):
+    """Two objectives of integers."""
+
+    def __init__(self):
+        super().__init__(n_var=6, n_obj=2, xl=0, xu=20, vtype=int)
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        far = ((X[:, 1:] - 7) ** 2).sum(axis=1)
+        out["F"] = np.column_stack([X[:, 0] + 0.2 * far, 20 - X[:, 0] + 0.2 * far])
+
+
+class Bits(Problem):
+    """Two objectives of zeros and ones."""
+
+    def __init__(self):
+        super().__init__(n_var=20, n_obj=2, xl=0, xu=1, vtype=bool)
+        self.costs = np.random.default_rng(0).random((2, 20)) - 0.4
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        out["F"] = X.astype(float) @ self.costs.T
+
+
+KINDS = {
+    "real": lambda: get_problem("zdt1", n_var=8),
+    "integer": Whole,
+    "binary": Bits,
+    "mixed": Mixed,
+    "permutation": lambda: MultiObjectiveQAP.random(n_facilities=6, seed=1),
+}
+
+
+def run(problem, budget=60, seed=1, **parameters):
+    return minimize(problem, MOELA(**parameters), ("n_eval", budget), seed=seed)
+
+
+def test_first_designs_and_subproblems_follow_the_budget():
+    assert [n_first(budget, 50) for budget in (20, 60, 100, 150)] == [10, 12, 20, 20]
+    assert n_first(100, 8) == 8
+    assert [n_weights(budget, 50) for budget in (20, 100, 150, 151, None)] == [10, 20, 30, 50, 50]
+    algorithm = run(KINDS["real"]()).algorithm
+    assert algorithm.log["initial"]["n_eval"] == 12
+    assert len(algorithm.evolution.subproblems) == 12
+    assert run(KINDS["real"](), 160).algorithm.log["initial"]["n_eval"] == 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_finds_more_than_evolution(kind):
+    problem = KINDS[kind]()
+    both = []
+    for models in ("auto", Models(surrogate_size=0)):
+        results = [run(problem, seed=seed, models=models) for seed in (1, 2, 3)]
+        assert all(result.algorithm.n_eval == 60 for result in results)
+        both.append([result.F for result in results])
+    ref = np.max([F.max(axis=0) for runs in both for F in runs], axis=0)
+    ours, plain = (np.mean([hypervolume(F, ref) for F in runs]) for runs in both)
+    assert ours > 1.01 * plain
+
+
+def test_designs_are_new_and_inside():
+    for kind in ("mixed", "integer"):
+        algorithm = MOELA()
+        problem = KINDS[kind]()
+        algorithm.setup(problem, termination=("n_eval", 40), seed=1)
+        seen = set()
+        while algorithm.has_next():
+            pop = algorithm.ask()
+            for ind in pop:
+                x = ind.X
+                values = tuple(x.values()) if isinstance(x, dict) else tuple(x.tolist())
+                assert values not in seen
+                seen.add(values)
+                if isinstance(x, dict):
+                    assert -2.0 <= x["x"] <= 2.0
+                    assert x["n"] in range(10)
+                    assert x["kind"] in ("a", "b", "c")
+                else:
+                    assert x.dtype.kind == "i"
+                    assert (x >= 0).all()
+                    assert (x <= 20).all()
+            algorithm.evaluator.eval(problem, pop)
+            algorithm.tell(infills=pop)
+        assert len(seen) == 40
+
+
+def test_it_repeats_and_can_be_copied_and_pickled():
+    problem = KINDS["real"]()
+    whole = run(problem)
+    np.testing.assert_array_equal(whole.F, run(problem).F)
+    algorithm = MOELA()
+    algorithm.setup(problem, termination=("n_eval", 60), seed=1)
+    while algorithm.has_next():
+        algorithm = pickle.loads(pickle.dumps(copy.deepcopy(algorithm)))
+        pop = algorithm.ask()
+        algorithm.evaluator.eval(problem, pop)
+        algorithm.tell(infills=pop)
+    np.testing.assert_array_equal(np.sort(algorithm.result().F, axis=0), np.sort(whole.F, axis=0))
+
+
+def test_designs_that_wait_for_an_answer_count():
+    problem = KINDS["real"]()
+    algorithm = MOELA(batch_size=1)
+    algorithm.setup(problem, termination=("n_eval", 60), seed=1)
+    pop = algorithm.ask()
+    algorithm.evaluator.eval(problem, pop)
+    algorithm.tell(infills=pop)
+    asked = [algorithm.ask()[0].X for _ in range(6)]
+    gaps = [np.abs(a - b).max() for i, a in enumerate(asked) for b in asked[:i]]
+    assert min(gaps) > 1e-3
+    assert len(algorithm.infill_few._waiting) == 6
+
+
+def test_failed_and_huge_values_do_not_stop_it():
+    class Odd(Problem):
+        def __init__(self):
+            super().__init__(n_var=4, n_obj=2, n_ieq_constr=1, xl=0.0, xu=1.0)
+
+        def _evaluate(self, X, out, *args, **kwargs):
+            far = X[:, 0] > 0.7
+            F = np.column_stack([X[:, 0], 1.0 - X[:, 0] + X[:, 1:].sum(axis=1)])
+            F[far] *= 1e200
+            F[X[:, 1] > 0.9] = np.inf
+            out["F"], out["G"] = F, np.where(far, 1e290, X[:, [2]].ravel() - 0.8)
+
+    result = run(Odd(), 50)
+    assert result.algorithm.n_eval == 50
+    assert (result.F < 10.0).all()
+
+
+def test_scaled_objectives_give_the_same_run():
+    class Scaled(Problem):
+        def __init__(self, factor):
+            super().__init__(n_var=6, n_obj=2, n_ieq_constr=1, xl=0.0, xu=1.0)
+            self.factor = factor
+
+        def _evaluate(self, X, out, *args, **kwargs):
+            far = ((X[:, 1:] - 0.3) ** 2).sum(axis=1)
+            out["F"] = self.factor * np.column_stack([X[:, 0] + far, 1.0 - X[:, 0] + far])
+            out["G"] = self.factor * (0.1 - X[:, [1]])
+
+    plain, scaled = (run(Scaled(factor), 40) for factor in (1.0, 2.0**40))
+    np.testing.assert_array_equal(plain.X, scaled.X)
+
+
+def test_who_switches_it_off():
+    problem = KINDS["real"]()
+    for parameters in ({"models": None}, {"shares": {"search": 1.0}}):
+        algorithm = run(problem, 40, **parameters).algorithm
+        assert algorithm.infill_few is None
+    assert run(problem, 40).algorithm.log["screening"]["n_eval"] > 20
+
+
+def test_given_designs_are_where_it_begins():
+    problem = KINDS["real"]()
+    given = np.random.default_rng(0).random((15, 8))
+    algorithm = run(problem, 40, sampling=given).algorithm
+    assert algorithm.log["initial"]["n_eval"] == 15
+    assert algorithm.infill_few.n_rows == 40
+
+
+def test_batches_have_the_size_that_is_asked_for():
+    algorithm = MOELA(batch_size=7)
+    problem = KINDS["real"]()
+    algorithm.setup(problem, termination=("n_eval", 60), seed=1)
+    sizes = []
+    while algorithm.has_next():
+        pop = algorithm.ask()
+        sizes.append(len(pop))
+        assert set(origins(pop, "part")) <= {"initial", "evolution"}
+        algorithm.evaluator.eval(problem, pop)
+        algorithm.tell(infills=pop)
+    assert set(sizes[1:-1]) == {7}
