@@ -120,7 +120,7 @@ class RunRow:
 
 
 PLANNED = "planned"
-"""Where the settings keep the budget with which a run began; it is no part of its identity."""
+"""Name of the setting that is the budget with which a run began, no part of its identity."""
 
 
 def settings_of(run: RunRow) -> dict[str, Json]:
