@@ -223,15 +223,12 @@ class ClosedLoop:
         LoopTimes
         """
         inputs, outputs = self.lengths(random_state)
-        arrays = [
-            np.asarray(curve, dtype=float)
-            for curve in (
-                curves.decode_sizes, curves.decode_seconds,
-                curves.prompt_tokens, curves.prompt_seconds,
-            )
-        ]  # fmt: skip
         sent, first, last = run_loop(
-            POLICIES.index(self.policy), self.concurrency, self.n_ranks, inputs, outputs, *arrays,
+            POLICIES.index(self.policy), self.concurrency, self.n_ranks, inputs, outputs,
+            np.asarray(curves.decode_sizes, dtype=float),
+            np.asarray(curves.decode_seconds, dtype=float),
+            np.asarray(curves.prompt_tokens, dtype=float),
+            np.asarray(curves.prompt_seconds, dtype=float),
             float(curves.per_decoding), self.step_tokens, self.max_num_seqs, self.poll_steps,
             self.wait_steps, float(self.wait_tokens), self.balanced, float(self.gap),
         )  # fmt: skip
