@@ -224,6 +224,9 @@ from .shapes import LayerShape as LayerShape
 from .silicon.calibration import CalibratedTimes as CalibratedTimes
 from .silicon.calibration import CalibrationData as CalibrationData
 from .silicon.calibration import ServingCalibration as ServingCalibration
+from .silicon.closed_loop import ClosedLoop as ClosedLoop
+from .silicon.closed_loop import LoopTimes as LoopTimes
+from .silicon.closed_loop import StepCurves as StepCurves
 from .silicon.layout import Layout as Layout
 from .silicon.memory import GpuMemory as GpuMemory
 from .silicon.memory import gpu_memory as gpu_memory

@@ -207,6 +207,8 @@ def simulate(
     requests: Sequence[Request],
     settings: Scheduler,
     step_seconds: Callable[[Sequence[RankLoad]], float],
+    *,
+    concurrency: int = 0,
 ) -> ServedRequests:
     """Serve requests, and return when each of their tokens came.
 
@@ -219,6 +221,10 @@ def simulate(
     step_seconds : callable
         Seconds of a step, from the work of all ranks, such as
         :class:`moe_costmodel.ProfiledKernels`.
+    concurrency : int
+        Requests in flight, as benchmark clients keep them: so many are sent at the start, and each
+        later one when an earlier one ends. Times of arrival then only give the order. If 0,
+        requests arrive at their times.
 
     Returns
     -------
@@ -228,7 +234,8 @@ def simulate(
     Raises
     ------
     ValueError
-        If there are no requests, or one that the cache of a rank cannot hold.
+        If there are no requests, or one that the cache of a rank cannot hold, or `concurrency` is
+        negative.
 
     Examples
     --------
@@ -238,6 +245,7 @@ def simulate(
     >>> served.ttft, served.tpot
     (array([0.01, 0.01]), array([0.01, 0.01]))
     """
+    count("simulate", "concurrency", concurrency, 0)
     if not requests:
         raise invalid("simulate", "requests", "none", "at least one request")
     longest = max(request.input_tokens + request.output_tokens for request in requests)
@@ -245,7 +253,12 @@ def simulate(
         expected = f"at least the {longest} tokens of the longest request, or 0 for no limit"
         raise invalid("simulate", "kv_tokens", settings.kv_tokens, expected)
     order = sorted(range(len(requests)), key=lambda i: requests[i].arrival)
-    arriving = deque(order)
+    sent = np.array([request.arrival for request in requests])
+    arriving, later = deque(order), deque[int]()
+    if concurrency:
+        arriving, later = deque(order[:concurrency]), deque(order[concurrency:])
+        sent[:] = 0.0
+    missing = [request.output_tokens for request in requests]
     ranks = [_Rank() for _ in range(settings.n_ranks)]
     first = np.full(len(requests), np.nan)
     last = np.full(len(requests), np.nan)
@@ -253,7 +266,7 @@ def simulate(
     now, n_steps = 0.0, 0
 
     def compose() -> tuple[list[RankLoad], list[_Sequence]]:
-        while arriving and requests[arriving[0]].arrival <= now:
+        while arriving and sent[arriving[0]] <= now:
             i = arriving.popleft()
             place = min(range(len(ranks)), key=lambda r: ranks[r].burden)
             served_by[i] = place
@@ -271,7 +284,7 @@ def simulate(
         if not any(load.tokens for load in loads):
             if not arriving:
                 break
-            now = max(now, requests[arriving[0]].arrival)
+            now = max(now, float(sent[arriving[0]]))
             planned = compose()
             continue
         # Before the step has ended, its sequences count as served.
@@ -283,11 +296,14 @@ def simulate(
             if np.isnan(first[sequence.number]):
                 first[sequence.number] = now
             last[sequence.number] = now
+            missing[sequence.number] -= 1
+            if later and not missing[sequence.number]:
+                sent[later[0]] = now
+                arriving.append(later.popleft())
         if not settings.asynchronous:
             planned = compose()
-    arrival = np.array([request.arrival for request in requests])
     more = np.array([request.output_tokens - 1 for request in requests])
     with np.errstate(invalid="ignore"):
         tpot = np.where(more > 0, (last - first) / np.maximum(more, 1), np.nan)
     outside = tuple(getattr(step_seconds, "outside", ()))
-    return ServedRequests(first - arrival, tpot, last, served_by, n_steps, outside)
+    return ServedRequests(first - sent, tpot, last, served_by, n_steps, outside)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moe_costmodel._arrays import Floats, Ints
+from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import check_fraction, invalid, one_of
 from moe_costmodel.silicon.features import features_of
+from moe_costmodel.silicon.first_token import PARTS, EngineWeights, robust
 from moe_costmodel.silicon.sample import ServingPoint
 from moe_costmodel.silicon.serving import ServingEstimate
 from moe_costmodel.silicon.tables.package import gpu_named
@@ -20,13 +21,23 @@ __all__ = ["CalibratedTimes", "CalibrationData", "ServingCalibration"]
 TARGETS = ("tpot", "ttft")
 _TREES = 100
 _FOLDS = 4
+_MORE_FOLDS = 8  # for first tokens, whose tie and share hang on the folds if they are few
 # Width of an interval: it grows with the disagreement of the trees, with the share of time that
 # other requests' prompts take, and with the extrapolation of the composed times.
 _FLOOR, _PER_SPREAD, _PER_SHARE, _PER_OUTSIDE = 0.5, 0.5, 1.0, 0.3
 # A new pair may differ from all others, so a fifth of the misses is kept in reserve.
 _RESERVE = 0.2
 _FAR = 5.0  # logarithm of the largest extrapolation that counts
-_FEW_REQUESTS = 8
+# Time to the first token. Trees correct the weighted parts by a share of the correction that they
+# learned, so that they do not carry over what is special to a pair. The tie of engines and the
+# share are chosen on pairs left out. The trees see how a system is divided and loaded, and little
+# of which model it is. Engines differ in how well they are predicted, so each has a width.
+_TIES, _SHARES = (0.03, 0.1, 0.3), (0.25, 0.5, 0.75, 1.0)
+_LOADS = (
+    "sglang", "trtllm", "vllm", "generation", "tp", "dp", "moe_ep", "input", "output",
+    "concurrency", "year", "share", "prefill", "decode", "layers",
+)  # fmt: skip
+_MOST_CORRECTION = 1.0  # logarithm; larger ones are those of failures
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ class CalibrationData:
         Logarithm of the largest extrapolation of the composed times.
     moe, known : ndarray of shape (n,), bool
         Whether the model has experts, and whether the division over GPUs is known.
+    parts : ndarray of shape (n, n_parts), optional
+        Parts of the time to the first token in seconds; needed to predict that time.
 
     Examples
     --------
@@ -70,6 +83,7 @@ class CalibrationData:
     outside: Floats
     moe: Ints
     known: Ints
+    parts: Floats | None = None
 
     @classmethod
     def of(
@@ -115,6 +129,9 @@ class CalibrationData:
             outside=np.array(outside),
             moe=np.array([p.shape.experts is not None for p in points], dtype=np.int64),
             known=np.array([p.known_layout for p in points], dtype=np.int64),
+            parts=np.array([e.first_token for e in estimates])
+            if all(len(e.first_token) == len(PARTS) for e in estimates)
+            else None,
         )
 
     def __len__(self) -> int:
@@ -150,15 +167,17 @@ class ServingCalibration:
 
     Extremely randomized trees (Geurts et al. 2006) predict the logarithm of measured over composed
     time. Intervals are conformal (Lei et al. 2018): their width is a quantile of the errors on
-    pairs of architecture and GPU that were left out, each pair counting alike, in units that grow
-    with the disagreement of the trees, with the share of time that prompts of other requests take,
-    and with the extrapolation of the composed times.
+    pairs of architecture and GPU that were left out, in units that grow with the disagreement of
+    the trees, with the share of time that prompts of other requests take, and with the
+    extrapolation of the composed times. Each pair counts alike for the time per token. For the time
+    to the first token, a pair counts as the root of its points, and each engine has its own
+    quantile.
 
     Parameters
     ----------
     target : {"tpot", "ttft"}
-        Time per token, or time to the first token. The latter gets a constant for the engine's
-        host, the median excess with few requests.
+        Time per token, or time to the first token. The latter is a weighted sum of simulated parts,
+        whose weights are learned by engine, times the correction of the trees.
     coverage : float
         Share of systems whose time the interval shall hold.
     random_state : int
@@ -208,17 +227,27 @@ class ServingCalibration:
         if len(pairs) < _FOLDS:
             expected = f"points of at least {_FOLDS} pairs of architecture and GPU"
             raise invalid("ServingCalibration.fit", "rows", f"{len(pairs)}", expected)
-        order = np.random.default_rng(self.random_state).permutation(pairs)
-        scores = np.zeros(len(rows))
-        for fold in range(_FOLDS):
-            out = np.isin(data.groups[rows], order[fold::_FOLDS])
-            self._learn(data, rows[~out])
-            middle, scale = self._predict(data, rows[out])
-            error = np.abs(np.log(data.measured[self.target][rows[out]]) - middle)
-            scores[out] = error / scale
+        if self.target == "ttft":
+            if data.parts is None:
+                expected = "estimates by `estimate_of`, which simulates the benchmark"
+                raise invalid("ServingCalibration.fit", "data", "data without parts", expected)
+            known = rows[data.known[rows] == 1]
+            rows = known if len(np.unique(data.groups[known])) >= _FOLDS else rows
+        order = np.random.default_rng(self.random_state).permutation(np.unique(data.groups[rows]))
+        number = _FOLDS if self.target == "tpot" else min(_MORE_FOLDS, len(order))
+        folds = [np.isin(data.groups[rows], order[fold::number]) for fold in range(number)]
         counts = np.bincount(data.groups[rows])[data.groups[rows]]
-        level = self.coverage + _RESERVE * (1 - self.coverage)
-        self.width = _weighted_quantile(scores, 1.0 / counts, level)
+        self._choose_tie(data, rows, folds, counts)
+        base, correction, scale = np.zeros((3, len(rows)))
+        for out in folds:
+            self._learn(data, rows[~out])
+            base[out], correction[out], scale[out] = self._predict(data, rows[out])
+        error = np.log(data.measured[self.target][rows]) - base
+        shares = (1.0,) if self.target == "tpot" else _SHARES
+        losses = [_loss(error - share * correction, counts) for share in shares]
+        self.share = shares[int(np.argmin(losses))]
+        scores = np.abs(error - self.share * correction) / scale
+        self._set_widths(scores, counts, data.engine[rows])
         self._learn(data, rows)
         return self
 
@@ -237,37 +266,85 @@ class ServingCalibration:
         CalibratedTimes
         """
         rows = np.arange(len(data)) if rows is None else rows
-        middle, scale = self._predict(data, rows)
-        half = self.width * scale
+        base, correction, scale = self._predict(data, rows)
+        middle = base + self.share * correction
+        half = np.array([self.widths.get(int(i), self.width) for i in data.engine[rows]]) * scale
         return CalibratedTimes(np.exp(middle), np.exp(middle - half), np.exp(middle + half))
 
+    def _set_widths(self, scores: Floats, counts: Ints, engine: Ints) -> None:
+        """Set the width of intervals, for first tokens by engine."""
+        level = self.coverage + _RESERVE * (1 - self.coverage)
+        self.width = _weighted_quantile(scores, 1.0 / counts, level)
+        self.widths: dict[int, float] = {}
+        if self.target == "ttft":
+            for number in np.unique(engine):
+                rows = engine == number
+                weights = 1.0 / np.sqrt(counts[rows])
+                self.widths[int(number)] = _weighted_quantile(scores[rows], weights, self.coverage)
+
+    def _choose_tie(
+        self, data: CalibrationData, rows: Ints, folds: list[Bools], counts: Ints
+    ) -> None:
+        """Choose how strongly the engines' weights are tied, on pairs left out."""
+        self.tie = _TIES[0]
+        if data.parts is None or self.target == "tpot":
+            return
+        losses = []
+        for tie in _TIES:
+            error = np.zeros(len(rows))
+            for out in folds:
+                weights = self._weights(data, rows[~out], tie)
+                seconds = weights.predict(data.parts[rows[out]], data.engine[rows[out]])
+                error[out] = np.log(data.measured["ttft"][rows[out]] / seconds)
+            losses.append(_loss(error, counts))
+        self.tie = _TIES[int(np.argmin(losses))]
+
+    def _weights(self, data: CalibrationData, rows: Ints, tie: float) -> EngineWeights:
+        assert data.parts is not None
+        return EngineWeights(tie).fit(
+            data.parts[rows], data.measured["ttft"][rows], data.engine[rows], data.groups[rows]
+        )
+
     def _base(self, data: CalibrationData, rows: Ints) -> Floats:
-        composed = data.composed[self.target][rows]
-        return composed + self._host[data.engine[rows]]
+        if self.target == "tpot":
+            return data.composed["tpot"][rows]
+        if data.parts is None:
+            expected = "estimates by `estimate_of`, which simulates the benchmark"
+            raise invalid("ServingCalibration.predict", "data", "data without parts", expected)
+        return self._engines.predict(data.parts[rows], data.engine[rows])
+
+    def _columns(self, data: CalibrationData, rows: Ints) -> Floats:
+        if self.target == "tpot":
+            return data.features[rows]
+        assert data.parts is not None
+        chosen = [data.names.index(name) for name in _LOADS if name in data.names]
+        launches = np.log(data.parts[rows, PARTS.index("launches")] + 1e-4)
+        return np.column_stack([data.features[np.ix_(rows, chosen)], launches])
 
     def _learn(self, data: CalibrationData, rows: Ints) -> None:
         from sklearn.ensemble import ExtraTreesRegressor
 
-        self._host = np.zeros(int(data.engine.max()) + 1)
-        measured = data.measured[self.target][rows]
         if self.target == "ttft":
-            concurrency = np.exp(data.features[rows, data.names.index("concurrency")])
-            excess = measured - data.composed["ttft"][rows]
-            for engine in range(len(self._host)):
-                few = (data.engine[rows] == engine) & (concurrency <= _FEW_REQUESTS + 0.5)
-                self._host[engine] = max(float(np.median(excess[few])), 0.0) if few.any() else 0.0
-        ratio = np.log(measured / self._base(data, rows))
+            self._engines = self._weights(data, rows, self.tie)
+        ratio = np.log(data.measured[self.target][rows] / self._base(data, rows))
+        if self.target == "ttft":
+            ratio = np.clip(ratio, -_MOST_CORRECTION, _MOST_CORRECTION)
         self._trees = ExtraTreesRegressor(
             _TREES, max_features=0.4, min_samples_leaf=3, random_state=self.random_state
-        ).fit(data.features[rows], ratio)
+        ).fit(self._columns(data, rows), ratio)
 
-    def _predict(self, data: CalibrationData, rows: Ints) -> tuple[Floats, Floats]:
-        """Return the logarithm of the time, and the scale of its error."""
-        every = np.array([tree.predict(data.features[rows]) for tree in self._trees.estimators_])
-        middle = np.log(self._base(data, rows)) + every.mean(axis=0)
+    def _predict(self, data: CalibrationData, rows: Ints) -> tuple[Floats, Floats, Floats]:
+        """Return the logarithm of the time, its correction, and the scale of its error."""
+        columns = self._columns(data, rows)
+        every = np.array([tree.predict(columns) for tree in self._trees.estimators_])
         prompts = np.exp(data.features[rows, data.names.index("share")])
         scale = _FLOOR + _PER_SPREAD * every.std(axis=0) + _PER_OUTSIDE * data.outside[rows]
-        return middle, scale + _PER_SHARE * prompts / (1 + prompts)
+        scale = scale + _PER_SHARE * prompts / (1 + prompts)
+        return np.log(self._base(data, rows)), every.mean(axis=0), scale
+
+
+def _loss(errors: Floats, counts: Ints) -> float:
+    return float(np.average(robust(errors), weights=1 / np.sqrt(counts)))
 
 
 def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:

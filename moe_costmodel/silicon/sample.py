@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moe_costmodel.models.shape import ModelShape
+from moe_costmodel.silicon.closed_loop import ClosedLoop
 from moe_costmodel.silicon.layout import Layout
+from moe_costmodel.silicon.recipes import loop_of
 from moe_costmodel.silicon.tables.package import silicon_root
 from moela.files.guard import invalid_file
 from moela.files.text import number_of, read_text
@@ -62,6 +64,11 @@ class ServingPoint:
         Mean seconds to the first token, and per later token.
     year : float
         When it was measured, as a year with fraction; 0 if unknown.
+    published : bool
+        Whether the public benchmark InferenceX measured it, whose scripts say how.
+    benchmark : ClosedLoop or None
+        How it was measured; None for the scripts' settings if `published`, else the engine's
+        defaults.
 
     Examples
     --------
@@ -84,6 +91,19 @@ class ServingPoint:
     ttft: float
     tpot: float
     year: float
+    published: bool = False
+    benchmark: ClosedLoop | None = None
+
+    @property
+    def loop(self) -> ClosedLoop:
+        """How it was measured."""
+        if self.benchmark is not None:
+            return self.benchmark
+        return loop_of(
+            shape=self.shape, layout=self.layout, gpu=self.gpu, backend=self.backend,
+            input_tokens=self.input_tokens, output_tokens=self.output_tokens,
+            concurrency=self.concurrency, published=self.published,
+        )  # fmt: skip
 
     @property
     def sequences(self) -> float:
@@ -108,6 +128,8 @@ def read_sample(root: str | Path | None = None) -> list[ServingPoint]:
       disaggregated systems. Such rows are read as data-parallel attention with expert parallelism
       over all, and are marked.
     - Null precisions are bfloat16.
+    - Rows whose source is a file of one person's folder were measured by another client than those
+      of InferenceX.
 
     Parameters
     ----------
@@ -203,6 +225,7 @@ def _point(path: Path, number: int, row: dict[str, str], shape: ModelShape) -> S
         ttft=value("silicon_ttft_ms") / 1e3,
         tpot=value("silicon_tpot_ms") / 1e3,
         year=int(date[1]) + (int(date[2]) - 1) / 12 if date else 0.0,
+        published="source_file=/" not in source,
     )
 
 

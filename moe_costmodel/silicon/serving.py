@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moe_costmodel._checks import count
 from moe_costmodel.models.shape import ModelShape
+from moe_costmodel.silicon.first_token import first_token_parts
 from moe_costmodel.silicon.layout import Layout
 from moe_costmodel.silicon.sample import ServingPoint
 from moe_costmodel.silicon.step import Chunk, SiliconModel, StepTime
@@ -32,6 +33,8 @@ class ServingEstimate:
         Running sequences of each data-parallel rank.
     input_tokens, output_tokens : int
         Tokens of each prompt and answer.
+    first_token : tuple of float
+        Parts of the time to the first token, of a simulated benchmark; empty if none was simulated.
 
     Examples
     --------
@@ -46,6 +49,7 @@ class ServingEstimate:
     sequences: float
     input_tokens: int
     output_tokens: int
+    first_token: tuple[float, ...] = ()
 
     @property
     def prefill_share(self) -> float:
@@ -135,18 +139,25 @@ def compose_serving(
     return ServingEstimate(decode, prefill, sequences, input_tokens, output_tokens)
 
 
-def estimate_of(model: SiliconModel, point: ServingPoint) -> ServingEstimate:
-    """Return the uncalibrated estimate of a serving point.
+def estimate_of(
+    model: SiliconModel, point: ServingPoint, *, random_state: int = 0
+) -> ServingEstimate:
+    """Return the uncalibrated estimate of a serving point, with a simulation of its benchmark.
 
     TensorRT-LLM keeps its cache in fp8 where weights are narrow; the other engines in bfloat16.
     """
     narrow = point.shape.dtypes["experts" if point.shape.experts else "dense"] != "bfloat16"
-    return compose_serving(
+    kv_dtype = "fp8" if point.backend == "trtllm" and narrow else "bfloat16"
+    found = compose_serving(
         model,
         point.shape,
         point.layout,
         concurrency=point.concurrency,
         input_tokens=point.input_tokens,
         output_tokens=point.output_tokens,
-        kv_dtype="fp8" if point.backend == "trtllm" and narrow else "bfloat16",
+        kv_dtype=kv_dtype,
     )
+    parts = first_token_parts(
+        model, point, found.decode, found.prefill, kv_dtype=kv_dtype, random_state=random_state
+    )
+    return replace(found, first_token=parts)
