@@ -183,7 +183,8 @@ class MissTimer:
             ]  # fmt: skip
             self.runs.append(_Run(layers))
         with torch.no_grad():
-            self._call = decode_step(model, batch_size, context, **options).begin()
+            step = decode_step(model, batch_size, context, prefixes=None, **options)
+            self._call = step.begin()
         self._current: tuple[_Run, int] | None = None
 
     def _steps(

@@ -162,8 +162,8 @@ def measure_model(
     model : Module
         The packaged example model, or a causal language model of Hugging Face whose experts are
         beside its routers. It takes part as it is. Beside it, memory is needed for the largest KV
-        cache of all steps, for 7/8 of the experts of every other layer (buffers), and for what the
-        longest prompt computes: together with the model at most twice its own memory and one cache.
+        cache of all steps, for half of the experts (buffers), and for what the longest prompt
+        computes: together with the model at most twice its own memory and one cache.
     hardware : Hardware, optional
         Description of this machine; by default :meth:`Hardware.here` with one thread.
     batch_sizes, contexts : sequence of int

@@ -88,7 +88,7 @@ class ModelTimer:
     model : Module
         The packaged example model, or a causal language model of Hugging Face whose experts are
         beside its routers. It is used as it is. Beside it, memory is needed for the largest KV
-        cache, and if there are `policies`, for 7/8 of the experts of every other layer.
+        cache, and if there are `policies`, for half of the experts.
     batch_sizes, contexts : sequence of int
         Sequences that are decoded together, and tokens in the cache of each; none to leave decode
         out. All batch sizes are timed at the middle context, the largest one at the shortest, and
@@ -263,19 +263,20 @@ class ModelTimer:
     def _buffered(self, step: StepCall, policies: Sequence[str]) -> Iterator[_Point]:
         """Yield runs of several steps through buffers of three capacities.
 
-        Every other layer is buffered, the even and the odd ones in turns, which halves the memory.
+        Of more than half of the experts, every other layer has a buffer, the even and the odd ones
+        in turns. So two layers share a memory of the size of one.
         """
         n, n_layers = self.shape.n_experts, len(self.experts)
+        half, fast = max(1, n // 2), self._fast(n)
         for share in self._random.choice(_CAPACITIES, 3, replace=False):
             capacity, (policy, first) = max(1, int(share * n)), next(self._rotation(policies))
-            buffers = {
-                layer: BufferedExperts(
-                    self.experts[layer], capacity, policy=policy, fast=fast, device=fast.up.device
-                )
-                for layer, fast in zip(
-                    range(first % n_layers, n_layers, 2), self._fast(n), strict=False
-                )
-            }
+            is_small, buffers = capacity <= half, {}
+            for layer in range(n_layers) if is_small else range(first % n_layers, n_layers, 2):
+                own, at = fast[layer // 2], half * (layer % 2) if is_small else 0
+                buffers[layer] = BufferedExperts(
+                    self.experts[layer], capacity, policy=policy, device=own.up.device,
+                    fast=replace(own, up=own.up[at:], down=own.down[at:]),
+                )  # fmt: skip
             number = int(self._random.integers(len(_RULES)))
             yield _Point(step, self._draws(step, number, n, RUN), 0, n, buffers)
 
@@ -285,18 +286,14 @@ class ModelTimer:
             self._rotated = cycle([(policy, first) for first in (0, 1) for policy in policies])
         return self._rotated
 
-    def _fast(self, n_experts: int) -> list[Experts]:
-        """Return fast memory for the largest buffer of every other layer, which all share."""
+    def _fast(self, n: int) -> list[Experts]:
+        """Return fast memory of `n` experts (at least 2) for every two layers."""
         if not hasattr(self, "_shared"):
-            most = max(1, int(max(_CAPACITIES) * n_experts))
             self._shared = [
-                replace(
-                    e,
-                    up=e.up.new_zeros(most, *e.up.shape[1:]),
-                    down=e.down.new_zeros(most, *e.down.shape[1:]),
-                )
+                replace(e, **{k: getattr(e, k).new_zeros(max(n, 2), *getattr(e, k).shape[1:])
+                              for k in ("up", "down")})
                 for e in self.experts[::2]
-            ]
+            ]  # fmt: skip
         return self._shared
 
     def turn(self, *, keep: bool = True) -> None:
