@@ -28,7 +28,7 @@ from moela.experiments.tasks import make_algorithm
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
 from tests.benchmarks import rivals, tables
 from tests.benchmarks.cases import Case, Cases
-from tests.benchmarks.equal_time import key
+from tests.benchmarks.equal_time import SCHEDULED, key
 from tests.benchmarks.timed import TimedRun, best_rival, median_of, warm_up
 
 DATA = Path(__file__).parent / "results" / "long_runs.json"
@@ -87,13 +87,21 @@ def measured(
     MOELA itself is given no time.
     """
     at = tuple(n for n in at if n <= AT_MOST.get(name, n))
-    n_eval = at[-1] if at else 0
-    run = TimedRun(problem, make_algorithm(name, make, problem), seed, seconds, n_eval)
-    case: Case = {f"seconds, {n}": round(run.clock.seconds_at(n), 3) for n in at}
-    times = {clock_time(t): run.clock.evaluations_at(t) for t in GRID if seconds / 5 < t <= seconds}
-    case |= {f"evaluations, {t}": n for t, n in times.items()}
-    for title, n in ({str(n): n for n in at} | times).items():
-        case[title] = float(f"{run.hypervolume_after(n, ref):.8g}")
+    case: Case = {}
+    # Where steps follow the length of the run, each length needs a run of its own.
+    lengths = [(0.0, n) for n in at] if name in SCHEDULED else []
+    lengths.append((seconds, 0 if lengths or not at else at[-1]))
+    for length, n_eval in lengths:
+        if length == n_eval == 0:
+            continue
+        run = TimedRun(problem, make_algorithm(name, make, problem), seed, length, n_eval)
+        counts = {n: run.clock.seconds_at(n) for n in ([n_eval] if lengths[1:] else at) if n}
+        case |= {f"seconds, {n}": round(at_second, 3) for n, at_second in counts.items()}
+        first = length / (2.0 if lengths[1:] else 5.0)
+        times = {clock_time(t): run.clock.evaluations_at(t) for t in GRID if first < t <= length}
+        case |= {f"evaluations, {t}": n for t, n in times.items()}
+        for title, n in ({str(n): n for n in counts} | times).items():
+            case[title] = float(f"{run.hypervolume_after(n, ref):.8g}")
     return case
 
 
