@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
@@ -31,9 +32,29 @@ def limited_threads(threads: int | None) -> AbstractContextManager[object]:
     return _controller(len(sys.modules)).limit(limits=threads)
 
 
+class _OneThread(AbstractContextManager[None]):
+    """Limits libraries to one thread; inside of another one it does nothing, and takes no time."""
+
+    def __enter__(self) -> None:
+        self._limit = None if _INSIDE.depth else _controller(0).limit(limits=1)
+        _INSIDE.depth += 1
+
+    def __exit__(self, *raised: object) -> None:
+        _INSIDE.depth -= 1
+        if self._limit is not None:
+            self._limit.restore_original_limits()
+
+
+class _Inside(threading.local):
+    depth = 0
+
+
+_INSIDE = _Inside()
+
+
 def one_thread() -> AbstractContextManager[object]:
     """Return a context that limits the libraries of our own models to one thread."""
-    return _controller(0).limit(limits=1)
+    return _OneThread()
 
 
 @cache

@@ -34,6 +34,11 @@ class Duplicates:
             return []
         if self._canonical:
             X = self._problem.canonical(np.asarray(X))
+        if isinstance(X, np.ndarray) and X.dtype != object:
+            # Adding zero turns -0.0 into 0.0, which is the same design.
+            data = memoryview(np.ascontiguousarray(X + 0).tobytes())
+            size = len(data) // len(X)
+            return [_hashed(data[i : i + size]) for i in range(0, len(data), size)]
         return [_fingerprint(x) for x in X]
 
     def add(self, X: Designs) -> None:
@@ -71,6 +76,10 @@ def _fingerprint(x: Designs | dict[str, object]) -> int:
     else:
         # Adding zero turns -0.0 into 0.0, which is the same design.
         data = np.ascontiguousarray(x + 0).tobytes()
+    return _hashed(data)
+
+
+def _hashed(data: bytes | memoryview) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 

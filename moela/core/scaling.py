@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike
 
 from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
-from moela.core.kernels import scalar
-from moela.core.kernels.scalar import EDGE
+from moela.core.kernels.scalar import EDGE, combination
 from moela.core.units import Units
 
 Scalarization = Literal["chebyshev", "weighted_sum", "product"]
@@ -141,8 +140,7 @@ class Normalization:
     def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
         span = self.nadir - self.ideal
-        combine = getattr(scalar, by)
-        return np.asarray(combine(F, W, self.ideal, span, self._farthest))
+        return np.asarray(combination(by)(F, W, self.ideal, span, self._farthest))
 
 
 def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:

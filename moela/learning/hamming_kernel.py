@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from moela._arrays import Floats
 
-__all__ = ["changes_after", "hamming_distances", "similarities"]
+__all__ = ["changes_after", "hamming_distances", "similarities", "similarity_triangle"]
 
 Singles = NDArray[np.float32]
 Shorts = NDArray[np.int16]
@@ -30,11 +30,11 @@ def compiled(function: F) -> F:
 
 def reassociating(function: F) -> F:
     """Compile a function whose sums may be in any order, so that they use wide registers."""
-    settings = {"nogil": True, "fastmath": True}
+    allowed = {"reassoc", "contract", "nsz"}
     try:
-        return cast(F, njit(cache=True, **settings)(function))
+        return cast(F, njit(cache=True, nogil=True, fastmath=allowed)(function))
     except RuntimeError:
-        return cast(F, njit(**settings)(function))
+        return cast(F, njit(nogil=True, fastmath=allowed)(function))
 
 
 @compiled
@@ -121,3 +121,16 @@ def similarities(distances: Shorts, table: Singles) -> Singles:
         for c in range(n_centers):
             out[i, c] = table[distances[i, c]]
     return out
+
+
+@compiled
+def similarity_triangle(products: Singles, sizes: Shorts, table: Singles, penalty: float) -> None:
+    """Turn inner products [n, n] of rows of zeros and ones into similarities, in place.
+
+    Only the lower triangle is computed. `sizes` holds the number of ones of each row; the penalty
+    is added to the diagonal.
+    """
+    for i in range(len(sizes)):
+        for j in range(i):
+            products[i, j] = table[sizes[i] + sizes[j] - 2 * np.int32(products[i, j])]
+        products[i, i] = table[0] + penalty

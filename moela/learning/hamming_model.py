@@ -14,13 +14,14 @@ from moela.learning.hamming_kernel import (
     changes_after,
     hamming_distances,
     similarities,
+    similarity_triangle,
 )
 from moela.learning.window import SharedFits, Window, spread_of
 
 # Rows before the first fit, and growth until the next one as a fraction of the window: larger while
 # the model is not used.
 _MIN_ROWS = 200
-_GROWTH_USED, _GROWTH_IDLE = 0.2, 0.5
+_GROWTH_USED, _GROWTH_IDLE = 0.25, 0.5
 _PENALTY = 0.01
 
 
@@ -38,7 +39,7 @@ class HammingModel(SharedFits):
 
     _mutable = ("window",)
 
-    def __init__(self, size: int = 1500) -> None:
+    def __init__(self, size: int = 1000) -> None:
         self.window = Window(size)
         self.n_fits = self._fitted_at = 0
 
@@ -77,15 +78,15 @@ class HammingModel(SharedFits):
         self._signs = np.ascontiguousarray((1 - 2 * Z.T).astype(np.int8))
         # On matrices this small, several BLAS threads gain nothing and lose much on a busy machine.
         with one_thread():
-            distances = _all_distances(Z)
-            sampled = distances[:: max(1, len(Z) // 200)]
-            width = max(float(np.median(sampled)), 1.0)
+            K = Z @ Z.T
+            sampled = slice(None, None, max(1, len(Z) // 200))
+            width = max(float(np.median(_distances(K[sampled], self._sizes, sampled))), 1.0)
             self._table = np.exp(np.arange(Z.shape[1] + 1) / -width).astype(np.float32)
-            K = similarities(distances, self._table)
-            K[np.diag_indices_from(K)] += _PENALTY
+            similarity_triangle(K, self._sizes, self._table, _PENALTY)
             targets = ((F - self._offset) / self._unit).astype(np.float32)
-            # Single precision: the penalty keeps the condition number far below its limit.
-            factor = cho_factor(K, lower=True, overwrite_a=True, check_finite=False)
+            # Single precision: the penalty keeps the condition number far below its limit. The
+            # lower triangle is the upper one of the transpose, which LAPACK takes without a copy.
+            factor = cho_factor(K.T, lower=False, overwrite_a=True, check_finite=False)
             weights = cho_solve(factor, targets, check_finite=False)
         self._weights = np.ascontiguousarray(weights.T)
         self._rates = np.array([np.cosh(1.0 / width), np.sinh(1.0 / width)], dtype=np.float32)
@@ -117,10 +118,6 @@ class HammingModel(SharedFits):
         return np.asarray((kernel @ self._weights.T) * self._unit + self._offset)
 
 
-def _all_distances(Z: Singles) -> Shorts:
-    """Return the Hamming distances [n, n] between rows, exact in single precision."""
-    distances, sizes = Z @ Z.T, Z.sum(axis=1)
-    distances *= -2.0
-    distances += sizes[:, None]
-    distances += sizes
-    return distances.astype(np.int16)
+def _distances(products: Singles, sizes: Shorts, rows: slice) -> Shorts:
+    """Return Hamming distances from inner products [m, n] of some rows of zeros and ones to all."""
+    return np.asarray(sizes[rows][:, None] + sizes - 2 * products.astype(np.int16))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import spearmanr
@@ -22,6 +24,17 @@ _LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 40, 200, 20
 _LEAST_SKILL = 0.05
 
 
+@dataclass(frozen=True)
+class Linear:
+    """A fitted linear model without an intercept: `coefficients` [d, M] in the rows' own units."""
+
+    coefficients: Floats
+
+    def predict(self, rows: Floats) -> Floats:
+        """Predict the targets [b, M] of rows [b, d]."""
+        return np.asarray(rows @ self.coefficients)
+
+
 class MoveModel(SharedFits):
     """Regression of the change of the objectives on the change of the features.
 
@@ -40,13 +53,12 @@ class MoveModel(SharedFits):
         self.estimator = estimator
         self.window = Window(size)
         self.n_fits = self._fitted_at = 0
-        self.fitted: Regressor | None = None
+        self.fitted: Regressor | Linear | None = None
         # Of all rows at the last fit, and the batches that have come and gone since then.
         self._moments: Moments | None = None
         self._new: list[Floats] = []
         self._dropped: list[Floats] = []
         self._scale: Floats = np.empty(0)
-        self._linear: Floats | None = None
         self._checks: list[tuple[float, float]] = []
         self._n_new_checks = 0
         self.skill = float("nan")
@@ -54,7 +66,7 @@ class MoveModel(SharedFits):
     @property
     def ready(self) -> bool:
         """Whether the model has been fitted and is not known to be useless."""
-        return self.n_fits > 0 and not self.skill < _LEAST_SKILL
+        return self.fitted is not None and not self.skill < _LEAST_SKILL
 
     def add(self, moves: Floats, changes: Floats) -> None:
         """Add moves [b, d] and the changes of the objectives [b, M] that they made."""
@@ -106,22 +118,23 @@ class MoveModel(SharedFits):
         A[np.diag_indices_from(A)] += _PENALTY
         b = D[:, used].T @ targets / scale[:, None]
         solution = cho_solve(cho_factor(A, lower=True, overwrite_a=True), b)
-        self._linear = np.zeros((D.shape[1], targets.shape[1]))
-        self._linear[used] = solution / scale[:, None] * self._unit
+        coefficients = np.zeros((D.shape[1], targets.shape[1]))
+        coefficients[used] = solution / scale[:, None] * self._unit
+        self.fitted = Linear(coefficients)
 
     def predict(self, moves: Floats) -> Floats:
         """Predict the changes of the objectives [b, M] by moves [b, d]."""
-        if self._linear is not None:
-            return np.asarray(moves @ self._linear)
+        if isinstance(self.fitted, Linear):
+            return self.fitted.predict(moves)
         assert self.fitted is not None
         return np.asarray(self.fitted.predict(moves / self._scale)) * self._unit
 
     def changes_to(self, features: Floats, near: Floats) -> Floats:
         """Predict the change of F [n, k, M] from designs [n, d] to their neighbors [n, k, d]."""
         n, k, d = near.shape
-        if self._linear is not None:
-            changes = near.reshape(n * k, d) @ self._linear
-            return changes.reshape(n, k, -1) - (features @ self._linear)[:, None]
+        if isinstance(self.fitted, Linear):
+            changes = self.fitted.predict(near.reshape(n * k, d))
+            return changes.reshape(n, k, -1) - self.fitted.predict(features)[:, None]
         return self.predict((near - features[:, None]).reshape(n * k, d)).reshape(n, k, -1)
 
     def check(self, predicted: Floats, observed: Floats) -> None:

@@ -13,14 +13,14 @@ from moela.learning.move_model import MoveModel
 
 # Moves before the models are compared, the newest ones that count, and new ones until the next
 # comparison.
-_LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 60, 200, 20
+_LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 60, 200, 50
 # Unexplained variance of the Hamming-kernel model relative to that of the move model, below which
 # it takes over, and above which it is given up; two limits, so that equals do not alternate.
 _ENTER, _LEAVE = 0.85, 1.0
 # Among two models that are nearly always right, neither is better.
 _LEAST_LEFT = 1e-3
 # While the Hamming-kernel model is used, the move model is only kept good enough to compare with.
-_GROWTH, _GROWTH_IDLE = 0.1, 0.25
+_GROWTH, _GROWTH_IDLE = 0.15, 0.5
 
 
 class MoveRanking:

@@ -82,7 +82,7 @@ class StartModel(SharedFits):
         ends = normalization.scalarize(normalization.learned(np.array(self.end_F)), W, self.by)
         seed = int(random_state.integers(2**31))
         if self.estimator is None:
-            model = ExtraTreesRegressor(50, min_samples_leaf=2, random_state=seed)
+            model = ExtraTreesRegressor(25, min_samples_leaf=2, random_state=seed)
         else:
             model = clone(self.estimator)
             if "random_state" in model.get_params():

@@ -11,10 +11,10 @@ from moela.core.scaling import Normalization
 from moela.learning.window import SharedFits, spread_of
 
 # Designs before the first fit, and relative growth until the next one.
-_MIN_ROWS, _GROWTH = 50, 0.15
+_MIN_ROWS, _GROWTH = 50, 0.25
 # Candidate kernel widths, relative to the median squared distance, and penalties; the pair that
 # predicts the newest designs best is chosen.
-_WIDTHS, _PENALTIES, _NEWEST = (0.3, 1.0, 3.0, 10.0, 30.0), (1e-6, 1e-4, 1e-2), 200
+_WIDTHS, _PENALTIES, _NEWEST = (0.3, 1.0, 3.0, 10.0, 30.0), (1e-6, 1e-4, 1e-2), 120
 # Below this correlation the surrogate is not used. Rugged problems, on which one variable must
 # leave its valley alone, stay below it; there, following a model costs diversity needed later.
 _LEAST_CORRELATION = 0.95

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 # An evaluation counts half as much as one of the same part about 70 evaluations later.
 _FADE = 0.99
 # Evaluations of every part before any share moves, and limits of the factor on a share.
@@ -40,8 +38,7 @@ class Allocation:
         if mean <= 0.0:
             return self.base
         adapted = {
-            part: self.base[part] * float(np.clip(rate[part] / mean, _LEAST, _MOST))
-            for part in self.base
+            part: self.base[part] * min(max(rate[part] / mean, _LEAST), _MOST) for part in self.base
         }
         total = sum(adapted.values())
         return {part: share / total for part, share in adapted.items()}

@@ -80,12 +80,14 @@ class GuidedSearch:
         self.perturbation = Perturbation(self.context, used=self.settings.perturbation)
         self._awaited.clear()
 
-    def propose(self, front: Archive, batch_size: int) -> Population:
+    def propose(self, front: Archive, batch_size: int | None) -> Population:
         """Return the most promising neighbors of each idle search; none if nothing is new.
 
-        Each proposes at least one; `batch_size` may ask for more. A search is idle if all of its
-        neighbors have been answered: where each answer comes by itself, neighbors of a design that
-        the search may be about to leave would be wasted. If none is idle, another one starts.
+        Each proposes at least one. By default, it proposes as many as make one improvement likely,
+        judged by the searches so far; `batch_size` may ask for another number in all. A search is
+        idle if all of its neighbors have been answered: where each answer comes by itself,
+        neighbors of a design that the search may be about to leave would be wasted. If none is
+        idle, another one starts.
         """
         normalization = self.context.normalization
         # A search without new neighbors ends at no cost, and another one starts in its place.
@@ -98,7 +100,10 @@ class GuidedSearch:
                 break
             if running.pending.any():
                 return self._perturbed(running, front)
-            width = max(1, batch_size // len(self.searches))
+            if batch_size is None:
+                width = running.width
+            else:
+                width = max(1, batch_size // len(self.searches))
             found = self.screening.around(running, width, self._awaited)
             W, F = running.W[:, None], running.F[:, None]
             incumbent = normalization.scalarize(F, W, running.by)

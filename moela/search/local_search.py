@@ -15,6 +15,11 @@ from moela.core.scaling import Normalization, Scalarization, better
 # one success in five (Rechenberg's rule).
 _GROW, _SHRINK = 2.0, 0.5**0.25
 _STEP_MIN, _STEP_MAX, _STEP_START = 1e-5, 0.5, 0.1
+# A search evaluates so many neighbors at a time that this many improvements are expected, up to a
+# limits: more at a time take less time each, but begin from a design that is already improved upon.
+_EXPECTED, _LEAST_AT_A_TIME, _MOST_AT_A_TIME = 0.6, 2, 6
+# Weight of an evaluation in the running mean of successes, and that mean before any.
+_RATE, _SUCCESS_START = 0.01, 0.5
 
 
 class LocalSearches:
@@ -49,12 +54,19 @@ class LocalSearches:
     ) -> None:
         self.by, self.patience, self.max_gains = by, patience, max_gains
         self.next_id = 0
+        self.success = _SUCCESS_START  # running mean of improvements by an evaluated neighbor
         self.ids = np.empty(0, dtype=np.int64)
         no_F = np.empty((0, n_obj))
         self.begin(Population.empty(), no_F, np.empty(0), no_F, np.empty((0, 0)))
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def width(self) -> int:
+        """Number of neighbors that a search should evaluate at a time."""
+        wanted = round(_EXPECTED / self.success)
+        return min(max(wanted, _LEAST_AT_A_TIME), _MOST_AT_A_TIME)
 
     @property
     def X(self) -> Designs:
@@ -137,6 +149,12 @@ class LocalSearches:
         for i in np.flatnonzero(tried):
             add_tries(self.pop[i], int(tried[i]))
         self.cost += tried
+        improved = better(
+            CV[known], g, self.CV[at], normalization.scalarize(self.F[at], self.W[at], self.by)
+        )[~self.pending[at]]
+        if len(improved):
+            keep = (1.0 - _RATE) ** len(improved)
+            self.success = max(keep * self.success + (1.0 - keep) * float(improved.mean()), 1e-3)
         if accepted is not None:
             self.entered += np.bincount(at[accepted[known]], minlength=len(self))
         self.fails += tried

@@ -35,9 +35,12 @@ from moela.search.restarts import Restart
 from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, SearchSettings
 
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
-# Default batch size of evolution and Pareto local search; smaller while each evaluation improves
-# the surrogate.
-_BATCH, _BATCH_WITH_SURROGATE = 20, 5
+# By default, parts are asked in turn until this many designs are together, each part at most once.
+_BATCH = 20
+# Children at a time if there are moves of the problem's own, and Pareto local search's designs; and
+# children if evolution makes nearly all designs, when its generations become complete: one for this
+# many evaluations so far, within limits.
+_WITH_MOVES, _EVALUATIONS_PER_CHILD = 10, 50
 # Evaluations before the first test for stagnation, as a multiple of the initial designs.
 _LEAST_GROUPS = 10
 
@@ -74,9 +77,9 @@ class MOELA(ArchiveAlgorithm):
         problem's `ref_point`, unless most initial designs already dominate it. None uses the nadir
         of the non-dominated designs so far.
     batch_size : int or None
-        Number of designs per batch. None uses one per search for local search and twenty otherwise
-        (five while the surrogate is used). For parallel evaluation, set it to a multiple of the
-        number of workers.
+        Number of designs per batch, all of one part. None asks the parts in turn until about twenty
+        designs are together; a local search adds more to them the less often its neighbors have
+        been better. For parallel evaluation, set it to a multiple of the number of workers.
     models : "auto", None or Models
         The learned models: all, none, or a choice.
     archive_size : int or None
@@ -133,7 +136,7 @@ class MOELA(ArchiveAlgorithm):
         *,
         n_subproblems: int = 50,
         n_neighbors: int = 10,
-        n_searches: int = 5,
+        n_searches: int = 2,
         patience: int = 20,
         shares: Mapping[str, float] | None = None,
         restarts: bool | Literal["auto"] = "auto",
@@ -263,23 +266,40 @@ class MOELA(ArchiveAlgorithm):
                 return pop
             # Hardly any new design is left.
             self._return()
-        part = self.allocation.next_part()
-        pop = self._propose(part)
-        if len(pop) == 0:
-            # Also if a search has no new neighbors left.
-            part = "evolution"
+        wanted = self.batch_size or _BATCH
+        asked: dict[str, Population] = {}
+        n_asked = 0
+        while n_asked < wanted:
+            part = self.allocation.next_part()
+            if part in asked:
+                break
             pop = self._propose(part)
-        set_origin(pop, part=part, phase=self.n_phases)
-        self.allocation.charge(part, len(pop))
-        return pop
+            if len(pop) == 0:
+                # Also if a search has no new neighbors left.
+                if asked:
+                    break
+                part = "evolution"
+                pop = self._propose(part)
+            set_origin(pop, part=part, phase=self.n_phases)
+            self.allocation.charge(part, len(pop))
+            asked[part] = pop
+            n_asked += len(pop)
+            if self.batch_size is not None:
+                break
+        pops = list(asked.values())
+        return pops[0] if len(pops) == 1 else Population.merge(*pops)
 
     def _propose(self, part: str) -> Population:
         if part == "search":
-            return self.guided.propose(self.current.archive, self.batch_size or 0)
+            return self.guided.propose(self.current.archive, self.batch_size)
         if part == "pareto":
-            return self.guided.propose_around_front(self.current, self.batch_size or _BATCH)
-        with_surrogate = self.preselection is not None and self.preselection.ready
-        size = self.batch_size or (_BATCH_WITH_SURROGATE if with_surrogate else _BATCH)
+            return self.guided.propose_around_front(self.current, self.batch_size or _WITH_MOVES)
+        size = self.batch_size
+        if size is None and hasattr(self.problem, "neighbors"):
+            size = _WITH_MOVES
+        elif size is None:
+            grown = min(self.n_answered // _EVALUATIONS_PER_CHILD, self.n_subproblems)
+            size = max(_BATCH, grown)
         return self.evolution.children(size, self.current.archive)
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:

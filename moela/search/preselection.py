@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moela._arrays import Bools, Floats, Ints, rows
+from moela._threads import one_thread
 from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems
 from moela.core.scaling import better
@@ -17,12 +18,12 @@ from moela.search.real_mating import RealMating
 PLAIN, BEST, EVOLVED = range(3)
 _P_MIN = 0.1
 # Number of children of which the best is chosen.
-_N_EACH = 50
+_N_EACH = 30
 # Members that were evolved on the surrogate and are used before all evolve anew.
-_N_SERVED = 25
+_N_SERVED = 40
 # Evolution on the surrogate: children of each sub-problem in a generation, generations, and the
 # probability that a parent comes from the neighborhood.
-_N_CHILDREN, _N_GENERATIONS, _PROB_NEIGHBORS = 4, 20, 0.9
+_N_CHILDREN, _N_GENERATIONS, _PROB_NEIGHBORS = 4, 10, 0.9
 
 
 @dataclass
@@ -118,9 +119,16 @@ class Preselection:
         surrogate predicts it to be better there, feasibility first. Returns the evolved members
         [N, n_var], the mating operator that made each last, and which differ from the members.
         """
+        X = rows([ind.X for ind in sub.pop]).astype(float)
+        with one_thread():
+            return self._evolve(X, sub, mating, context)
+
+    def _evolve(
+        self, X: Floats, sub: Subproblems, mating: RealMating, context: SearchContext
+    ) -> tuple[Floats, Ints, Bools]:
+        """Do as `evolve` does, from members X [N, n_var]."""
         rng, n = context.random_state, len(sub)
         xl, xu = context.problem.xl, context.problem.xu
-        X = rows([ind.X for ind in sub.pop]).astype(float)
         operator, changed = np.full(n, -1), np.zeros(n, dtype=bool)
         # Members count with their predictions, too: these may have the same error everywhere.
         F, CV = self.surrogate.predict(X)

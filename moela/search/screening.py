@@ -16,7 +16,8 @@ from moela.learning.features import Encoder
 from moela.learning.move_ranking import MoveRanking
 from moela.search.local_search import LocalSearches
 
-# Share of the designs whose move is chosen at random, to measure the skill of the move model.
+# Share of the designs around which one of the moves is chosen at random, to measure the skill of
+# the move model.
 _PROB_RANDOM = 0.1
 # The candidates around an incumbent are replaced once one in this many has been evaluated.
 _CANDIDATES_PER_PICK = 5
@@ -30,7 +31,7 @@ class Candidates:
     features: Sequence[Floats] | Floats  # [n, k, d]; d = 0 if nothing is learned
     base: Floats  # [n, d], features of the designs
     change: Floats  # [n, k, M], predicted for the objectives; zero without a model
-    at_random: Bools  # [n], designs whose move is chosen at random
+    at_random: Bools  # [n], designs around which one of the moves is chosen at random
     ranked: bool  # a model has predicted the changes
     pools: list[_Pool] | None = None  # [n], kept for later; `pick` marks the candidates looked at
 
@@ -89,6 +90,7 @@ class Screening:
             key: old[key]
             for key in incumbents
             if key in old
+            and len(old[key].used) == k
             and _CANDIDATES_PER_PICK * (old[key].used.sum() + width) <= k
             and not old[key].spent
         }
@@ -157,9 +159,13 @@ class Screening:
         Returns unevaluated individuals [b], the design that each belongs to, and its number among
         the candidates.
         """
-        rank = np.where(found.at_random[:, None], 0.0, rank)
+        rank = rank.copy()
         if found.pools is not None:
             rank[np.array([pool.used for pool in found.pools])] = np.inf
+        # Candidates are in random order, so the first that is left is a random one.
+        drawn = np.flatnonzero(found.at_random)
+        first_left = np.isfinite(rank[drawn]).argmax(axis=1)
+        rank[drawn, first_left] = -np.inf
         taken, looked = self._first_new(found, rank.argsort(axis=1, kind="stable"), width)
         if found.pools is not None:
             spent = np.all(looked | (rank >= 0.0), axis=1)
@@ -171,7 +177,7 @@ class Screening:
             return Population.empty(), (none, none)
         design, column = np.array(taken).T
         pop = unevaluated([found.X[row][k] for row, k in taken])
-        at_random = found.at_random[design]
+        at_random = np.isneginf(rank[design, column])
         set_origin(
             pop,
             features=[found.features[row][k] for row, k in taken],

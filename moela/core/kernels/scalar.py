@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import numpy as np
 from numba import guvectorize
 
 from moela._arrays import Floats
 
-__all__ = ["EDGE", "chebyshev", "product", "weighted_sum"]
+__all__ = ["EDGE", "combination"]
 
 # Closer than this to the edge of the reference box, and beyond it, the tangent replaces the
 # logarithm, so that searches outside the box still know which way leads into it.
@@ -23,15 +24,6 @@ _TYPES = ["void(f8[:], f8[:], f8[:], f8[:], f8[:], f8[:])"]
 _SHAPES = "(m),(m),(m),(m),()->()"
 
 
-def compiled(function: Callable[..., None]) -> Callable[..., Any]:
-    """Compile a generalized ufunc, and keep the code on disk if a folder can be written."""
-    try:
-        return guvectorize(_TYPES, _SHAPES, cache=True)(function)  # type: ignore[no-any-return]
-    except RuntimeError:
-        return guvectorize(_TYPES, _SHAPES)(function)  # type: ignore[no-any-return]
-
-
-@compiled
 def product(
     F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: Floats, out: Floats
 ) -> None:
@@ -47,7 +39,6 @@ def product(
     out[0] = -total
 
 
-@compiled
 def chebyshev(
     F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: Floats, out: Floats
 ) -> None:
@@ -59,7 +50,6 @@ def chebyshev(
     out[0] = largest
 
 
-@compiled
 def weighted_sum(
     F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: Floats, out: Floats
 ) -> None:
@@ -69,3 +59,17 @@ def weighted_sum(
         z = (F[j] - ideal[j]) / span[j] if span[j] > 0.0 else 0.0
         total += W[j] * max(min(z, farthest[0]), -farthest[0])
     out[0] = total
+
+
+@cache
+def combination(by: str) -> Callable[..., Any]:
+    """Return the compiled function of this name, made at the first call.
+
+    Its machine code is kept on disk if a folder can be written.
+    """
+    function = {"product": product, "chebyshev": chebyshev, "weighted_sum": weighted_sum}[by]
+    compiler = cast(Any, guvectorize)
+    try:
+        return cast(Callable[..., Any], compiler(_TYPES, _SHAPES, cache=True)(function))
+    except RuntimeError:
+        return cast(Callable[..., Any], compiler(_TYPES, _SHAPES)(function))

@@ -12,6 +12,7 @@ from pymoo.core.variable import Binary, Choice, Real
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 from scipy.stats import spearmanr
+from sklearn.linear_model import Ridge
 
 from moela import MOELA, Models
 from moela.learning.hamming_kernel import changes_after, hamming_distances, similarities
@@ -281,3 +282,21 @@ def test_same_seed_same_designs():
     )
     np.testing.assert_array_equal(first.F, second.F)
     np.testing.assert_array_equal(first.X, second.X)
+
+
+def test_ridge_regression_is_that_of_scikit_learn_while_rows_come_and_go():
+    rng = np.random.default_rng(13)
+    model, effects = MoveModel(size=300), rng.normal(size=(12, 2))
+    for _ in range(80):
+        moves = (rng.random((9, 12)) < 0.2) * rng.choice([-1.0, 1.0], (9, 12))
+        moves[:, 3] = 0.0
+        model.add(moves, moves @ effects + rng.normal(size=(9, 2)))
+        if model.fit_if_due():
+            D, C = model.window.arrays()
+            scale = np.where(D.std(axis=0) > 0, D.std(axis=0), np.inf)
+            unit = C.std(axis=0)
+            ridge = Ridge(alpha=1.0, fit_intercept=False).fit(D / scale, C / unit)
+            expected = ridge.predict(moves / scale) * unit
+            np.testing.assert_allclose(model.predict(moves), expected, rtol=1e-9)
+    assert model.n_fits > 10
+    assert len(np.concatenate(model.window.inputs)) < 400

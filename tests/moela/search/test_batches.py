@@ -1,0 +1,72 @@
+"""How many designs MOELA asks for at a time, and from which parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from pymoo.core.population import Population
+from pymoo.problems import get_problem
+
+from moela import MOELA
+from moela.core.origin import origin_of
+from moela.core.scaling import Normalization
+from moela.search.local_search import LocalSearches
+from problems import MNKLandscape
+
+MNK = MNKLandscape.random(n=30, k=3, n_obj=2, seed=1)
+
+
+def batches(problem, n_eval=600, **settings):
+    """Return the parts that each batch after the first was asked for by, counted."""
+    algorithm = MOELA(**settings)
+    algorithm.setup(problem, seed=1, termination=("n_eval", n_eval))
+    found = []
+    while algorithm.has_next():
+        pop = algorithm.ask()
+        found.append(Counter(origin_of(ind).part for ind in pop))
+        algorithm.evaluator.eval(problem, pop)
+        algorithm.tell(infills=pop)
+    return found[1:-1]
+
+
+def test_parts_are_asked_together():
+    sizes = [sum(batch.values()) for batch in batches(MNK)]
+    assert np.mean(sizes) > 8
+    assert any(len(batch) > 1 for batch in batches(MNK))
+
+
+def test_a_batch_of_a_given_size_is_of_one_part():
+    for batch in batches(MNK, batch_size=6):
+        assert len(batch) == 1
+        assert sum(batch.values()) <= 6
+
+
+def test_generations_grow_if_evolution_makes_the_designs():
+    sizes = [batch["evolution"] for batch in batches(get_problem("zdt1"), 3000)]
+    assert max(sizes[:10]) == 20
+    assert max(sizes) == 50
+
+
+def searches(F):
+    """Return two searches that minimize the first objective, from designs with F [2, 2]."""
+    found = LocalSearches(2, "weighted_sum", patience=1000)
+    pop = Population.new("X", np.zeros((2, 3)))
+    W = np.tile([1.0, 0.0], (2, 1))
+    found.begin(pop, F, np.zeros(2), W, np.empty((2, 0)))
+    return found
+
+
+@pytest.mark.parametrize(("value", "wider"), [(2.0, True), (-1.0, False)])
+def test_searches_try_more_at_a_time_if_few_succeed(value, wider):
+    normalization = Normalization(2)
+    normalization.ideal, normalization.nadir = np.zeros(2), np.ones(2)
+    found = searches(np.ones((2, 2)))
+    least = found.width
+    for step in range(200):
+        F = np.full((2, 2), value * (1 + step if value < 0 else 1))
+        pop = Population.new("X", np.zeros((2, 3)))
+        found.receive(found.ids, pop, F, np.zeros(2), normalization)
+    assert (found.width > least) is wider
+    assert (found.success < 0.1) is wider
