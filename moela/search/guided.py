@@ -83,11 +83,11 @@ class GuidedSearch:
     def propose(self, front: Archive, batch_size: int | None) -> Population:
         """Return the most promising neighbors of each idle search; none if nothing is new.
 
-        Each search proposes at least one. By default, it proposes as many as make one improvement
-        likely, judged by the searches so far; `batch_size` may ask for another number in all. A
-        search is idle if all of its neighbors have been answered: where each answer comes by
-        itself, neighbors of a design that the search may be about to leave would be wasted. If none
-        is idle, another one starts.
+        Each proposes at least one. By default, it proposes as many as make one improvement likely,
+        judged by the searches so far; `batch_size` may ask for another number in all. A search is
+        idle if all of its neighbors have been answered: where each answer comes by itself,
+        neighbors of a design that the search may be about to leave would be wasted. If none is
+        idle, another one starts.
         """
         normalization = self.context.normalization
         # A search without new neighbors ends at no cost, and another one starts in its place.

@@ -2,11 +2,10 @@
 
     python -m tests.benchmarks.feasible [--problems mw4 ...] [--quick]
 
-The value of a run is the hypervolume of its feasible designs, in the box between the ideal and the
-nadir of all feasible designs that any run on the problem has found, less a tenth of its size beyond
-the nadir. The median evaluations until the first feasible design and the number of runs without one
-are shown, too. The objectives of the feasible fronts are kept in `tests/benchmarks/results`, by
-problem, algorithm and seed.
+The value of a run is the hypervolume of its feasible designs, in the box of the feasible fronts of
+all runs on the problem, and a tenth of its size beyond the worst values. The median evaluations
+until the first feasible design and the number of runs without one are shown, too. The feasible
+fronts are kept in `tests/benchmarks/results`, by problem, algorithm and seed.
 """
 
 from __future__ import annotations
@@ -116,7 +115,6 @@ def values(found: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
     if not fronts:
         return dict.fromkeys(found, 0.0)
     points = np.concatenate(fronts)
-    points = points[is_nondominated(points)]
     low, high = points.min(axis=0), points.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     point = np.full(points.shape[1], 1.1)

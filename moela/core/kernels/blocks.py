@@ -34,7 +34,7 @@ def compiled(function: F) -> F:
 
 
 @compiled
-def _bound(b, points, members, counts, low, high):  # type: ignore[no-untyped-def]
+def _bound(b: int, points: Floats, members: Ints, counts: Ints, low: Floats, high: Floats) -> None:
     """Compute the bounds of a block."""
     for j in range(points.shape[1]):
         least, most = np.inf, -np.inf
@@ -45,7 +45,9 @@ def _bound(b, points, members, counts, low, high):  # type: ignore[no-untyped-de
 
 
 @compiled
-def _is_covered(f, points, members, counts, low, high):  # type: ignore[no-untyped-def]
+def _is_covered(
+    f: Floats, points: Floats, members: Ints, counts: Ints, low: Floats, high: Floats
+) -> bool:
     """Return whether a point weakly dominates f [M]."""
     m = len(f)
     for b in range(counts[1]):
@@ -73,7 +75,9 @@ def _is_covered(f, points, members, counts, low, high):  # type: ignore[no-untyp
 
 
 @compiled
-def _covered(f, points, members, counts, low, high, out):  # type: ignore[no-untyped-def]
+def _covered(
+    f: Floats, points: Floats, members: Ints, counts: Ints, low: Floats, high: Floats, out: Ints
+) -> int:
     """Write to `out` the points that f [M] weakly dominates; return their number."""
     m, n = len(f), 0
     for b in range(counts[1]):
@@ -98,7 +102,7 @@ def _covered(f, points, members, counts, low, high, out):  # type: ignore[no-unt
 
 
 @compiled
-def _spans(counts, low, high):  # type: ignore[no-untyped-def]
+def _spans(counts: Ints, low: Floats, high: Floats) -> Floats:
     """Return half the extents of all points, which unlike extents do not overflow, [M]."""
     spans = np.zeros(low.shape[1])
     for j in range(low.shape[1]):
@@ -110,9 +114,12 @@ def _spans(counts, low, high):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _put(i, points, home, members, counts, low, high):  # type: ignore[no-untyped-def]
+def _put(
+    i: int, points: Floats, home: Ints, members: Ints, counts: Ints, low: Floats, high: Floats
+) -> None:
     """Put point i into the block whose center is closest, and split a block that is full."""
-    m, best, least = points.shape[1], 0, np.inf
+    m, best = points.shape[1], 0
+    least = np.inf
     if counts[1] == 0:
         counts[1], counts[2] = 1, 0
     spans = _spans(counts, low, high)
@@ -140,7 +147,17 @@ def _put(i, points, home, members, counts, low, high):  # type: ignore[no-untype
 
 
 @compiled
-def _split(b, i, spans, points, home, members, counts, low, high):  # type: ignore[no-untyped-def]
+def _split(
+    b: int,
+    i: int,
+    spans: Floats,
+    points: Floats,
+    home: Ints,
+    members: Ints,
+    counts: Ints,
+    low: Floats,
+    high: Floats,
+) -> int:
     """Split a full block at the median of its widest objective; return the half for point i."""
     axis, widest = 0, -1.0
     for j in range(points.shape[1]):
@@ -168,7 +185,9 @@ def _split(b, i, spans, points, home, members, counts, low, high):  # type: igno
 
 
 @compiled
-def _remove(i, points, home, members, counts, low, high):  # type: ignore[no-untyped-def]
+def _remove(
+    i: int, points: Floats, home: Ints, members: Ints, counts: Ints, low: Floats, high: Floats
+) -> None:
     """Remove point i; the last point takes its number."""
     b, place = home[i, 0], home[i, 1]
     last = counts[2 + b] - 1
@@ -193,7 +212,16 @@ def _remove(i, points, home, members, counts, low, high):  # type: ignore[no-unt
 
 
 @compiled
-def _add(new, points, home, members, counts, low, high, changes):  # type: ignore[no-untyped-def]
+def _add(
+    new: Floats,
+    points: Floats,
+    home: Ints,
+    members: Ints,
+    counts: Ints,
+    low: Floats,
+    high: Floats,
+    changes: Ints,
+) -> int:
     """Add rows of `new` [b, M], and remove what they dominate.
 
     Write to `changes` in order: i, a point that was removed, or -1 - k, row k that was added.
@@ -222,7 +250,9 @@ def _add(new, points, home, members, counts, low, high, changes):  # type: ignor
 
 
 @compiled
-def _form(points, home, members, counts, low, high):  # type: ignore[no-untyped-def]
+def _form(
+    points: Floats, home: Ints, members: Ints, counts: Ints, low: Floats, high: Floats
+) -> None:
     """Form all blocks anew."""
     counts[1] = 0
     counts[2:] = 0
@@ -231,7 +261,17 @@ def _form(points, home, members, counts, low, high):  # type: ignore[no-untyped-
 
 
 @compiled
-def _nearest(i, weights, points, home, members, counts, low, high, out):  # type: ignore[no-untyped-def]
+def _nearest(
+    i: int,
+    weights: Floats,
+    points: Floats,
+    home: Ints,
+    members: Ints,
+    counts: Ints,
+    low: Floats,
+    high: Floats,
+    out: Ints,
+) -> None:
     """Write to `out` [k] the points nearest to point i, itself first, by weighted coordinates."""
     k, m, n = len(out), points.shape[1], 0
     distances = np.empty(k)
