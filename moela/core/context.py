@@ -11,8 +11,8 @@ from pymoo.core.repair import NoRepair
 
 from moela._arrays import Designs, Floats, Ints, rows
 from moela.core.duplicates import Duplicates
-from moela.core.individuals import unevaluated
 from moela.core.operators import Operators, neighbors_of
+from moela.core.origin import unevaluated
 from moela.core.scaling import Normalization
 from moela.core.units import Units
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
-from moela._arrays import Bools, Floats
+from moela._arrays import Bools, Design, Designs, Floats
 
 Part = Literal["initial", "evolution", "search", "pareto", "explore", "restart", "model"]
 
@@ -90,3 +91,24 @@ def _column(value: Any, n: int) -> list[Any]:
     if isinstance(value, np.ndarray):
         return value.tolist() if value.ndim == 1 else list(value)
     return value if isinstance(value, list) else [value] * n
+
+
+def unevaluated(X: Sequence[Design] | Designs) -> Population:
+    """Return a population of unevaluated individuals with designs X, [n, n_var] or [n].
+
+    The same as ``Population.new("X", X)`` in a fraction of the time, since individuals are copies
+    of one that pymoo makes.
+    """
+    pop = np.empty(len(X), dtype=object)
+    attributes = vars(Individual())
+    config = attributes["config"]
+    for i, x in enumerate(X):
+        individual = object.__new__(Individual)
+        state = individual.__dict__
+        state.update(attributes)
+        # Rows of a larger array would keep all of it alive.
+        owned = not isinstance(x, np.ndarray) or x.flags.owndata
+        state["_X"] = x if owned else x.copy()
+        state["data"], state["evaluated"], state["config"] = {}, set(), dict(config)
+        pop[i] = individual
+    return pop.view(Population)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import numpy as np
+from numba import guvectorize
 from numpy.typing import ArrayLike
 
 from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
-from moela.core.scalar_kernel import EDGE, combination
 from moela.core.units import Units
 
 Scalarization = Literal["chebyshev", "weighted_sum", "product"]
 SCALARIZATIONS: tuple[Scalarization, ...] = ("chebyshev", "weighted_sum", "product")
 
+# Closer than this to the edge of the reference box, and beyond it, the tangent replaces the
+# logarithm, so that searches outside the box still know which way leads into it.
+_EDGE = 0.02
+# Of the compiled scalarizations, which broadcast like a ufunc: objectives, weights, ideal and span,
+# [M], and the largest size of a scaled value.
+_TYPES = ["void(f8[:], f8[:], f8[:], f8[:], f8[:], f8[:])"]
+_SHAPES = "(m),(m),(m),(m),()->()"
 # Scaled values stay within 2^100, which single precision can hold, and within 2^(900 / M), so that
 # products of M of them do not overflow.
 _FARTHEST, _FARTHEST_PRODUCT = 100, 900
@@ -134,7 +144,7 @@ class Normalization:
     def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
         span = self.nadir - self.ideal
-        return np.asarray(combination(by)(F, W, self.ideal, span, self._farthest))
+        return np.asarray(_combination(by)(F, W, self.ideal, span, self._farthest))
 
 
 def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:
@@ -148,9 +158,9 @@ def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:
         return (W * Z).max(axis=-1)
     if by == "weighted_sum":
         return (W * Z).sum(axis=-1)
-    distance = 1.0 + EDGE - Z
-    inside = np.log(np.maximum(distance, EDGE))
-    beyond = np.minimum(distance - EDGE, 0.0) / EDGE
+    distance = 1.0 + _EDGE - Z
+    inside = np.log(np.maximum(distance, _EDGE))
+    beyond = np.minimum(distance - _EDGE, 0.0) / _EDGE
     return -(W * (inside + beyond)).sum(axis=-1)
 
 
@@ -159,3 +169,54 @@ def better(
 ) -> Bools:
     """Compare (CV, g) with another pair: feasibility first, then the value (Deb 2000)."""
     return np.asarray((CV < than_CV) | ((CV == than_CV) & (g < than_g)))
+
+
+def _product(
+    F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: Floats, out: Floats
+) -> None:
+    """Set the negative logarithm of the weighted product of distances to the reference point."""
+    total = 0.0
+    for j in range(F.shape[0]):
+        z = (F[j] - ideal[j]) / span[j] if span[j] > 0.0 else 0.0
+        distance = 1.0 + _EDGE - max(min(z, farthest[0]), -farthest[0])
+        if distance >= _EDGE:
+            total += W[j] * math.log(distance)
+        else:
+            total += W[j] * (math.log(_EDGE) + (distance - _EDGE) / _EDGE)
+    out[0] = -total
+
+
+def _chebyshev(
+    F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: Floats, out: Floats
+) -> None:
+    """Set the largest weighted scaled objective."""
+    largest = -np.inf
+    for j in range(F.shape[0]):
+        z = (F[j] - ideal[j]) / span[j] if span[j] > 0.0 else 0.0
+        largest = max(largest, W[j] * max(min(z, farthest[0]), -farthest[0]))
+    out[0] = largest
+
+
+def _weighted_sum(
+    F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: Floats, out: Floats
+) -> None:
+    """Set the weighted sum of scaled objectives."""
+    total = 0.0
+    for j in range(F.shape[0]):
+        z = (F[j] - ideal[j]) / span[j] if span[j] > 0.0 else 0.0
+        total += W[j] * max(min(z, farthest[0]), -farthest[0])
+    out[0] = total
+
+
+@cache
+def _combination(by: Scalarization) -> Callable[..., Floats]:
+    """Return the compiled function of this name, made at the first call.
+
+    Its machine code is kept on disk if a folder can be written.
+    """
+    function = {"product": _product, "chebyshev": _chebyshev, "weighted_sum": _weighted_sum}[by]
+    compiler: Callable[..., Callable[..., Callable[..., Floats]]] = guvectorize
+    try:
+        return compiler(_TYPES, _SHAPES, cache=True)(function)
+    except RuntimeError:
+        return compiler(_TYPES, _SHAPES)(function)

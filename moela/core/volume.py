@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
+from typing import TypeVar, cast
 
 import numpy as np
+from numba import njit
 
 from moela._arrays import Floats
 from moela.core.scaling import Normalization
-from moela.core.volume_kernel import furthest, growths
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function, and keep the machine code on disk if a folder can be written."""
+    try:
+        return cast(Function, njit(cache=True, nogil=True)(function))
+    except RuntimeError:
+        return cast(Function, njit(nogil=True)(function))
 
 
 class DirectionalVolume:
@@ -67,4 +79,52 @@ def _power(values: Floats, n: int) -> Floats:
     out = values.copy()
     for _ in range(n - 1):
         out *= values
+    return out
+
+
+@compiled
+def furthest(room: Floats, inverse: Floats, reach: Floats) -> None:
+    """Extend the reach [K] along rays by designs with this room to the reference point, [n, M].
+
+    `inverse` [M, K] holds the inverse coordinates of the rays.
+    """
+    along = np.empty_like(reach)
+    for i in range(room.shape[0]):
+        for k in range(reach.size):
+            along[k] = room[i, 0] * inverse[0, k]
+        for j in range(1, room.shape[1]):
+            for k in range(reach.size):
+                other = room[i, j] * inverse[j, k]
+                along[k] = other if other < along[k] else along[k]
+        for k in range(reach.size):
+            reach[k] = along[k] if along[k] > reach[k] else reach[k]
+
+
+@compiled
+def growths(room: Floats, inverse: Floats, reach: Floats, *, keep: bool) -> Floats:
+    """Return how much each design [n, M] adds to the mean of the M-th powers of the reach, [n].
+
+    With `keep`, each design extends the reach before the next one; else each counts on its own.
+    """
+    n, m = room.shape
+    out = np.empty(n)
+    along = np.empty_like(reach)
+    for i in range(n):
+        for k in range(reach.size):
+            along[k] = room[i, 0] * inverse[0, k]
+        for j in range(1, m):
+            for k in range(reach.size):
+                other = room[i, j] * inverse[j, k]
+                along[k] = other if other < along[k] else along[k]
+        total = 0.0
+        for k in range(reach.size):
+            if along[k] > reach[k]:
+                before, after = reach[k], along[k]
+                for _ in range(m - 1):
+                    before *= reach[k]
+                    after *= along[k]
+                total += after - before
+                if keep:
+                    reach[k] = along[k]
+        out[i] = total / reach.size
     return out

@@ -9,8 +9,7 @@ from moela._arrays import Bools, Floats, Ints, rows
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems
-from moela.core.individuals import unevaluated
-from moela.core.origin import asked_by, origins, set_origin
+from moela.core.origin import asked_by, origins, set_origin, unevaluated
 from moela.core.scaling import Normalization
 from moela.search.operator_selection import OperatorSelection
 from moela.search.preselection import BEST, EVOLVED, PLAIN, Preselection

@@ -9,8 +9,7 @@ from moela._arrays import Bools, Floats, Ints, rows
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import random_weights
-from moela.core.individuals import unevaluated
-from moela.core.origin import origin_of, origins, set_origin
+from moela.core.origin import origin_of, origins, set_origin, unevaluated
 from moela.core.scaling import Scalarization
 from moela.learning.features import Encoder
 from moela.learning.models import Models, given

@@ -10,8 +10,7 @@ from pymoo.core.population import Population
 
 from moela._arrays import Bools, Designs, Floats, Ints
 from moela.core.context import SearchContext
-from moela.core.individuals import unevaluated
-from moela.core.origin import set_origin
+from moela.core.origin import set_origin, unevaluated
 from moela.learning.features import Encoder
 from moela.learning.move_ranking import MoveRanking
 from moela.search.local_search import LocalSearches

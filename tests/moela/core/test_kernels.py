@@ -7,7 +7,7 @@ import pytest
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
-from moela.core.individuals import unevaluated
+from moela.core.origin import unevaluated
 from moela.core.scaling import SCALARIZATIONS, Normalization, scalarize
 from moela.core.volume import DirectionalVolume
 
