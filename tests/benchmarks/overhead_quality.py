@@ -5,9 +5,10 @@
     python -m tests.benchmarks.overhead_quality --version old     # measure the earlier version
 
 Less time outside the problem must not cost quality. `results/overhead_quality.json` holds the
-hypervolume of every run, by version, problem and seed. A run that is in the file is not made again; `--fresh` makes the runs of this version again. Reference points are the problem's own
-for networks-on-chip, a tenth beyond the nadir of the exact front for test functions, and for the
-others a tenth beyond the nadir of the front that the earlier version found with seed 1.
+hypervolume of every run, by version, problem and seed. A run that is in the file is not made again;
+`--fresh` makes the runs of this version again. Reference points are the problem's own for
+networks-on-chip, a tenth beyond the nadir of the exact front for test functions, and for the others
+a tenth beyond the nadir of the front that the earlier version found with seed 1.
 
 The last lines are `bar: what, value, must`.
 """
