@@ -267,7 +267,8 @@ ABOUT = {
     "over the seeds. The reference point is the problem's own, or the nadir of the non-dominated "
     "among 1,000 random designs if the problem has none. All rivals begin with {pop} designs. "
     "`GP (Optuna)` proposes one design at a time, `qLogNEHVI` (BoTorch) ten. `@n` marks runs that "
-    "stopped after {seconds:g} s of process time, with n evaluations. Permutations are the order "
+    "stopped early, for their process time, with n evaluations; an empty cell is a method that was "
+    "not run, since it takes minutes. Permutations are the order "
     "of keys between 0 and 1 for the methods of Optuna and BoTorch; these do not apply to the "
     "network-on-chip. The last column is the process time of MOELA in s, problem included.",
     False: "Hypervolume after {budget} evaluations, relative to that of the best rival: medians "
