@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ __all__ = [
 Layer = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Output of a layer for tokens [S, d_model], expert ids [S, k] and weights [S, k]."""
 
+Cache: TypeAlias = Any
+"""A KV cache, of the kind that the model has."""
 
 _GAP = 2.5  # largest ratio of two lengths of prompts without one between them
 
@@ -67,7 +69,7 @@ class Prefixes:
     """
 
     def __init__(self, model: nn.Module, options: Mapping[str, object]) -> None:
-        self._model, self._options, self._made = model, options, dict[int, Any]()
+        self._model, self._options, self._made = model, options, dict[int, Cache]()
         # transformers 5 renamed the parameter in one of its minor versions.
         known = inspect.signature(type(model).forward).parameters
         self.name = "cache" if "cache" in known else "past_key_values"
@@ -77,7 +79,7 @@ class Prefixes:
         if context not in self._made:
             self._made[context] = self._computed(context)
 
-    def repeated(self, batch_size: int, context: int) -> Any:
+    def repeated(self, batch_size: int, context: int) -> Cache:
         """Return a new cache of `batch_size` sequences of `context` tokens that was computed."""
         made, rows = self._made[context], torch.zeros(batch_size, dtype=torch.int64)
         if is_example(self._model):
@@ -89,7 +91,7 @@ class Prefixes:
             cache.crop(-1)
         return cache
 
-    def _computed(self, context: int) -> Any:
+    def _computed(self, context: int) -> Cache:
         """Compute a cache, with a token more than `context` if it can be taken out again.
 
         A step that adds a token to a copy then asks for memory of the same sizes as the copy itself

@@ -194,7 +194,7 @@ def _extend(target: object, values: list[object]) -> None:
     target.extend(values)
 
 
-def _set_items(target: object, items: list[Any]) -> None:
+def _set_items(target: object, items: list[object]) -> None:
     if type(target) is not dict:
         raise _WrongError(f"keys of a {type(target).__name__}")
     for key, value in zip(items[::2], items[1::2], strict=True):

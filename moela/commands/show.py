@@ -52,12 +52,13 @@ def run(arguments: argparse.Namespace) -> None:
     from problems.noc import Design, NoC3D
 
     design, found = load_design(arguments.design)
+    if arguments.technology:
+        platform = with_technology(design.platform, arguments.technology)
+        # The networks of a run were compared on another platform.
+        design, found = Design(design.placement, design.links, platform), None
     placed = arguments.baseline_evals
     if placed is not None and (placed < 1 or not arguments.traffic):
         raise ValueError("--baseline-evals N goes with --traffic and must be at least 1.")
-    if arguments.technology:
-        platform = with_technology(design.platform, arguments.technology)
-        design = Design(design.placement, design.links, platform)
     figure, rows = None, list[Row]()
     if arguments.traffic:
         with quiet():

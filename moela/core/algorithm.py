@@ -106,7 +106,7 @@ class ArchiveAlgorithm(Algorithm):
         self.display: object
         self.n_init = count(type(self).__name__, "n_init", n_init, at_least=2)
         self.archive_size = archive_size
-        # The attributes that a run changes, with their values before any run.
+        # What a run changes, as it was before.
         self._before_run = copy.deepcopy({key: getattr(self, key) for key in _RUN_STATE})
         self._given: dict[str, Any] = operators
 
@@ -166,14 +166,12 @@ class ArchiveAlgorithm(Algorithm):
     def advance(self, infills: Population | None = None, **kwargs: object) -> Result | None:
         """Process evaluated designs; return the result if the run has ended, else None."""
         try:
-            returned = super().advance(infills, **kwargs)
+            return super().advance(infills, **kwargs)
         finally:
             if self._left_out:
                 self._left_out, self.opt = False, ARCHIVED
-        return returned
 
-    # While the front is not to be put together only because pymoo returns it.
-    _left_out = False
+    _left_out = False  # whether the front is not put together only because pymoo returns it
 
     def ask(self) -> Population:
         """Return the designs to evaluate next; pass them to `tell` with their objectives."""
@@ -432,9 +430,9 @@ class ArchiveAlgorithm(Algorithm):
         if len(bad):
             row, column = (int(v) for v in bad[0])
             raise ValueError(
-                f"Objectives must be finite. Got F[{column}] = {F[row, column]} for the design "
-                f"X = {pop[row].X}; fix the problem, or set such designs aside with "
-                "evaluator=moela.Evaluator(on_error='infeasible')."
+                f"Objectives must be finite. Got F[{column}] = {F[row, column]} for the design X = "
+                f"{pop[row].X}; fix the problem, or set such designs aside with evaluator="
+                "moela.Evaluator(on_error='infeasible')."
             )
         return F
 
@@ -453,8 +451,7 @@ class ArchiveAlgorithm(Algorithm):
 
 def _example(problem: Problem, individual: Individual) -> Population:
     """Return an infeasible copy of a failed design, with objectives that pymoo can read."""
-    copied = Individual(X=individual.X)
-    data = individual.data
+    copied, data = Individual(X=individual.X), individual.data
     Marks(problem).put_on(copied, data.get("status", SKIPPED), data.get("error"))
     return Population.create(copied)
 

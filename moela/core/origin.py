@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -47,7 +48,7 @@ _UNKNOWN = Origin()
 _NAMES = frozenset(field.name for field in fields(Origin))
 
 
-def _changed(origin: Origin, values: dict[str, Any]) -> Origin:
+def _changed(origin: Origin, values: Mapping[str, object]) -> Origin:
     # `dataclasses.replace` calls the constructor, which is slow, and every evaluation comes here.
     changed = object.__new__(Origin)
     changed.__dict__.update(origin.__dict__, **values)
@@ -60,7 +61,7 @@ def origin_of(individual: Individual) -> Origin:
     return origin
 
 
-def set_origin(pop: Population, **values: Any) -> None:
+def set_origin(pop: Population, **values: object) -> None:
     """Set fields of origins: an array or list holds a value for each individual of `pop`."""
     assert values.keys() <= _NAMES, f"an origin has no {values.keys() - _NAMES}"
     columns = [_column(value, len(pop)) for value in values.values()]
@@ -86,7 +87,7 @@ def asked_by(pop: Population, part: str) -> Bools:
     return np.array([origin_of(ind).part == part for ind in pop], dtype=bool)
 
 
-def _column(value: Any, n: int) -> list[Any]:
+def _column(value: object, n: int) -> list[object]:
     if isinstance(value, np.ndarray):
         return value.tolist() if value.ndim == 1 else list(value)
     return value if isinstance(value, list) else [value] * n

@@ -127,5 +127,4 @@ def _draw_lines(
     axes.plot(at, Z[best], color=_ORANGE, lw=3, marker="o", ms=8, label="largest box")
     words = [short(label) for label in labels]
     touching = sum(map(len, words)) > 48
-    turned: dict[str, Any] = {"rotation": 20, "ha": "right"} if touching else {}
-    axes.set_xticks(at, words, **turned)
+    axes.set_xticks(at, words, rotation=20 if touching else 0, ha="right" if touching else "center")

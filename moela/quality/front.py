@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -333,7 +333,7 @@ def largest_box(F: ArrayLike, ref_point: ArrayLike | None = None) -> int:
     return int((sides / np.where(scale > 0, scale, 1.0)).prod(axis=1).argmax())
 
 
-def _variables(x: Any) -> Row:
-    if isinstance(x, dict):
+def _variables(x: ArrayLike | Mapping[str, object]) -> Row:
+    if isinstance(x, Mapping):
         return {str(name): value for name, value in x.items()}
     return {f"x{j}": value for j, value in enumerate(np.atleast_1d(x).tolist())}

@@ -24,7 +24,7 @@ _LARGEST = 1e307
 class Decoder(Protocol):
     """A problem that decodes designs."""
 
-    def decode(self, x: Any) -> object:
+    def decode(self, x: object) -> object:
         """Return the decoded design."""
         ...
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from moela._arrays import Floats
 from moela.quality.front import Front
@@ -112,14 +114,14 @@ def _point(front: Front, i: int, algorithm: int, *, decode: bool) -> Row:
     return point
 
 
-def design_text(x: Any) -> str:
+def design_text(x: ArrayLike | Mapping[str, object]) -> str:
     """Return a design as text: a dict with a line per entry, an array in brackets."""
-    if isinstance(x, dict):
+    if isinstance(x, Mapping):
         return "\n".join(f"{name} = {_value(value)}" for name, value in x.items())[:_MAX_TEXT]
     return f"[{', '.join(_value(v) for v in np.atleast_1d(x).tolist())}]"[:_MAX_TEXT]
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     if isinstance(value, float) and math.isfinite(value) and value != int(value):
         return f"{value:.6g}"
     return str(value)

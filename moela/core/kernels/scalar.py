@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any, cast
 
 import numpy as np
 from numba import guvectorize
@@ -62,14 +61,14 @@ def weighted_sum(
 
 
 @cache
-def combination(by: str) -> Callable[..., Any]:
+def combination(by: str) -> Callable[..., Floats]:
     """Return the compiled function of this name, made at the first call.
 
     Its machine code is kept on disk if a folder can be written.
     """
     function = {"product": product, "chebyshev": chebyshev, "weighted_sum": weighted_sum}[by]
-    compiler = cast(Any, guvectorize)
+    compiler: Callable[..., Callable[[object], Callable[..., Floats]]] = guvectorize
     try:
-        return cast(Callable[..., Any], compiler(_TYPES, _SHAPES, cache=True)(function))
+        return compiler(_TYPES, _SHAPES, cache=True)(function)
     except RuntimeError:
-        return cast(Callable[..., Any], compiler(_TYPES, _SHAPES)(function))
+        return compiler(_TYPES, _SHAPES)(function)
