@@ -319,7 +319,7 @@ class ServingCalibration:
         assert data.parts is not None
         chosen = [data.names.index(name) for name in _LOADS if name in data.names]
         launches = np.log(data.parts[rows, PARTS.index("launches")] + 1e-4)
-        return np.column_stack([data.features[np.ix_(rows, chosen)], launches])
+        return np.column_stack([data.features[rows][:, chosen], launches])
 
     def _learn(self, data: CalibrationData, rows: Ints) -> None:
         from sklearn.ensemble import ExtraTreesRegressor
