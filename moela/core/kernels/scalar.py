@@ -15,6 +15,8 @@ from numba import guvectorize
 
 from moela._arrays import Floats
 
+Ufunc = Callable[..., Any]
+
 __all__ = ["EDGE", "combination"]
 
 # Closer than this to the edge of the reference box, and beyond it, the tangent replaces the
@@ -62,7 +64,7 @@ def weighted_sum(
 
 
 @cache
-def combination(by: str) -> Callable[..., Any]:
+def combination(by: str) -> Ufunc:
     """Return the compiled function of this name, made at the first call.
 
     Its machine code is kept on disk if a folder can be written.
@@ -70,6 +72,6 @@ def combination(by: str) -> Callable[..., Any]:
     function = {"product": product, "chebyshev": chebyshev, "weighted_sum": weighted_sum}[by]
     compiler = cast(Any, guvectorize)
     try:
-        return cast(Callable[..., Any], compiler(_TYPES, _SHAPES, cache=True)(function))
+        return cast(Ufunc, compiler(_TYPES, _SHAPES, cache=True)(function))
     except RuntimeError:
-        return cast(Callable[..., Any], compiler(_TYPES, _SHAPES)(function))
+        return cast(Ufunc, compiler(_TYPES, _SHAPES)(function))
