@@ -111,8 +111,8 @@ class ArchiveAlgorithm(Algorithm):
         self._given: dict[str, Any] = operators
 
     problem: Any = _ClassGiven()
-    pop: Any = ArchivedDesigns()
-    opt: Any = ArchivedDesigns()
+    pop = ArchivedDesigns()
+    opt = ArchivedDesigns()
     # The evaluator need not hide failures, since only their status is read.
     leaves_out_failures = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from pymoo.core.individual import Individual
@@ -229,19 +229,23 @@ ARCHIVED = "archived"
 """Stands for the designs of the archive, which are put together when somebody looks at them."""
 
 
+class _HasFront(Protocol):
+    front: Archive
+
+
 class ArchivedDesigns:
     """An attribute of an algorithm with designs: those of its `front` if set to `ARCHIVED`."""
 
     def __set_name__(self, kind: type, name: str) -> None:
         self._name = f"_{name}"
 
-    def __get__(self, algorithm: Any, kind: type) -> Any:
+    def __get__(self, algorithm: _HasFront, kind: type) -> Population:
         if algorithm is None:
             raise AttributeError(self._name)
         value = vars(algorithm).get(self._name)
         return algorithm.front.pop if isinstance(value, str) else value
 
-    def __set__(self, algorithm: Any, value: object) -> None:
+    def __set__(self, algorithm: _HasFront, value: object) -> None:
         vars(algorithm)[self._name] = value
 
 

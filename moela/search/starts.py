@@ -104,7 +104,7 @@ class Visits:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._n_drawn = 0  # designs added to the archive before the last draw
+        self._n_known = 0  # designs added to the archive before the last draw
         self._waiting: dict[int, list[int]] = {}  # serial numbers by number of tries
 
     def least_tried(self, n: int, random_state: np.random.Generator) -> Ints:
@@ -113,7 +113,7 @@ class Visits:
         Returns their places in the archive.
         """
         archive = self._archive
-        new, self._n_drawn = archive.serials_from(self._n_drawn)
+        new, self._n_known = archive.serials_from(self._n_known)
         for serial in new:
             self._wait(serial, self._tries(serial))
         drawn: list[int] = []

@@ -28,7 +28,7 @@ def compiled(function: F) -> F:
         return cast(F, njit(nogil=True)(function))
 
 
-# points: [capacity, M]; places: [capacity, 2], block and place in it of each point; members:
+# points: [capacity, M]; located: [capacity, 2], block and place in it of each point; members:
 # [blocks, _SIZE], the points of each block; low, high: [blocks, M], bounds of its points; counts:
 # [2 + blocks], number of points, number of blocks, and the number of points in each block.
 
@@ -115,7 +115,7 @@ def _spans(counts: Ints, low: Floats, high: Floats) -> Floats:
 
 @compiled
 def _put(
-    i: int, points: Floats, places: Ints, members: Ints, counts: Ints, low: Floats, high: Floats
+    i: int, points: Floats, located: Ints, members: Ints, counts: Ints, low: Floats, high: Floats
 ) -> None:
     """Put point i into the block whose center is closest, and split a block that is full."""
     m, best = points.shape[1], 0
@@ -133,10 +133,10 @@ def _put(
             if distance < least:
                 best, least = b, distance
     if counts[2 + best] == _SIZE:
-        best = _split(best, i, spans, points, places, members, counts, low, high)
+        best = _split(best, i, spans, points, located, members, counts, low, high)
     place = counts[2 + best]
     members[best, place] = i
-    places[i, 0], places[i, 1] = best, place
+    located[i, 0], located[i, 1] = best, place
     counts[2 + best] += 1
     for j in range(m):
         value = points[i, j]
@@ -152,7 +152,7 @@ def _split(
     i: int,
     spans: Floats,
     points: Floats,
-    places: Ints,
+    located: Ints,
     members: Ints,
     counts: Ints,
     low: Floats,
@@ -175,10 +175,10 @@ def _split(
     counts[2 + b], counts[2 + new] = half, _SIZE - half
     for place in range(half):
         members[b, place] = old[order[place]]
-        places[members[b, place], 0], places[members[b, place], 1] = b, place
+        located[members[b, place], 0], located[members[b, place], 1] = b, place
     for place in range(_SIZE - half):
         members[new, place] = old[order[half + place]]
-        places[members[new, place], 0], places[members[new, place], 1] = new, place
+        located[members[new, place], 0], located[members[new, place], 1] = new, place
     _bound(b, points, members, counts, low, high)
     _bound(new, points, members, counts, low, high)
     return b if points[i, axis] < low[new, axis] else new
@@ -186,13 +186,13 @@ def _split(
 
 @compiled
 def _remove(
-    i: int, points: Floats, places: Ints, members: Ints, counts: Ints, low: Floats, high: Floats
+    i: int, points: Floats, located: Ints, members: Ints, counts: Ints, low: Floats, high: Floats
 ) -> None:
     """Remove point i; the last point takes its number."""
-    b, place = places[i, 0], places[i, 1]
+    b, place = located[i, 0], located[i, 1]
     last = counts[2 + b] - 1
     members[b, place] = members[b, last]
-    places[members[b, place], 1] = place
+    located[members[b, place], 1] = place
     counts[2 + b] = last
     if last:
         _bound(b, points, members, counts, low, high)
@@ -200,14 +200,14 @@ def _remove(
         end = counts[1] - 1
         for k in range(counts[2 + end]):
             members[b, k] = members[end, k]
-            places[members[b, k], 0] = b
+            located[members[b, k], 0] = b
         low[b], high[b] = low[end], high[end]
         counts[2 + b], counts[1] = counts[2 + end], end
     final = counts[0] - 1
     if i != final:
         points[i] = points[final]
-        places[i] = places[final]
-        members[places[i, 0], places[i, 1]] = i
+        located[i] = located[final]
+        members[located[i, 0], located[i, 1]] = i
     counts[0] = final
 
 
@@ -215,7 +215,7 @@ def _remove(
 def _add(
     new: Floats,
     points: Floats,
-    places: Ints,
+    located: Ints,
     members: Ints,
     counts: Ints,
     low: Floats,
@@ -237,13 +237,13 @@ def _add(
         # In descending order, so that no number of these changes by a removal.
         order = np.sort(out[:n_covered])[::-1]
         for i in order:
-            _remove(i, points, places, members, counts, low, high)
+            _remove(i, points, located, members, counts, low, high)
             changes[n_changes] = i
             n_changes += 1
         i = counts[0]
         points[i] = f
         counts[0] += 1
-        _put(i, points, places, members, counts, low, high)
+        _put(i, points, located, members, counts, low, high)
         changes[n_changes] = -1 - k
         n_changes += 1
     return n_changes
@@ -251,13 +251,13 @@ def _add(
 
 @compiled
 def _form(
-    points: Floats, places: Ints, members: Ints, counts: Ints, low: Floats, high: Floats
+    points: Floats, located: Ints, members: Ints, counts: Ints, low: Floats, high: Floats
 ) -> None:
     """Form all blocks anew."""
     counts[1] = 0
     counts[2:] = 0
     for i in range(counts[0]):
-        _put(i, points, places, members, counts, low, high)
+        _put(i, points, located, members, counts, low, high)
 
 
 @compiled
@@ -265,7 +265,7 @@ def _nearest(
     i: int,
     weights: Floats,
     points: Floats,
-    places: Ints,
+    located: Ints,
     members: Ints,
     counts: Ints,
     low: Floats,
@@ -277,7 +277,7 @@ def _nearest(
     distances = np.empty(k)
     for step in range(counts[1]):
         # The block of the point itself comes first.
-        b = places[i, 0] if step == 0 else step - 1 if step <= places[i, 0] else step
+        b = located[i, 0] if step == 0 else step - 1 if step <= located[i, 0] else step
         if n == k:
             apart = 0.0
             for j in range(m):
@@ -317,7 +317,7 @@ class Blocks:
 
     def __init__(self, n_obj: int) -> None:
         self._points: Floats = np.empty((_SIZE, n_obj))
-        self._places: Ints = np.empty((_SIZE, 2), dtype=np.int64)
+        self._located: Ints = np.empty((_SIZE, 2), dtype=np.int64)
         self._members: Ints = np.empty((1, _SIZE), dtype=np.int64)
         self._low: Floats = np.empty((1, n_obj))
         self._high: Floats = np.empty((1, n_obj))
@@ -343,7 +343,7 @@ class Blocks:
 
     @property
     def _state(self) -> tuple[Floats, Ints, Ints, Ints, Floats, Floats]:
-        return self._points, self._places, self._members, self._counts, self._low, self._high
+        return self._points, self._located, self._members, self._counts, self._low, self._high
 
     def members(self, blocks: Ints) -> Ints:
         """Return the numbers of the points of some blocks, one block after another."""
@@ -386,7 +386,7 @@ class Blocks:
         """Make room for n more points, each of which may make one block more."""
         if len(self) + n > len(self._points):
             size = 2 * (len(self) + n)
-            self._points, self._places = _grown(self._points, size), _grown(self._places, size)
+            self._points, self._located = _grown(self._points, size), _grown(self._located, size)
         if self._counts[1] + n + 1 > len(self._members):
             size = 2 * (int(self._counts[1]) + n + 1)
             self._members = _grown(self._members, size)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any, cast
 
 import numpy as np
 from numba import guvectorize
 
 from moela._arrays import Floats
+
+Ufunc = Callable[..., Any]
 
 __all__ = ["EDGE", "combination"]
 
@@ -61,14 +64,14 @@ def weighted_sum(
 
 
 @cache
-def combination(by: str) -> Callable[..., Floats]:
+def combination(by: str) -> Ufunc:
     """Return the compiled function of this name, made at the first call.
 
     Its machine code is kept on disk if a folder can be written.
     """
     function = {"product": product, "chebyshev": chebyshev, "weighted_sum": weighted_sum}[by]
-    compiler: Callable[..., Callable[[object], Callable[..., Floats]]] = guvectorize
+    compiler = cast(Any, guvectorize)
     try:
-        return compiler(_TYPES, _SHAPES, cache=True)(function)
+        return cast(Ufunc, compiler(_TYPES, _SHAPES, cache=True)(function))
     except RuntimeError:
-        return compiler(_TYPES, _SHAPES)(function)
+        return cast(Ufunc, compiler(_TYPES, _SHAPES)(function))
