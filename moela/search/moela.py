@@ -74,8 +74,8 @@ class MOELA(ArchiveAlgorithm):
         of the non-dominated designs so far.
     batch_size : int or None
         Number of designs per batch. None uses one per search for local search and twenty otherwise
-        (five while the surrogate is used, four in runs of up to 150 evaluations). For parallel evaluation, set it to a multiple of the
-        number of workers.
+        (five while the surrogate is used, four in runs of up to 150 evaluations). For parallel
+        evaluation, set it to a multiple of the number of workers.
     models : "auto", None or Models
         The learned models: all, none, or a choice.
     archive_size : int or None
