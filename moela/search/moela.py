@@ -53,8 +53,8 @@ class MOELA(ArchiveAlgorithm):
     Parameters
     ----------
     n_subproblems : int
-        Number of sub-problems, and of initial designs. Runs of up to 150 evaluations have fewer: a
-        fifth of their evaluations, and at most 20 initial designs.
+        Number of sub-problems, and of initial designs. Runs of up to 150 evaluations have at most
+        20 of both, those of fewer than 100 at most 10.
     n_neighbors : int
         Size of the neighborhood of a sub-problem.
     n_searches : int
