@@ -12,22 +12,23 @@ from moela.learning.features import Encoder
 _FEW = 150
 N_BATCH = 4
 """Number of designs in a batch of the infill by default."""
-# First designs, at most; least number of these and of sub-problems, and evaluations for each.
-_MOST_FIRST, _LEAST_FIRST, _PER_DESIGN = 20, 10, 5
+# First designs, and sub-problems, of budgets below 100 and from there on. They do not follow the
+# budget more closely, so that a run with a store can be continued with a larger one.
+_BUDGETS, _COUNTS = 100, (10, 20)
 # A problem with one of these knows better than its variables how designs vary, or what they have.
 _OWN = ("operators", "features", "neighbors", "neighbors_many")
 
 
 def n_first(budget: int, n_init: int) -> int:
     """Return the number of first designs for a budget, at most `n_init`."""
-    return min(n_init, _MOST_FIRST, max(_LEAST_FIRST, budget // _PER_DESIGN))
+    return min(n_init, _COUNTS[budget >= _BUDGETS])
 
 
 def n_weights(budget: int | None, n_subproblems: int) -> int:
     """Return the number of sub-problems for a budget, at most `n_subproblems`."""
     if budget is None or budget > _FEW:
         return n_subproblems
-    return min(n_subproblems, max(_LEAST_FIRST, budget // _PER_DESIGN))
+    return min(n_subproblems, _COUNTS[budget >= _BUDGETS])
 
 
 def infill_for(

@@ -61,8 +61,8 @@ class MOELA(ArchiveAlgorithm):
     Parameters
     ----------
     n_subproblems : int
-        Number of sub-problems, and of initial designs. Runs of up to 150 evaluations have fewer: a
-        fifth of their evaluations, and at most 20 initial designs.
+        Number of sub-problems, and of initial designs. Runs of up to 150 evaluations have at most
+        20 of both, those of fewer than 100 at most 10.
     n_neighbors : int
         Size of the neighborhood of a sub-problem.
     n_searches : int
@@ -81,10 +81,16 @@ class MOELA(ArchiveAlgorithm):
         problem's `ref_point`, unless most initial designs already dominate it. None uses the nadir
         of the non-dominated designs so far.
     batch_size : int or None
+<<<<<<< HEAD
         Number of designs per batch, all of one part. None asks the parts in turn until about twenty
         designs are together; a local search adds more to them the less often its neighbors have
         been better. Runs of up to 150 evaluations have batches of four. For parallel evaluation,
         set it to a multiple of the number of workers.
+=======
+        Number of designs per batch. None uses one per search for local search and twenty otherwise
+        (five while the surrogate is used, four in runs of up to 150 evaluations). For parallel
+        evaluation, set it to a multiple of the number of workers.
+>>>>>>> b-hundred
     models : "auto", None or Models
         The learned models: all, none, or a choice.
     archive_size : int or None

@@ -340,7 +340,8 @@ REASONS = """\
   that `noc_simulator` prints).
 - Within fronts, packet latencies differ by less than the noise of short simulations. With buffers
   of four flits, rank designs by `Design.simulate` ([](noc.md)).
-- Time to first token is mostly queueing. The sample records neither arrivals nor the host. If you
-  know the arrivals, simulate the requests ([](whole_models.md)).
+- Time to first token is mostly queueing. The sample was measured by clients that send all requests
+  at once, which is simulated, with settings of public benchmark scripts. If you know the arrivals,
+  simulate the requests ([](whole_models.md)).
 - Intervals of one model can be too narrow although those of all models together hold
   ([](whole_models.md))."""

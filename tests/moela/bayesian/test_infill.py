@@ -71,12 +71,12 @@ def run(problem, budget=60, seed=1, **parameters):
 
 
 def test_first_designs_and_subproblems_follow_the_budget():
-    assert [n_first(budget, 50) for budget in (20, 60, 100, 150)] == [10, 12, 20, 20]
+    assert [n_first(budget, 50) for budget in (20, 60, 100, 150)] == [10, 10, 20, 20]
     assert n_first(100, 8) == 8
-    assert [n_weights(budget, 50) for budget in (20, 100, 150, 151, None)] == [10, 20, 30, 50, 50]
+    assert [n_weights(budget, 50) for budget in (20, 100, 150, 151, None)] == [10, 20, 20, 50, 50]
     algorithm = run(KINDS["real"]()).algorithm
-    assert algorithm.log["initial"]["n_eval"] == 12
-    assert len(algorithm.evolution.subproblems) == 12
+    assert algorithm.log["initial"]["n_eval"] == 10
+    assert len(algorithm.evolution.subproblems) == 10
     assert run(KINDS["real"](), 160).algorithm.log["initial"]["n_eval"] == 50
 
 
