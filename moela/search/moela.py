@@ -81,16 +81,10 @@ class MOELA(ArchiveAlgorithm):
         problem's `ref_point`, unless most initial designs already dominate it. None uses the nadir
         of the non-dominated designs so far.
     batch_size : int or None
-<<<<<<< HEAD
         Number of designs per batch, all of one part. None asks the parts in turn until about twenty
         designs are together; a local search adds more to them the less often its neighbors have
         been better. Runs of up to 150 evaluations have batches of four. For parallel evaluation,
         set it to a multiple of the number of workers.
-=======
-        Number of designs per batch. None uses one per search for local search and twenty otherwise
-        (five while the surrogate is used, four in runs of up to 150 evaluations). For parallel
-        evaluation, set it to a multiple of the number of workers.
->>>>>>> b-hundred
     models : "auto", None or Models
         The learned models: all, none, or a choice.
     archive_size : int or None

@@ -7,7 +7,7 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
-from moela import EvaluationStore, Evaluator
+from moela import MOELA, EvaluationStore, Evaluator
 from moela.evaluation.termination import planned_budget
 
 
@@ -62,3 +62,13 @@ def test_a_run_inside_another_has_its_own(tmp_path):
     evaluator = Evaluator(store=tmp_path / "run.db")
     res = minimize(get_problem("zdt1"), Outer(10), ("n_eval", 60), seed=1, evaluator=evaluator)
     assert set(res.algorithm.data["inner"]) == {7}
+
+
+def test_moela_continues_a_run_of_a_small_budget(tmp_path):
+    problem, store = get_problem("zdt1"), tmp_path / "run.db"
+    first = Evaluator(store=store)
+    minimize(problem, MOELA(), ("n_eval", 30), seed=1, evaluator=first)
+    assert first.n_fresh == 30
+    second = Evaluator(store=store)
+    minimize(problem, MOELA(), ("n_eval", 220), seed=1, evaluator=second)
+    assert (second.n_eval, second.n_fresh) == (220, 190)
