@@ -131,8 +131,14 @@ _ALL_MODELS = {"starts": "auto", "moves": "auto", "hamming": True, "surrogate_si
 _NO_MODELS = {"starts": None, "moves": None, "hamming": True, "surrogate_size": 0}
 
 
+# The default of version 0.1, which is now "auto".
+_N_SEARCHES = 5
+
+
 def _four_models(settings: dict[str, Any]) -> dict[str, Any]:
     """Replace `models` of MOELA by the four parameters that version 0.1 had."""
+    if settings.get("n_searches") == "auto":
+        settings = settings | {"n_searches": _N_SEARCHES}
     if "models" not in settings:
         return settings
     models = settings["models"]
@@ -146,6 +152,8 @@ def _four_models(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _one_models(settings: dict[str, Any]) -> dict[str, Any]:
     """Replace the four parameters of MOELA in version 0.1 by `models`."""
+    if settings.get("n_searches") == _N_SEARCHES:
+        settings = settings | {"n_searches": "auto"}
     if not settings.keys() >= set(_MODELS.values()):
         return settings
     models = {

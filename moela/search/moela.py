@@ -38,6 +38,8 @@ from moela.search.restarts import Restart
 from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, SearchSettings
 
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
+# Local searches side by side by default. Version 0.1 had five.
+_N_SEARCHES = 2
 # By default, parts are asked in turn until this many designs are together, each part at most once.
 _BATCH = 20
 # Children at a time if there are moves of the problem's own, and Pareto local search's designs; and
@@ -65,8 +67,8 @@ class MOELA(ArchiveAlgorithm):
         20 of both, those of fewer than 100 at most 10.
     n_neighbors : int
         Size of the neighborhood of a sub-problem.
-    n_searches : int
-        Number of local searches that run side by side.
+    n_searches : "auto" or int
+        Number of local searches that run side by side; "auto" is two.
     patience : int
         Number of evaluated neighbors in a row without improvement that ends a search.
     shares : dict or None
@@ -141,7 +143,7 @@ class MOELA(ArchiveAlgorithm):
         *,
         n_subproblems: int = 50,
         n_neighbors: int = 10,
-        n_searches: int = 2,
+        n_searches: int | Literal["auto"] = "auto",
         patience: int = 20,
         shares: Mapping[str, float] | None = None,
         restarts: bool | Literal["auto"] = "auto",
@@ -156,7 +158,8 @@ class MOELA(ArchiveAlgorithm):
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
         self.n_subproblems = n_subproblems
         self.n_neighbors = count("MOELA", "n_neighbors", n_neighbors, at_least=2)
-        self.n_searches = count("MOELA", "n_searches", n_searches)
+        automatic = isinstance(n_searches, str) and n_searches == "auto"
+        self.n_searches = n_searches if automatic else count("MOELA", "n_searches", n_searches)
         self.patience = count("MOELA", "patience", patience)
         self.shares = shares
         self.restarts = restarts
@@ -196,7 +199,8 @@ class MOELA(ArchiveAlgorithm):
         self.restarting = not any_real(problem) if self.restarts == "auto" else self.restarts
         models = self.models if isinstance(self.models, Models) else Models()
         models = NO_MODELS if self.models is None else models
-        self.guided = GuidedSearch(context, models, self._settings, self.n_searches, self.patience)
+        n_searches = _N_SEARCHES if isinstance(self.n_searches, str) else self.n_searches
+        self.guided = GuidedSearch(context, models, self._settings, n_searches, self.patience)
         self.preselection: Preselection | None = None
         if models.surrogate_size and self.operators.default_real:
             surrogate = Surrogate(problem.xl, problem.xu, models.surrogate_size)

@@ -79,9 +79,9 @@ def test_its_correlation_is_that_of_designs_left_out():
     assert model.correlation == pytest.approx(expected, abs=1e-6)
 
 
-def test_it_is_fitted_anew_once_it_knows_15_percent_more_and_not_before():
+def test_it_is_fitted_anew_once_it_knows_25_percent_more_and_not_before():
     model = trained(100)
-    few, many = drawn(10, 4), drawn(10, 5)
+    few, many = drawn(20, 4), drawn(10, 5)
     model.add(few, *smooth(few))
     assert model.n_fits == 1
     model.add(many, *smooth(many))
