@@ -38,8 +38,10 @@ from moela.search.restarts import Restart
 from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, SearchSettings
 
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
-# Local searches side by side by default. Version 0.1 had five.
-_N_SEARCHES = 2
+# Local searches side by side by default: few find good designs early, more find more of the front.
+# Two had 1.15 times the hypervolume of five after 300 evaluations, five 1.01 times that of two after
+# 5,000, over ten problems each.
+_N_SEARCHES, _N_SEARCHES_OF_FEW, _FEW = 5, 2, 1000
 # By default, parts are asked in turn until this many designs are together, each part at most once.
 _BATCH = 20
 # Children at a time if there are moves of the problem's own, and Pareto local search's designs; and
@@ -68,7 +70,8 @@ class MOELA(ArchiveAlgorithm):
     n_neighbors : int
         Size of the neighborhood of a sub-problem.
     n_searches : "auto" or int
-        Number of local searches that run side by side; "auto" is two.
+        Number of local searches that run side by side; "auto" is two if the run has at most 1,000
+        evaluations, else five.
     patience : int
         Number of evaluated neighbors in a row without improvement that ends a search.
     shares : dict or None
@@ -199,7 +202,9 @@ class MOELA(ArchiveAlgorithm):
         self.restarting = not any_real(problem) if self.restarts == "auto" else self.restarts
         models = self.models if isinstance(self.models, Models) else Models()
         models = NO_MODELS if self.models is None else models
-        n_searches = _N_SEARCHES if isinstance(self.n_searches, str) else self.n_searches
+        few = budget is not None and budget <= _FEW
+        automatic = _N_SEARCHES_OF_FEW if few else _N_SEARCHES
+        n_searches = automatic if isinstance(self.n_searches, str) else self.n_searches
         self.guided = GuidedSearch(context, models, self._settings, n_searches, self.patience)
         self.preselection: Preselection | None = None
         if models.surrogate_size and self.operators.default_real:

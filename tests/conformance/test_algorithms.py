@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from moela import MOELA
+from moela.bayesian import few
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
 from moela.testing import ALGORITHM_CHECKS, run_algorithm_check
 
@@ -37,6 +38,17 @@ ALGORITHMS = {
     "VSRLS": partial(VSRLS, n_init=15, batch_size=6),
     "MemeticGBT": partial(MemeticGBT, pop_size=15, n_children=8, n_steps=2, n_trees=5),
 }
+
+
+# Runs of few evaluations choose designs by Gaussian processes, which takes most of their time. The
+# other checks are about what longer runs do.
+WITH_FEW = ("check_ask_and_tell", "check_copies", "check_same_seed")
+
+
+@pytest.fixture(autouse=True)
+def few_evaluations(check, monkeypatch):
+    if check.__name__ not in WITH_FEW:
+        monkeypatch.setattr(few, "_FEW", 0)
 
 
 @pytest.mark.parametrize("check", ALGORITHM_CHECKS, ids=lambda check: check.__name__)

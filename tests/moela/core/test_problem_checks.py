@@ -190,7 +190,7 @@ def test_a_mixed_problem_that_answers_infinity(name, evaluator, caplog):
 
 # pymoo's truss divides by zero, and answers infinity.
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning:pymoo")
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [4, 5])  # which find designs with infinite objectives
 def test_the_truss_of_pymoo_runs_through(seed, evaluator, caplog):
     result = run(get_problem("truss2d"), evaluator, MOELA(), 600, copy_algorithm=False)
     assert result.algorithm.n_eval == 600

@@ -52,7 +52,7 @@ def earlier():
 )
 def test_a_run_begins_from_an_earlier_front(earlier, give, n):
     given, X = give(earlier), earlier.X[:n]
-    _, first = begin(get_problem("zdt1"), given)
+    _, first = begin(get_problem("zdt1"), given, budget=1000)
     np.testing.assert_array_equal(first.get("X")[: len(X)], X)
     assert len(first) >= 50, "what is missing must be drawn"
 
