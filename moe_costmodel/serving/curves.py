@@ -12,7 +12,7 @@ from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.silicon.layout import Layout
 from moe_costmodel.silicon.step import Chunk, SiliconModel, StepTime
 
-__all__ = ["StepCurve", "StepCurves"]
+__all__ = ["CurveTable", "StepCurve"]
 
 # Tokens at which the time of experts is held, as powers of 2; between them it is interpolated.
 _FIRST, _STEP, _LAST = -3.0, 0.5, 24.0
@@ -81,7 +81,7 @@ def _add_layers(
             out[i] += np.exp((1.0 - share) * log_seconds[low] + share * log_seconds[low + 1])
 
 
-class StepCurves:
+class CurveTable:
     """Steps of one model on one GPU, composed once each.
 
     Parameters

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel.serving.curves import StepCurve, StepCurves
+from moe_costmodel.serving.curves import CurveTable, StepCurve
 from moe_costmodel.shapes import DTYPE_BYTES
 from moe_costmodel.silicon.layout import Layout
 from moe_costmodel.silicon.memory import gpu_memory
@@ -52,7 +52,7 @@ class Instance:
 
     Attributes
     ----------
-    curves : StepCurves
+    curves : CurveTable
         Steps of the model on its GPU.
     input_tokens, output_tokens : int
         Tokens of each prompt and answer.
@@ -67,7 +67,7 @@ class Instance:
         Slots of an MoE layer beyond one per expert.
     """
 
-    curves: StepCurves
+    curves: CurveTable
     input_tokens: int
     output_tokens: int
     role: str

@@ -27,6 +27,10 @@ def directions(n: int, n_obj: int, random_state: np.random.Generator) -> Floats:
     return np.asarray(np.maximum(rays, 1e-3))
 
 
+# Scaled objectives count as at most this far away.
+_FARTHEST = 1e9
+
+
 class ExpectedImprovement:
     """Expected growth of the hypervolume by a design, as an average over rays.
 
@@ -82,7 +86,12 @@ class ExpectedImprovement:
         """Let feasible designs F [n, M] count as known."""
         if len(F):
             self.any_feasible = True
-            self.reach = np.maximum(self.reach, self._reach((F - self.ideal) / self.span))
+            self.reach = np.maximum(self.reach, self._reach(self.scaled(F)))
+
+    def scaled(self, F: Floats) -> Floats:
+        """Return objectives F [n, M], 0 at the ideal and 1 at the nadir, within a billion of it."""
+        with np.errstate(over="ignore"):
+            return np.asarray(np.clip((F - self.ideal) / self.span, -_FARTHEST, _FARTHEST))
 
     def _reach(self, Z: Floats) -> Floats:
         """Return the largest distance along each ray that some row of Z [n, M] dominates, [K]."""

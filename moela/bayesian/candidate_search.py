@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 from moela._arrays import Designs, Floats
 from moela.bayesian.acquisition import ExpectedImprovement
-from moela.bayesian.candidates import Candidates
+from moela.bayesian.candidates import CandidateSource
 
 Described = Callable[[Designs], Floats]
 """Features [n, d] of candidates, as the processes take them."""
@@ -24,7 +24,7 @@ class CandidateSearch:
 
     Parameters
     ----------
-    candidates : Candidates
+    candidates : CandidateSource
     acquisition : ExpectedImprovement
         Acquisition function.
     described : callable
@@ -35,7 +35,7 @@ class CandidateSearch:
 
     def __init__(
         self,
-        candidates: Candidates,
+        candidates: CandidateSource,
         acquisition: ExpectedImprovement,
         described: Described,
         radius: float,

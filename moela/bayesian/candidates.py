@@ -34,7 +34,7 @@ class Mating(Protocol):
         """Make a child of each base [b, d] and its partners [b, n_partners, d]."""
 
 
-class Candidates(ABC):
+class CandidateSource(ABC):
     """Designs of a problem in the form in which candidates are made and described."""
 
     def __init__(self, context: SearchContext, encoder: Encoder) -> None:
@@ -66,7 +66,7 @@ class Candidates(ABC):
         """Return candidates as repaired individuals."""
 
 
-class Vectors(Candidates):
+class Vectors(CandidateSource):
     """Candidates as points of the unit cube, for problems that are described by their variables.
 
     Integers and binary variables lie on a grid, options of a choice at the middles of equal parts.
@@ -174,7 +174,7 @@ class Vectors(Candidates):
         return np.where(n > 0, snapped, points)
 
 
-class OwnDesigns(Candidates):
+class OwnDesigns(CandidateSource):
     """Candidates as designs, varied by the problem's own operators and neighbors."""
 
     def of(self, X: Designs) -> Designs:

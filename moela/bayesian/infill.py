@@ -10,7 +10,7 @@ from moela._arrays import Designs, Floats, Ints, rows
 from moela._threads import one_thread
 from moela.bayesian.acquisition import ExpectedImprovement, directions
 from moela.bayesian.candidate_search import CandidateSearch, Described
-from moela.bayesian.candidates import Candidates
+from moela.bayesian.candidates import CandidateSource
 from moela.bayesian.gaussian_process import GaussianProcess
 from moela.bayesian.outputs import Output, bilog
 from moela.core.archive import Archive
@@ -61,10 +61,10 @@ class Infill:
     Parameters
     ----------
     context : SearchContext
-    candidates : Candidates
+    candidates : CandidateSource
     """
 
-    def __init__(self, context: SearchContext, candidates: Candidates) -> None:
+    def __init__(self, context: SearchContext, candidates: CandidateSource) -> None:
         self.context, self.candidates = context, candidates
         self._X: list[Designs] = []
         self._F: list[Floats] = []
@@ -282,7 +282,8 @@ def _extent(front: Floats, F: Floats, ref_point: Floats | None) -> tuple[Floats,
     """
     ideal, nadir = front.min(axis=0), front.max(axis=0)
     nadir = np.where(nadir > ideal, nadir, F.max(axis=0))
-    nadir = np.where(nadir > ideal, nadir, ideal + 1.0)
+    # Half of a large number, since a number added to it may be lost.
+    nadir = np.where(nadir > ideal, nadir, ideal + np.maximum(1.0, 0.5 * abs(ideal)))
     if ref_point is not None and (front < ref_point).all(axis=1).any():
         return ideal, ref_point - _BEYOND / (1.0 + _BEYOND) * (ref_point - ideal)
     Z = (front - ideal) / (nadir - ideal)
@@ -295,7 +296,7 @@ def _extent(front: Floats, F: Floats, ref_point: Floats | None) -> tuple[Floats,
 
 def _good(F: Floats, CV: Floats, acquisition: ExpectedImprovement) -> Ints:
     """Return the designs that are best for some ray, or of the least violation."""
-    Z = (F - acquisition.ideal) / acquisition.span
+    Z = acquisition.scaled(F)
     values = ((Z[:, None] - acquisition.ref) / acquisition.rays).max(axis=2)
     values[CV > 0.0] = np.inf
     best = np.unique(values.argmin(axis=0)) if (CV <= 0.0).any() else np.empty(0, dtype=np.int64)

@@ -140,7 +140,8 @@ class Normalization:
     def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
         span = self.nadir - self.ideal
-        return np.asarray(combination(by)(F, W, self.ideal, span, self._farthest))
+        with np.errstate(over="ignore"):  # what is infinite becomes `_farthest`
+            return np.asarray(combination(by)(F, W, self.ideal, span, self._farthest))
 
 
 def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:

@@ -23,7 +23,7 @@ _N_EACH = 30
 _N_SERVED = 40
 # Evolution on the surrogate: children of each sub-problem in a generation, generations, and the
 # probability that a parent comes from the neighborhood.
-_N_CHILDREN, _N_GENERATIONS, _PROB_NEIGHBORS = 4, 10, 0.9
+_N_CHILDREN, _N_GENERATIONS, _PROB_NEIGHBORS = 4, 20, 0.9
 
 
 @dataclass

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from moe_costmodel import SiliconModel, read_sample
-from moe_costmodel.serving.curves import StepCurves
+from moe_costmodel.serving.curves import CurveTable
 from moe_costmodel.serving.steady import Instance
 from tests.benchmarks import tables
 
@@ -40,7 +40,7 @@ def main():
             models = {key: SiliconModel(*key)}
         steps = curves.setdefault((*key, point.shape.name, point.shape.n_parameters), None)
         if steps is None:
-            steps = StepCurves(models[key], point.shape, "bfloat16")
+            steps = CurveTable(models[key], point.shape, "bfloat16")
             curves[(*key, point.shape.name, point.shape.n_parameters)] = steps
         n = max(1, round(point.concurrency / point.layout.dp))
         instance = Instance(

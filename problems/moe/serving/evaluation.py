@@ -11,7 +11,7 @@ import numpy as np
 from moe_costmodel import Layout, ModelShape, SiliconModel
 from moe_costmodel.gating.quality import keep_choices
 from moe_costmodel.latency.rule_cost import RuleCost
-from moe_costmodel.serving.curves import StepCurves
+from moe_costmodel.serving.curves import CurveTable
 from moe_costmodel.serving.loads import N_STEPS, SampledLoads, Shares, busiest_loads
 from moe_costmodel.serving.steady import Instance, InstanceTimes
 from problems._arrays import Floats, Ints
@@ -91,7 +91,7 @@ class Evaluator:
         self.input_tokens, self.output_tokens, self.price = input_tokens, output_tokens, price
         self.loads, self.library, self.levels = loads, library, levels
         self.gpu = model.tables.gpu
-        self.curves = StepCurves(model, shape, kv_dtype)
+        self.curves = CurveTable(model, shape, kv_dtype)
         self.roles = roles_of(mode)
         self._instances: dict[tuple[object, ...], Instance] = {}
         self._tables: dict[tuple[int, int, int], Floats] = {}

@@ -28,6 +28,7 @@ from moela import (
     compare,
     run_experiment,
 )
+from moela.bayesian import few
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 from problems.noc import Platform
 
@@ -105,7 +106,12 @@ def test_a_run_of_other_measurements_does_not_go_on(old):
 
 
 @pytest.mark.parametrize(("name", "number", "problem", "algorithm"), RUNS[:1] + RUNS[2:])
-def test_a_stored_run_goes_on_as_if_never_stopped(old, name, number, problem, algorithm):
+def test_a_stored_run_goes_on_as_if_never_stopped(
+    old, name, number, problem, algorithm, monkeypatch
+):
+    # Version 0.1 stored no budget, so its runs are not taken for runs of few evaluations.
+    monkeypatch.setattr(few, "_FEW", 0)
+    monkeypatch.setattr("moela.search.moela._FEW", 0)
     store, made = old(name), problem()
     stored = len(list(EvaluationStore(store).evaluations(number)))
     n_eval = stored + 20
