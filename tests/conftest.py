@@ -19,6 +19,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def few_evaluations(request, monkeypatch):
+    """Let runs of few evaluations be as longer ones, except in tests that are marked.
+
+    Gaussian processes choose their designs otherwise, which takes 25 ms an evaluation, and most
+    tests are about what all runs have in common.
+    """
+    if request.node.get_closest_marker("few_evaluations") is None:
+        from moela.bayesian import few
+
+        monkeypatch.setattr(few, "_FEW", 0)
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Return the folder of the shared instances."""

@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 
 from moela import MOELA
-from moela.bayesian import few
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
 from moela.testing import ALGORITHM_CHECKS, run_algorithm_check
 
@@ -40,18 +39,16 @@ ALGORITHMS = {
 }
 
 
-# Runs of few evaluations choose designs by Gaussian processes, which takes most of their time. The
-# other checks are about what longer runs do.
 WITH_FEW = ("check_ask_and_tell", "check_copies", "check_same_seed")
-
-
-@pytest.fixture(autouse=True)
-def few_evaluations(check, monkeypatch):
-    if check.__name__ not in WITH_FEW:
-        monkeypatch.setattr(few, "_FEW", 0)
 
 
 @pytest.mark.parametrize("check", ALGORITHM_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_algorithm(name, check):
     run_algorithm_check(check, ALGORITHMS[name])
+
+
+@pytest.mark.few_evaluations
+@pytest.mark.parametrize("check", [c for c in ALGORITHM_CHECKS if c.__name__ in WITH_FEW])
+def test_few_evaluations(check):
+    run_algorithm_check(check, ALGORITHMS["MOELA"])

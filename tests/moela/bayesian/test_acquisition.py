@@ -8,6 +8,8 @@ from moela.bayesian.acquisition import ExpectedImprovement, directions
 from moela.bayesian.gaussian_process import GaussianProcess
 from moela.bayesian.outputs import Output
 
+pytestmark = pytest.mark.few_evaluations
+
 
 class Known:
     """A process whose predictions are the inputs: means, then deviations."""

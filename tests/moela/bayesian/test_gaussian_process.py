@@ -8,6 +8,8 @@ from scipy.stats import yeojohnson
 from moela.bayesian.gaussian_process import GaussianProcess
 from moela.bayesian.outputs import Output, bilog
 
+pytestmark = pytest.mark.few_evaluations
+
 
 def smooth(X):
     return np.sin(5.0 * X[:, 0]) + X[:, 1] ** 2

@@ -16,6 +16,8 @@ from moela.core.origin import origins
 from moela.quality.indicators import hypervolume
 from problems import MultiObjectiveQAP
 
+pytestmark = pytest.mark.few_evaluations
+
 
 class Mixed(ElementwiseProblem):
     """Two objectives of a real, an integer, a binary variable, and a choice; a constraint."""

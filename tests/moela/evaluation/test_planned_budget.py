@@ -64,6 +64,7 @@ def test_a_run_inside_another_has_its_own(tmp_path):
     assert set(res.algorithm.data["inner"]) == {7}
 
 
+@pytest.mark.few_evaluations
 def test_moela_continues_a_run_of_a_small_budget(tmp_path):
     problem, store = get_problem("zdt1"), tmp_path / "run.db"
     first = Evaluator(store=store)

@@ -199,7 +199,7 @@ def test_vectorized():
 
     result = run(batch, vectorized=True, n_eval=120)
     assert result.n_eval == sum(sizes) == 120
-    assert sizes[0] == 20
+    assert sizes[0] == 50
     assert result.front[0].objectives["mass"] < 0.02
     assert objectives_of(run(batch, vectorized=True, n_eval=120, n_jobs=2)) == objectives_of(result)
 

@@ -28,7 +28,6 @@ from moela import (
     compare,
     run_experiment,
 )
-from moela.bayesian import few
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 from problems.noc import Platform
 
@@ -110,7 +109,6 @@ def test_a_stored_run_goes_on_as_if_never_stopped(
     old, name, number, problem, algorithm, monkeypatch
 ):
     # Version 0.1 stored no budget, so its runs are not taken for runs of few evaluations.
-    monkeypatch.setattr(few, "_FEW", 0)
     monkeypatch.setattr("moela.search.moela._FEW", 0)
     store, made = old(name), problem()
     stored = len(list(EvaluationStore(store).evaluations(number)))
