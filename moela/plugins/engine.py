@@ -93,6 +93,8 @@ class Engine(MOELA):
         made: list[Individual] = []
         try:
             while len(made) < n:
+                # The algorithm may drop designs without an answer.
+                self.guided.await_none()
                 pop = self._infill()
                 if len(pop) == 0:
                     break

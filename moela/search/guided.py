@@ -128,6 +128,10 @@ class GuidedSearch:
             idle = idle[idle]
         return idle
 
+    def await_none(self) -> None:
+        """Let all searches propose again, whatever they have proposed before."""
+        self._awaited.clear()
+
     def arrived(self, pop: Population) -> None:
         """Note that designs were answered, also those that have failed, [b]."""
         answered = origins(pop, "search", np.int64)
