@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from moela._arrays import Floats
+from moela.core.kernels.jit import compiled, reassociating
 
 __all__ = ["changes_after", "hamming_distances", "similarities", "similarity_triangle"]
 
 Singles = NDArray[np.float32]
 Shorts = NDArray[np.int16]
 Signs = NDArray[np.int8]
-
-F = TypeVar("F", bound=Callable[..., object])
-
-
-def compiled(function: F) -> F:
-    """Compile a function, and keep the machine code on disk if a folder can be written."""
-    try:
-        return cast(F, njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        return cast(F, njit(nogil=True)(function))
-
-
-def reassociating(function: F) -> F:
-    """Compile a function whose sums may be in any order, so that they use wide registers."""
-    allowed = {"reassoc", "contract", "nsz"}
-    try:
-        return cast(F, njit(cache=True, nogil=True, fastmath=allowed)(function))
-    except RuntimeError:
-        return cast(F, njit(nogil=True, fastmath=allowed)(function))
 
 
 @compiled

@@ -69,7 +69,7 @@ class Row:
 
     @property
     def missed(self) -> list[str]:
-        """What falls short of its promise, in words."""
+        """Statistics that fall short of their promise, in words."""
         words = []
         error = {"median": self.median, "mean": self.mean, "worst": self.worst}[self.statistic]
         if self.promise is not None and error > self.promise:

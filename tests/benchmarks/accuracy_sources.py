@@ -95,56 +95,42 @@ def released_evaluator() -> Iterator[Points]:
 
 def packet_latency() -> Iterator[Points]:
     """Packet latency of the shared designs under load, by BookSim."""
-    from problems.noc import NoC3D, Platform
-    from tests.benchmarks.noc_referee_data import shared_designs
-    from tests.benchmarks.noc_referees import BUFFERS
+    from problems.noc import Platform
+    from tests.benchmarks.noc_referee_data import simulated_sets
 
     path = data_file("noc/booksim_hotspot_designs.npz")
-    platform = Platform.paper_4x4x4()
     least = {("deep", 0.7): 0.97, ("shallow", 0.4): 0.95, ("shallow", 0.7): 0.85}
-    for s in shared_designs(platform, path):
-        for kind, (channels, flits) in BUFFERS.items():
-            truth = s.deep if kind == "deep" else s.shallow
-            if np.isnan(truth).any():
-                continue
-            chip = replace(platform, virtual_channels=channels, channel_flits=flits)
-            problem = NoC3D(s.traffic, platform=chip, objectives=("packet_latency",))
-            ours = problem.evaluate(s.rows)[:, 0]
-            words = f"packet latency, {s.app}, load {s.level}, {kind} buffers"
-            whole = Points(
-                CHIPS, words, "BookSim 2", "noc_referees", ours, truth, statistic="mean",
-                promise=0.03 if kind == "deep" else 0.04,
-                panel="Packet latency (cycles), BookSim 2", label=f"{s.name}, {kind}",
-            )  # fmt: skip
-            yield whole
-            yield replace(
-                whole, what=f"{words}, designs of the front", predicted=ours[s.front],
-                measured=truth[s.front], least_rank=least[kind, s.level], panel="",
-            )  # fmt: skip
+    sets = simulated_sets(Platform.paper_4x4x4(), "packet_latency", path)
+    for s, kind, problem, truth in sets:
+        ours = problem.evaluate(s.rows)[:, 0]
+        words = f"packet latency, {s.app}, load {s.level}, {kind} buffers"
+        whole = Points(
+            CHIPS, words, "BookSim 2", "noc_referees", ours, truth, statistic="mean",
+            promise=0.03 if kind == "deep" else 0.04,
+            panel="Packet latency (cycles), BookSim 2", label=f"{s.name}, {kind}",
+        )  # fmt: skip
+        yield whole
+        yield replace(
+            whole, what=f"{words}, designs of the front", predicted=ours[s.front],
+            measured=truth[s.front], least_rank=least[kind, s.level], panel="",
+        )  # fmt: skip
 
 
 def flit_simulator() -> Iterator[Points]:
     """Packet latency by the library's own simulator, against BookSim."""
-    from problems.noc import NoC3D, Platform
-    from tests.benchmarks.noc_referee_data import shared_designs
-    from tests.benchmarks.noc_simulator import BUFFERS, simulated
+    from problems.noc import Platform
+    from tests.benchmarks.noc_referee_data import simulated_sets
+    from tests.benchmarks.noc_simulator import simulated
 
     path = data_file("noc/booksim_hotspot_designs.npz")
-    platform = Platform.paper_4x4x4()
-    for s in shared_designs(platform, path):
-        for kind, (channels, flits) in BUFFERS.items():
-            truth = s.deep if kind == "deep" else s.shallow
-            if np.isnan(truth).any():
-                continue
-            chip = replace(platform, virtual_channels=channels, channel_flits=flits)
-            problem = NoC3D(s.traffic, platform=chip, objectives=("mean",))
-            designs = [problem.decode(x) for x in s.rows]
-            routing = "model" if kind == "deep" else "booksim"
-            yield Points(
-                CHIPS, f"`Design.simulate`, {s.app}, load {s.level}, {kind} buffers", "BookSim 2",
-                "noc_simulator", simulated(designs, s, routing, 0, 0.15), truth,
-                promise=0.03, statistic="mean", least_rank=0.98,
-            )  # fmt: skip
+    for s, kind, problem, truth in simulated_sets(Platform.paper_4x4x4(), "mean", path):
+        designs = [problem.decode(x) for x in s.rows]
+        routing = "model" if kind == "deep" else "booksim"
+        yield Points(
+            CHIPS, f"`Design.simulate`, {s.app}, load {s.level}, {kind} buffers", "BookSim 2",
+            "noc_simulator", simulated(designs, s, routing, 0, 0.15), truth,
+            promise=0.03, statistic="mean", least_rank=0.98,
+        )  # fmt: skip
 
 
 def peak_temperature() -> Iterator[Points]:

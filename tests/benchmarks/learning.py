@@ -1,4 +1,4 @@
-"""What learned picks of starts and moves are worth: MOELA with and without its models.
+"""Worth of learned picks of starts and moves: MOELA with and without its models.
 
     python -m tests.benchmarks.learning --out docs/benchmarks/learning.md
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from problems._arrays import Floats, Ints
-from problems.noc import Platform, load_traffic
+from problems.noc import NoC3D, Platform, load_traffic
 from tests.benchmarks import tables
 
 PIPELINE = 3  # cycles of BookSim per router and at the ends, which the model does not count
@@ -59,6 +60,22 @@ def shared_designs(platform: Platform, path: Path | None = None) -> list[SharedD
                 SharedDesigns(app, level, traffic * factor, rows, front, shallow, deep, peak)
             )
     return sets
+
+
+BUFFERS = {"deep": (8, 32), "shallow": (4, 4)}
+"""Virtual channels, and flits of each, that the designs were simulated with."""
+
+
+def simulated_sets(
+    platform: Platform, objective: str, path: Path | None = None
+) -> Iterator[tuple[SharedDesigns, str, NoC3D, Floats]]:
+    """Yield designs, kind of buffers, a problem on a chip with these, and BookSim's latencies."""
+    for s in shared_designs(platform, path):
+        for kind, (channels, flits) in BUFFERS.items():
+            truth = s.deep if kind == "deep" else s.shallow
+            if not np.isnan(truth).any():
+                chip = replace(platform, virtual_channels=channels, channel_flits=flits)
+                yield s, kind, NoC3D(s.traffic, platform=chip, objectives=(objective,)), truth
 
 
 def rank(a: Floats, b: Floats) -> float:

@@ -14,18 +14,13 @@ that noise leaves of any model, and that with the model is free of the noise. Fi
 are kept in the file; ``--quick`` leaves those out that are not.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
-from problems.noc import NoC3D, Platform
+from problems.noc import Platform
 from tests.benchmarks import tables
 from tests.benchmarks.cases import Case, Cases
-from tests.benchmarks.noc_referee_data import bar, rank, shared_designs
+from tests.benchmarks.noc_referee_data import bar, rank, simulated_sets
 from tests.benchmarks.noc_routes import latency_on
-
-BUFFERS = {"deep": (8, 32), "shallow": (4, 4)}
-
 
 ERROR = 0.05
 
@@ -66,33 +61,28 @@ def main():
         ("shallow", 0.4): ("under 4 %", "10 %", ".95"),
         ("shallow", 0.7): ("under 4 %", "10 %", ".85"),
     }
-    for s in shared_designs(platform):
-        for kind, (channels, flits) in BUFFERS.items():
-            truth = s.deep if kind == "deep" else s.shallow
-            if np.isnan(truth).any():
-                continue
-            chip = replace(platform, virtual_channels=channels, channel_flits=flits)
-            problem = NoC3D(s.traffic, platform=chip, objectives=("packet_latency",))
-            ours = problem.evaluate(s.rows)[:, 0]
-            name = f"{s.name}, {kind} buffers"
-            report(name, ours, truth, s.front, must[kind, s.level])
-            if kind == "shallow":
-                designs = [problem.decode(x) for x in s.rows]
-                same = np.array([latency_on(d, s.traffic, "booksim") for d in designs])
-                on_routes = f"{name}, on BookSim's routes"
-                report(on_routes, same, truth, s.front, must[kind, s.level])
-            if kind == "deep" or (arguments.quick and name not in cases.results):
-                continue
-            front = s.rows[s.front]
-            case = cases.get(name, lambda p=problem, x=front, t=s.traffic: simulated(p, x, t))
-            precise = np.array([case[str(k)] for k in range(len(front))])
-            error = 100 * np.abs(same[s.front] / precise - 1)
-            print(
-                f"within the front, {on_routes}: precise simulation with BookSim "
-                f"{rank(precise, truth[s.front]):.3f}, model with precise simulation "
-                f"{rank(same[s.front], precise):.3f}, its error {error.mean():.1f} % on average, "
-                f"{error.max():.1f} % at most"
-            )
+    for s, kind, problem, truth in simulated_sets(platform, "packet_latency"):
+        ours = problem.evaluate(s.rows)[:, 0]
+        name = f"{s.name}, {kind} buffers"
+        report(name, ours, truth, s.front, must[kind, s.level])
+        if kind == "deep":
+            continue
+        designs = [problem.decode(x) for x in s.rows]
+        same = np.array([latency_on(d, s.traffic, "booksim") for d in designs])
+        on_routes = f"{name}, on BookSim's routes"
+        report(on_routes, same, truth, s.front, must[kind, s.level])
+        if arguments.quick and name not in cases.results:
+            continue
+        front = s.rows[s.front]
+        case = cases.get(name, lambda p=problem, x=front, t=s.traffic: simulated(p, x, t))
+        precise = np.array([case[str(k)] for k in range(len(front))])
+        error = 100 * np.abs(same[s.front] / precise - 1)
+        print(
+            f"within the front, {on_routes}: precise simulation with BookSim "
+            f"{rank(precise, truth[s.front]):.3f}, model with precise simulation "
+            f"{rank(same[s.front], precise):.3f}, its error {error.mean():.1f} % on average, "
+            f"{error.max():.1f} % at most"
+        )
 
 
 if __name__ == "__main__":

@@ -35,8 +35,9 @@ def latency_on(design: Design, traffic: Floats, routing: str) -> float:
     waits = np.empty((1, 1))
     packet = (platform.packet_flits, second_moment(platform), flit_sharing(platform))
     buffers = (platform.virtual_channels, platform.channel_flits or 0)
+    gaps = np.ones((1, n, ports))  # all channels are as wide
     waits_batch(
-        transits[None, None], wiring[None], platform.link_capacity, *packet, *buffers, waits
+        transits[None, None], wiring[None], gaps, platform.link_capacity, *packet, *buffers, waits
     )
     crossing = float((flows * cycles_along(cost, paths)).sum() + waits[0, 0])
     return crossing / float(flows.sum()) + (platform.packet_flits - 1) / platform.link_capacity

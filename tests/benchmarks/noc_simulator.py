@@ -8,15 +8,13 @@ long ones is what noise leaves of a perfect simulator. ``--quick`` takes every f
 """
 
 import time
-from dataclasses import replace
 
 import numpy as np
 
 from problems.noc import NoC3D, Platform
 from tests.benchmarks import tables
-from tests.benchmarks.noc_referee_data import bar, rank, shared_designs
+from tests.benchmarks.noc_referee_data import bar, rank, shared_designs, simulated_sets
 
-BUFFERS = {"deep": (8, 32), "shallow": (4, 4)}
 BOOKSIM_PACKETS = 3600
 
 
@@ -37,26 +35,19 @@ def main():
     step = 4 if parser.parse_args().quick else 1
     print(tables.machine())
     platform = Platform.paper_4x4x4()
-    sets = shared_designs(platform)
-    for s in sets:
-        for kind, (channels, flits) in BUFFERS.items():
-            truth = (s.deep if kind == "deep" else s.shallow)[::step]
-            if np.isnan(truth).any():
-                continue
-            chip = replace(platform, virtual_channels=channels, channel_flits=flits)
-            problem = NoC3D(s.traffic, platform=chip, objectives=("mean",))
-            designs = [problem.decode(x) for x in s.rows[::step]]
-            routing = "model" if kind == "deep" else "booksim"
-            ours = simulated(designs, s, routing, 0, 0.15)
-            error = 100 * np.abs(ours / truth - 1)
-            name = f"{s.name}, {kind} buffers"
-            bar(f"mean error in %, {name}", error.mean(), "at most 3", ".2f")
-            bar(f"Spearman, {name}", rank(ours, truth), ".98")
-            cycles = int(BOOKSIM_PACKETS * platform.packet_flits / s.traffic.sum())
-            short = simulated(designs, s, routing, 1, 1e-6, max(cycles, 1000))
-            print(f"{name}: worst error {error.max():.1f} %, noise cap {rank(short, ours):.3f}")
+    for s, kind, problem, every in simulated_sets(platform, "mean"):
+        truth, designs = every[::step], [problem.decode(x) for x in s.rows[::step]]
+        routing = "model" if kind == "deep" else "booksim"
+        ours = simulated(designs, s, routing, 0, 0.15)
+        error = 100 * np.abs(ours / truth - 1)
+        name = f"{s.name}, {kind} buffers"
+        bar(f"mean error in %, {name}", error.mean(), "at most 3", ".2f")
+        bar(f"Spearman, {name}", rank(ours, truth), ".98")
+        cycles = int(BOOKSIM_PACKETS * platform.packet_flits / s.traffic.sum())
+        short = simulated(designs, s, routing, 1, 1e-6, max(cycles, 1000))
+        print(f"{name}: worst error {error.max():.1f} %, noise cap {rank(short, ours):.3f}")
     seconds = []
-    for s in sets:
+    for s in shared_designs(platform):
         if s.level == 0.7:
             problem = NoC3D(s.traffic, platform=platform, objectives=("mean",))
             for x in s.rows[:6]:

@@ -14,7 +14,6 @@ import numpy as np
 from moela import MOELA
 from moela._arrays import Floats, Ints, rows
 from moela.learning.start_model import StartModel
-from moela.search.local_search import is_exhausted
 from moela.search.starts import shortlist, start_features
 
 _PROB_RANDOM = 0.1
@@ -24,11 +23,8 @@ _NEIGHBORS = 20
 
 def _listed(context: Any, front: Any, W: Floats, by: Any) -> tuple[Ints, Floats] | None:
     """Return the shortlists of archived designs that are not exhausted, and their values."""
-    fresh = np.flatnonzero([not is_exhausted(ind) for ind in front.pop])
-    if len(fresh) == 0:
-        return None
-    order, values = shortlist(front.working_F[fresh], context.normalization, W, by)
-    return fresh[order], values
+    listed, values = shortlist(front, context.normalization, W, by, fresh=True)
+    return (listed, values) if listed.shape[1] else None
 
 
 def _chosen(context: Any, listed: Ints, score: Floats, predicted: Floats) -> tuple[Ints, Floats]:
@@ -57,12 +53,11 @@ def best_move_ahead(
     if ranking is None or not ranking.ready:
         return _chosen(context, listed, values, unknown)
     members, inverse = np.unique(listed, return_inverse=True)
-    X = rows([front.pop[i].X for i in members])
+    X = rows([ind.X for ind in front.individuals(members)])
     near = context.neighbors(X, _NEIGHBORS)
     features = encoder(near.reshape(-1, *near.shape[2:])).reshape(len(X), _NEIGHBORS, -1)
-    moves = features - encoder(X)[:, None]
-    changes = ranking.predict(moves, features)[inverse.reshape(n, k)]
-    F = front.working_F[listed][:, :, None] + changes
+    changes = ranking.predict(encoder(X), features)[inverse.reshape(n, k)]
+    F = front.objectives(listed.ravel()).reshape(n, k, 1, -1) + changes
     ends = context.normalization.scalarize(F, W[:, None, None], by).min(axis=2)
     return _chosen(context, listed, np.minimum(ends, values), unknown)
 
@@ -78,7 +73,7 @@ def optimistic(
     n, k = listed.shape
     if model is None or not model.ready:
         return _chosen(context, listed, values, np.full((n, k), np.nan))
-    members, F = listed.ravel(), front.working_F[listed.ravel()]
+    members, F = listed.ravel(), front.objectives(listed.ravel())
     inputs = model._inputs(
         start_features(encoder, front, members), F, W.repeat(k, axis=0), context.normalization
     ).astype(np.float32)
@@ -86,7 +81,7 @@ def optimistic(
     ends = np.array([tree.tree_.predict(inputs)[:, 0] for tree in trees.estimators_])
     spread = ends.std(axis=0).reshape(n, k)
     start = context.normalization.scalarize(
-        context.normalization.learned(front.working_F[listed]), W[:, None], by
+        context.normalization.learned(F.reshape(n, k, -1)), W[:, None], by
     )
     predicted = start - ends.mean(axis=0).reshape(n, k)
     return _chosen(context, listed, values - model.calibration * predicted - spread, predicted)

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from pymoo.optimize import minimize
 
 from moela.quality.indicators import hypervolume
 from moela.rivals import VSRLS, BatchMOEAD
@@ -12,6 +13,7 @@ from moela.testing import ToyBinary
 from problems import MultiObjectiveQAP
 from tests.benchmarks import equal_time, learning, long_runs
 from tests.benchmarks.cases import Cases
+from tests.benchmarks.start_variants import BestMoveAhead, NewestSearches, Optimistic
 from tests.benchmarks.timed import TimedRun, best_rival
 
 
@@ -118,3 +120,11 @@ def test_every_arm_of_learning_uses_what_its_name_says():
     Y = np.column_stack([X[:, 0] > 0.5, X[:, 1]])
     fitted = models_of("boosted moves").moves.fit(X, Y)
     assert fitted.predict(X).shape == (60, 2)
+
+
+@pytest.mark.parametrize("variant", [BestMoveAhead, Optimistic, NewestSearches])
+def test_other_ways_to_pick_starts_run(variant):
+    problem = MultiObjectiveQAP.random(n_facilities=8, seed=1)
+    res = minimize(problem, variant(n_searches=2, patience=3), ("n_eval", 600), seed=1)
+    assert res.algorithm.n_eval == 600
+    assert res.algorithm.log["search"]["n_eval"] > 0

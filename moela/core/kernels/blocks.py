@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
-from numba import njit
 
 from moela._arrays import Floats, Ints
+from moela.core.kernels.jit import compiled
 
 __all__ = ["Blocks"]
 
@@ -16,17 +15,6 @@ __all__ = ["Blocks"]
 _SIZE = 64
 # Blocks are formed anew if there are this many times more than full ones would be.
 _MOST, _FEW = 4, 8
-
-F = TypeVar("F", bound=Callable[..., object])
-
-
-def compiled(function: F) -> F:
-    """Compile a function, and keep the machine code on disk if a folder can be written."""
-    try:
-        return cast(F, njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        return cast(F, njit(nogil=True)(function))
-
 
 # points: [capacity, M]; located: [capacity, 2], block and place in it of each point; members:
 # [blocks, _SIZE], the points of each block; low, high: [blocks, M], bounds of its points; counts:
