@@ -38,9 +38,10 @@ from moela.search.restarts import Restart
 from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, SearchSettings
 
 PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
-# Local searches side by side by default: few find good designs early, more find more of the front.
-# Over ten problems each, two had 1.15 times the hypervolume of five after 300 evaluations, and five
-# had 1.01 times that of two after 5,000.
+# Local searches side by side by default: few find good designs early, and more take less time for
+# a design. Over ten problems, two had 1.15 times the hypervolume of five after 300 evaluations and
+# 1.02 times after 5,000, but 96 % on the network-on-chip with five objectives
+# (docs/benchmarks/ablations.md).
 _N_SEARCHES, _N_SEARCHES_OF_FEW, _FEW = 5, 2, 1000
 # By default, parts are asked in turn until this many designs are together, each part at most once.
 _BATCH = 20
