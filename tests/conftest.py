@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from moela.bayesian import few
+
 # The same examples every time: a new one that fails is a finding, not a reason for a red run.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
@@ -19,17 +21,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True)
-def few_evaluations(request, monkeypatch):
-    """Let runs of few evaluations be as longer ones, except in tests that are marked.
+@pytest.fixture(scope="session", autouse=True)
+def long_runs():
+    """Let runs of few evaluations be as longer ones; return their limit, for tests of it.
 
     Gaussian processes choose their designs otherwise, which takes 25 ms an evaluation, and most
     tests are about what all runs have in common.
     """
-    if request.node.get_closest_marker("few_evaluations") is None:
-        from moela.bayesian import few
+    with pytest.MonkeyPatch.context() as patch:
+        limit = few._FEW
+        patch.setattr(few, "_FEW", 0)
+        yield limit
 
-        monkeypatch.setattr(few, "_FEW", 0)
+
+@pytest.fixture(autouse=True)
+def few_evaluations(request, long_runs, monkeypatch):
+    """Give runs of few evaluations their own designs in tests that are marked."""
+    if request.node.get_closest_marker("few_evaluations") is not None:
+        monkeypatch.setattr(few, "_FEW", long_runs)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from moela.core.duplicates import Duplicates
 from moela.core.failures import FailureCounts
 from moela.core.operators import KINDS, Operators, resolve
 from moela.core.origin import origin_of, set_origin
-from moela.core.parameters import PymooParameters, refuse_unknown
+from moela.core.parameters import ClassGiven, PymooParameters, refuse_unknown
 from moela.core.scaling import Normalization
 from moela.core.units import Units
 from moela.core.warm_start import first_designs, is_sampling, put_inside
@@ -54,18 +54,6 @@ _RUN_STATE = (
 
 # What underflows inside an algorithm, such as a kernel between distant designs, is as good as 0.
 _QUIET = np.errstate(under="ignore")
-
-
-class _ClassGiven:
-    """Says so if `minimize` is given the class of an algorithm, whose `problem` it reads first."""
-
-    def __get__(self, algorithm: object, kind: type) -> object:
-        try:
-            instance("minimize", "algorithm", kind)
-        except TypeError as error:
-            # What a class without the attribute raises, so that `hasattr` still works.
-            raise AttributeError(*error.args) from None
-        raise AssertionError
 
 
 class ArchiveAlgorithm(Algorithm):
@@ -104,13 +92,15 @@ class ArchiveAlgorithm(Algorithm):
         super().__init__(**kwargs)
         self.termination: Termination
         self.display: object
+        self.archive: Population | None
+        self.is_initialized: bool
         self.n_init = count(type(self).__name__, "n_init", n_init, at_least=2)
         self.archive_size = archive_size
         # What a run changes, as it was before.
         self._before_run = copy.deepcopy({key: getattr(self, key) for key in _RUN_STATE})
         self._given: dict[str, Any] = operators
 
-    problem: Any = _ClassGiven()
+    problem: Any = ClassGiven()
     pop = ArchivedDesigns()
     opt = ArchivedDesigns()
     # The evaluator need not hide failures, since only their status is read.
@@ -165,13 +155,22 @@ class ArchiveAlgorithm(Algorithm):
 
     def advance(self, infills: Population | None = None, **kwargs: object) -> Result | None:
         """Process evaluated designs; return the result if the run has ended, else None."""
-        try:
-            return super().advance(infills, **kwargs)
-        finally:
-            if self._left_out:
-                self._left_out, self.opt = False, ARCHIVED
-
-    _left_out = False  # whether the front is not put together only because pymoo returns it
+        # pymoo's method would put the front together after each iteration, for nobody.
+        self.off = infills
+        if self.is_initialized:
+            proceeds = self._advance(infills=infills, **kwargs) is not False
+        else:
+            self.n_iter, self.pop, proceeds = 1, infills, True
+            self._initialize_advance(infills=infills, **kwargs)
+            self.is_initialized = True
+        if proceeds:
+            self._post_advance()
+        if self.archive is not None and infills is not None:
+            self.archive = self.archive.add(infills)
+        if not self.termination.has_terminated():
+            return None
+        self.finalize()
+        return self.result()
 
     def ask(self) -> Population:
         """Return the designs to evaluate next; pass them to `tell` with their objectives."""
@@ -265,8 +264,6 @@ class ArchiveAlgorithm(Algorithm):
         if budget is not None and self.n_answered >= budget:
             self.termination.terminate()
             self.termination.update(self)
-        if len(self.front) and not self.termination.has_terminated():
-            self._left_out, self.opt = True, None
 
     def __deepcopy__(self, memo: dict[int, object]) -> ArchiveAlgorithm:
         for name in self._shared_by_copies:

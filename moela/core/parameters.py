@@ -12,7 +12,21 @@ from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.repair import Repair
 
+from moela._checks import instance
+
 PYMOO = frozenset(inspect.signature(Algorithm.__init__).parameters) - {"self", "kwargs"}
+
+
+class ClassGiven:
+    """Says so if `minimize` is given the class of an algorithm, whose `problem` it reads first."""
+
+    def __get__(self, algorithm: object, kind: type) -> object:
+        try:
+            instance("minimize", "algorithm", kind)
+        except TypeError as error:
+            # What a class without the attribute raises, so that `hasattr` still works.
+            raise AttributeError(*error.args) from None
+        raise AssertionError
 
 
 class PymooParameters(TypedDict, total=False):
