@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
+from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.termination import Termination
@@ -97,7 +100,8 @@ class CheckedEvaluator(PymooEvaluator):
         evaluate_values_of: Sequence[str],
         **kwargs: object,
     ) -> None:
-        X = pop.get("X")
+        individuals = pop.tolist()
+        X = np.array([individual.X for individual in individuals])
         try:
             with self.timer():
                 out = outputs(problem, X, evaluate_values_of, kwargs)
@@ -105,7 +109,21 @@ class CheckedEvaluator(PymooEvaluator):
             outcome = Outcome(INVALID, error=str(error), worker=worker_name())
             raise failure(X[0], outcome) from None
         for name, values in out.items():
-            if values is not None:
+            if isinstance(values, np.ndarray) and len(values) == len(individuals):
+                _set_rows(individuals, name, values)
+            elif values is not None:
                 pop.set(name, values)
-        for individual in pop:
+        for individual in individuals:
             individual.evaluated.update(out)
+
+
+def _set_rows(individuals: Sequence[Individual], name: str, values: NDArray[Any]) -> None:
+    """Set an output [n, ...] on individuals [n] as ``Population.set`` does, which is slower."""
+    # Rows of a larger array would keep all of it alive.
+    rows = [row.copy() for row in values] if values.ndim > 1 else values
+    own = hasattr(Individual, name)
+    for individual, row in zip(individuals, rows, strict=True):
+        if own:
+            setattr(individual, name, row)
+        else:
+            individual.data[name] = row
