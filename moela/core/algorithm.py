@@ -27,7 +27,7 @@ from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
 from moela.core.failures import FailureCounts, example_of
 from moela.core.operators import KINDS, Operators, resolve
-from moela.core.origin import origin_of, set_origin
+from moela.core.origin import origins, set_origin
 from moela.core.parameters import ClassGiven, PymooParameters, refuse_unknown
 from moela.core.scaling import Normalization
 from moela.core.units import Units
@@ -333,7 +333,7 @@ class ArchiveAlgorithm(Algorithm):
         budget = evaluation_budget(self.termination)
         if budget is None or len(pop) <= budget - self.n_eval:
             return pop
-        cost = np.cumsum([not origin_of(ind).already_evaluated for ind in pop])
+        cost = np.cumsum(~origins(pop, "already_evaluated", bool))
         return pop[cost <= budget - self.n_eval]
 
     def _sample(self) -> Population:
@@ -387,15 +387,14 @@ class ArchiveAlgorithm(Algorithm):
                 f"{type(self).__name__}.tell() needs the evaluated population: "
                 "algorithm.tell(infills=pop). Got None instead."
             )
-        # A design that was skipped, beyond the budget or after Ctrl-C, was not evaluated.
-        self.n_answered += sum(
-            not origin_of(ind).already_evaluated and ind.data.get("status") != SKIPPED
-            for ind in infills
-        )
         pop, failures = infills, failed(infills)
+        counted = ~origins(infills, "already_evaluated", bool)
         if failures.any():
             self._failures.count(infills)
             pop = infills[~failures]
+            # A design that was skipped, beyond the budget or after Ctrl-C, was not evaluated.
+            counted &= np.array([ind.data.get("status") != SKIPPED for ind in infills], dtype=bool)
+        self.n_answered += int(counted.sum())
         F, CV = self._objectives(pop), self._violations(pop)
         finite = np.isfinite(F).all(axis=1)
         if not finite.all():

@@ -178,10 +178,11 @@ class Screening:
         design, column = np.array(taken).T
         pop = unevaluated([found.X[row][k] for row, k in taken])
         at_random = np.isneginf(rank[design, column])
+        features = np.array([found.features[row][k] for row, k in taken])
         set_origin(
             pop,
-            features=[found.features[row][k] for row, k in taken],
-            move=[found.features[row][k] - found.base[row] for row, k in taken],
+            features=features,
+            move=features - found.base[design],
             chosen_at_random=at_random,
             chosen_by_model=found.ranked & ~at_random,
         )
