@@ -91,10 +91,14 @@ def _places(pop: Population) -> list[_Place]:
 
 def _runs(places: list[_Place]) -> Iterator[_Table]:
     """Yield the origins of individuals in a row that have the same table."""
+    first = places[0][0] if places else _EMPTY
+    rows = [row for table, row in places if table is first]
+    if len(rows) == len(places):
+        yield first.taken(rows)
+        return
     for _, run in groupby(places, key=lambda place: id(place[0])):
         same = list(run)
-        table, rows = same[0][0], [row for _, row in same]
-        yield table.taken(rows)
+        yield same[0][0].taken([row for _, row in same])
 
 
 def _table_of(pop: Population) -> _Table:
@@ -115,7 +119,7 @@ def _joined(columns: list[Column]) -> Column:
     return [value for column in columns for value in _values(column)]
 
 
-def _values(column: Column) -> list[Any]:
+def _values(column: Column) -> list[object]:
     """Return the values of a column, numbers as those of Python."""
     if isinstance(column, np.ndarray):
         return column.tolist() if column.ndim == 1 else list(column)

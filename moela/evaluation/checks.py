@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +116,7 @@ class CheckedEvaluator(PymooEvaluator):
             individual.evaluated.update(out)
 
 
-def _set_rows(individuals: Sequence[Individual], name: str, values: NDArray[Any]) -> None:
+def _set_rows(individuals: Sequence[Individual], name: str, values: NDArray[np.generic]) -> None:
     """Set an output [n, ...] on individuals [n] as ``Population.set`` does, which is slower."""
     # Rows of a larger array would keep all of it alive.
     rows = [row.copy() for row in values] if values.ndim > 1 else values

@@ -54,8 +54,14 @@ def weighted_sum(factor: Singles, weights: Singles) -> np.float32:
 
 @reassociating
 def changes_after(
-    features: Floats, near: Floats, weighted: Singles, signs: Signs, rates: Singles
-) -> Singles:
+    features: Floats,
+    near: Floats,
+    kernel: Singles,
+    weights: Singles,
+    signs: Signs,
+    rates: Singles,
+    unit: Floats,
+) -> Floats:
     """Return how moves from designs to neighbors change weighted sums of similarities, [n, k, M].
 
     A move multiplies the similarity to a center by a constant for each column that it changes, so
@@ -67,19 +73,27 @@ def changes_after(
         Zeros and ones of the designs.
     near : array of shape (n, k, d)
         Zeros and ones of their neighbors.
-    weighted : array of shape (n, M, centers)
-        Similarities of the designs to the centers, times the weights of the centers.
+    kernel : array of shape (n, centers)
+        Similarities of the designs to the centers.
+    weights : array of shape (M, centers)
+        Weights of the centers.
     signs : array of shape (d, centers)
         Change of the distance if a column becomes one: 1 where the center has a zero, else -1.
     rates : array of shape (2,)
         Hyperbolic cosine and sine of the change of the logarithm of a similarity with the distance.
+    unit : array of shape (M,)
+        Factors on the sums.
     """
     n, k, d = near.shape
-    m, n_centers = weighted.shape[1:]
-    out = np.empty((n, k, m), dtype=np.float32)
+    m, n_centers = weights.shape
+    out = np.zeros((n, k, m))
     factor = np.empty(n_centers, dtype=np.float32)
+    weighted = np.empty((m, n_centers), dtype=np.float32)
     even, odd = rates[0], rates[1]
     for i in range(n):
+        for objective in range(m):
+            for c in range(n_centers):
+                weighted[objective, c] = kernel[i, c] * weights[objective, c]
         for j in range(k):
             first = True
             for column in range(d):
@@ -94,10 +108,10 @@ def changes_after(
                     for c in range(n_centers):
                         factor[c] *= even + slope * np.float32(sign[c])
                 first = False
+            if first:
+                continue
             for objective in range(m):
-                out[i, j, objective] = (
-                    0.0 if first else weighted_sum(factor, weighted[i, objective])
-                )
+                out[i, j, objective] = weighted_sum(factor, weighted[objective]) * unit[objective]
     return out
 
 

@@ -107,9 +107,8 @@ class HammingModel(SharedFits):
     def changes_to(self, features: Floats, near: Floats) -> Floats:
         """Predict the change of F [n, k, M] from designs [n, d] to their neighbors [n, k, d]."""
         kernel = similarities(self._distances(features), self._table)
-        weighted = kernel[:, None] * self._weights
-        return np.asarray(
-            changes_after(features, near, weighted, self._signs, self._rates) * self._unit
+        return changes_after(
+            features, near, kernel, self._weights, self._signs, self._rates, self._unit
         )
 
     def _distances(self, features: Floats) -> Shorts:

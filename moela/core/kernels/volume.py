@@ -35,7 +35,7 @@ def growths(room: Floats, inverse: Floats, reach: Floats, *, keep: bool) -> Floa
     With `keep`, each design extends the reach before the next one; else each counts on its own.
     """
     n, m = room.shape
-    out = np.empty(n)
+    out = np.zeros(n)
     along = np.empty_like(reach)
     for i in range(n):
         for k in range(reach.size):
@@ -44,6 +44,12 @@ def growths(room: Floats, inverse: Floats, reach: Floats, *, keep: bool) -> Floa
             for k in range(reach.size):
                 other = room[i, j] * inverse[j, k]
                 along[k] = other if other < along[k] else along[k]
+        # Most designs extend nothing, which a loop without branches finds fast.
+        n_further = 0
+        for k in range(reach.size):
+            n_further += along[k] > reach[k]
+        if n_further == 0:
+            continue
         total = 0.0
         for k in range(reach.size):
             if along[k] > reach[k]:
