@@ -394,7 +394,7 @@ class ArchiveAlgorithm(Algorithm):
             pop = infills[~failures]
             # A design that was skipped, beyond the budget or after Ctrl-C, was not evaluated.
             counted &= np.array([ind.data.get("status") != SKIPPED for ind in infills], dtype=bool)
-        self.n_answered += int(counted.sum())
+        self.n_answered += int(np.count_nonzero(counted))
         F, CV = self._objectives(pop), self._violations(pop)
         finite = np.isfinite(F).all(axis=1)
         if not finite.all():
@@ -432,9 +432,8 @@ class ArchiveAlgorithm(Algorithm):
                 f"{expected}. Got {[np.shape(ind.F) for ind in pop[:3]]} for the first ones; "
                 "evaluate the population before tell()."
             )
-        bad = np.argwhere(np.isnan(F))
-        if len(bad):
-            row, column = (int(v) for v in bad[0])
+        if np.isnan(F).any():
+            row, column = np.argwhere(np.isnan(F))[0].tolist()
             raise ValueError(
                 f"Objectives must be finite. Got F[{column}] = {F[row, column]} for the design X = "
                 f"{pop[row].X}; fix the problem, or set such designs aside with evaluator="

@@ -118,8 +118,10 @@ class CheckedEvaluator(PymooEvaluator):
 
 def _set_rows(individuals: Sequence[Individual], name: str, values: NDArray[np.generic]) -> None:
     """Set an output [n, ...] on individuals [n] as ``Population.set`` does, which is slower."""
-    # Rows of a larger array would keep all of it alive.
-    rows = [row.copy() for row in values] if values.ndim > 1 else values
+    # Rows of a larger array would keep all of it alive; empty ones may be the same.
+    rows = [row.copy() for row in values] if values.ndim > 1 and values.size else values
+    if values.ndim > 1 and values.size == 0:
+        rows = [values[0].copy()] * len(values)
     own = hasattr(Individual, name)
     for individual, row in zip(individuals, rows, strict=True):
         if own:

@@ -202,14 +202,12 @@ class GuidedSearch:
         if not is_move.any():
             return
         pop, after, position = pop[is_move], F[is_move], position[is_move]
-        own, units = of_search[is_move], self.context.units
-        bases = listed_origins(pop, "base")
-        before = np.array(
-            [
-                searches.F[at] if base is None else units.objectives(np.asarray(base.F, float))
-                for at, base in zip(position, bases, strict=True)
-            ]
-        )
+        own = of_search[is_move]
+        before = np.empty_like(after)
+        before[own] = searches.F[position[own]]
+        bases = [base.F for base in listed_origins(pop[~own], "base")]
+        if bases:
+            before[~own] = self.context.units.objectives(np.array(bases, dtype=float))
         self.move_ranking.add_moves(origins(pop, "move"), after - before)
         if own.any():
             self._check_moves(pop[own], position[own], before[own], after[own])

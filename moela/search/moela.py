@@ -408,7 +408,7 @@ class MOELA(ArchiveAlgorithm):
         for name in PARTS:
             if name in masks:
                 mine = masks[name]
-                self.allocation.reward(name, int(mine.sum()), float(gains[mine].sum()))
+                self.allocation.reward(name, int(np.count_nonzero(mine)), float(gains[mine].sum()))
         searched = masks.get("search")
         if searched is not None:
             self.guided.advance(pop[searched], F[searched], CV[searched], accepted[searched])
@@ -422,8 +422,8 @@ class MOELA(ArchiveAlgorithm):
             entry = self.log.get(name)
             if entry is None:  # asked for by others
                 continue
-            entry["n_eval"] += int(mine.sum())
-            entry["accepted"] += int(accepted[mine].sum())
+            entry["n_eval"] += int(np.count_nonzero(mine))
+            entry["accepted"] += int(np.count_nonzero(accepted & mine))
             entry["hypervolume"] += self.context.units.volume(float(gains[mine].sum()))
 
 

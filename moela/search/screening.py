@@ -164,8 +164,9 @@ class Screening:
             rank[np.array([pool.used for pool in found.pools])] = np.inf
         # Candidates are in random order, so the first that is left is a random one.
         drawn = np.flatnonzero(found.at_random)
-        first_left = np.isfinite(rank[drawn]).argmax(axis=1)
-        rank[drawn, first_left] = -np.inf
+        if len(drawn):
+            first_left = np.isfinite(rank[drawn]).argmax(axis=1)
+            rank[drawn, first_left] = -np.inf
         taken, looked = self._first_new(found, rank.argsort(axis=1, kind="stable"), width)
         if found.pools is not None:
             spent = np.all(looked | (rank >= 0.0), axis=1)
@@ -176,9 +177,9 @@ class Screening:
             none = np.empty(0, dtype=np.int64)
             return Population.empty(), (none, none)
         design, column = np.array(taken).T
-        pop = unevaluated([found.X[row][k] for row, k in taken])
+        pop = unevaluated(_at(found.X, design, column))
         at_random = np.isneginf(rank[design, column])
-        features = np.array([found.features[row][k] for row, k in taken])
+        features = _at(found.features, design, column)
         set_origin(
             pop,
             features=features,
@@ -200,21 +201,29 @@ class Screening:
         duplicates = self.context.duplicates
         taken: list[tuple[int, int]] = []
         looked = np.zeros((n, k), dtype=bool)
-        wanted = np.full(n, width)
+        wanted = [width] * n
         # Nearly all of the best are new, so few are looked at first, and more if they are not.
+        waiting = list(range(n))
         start, stop = 0, width
-        while start < k and wanted.any():
-            waiting = np.flatnonzero(wanted).tolist()
+        while start < k and waiting:
             columns = order[waiting, start:stop]
-            near = [found.X[row][ahead] for row, ahead in zip(waiting, columns, strict=True)]
-            keys = duplicates.keys(np.concatenate(near))
-            waiting = np.repeat(waiting, columns.shape[1]).tolist()
-            for row, column, key in zip(waiting, columns.ravel().tolist(), keys, strict=True):
-                if wanted[row] == 0:
-                    continue
-                looked[row, column] = True
-                if duplicates.claim_key(key):
-                    taken.append((row, column))
-                    wanted[row] -= 1
+            near = _at(found.X, np.repeat(waiting, columns.shape[1]), columns.ravel())
+            keys = iter(duplicates.keys(near))
+            for row, ahead in zip(waiting, columns.tolist(), strict=True):
+                for column, key in zip(ahead, keys, strict=False):
+                    if wanted[row] == 0:
+                        continue
+                    looked[row, column] = True
+                    if duplicates.claim_key(key):
+                        taken.append((row, column))
+                        wanted[row] -= 1
+            waiting = [row for row in waiting if wanted[row]]
             start, stop = stop, stop + 2 * (stop - start)
         return sorted(taken), looked
+
+
+def _at(values: Sequence[Designs] | Designs, design: Ints, column: Ints) -> Designs:
+    """Return these candidates [b] of these designs [b] from values [n][k, ...]."""
+    if isinstance(values, np.ndarray):
+        return values[design, column]
+    return np.array([values[i][j] for i, j in zip(design, column, strict=True)])

@@ -7,7 +7,24 @@ import numpy as np
 from moela._arrays import Floats
 from moela.core.kernels.jit import compiled
 
-__all__ = ["furthest", "growths"]
+__all__ = ["furthest", "growths", "rooms"]
+
+
+@compiled
+def rooms(F: Floats, ideal: Floats, nadir: Floats, farthest: float) -> Floats:
+    """Return how far objectives [n, M] are from the nadir in scaled units, [n, M].
+
+    Scaling is that of `Normalization.scale`.
+    """
+    n, m = F.shape
+    out = np.ones((n, m))
+    for j in range(m):
+        span = nadir[j] - ideal[j]
+        if span > 0.0:
+            for i in range(n):
+                z = (F[i, j] - ideal[j]) / span
+                out[i, j] = 1.0 - max(min(z, farthest), -farthest)
+    return out
 
 
 @compiled
