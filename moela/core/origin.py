@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ _KEY = "origin"
 
 @dataclass(frozen=True)
 class Origin:
-    """Origin of a design, which its individual carries until the answer; see `origin_of`."""
+    """Origin of a design, on its individual until the answer, as ``ind.get("origin")``."""
 
     part: Part | None = None  # the part of the algorithm that asked; None if it was not ours
     phase: int = 0  # the search phase of MOELA, see `MOELA.n_phases`
@@ -80,9 +80,29 @@ class _Table:
         return _Table(self.n, {**self.columns, "base": deepcopy(self.columns["base"], memo)})
 
 
-_Place = tuple[_Table, int]
+class _Place(tuple[_Table, int]):
+    """The table and the row of an individual's origin, which has the fields of an `Origin`."""
+
+    __slots__ = ()
+
+    @property
+    def origin(self) -> Origin:
+        table, row = self
+        found = {field: values[row] for field, values in table.columns.items()}
+        return Origin(**{k: v.item() if isinstance(v, np.generic) else v for k, v in found.items()})
+
+    def __getattr__(self, field: str) -> object:
+        if field in _DEFAULTS:
+            return getattr(self.origin, field)
+        raise AttributeError(field)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Place:
+        table = deepcopy(self[0], memo)
+        return self if table is self[0] else _Place((table, self[1]))
+
+
 _EMPTY = _Table(0, {})
-_NOTHING = _Table(1, {}), 0
+_NOTHING = _Place((_Table(1, {}), 0))
 
 
 def _places(pop: Population) -> list[_Place]:
@@ -127,15 +147,15 @@ def _values(column: Column) -> list[object]:
 
 
 def _put(pop: Population, table: _Table) -> None:
-    for row, individual in enumerate(pop.tolist()):
-        individual.data[_KEY] = table, row
+    places = map(_Place, zip(repeat(table), range(table.n), strict=False))
+    for individual, place in zip(pop.tolist(), places, strict=True):
+        individual.data[_KEY] = place
 
 
 def origin_of(individual: Individual) -> Origin:
     """Return the origin of an individual; the default one if it has none."""
-    table, row = individual.data.get(_KEY, _NOTHING)
-    found = {field: values[row] for field, values in table.columns.items()}
-    return Origin(**{k: v.item() if isinstance(v, np.generic) else v for k, v in found.items()})
+    place: _Place = individual.data.get(_KEY, _NOTHING)
+    return place.origin
 
 
 def set_origin(pop: Population, **values: object) -> None:

@@ -34,7 +34,7 @@ def test_fields_are_set_for_all_or_for_each(pop):
     assert asked_by(pop, "search").all()
     np.testing.assert_array_equal(origins(pop, "features"), features)
     assert origins(pop, "move").shape == (3, 1)
-    assert origin_of(pop[0]).subproblem == -1
+    assert pop[0].get("origin").subproblem == -1
 
 
 def test_individuals_of_somebody_else_have_the_default_origin(pop):
