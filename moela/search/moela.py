@@ -311,7 +311,6 @@ class MOELA(ArchiveAlgorithm):
                     break
                 part = "evolution"
                 pop = self._propose(part)
-            set_origin(pop, part=part)
             self.allocation.charge(part, len(pop))
             asked[part] = pop
             n_asked += len(pop)
@@ -319,7 +318,8 @@ class MOELA(ArchiveAlgorithm):
                 break
         pops = list(asked.values())
         pop = pops[0] if len(pops) == 1 else Population.merge(*pops)
-        set_origin(pop, phase=self.n_phases)
+        parts = [part for part, asked_for in asked.items() for _ in asked_for]
+        set_origin(pop, part=parts, phase=self.n_phases)
         return pop
 
     def _propose(self, part: str) -> Population:

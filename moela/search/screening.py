@@ -118,9 +118,9 @@ class Screening:
         """Predict the changes from designs [n, d] to their candidates with the current fit."""
         assert self.model is not None
         fit_id = self.model.fit_id
-        for i, pool in enumerate(pools):
+        for pool, own in zip(pools, features, strict=True):
             if pool.fit_id != fit_id:
-                pool.change = self.model.predict(features[i : i + 1], pool.features[None])[0]
+                pool.change = self.model.predict(own[None], pool.features[None])[0]
                 pool.fit_id = fit_id
 
     def candidates(
