@@ -223,13 +223,14 @@ class Evolution:
         if not taken.any():
             return
         pop, F, CV = pop[taken], F[taken], CV[taken]
-        suits = context.normalization.scalarize(F[:, None], sub.W, sub.by).argmin(axis=1)
+        values = context.normalization.scalarize(F[:, None], sub.W, sub.by)
+        suits = values.argmin(axis=1)
         local = np.ones(len(F), dtype=bool)
         for members, violation in ((sub, CV), (self.relaxed, np.zeros(len(F)))):
             if members is not None:
                 members.replace(
                     pop, F, violation, suits, local, context.normalization, context.random_state,
-                    n_max=_N_REPLACED,
+                    n_max=_N_REPLACED, values=values,
                 )  # fmt: skip
 
     def _learn(self, children: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
