@@ -32,9 +32,10 @@ def batches(problem, n_eval=600, **settings):
 
 
 def test_parts_are_asked_together():
-    sizes = [sum(batch.values()) for batch in batches(MNK)]
-    assert np.mean(sizes) > 8
-    assert any(len(batch) > 1 for batch in batches(MNK))
+    found = batches(MNK, 3000)
+    # Few at a time at first, when most neighbors are better.
+    assert np.mean([sum(batch.values()) for batch in found[len(found) // 2 :]]) > 8
+    assert any(len(batch) > 1 for batch in found)
 
 
 def test_a_batch_of_a_given_size_is_of_one_part():
