@@ -134,8 +134,11 @@ class GuidedSearch:
 
     def arrived(self, pop: Population) -> None:
         """Note that designs were answered, also those that have failed, [b]."""
-        answered = origins(pop, "search", np.int64)
-        self._awaited -= Counter(answered[answered >= 0].tolist())
+        for search in listed_origins(pop, "search"):
+            if self._awaited[search] > 1:
+                self._awaited[search] -= 1
+            else:
+                del self._awaited[search]
 
     def propose_around_front(self, restart: Restart, n: int) -> Population:
         """Return neighbors of n archived designs that promise hypervolume: Pareto local search."""
