@@ -204,7 +204,9 @@ class GuidedSearch:
         is_move = of_search | (has_move & asked_by(pop, "pareto"))
         if not is_move.any():
             return
-        pop, after, position = pop[is_move], F[is_move], position[is_move]
+        after = F
+        if not is_move.all():
+            pop, after, position = pop[is_move], F[is_move], position[is_move]
         own = of_search[is_move]
         before = np.empty_like(after)
         before[own] = searches.F[position[own]]
