@@ -40,7 +40,7 @@ from moela.evaluation.runners.outcome import (
     infinite_objective,
     infinite_warning,
 )
-from moela.evaluation.runners.violation import violation_of
+from moela.evaluation.runners.violation import violations_of
 from moela.evaluation.termination import evaluation_budget
 
 _LOG = logging.getLogger(__name__)
@@ -444,7 +444,7 @@ class ArchiveAlgorithm(Algorithm):
     def _violations(self, pop: Population) -> Floats:
         if not self.problem.has_constraints():
             return np.zeros(len(pop))
-        CV = np.maximum(np.array([violation_of(ind) for ind in pop], dtype=float), 0.0)
+        CV = np.maximum(violations_of(pop), 0.0)
         if np.isnan(CV).any():
             row = int(np.flatnonzero(np.isnan(CV))[0])
             raise ValueError(

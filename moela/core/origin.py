@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from itertools import groupby, repeat
@@ -58,20 +57,14 @@ class _Table:
     n: int
     columns: dict[str, Column]
 
-    def column(self, field: str) -> Column:
-        """Return the values of a field, [n] or [n, d]."""
+    def column(self, field: str, rows: list[int] | None) -> Column:
+        """Return the values of a field in these rows, or in all, [b] or [b, d]."""
         values = self.columns.get(field)
-        return [_DEFAULTS[field]] * self.n if values is None else values
-
-    def taken(self, rows: Sequence[int]) -> _Table:
-        """Return the origins in these rows [b]."""
-        if len(rows) == self.n and rows == list(range(self.n)):
-            return self
-        columns = {
-            field: values[rows] if isinstance(values, np.ndarray) else [values[i] for i in rows]
-            for field, values in self.columns.items()
-        }
-        return _Table(len(rows), columns)
+        if values is None:
+            return [_DEFAULTS[field]] * (self.n if rows is None else len(rows))
+        if rows is None:
+            return values
+        return values[rows] if isinstance(values, np.ndarray) else [values[i] for i in rows]
 
     def __deepcopy__(self, memo: dict[int, object]) -> _Table:
         # Everything but `base` is never changed, so copies may share it.
@@ -101,40 +94,39 @@ class _Place(tuple[_Table, int]):
         return self if table is self[0] else _Place((table, self[1]))
 
 
+_Run = tuple[_Table, list[int] | None]
 _EMPTY = _Table(0, {})
 _NOTHING = _Place((_Table(1, {}), 0))
 
 
-def _places(pop: Population) -> list[_Place]:
-    return [individual.data.get(_KEY, _NOTHING) for individual in pop.tolist()]
-
-
-def _runs(places: list[_Place]) -> Iterator[_Table]:
-    """Yield the origins of individuals in a row that have the same table."""
+def _runs(pop: Population) -> list[_Run]:
+    """Return the table of individuals that follow each other, with their rows in it."""
+    places = [individual.data.get(_KEY, _NOTHING) for individual in pop.tolist()]
     first = places[0][0] if places else _EMPTY
     rows = [row for table, row in places if table is first]
-    if len(rows) == len(places):
-        yield first.taken(rows)
-        return
-    for _, run in groupby(places, key=lambda place: id(place[0])):
-        same = list(run)
-        yield same[0][0].taken([row for _, row in same])
+    if len(rows) == len(places):  # most often, since answers come as they were asked for
+        return [(first, None if rows == list(range(first.n)) else rows)]
+    grouped = [list(run) for _, run in groupby(places, key=lambda place: id(place[0]))]
+    return [(run[0][0], [row for _, row in run]) for run in grouped]
 
 
-def _table_of(pop: Population) -> _Table:
-    """Return the origins of the individuals [n]."""
-    runs = list(_runs(_places(pop)))
-    if len(runs) < 2:
-        return runs[0] if runs else _EMPTY
-    named = dict.fromkeys(field for run in runs for field in run.columns)
-    columns = {field: _joined([run.column(field) for run in runs]) for field in named}
-    return _Table(len(pop), columns)
+def _column_of(field: str, runs: list[_Run]) -> Column:
+    return _joined([table.column(field, rows) for table, rows in runs])
+
+
+def _columns_of(pop: Population) -> dict[str, Column]:
+    """Return the fields of the individuals' origins that are set."""
+    runs = _runs(pop)
+    if len(runs) == 1 and runs[0][1] is None:
+        return runs[0][0].columns
+    named = dict.fromkeys(field for table, _ in runs for field in table.columns)
+    return {field: _column_of(field, runs) for field in named}
 
 
 def _joined(columns: list[Column]) -> Column:
     if len(columns) == 1:
         return columns[0]
-    if columns and all(isinstance(column, np.ndarray) for column in columns):
+    if all(isinstance(column, np.ndarray) for column in columns):
         return np.concatenate(columns)
     return [value for column in columns for value in _values(column)]
 
@@ -146,7 +138,8 @@ def _values(column: Column) -> list[object]:
     return column
 
 
-def _put(pop: Population, table: _Table) -> None:
+def _put(pop: Population, columns: dict[str, Column]) -> None:
+    table = _Table(len(pop), columns)
     places = map(_Place, zip(repeat(table), range(table.n), strict=False))
     for individual, place in zip(pop.tolist(), places, strict=True):
         individual.data[_KEY] = place
@@ -170,15 +163,14 @@ def set_origin(pop: Population, **values: object) -> None:
         for field, value in values.items()
     }
     assert all(len(column) == n for column in new.values())
-    _put(pop, _Table(n, {**_table_of(pop).columns, **new}))
+    _put(pop, {**_columns_of(pop), **new})
 
 
 def forget_details(pop: Population) -> None:
     """Drop what only the answer needed, which would otherwise live as long as the design."""
-    table = _table_of(pop)
-    if table.columns:
-        kept = {name: values for name, values in table.columns.items() if name not in _DETAILS}
-        _put(pop, _Table(table.n, kept))
+    columns = _columns_of(pop)
+    if columns:
+        _put(pop, {field: values for field, values in columns.items() if field not in _DETAILS})
 
 
 def origins(pop: Population, field: str, dtype: type | None = None) -> NDArray[Any]:
@@ -186,12 +178,12 @@ def origins(pop: Population, field: str, dtype: type | None = None) -> NDArray[A
 
     Do not change it: the origins themselves may hold it.
     """
-    return np.asarray(_joined([run.column(field) for run in _runs(_places(pop))]), dtype=dtype)
+    return np.asarray(_column_of(field, _runs(pop)), dtype=dtype)
 
 
 def listed_origins(pop: Population, field: str) -> list[Any]:
     """Return one field of the origin of each individual as a list, [n]."""
-    return _values(_joined([run.column(field) for run in _runs(_places(pop))]))
+    return _values(_column_of(field, _runs(pop)))
 
 
 def asked_by(pop: Population, part: str) -> Bools:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Literal
 
 import numpy as np
@@ -109,7 +108,8 @@ class Normalization:
 
     def with_ideal_of(self, F: Floats) -> Normalization:
         """Return a copy whose ideal is at least as good as all of the objectives F [b, M]."""
-        other = copy.copy(self)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))  # as `copy.copy` does in ten times as long
         other.ideal = np.minimum(self.ideal, F.min(axis=0)) if len(F) else self.ideal
         return other
 

@@ -21,6 +21,9 @@ Shorts = NDArray[np.int16]
 Signs = NDArray[np.int8]
 Words = NDArray[np.uint64]
 
+# Columns that are compared at a time.
+_CHUNK = 32
+
 _ONE, _TWO, _FOUR, _TOP = np.uint64(1), np.uint64(2), np.uint64(4), np.uint64(56)
 _PAIRS, _FOURS = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
 _EIGHTS, _SUM = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
@@ -89,26 +92,36 @@ def changes_after(
     out = np.zeros((n, k, m))
     factor = np.empty(n_centers, dtype=np.float32)
     weighted = np.empty((m, n_centers), dtype=np.float32)
+    changed = np.empty(d, dtype=np.int64)
     even, odd = rates[0], rates[1]
     for i in range(n):
         for objective in range(m):
             for c in range(n_centers):
                 weighted[objective, c] = kernel[i, c] * weights[objective, c]
         for j in range(k):
-            first = True
-            for column in range(d):
-                if near[i, j, column] == features[i, column]:
-                    continue
+            n_changed = 0
+            for start in range(0, d, _CHUNK):
+                stop = min(start + _CHUNK, d)
+                different = np.int64(0)
+                # Without branches and over unsigned places, this compiles to wide registers.
+                for column in range(np.uint64(start), np.uint64(stop)):
+                    different |= np.int64(near[i, j, column] != features[i, column])
+                if different:
+                    for column in range(start, stop):
+                        if near[i, j, column] != features[i, column]:
+                            changed[n_changed] = column
+                            n_changed += 1
+            for at in range(n_changed):
+                column = changed[at]
                 slope = -odd if near[i, j, column] > features[i, column] else odd
                 sign = signs[column]
-                if first:
+                if at == 0:
                     for c in range(n_centers):
                         factor[c] = even + slope * np.float32(sign[c])
                 else:
                     for c in range(n_centers):
                         factor[c] *= even + slope * np.float32(sign[c])
-                first = False
-            if first:
+            if n_changed == 0:
                 continue
             for objective in range(m):
                 out[i, j, objective] = weighted_sum(factor, weighted[objective]) * unit[objective]

@@ -114,7 +114,9 @@ class MoveModel(SharedFits):
             spread = moments.spread()
         used = np.flatnonzero(np.isfinite(spread) & (spread > 0.0))
         scale = spread[used]
-        A = moments.products[np.ix_(used, used)] / scale / scale[:, None]
+        all_used = len(used) == len(spread)
+        products = moments.products if all_used else moments.products[np.ix_(used, used)]
+        A = products / scale / scale[:, None]
         A[np.diag_indices_from(A)] += _PENALTY
         b = D[:, used].T @ targets / scale[:, None]
         solution = cho_solve(cho_factor(A, lower=True, overwrite_a=True), b)

@@ -50,6 +50,11 @@ class Surrogate(SharedFits):
         """Whether the surrogate predicts well and has not reached its limit."""
         return self.correlation > _LEAST_CORRELATION and self._n_rows <= self.limit
 
+    @property
+    def full(self) -> bool:
+        """Whether the surrogate has reached its limit, and learns no more."""
+        return self._n_rows > self.limit
+
     def add(
         self, X: Floats, F: Floats, CV: Floats, normalization: Normalization | None = None
     ) -> None:

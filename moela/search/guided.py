@@ -134,8 +134,11 @@ class GuidedSearch:
 
     def arrived(self, pop: Population) -> None:
         """Note that designs were answered, also those that have failed, [b]."""
-        answered = origins(pop, "search", np.int64)
-        self._awaited -= Counter(answered[answered >= 0].tolist())
+        for search in listed_origins(pop, "search"):
+            if self._awaited[search] > 1:
+                self._awaited[search] -= 1
+            else:
+                del self._awaited[search]
 
     def propose_around_front(self, restart: Restart, n: int) -> Population:
         """Return neighbors of n archived designs that promise hypervolume: Pareto local search."""
@@ -201,7 +204,9 @@ class GuidedSearch:
         is_move = of_search | (has_move & asked_by(pop, "pareto"))
         if not is_move.any():
             return
-        pop, after, position = pop[is_move], F[is_move], position[is_move]
+        after = F
+        if not is_move.all():
+            pop, after, position = pop[is_move], F[is_move], position[is_move]
         own = of_search[is_move]
         before = np.empty_like(after)
         before[own] = searches.F[position[own]]

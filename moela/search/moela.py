@@ -340,7 +340,8 @@ class MOELA(ArchiveAlgorithm):
         if self.operators.kind == "own":
             self.guided.encoder.fit(rows([ind.X for ind in pop]))
         gains = self._take_initial(pop, F, CV, accepted)
-        self._update_log(pop, _by_part(pop), accepted, gains)
+        masks = _by_part(pop)
+        self._update_log(masks, accepted, _sums(gains, masks))
         self._train(pop, F, CV)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
@@ -348,11 +349,12 @@ class MOELA(ArchiveAlgorithm):
             return
         gains = self.main.take(F, CV, accepted)
         masks = _by_part(pop)
-        self._update_log(pop, masks, accepted, gains)
+        gained = _sums(gains, masks)
+        self._update_log(masks, accepted, gained)
         self.guided.train_on_moves(pop, F)
         self._train(pop, F, CV)
         if self.current is self.main:
-            self._advance_parts(masks, pop, F, CV, accepted, gains)
+            self._advance_parts(masks, gained, pop, F, CV, accepted)
         else:
             self._answer_restart(pop, F, CV)
         forget_details(pop)
@@ -370,7 +372,7 @@ class MOELA(ArchiveAlgorithm):
         self.guided.train_on_designs(pop, F)
         if self.infill_few is not None:
             self.infill_few.add(pop, F, CV)
-        if self.preselection is not None:
+        if self.preselection is not None and not self.preselection.surrogate.full:
             X = rows([ind.X for ind in pop]).astype(float)
             self.preselection.surrogate.add(X, F, CV, self.normalization)
 
@@ -384,8 +386,9 @@ class MOELA(ArchiveAlgorithm):
         if self.awaiting_initial:
             self._take_initial(pop, F, CV, accepted)
         else:
-            gains = self.current.take(F, CV, accepted)
-            self._advance_parts(_by_part(pop), pop, F, CV, accepted, gains)
+            masks = _by_part(pop)
+            gained = _sums(self.current.take(F, CV, accepted), masks)
+            self._advance_parts(masks, gained, pop, F, CV, accepted)
 
     def _take_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> Floats:
         """Begin a phase with its initial designs [b]; return the hypervolume gained by each."""
@@ -398,43 +401,46 @@ class MOELA(ArchiveAlgorithm):
     def _advance_parts(
         self,
         masks: Mapping[str, Bools],
+        gained: Mapping[str, float],
         pop: Population,
         F: Floats,
         CV: Floats,
         accepted: Bools,
-        gains: Floats,
     ) -> None:
         """Advance each part by the evaluated designs [b] that it asked for."""
         for name in PARTS:
             if name in masks:
-                mine = masks[name]
-                self.allocation.reward(name, int(np.count_nonzero(mine)), float(gains[mine].sum()))
+                self.allocation.reward(name, int(np.count_nonzero(masks[name])), gained[name])
         searched = masks.get("search")
         if searched is not None:
             self.guided.advance(pop[searched], F[searched], CV[searched], accepted[searched])
         self.evolution.answer(pop, F, CV, accepted)
 
     def _update_log(
-        self, pop: Population, masks: Mapping[str, Bools], accepted: Bools, gains: Floats
+        self, masks: Mapping[str, Bools], accepted: Bools, gained: Mapping[str, float]
     ) -> None:
-        screened = origins(pop, "chosen_by_model", bool)
-        for name, mine in (*masks.items(), ("screening", screened)):
-            entry = self.log.get(name)
-            if entry is None:  # asked for by others
-                continue
-            entry["n_eval"] += int(np.count_nonzero(mine))
-            entry["accepted"] += int(np.count_nonzero(accepted & mine))
-            entry["hypervolume"] += self.context.units.volume(float(gains[mine].sum()))
+        for name, mine in masks.items():
+            if name in self.log:  # else asked for by others
+                entry = self.log[name]
+                entry["n_eval"] += int(np.count_nonzero(mine))
+                entry["accepted"] += int(np.count_nonzero(accepted & mine))
+                entry["hypervolume"] += self.context.units.volume(gained[name])
 
 
 def _by_part(pop: Population) -> dict[str, Bools]:
-    """Mark the individuals [b] that each part has asked for, if it has asked for any."""
+    """Mark the individuals [b] that each part has asked for, if any, and those of "screening"."""
     parts = listed_origins(pop, "part")
-    return {
+    masks = {
         part: np.array([other == part for other in parts], dtype=bool)
         for part in dict.fromkeys(parts)
         if part is not None
     }
+    return {**masks, "screening": origins(pop, "chosen_by_model", bool)}
+
+
+def _sums(gains: Floats, masks: Mapping[str, Bools]) -> dict[str, float]:
+    """Return the sum of gains [b] under each mask [b]."""
+    return {name: float(gains[mine].sum()) for name, mine in masks.items()}
 
 
 def _check(shares: object, restarts: object, models: object) -> None:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from pymoo.core.individual import Individual, calc_cv
+from pymoo.core.population import Population
 
 from moela._arrays import Floats
 
@@ -14,6 +15,9 @@ from moela._arrays import Floats
 _LINEAR_UP_TO = 2.0**1000
 _EXPONENT_OF_INFINITY = 2447.0
 _NONE = np.empty(0)
+# The terms of pymoo's sum that are added for all individuals at once.
+_INEQUALITIES = {"scale": None, "eps": 0.0, "pow": None, "func": np.sum}
+_EQUALITIES = {**_INEQUALITIES, "eps": 1e-4}
 
 
 def violation(G: Floats | None, H: Floats | None) -> float:
@@ -40,6 +44,35 @@ def violation_of(individual: Individual) -> float:
         bounded = _bounded(CV, _NONE, _NONE)
     individual.CV = np.array([bounded])
     return bounded
+
+
+def violations_of(pop: Population) -> Floats:
+    """Return the violations of individuals, as `violation_of` does for one of them, [n]."""
+    individuals = pop.tolist()
+    if len(individuals) and all(_is_usual(ind, individuals[0]) for ind in individuals):
+        G = np.array([ind.G for ind in individuals], dtype=float)
+        H = np.abs(np.array([ind.H for ind in individuals], dtype=float))
+        with np.errstate(over="ignore"):
+            total = np.maximum(0.0, G).sum(axis=1)
+            total += np.maximum(0.0, H - _EQUALITIES["eps"]).sum(axis=1)
+        if not (total > _LINEAR_UP_TO).any():
+            return np.asarray(total)
+    return np.array([violation_of(ind) for ind in individuals], dtype=float)
+
+
+def _is_usual(individual: Individual, other: Individual) -> bool:
+    """Return whether an individual has pymoo's sum and constraints of the shapes of another."""
+    G, H, config = individual.G, individual.H, individual.config
+    return (
+        individual._CV is None
+        and isinstance(G, np.ndarray)
+        and isinstance(H, np.ndarray)
+        and G.ndim == H.ndim == 1
+        and G.shape == np.shape(other.G)
+        and H.shape == np.shape(other.H)
+        and config["cv_ieq"] == _INEQUALITIES
+        and config["cv_eq"] == _EQUALITIES
+    )
 
 
 def bound_violation(individual: Individual) -> None:

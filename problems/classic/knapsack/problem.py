@@ -131,6 +131,7 @@ class MultiObjectiveKnapsack(BitProblem):
         self._table = np.column_stack([-self.values, self.weights]).astype(np.float64)
         self._orders = self.greedy_orders(_lattice(m) if m > 1 else np.ones((1, 1)))
         self._ranks = np.ascontiguousarray(np.argsort(self._orders, axis=1))
+        self._bands, self._band_sizes = self._feature_table()
 
     @classmethod
     def random(
@@ -246,21 +247,22 @@ class MultiObjectiveKnapsack(BitProblem):
             packings = np.vstack([packings, moved.reshape(-1, self.n_var)])
         return packings
 
+    def _feature_table(self) -> tuple[Floats, Floats]:
+        """Return the weights and bands of the items, [n, 1 + 10 * n_obj], and their sizes."""
+        columns, sizes = [self.weights.astype(np.float64)], [max(self.capacity, 1)]
+        for order in self.greedy_orders(np.eye(self.n_obj)):
+            for band in np.array_split(order, _N_BANDS):
+                columns.append(np.isin(np.arange(self.n_var), band).astype(np.float64))
+                sizes.append(max(len(band), 1))
+        return np.column_stack(columns), np.array(sizes, dtype=np.float64)
+
     def features(self, X: ArrayLike) -> Floats:
         """Return a compact description of each packing, [n_designs, 1 + 10 * n_obj].
 
         The columns are weight divided by capacity; then, for each objective, the fraction of
         chosen items in each tenth of the items, ordered by that objective's value per weight.
         """
-        chosen = self._designs(X).astype(np.float64)
-        parts = [chosen @ self.weights[:, None] / max(self.capacity, 1)]
-        for order in self.greedy_orders(np.eye(self.n_obj)):
-            bands = np.array_split(order, _N_BANDS)
-            parts += [
-                chosen[:, band].mean(axis=1, keepdims=True) if len(band) else 0.0 * parts[0]
-                for band in bands
-            ]
-        return np.hstack(parts)
+        return self._designs(X).astype(np.float64) @ self._bands / self._band_sizes
 
     def decode(self, x: ArrayLike) -> Packing:
         """Return the packing that the design [n] stands for, with its weight and values."""

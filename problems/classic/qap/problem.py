@@ -251,9 +251,7 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
         """
         designs = self._designs(X)
         n = self.n_var
-        out = np.zeros((len(designs), n * n))
-        out[np.arange(len(designs))[:, None], np.arange(n) * n + designs] = 1.0
-        return out
+        return np.eye(n).take(designs, axis=0).reshape(len(designs), n * n)
 
     def decode(self, x: ArrayLike) -> Assignment:
         """Return the assignment that the design [n] stands for, with its costs."""
