@@ -130,8 +130,10 @@ def test_every_algorithm_of_the_tables_runs_on_the_noc():
     problem = NoC3D.example("bfs", objectives=3)
     kinds = {**rivals.pymoo_rivals(20), **rivals.our_rivals(), **rivals.slow_rivals(20)}
     for name, make in kinds.items():
-        arrays, _ = record_run(problem, make_algorithm(name, make, problem), seed=1, budget=120)
-        assert len(arrays["F"]) == 120, name
+        # The trees take half a second for a batch of 10; 50 first designs come before.
+        budget = 67 if name == "Memetic GBT" else 120
+        arrays, _ = record_run(problem, make_algorithm(name, make, problem), seed=1, budget=budget)
+        assert len(arrays["F"]) == budget, name
 
 
 def test_every_variant_changes_what_its_name_says():

@@ -76,7 +76,7 @@ def test_first_designs_and_subproblems_follow_the_budget():
     assert [n_first(budget, 50) for budget in (20, 60, 100, 150)] == [10, 10, 20, 20]
     assert n_first(100, 8) == 8
     assert [n_weights(budget, 50) for budget in (20, 100, 150, 151, None)] == [10, 20, 20, 50, 50]
-    algorithm = run(KINDS["real"]()).algorithm
+    algorithm = run(KINDS["real"](), 20).algorithm
     assert algorithm.log["initial"]["n_eval"] == 10
     assert len(algorithm.evolution.subproblems) == 10
     assert run(KINDS["real"](), 160).algorithm.log["initial"]["n_eval"] == 50
@@ -87,8 +87,8 @@ def test_it_finds_more_than_evolution(kind):
     problem = KINDS[kind]()
     both = []
     for models in ("auto", Models(surrogate_size=0)):
-        results = [run(problem, seed=seed, models=models) for seed in (1, 2, 3)]
-        assert all(result.algorithm.n_eval == 60 for result in results)
+        results = [run(problem, 40, seed=seed, models=models) for seed in (1, 2, 3)]
+        assert all(result.algorithm.n_eval == 40 for result in results)
         both.append([result.F for result in results])
     ref = np.max([F.max(axis=0) for runs in both for F in runs], axis=0)
     ours, plain = (np.mean([hypervolume(F, ref) for F in runs]) for runs in both)
@@ -99,7 +99,7 @@ def test_designs_are_new_and_inside():
     for kind in ("mixed", "integer"):
         algorithm = MOELA()
         problem = KINDS[kind]()
-        algorithm.setup(problem, termination=("n_eval", 40), seed=1)
+        algorithm.setup(problem, termination=("n_eval", 30), seed=1)
         seen = set()
         while algorithm.has_next():
             pop = algorithm.ask()
@@ -118,15 +118,16 @@ def test_designs_are_new_and_inside():
                     assert (x <= 20).all()
             algorithm.evaluator.eval(problem, pop)
             algorithm.tell(infills=pop)
-        assert len(seen) == 40
+        assert len(seen) == 30
 
 
 def test_it_repeats_and_can_be_copied_and_pickled():
     problem = KINDS["real"]()
-    whole = run(problem)
-    np.testing.assert_array_equal(whole.F, run(problem).F)
-    algorithm = MOELA()
-    algorithm.setup(problem, termination=("n_eval", 60), seed=1)
+    # With batches of 2, processes are fitted before some of the last batches and not before others.
+    whole = run(problem, 30, batch_size=2)
+    np.testing.assert_array_equal(whole.F, run(problem, 30, batch_size=2).F)
+    algorithm = MOELA(batch_size=2)
+    algorithm.setup(problem, termination=("n_eval", 30), seed=1)
     while algorithm.has_next():
         algorithm = pickle.loads(pickle.dumps(copy.deepcopy(algorithm)))
         pop = algorithm.ask()
@@ -176,30 +177,30 @@ def test_scaled_objectives_give_the_same_run():
             out["F"] = self.factor * np.column_stack([X[:, 0] + far, 1.0 - X[:, 0] + far])
             out["G"] = self.factor * (0.1 - X[:, [1]])
 
-    plain, scaled = (run(Scaled(factor), 40) for factor in (1.0, 2.0**40))
+    plain, scaled = (run(Scaled(factor), 30) for factor in (1.0, 2.0**40))
     np.testing.assert_array_equal(plain.X, scaled.X)
 
 
 def test_who_switches_it_off():
     problem = KINDS["real"]()
     for parameters in ({"models": None}, {"shares": {"search": 1.0}}):
-        algorithm = run(problem, 40, **parameters).algorithm
+        algorithm = run(problem, 24, **parameters).algorithm
         assert algorithm.infill_few is None
-    assert run(problem, 40).algorithm.log["screening"]["n_eval"] > 20
+    assert run(problem, 24).algorithm.log["screening"]["n_eval"] >= 10
 
 
 def test_given_designs_are_where_it_begins():
     problem = KINDS["real"]()
     given = np.random.default_rng(0).random((15, 8))
-    algorithm = run(problem, 40, sampling=given).algorithm
+    algorithm = run(problem, 30, sampling=given).algorithm
     assert algorithm.log["initial"]["n_eval"] == 15
-    assert algorithm.infill_few.n_rows == 40
+    assert algorithm.infill_few.n_rows == 30
 
 
 def test_batches_have_the_size_that_is_asked_for():
     algorithm = MOELA(batch_size=7)
     problem = KINDS["real"]()
-    algorithm.setup(problem, termination=("n_eval", 60), seed=1)
+    algorithm.setup(problem, termination=("n_eval", 40), seed=1)
     sizes = []
     while algorithm.has_next():
         pop = algorithm.ask()

@@ -3,6 +3,7 @@
 `violations` runs the whole matrix, or a part of it, and tells what must never be.
 """
 
+import functools
 import importlib
 import inspect
 import itertools
@@ -61,6 +62,7 @@ NOT_ALONE = {
 }
 
 
+@functools.cache
 def kinds():
     """Return every class of an algorithm that pymoo defines, by name."""
     found = {}

@@ -264,10 +264,13 @@ def test_ours_never_read_the_objectives_of_a_failure(name, n_ieq_constr, how, mo
             setattr(individual, value, np.full(len(getattr(individual, value)), np.nan))
         individual.CV = np.array([np.nan])
 
+    # The trees of MemeticGBT are slow; 50 evaluations are four batches.
+    n_eval = 50 if name == "MemeticGBT" else 80
+
     def run(share, first, evaluator):
         problem = Flaky(share, n_ieq_constr=n_ieq_constr, how=how, first=first)
         return minimize(
-            problem, OURS[name](), ("n_eval", 80), seed=1, return_least_infeasible=True,
+            problem, OURS[name](), ("n_eval", n_eval), seed=1, return_least_infeasible=True,
             **evaluator,
         )  # fmt: skip
 
@@ -281,7 +284,7 @@ def test_ours_never_read_the_objectives_of_a_failure(name, n_ieq_constr, how, mo
         if how != "raise":
             runs.append(run(share, first, {}))
         for result in runs:
-            assert result.algorithm.n_eval == 80
+            assert result.algorithm.n_eval == n_eval
             assert (result.F is None) == (share == 1.0)
             assert share == 1.0 or not failed(result.opt).any()
             assert share == 1.0 or np.array_equal(result.F, runs[0].F)

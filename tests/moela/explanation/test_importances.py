@@ -11,6 +11,7 @@ import pytest
 import moela
 from moela import MinimizeResult
 from moela.cli import main
+from moela.explanation import forest
 from moela.explanation.importances import Importances
 
 
@@ -39,6 +40,13 @@ def known(d):
 
 
 PROBLEM = {"variables": VARIABLES, "objectives": {"first": "min", "second": "max"}}
+
+
+@pytest.fixture
+def small_forests(monkeypatch):
+    """Let forests have few trees, for tests that do not ask how good they are."""
+    monkeypatch.setattr(forest, "_N_TREES", 10)
+    monkeypatch.setattr(forest, "_N_REPEATS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +84,7 @@ def test_noise_is_said_to_mean_nothing(designs):
     assert "means nothing" in axes.texts[0].get_text()
 
 
+@pytest.mark.usefixtures("small_forests")
 def test_one_seed_gives_one_result(designs):
     F = [[known(d)["first"]] for d in designs[:60]]
     runs = [Importances(designs[:60], F, ["first"], random_state=k).importances for k in (0, 0, 1)]
@@ -141,6 +150,7 @@ def test_too_few_or_equal_designs_are_refused(designs):
         Importances(designs, np.zeros((300, 1)), ["f"], random_state=-1)
 
 
+@pytest.mark.usefixtures("small_forests")
 def test_a_variable_that_never_changes_is_named(designs):
     same = [d | {"idle": 1} for d in designs]
     found = Importances(same, [[d["strong"]] for d in designs], ["first"])
@@ -155,6 +165,7 @@ def stored(tmp_path_factory):
     return path, result
 
 
+@pytest.mark.usefixtures("small_forests")
 def test_a_store_gives_the_same_as_the_result(stored):
     path, result = stored
     again = MinimizeResult.from_store(path)
@@ -169,6 +180,7 @@ def test_a_store_gives_the_same_as_the_result(stored):
         again.problem.evaluate(again.population.get("X"))
 
 
+@pytest.mark.usefixtures("small_forests")
 def test_a_store_of_a_pymoo_problem(tmp_path):
     from pymoo.problems import get_problem
 
@@ -196,6 +208,7 @@ def test_options_that_are_objects_are_texts(tmp_path):
     assert {d["long"] for d in again.designs} <= {"option 1", "option 2"}
 
 
+@pytest.mark.usefixtures("small_forests")
 def test_the_command(stored, tmp_path, capsys):
     path, result = stored
     pictures = [tmp_path / "i.png", tmp_path / "s.png"]
@@ -211,6 +224,7 @@ def test_the_command(stored, tmp_path, capsys):
     assert value["importances"]["first"]["of"] == result.importances().importances["first"]
 
 
+@pytest.mark.usefixtures("small_forests")
 @pytest.mark.parametrize(
     ("options", "words"),
     [
