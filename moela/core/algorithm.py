@@ -25,15 +25,14 @@ from moela._checks import count, instance
 from moela.core.archive import ARCHIVED, Archive, ArchivedDesigns
 from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
-from moela.core.failures import FailureCounts
+from moela.core.failures import FailureCounts, example_of
 from moela.core.operators import KINDS, Operators, resolve
-from moela.core.origin import origin_of, set_origin
+from moela.core.origin import origins, set_origin
 from moela.core.parameters import ClassGiven, PymooParameters, refuse_unknown
 from moela.core.scaling import Normalization
 from moela.core.units import Units
 from moela.core.warm_start import first_designs, is_sampling, put_inside
 from moela.evaluation.checks import CheckedEvaluator, check_budget, check_problem
-from moela.evaluation.marks import Marks
 from moela.evaluation.runners.outcome import (
     INFINITE,
     SKIPPED,
@@ -153,6 +152,15 @@ class ArchiveAlgorithm(Algorithm):
         check_budget(self.termination)
         return self
 
+    def infill(self) -> Population:
+        """Return the designs to evaluate next, numbered by iteration as pymoo does."""
+        if self.problem is None:
+            raise Exception("Please call `setup(problem)` before calling next().")
+        infills = self._infill() if self.is_initialized else self._initialize_infill()
+        for individual in infills:  # faster than pymoo's `Population.set`
+            individual.data["n_gen"] = individual.data["n_iter"] = self.n_iter
+        return infills
+
     def advance(self, infills: Population | None = None, **kwargs: object) -> Result | None:
         """Process evaluated designs; return the result if the run has ended, else None."""
         # pymoo's method would put the front together after each iteration, for nobody.
@@ -195,9 +203,8 @@ class ArchiveAlgorithm(Algorithm):
             units,
         )
         self.n_answered = 0  # evaluations told so far
-        self._n_infinite = (
-            0  # of these, designs with an infinite objective that only this class saw
-        )
+        # Of these, designs with an infinite objective that only this class saw.
+        self._n_infinite = 0
         self._failures = FailureCounts()
         self._has_begun = False  # whether a design has succeeded, so that the search has begun
         self._example: Population | None = None  # a failed design, until one succeeds
@@ -209,6 +216,7 @@ class ArchiveAlgorithm(Algorithm):
         return self.context.normalization
 
     def _initialize_infill(self) -> Population:
+        self._initialize()
         return self._within_budget(self._sample())
 
     @_QUIET
@@ -325,7 +333,7 @@ class ArchiveAlgorithm(Algorithm):
         budget = evaluation_budget(self.termination)
         if budget is None or len(pop) <= budget - self.n_eval:
             return pop
-        cost = np.cumsum([not origin_of(ind).already_evaluated for ind in pop])
+        cost = np.cumsum(~origins(pop, "already_evaluated", bool))
         return pop[cost <= budget - self.n_eval]
 
     def _sample(self) -> Population:
@@ -379,13 +387,14 @@ class ArchiveAlgorithm(Algorithm):
                 f"{type(self).__name__}.tell() needs the evaluated population: "
                 "algorithm.tell(infills=pop). Got None instead."
             )
-        # A design that was skipped, beyond the budget or after Ctrl-C, was not evaluated.
-        self.n_answered += sum(
-            not origin_of(ind).already_evaluated and ind.data.get("status") != SKIPPED
-            for ind in infills
-        )
-        self._failures.count(infills)
-        pop = infills[~failed(infills)]
+        pop, failures = infills, failed(infills)
+        counted = ~origins(infills, "already_evaluated", bool)
+        if failures.any():
+            self._failures.count(infills)
+            pop = infills[~failures]
+            # A design that was skipped, beyond the budget or after Ctrl-C, was not evaluated.
+            counted &= np.array([ind.data.get("status") != SKIPPED for ind in infills], dtype=bool)
+        self.n_answered += int(np.count_nonzero(counted))
         F, CV = self._objectives(pop), self._violations(pop)
         finite = np.isfinite(F).all(axis=1)
         if not finite.all():
@@ -393,7 +402,7 @@ class ArchiveAlgorithm(Algorithm):
             pop, F, CV = pop[finite], F[finite], CV[finite]
         if not self._has_begun and len(pop) == 0:
             failure = infills[0] if len(infills) else Individual()
-            self._example = _example(self.problem, failure)
+            self._example = example_of(self.problem, failure)
         accepted, units = self.front.add(pop, F, CV), self.context.units
         if len(pop):
             units.see(F, CV, F[:0] if units.complete else self.front.F)
@@ -423,9 +432,8 @@ class ArchiveAlgorithm(Algorithm):
                 f"{expected}. Got {[np.shape(ind.F) for ind in pop[:3]]} for the first ones; "
                 "evaluate the population before tell()."
             )
-        bad = np.argwhere(np.isnan(F))
-        if len(bad):
-            row, column = (int(v) for v in bad[0])
+        if np.isnan(F).any():
+            row, column = np.argwhere(np.isnan(F))[0].tolist()
             raise ValueError(
                 f"Objectives must be finite. Got F[{column}] = {F[row, column]} for the design X = "
                 f"{pop[row].X}; fix the problem, or set such designs aside with evaluator="
@@ -444,13 +452,6 @@ class ArchiveAlgorithm(Algorithm):
                 f"design X = {pop[row].X}; fix the problem."
             )
         return CV
-
-
-def _example(problem: Problem, individual: Individual) -> Population:
-    """Return an infeasible copy of a failed design, with objectives that pymoo can read."""
-    copied, data = Individual(X=individual.X), individual.data
-    Marks(problem).put_on(copied, data.get("status", SKIPPED), data.get("error"))
-    return Population.create(copied)
 
 
 def _no_display(algorithm: Algorithm) -> None:

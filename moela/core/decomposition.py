@@ -171,16 +171,19 @@ class Subproblems:
         normalization: Normalization,
         random_state: np.random.Generator,
         n_max: int = 1,
+        values: Floats | None = None,
     ) -> int:
         """Let each child replace members that it is better than; return how many are replaced.
 
         A child is compared with its mating pool in random order: the neighborhood of the
         sub-problem that it was made for if it is `local`, else all members. It replaces at most
-        `n_max` of them (Zhang and Li 2007 with the bound of Li and Zhang 2009).
+        `n_max` of them (Zhang and Li 2007 with the bound of Li and Zhang 2009). `values` [b, n] are
+        the scalarized values of the children for all sub-problems, if these are known.
         """
         replaced = 0
         # Most children win nowhere; these are found for all at once.
-        values = normalization.scalarize(F[:, None], self.W, self.by)
+        if values is None:
+            values = normalization.scalarize(F[:, None], self.W, self.by)
         incumbent = normalization.scalarize(self.F, self.W, self.by)
         promising = better(CV[:, None], values, self.CV, incumbent).any(axis=1)
         for i in np.flatnonzero(promising):

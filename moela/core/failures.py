@@ -1,16 +1,26 @@
-"""FailureCounts: the failed evaluations of a run by reason."""
+"""The failed evaluations of a run: how many for which reason, and an example."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+from pymoo.core.individual import Individual
 from pymoo.core.population import Population
+from pymoo.core.problem import Problem
 
+from moela.evaluation.marks import Marks
 from moela.evaluation.runners.outcome import OK, SKIPPED, reason
 from moela.quality.words import counted
 
 # Different reasons that are counted; the rest counts together.
 _MOST_REASONS = 1000
+
+
+def example_of(problem: Problem, individual: Individual) -> Population:
+    """Return an infeasible copy of a failed design, with objectives that pymoo can read."""
+    copied, data = Individual(X=individual.X), individual.data
+    Marks(problem).put_on(copied, data.get("status", SKIPPED), data.get("error"))
+    return Population.create(copied)
 
 
 class FailureCounts:

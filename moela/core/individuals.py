@@ -18,16 +18,16 @@ def unevaluated(X: Sequence[Any] | Designs) -> Population:
     The same as ``Population.new("X", X)`` in a fraction of the time, since individuals are copies
     of one that pymoo makes.
     """
-    pop = np.empty(len(X), dtype=object)
     attributes = vars(Individual())
     config = attributes["config"]
-    for i, x in enumerate(X):
+    individuals = []
+    for x in X:
         individual = object.__new__(Individual)
-        state = individual.__dict__
-        state.update(attributes)
+        state = individual.__dict__ = attributes.copy()
         # Rows of a larger array would keep all of it alive.
-        owned = not isinstance(x, np.ndarray) or x.flags.owndata
-        state["_X"] = x if owned else x.copy()
-        state["data"], state["evaluated"], state["config"] = {}, set(), dict(config)
-        pop[i] = individual
+        state["_X"] = x.copy() if isinstance(x, np.ndarray) and x.base is not None else x
+        state["data"], state["evaluated"], state["config"] = {}, set(), config.copy()
+        individuals.append(individual)
+    pop = np.empty(len(individuals), dtype=object)
+    pop[:] = individuals
     return pop.view(Population)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
+from itertools import groupby, repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -40,55 +41,160 @@ class Origin:
     move: Floats | None = None  # [d], difference from the features of the design moved from
     predicted_change: float = float("nan")  # of the scalarized value
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Origin:
-        # Everything but `base` is never changed, so copies may share it.
-        return self if self.base is None else _changed(self, {"base": deepcopy(self.base, memo)})
-
 
 _UNKNOWN = Origin()
-_NAMES = frozenset(field.name for field in fields(Origin))
+_DEFAULTS = {field.name: getattr(_UNKNOWN, field.name) for field in fields(Origin)}
+_DETAILS = ("base", "features", "move")
+
+Column = NDArray[Any] | list[Any]
 
 
-def _changed(origin: Origin, values: Mapping[str, object]) -> Origin:
-    # `dataclasses.replace` calls the constructor, which is slow, and every evaluation comes here.
-    changed = object.__new__(Origin)
-    changed.__dict__.update(origin.__dict__, **values)
-    return changed
+@dataclass(frozen=True)
+class _Table:
+    """Origins of n designs that were asked for together, by field; never changed.
+
+    An individual holds its table and its row. Fields that have no column have their default.
+    """
+
+    n: int
+    columns: dict[str, Column]
+
+    def column(self, field: str) -> Column:
+        """Return the values of a field, [n] or [n, d]."""
+        values = self.columns.get(field)
+        return [_DEFAULTS[field]] * self.n if values is None else values
+
+    def taken(self, rows: Sequence[int]) -> _Table:
+        """Return the origins in these rows [b]."""
+        if len(rows) == self.n and rows == list(range(self.n)):
+            return self
+        columns = {
+            field: values[rows] if isinstance(values, np.ndarray) else [values[i] for i in rows]
+            for field, values in self.columns.items()
+        }
+        return _Table(len(rows), columns)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Table:
+        # Everything but `base` is never changed, so copies may share it.
+        if "base" not in self.columns:
+            return self
+        return _Table(self.n, {**self.columns, "base": deepcopy(self.columns["base"], memo)})
+
+
+class _Place(tuple[_Table, int]):
+    """The table and the row of an individual's origin, which has the fields of an `Origin`."""
+
+    __slots__ = ()
+
+    @property
+    def origin(self) -> Origin:
+        table, row = self
+        found = {field: values[row] for field, values in table.columns.items()}
+        return Origin(**{k: v.item() if isinstance(v, np.generic) else v for k, v in found.items()})
+
+    def __getattr__(self, field: str) -> object:
+        if field in _DEFAULTS:
+            return getattr(self.origin, field)
+        raise AttributeError(field)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Place:
+        table = deepcopy(self[0], memo)
+        return self if table is self[0] else _Place((table, self[1]))
+
+
+_EMPTY = _Table(0, {})
+_NOTHING = _Place((_Table(1, {}), 0))
+
+
+def _places(pop: Population) -> list[_Place]:
+    return [individual.data.get(_KEY, _NOTHING) for individual in pop.tolist()]
+
+
+def _runs(places: list[_Place]) -> Iterator[_Table]:
+    """Yield the origins of individuals in a row that have the same table."""
+    first = places[0][0] if places else _EMPTY
+    rows = [row for table, row in places if table is first]
+    if len(rows) == len(places):
+        yield first.taken(rows)
+        return
+    for _, run in groupby(places, key=lambda place: id(place[0])):
+        same = list(run)
+        yield same[0][0].taken([row for _, row in same])
+
+
+def _table_of(pop: Population) -> _Table:
+    """Return the origins of the individuals [n]."""
+    runs = list(_runs(_places(pop)))
+    if len(runs) < 2:
+        return runs[0] if runs else _EMPTY
+    named = dict.fromkeys(field for run in runs for field in run.columns)
+    columns = {field: _joined([run.column(field) for run in runs]) for field in named}
+    return _Table(len(pop), columns)
+
+
+def _joined(columns: list[Column]) -> Column:
+    if len(columns) == 1:
+        return columns[0]
+    if columns and all(isinstance(column, np.ndarray) for column in columns):
+        return np.concatenate(columns)
+    return [value for column in columns for value in _values(column)]
+
+
+def _values(column: Column) -> list[object]:
+    """Return the values of a column, numbers as those of Python."""
+    if isinstance(column, np.ndarray):
+        return column.tolist() if column.ndim == 1 else list(column)
+    return column
+
+
+def _put(pop: Population, table: _Table) -> None:
+    places = map(_Place, zip(repeat(table), range(table.n), strict=False))
+    for individual, place in zip(pop.tolist(), places, strict=True):
+        individual.data[_KEY] = place
 
 
 def origin_of(individual: Individual) -> Origin:
     """Return the origin of an individual; the default one if it has none."""
-    origin: Origin = individual.data.get(_KEY, _UNKNOWN)
-    return origin
+    place: _Place = individual.data.get(_KEY, _NOTHING)
+    return place.origin
 
 
 def set_origin(pop: Population, **values: object) -> None:
-    """Set fields of origins: an array or list holds a value for each individual of `pop`."""
-    assert values.keys() <= _NAMES, f"an origin has no {values.keys() - _NAMES}"
-    columns = [_column(value, len(pop)) for value in values.values()]
-    for ind, *row in zip(pop, *columns, strict=True):
-        ind.data[_KEY] = _changed(origin_of(ind), dict(zip(values, row, strict=True)))
+    """Set fields of origins: an array or list holds a value for each individual of `pop`.
+
+    The arrays must not be changed later.
+    """
+    assert values.keys() <= _DEFAULTS.keys(), f"an origin has no {values.keys() - _DEFAULTS.keys()}"
+    n = len(pop)
+    new: dict[str, Column] = {
+        field: value if isinstance(value, np.ndarray | list) else [value] * n
+        for field, value in values.items()
+    }
+    assert all(len(column) == n for column in new.values())
+    _put(pop, _Table(n, {**_table_of(pop).columns, **new}))
 
 
 def forget_details(pop: Population) -> None:
     """Drop what only the answer needed, which would otherwise live as long as the design."""
-    for ind in pop:
-        if _KEY in ind.data:
-            nothing = {"base": None, "features": None, "move": None}
-            ind.data[_KEY] = _changed(ind.data[_KEY], nothing)
+    table = _table_of(pop)
+    if table.columns:
+        kept = {name: values for name, values in table.columns.items() if name not in _DETAILS}
+        _put(pop, _Table(table.n, kept))
 
 
 def origins(pop: Population, field: str, dtype: type | None = None) -> NDArray[Any]:
-    """Return one field of the origin of each individual as an array, [n] or [n, d]."""
-    return np.array([getattr(origin_of(ind), field) for ind in pop], dtype=dtype)
+    """Return one field of the origin of each individual as an array, [n] or [n, d].
+
+    Do not change it: the origins themselves may hold it.
+    """
+    return np.asarray(_joined([run.column(field) for run in _runs(_places(pop))]), dtype=dtype)
+
+
+def listed_origins(pop: Population, field: str) -> list[Any]:
+    """Return one field of the origin of each individual as a list, [n]."""
+    return _values(_joined([run.column(field) for run in _runs(_places(pop))]))
 
 
 def asked_by(pop: Population, part: str) -> Bools:
     """Mark the individuals that a part has asked for, [n]."""
-    return np.array([origin_of(ind).part == part for ind in pop], dtype=bool)
-
-
-def _column(value: object, n: int) -> list[object]:
-    if isinstance(value, np.ndarray):
-        return value.tolist() if value.ndim == 1 else list(value)
-    return value if isinstance(value, list) else [value] * n
+    return np.array([other == part for other in listed_origins(pop, "part")], dtype=bool)

@@ -56,7 +56,7 @@ class Normalization:
         if bounds is not None:
             low, high = (np.asarray(bound, dtype=float) for bound in bounds)
             self.ideal, self.nadir = self.units.point(low), self.units.point(high)
-        self._farthest = 2.0 ** min(_FARTHEST, _FARTHEST_PRODUCT // n_obj)
+        self.farthest = 2.0 ** min(_FARTHEST, _FARTHEST_PRODUCT // n_obj)
 
     @property
     def ref_point(self) -> Floats | None:
@@ -93,7 +93,7 @@ class Normalization:
         if point is not None:
             # A reference point below the ideal says nothing about the scale of that objective.
             nadir = np.where(point > ideal, point, nadir)
-        changed = not (np.array_equal(ideal, self.ideal) and np.array_equal(nadir, self.nadir))
+        changed = not ((ideal == self.ideal).all() and (nadir == self.nadir).all())
         self.ideal, self.nadir = ideal, nadir
         return changed
 
@@ -128,8 +128,8 @@ class Normalization:
         """Scale objectives [..., M]; an objective that never varied scales to 0."""
         with np.errstate(over="ignore"):
             Z = (F - self.ideal) / self.span
-        np.minimum(Z, self._farthest, out=Z)
-        return np.maximum(Z, -self._farthest, out=Z)
+        np.minimum(Z, self.farthest, out=Z)
+        return np.maximum(Z, -self.farthest, out=Z)
 
     def learned(self, F: Floats) -> Floats:
         """Return objectives [..., M] for models to learn from, limited far beyond the nadir."""
@@ -145,8 +145,8 @@ class Normalization:
     def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
         span = self.nadir - self.ideal
-        with np.errstate(over="ignore"):  # what is infinite becomes `_farthest`
-            return np.asarray(combination(by)(F, W, self.ideal, span, self._farthest))
+        with np.errstate(over="ignore"):  # what is infinite becomes `farthest`
+            return np.asarray(combination(by)(F, W, self.ideal, span, self.farthest))
 
 
 def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:

@@ -7,7 +7,7 @@ from copy import copy
 import numpy as np
 
 from moela._arrays import Floats
-from moela.core.kernels.volume import furthest, growths
+from moela.core.kernels.volume import furthest, growths, rooms
 from moela.core.scaling import Normalization
 
 
@@ -49,17 +49,21 @@ class DirectionalVolume:
             return np.empty(0)
         # A copy, since copies of the algorithm share the old one.
         self.reach = self.reach.copy()
-        return growths(1.0 - normalization.scale(F), self._inverse, self.reach, keep=True)
+        return growths(_room(F, normalization), self._inverse, self.reach, keep=True)
 
     def gain(self, F: Floats, normalization: Normalization) -> Floats:
         """Return what each design of F [b, M] would add on its own, without adding it: [b]."""
-        return growths(1.0 - normalization.scale(F), self._inverse, self.reach, keep=False)
+        return growths(_room(F, normalization), self._inverse, self.reach, keep=False)
 
     def _furthest(self, F: Floats, normalization: Normalization) -> Floats:
         reach = np.zeros(len(self.rays))
         if len(F):
-            furthest(1.0 - normalization.scale(F), self._inverse, reach)
+            furthest(_room(F, normalization), self._inverse, reach)
         return reach
+
+
+def _room(F: Floats, normalization: Normalization) -> Floats:
+    return rooms(F, normalization.ideal, normalization.nadir, normalization.farthest)
 
 
 def _power(values: Floats, n: int) -> Floats:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
+from numpy.typing import NDArray
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
+from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.termination import Termination
@@ -90,6 +92,29 @@ class CheckedEvaluator(PymooEvaluator):
         super().__init__()
         self.timer = timer
 
+    def eval(
+        self,
+        problem: Problem,
+        pop: Population | Individual,
+        skip_already_evaluated: bool | None = None,
+        evaluate_values_of: Sequence[str] | None = None,
+        count_evals: bool = True,
+        **kwargs: object,
+    ) -> Population | Individual:
+        """Evaluate the designs that have not been, as pymoo does, which looks longer for these."""
+        names = self.evaluate_values_of if evaluate_values_of is None else evaluate_values_of
+        skip = skip_already_evaluated
+        skip = self.skip_already_evaluated if skip is None else skip
+        batch = Population.create(pop) if isinstance(pop, Individual) else pop
+        due = [ind for ind in batch.tolist() if not (skip and ind.evaluated.issuperset(names))]
+        if due:
+            self._eval(problem, Population.create(*due), names, **kwargs)
+        if count_evals:
+            self.n_eval += len(due)
+        if self.callback:
+            self.callback(batch)
+        return pop
+
     def _eval(
         self,
         problem: Problem,
@@ -97,7 +122,8 @@ class CheckedEvaluator(PymooEvaluator):
         evaluate_values_of: Sequence[str],
         **kwargs: object,
     ) -> None:
-        X = pop.get("X")
+        individuals = pop.tolist()
+        X = np.array([individual.X for individual in individuals])
         try:
             with self.timer():
                 out = outputs(problem, X, evaluate_values_of, kwargs)
@@ -105,7 +131,23 @@ class CheckedEvaluator(PymooEvaluator):
             outcome = Outcome(INVALID, error=str(error), worker=worker_name())
             raise failure(X[0], outcome) from None
         for name, values in out.items():
-            if values is not None:
+            if isinstance(values, np.ndarray) and len(values) == len(individuals):
+                _set_rows(individuals, name, values)
+            elif values is not None:
                 pop.set(name, values)
-        for individual in pop:
+        for individual in individuals:
             individual.evaluated.update(out)
+
+
+def _set_rows(individuals: Sequence[Individual], name: str, values: NDArray[np.generic]) -> None:
+    """Set an output [n, ...] on individuals [n] as ``Population.set`` does, which is slower."""
+    # Rows of a larger array would keep all of it alive; empty ones may be the same.
+    rows = [row.copy() for row in values] if values.ndim > 1 and values.size else values
+    if values.ndim > 1 and values.size == 0:
+        rows = [values[0].copy()] * len(values)
+    own = hasattr(Individual, name)
+    for individual, row in zip(individuals, rows, strict=True):
+        if own:
+            setattr(individual, name, row)
+        else:
+            individual.data[name] = row

@@ -62,6 +62,8 @@ def encode(problem: Problem, X: Designs) -> Floats:
     values = np.asarray(X, dtype=float)
     if problem.has_bounds():
         span = problem.xu - problem.xl
+        if np.count_nonzero(problem.xl) == np.count_nonzero(span != 1.0) == 0:
+            return values
         return np.asarray((values - problem.xl) / np.where(span > 0, span, 1.0))
     return values
 

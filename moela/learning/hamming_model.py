@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from moela._arrays import Floats
+from moela._arrays import Floats, Ints
 from moela._threads import one_thread
 from moela.core.scaling import Normalization
 from moela.learning.hamming_kernel import (
     Shorts,
+    Signs,
     Singles,
+    Words,
     changes_after,
+    distance_counts,
     hamming_distances,
     similarities,
     similarity_triangle,
@@ -67,22 +70,21 @@ class HammingModel(SharedFits):
         growth = (_GROWTH_USED if used else _GROWTH_IDLE) * min(n_rows, self.window.size)
         if n_rows < max(_MIN_ROWS, self._fitted_at + growth):
             return False
-        features, F = self.window.arrays()
+        kept, F = self.window.arrays()
+        features = kept.astype(np.int8, copy=False)
         F = F if normalization is None else normalization.learned(F)
-        Z = features.astype(np.float32)
         self._offset = F.mean(axis=0)
         spread = spread_of(F)
         self._unit = np.where(spread > 0, spread, 1.0)
-        self._sizes = Z.sum(axis=1).astype(np.int16)
+        self._sizes = features.sum(axis=1, dtype=np.int16)
         # A row of these is added for each column that a move changes.
-        self._signs = np.ascontiguousarray((1 - 2 * Z.T).astype(np.int8))
+        self._signs = np.ascontiguousarray(1 - 2 * features.T)
+        bits, n_columns = _packed(features), features.shape[1]
+        width = max(_median(distance_counts(bits, n_columns, max(1, len(F) // 200))), 1.0)
+        self._table = np.exp(np.arange(n_columns + 1) / -width).astype(np.float32)
         # On matrices this small, several BLAS threads gain nothing and lose much on a busy machine.
         with one_thread():
-            K = Z @ Z.T
-            sampled = slice(None, None, max(1, len(Z) // 200))
-            width = max(float(np.median(_distances(K[sampled], self._sizes, sampled))), 1.0)
-            self._table = np.exp(np.arange(Z.shape[1] + 1) / -width).astype(np.float32)
-            similarity_triangle(K, self._sizes, self._table, _PENALTY)
+            K = similarity_triangle(bits, self._table, _PENALTY)
             targets = ((F - self._offset) / self._unit).astype(np.float32)
             # Single precision: the penalty keeps the condition number far below its limit. The
             # lower triangle is the upper one of the transpose, which LAPACK takes without a copy.
@@ -105,9 +107,8 @@ class HammingModel(SharedFits):
     def changes_to(self, features: Floats, near: Floats) -> Floats:
         """Predict the change of F [n, k, M] from designs [n, d] to their neighbors [n, k, d]."""
         kernel = similarities(self._distances(features), self._table)
-        weighted = kernel[:, None] * self._weights
-        return np.asarray(
-            changes_after(features, near, weighted, self._signs, self._rates) * self._unit
+        return changes_after(
+            features, near, kernel, self._weights, self._signs, self._rates, self._unit
         )
 
     def _distances(self, features: Floats) -> Shorts:
@@ -118,6 +119,16 @@ class HammingModel(SharedFits):
         return np.asarray((kernel @ self._weights.T) * self._unit + self._offset)
 
 
-def _distances(products: Singles, sizes: Shorts, rows: slice) -> Shorts:
-    """Return Hamming distances from inner products [m, n] of some rows of zeros and ones to all."""
-    return np.asarray(sizes[rows][:, None] + sizes - 2 * products.astype(np.int16))
+def _packed(features: Signs) -> Words:
+    """Pack rows of zeros and ones [n, d] into words of 64 columns, [words, n]."""
+    n, d = features.shape
+    packed = np.zeros((n, -(-d // 64) * 8), dtype=np.uint8)
+    packed[:, : -(-d // 8)] = np.packbits(features, axis=1)
+    return np.ascontiguousarray(packed.view(np.uint64).T)
+
+
+def _median(counts: Ints) -> float:
+    """Return the median of whole numbers from 0 on, each of which occurs so many times."""
+    total = counts.cumsum()
+    middle = np.searchsorted(total, [(total[-1] - 1) // 2, total[-1] // 2], side="right")
+    return float(middle.mean())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from moela._arrays import Floats
 from moela.core.scaling import Normalization
@@ -111,9 +110,16 @@ class MoveRanking:
             return
         self._n_new_checks = 0
         del self._checks[:-_MOST_CHECKS]
-        moves, hamming, truth = rankdata(np.array(self._checks), axis=0).T
+        moves, hamming, truth = (_ranks(values) for values in np.array(self._checks).T)
         self.unexplained_ratio = _unexplained(hamming, truth) / _unexplained(moves, truth)
         self.uses_hamming = self.unexplained_ratio < (_LEAVE if self.uses_hamming else _ENTER)
+
+
+def _ranks(values: Floats) -> Floats:
+    """Return the ranks of values [n]; equal ones share the mean of theirs."""
+    ordered = np.sort(values)
+    first = ordered.searchsorted(values, side="left")
+    return (first + ordered.searchsorted(values, side="right") + 1) / 2
 
 
 def _unexplained(predicted: Floats, observed: Floats) -> float:

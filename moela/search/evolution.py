@@ -311,8 +311,8 @@ class Evolution:
         """Let designs [b] replace members."""
         sub, context = self.subproblems, self.context
         normalization, rng = context.normalization, context.random_state
-        suits = normalization.scalarize(F[:, None], sub.W, sub.by).argmin(axis=1)
-        local = np.ones(len(F), dtype=bool)
+        values = normalization.scalarize(F[:, None], sub.W, sub.by)
+        suits, local = values.argmin(axis=1), np.ones(len(F), dtype=bool)
         if self._some_infeasible:
             good = CV <= 0.0
             if good.any():
@@ -321,7 +321,9 @@ class Evolution:
                 )
             self._replace_most_violated(pop, F, CV)
         else:
-            sub.replace(pop, F, CV, suits, local, normalization, rng, n_max=_N_REPLACED)
+            sub.replace(
+                pop, F, CV, suits, local, normalization, rng, n_max=_N_REPLACED, values=values
+            )
         if self.relaxed is not None:
             free = np.zeros(len(F))
             normalization = normalization.with_ideal_of(np.concatenate([self.relaxed.F, F]))

@@ -12,7 +12,7 @@ from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import random_weights
 from moela.core.individuals import unevaluated
-from moela.core.origin import origin_of, origins, set_origin
+from moela.core.origin import asked_by, listed_origins, origins, set_origin
 from moela.core.scaling import Scalarization
 from moela.learning.feasibility import FeasibilityModel, constraints_of
 from moela.learning.features import Encoder
@@ -204,24 +204,21 @@ class GuidedSearch:
         if self.move_ranking is None:
             return
         searches = self.searches
-        details = [origin_of(ind) for ind in pop]
-        has_move = np.array([origin.move is not None for origin in details])
+        has_move = np.array([move is not None for move in listed_origins(pop, "move")])
         if not has_move.any():
             return
-        position = searches.positions(np.array([origin.search for origin in details]))
+        position = searches.positions(origins(pop, "search", np.int64))
         of_search = has_move & (position >= 0)
-        is_move = of_search | (has_move & [origin.part == "pareto" for origin in details])
+        is_move = of_search | (has_move & asked_by(pop, "pareto"))
         if not is_move.any():
             return
         pop, after, position = pop[is_move], F[is_move], position[is_move]
-        own, units = of_search[is_move], self.context.units
-        bases = [origin_of(ind).base for ind in pop]
-        before = np.array(
-            [
-                searches.F[at] if base is None else units.objectives(np.asarray(base.F, float))
-                for at, base in zip(position, bases, strict=True)
-            ]
-        )
+        own = of_search[is_move]
+        before = np.empty_like(after)
+        before[own] = searches.F[position[own]]
+        bases = [base.F for base in listed_origins(pop[~own], "base")]
+        if bases:
+            before[~own] = self.context.units.objectives(np.array(bases, dtype=float))
         self.move_ranking.add_moves(origins(pop, "move"), after - before)
         if own.any():
             self._check_moves(pop[own], position[own], before[own], after[own])
@@ -253,7 +250,7 @@ class GuidedSearch:
         hamming = self.move_ranking is not None and self.move_ranking.hamming_model is not None
         if (self.feasibility is None and not hamming) or len(pop) == 0:
             return
-        features = [origin_of(ind).features for ind in pop]
+        features = list(listed_origins(pop, "features"))
         missing = [i for i, row in enumerate(features) if row is None]
         if missing:
             computed = self.encoder(rows([pop[i].X for i in missing]))

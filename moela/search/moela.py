@@ -21,7 +21,7 @@ from moela.core.decomposition import (
     simplex_weights,
 )
 from moela.core.operators import any_real
-from moela.core.origin import Part, forget_details, origin_of, origins, set_origin
+from moela.core.origin import Part, forget_details, listed_origins, origins, set_origin
 from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
@@ -316,14 +316,16 @@ class MOELA(ArchiveAlgorithm):
                     break
                 part = "evolution"
                 pop = self._propose(part)
-            set_origin(pop, part=part, phase=self.n_phases)
             self.allocation.charge(part, len(pop))
             asked[part] = pop
             n_asked += len(pop)
             if self.batch_size is not None:
                 break
         pops = list(asked.values())
-        return pops[0] if len(pops) == 1 else Population.merge(*pops)
+        pop = pops[0] if len(pops) == 1 else Population.merge(*pops)
+        parts = [part for part, asked_for in asked.items() for _ in asked_for]
+        set_origin(pop, part=parts, phase=self.n_phases)
+        return pop
 
     def _propose(self, part: str) -> Population:
         if part == "search":
@@ -342,18 +344,20 @@ class MOELA(ArchiveAlgorithm):
         self._aim(F)
         if self.operators.kind == "own":
             self.guided.encoder.fit(rows([ind.X for ind in pop]))
-        self._update_log(pop, accepted, self._take_initial(pop, F, CV, accepted))
+        gains = self._take_initial(pop, F, CV, accepted)
+        self._update_log(pop, _by_part(pop), accepted, gains)
         self._train(pop, F, CV)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         if len(pop) == 0:
             return
         gains = self.main.take(F, CV, accepted)
-        self._update_log(pop, accepted, gains)
+        masks = _by_part(pop)
+        self._update_log(pop, masks, accepted, gains)
         self.guided.train_on_moves(pop, F)
         self._train(pop, F, CV)
         if self.current is self.main:
-            self._advance_parts(pop, F, CV, accepted, gains)
+            self._advance_parts(masks, pop, F, CV, accepted, gains)
         else:
             self._answer_restart(pop, F, CV)
         forget_details(pop)
@@ -386,7 +390,7 @@ class MOELA(ArchiveAlgorithm):
             self._take_initial(pop, F, CV, accepted)
         else:
             gains = self.current.take(F, CV, accepted)
-            self._advance_parts(pop, F, CV, accepted, gains)
+            self._advance_parts(_by_part(pop), pop, F, CV, accepted, gains)
 
     def _take_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> Floats:
         """Begin a phase with its initial designs [b]; return the hypervolume gained by each."""
@@ -397,34 +401,40 @@ class MOELA(ArchiveAlgorithm):
         return gains
 
     def _advance_parts(
-        self, pop: Population, F: Floats, CV: Floats, accepted: Bools, gains: Floats
+        self,
+        masks: Mapping[str, Bools],
+        pop: Population,
+        F: Floats,
+        CV: Floats,
+        accepted: Bools,
+        gains: Floats,
     ) -> None:
         """Advance each part by the evaluated designs [b] that it asked for."""
-        masks = _by_part(pop)
         for name in PARTS:
             if name in masks:
                 mine = masks[name]
-                self.allocation.reward(name, int(mine.sum()), float(gains[mine].sum()))
+                self.allocation.reward(name, int(np.count_nonzero(mine)), float(gains[mine].sum()))
         searched = masks.get("search")
         if searched is not None:
             self.guided.advance(pop[searched], F[searched], CV[searched], accepted[searched])
         self.evolution.answer(pop, F, CV, accepted)
 
-    def _update_log(self, pop: Population, accepted: Bools, gains: Floats) -> None:
-        masks = _by_part(pop)
-        masks["screening"] = origins(pop, "chosen_by_model", bool)
-        for name, mine in masks.items():
+    def _update_log(
+        self, pop: Population, masks: Mapping[str, Bools], accepted: Bools, gains: Floats
+    ) -> None:
+        screened = origins(pop, "chosen_by_model", bool)
+        for name, mine in (*masks.items(), ("screening", screened)):
             entry = self.log.get(name)
             if entry is None:  # asked for by others
                 continue
-            entry["n_eval"] += int(mine.sum())
-            entry["accepted"] += int(accepted[mine].sum())
+            entry["n_eval"] += int(np.count_nonzero(mine))
+            entry["accepted"] += int(np.count_nonzero(accepted & mine))
             entry["hypervolume"] += self.context.units.volume(float(gains[mine].sum()))
 
 
 def _by_part(pop: Population) -> dict[str, Bools]:
     """Mark the individuals [b] that each part has asked for, if it has asked for any."""
-    parts = [origin_of(ind).part for ind in pop]
+    parts = listed_origins(pop, "part")
     return {
         part: np.array([other == part for other in parts], dtype=bool)
         for part in dict.fromkeys(parts)

@@ -103,11 +103,16 @@ def _step(
     base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator
 ) -> Floats:
     chosen = _at_least_one(rng.random(base.shape) < 0.5 / base.shape[1], rng)
-    size = 0.5 * 10.0 ** rng.uniform(-4.0, 0.0, (len(base), 1))
-    moved = base + rng.normal(size=base.shape) * size * (xu - xl)
-    anew = rng.random((len(base), 1)) < _PROB_ANEW
-    moved = np.where(anew, xl + rng.random(base.shape) * (xu - xl), moved)
-    return np.where(chosen, moved, base)
+    size = 0.5 * 10.0 ** rng.uniform(-4.0, 0.0, len(base))
+    noise = rng.normal(size=base.shape)
+    anew = rng.random(len(base)) < _PROB_ANEW
+    place = rng.random(base.shape)
+    row, column = chosen.nonzero()
+    low, span = xl[column], (xu - xl)[column]
+    moved = base[chosen] + noise[chosen] * size[row] * span
+    out = base.copy()
+    out[chosen] = np.where(anew[row], low + place[chosen] * span, moved)
+    return out
 
 
 def _copy(
@@ -119,10 +124,12 @@ def _copy(
 
 def _polynomial(X: Floats, xl: Floats, xu: Floats, rng: np.random.Generator) -> Floats:
     chosen = rng.random(X.shape) < 1.0 / X.shape[1]
-    u = rng.random(X.shape)
+    u = rng.random(X.shape)[chosen]
     power = 1.0 / (_ETA_MUTATION + 1.0)
     step = np.where(u < 0.5, (2.0 * u) ** power - 1.0, 1.0 - (2.0 * (1.0 - u)) ** power)
-    return np.where(chosen, X + step * (xu - xl), X)
+    out = X.copy()
+    out[chosen] += step * (xu - xl)[chosen.nonzero()[1]]
+    return out
 
 
 def _at_least_one(chosen: Bools, rng: np.random.Generator) -> Bools:
@@ -136,8 +143,13 @@ def _within(X: Floats, base: Floats, xl: Floats, xu: Floats, rng: np.random.Gene
     Fronts often lie on bounds, which a point drawn from the inside never reaches.
     """
     below, above = xl > X, xu < X
-    if below.any() or above.any():
-        share = np.where(rng.random(X.shape) < _PROB_BOUND, 0.0, rng.random(X.shape))
-        X = np.where(below, xl + share * (base - xl), X)
-        X = np.where(above, xu - share * (xu - base), X)
+    outside = (below | above).nonzero()
+    if len(outside[0]):
+        on_bound, share = rng.random(X.shape), rng.random(X.shape)
+        share = np.where(on_bound[outside] < _PROB_BOUND, 0.0, share[outside])
+        inside, low, high = base[outside], xl[outside[1]], xu[outside[1]]
+        X = X.copy()
+        X[outside] = np.where(
+            below[outside], low + share * (inside - low), high - share * (high - inside)
+        )
     return np.clip(X, xl, xu)

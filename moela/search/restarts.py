@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy
 
 import numpy as np
@@ -25,7 +26,7 @@ _REGRET = 3
 # it does not differ.
 _MOST_MOVED, _MANY = 0.01, 256
 # The volume of a box that is larger counts as this, so that sums of gains stay finite.
-_LARGEST = 2.0**900
+_LARGEST, _MOST_EXPONENT = 2.0**900, 1000
 
 
 class Restart:
@@ -73,7 +74,7 @@ class Restart:
         hypervolume gained by each [b], in working units, so that gains add up although
         the normalization changes.
         """
-        n_accepted = int(accepted.sum())
+        n_accepted = int(np.count_nonzero(accepted))
         self.n_entered += n_accepted
         self.n_infeasible += int((CV > 0).sum())
         if first:
@@ -98,10 +99,11 @@ class Restart:
         """Return the volume of the box between ideal and nadir, in working units."""
         # By exponents, since partial products of extents of 1e300 and 1e-300 are out of range.
         scale = self.volume_scale
-        mantissas, exponents = np.frexp(scale.nadir - scale.ideal)
-        with np.errstate(over="ignore", under="ignore"):
-            unit = float(np.ldexp(np.prod(mantissas), int(exponents.sum())))
-        return min(unit, _LARGEST)
+        product, exponent = 1.0, 0
+        for extent in (scale.nadir - scale.ideal).tolist():
+            mantissa, e = math.frexp(extent)
+            product, exponent = product * mantissa, exponent + e
+        return min(math.ldexp(product, min(exponent, _MOST_EXPONENT)), _LARGEST)
 
     def _has_moved(self) -> bool:
         """Return whether the normalization differs much from that of the estimate."""

@@ -24,6 +24,9 @@ _PROB_RANDOM = 0.1
 _CANDIDATES_PER_PICK = 5
 
 
+_Pair = tuple[int, int]
+
+
 @dataclass
 class Candidates:
     """Neighbors of n designs, k each."""
@@ -213,29 +216,34 @@ class Screening:
         Returns unevaluated individuals [b], the design that each belongs to, and its number among
         the candidates.
         """
-        rank = rank.copy()
-        if found.pools is not None:
-            rank[np.array([pool.used for pool in found.pools])] = np.inf
+        pools = found.pools
+        if pools is None:
+            rank = rank.copy()
+        else:
+            rank = np.where(np.array([pool.used for pool in pools]), np.inf, rank)
         # Candidates are in random order, so the first that is left is a random one.
         drawn = np.flatnonzero(found.at_random)
-        first_left = np.isfinite(rank[drawn]).argmax(axis=1)
-        rank[drawn, first_left] = -np.inf
+        if len(drawn):
+            first_left = np.isfinite(rank[drawn]).argmax(axis=1)
+            rank[drawn, first_left] = -np.inf
         taken, looked = self._first_new(found, rank.argsort(axis=1, kind="stable"), width)
-        if found.pools is not None:
-            spent = np.all(looked | (rank >= 0.0), axis=1)
-            for i, pool in enumerate(found.pools):
-                pool.used |= looked[i]
-                pool.spent = bool(spent[i])
+        if pools is not None:
+            left = ~(rank >= 0.0)
+            for row, column in looked:
+                pools[row].used[column], left[row, column] = True, False
+            for pool, own_left in zip(pools, left, strict=True):
+                pool.spent = not own_left.any()
         if not taken:
             none = np.empty(0, dtype=np.int64)
             return Population.empty(), (none, none)
         design, column = np.array(taken).T
-        pop = unevaluated([found.X[row][k] for row, k in taken])
-        at_random = np.isneginf(rank[design, column])
+        pop = unevaluated(_at(found.X, taken))
+        features = _at(found.features, taken)
+        at_random = rank[design, column] == -np.inf
         set_origin(
             pop,
-            features=[found.features[row][k] for row, k in taken],
-            move=[found.features[row][k] - found.base[row] for row, k in taken],
+            features=features,
+            move=features - found.base[design],
             chosen_at_random=at_random,
             chosen_by_model=found.ranked & ~at_random,
         )
@@ -243,31 +251,38 @@ class Screening:
 
     def _first_new(
         self, found: Candidates, order: Ints, width: int
-    ) -> tuple[list[tuple[int, int]], Bools]:
+    ) -> tuple[list[_Pair], list[_Pair]]:
         """Find the first `width` new candidates of each design in this order [n, k].
 
-        Returns sorted pairs (design, candidate), and which candidates were looked at, since they
-        are duplicates or taken: [n, k].
+        Returns pairs (design, candidate), sorted, and those of all candidates looked at, since they
+        are duplicates or taken.
         """
         n, k = order.shape
         duplicates = self.context.duplicates
-        taken: list[tuple[int, int]] = []
-        looked = np.zeros((n, k), dtype=bool)
-        wanted = np.full(n, width)
+        taken: list[_Pair] = []
+        looked: list[_Pair] = []
+        wanted = [width] * n
         # Nearly all of the best are new, so few are looked at first, and more if they are not.
+        waiting = list(range(n))
         start, stop = 0, width
-        while start < k and wanted.any():
-            waiting = np.flatnonzero(wanted).tolist()
-            columns = order[waiting, start:stop]
-            near = [found.X[row][ahead] for row, ahead in zip(waiting, columns, strict=True)]
-            keys = duplicates.keys(np.concatenate(near))
-            waiting = np.repeat(waiting, columns.shape[1]).tolist()
-            for row, column, key in zip(waiting, columns.ravel().tolist(), keys, strict=True):
-                if wanted[row] == 0:
+        while start < k and waiting:
+            ahead = order[waiting, start:stop].tolist()
+            pairs = [(i, j) for i, columns in zip(waiting, ahead, strict=True) for j in columns]
+            for pair, key in zip(pairs, duplicates.keys(_at(found.X, pairs)), strict=True):
+                if wanted[pair[0]] == 0:
                     continue
-                looked[row, column] = True
+                looked.append(pair)
                 if duplicates.claim_key(key):
-                    taken.append((row, column))
-                    wanted[row] -= 1
+                    taken.append(pair)
+                    wanted[pair[0]] -= 1
+            waiting = [i for i in waiting if wanted[i]]
             start, stop = stop, stop + 2 * (stop - start)
         return sorted(taken), looked
+
+
+def _at(values: Sequence[Designs] | Designs, pairs: list[_Pair]) -> Designs:
+    """Return what values [n][k, ...] hold for these pairs (design, candidate), [b, ...]."""
+    if isinstance(values, np.ndarray):
+        design, column = np.array(pairs).T
+        return values[design, column]
+    return np.array([values[i][j] for i, j in pairs])

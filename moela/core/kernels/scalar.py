@@ -72,6 +72,8 @@ def combination(by: str) -> Ufunc:
     function = {"product": product, "chebyshev": chebyshev, "weighted_sum": weighted_sum}[by]
     compiler = cast(Any, guvectorize)
     try:
-        return cast(Ufunc, compiler(_TYPES, _SHAPES, cache=True)(function))
+        made = compiler(_TYPES, _SHAPES, cache=True)(function)
     except RuntimeError:
-        return cast(Ufunc, compiler(_TYPES, _SHAPES)(function))
+        made = compiler(_TYPES, _SHAPES)(function)
+    # numpy's object; that of numba checks its arguments once more.
+    return cast(Ufunc, made.ufunc)

@@ -7,7 +7,24 @@ import numpy as np
 from moela._arrays import Floats
 from moela.core.kernels.jit import compiled
 
-__all__ = ["furthest", "growths"]
+__all__ = ["furthest", "growths", "rooms"]
+
+
+@compiled
+def rooms(F: Floats, ideal: Floats, nadir: Floats, farthest: float) -> Floats:
+    """Return how far objectives [n, M] are from the nadir in scaled units, [n, M].
+
+    Scaling is that of `Normalization.scale`.
+    """
+    n, m = F.shape
+    out = np.ones((n, m))
+    for j in range(m):
+        span = nadir[j] - ideal[j]
+        if span > 0.0:
+            for i in range(n):
+                z = (F[i, j] - ideal[j]) / span
+                out[i, j] = 1.0 - max(min(z, farthest), -farthest)
+    return out
 
 
 @compiled
@@ -35,7 +52,7 @@ def growths(room: Floats, inverse: Floats, reach: Floats, *, keep: bool) -> Floa
     With `keep`, each design extends the reach before the next one; else each counts on its own.
     """
     n, m = room.shape
-    out = np.empty(n)
+    out = np.zeros(n)
     along = np.empty_like(reach)
     for i in range(n):
         for k in range(reach.size):
@@ -44,6 +61,12 @@ def growths(room: Floats, inverse: Floats, reach: Floats, *, keep: bool) -> Floa
             for k in range(reach.size):
                 other = room[i, j] * inverse[j, k]
                 along[k] = other if other < along[k] else along[k]
+        # Most designs extend nothing, which a loop without branches finds fast.
+        n_further = 0
+        for k in range(reach.size):
+            n_further += along[k] > reach[k]
+        if n_further == 0:
+            continue
         total = 0.0
         for k in range(reach.size):
             if along[k] > reach[k]:

@@ -183,7 +183,7 @@ def _checked(
         if problem.replace_nan_values_by is not None:
             array[np.isnan(array)] = problem.replace_nan_values_by
         try:
-            out[name] = array.astype(np.float64)
+            out[name] = array.astype(np.float64, copy=False)
         except (TypeError, ValueError):
             out[name] = array
     if problem.callback is not None:
@@ -242,6 +242,8 @@ def _check_shape(problem: Problem, name: str, value: ArrayLike, n: int, width: i
     if isinstance(value, list):  # pymoo takes a list as a list of columns
         value = np.column_stack(value) if value else np.empty((n, 0))
     shape = np.shape(value)
+    if shape == (n, width):
+        return
     flat = shape[:1] + tuple(s for s in shape[1:] if s != 1)
     fits: set[tuple[int, ...]] = {(n, width)} if width != 1 else {(n,), (n, 1)}
     if n == 1:

@@ -80,9 +80,11 @@ def test_compiled_kernels_compute_the_plain_formula():
     np.testing.assert_array_equal(kernel, table[distances])
     weights = rng.normal(size=(2, 40)).astype(np.float32)
     rates = np.array([np.cosh(1 / 9), np.sinh(1 / 9)], dtype=np.float32)
-    weighted = similarities(before, table)[:, None] * weights
-    found = changes_after(row, after[None], weighted, signs, rates)
-    np.testing.assert_allclose(found[0], (kernel - table[before]) @ weights.T, atol=1e-5)
+    unit = np.array([1.0, 3.0])
+    known = similarities(before, table)
+    found = changes_after(row, after[None], known, weights, signs, rates, unit)
+    expected = (kernel - table[before]) @ weights.T * unit
+    np.testing.assert_allclose(found[0], expected, atol=3e-5)
     assert not found[0, 4].any()
 
 
