@@ -58,6 +58,11 @@ class FeasibilityModel(SharedFits):
         """Whether the model has been fitted."""
         return self.n_fits > 0
 
+    @property
+    def n_rows(self) -> int:
+        """Number of designs that it has been told about."""
+        return self.window.n_rows
+
     def add(
         self,
         features: Floats,

@@ -32,6 +32,8 @@ _IGNORING = 0.4
 # half as much 35 children later, some are the most promising of several.
 _FEW, _FADE, _N_LIKELY = 0.5, 0.98, 10
 _LEAST_GAIN = 1e-9
+# Designs until which children of mixed variables are chosen so.
+_MOST_MIXED = 1000
 # Children made for each that is missing because the first ones were duplicates.
 _SPARE = 3
 
@@ -143,8 +145,12 @@ class Evolution:
     @property
     def _few_feasible(self) -> bool:
         """Whether predictions of feasibility can be used, and children are seldom feasible."""
-        ready = self.feasibility is not None and self.feasibility.ready
-        return ready and (self._some_infeasible or self.feasible_share < _FEW)
+        if self.feasibility is None or not self.feasibility.ready:
+            return False
+        # Ten children of mixed variables take longer than all else.
+        if self.context.operators.mating is not None and self.feasibility.n_rows > _MOST_MIXED:
+            return False
+        return self._some_infeasible or self.feasible_share < _FEW
 
     def _with_likely(self, subproblems: Ints, front: Archive) -> Population:
         """Make a child for each of these; for some, the one of several most likely feasible."""
