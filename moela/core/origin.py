@@ -31,6 +31,7 @@ class Origin:
     ignores_constraints: bool = False  # the parents were chosen without regard to constraints
     mating_operator: int = -1  # index into `RealMating.OPERATORS`; -1 for other operators
     preselection: int = -1  # index into `Preselection.STRATEGIES`; -1 without preselection
+    likely_feasible: int = -1  # 1 if chosen as such among several children, 0 if not, -1 otherwise
     chosen_by_model: bool = False  # a learned model chose the design among others
     chosen_at_random: bool = False  # drawn among candidates, to measure the skill of the move model
     search: int = -1  # the local search that the design belongs to; -1 for none

@@ -106,6 +106,11 @@ class Normalization:
         """Update with the feasible of new designs [b], or with all while none is feasible."""
         return self.update(F[CV <= 0.0] if archive.feasible else F, archive)
 
+    def forget_infeasible(self, archive: Archive) -> None:
+        """Let the ideal be that of an archive of feasible designs, whatever it was before."""
+        if not self.fixed and archive.feasible:
+            self.ideal = archive.working_extremes()[0]
+
     def with_ideal_of(self, F: Floats) -> Normalization:
         """Return a copy whose ideal is at least as good as all of the objectives F [b, M]."""
         other = object.__new__(type(self))

@@ -74,6 +74,7 @@ class Engine(MOELA):
             self.context,
             guided.encoder,
             guided.move_ranking,
+            guided.feasibility,
             needs_features=guided.screening.needs_features,
             n_candidates=guided.screening.n_candidates,
         )

@@ -12,6 +12,8 @@ from moela.core.decomposition import MANY_OBJECTIVES, Subproblems
 from moela.core.individuals import unevaluated
 from moela.core.origin import asked_by, origins, set_origin
 from moela.core.scaling import Normalization
+from moela.learning.feasibility import FeasibilityModel
+from moela.learning.features import Encoder
 from moela.search.operator_selection import OperatorSelection
 from moela.search.preselection import BEST, EVOLVED, PLAIN, Preselection
 from moela.search.real_mating import RealMating
@@ -24,6 +26,14 @@ _N_REPLACED = 2
 # Share of the archived designs of other parts that may replace members. Searches descend much
 # faster than evolution, and if all of their designs did, few lines of descent would be left.
 _PROB_TAKEN = 0.2
+# Factor on the share of parents that ignore constraints while some members violate them.
+_IGNORING = 0.4
+# While fewer children than this share are feasible, by a running mean in which a child counts for
+# half as much 35 children later, some are the most promising of several.
+_FEW, _FADE, _N_LIKELY = 0.5, 0.98, 10
+_LEAST_GAIN = 1e-9
+# Designs until which children of mixed variables are chosen so.
+_MOST_MIXED = 1000
 # Children made for each that is missing because the first ones were duplicates.
 _SPARE = 3
 
@@ -38,8 +48,15 @@ class Evolution:
     If designs violate constraints, a second set of members ignores the constraints. Half of the
     parents, and more if that pays, come from it, so that evolution crosses infeasible regions that
     feasibility first would keep it out of (cf. Tian et al. 2021, "A coevolutionary framework for
-    constrained multi-objective optimization problems", IEEE TEVC 25(1)). Real variables with
-    default operators are mated by `RealMating`, where a surrogate may choose the offspring.
+    constrained multi-objective optimization problems", IEEE TEVC 25(1)).
+
+    While some members violate constraints, those that violate them less have more children, and a
+    child replaces the member that violates them most, wherever that is, so that few feasible
+    designs are enough to lead all members to them. Where few children are feasible, a model of the
+    constraints chooses some of them among several (cf. Jin 2011, see `Preselection`).
+
+    Real variables with default operators are mated by `RealMating`, where a surrogate may choose
+    the offspring.
     """
 
     def __init__(
@@ -48,6 +65,8 @@ class Evolution:
         subproblems: Subproblems,
         prob_neighbor_mating: float,
         preselection: Preselection | None = None,
+        feasibility: FeasibilityModel | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         self.context = context
         self.subproblems = subproblems
@@ -58,6 +77,10 @@ class Evolution:
         self.sources = OperatorSelection([0.5, 0.5], p_min=0.1)
         self.mating = RealMating() if context.operators.default_real else None
         self.preselection = preselection if self.mating is not None else None
+        self.feasibility, self.encoder = feasibility, encoder
+        # Selects, where few children are feasible, whether the model chooses a child among several.
+        self.likely = OperatorSelection([0.5, 0.5], p_min=0.1)
+        self.feasible_share = 1.0  # of the children, a running mean
 
     def populate(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Assign designs to the sub-problems, one to one as far as possible."""
@@ -66,6 +89,7 @@ class Evolution:
         if CV.max() > 0.0:
             self.relaxed = self.subproblems.twin()
             self.relaxed.populate(pop, F, np.zeros(len(F)), normalization, one_to_one=True)
+            self.feasible_share = float((CV <= 0.0).mean())
 
     def children(self, size: int, front: Archive) -> Population:
         """Make up to `size` unevaluated children.
@@ -76,7 +100,7 @@ class Evolution:
         pop = Population.empty()
         size = min(size, len(self.subproblems))
         for attempt in range(3):
-            order = self.context.random_state.permutation(len(self.subproblems))
+            order = self._order()
             missing = size - len(pop)
             # A child more takes much less time than another attempt.
             made = self._make(order[: missing if attempt == 0 else _SPARE * missing], front)
@@ -86,9 +110,28 @@ class Evolution:
                 break
         return pop if len(pop) else made[:size]
 
+    @property
+    def _some_infeasible(self) -> bool:
+        """Whether some members violate constraints."""
+        return bool(self.subproblems.CV.max() > 0.0)
+
+    def _order(self) -> Ints:
+        """Return the sub-problems in random order; of two, the one that violates constraints less.
+
+        So a sub-problem comes several times if its member violates them less than others do.
+        """
+        rng, CV = self.context.random_state, self.subproblems.CV
+        order = rng.permutation(len(self.subproblems))
+        if not self._some_infeasible:
+            return order
+        others = rng.permutation(order)
+        return np.where(CV[others] < CV[order], others, order)
+
     def _make(self, subproblems: Ints, front: Archive) -> Population:
         """Make a child for each of these sub-problems, with preselection if that is ready."""
         if self.preselection is None or not self.preselection.ready:
+            if self._few_feasible:
+                return self._with_likely(subproblems, front)
             return self._mate(subproblems, front)
         strategy = self.preselection.draw(len(subproblems), self.context.random_state)
         evolved, unchanged = self._evolved(subproblems[strategy == EVOLVED])
@@ -98,6 +141,52 @@ class Evolution:
         for number, pop in ((PLAIN, plain), (BEST, best), (EVOLVED, evolved)):
             set_origin(pop, preselection=number, chosen_by_model=number != PLAIN)
         return Population.merge(Population.merge(plain, best), evolved)
+
+    @property
+    def _few_feasible(self) -> bool:
+        """Whether predictions of feasibility can be used, and children are seldom feasible."""
+        if self.feasibility is None or not self.feasibility.ready:
+            return False
+        # Ten children of mixed variables take longer than all else.
+        if self.context.operators.mating is not None and self.feasibility.n_rows > _MOST_MIXED:
+            return False
+        return self._some_infeasible or self.feasible_share < _FEW
+
+    def _with_likely(self, subproblems: Ints, front: Archive) -> Population:
+        """Make a child for each of these; for some, the one of several most likely feasible."""
+        chosen = self.likely.draw(len(subproblems), self.context.random_state) == 1
+        plain = self._mate(subproblems[~chosen], front) if not chosen.all() else Population.empty()
+        likely = self._likely(subproblems[chosen], front)
+        for number, pop in enumerate((plain, likely)):
+            set_origin(pop, likely_feasible=number, chosen_by_model=number == 1)
+        return Population.merge(plain, likely)
+
+    def _likely(self, subproblems: Ints, front: Archive) -> Population:
+        """Make several children for each of these; return the most promising of each.
+
+        It is the one whose predicted improvement, times the probability that it is feasible, is
+        largest, or the one of least expected violation if none is likely feasible. Children of
+        members that ignore constraints are left as they come.
+        """
+        if len(subproblems) == 0:
+            return Population.empty()
+        assert self.feasibility is not None
+        assert self.encoder is not None
+        repeated = subproblems.repeat(_N_LIKELY)
+        pop = self._mate(repeated, front)
+        F, C = self.feasibility.predict(self.encoder(rows([ind.X for ind in pop])))
+        violation, probability = self.feasibility.violation(C)
+        normalization = self.context.normalization.with_ideal_of(F)
+        gain = _reductions(self.subproblems, F, repeated, normalization).max(axis=1)
+        shape = len(subproblems), _N_LIKELY
+        ignoring = origins(pop, "ignores_constraints", bool).reshape(shape)
+        probability = np.where(ignoring, 0.0, probability.reshape(shape))
+        promise = probability * np.maximum(gain.reshape(shape), _LEAST_GAIN)
+        some_likely = probability.max(axis=1, keepdims=True) > 0.5
+        rank = np.where(some_likely, -promise, violation.reshape(shape))
+        rank[ignoring] = np.inf
+        at = np.where(ignoring[:, 0], 0, rank.argmin(axis=1))
+        return pop[np.arange(len(subproblems)) * _N_LIKELY + at]
 
     def _evolved(self, subproblems: Ints) -> tuple[Population, Ints]:
         """Return members evolved on the surrogate, and sub-problems that are left without one.
@@ -173,7 +262,8 @@ class Evolution:
         parents, _ = sub.parents(subproblems, n_parents, self.prob_neighbor_mating, rng)
         source = np.zeros(len(subproblems), dtype=np.int64)
         if self.relaxed is not None:
-            source = (rng.random(len(source)) < self.sources.probabilities[1]).astype(np.int64)
+            share = self.sources.probabilities[1] * (_IGNORING if self._some_infeasible else 1.0)
+            source = (rng.random(len(source)) < share).astype(np.int64)
             parents = parents + len(sub) * source[:, None]
         return parents, source
 
@@ -196,7 +286,7 @@ class Evolution:
                 group = self._close_in_archive(int(archived.sum()), front)
                 base[archived], partners[archived] = group[:, 0], group[:, 1:]
         children, operator = self.mating.children(
-            base, partners, problem.xl, problem.xu, rng, n_each
+            base, partners, problem.xl, problem.xu, rng, n_each, fixed=self._some_infeasible
         )
         return children, operator, source
 
@@ -220,18 +310,44 @@ class Evolution:
             self.relaxed.populate(sub.pop, sub.F, np.zeros(len(sub)), context.normalization)
         if child.any():
             self._learn(pop[child], F[child], CV[child], accepted[child])
-        if not taken.any():
-            return
-        pop, F, CV = pop[taken], F[taken], CV[taken]
-        values = context.normalization.scalarize(F[:, None], sub.W, sub.by)
-        suits = values.argmin(axis=1)
-        local = np.ones(len(F), dtype=bool)
-        for members, violation in ((sub, CV), (self.relaxed, np.zeros(len(F)))):
-            if members is not None:
-                members.replace(
-                    pop, F, violation, suits, local, context.normalization, context.random_state,
-                    n_max=_N_REPLACED, values=values,
-                )  # fmt: skip
+        if taken.any():
+            self._replace(pop[taken], F[taken], CV[taken])
+
+    def _replace(self, pop: Population, F: Floats, CV: Floats) -> None:
+        """Let designs [b] replace members."""
+        sub, context = self.subproblems, self.context
+        normalization, rng = context.normalization, context.random_state
+        values = normalization.scalarize(F[:, None], sub.W, sub.by)
+        suits, local = values.argmin(axis=1), np.ones(len(F), dtype=bool)
+        if self._some_infeasible:
+            good = CV <= 0.0
+            if good.any():
+                sub.replace(
+                    pop[good], F[good], CV[good], suits[good], local[good], normalization, rng
+                )
+            self._replace_most_violated(pop, F, CV)
+        else:
+            sub.replace(
+                pop, F, CV, suits, local, normalization, rng, n_max=_N_REPLACED, values=values
+            )
+        if self.relaxed is not None:
+            free = np.zeros(len(F))
+            normalization = normalization.with_ideal_of(np.concatenate([self.relaxed.F, F]))
+            self.relaxed.replace(pop, F, free, suits, local, normalization, rng, n_max=_N_REPLACED)
+
+    def _replace_most_violated(self, pop: Population, F: Floats, CV: Floats) -> None:
+        """Let each design [b] that is no member replace the one of most violation, if it is less.
+
+        Where members are infeasible, the sub-problem that a design suits says little.
+        """
+        sub = self.subproblems
+        members = {id(member) for member in sub.pop}
+        for i in CV.argsort(kind="stable"):
+            worst = sub.CV.argmax()
+            if CV[i] >= sub.CV[worst]:
+                break
+            if id(pop[i]) not in members:
+                sub.pop[worst], sub.F[worst], sub.CV[worst] = pop[i], F[i], CV[i]
 
     def _learn(self, children: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Reward the sources, mating operators and strategies of evaluated children [b]."""
@@ -239,15 +355,26 @@ class Evolution:
         subproblems = origins(children, "subproblem", np.int64)
         source = origins(children, "ignores_constraints", np.int64)
         if self.relaxed is not None:
-            self.sources.update(source, accepted.astype(float))
+            # Few children enter the archive before there are feasible ones.
+            members = self.subproblems.CV
+            closer = accepted | ((CV > 0.0) & (CV < members.max()))
+            self.sources.update(source, closer.astype(float))
+            closer = accepted | ((CV > 0.0) & (CV < np.median(members)))
+            likely = origins(children, "likely_feasible", np.int64)
+            used = (source == 0) & (likely >= 0)
+            self.likely.update(likely[used], closer[used].astype(float))
+            keep = _FADE ** len(CV)
+            share = float((CV <= 0.0).mean())
+            self.feasible_share = keep * self.feasible_share + (1.0 - keep) * share
         if self.mating is None:
             return
         reward = improvement(self.subproblems, F, CV, subproblems, normalization)
         if self.relaxed is not None:
             free = improvement(self.relaxed, F, np.zeros(len(F)), subproblems, normalization)
             reward = np.where(source == 1, np.maximum(reward, free), reward)
-        operator = origins(children, "mating_operator", np.int64)
-        self.mating.selection.update(operator[operator >= 0], reward[operator >= 0])
+        if not self._some_infeasible:
+            operator = origins(children, "mating_operator", np.int64)
+            self.mating.selection.update(operator[operator >= 0], reward[operator >= 0])
         if self.preselection is not None:
             strategy = origins(children, "preselection", np.int64)
             chosen = strategy >= 0

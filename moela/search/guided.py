@@ -14,6 +14,7 @@ from moela.core.decomposition import random_weights
 from moela.core.individuals import unevaluated
 from moela.core.origin import asked_by, listed_origins, origins, set_origin
 from moela.core.scaling import Scalarization
+from moela.learning.feasibility import FeasibilityModel, constraints_of
 from moela.learning.features import Encoder
 from moela.learning.models import Models, given
 from moela.learning.move_ranking import MoveRanking
@@ -54,11 +55,17 @@ class GuidedSearch:
         self.move_ranking: MoveRanking | None = None
         if models.moves is not None:
             self.move_ranking = MoveRanking(given(models.moves), hamming=models.hamming)
+        self.feasibility: FeasibilityModel | None = None
+        if models.moves is not None and context.problem.has_constraints():
+            smooth = context.operators.kind in ("real", "integer")
+            smooth = smooth and not hasattr(context.problem, "features")
+            self.feasibility = FeasibilityModel(context.problem.n_obj, smooth=smooth)
         self.start_model: StartModel | None = None
         self.screening = Screening(
             context,
             self.encoder,
             self.move_ranking,
+            self.feasibility,
             needs_features=models.starts is not None,
             n_candidates=settings.n_candidates,
         )
@@ -108,7 +115,8 @@ class GuidedSearch:
             W, F = running.W[:, None], running.F[:, None]
             incumbent = normalization.scalarize(F, W, running.by)
             change = normalization.scalarize(F + found.change, W, running.by) - incumbent
-            pop, at = self.screening.pick(found, change, width)
+            rank = self.screening.feasible_first(found, change, running.pop, running.CV)
+            pop, at = self.screening.pick(found, rank, width)
             without = np.bincount(at[0], minlength=len(running)) == 0
             set_origin(pop, search=running.ids[at[0]], predicted_change=change[at])
             self._awaited.update(running.ids[at[0]].tolist())
@@ -152,7 +160,10 @@ class GuidedSearch:
         found = self.screening.candidates(X, features, 1, k)
         F = front.objectives(members)[:, None] + found.change
         gain = restart.volume.gain(F.reshape(-1, F.shape[2]), restart.volume_scale)
-        pop, at = self.screening.pick(found, -gain.reshape(F.shape[:2]), 1)
+        loss, CV = -gain.reshape(F.shape[:2]), front.working_violations(n)
+        pop, at = self.screening.pick(
+            found, self.screening.feasible_first(found, loss, base, CV), 1
+        )
         set_origin(pop, base=list(base[at[0]]))
         for ind in base:
             add_tries(ind, 1)
@@ -239,9 +250,10 @@ class GuidedSearch:
             )
             ranking.compare(moves, hamming, observed)
 
-    def train_on_designs(self, pop: Population, F: Floats) -> None:
-        """Update the Hamming-kernel model, if there is one, with evaluated designs [b]."""
-        if self.move_ranking is None or self.move_ranking.hamming_model is None:
+    def train_on_designs(self, pop: Population, F: Floats, CV: Floats) -> None:
+        """Update the models of designs, if there are any, with evaluated designs [b]."""
+        hamming = self.move_ranking is not None and self.move_ranking.hamming_model is not None
+        if (self.feasibility is None and not hamming) or len(pop) == 0:
             return
         features = list(listed_origins(pop, "features"))
         missing = [i for i, row in enumerate(features) if row is None]
@@ -249,7 +261,11 @@ class GuidedSearch:
             computed = self.encoder(rows([pop[i].X for i in missing]))
             for i, row in zip(missing, computed, strict=True):
                 features[i] = row
-        self.move_ranking.add_designs(np.array(features), F, self.context.normalization)
+        known, normalization = np.array(features), self.context.normalization
+        if self.feasibility is not None:
+            self.feasibility.add(known, F, constraints_of(pop, CV), normalization)
+        if self.move_ranking is not None and hamming:
+            self.move_ranking.add_designs(known, F, normalization)
 
     def advance(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Advance the searches by their evaluated neighbors [b]."""

@@ -232,7 +232,12 @@ class MOELA(ArchiveAlgorithm):
         settings = self._settings
         subproblems = Subproblems(self._weights, self.n_neighbors, settings.scalarization)
         self.evolution = Evolution(
-            self.context, subproblems, settings.prob_neighbor_mating, self.preselection
+            self.context,
+            subproblems,
+            settings.prob_neighbor_mating,
+            self.preselection,
+            self.guided.feasibility,
+            self.guided.encoder,
         )
         self.allocation = self._make_allocation()
 
@@ -369,7 +374,7 @@ class MOELA(ArchiveAlgorithm):
 
     def _train(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Update the models of designs with evaluated designs [b]."""
-        self.guided.train_on_designs(pop, F)
+        self.guided.train_on_designs(pop, F, CV)
         if self.infill_few is not None:
             self.infill_few.add(pop, F, CV)
         if self.preselection is not None and not self.preselection.surrogate.full:

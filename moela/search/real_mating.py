@@ -15,6 +15,10 @@ _PROB_BOUND = 0.3
 # Share of the steps that draw a variable anew. Without them, a value that no parent has any more,
 # in another valley of one variable, is hardly ever found again.
 _PROB_ANEW = 0.3
+# Qualities that are not adapted, of the four operators, for the way to the feasible designs. Copies
+# violate constraints less than blends do at once, and leave no diversity to go on with: runs of
+# 1,000 evaluations of MW2 that followed such rewards had 0.7 of the hypervolume.
+_FIXED = (1.0, 0.5, 0.5, 0.5)
 
 
 class RealMating:
@@ -38,6 +42,7 @@ class RealMating:
 
     def __init__(self) -> None:
         self.selection = OperatorSelection([0.5] * len(self.OPERATORS), p_min=0.05)
+        self.fixed_selection = OperatorSelection(_FIXED, p_min=0.05)
 
     def children(
         self,
@@ -47,14 +52,21 @@ class RealMating:
         xu: Floats,
         random_state: np.random.Generator,
         n_each: int = 1,
+        *,
+        fixed: bool = False,
     ) -> tuple[Floats, Ints]:
         """Make one child of each base [b, n_var] and its partners [b, 3, n_var], within bounds.
 
-        The same operator makes `n_each` consecutive children. Returns the children, and the
-        operator that made each, as an index into `OPERATORS`.
+        The same operator makes `n_each` consecutive children; with `fixed`, it is drawn with fixed
+        probabilities. Returns the children, and the operator that made each, as an index into
+        `OPERATORS`.
         """
         rng = random_state
-        operator = self.selection.draw(len(base) // n_each, rng).repeat(n_each)
+        operator = (
+            (self.fixed_selection if fixed else self.selection)
+            .draw(len(base) // n_each, rng)
+            .repeat(n_each)
+        )
         out = base.copy()
         for i, make in enumerate((_blend, _difference, _step, _copy)):
             rows = np.flatnonzero(operator == i)

@@ -48,6 +48,8 @@ class Restart:
         self.min_evaluations = min_evaluations
         self._most_infeasible = float("inf")
         self.n_entered = 0  # designs that have entered the archive
+        self._knows_feasible = False  # the normalization is that of feasible designs
+        self.n_infeasible = 0  # designs taken that violate constraints
         self._left: tuple[int, Floats, int, Floats] | None = None
         self.begin(0)
 
@@ -74,10 +76,15 @@ class Restart:
         """
         n_accepted = int(np.count_nonzero(accepted))
         self.n_entered += n_accepted
+        self.n_infeasible += int((CV > 0).sum())
         if first:
             changed = self.normalization.update(F, self.archive)
         else:
             changed = self.normalization.update_feasible(F, CV, self.archive)
+        if self.n_infeasible and not self._knows_feasible and self.archive.feasible:
+            # Infeasible designs may be far better than all feasible ones.
+            self._knows_feasible = changed = True
+            self.normalization.forget_infeasible(self.archive)
         if changed and self._has_moved():
             self.volume_scale = copy(self.normalization)
             n_before = max(len(self.archive) - n_accepted, 0)
@@ -111,6 +118,7 @@ class Restart:
         """Measure gains from here on, after `n_eval` evaluations of the run."""
         self._begun_at, self._next_test = n_eval, 1.0
         self._history = [(0, self.n_entered, self._feasible_front())]
+        self._infeasible_before = self.n_infeasible
 
     def stagnates(self, n_eval: int) -> bool:
         """Return whether the restart has stagnated after `n_eval` evaluations of the run."""
@@ -121,7 +129,9 @@ class Restart:
         self._history.append((n, self.n_entered, self._feasible_front()))
         if not self.archive.feasible:
             return n >= self._most_infeasible
-        if n < self.min_evaluations:
+        # Infeasible designs cannot enter: if few are feasible, a front takes longer to grow.
+        n_infeasible = self.n_infeasible - self._infeasible_before
+        if n - n_infeasible < self.min_evaluations:
             return False
         n_then, entered_then, front_then = [
             entry for entry in self._history if entry[0] <= (1.0 - _RECENT) * n

@@ -12,6 +12,7 @@ from moela._arrays import Bools, Designs, Floats, Ints
 from moela.core.context import SearchContext
 from moela.core.individuals import unevaluated
 from moela.core.origin import set_origin
+from moela.learning.feasibility import FeasibilityModel, constraints_of
 from moela.learning.features import Encoder
 from moela.learning.move_ranking import MoveRanking
 from moela.search.local_search import LocalSearches
@@ -34,6 +35,7 @@ class Candidates:
     features: Sequence[Floats] | Floats  # [n, k, d]; d = 0 if nothing is learned
     base: Floats  # [n, d], features of the designs
     change: Floats  # [n, k, M], predicted for the objectives; zero without a model
+    constraint_change: Floats | None  # [n, k, c], predicted; None without a feasibility model
     at_random: Bools  # [n], designs around which one of the moves is chosen at random
     ranked: bool  # a model has predicted the changes
     pools: list[_Pool] | None = None  # [n], kept for later; `pick` marks the candidates looked at
@@ -46,8 +48,9 @@ class _Pool:
     X: Designs
     features: Floats
     used: Bools  # candidates already looked at
-    change: Floats  # predicted by the fit that `fit_id` names
-    fit_id: tuple[bool, int] | None = None
+    change: Floats  # predicted by the fits that `fit_id` names
+    constraint_change: Floats | None = None
+    fit_id: tuple[object, ...] | None = None
     spent: bool = False  # no other candidate is predicted to be better than the incumbent
 
 
@@ -62,14 +65,29 @@ class Screening:
         context: SearchContext,
         encoder: Encoder,
         model: MoveRanking | None,
+        feasibility: FeasibilityModel | None = None,
         *,
         needs_features: bool,
         n_candidates: int,
     ) -> None:
         self.context, self.encoder, self.model = context, encoder, model
+        self.feasibility = feasibility
         self.needs_features = needs_features or model is not None
         self.n_candidates = n_candidates
         self._pools: dict[tuple[int, int], _Pool] = {}
+
+    @property
+    def _ranks_moves(self) -> bool:
+        return self.model is not None and self.model.ready
+
+    @property
+    def _ranks_feasibility(self) -> bool:
+        return self.feasibility is not None and self.feasibility.ready
+
+    @property
+    def ranks(self) -> bool:
+        """Whether a model can rank candidates."""
+        return self._ranks_moves or self._ranks_feasibility
 
     def around(
         self, searches: LocalSearches, width: int, waiting: Collection[int] = ()
@@ -83,7 +101,7 @@ class Screening:
         few.
         """
         n, k = len(searches), max(_CANDIDATES_PER_PICK * width, self.n_candidates)
-        if self.model is None or not self.model.ready:
+        if not self.ranks:
             self._pools.clear()
             return self.candidates(searches.X, searches.features, width, width, searches.step)
         incumbents = list(zip(searches.ids.tolist(), searches.gains.tolist(), strict=True))
@@ -107,24 +125,62 @@ class Screening:
                 self._pools[incumbents[at]] = _Pool(*parts, unknown)
         pools = [self._pools[key] for key in incumbents]
         self._predict(pools, searches.features)
+        changes = [pool.constraint_change for pool in pools]
         return Candidates(
             [pool.X for pool in pools],
             [pool.features for pool in pools],
             searches.features,
             np.array([pool.change for pool in pools]),
-            self.context.random_state.random(n) < _PROB_RANDOM,
+            np.array(changes) if self._ranks_feasibility else None,
+            self._at_random(n),
             True,
             pools,
         )
 
     def _predict(self, pools: list[_Pool], features: Floats) -> None:
-        """Predict the changes from designs [n, d] to their candidates with the current fit."""
-        assert self.model is not None
-        fit_id = self.model.fit_id
-        for pool, own in zip(pools, features, strict=True):
+        """Predict the changes from designs [n, d] to their candidates with the current fits."""
+        moves = self.model.fit_id if self.model is not None and self.model.ready else ()
+        fit_id = moves, self.feasibility.n_fits if self.feasibility is not None else 0
+        for i, pool in enumerate(pools):
             if pool.fit_id != fit_id:
-                pool.change = self.model.predict(own[None], pool.features[None])[0]
+                change, constraints = self._changes(features[i : i + 1], pool.features[None])
+                pool.change = change[0]
+                pool.constraint_change = None if constraints is None else constraints[0]
                 pool.fit_id = fit_id
+
+    def _changes(self, features: Floats, near: Floats) -> tuple[Floats, Floats | None]:
+        """Predict the changes of objectives and constraints from designs [n, d] to [n, k, d].
+
+        If no model of moves is ready, the feasibility model predicts both.
+        """
+        change = constraints = None
+        if self.feasibility is not None and self.feasibility.ready:
+            change, constraints = self.feasibility.changes_to(features, near)
+        if self.model is not None and self.model.ready:
+            change = self.model.predict(features, near)
+        assert change is not None
+        return change, constraints
+
+    def _at_random(self, n: int) -> Bools:
+        """Draw the designs around which one of the moves is chosen at random, [n].
+
+        There are none without the move model, whose skill is measured on these moves.
+        """
+        if not self._ranks_moves:
+            return np.zeros(n, dtype=bool)
+        return self.context.random_state.random(n) < _PROB_RANDOM
+
+    def feasible_first(
+        self, found: Candidates, value: Floats, pop: Population, CV: Floats
+    ) -> Floats:
+        """Rank candidates by value [n, k] and predicted feasibility, the best lowest.
+
+        They are neighbors of evaluated designs with violations CV [n]. Without a feasibility model,
+        the value alone is the rank.
+        """
+        if self.feasibility is None or found.constraint_change is None:
+            return value
+        return self.feasibility.rank(value, constraints_of(pop, CV), found.constraint_change)
 
     def candidates(
         self, X: Designs, features: Floats, width: int, k: int, step: Floats | float = 0.1
@@ -134,16 +190,14 @@ class Screening:
         There are k of each design if a model can rank them, else `width`.
         """
         n, m = len(X), self.context.problem.n_obj
-        ranked = self.model is not None and self.model.ready
+        ranked = self.ranks
         k = max(width, k) if ranked else width
         near, near_features = self._propose(X, k, step)
-        change = np.zeros((n, k, m))
-        at_random = np.zeros(n, dtype=bool)
+        change, constraints = np.zeros((n, k, m)), None
         if ranked:
-            assert self.model is not None
-            change = self.model.predict(features, near_features)
-            at_random = self.context.random_state.random(n) < _PROB_RANDOM
-        return Candidates(near, near_features, features, change, at_random, ranked)
+            change, constraints = self._changes(features, near_features)
+        at_random = self._at_random(n)
+        return Candidates(near, near_features, features, change, constraints, at_random, ranked)
 
     def _propose(self, X: Designs, k: int, step: Floats | float) -> tuple[Designs, Floats]:
         """Return k neighbors of each of X [n, ...], [n, k, ...], and their features [n, k, d]."""

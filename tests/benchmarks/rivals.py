@@ -16,6 +16,11 @@ from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.algorithms.moo.sms import SMSEMOA
+from pymoo.core.mixed import (
+    MixedVariableDuplicateElimination,
+    MixedVariableMating,
+    MixedVariableSampling,
+)
 from pymoo.util.ref_dirs import get_reference_directions
 
 from moela import MOELA
@@ -35,8 +40,13 @@ def directions(n_obj: int, n: int) -> Any:
 
 
 def operators(problem: Any, *, repair: bool = True) -> dict[str, Any]:
-    """Return the problem's operators; empty if it has none."""
+    """Return the problem's operators, pymoo's for mixed variables if it has none, else nothing."""
     own = dict(problem.operators()) if hasattr(problem, "operators") else {}
+    if not own and getattr(problem, "vars", None):
+        distinct = MixedVariableDuplicateElimination()
+        mating = MixedVariableMating(eliminate_duplicates=distinct)
+        own = {"sampling": MixedVariableSampling(), "mating": mating}
+        own["eliminate_duplicates"] = distinct
     if not repair:
         own.pop("repair", None)
     return own
