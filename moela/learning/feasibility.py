@@ -26,7 +26,7 @@ _MOST_CONSTRAINTS = 16
 # The error of a constraint is at least this share of its spread, and constraints are limited to
 # this multiple of their median size: a penalty of 1e100 would leave nothing to learn.
 _LEAST_ERROR, _FARTHEST = 1e-4, 2.0**10
-_LARGEST = 1e100
+_LARGEST = 2.0**960
 # Weight of the predicted value among the moves from an infeasible design.
 _WEIGHT_OF_VALUE = 0.1
 _TINY = 1e-12

@@ -102,6 +102,6 @@ def test_equalities_are_limited_on_both_sides_and_many_constraints_are_one():
     individual.F, individual.G = np.zeros(2), np.array([-1.0, np.inf])
     individual.H = np.array([0.5])
     C = constraints_of(Population.create(individual), np.array([3.0]))
-    np.testing.assert_allclose(C, [[-1.0, 1e100, 0.5 - 1e-4, -0.5 - 1e-4]])
+    np.testing.assert_allclose(C, [[-1.0, 2.0**960, 0.5 - 1e-4, -0.5 - 1e-4]])
     individual.G = np.zeros(40)
     assert constraints_of(Population.create(individual), np.array([3.0])).tolist() == [[3.0]]
