@@ -35,7 +35,9 @@ ALGORITHMS = {
     ),
     "BatchMOEAD": partial(BatchMOEAD, n_subproblems=15, batch_size=6),
     "VSRLS": partial(VSRLS, n_init=15, batch_size=6),
-    "MemeticGBT": partial(MemeticGBT, pop_size=15, n_children=8, n_steps=2, n_trees=5),
+    "MemeticGBT": partial(
+        MemeticGBT, pop_size=15, batch_size=20, n_children=20, n_neighbors=5, n_steps=2, n_trees=3
+    ),
 }
 
 
