@@ -21,6 +21,29 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Folders whose tests compile the same kernels, which takes a minute on a fresh checkout.
+TOGETHER = ("tests/moe_costmodel/", "tests/problems/noc/", "tests/problems/moe_on_chip/")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Let a worker of pytest-xdist run whole files, and such folders.
+
+    Fixtures of a file are made once then, and kernels are compiled by one worker and read from
+    their files by the other.
+    """
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+    return ByFile(config, log)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def long_runs():
     """Let runs of few evaluations be as longer ones; return their limit, for tests of it.

@@ -35,7 +35,9 @@ ALGORITHMS = {
     ),
     "BatchMOEAD": partial(BatchMOEAD, n_subproblems=15, batch_size=6),
     "VSRLS": partial(VSRLS, n_init=15, batch_size=6),
-    "MemeticGBT": partial(MemeticGBT, pop_size=15, n_children=8, n_steps=2, n_trees=5),
+    "MemeticGBT": partial(
+        MemeticGBT, pop_size=15, batch_size=20, n_children=20, n_neighbors=5, n_steps=2, n_trees=3
+    ),
 }
 
 
@@ -51,7 +53,7 @@ def test_algorithm(name, check):
 @pytest.mark.few_evaluations
 @pytest.mark.parametrize("check", [c for c in ALGORITHM_CHECKS if c.__name__ in WITH_FEW])
 def test_few_evaluations(check, monkeypatch):
-    # Of 23 evaluations, 10 are first designs; then the infill is asked 7 times. The last time, its
+    # Of 25 evaluations, 10 are first designs; then the infill is asked 8 times. The last time, its
     # processes learn new rows without being fitted again.
-    monkeypatch.setattr(algorithms, "N_EVAL", 23)
+    monkeypatch.setattr(algorithms, "N_EVAL", 25)
     run_algorithm_check(check, partial(ALGORITHMS["MOELA"], batch_size=2))

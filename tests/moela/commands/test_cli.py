@@ -13,6 +13,9 @@ from moela.cli import main
 from problems import NoC3D
 from problems.noc import Design
 
+# Optimizing baselines and drawing them takes a second.
+WITHOUT_BASELINES = ["--baseline-evals", "0"]
+
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory):
@@ -46,14 +49,14 @@ def test_best_design_loads_and_picture_is_there(front):
 
 def test_same_seed_same_front(front, tmp_path):
     arguments = ["run", "noc", "--evals", "300", "--objectives", "3", "--out", str(tmp_path)]
-    assert main([*arguments, "--jobs", "2"]) == 0
+    assert main([*arguments, *WITHOUT_BASELINES, "--jobs", "2"]) == 0
     assert (tmp_path / "front.csv").read_text() == (front / "front.csv").read_text()
 
 
 @pytest.mark.parametrize("algorithm", ["moela-published", "moos", "moo-stage", "nsga3", "moead"])
 def test_every_algorithm_runs(algorithm, tmp_path):
     arguments = ["run", "noc", "--evals", "120", "--out", str(tmp_path), "--algorithm", algorithm]
-    assert main(arguments) == 0
+    assert main([*arguments, *WITHOUT_BASELINES]) == 0
 
 
 @pytest.mark.parametrize(
@@ -88,6 +91,7 @@ def test_version_and_help(capsys):
 
 def test_store_is_resumed_and_listed(tmp_path, capsys):
     arguments = ["run", "noc", "--evals", "100", "--objectives", "3", "--out", str(tmp_path)]
+    arguments += WITHOUT_BASELINES
     store = str(tmp_path / "noc.db")
     assert main([*arguments, "--store", store]) == 0
     first = (tmp_path / "front.csv").read_text()

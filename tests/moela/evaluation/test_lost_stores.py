@@ -342,7 +342,7 @@ def test_the_copy_of_another_process_is_no_incident(store, script):
     text = """
         import sys
         from evaluation_cases import One, solve
-        solve(One(), 3000, seed=int(sys.argv[2]), store=sys.argv[1], on_mismatch="new")
+        solve(One(), 1200, seed=int(sys.argv[2]), store=sys.argv[1], on_mismatch="new")
     """
     solve(Disturbed(), store, n_eval=20)
     both = [script(text, store, seed, wait=False) for seed in (1, 2)]
@@ -355,7 +355,7 @@ def test_the_copy_of_another_process_is_no_incident(store, script):
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
     with EvaluationStore(store) as reader:
-        assert [run.n_eval for run in reader.runs()] == [20, 3000, 3000]
+        assert [run.n_eval for run in reader.runs()] == [20, 1200, 1200]
 
 
 def test_a_full_disk_and_the_rows_that_had_no_room(tmp_path):

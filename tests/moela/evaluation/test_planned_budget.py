@@ -68,8 +68,8 @@ def test_a_run_inside_another_has_its_own(tmp_path):
 def test_moela_continues_a_run_of_a_small_budget(tmp_path):
     problem, store = get_problem("zdt1"), tmp_path / "run.db"
     first = Evaluator(store=store)
-    minimize(problem, MOELA(), ("n_eval", 30), seed=1, evaluator=first)
-    assert first.n_fresh == 30
+    minimize(problem, MOELA(), ("n_eval", 20), seed=1, evaluator=first)
+    assert first.n_fresh == 20
     second = Evaluator(store=store)
-    minimize(problem, MOELA(), ("n_eval", 220), seed=1, evaluator=second)
-    assert (second.n_eval, second.n_fresh) == (220, 190)
+    minimize(problem, MOELA(), ("n_eval", 160), seed=1, evaluator=second)
+    assert (second.n_eval, second.n_fresh) == (160, 140)
