@@ -54,7 +54,7 @@ def variants() -> dict[str, Any]:
         "no model": partial(MOELA, models=no_models),
         "random starts": RandomStarts,
         "random starts, no model": partial(RandomStarts, models=no_models),
-        "no perturbation": tuned(perturbation=False),
+        "perturbation": tuned(perturbation=True),
         "fixed shares": partial(MOELA, shares=fixed),
         "reference unknown": partial(MOELA, ref_point=None),
         "evolution only": partial(MOELA, shares={"evolution": 1.0}),

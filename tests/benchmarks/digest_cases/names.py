@@ -27,8 +27,8 @@ NO_SURROGATE: dict[str, Any] = {"models": Models(surrogate_size=0)}
 tuned = MOELA._tuned
 """Make MOELA with settings that are not parameters."""
 
-NO_PERTURBATION: dict[str, Any] = {"perturbation": False}
-"""Local searches begin from archived designs only. A setting."""
+PERTURBATION: dict[str, Any] = {"perturbation": True}
+"""Some local searches begin from a perturbed design. A setting."""
 
 
 def neighborhood(n: int) -> dict[str, Any]:

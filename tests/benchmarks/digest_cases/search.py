@@ -71,7 +71,7 @@ def settings() -> dict[str, Any]:
         n_candidates=30,
         shares={"evolution": 1, "search": 2, "pareto": 1},
         archive_size=30,
-        **names.NO_PERTURBATION,
+        **names.PERTURBATION,
         **names.neighborhood(5),
         **names.near_mating(0.5),
         **names.scalarization("weighted_sum"),

@@ -236,7 +236,7 @@ def test_settings_out_of_range_are_named(setting, value):
         ("move_model", r"Use models=Models\(moves="),
         ("landscape", r"Use models=Models\(hamming="),
         ("surrogate_size", r"Use models=Models\(surrogate_size="),
-        ("kicks", "a constant: some local searches begin from a perturbed"),
+        ("kicks", "a constant: local searches begin from archived designs"),
         ("prob_neighbour_mating", "a constant: 0.9"),
         ("scalarisation", 'a constant: "chebyshev"'),
     ],
