@@ -132,6 +132,7 @@ def verify(
     clock: str | None = None,
     seed: int = 0,
     miss_cost: MissCost | None = None,
+    max_error: float = 0.3,
 ) -> list[Verified]:
     """Run plans on this machine and compare the times with predictions.
 
@@ -162,6 +163,8 @@ def verify(
         Seed of the random routing and of the order of plans.
     miss_cost : MissCost, optional
         Cost of misses and uploads on this machine; needed for plans with an `offload`.
+    max_error : float
+        Largest median error of a latency model that is fitted here; see :meth:`LatencyModel.fit`.
 
     Returns
     -------
@@ -170,7 +173,8 @@ def verify(
     Raises
     ------
     ValueError
-        If there is no plan, a plan does not fit the trace, or a parameter is out of its range.
+        If there is no plan, a plan does not fit the trace, a parameter is out of its range, or the
+        latency model that is fitted here is wrong by more than `max_error`.
     """
     if not plans:
         raise invalid("verify", "plans", "none", "at least one Plan")
@@ -216,7 +220,7 @@ def verify(
                     runs[i].repeats.append(took)
         if timer is not None:
             measured = timer.measurements()
-            latency, hardware = LatencyModel.fit(measured), measured.hardware
+            latency, hardware = LatencyModel.fit(measured, max_error=max_error), measured.hardware
         assert latency is not None
         return [
             run.result(own, hardware, latency, miss_cost)
