@@ -78,7 +78,7 @@ def optimistic(
         start_features(encoder, front, members), F, W.repeat(k, axis=0), context.normalization
     ).astype(np.float32)
     trees: Any = model._model
-    ends = np.array([tree.tree_.predict(inputs)[:, 0] for tree in trees.estimators_])
+    ends = np.array([tree.predict(inputs)[:, 0] for tree in trees._trees])
     spread = ends.std(axis=0).reshape(n, k)
     start = context.normalization.scalarize(
         context.normalization.learned(F.reshape(n, k, -1)), W[:, None], by

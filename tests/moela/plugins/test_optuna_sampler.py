@@ -100,12 +100,15 @@ def test_constraints_failures_and_trials_of_others_are_learned_from():
     def constraints(trial):
         return (0.3 - trial.params["x"],)
 
-    sampler = OptunaSampler(seed=1, n_startup_trials=10, constraints_func=constraints)
-    study = study_of(sampler)
-    study.enqueue_trial({"x": 0.5, "y": 0.0})
-    study.optimize(limited, n_trials=60, catch=(ValueError,))
-    late = [t.params["x"] for t in study.trials[40:]]
-    assert np.mean(np.array(late) >= 0.3) > 0.7
+    late = []
+    for seed in range(8):
+        sampler = OptunaSampler(seed=seed, n_startup_trials=10, constraints_func=constraints)
+        study = study_of(sampler)
+        study.enqueue_trial({"x": 0.5, "y": 0.0})
+        study.optimize(limited, n_trials=60, catch=(ValueError,))
+        late += [t.params["x"] for t in study.trials[40:]]
+    # Of random designs, 0.7 meet the constraint. Measured: 0.81.
+    assert np.mean(np.array(late) >= 0.3) > 0.75
     # Another sampler on the same study begins with all of its trials.
     study.sampler = OptunaSampler(seed=2, n_startup_trials=10)
     study.optimize(limited, n_trials=5, catch=(ValueError,))

@@ -145,7 +145,7 @@ def test_a_fresh_restart_knows_the_reference_and_nothing_else():
 def test_restarts_find_what_lies_far_from_where_all_else_leads():
     def found(restarts):
         runs = [
-            minimize(TwoBasins(), quick(restarts=restarts, n_searches=2), ("n_eval", 2500), seed=s)
+            minimize(TwoBasins(), quick(restarts=restarts, n_searches=2), ("n_eval", 6000), seed=s)
             for s in range(1, 9)
         ]
         return sum(bool((r.F < 0).all(axis=1).any()) for r in runs), runs
