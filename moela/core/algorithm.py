@@ -155,7 +155,9 @@ class ArchiveAlgorithm(Algorithm):
     def infill(self) -> Population:
         """Return the designs to evaluate next, numbered by iteration as pymoo does."""
         if self.problem is None:
-            raise Exception("Please call `setup(problem)` before calling next().")
+            raise RuntimeError(
+                f"{type(self).__name__}.ask() needs a problem. Call setup(problem, ...) first."
+            )
         infills = self._infill() if self.is_initialized else self._initialize_infill()
         for individual in infills:  # faster than pymoo's `Population.set`
             individual.data["n_gen"] = individual.data["n_iter"] = self.n_iter

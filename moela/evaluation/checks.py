@@ -16,6 +16,7 @@ from pymoo.core.variable import Choice
 
 from moela._arrays import Floats
 from moela._checks import instance
+from moela.evaluation.batch import unevaluated
 from moela.evaluation.runners.call import NoAnswerError, outputs, worker_name
 from moela.evaluation.runners.outcome import INVALID, Outcome, failure
 from moela.evaluation.termination import LEAST_BUDGET, evaluation_budget
@@ -101,18 +102,15 @@ class CheckedEvaluator(PymooEvaluator):
         count_evals: bool = True,
         **kwargs: object,
     ) -> Population | Individual:
-        """Evaluate the designs that have not been, as pymoo does, which looks longer for these."""
+        """Evaluate a population or an individual in place and return it, as pymoo does."""
         names = self.evaluate_values_of if evaluate_values_of is None else evaluate_values_of
-        skip = skip_already_evaluated
-        skip = self.skip_already_evaluated if skip is None else skip
-        batch = Population.create(pop) if isinstance(pop, Individual) else pop
-        due = [ind for ind in batch.tolist() if not (skip and ind.evaluated.issuperset(names))]
+        due = unevaluated(self, pop, skip_already_evaluated, names)
         if due:
             self._eval(problem, Population.create(*due), names, **kwargs)
         if count_evals:
             self.n_eval += len(due)
         if self.callback:
-            self.callback(batch)
+            self.callback(Population.create(pop) if isinstance(pop, Individual) else pop)
         return pop
 
     def _eval(

@@ -20,22 +20,10 @@ _N_TREES = 25
 
 
 class _Trees:
-    """Extremely randomized trees, as scikit-learn's ``ExtraTreesRegressor`` makes them.
-
-    Each call of that starts a pool of workers, which takes a third of the time of a fit, and ten
-    times as long as a prediction.
-    """
+    """A forest of scikit-learn that predicts in a tenth of the time, without a pool of workers."""
 
     def __init__(self, trees: Sequence[ExtraTreeRegressor]) -> None:
         self._trees = [tree.tree_ for tree in trees]
-
-    @classmethod
-    def fitted(cls, X: Floats, y: Floats, seed: int) -> _Trees:
-        """Return trees fitted to inputs [n, d] and targets [n]."""
-        seeds = np.random.RandomState(seed).randint(np.iinfo(np.int32).max, size=_N_TREES)
-        floats, targets = X.astype(np.float32), np.ascontiguousarray(y[:, None])
-        trees = [ExtraTreeRegressor(min_samples_leaf=2, random_state=s) for s in seeds.tolist()]
-        return cls([tree.fit(floats, targets, check_input=False) for tree in trees])
 
     def predict(self, X: Floats) -> Floats:
         """Predict the targets of inputs [b, d]."""
@@ -109,15 +97,13 @@ class StartModel(SharedFits):
         inputs = self._inputs(np.array(self.features), np.array(self.start_F), W, normalization)
         ends = normalization.scalarize(normalization.learned(np.array(self.end_F)), W, self.by)
         seed = int(random_state.integers(2**31))
-        if self.estimator is None:
-            self._model = _Trees.fitted(inputs, ends, seed)
-        else:
-            model = clone(self.estimator)
-            if "random_state" in model.get_params():
-                model.set_params(random_state=seed)
-            model.fit(inputs, ends)
-            several = isinstance(model, ExtraTreesRegressor)
-            self._model = _Trees(model.estimators_) if several else model
+        default = ExtraTreesRegressor(_N_TREES, min_samples_leaf=2)
+        model = default if self.estimator is None else clone(self.estimator)
+        if "random_state" in model.get_params():
+            model.set_params(random_state=seed)
+        model.fit(inputs, ends)
+        forest = isinstance(model, ExtraTreesRegressor)
+        self._model = _Trees(model.estimators_) if forest else model
         self._fitted_at = len(self)
         return True
 

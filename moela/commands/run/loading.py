@@ -15,6 +15,7 @@ from types import ModuleType
 
 from pymoo.core.problem import Problem
 
+from moela.files.guard import read_bytes
 from moela.functions.model.problem import problem as make_problem
 from moela.quality.words import nearest, of_kind
 
@@ -82,10 +83,12 @@ def _module_of_file(path: Path) -> ModuleType:
     name = path.stem
     for package in _OWN_PACKAGES:
         for hiding in (path.parent / f"{package}.py", path.parent / package / "__init__.py"):
-            if hiding.exists() and not hiding.samefile(_HOME / package / "__init__.py"):
+            own = _HOME / package / "__init__.py"
+            # A clone of the project holds the same package, and hides nothing.
+            if hiding.exists() and read_bytes(hiding) != read_bytes(own):
                 raise ValueError(
                     f"{hiding}: must have another name, since it hides the package {package} in "
-                    "worker processes. Rename it."
+                    "worker processes. Rename it, or put the file elsewhere."
                 )
     used = sys.modules.get(name)
     if used is not None and getattr(used, "__file__", None) == str(path):

@@ -135,6 +135,16 @@ def test_a_module_that_python_finds(folder):
     assert load_problem("pymoo.problems.multi.zdt:ZDT1", ["n_var=4"]).n_var == 4
 
 
+def test_a_package_beside_the_file_must_be_this_one(folder, capsys, assert_rejected):
+    beside = folder / "moela" / "__init__.py"
+    beside.parent.mkdir()
+    beside.write_bytes((ROOT / "moela" / "__init__.py").read_bytes())  # as in a clone
+    assert run("function.py:simulate", "--evals", 20, "--quiet", "--out", "found") == 0
+    capsys.readouterr()
+    beside.write_text("x = 1")
+    assert_rejected(["run", "function.py:simulate"], "must have another name", "elsewhere")
+
+
 def test_an_instance(folder):
     Path("made.py").write_text(PROBLEM + "\nsink = Sink(width=0.3)\n")
     assert load_problem("made.py:sink").width == 0.3
