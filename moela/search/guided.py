@@ -77,7 +77,13 @@ class GuidedSearch:
     def aim(self, by: Scalarization) -> None:
         """Set the scalarization that searches minimize, unless the settings fix it."""
         by = by if self.settings.descend == "auto" else self.settings.descend
-        self.searches = LocalSearches(self.context.problem.n_obj, by, self.patience)
+        self.searches = LocalSearches(
+            self.context.problem.n_obj,
+            by,
+            self.patience,
+            expected_improvements=self.settings.expected_improvements,
+            most_at_a_time=self.settings.most_at_a_time,
+        )
         if self.models.starts is not None:
             self.start_model = StartModel(by, given(self.models.starts))
 

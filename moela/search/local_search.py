@@ -15,11 +15,6 @@ from moela.core.scaling import Normalization, Scalarization, better
 # one success in five (Rechenberg's rule).
 _GROW, _SHRINK = 2.0, 0.5**0.25
 _STEP_MIN, _STEP_MAX, _STEP_START = 1e-5, 0.5, 0.1
-# A search evaluates so many neighbors at a time that this many improvements are expected, up to a
-# limit: more at a time take less time each, but begin from a design that is already improved upon.
-# With 0.6 and at least two at a time, runs of 5,000 evaluations of the network-on-chip with five
-# objectives had 92 % of the hypervolume (12 seeds), and three quarters of the time.
-_EXPECTED, _MOST_AT_A_TIME = 0.25, 3
 # Weight of an evaluation in the running mean of successes, and that mean before any.
 _RATE, _SUCCESS_START = 0.01, 0.5
 
@@ -52,9 +47,17 @@ class LocalSearches:
     predicted_gain: Floats  # reduction of the scalarized value by the start model, or NaN
 
     def __init__(
-        self, n_obj: int, by: Scalarization, patience: int, max_gains: int | None = None
+        self,
+        n_obj: int,
+        by: Scalarization,
+        patience: int,
+        max_gains: int | None = None,
+        *,
+        expected_improvements: float = 1.0,
+        most_at_a_time: int = 1,
     ) -> None:
         self.by, self.patience, self.max_gains = by, patience, max_gains
+        self.expected_improvements, self.most_at_a_time = expected_improvements, most_at_a_time
         self.next_id = 0
         self.success = _SUCCESS_START  # running mean of improvements by an evaluated neighbor
         self.ids = np.empty(0, dtype=np.int64)
@@ -67,7 +70,8 @@ class LocalSearches:
     @property
     def width(self) -> int:
         """Number of neighbors that a search should evaluate at a time."""
-        return min(max(round(_EXPECTED / self.success), 1), _MOST_AT_A_TIME)
+        wanted = round(self.expected_improvements / self.success)
+        return min(max(wanted, 1), self.most_at_a_time)
 
     @property
     def X(self) -> Designs:

@@ -45,11 +45,9 @@ PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
 _N_SEARCHES, _N_SEARCHES_OF_FEW, _FEW = 5, 2, 1000
 # By default, parts are asked in turn until this many designs are together, each part at most once.
 _BATCH = 20
-# Children at a time if there are moves of the problem's own, and Pareto local search's designs; and
-# children if evolution makes nearly all designs, when its generations become complete: one for this
-# many evaluations so far, within limits. Ten with moves were no better (six problems, 12 to 24
-# seeds), and took 1.4 times as long.
-_WITH_MOVES, _EVALUATIONS_PER_CHILD = 20, 50
+# Children at a time if evolution makes nearly all designs: one for this many evaluations so far,
+# within limits.
+_EVALUATIONS_PER_CHILD = 50
 # Evaluations before the first test for stagnation, as a multiple of the initial designs.
 _LEAST_GROUPS = 10
 
@@ -316,10 +314,11 @@ class MOELA(ArchiveAlgorithm):
         if part == "search":
             return self.guided.propose(self.current.archive, self.batch_size)
         if part == "pareto":
-            return self.guided.propose_around_front(self.current, self.batch_size or _WITH_MOVES)
+            n = self.batch_size or self._settings.n_around_front
+            return self.guided.propose_around_front(self.current, n)
         size = self.batch_size
         if size is None and hasattr(self.problem, "neighbors"):
-            size = _WITH_MOVES
+            size = self._settings.n_around_front
         elif size is None:
             grown = min(self.n_answered // _EVALUATIONS_PER_CHILD, self.n_subproblems)
             size = max(_BATCH, grown)

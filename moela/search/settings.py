@@ -22,14 +22,20 @@ class SearchSettings:
     # Local searches minimize this. "auto" uses the product of the distances to the reference point,
     # which aims at hypervolume, if there is one; else the weighted sum.
     descend: Scalarization | Literal["auto"] = "auto"
-    # Whether some local searches begin from a perturbed design. With it, runs of 5,000 evaluations
-    # had 99.7 % of the hypervolume on six problems (24 seeds), and took 1.15 times as long; in
-    # version 0.1, 96 % on ten problems, and 98 % after 20,000 (docs/benchmarks/ablations.md).
+    # Whether some local searches begin from a perturbed design, which does not pay
+    # (docs/benchmarks/ablations.md).
     perturbation: bool = False
     # Neighbors generated and ranked around a search's incumbent. New ones are generated once a
     # fifth have been looked at. Pareto local search ranks a tenth as many (half as many if the
     # Hamming-kernel model is used) and evaluates the best one.
     n_candidates: int = 100
+    # A search evaluates so many neighbors at a time that this many improvements are expected, up to
+    # a limit: more at a time take less time each, but begin from a design that is already improved
+    # upon (docs/benchmarks/ablations.md).
+    expected_improvements: float = 0.25
+    most_at_a_time: int = 3
+    # Designs of Pareto local search at a time, and children if the problem defines moves.
+    n_around_front: int = 20
 
     def __post_init__(self) -> None:
         p = self.prob_neighbor_mating
@@ -39,6 +45,10 @@ class SearchSettings:
         switch = isinstance(self.perturbation, bool)
         require("MOELA", "perturbation", self.perturbation, switch, "True or False")
         count("MOELA", "n_candidates", self.n_candidates)
+        expected = self.expected_improvements
+        require("MOELA", "expected_improvements", expected, expected > 0.0, "above 0")
+        count("MOELA", "most_at_a_time", self.most_at_a_time)
+        count("MOELA", "n_around_front", self.n_around_front)
 
 
 DEFAULT: Final = SearchSettings()

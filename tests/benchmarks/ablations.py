@@ -72,6 +72,11 @@ def variants() -> dict[str, Any]:
     for by in SCALARIZATIONS:
         makers[f"descend {by}"] = tuned(descend=by)
         makers[f"replace {by}"] = tuned(scalarization=by)
+    makers["wide searches"] = tuned(expected_improvements=0.6, most_at_a_time=6)
+    for n in (1, 6):
+        makers[f"{n} neighbors at a time"] = tuned(most_at_a_time=n)
+    for n in (10, 40):
+        makers[f"{n} around a front"] = tuned(n_around_front=n)
     for n in (10, 25, 50, 200):
         makers[f"{n} candidates"] = tuned(n_candidates=n)
     for size in (50, 100, 300, 1000):

@@ -52,7 +52,7 @@ def test_generations_grow_if_evolution_makes_the_designs():
 
 def searches(F):
     """Return two searches that minimize the first objective, from designs with F [2, 2]."""
-    found = LocalSearches(2, "weighted_sum", patience=1000)
+    found = LocalSearches(2, "weighted_sum", 1000, expected_improvements=0.25, most_at_a_time=3)
     pop = Population.new("X", np.zeros((2, 3)))
     W = np.tile([1.0, 0.0], (2, 1))
     found.begin(pop, F, np.zeros(2), W, np.empty((2, 0)))
