@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _BLUE, _ORANGE = COLORS[:2]
 _GRAY = "#999999"
+# Designs among which the legend looks for a free place.
+_MANY = 300
 
 
 def plot_front(
@@ -103,8 +105,10 @@ def plot_front(
     left.locator_params(axis="x", nbins=6)  # more numbers would touch
     for axes in more:
         _draw_lines(axes, F, best, other, labels, ref_name)
+    # The search for the best place among many designs takes seconds, and matplotlib warns of it.
+    place = "best" if len(F) <= _MANY else "upper right"
     for axes in (left, *more):
-        axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
+        axes.legend(loc=place, fontsize=SMALL, framealpha=0.85, edgecolor="none")
     if title:
         figure.suptitle(short(title, 90), fontsize=TEXT)
     return saved(figure, path)

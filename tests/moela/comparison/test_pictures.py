@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import comparison_cases as cases
 import moocore
 import numpy as np
 import pytest
 
-from moela import compare
+from moela import compare, plot_front
 from moela.notebook.style import COLORS, literal
 from moela.plots import looks
 from moela.plots.attainment import differences, surfaces
@@ -159,3 +161,10 @@ def test_file_names_hold_no_path(tmp_path):
     for path in comparison.save_pictures(tmp_path / "pictures"):
         assert path.parent == tmp_path / "pictures"
         assert is_png(path)
+
+
+def test_a_front_of_many_designs_is_drawn_without_a_warning(tmp_path):
+    F = np.random.default_rng(1).random((3000, 5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_front(F, ref_point=np.ones(5), path=tmp_path / "front.png")
