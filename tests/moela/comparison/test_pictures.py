@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import comparison_cases as cases
 import moocore
 import numpy as np
 import pytest
+from matplotlib.legend import Legend
 
 from moela import compare, plot_front
 from moela.notebook.style import COLORS, literal
@@ -163,8 +162,11 @@ def test_file_names_hold_no_path(tmp_path):
         assert is_png(path)
 
 
-def test_a_front_of_many_designs_is_drawn_without_a_warning(tmp_path):
-    F = np.random.default_rng(1).random((3000, 5))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        plot_front(F, ref_point=np.ones(5), path=tmp_path / "front.png")
+@pytest.mark.parametrize(("n", "searches"), [(100, True), (3000, False)])
+def test_legends_look_for_a_free_place_among_few_designs_only(n, searches, tmp_path, monkeypatch):
+    calls = []
+    find = Legend._find_best_position
+    monkeypatch.setattr(Legend, "_find_best_position", lambda *args: calls.append(1) or find(*args))
+    F = np.random.default_rng(1).random((n, 5))
+    plot_front(F, ref_point=np.ones(5), path=tmp_path / "front.png")
+    assert bool(calls) is searches
