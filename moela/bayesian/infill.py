@@ -62,10 +62,16 @@ class Infill:
     ----------
     context : SearchContext
     candidates : CandidateSource
+    most : int, optional
+        Number of evaluated designs from which on the infill is not used; at most, and by default,
+        as many as a fit can take in a reasonable time.
     """
 
-    def __init__(self, context: SearchContext, candidates: CandidateSource) -> None:
+    def __init__(
+        self, context: SearchContext, candidates: CandidateSource, most: int | None = None
+    ) -> None:
         self.context, self.candidates = context, candidates
+        self.most = _MOST_ROWS if most is None else min(most, _MOST_ROWS)
         self._X: list[Designs] = []
         self._F: list[Floats] = []
         self._G: list[Floats] = []
@@ -84,7 +90,7 @@ class Infill:
     @property
     def used(self) -> bool:
         """Whether designs are still few."""
-        return self.n_rows < _MOST_ROWS
+        return self.n_rows < self.most
 
     @property
     def skill(self) -> float:

@@ -46,7 +46,8 @@ class Models:
         Use a surrogate of objectives and constraints to choose offspring for this many evaluations
         (real variables with default operators only; about 5 ms each; 0 disables it). It is used
         while it predicts well; see `Surrogate`. 0 also disables the Gaussian processes that choose
-        designs of all kinds of variables in runs of up to 150 evaluations.
+        designs of all kinds of variables in runs of up to 150 evaluations, and the first 100 of up
+        to 1,000.
 
     Examples
     --------

@@ -66,7 +66,8 @@ class MOELA(ArchiveAlgorithm):
     ----------
     n_subproblems : int
         Number of sub-problems, and of initial designs. Runs of up to 150 evaluations have at most
-        20 of both, those of fewer than 100 at most 10.
+        20 of both, those of fewer than 100 at most 10. Runs of up to 500 begin with at most 20
+        designs.
     n_neighbors : int
         Size of the neighborhood of a sub-problem.
     n_searches : "auto" or int
@@ -88,8 +89,9 @@ class MOELA(ArchiveAlgorithm):
     batch_size : int or None
         Number of designs per batch, all of one part. None asks the parts in turn until about twenty
         designs are together; a local search adds more to them the less often its neighbors have
-        been better. Runs of up to 150 evaluations have batches of four. For parallel evaluation,
-        set it to a multiple of the number of workers.
+        been better. While Gaussian processes choose the designs, which they do for all of up to 150
+        evaluations and for the first 100 of up to 1,000, batches have four designs. For parallel
+        evaluation, set it to a multiple of the number of workers.
     models : "auto", None or Models
         The learned models: all, none, or a choice.
     archive_size : int or None
@@ -359,7 +361,7 @@ class MOELA(ArchiveAlgorithm):
     def _train(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Update the models of designs with evaluated designs [b]."""
         self.guided.train_on_designs(pop, F, CV)
-        if self.infill_few is not None:
+        if self.infill_few is not None and self.infill_few.used:
             self.infill_few.add(pop, F, CV)
         if self.preselection is not None and not self.preselection.surrogate.full:
             X = rows([ind.X for ind in pop]).astype(float)

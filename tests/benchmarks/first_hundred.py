@@ -1,7 +1,6 @@
-"""MOELA and Bayesian methods after a hundred evaluations, and evolution after 300 and 1,000.
+"""MOELA, evolution and Bayesian methods after a hundred evaluations.
 
     python -m tests.benchmarks.first_hundred --out docs/benchmarks/first_hundred.md
-    python -m tests.benchmarks.first_hundred --budget 300 --out docs/benchmarks/few_evaluations.md
 
 Each case is kept in a JSON file as soon as it is done, so an interrupted run resumes. `--again
 MOELA` makes the runs of an algorithm anew. `--problems` and `--algorithms` pick some. Optuna's
@@ -13,6 +12,7 @@ botorch; without them, results in the JSON file are still shown.
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from functools import partial
@@ -21,7 +21,6 @@ from typing import Any
 
 import moocore
 import numpy as np
-from pymoo.algorithms.moo.age2 import AGEMOEA2
 from pymoo.core.evaluator import Evaluator
 from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating
 from pymoo.core.population import Population
@@ -31,7 +30,7 @@ from moela import MOELA
 from moela.core.operators import resolve
 from moela.experiments.recording import record_run
 from moela.rivals import BatchMOEAD
-from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D, engineering
+from problems import MultiObjectiveQAP, NoC3D, engineering
 from tests.benchmarks import rivals, tables
 from tests.benchmarks.adapters import run_adapter, start_designs
 from tests.benchmarks.botorch_rival import run_qlognehvi
@@ -39,6 +38,8 @@ from tests.benchmarks.botorch_rival import run_qlognehvi
 RESULTS = Path(__file__).parent / "results"
 OURS = tables.OURS
 N_RANDOM = 1000
+# Evaluations of a run, and first designs of the rivals.
+BUDGET, _POP = 100, 20
 # The hypervolume is kept after each of this many equal parts of the budget.
 N_PARTS = 10
 SIX = ("SpeedReducer", "GearTrain", "PressureVessel", "WeldedBeam", "DiscBrake", "CarSideImpact")
@@ -70,21 +71,6 @@ def checks() -> dict[str, Any]:
     }
 
 
-def few() -> dict[str, Any]:
-    """Return functions that make the smooth and classic problems, and chips, by name."""
-    return {
-        **{f"zdt{i}": partial(get_problem, f"zdt{i}") for i in (1, 2, 3, 4, 6)},
-        **{f"dtlz{i}": partial(get_problem, f"dtlz{i}", n_obj=3) for i in (1, 2, 3, 4)},
-        **{f"wfg{i}": partial(get_problem, f"wfg{i}", n_var=10, n_obj=2) for i in range(1, 10)},
-        "qap 10": partial(MultiObjectiveQAP.random, n_facilities=10, seed=1),
-        "qap 20": partial(MultiObjectiveQAP.random, n_facilities=20, seed=1),
-        "knapsack 100": partial(MultiObjectiveKnapsack.random, n_items=100, seed=1),
-        "mnk 100": partial(MNKLandscape.random, n=100, k=4, n_obj=2, rho=0.0, seed=1),
-        "noc bfs, 3 objectives": partial(NoC3D.example, "bfs", objectives=3),
-        "noc bfs, 5 objectives": partial(NoC3D.example, "bfs", objectives=5),
-    }
-
-
 def nsga2(problem: Any, *, pop: int, kind: Any = rivals.NSGA2) -> Any:
     """Return NSGA-II (or another algorithm of the same form) with operators for the variables."""
     if resolve(problem).mating is None:
@@ -98,15 +84,27 @@ def nsga2(problem: Any, *, pop: int, kind: Any = rivals.NSGA2) -> Any:
     )
 
 
-def algorithms(pop: int, seconds: float, *, bayesian: bool) -> dict[str, Any]:
+def evolution(pop: int) -> dict[str, Any]:
     """Return functions of (problem, seed, budget) that return F and G of a run, by name."""
+    return {
+        OURS: recorded(lambda problem: MOELA()),
+        "NSGA-II": recorded(partial(nsga2, pop=pop)),
+        "MOEA/D batch": recorded(lambda problem: BatchMOEAD(n_subproblems=pop)),
+    }
 
-    def ours(make: Any) -> Any:
-        def run(problem: Any, seed: int, budget: int) -> Any:
-            arrays, _ = record_run(problem, make(problem), seed=seed, budget=budget)
-            return arrays["F"], arrays.get("G", np.empty(0))
 
-        return run
+def recorded(make: Any) -> Any:
+    """Return a function that runs the algorithm that `make` returns for a problem."""
+
+    def run(problem: Any, seed: int, budget: int) -> Any:
+        arrays, _ = record_run(problem, make(problem), seed=seed, budget=budget)
+        return arrays["F"], arrays.get("G", np.empty(0))
+
+    return run
+
+
+def algorithms(pop: int, seconds: float) -> dict[str, Any]:
+    """Return these, and the same of Bayesian methods, which stop after `seconds`."""
 
     def adapted(name: str) -> Any:
         def run(problem: Any, seed: int, budget: int) -> Any:
@@ -117,18 +115,11 @@ def algorithms(pop: int, seconds: float, *, bayesian: bool) -> dict[str, Any]:
     def botorch(problem: Any, seed: int, budget: int) -> Any:
         return run_qlognehvi(problem, budget, seed, pop_size=pop, seconds=seconds)[1:]
 
-    made = {
-        OURS: ours(lambda problem: MOELA()),
-        "NSGA-II": ours(partial(nsga2, pop=pop)),
-        "MOEA/D batch": ours(lambda problem: BatchMOEAD(n_subproblems=pop)),
+    return evolution(pop) | {
+        "TPE (Optuna)": adapted("optuna-tpe"),
+        "GP (Optuna)": adapted("optuna-gp"),
+        "qLogNEHVI": botorch,
     }
-    if bayesian:
-        return made | {
-            "TPE (Optuna)": adapted("optuna-tpe"),
-            "GP (Optuna)": adapted("optuna-gp"),
-            "qLogNEHVI": botorch,
-        }
-    return made | {"AGE-MOEA-II": ours(partial(nsga2, pop=pop, kind=AGEMOEA2))}
 
 
 def reference(problem: Any) -> Any:
@@ -195,45 +186,21 @@ class Results:
         self.path.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
 
 
-def main() -> None:
-    """Make the runs that are missing, and write the page."""
-    parser = tables.script_parser(__doc__)
-    parser.add_argument("--quick", action="store_true", help="a run of under a minute")
-    parser.add_argument("--budget", type=int, default=100)
-    parser.add_argument("--seeds", type=int, default=7)
-    parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=120.0, help="process time of slow runs")
-    parser.add_argument("--problems", nargs="+", metavar="NAME")
-    parser.add_argument("--algorithms", nargs="+", metavar="NAME")
-    parser.add_argument("--again", nargs="+", metavar="NAME", default=[])
-    parser.add_argument("--store", help="JSON file; default: in tests/benchmarks/results")
-    parser.add_argument("--out")
-    arguments = parser.parse_args()
-    hundred = arguments.budget <= 100
-    listed = problems() if hundred else few()
-    makers = listed | (checks() if hundred else {})
-    pop = 20 if hundred else 50
-    kinds = algorithms(pop, arguments.seconds, bayesian=hundred)
-    name = "first_hundred" if hundred else f"few_evaluations_{arguments.budget}"
-    path: Path | None = Path(arguments.store) if arguments.store else RESULTS / f"{name}.json"
-    if arguments.quick:
-        arguments.problems, arguments.seeds, path = ["zdt1", "GearTrain"], 1, None
-        arguments.algorithms = [OURS, "NSGA-II", "TPE (Optuna)"]
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    results = Results(path)
-    chosen = tables.pick(makers, arguments.problems)
-    # All problems with one seed before any with the next one.
+def make_runs(
+    results: Results, chosen: Any, kinds: Any, seeds: Any, budget: int, again: Any = ()
+) -> None:
+    """Make the runs that are missing: all problems with one seed before any with the next."""
     for seed in seeds:
         for problem_name, make in chosen.items():
             problem = make()
             point = reference(problem)
-            for algorithm, run in tables.pick(kinds, arguments.algorithms).items():
+            for algorithm, run in kinds.items():
                 if algorithm in BAYESIAN and problem_name.startswith("noc"):
                     continue
                 runs = results.of(problem_name, algorithm)
-                if str(seed) in runs and algorithm not in arguments.again:
+                if str(seed) in runs and algorithm not in again:
                     continue
-                runs[str(seed)] = curve(run, problem, seed, arguments.budget, point)
+                runs[str(seed)] = curve(run, problem, seed, budget, point)
                 results.save()
                 at = runs[str(seed)]
                 print(
@@ -241,41 +208,71 @@ def main() -> None:
                     f"{at['n_eval']} evaluations, {at['seconds']} s",
                     flush=True,
                 )
+
+
+def script_arguments(description: str | None) -> argparse.ArgumentParser:
+    """Return the arguments of a script that keeps such runs."""
+    parser = tables.script_parser(description)
+    parser.add_argument("--quick", action="store_true", help="a run of under a minute")
+    parser.add_argument("--seeds", type=int, default=7)
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--problems", nargs="+", metavar="NAME")
+    parser.add_argument("--algorithms", nargs="+", metavar="NAME")
+    parser.add_argument("--again", nargs="+", metavar="NAME", default=[])
+    parser.add_argument("--out")
+    return parser
+
+
+def main() -> None:
+    """Make the runs that are missing, and write the page."""
+    parser = script_arguments(__doc__)
+    parser.add_argument("--seconds", type=float, default=120.0, help="process time of slow runs")
+    parser.add_argument("--store", help="JSON file; default: in tests/benchmarks/results")
+    arguments = parser.parse_args()
+    listed = problems()
+    makers = listed | checks()
+    kinds = algorithms(_POP, arguments.seconds)
+    path: Path | None = Path(arguments.store) if arguments.store else RESULTS / "first_hundred.json"
+    if arguments.quick:
+        arguments.problems, arguments.seeds, path = ["zdt1", "GearTrain"], 1, None
+        arguments.algorithms = [OURS, "NSGA-II", "TPE (Optuna)"]
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    results = Results(path)
+    chosen = tables.pick(makers, arguments.problems)
+    picked = tables.pick(kinds, arguments.algorithms)
+    make_runs(results, chosen, picked, seeds, BUDGET, arguments.again)
     keys = [str(seed) for seed in seeds]
     rows, bars = table(results, listed if not arguments.problems else chosen, kinds, keys)
     others = {n: m for n, m in makers.items() if n not in listed}
     checked, _ = table(results, others if not arguments.problems else {}, kinds, keys)
-    about = ABOUT[hundred].format(budget=arguments.budget, pop=pop, seconds=arguments.seconds)
     parts = [
-        tables.header(TITLES[hundred].format(arguments.budget), __spec__.name, about),
+        tables.header("The first hundred evaluations", __spec__.name, ABOUT),
         tables.markdown(rows),
     ]
     if len(checked) > 1:
         parts += ["## Problems on which nothing was chosen\n", tables.markdown(checked)]
     tables.finish(parts, arguments.out)
-    ranks = [rank for _, _, rank in bars]
-    least = "0.98" if hundred else "0.95"
+    show_bars(bars, BUDGET, "0.98")
+
+
+def show_bars(bars: list[tuple[str, float, int]], budget: int, least: str) -> None:
+    """Print a line for each bar."""
     for problem_name, ratio, _ in bars:
-        print(f"bar: {problem_name} at {arguments.budget}, of the best, {ratio:.3f}, {least}")
-    if ranks:
-        print(f"bar: mean rank at {arguments.budget}, {np.mean(ranks):.2f}, 1.3")
+        print(f"bar: {problem_name} at {budget}, of the best, {ratio:.3f}, {least}")
+    if bars:
+        print(f"bar: mean rank at {budget}, {np.mean([rank for _, _, rank in bars]):.2f}, 1.3")
 
 
-TITLES = {True: "The first hundred evaluations", False: "After {} evaluations"}
-ABOUT = {
-    True: "Hypervolume after {budget} evaluations, relative to that of the best rival: medians "
+ABOUT = (
+    f"Hypervolume after {BUDGET} evaluations, relative to that of the best rival: medians "
     "over the seeds. The reference point is the problem's own, or the nadir of the non-dominated "
-    "among 1,000 random designs if the problem has none. All rivals begin with {pop} designs. "
+    f"among 1,000 random designs if the problem has none. All rivals begin with {_POP} designs. "
     "`GP (Optuna)` proposes one design at a time, `qLogNEHVI` (BoTorch) ten. `@n` marks runs that "
     "stopped early, for their process time, with n evaluations; an empty cell is a method that was "
     "not run, since it takes minutes. Permutations are the order "
     "of keys between 0 and 1 for the methods of Optuna and BoTorch; these do not apply to the "
-    "network-on-chip. The last column is the process time of MOELA in s, problem included.",
-    False: "Hypervolume after {budget} evaluations, relative to that of the best rival: medians "
-    "over the seeds. The reference point is the problem's own, or the nadir of the non-dominated "
-    "among 1,000 random designs if the problem has none. The rivals have a population of {pop}. "
-    "The last column is the process time of MOELA in s, problem included.",
-}
+    "network-on-chip. The last column is the process time of MOELA in s, problem included."
+)
 
 
 def table(

@@ -73,13 +73,43 @@ def run(problem, budget=60, seed=1, **parameters):
 
 
 def test_first_designs_and_subproblems_follow_the_budget():
-    assert [n_first(budget, 50) for budget in (20, 60, 100, 150)] == [10, 10, 20, 20]
+    budgets = (20, 60, 100, 500, 501, 1000)
+    assert [n_first(budget, 50) for budget in budgets] == [10, 10, 20, 20, 50, 50]
     assert n_first(100, 8) == 8
     assert [n_weights(budget, 50) for budget in (20, 100, 150, 151, None)] == [10, 20, 20, 50, 50]
     algorithm = run(KINDS["real"](), 20).algorithm
     assert algorithm.log["initial"]["n_eval"] == 10
     assert len(algorithm.evolution.subproblems) == 10
-    assert run(KINDS["real"](), 160).algorithm.log["initial"]["n_eval"] == 50
+
+
+@pytest.mark.parametrize(("budget", "n_initial"), [(160, 20), (600, 50)])
+def test_of_several_hundred_evaluations_it_chooses_the_first_hundred(budget, n_initial):
+    algorithm = MOELA()
+    algorithm.setup(KINDS["permutation"](), termination=("n_eval", budget), seed=1)
+    n_eval, last, others = 0, 0, set()
+    while algorithm.has_next() and n_eval < 160:
+        pop = algorithm.ask()
+        parts = set(origins(pop, "part"))
+        if "initial" in parts:
+            assert len(pop) == n_initial
+        elif algorithm.infill_few.used:
+            assert parts == {"evolution"}
+            last = n_eval + len(pop)
+        else:
+            others |= parts
+        algorithm.evaluator.eval(algorithm.problem, pop)
+        algorithm.tell(infills=pop)
+        n_eval += len(pop)
+    assert 100 <= last < 104
+    assert "search" in others
+
+
+def test_of_more_than_a_thousand_evaluations_it_chooses_none():
+    for budget in (1000, 1001):
+        algorithm = MOELA()
+        algorithm.setup(KINDS["real"](), termination=("n_eval", budget), seed=1)
+        algorithm.ask()
+        assert (algorithm.infill_few is not None) == (budget == 1000)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,109 @@
+"""MOELA and evolution after 300 and 1,000 evaluations: smooth and classic problems, and chips.
+
+    python -m tests.benchmarks.few_evaluations --out docs/benchmarks/few_evaluations.md
+
+The runs are kept as those of `first_hundred` are. `--again MOELA` makes the runs of an algorithm
+anew. `--problems`, `--algorithms` and `--budgets` pick some.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymoo.algorithms.moo.age2 import AGEMOEA2
+from pymoo.problems import get_problem
+
+from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
+from tests.benchmarks import tables
+from tests.benchmarks.first_hundred import (
+    OURS,
+    RESULTS,
+    Results,
+    evolution,
+    make_runs,
+    nsga2,
+    script_arguments,
+    show_bars,
+    table,
+)
+
+_POP = 50
+
+
+def problems() -> dict[str, Any]:
+    """Return functions that make the problems, by name."""
+    return {
+        **{f"zdt{i}": partial(get_problem, f"zdt{i}") for i in (1, 2, 3, 4, 6)},
+        **{f"dtlz{i}": partial(get_problem, f"dtlz{i}", n_obj=3) for i in (1, 2, 3, 4, 7)},
+        **{f"wfg{i}": partial(get_problem, f"wfg{i}", n_var=10, n_obj=2) for i in range(1, 10)},
+        "qap 10": partial(MultiObjectiveQAP.random, n_facilities=10, seed=1),
+        "qap 20": partial(MultiObjectiveQAP.random, n_facilities=20, seed=1),
+        "knapsack 100": partial(MultiObjectiveKnapsack.random, n_items=100, seed=1),
+        "mnk 100": partial(MNKLandscape.random, n=100, k=4, n_obj=2, rho=0.0, seed=1),
+        "noc bfs, 3 objectives": partial(NoC3D.example, "bfs", objectives=3),
+        "noc bfs, 5 objectives": partial(NoC3D.example, "bfs", objectives=5),
+    }
+
+
+def algorithms() -> dict[str, Any]:
+    """Return functions of (problem, seed, budget) that return F and G of a run, by name."""
+    return evolution(_POP) | {"AGE-MOEA-II": age_moea}
+
+
+def age_moea(problem: Any, seed: int, budget: int) -> Any:
+    """Return F of the designs that AGE-MOEA-II evaluates, and no G.
+
+    It divides by zero if all members of a front have the same distance to it; its run ends there.
+    """
+    algorithm = nsga2(problem, pop=_POP, kind=AGEMOEA2)
+    algorithm.setup(problem, termination=("n_eval", budget), seed=seed)
+    F: list[Any] = []
+    while algorithm.has_next():
+        pop = algorithm.ask()
+        algorithm.evaluator.eval(problem, pop)
+        F += list(pop.get("F"))
+        try:
+            algorithm.tell(infills=pop)
+        except ZeroDivisionError:
+            break
+    return np.array(F[:budget]), np.empty(0)
+
+
+def main() -> None:
+    """Make the runs that are missing, and write the page."""
+    parser = script_arguments(__doc__)
+    parser.add_argument("--budgets", nargs="+", type=int, default=[300, 1000])
+    arguments = parser.parse_args()
+    folder: Path | None = RESULTS
+    if arguments.quick:
+        arguments.problems, arguments.seeds, folder = ["zdt1", "qap 10"], 1, None
+        arguments.budgets, arguments.algorithms = [300], [OURS, "NSGA-II"]
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    keys = [str(seed) for seed in seeds]
+    chosen, kinds = tables.pick(problems(), arguments.problems), algorithms()
+    picked = tables.pick(kinds, arguments.algorithms)
+    parts = [tables.header("Few evaluations", __spec__.name, _ABOUT)]
+    bars = {}
+    for budget in arguments.budgets:
+        results = Results(folder and folder / f"few_evaluations_{budget}.json")
+        make_runs(results, chosen, picked, seeds, budget, arguments.again)
+        rows, bars[budget] = table(results, chosen, kinds, keys)
+        parts += [f"## After {budget:,} evaluations\n", tables.markdown(rows)]
+    tables.finish(parts, arguments.out)
+    for budget, values in bars.items():
+        show_bars(values, budget, "0.95")
+
+
+_ABOUT = (
+    "Hypervolume relative to that of the best rival: medians over the seeds. The reference point "
+    "is the problem's own, or the nadir of the non-dominated among 1,000 random designs if the "
+    f"problem has none. The rivals have a population of {_POP}. The last column is the process "
+    "time of MOELA in s, problem included."
+)
+
+
+if __name__ == "__main__":
+    main()
