@@ -78,7 +78,7 @@ def test_every_evaluation_is_recorded(adapter, kind):
             run_adapter(adapter, problem, 50, 1)
         return
     # Optuna's Gaussian processes choose designs once ten are known.
-    n, size = (15, 10) if adapter in SLOW else (50, 20)
+    n, size = (13, 10) if adapter in SLOW else (50, 20)
     X, F, G = run_adapter(adapter, problem, n, 1, pop_size=size)
     assert len(X) == len(F) == len(G) == n
     assert F.shape == (n, problem.n_obj)
@@ -92,18 +92,18 @@ def test_every_evaluation_is_recorded(adapter, kind):
         assert np.all(G <= 0)
     else:
         # An optimizer whose operators change nothing would find no new design. A third of the 30
-        # designs after the start leaves a margin, and so do four of the five of Optuna's Gaussian
+        # designs after the start leaves a margin, and so do two of the three of Optuna's Gaussian
         # processes.
-        assert len({str(x) for x in X[size:]} - set(names)) >= (4 if adapter in SLOW else 10)
+        assert len({str(x) for x in X[size:]} - set(names)) >= (2 if adapter in SLOW else 10)
     again = run_adapter(adapter, problem, n, 1, pop_size=size)
     np.testing.assert_array_equal(again[1], F)
-    other = run_adapter(adapter, problem, size + 1, 2, pop_size=size)
-    assert not np.array_equal(other[1], F[: size + 1])
+    other = run_adapter(adapter, problem, size, 2, pop_size=size)
+    assert not np.array_equal(other[1], F[:size])
 
 
 def test_optimizers_improve_on_their_start(adapter):
     problem = PROBLEMS["real"]()
-    n, size = (30, 20) if adapter in SLOW else (160, 40)
+    n, size = (25, 20) if adapter in SLOW else (160, 40)
     _, F, _ = run_adapter(adapter, problem, n, 1, pop_size=size)
     volume = [moocore.hypervolume(part, ref=[1.1, 6.0]) for part in (F[:size], F)]
     assert volume[1] > 1.05 * volume[0]
@@ -111,7 +111,7 @@ def test_optimizers_improve_on_their_start(adapter):
 
 def test_a_budget_that_is_no_multiple_of_the_population(adapter):
     problem = PROBLEMS["real"]()
-    size, budgets = (10, (8, 11, 13)) if adapter in SLOW else (20, (8, 21, 45))
+    size, budgets = (10, (8, 11)) if adapter in SLOW else (20, (8, 21, 45))
     for n_eval in budgets:
         assert len(run_adapter(adapter, problem, n_eval, 1, pop_size=size)[1]) == n_eval
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
+
 import pytest
 from pymoo.problems import get_problem
 
@@ -46,37 +48,43 @@ FUNCTIONS = {
     }.items()
 }
 
+# Each is made when its first test runs, since making a problem may compile its kernels.
 PROBLEMS = (
-    {type(problem).__name__: problem for problem in [*toy_problems(), ToyInfeasible()]}
-    | {f"a function of {kind}": function for kind, function in FUNCTIONS.items()}
+    {type(problem).__name__: type(problem) for problem in [*toy_problems(), ToyInfeasible()]}
+    | {f"a function of {kind}": partial(FUNCTIONS.get, kind) for kind in FUNCTIONS}
     | {
-        "ZDT1": get_problem("zdt1"),
-        "ZDT5": get_problem("zdt5"),
-        "DTLZ2": get_problem("dtlz2", n_var=7, n_obj=4),
-        "MW7": get_problem("mw7"),
-        "NoC3D, 5 objectives": problems.NoC3D.example(),
-        "NoC3D, as released": problems.NoC3D.example(objectives=3, model="released"),
-        "QAP": problems.MultiObjectiveQAP.random(n_facilities=9, n_obj=3, seed=1),
-        "knapsack": problems.MultiObjectiveKnapsack.random(n_items=30, n_obj=3, seed=1),
-        "spring": problems.engineering.HelicalSpring(),
-        "MNK": problems.MNKLandscape.random(n=12, n_obj=2, k=3, seed=1),
-        "gating": problems.GatingThresholds.example(rule="any"),
-        "buffering": problems.ExpertBuffering.example(n_devices=2, budget_bytes=2_000_000),
-        "placement": problems.ExpertPlacement.example(n_devices=8, n_nodes=2, replicas=8),
-        "deployment": problems.MoEDeployment.example(n_devices=2, replicas=2),
-        "experts on a chip": problems.MoEOnChip.example(
+        "ZDT1": lambda: get_problem("zdt1"),
+        "ZDT5": lambda: get_problem("zdt5"),
+        "DTLZ2": lambda: get_problem("dtlz2", n_var=7, n_obj=4),
+        "MW7": lambda: get_problem("mw7"),
+        "NoC3D, 5 objectives": lambda: problems.NoC3D.example(),
+        "NoC3D, as released": lambda: problems.NoC3D.example(objectives=3, model="released"),
+        "QAP": lambda: problems.MultiObjectiveQAP.random(n_facilities=9, n_obj=3, seed=1),
+        "knapsack": lambda: problems.MultiObjectiveKnapsack.random(n_items=30, n_obj=3, seed=1),
+        "spring": lambda: problems.engineering.HelicalSpring(),
+        "MNK": lambda: problems.MNKLandscape.random(n=12, n_obj=2, k=3, seed=1),
+        "gating": lambda: problems.GatingThresholds.example(rule="any"),
+        "buffering": lambda: problems.ExpertBuffering.example(n_devices=2, budget_bytes=2_000_000),
+        "placement": lambda: problems.ExpertPlacement.example(n_devices=8, n_nodes=2, replicas=8),
+        "deployment": lambda: problems.MoEDeployment.example(n_devices=2, replicas=2),
+        "experts on a chip": lambda: problems.MoEOnChip.example(
             objectives=("p99_latency", "energy", "peak_load"),
             constraints={"port_load": 0.9},
             max_steps=8,
         ),
-        "deployment, two nodes": problems.MoEDeployment.example(
+        "deployment, two nodes": lambda: problems.MoEDeployment.example(
             n_devices=4, n_nodes=2, aggregate="worst", slo_s=0.1
         ),
     }
 )
 
 
+@cache
+def made(name):
+    return PROBLEMS[name]()
+
+
 @pytest.mark.parametrize("check", PROBLEM_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_problem(name, check):
-    check(PROBLEMS[name])
+    check(made(name))

@@ -154,19 +154,21 @@ def solve(name, problem, evaluator, seed=1, n_eval=N_EVAL, **options):
         )
 
 
-def runs_without_failures(name, n_ieq_constr, scale):
+def runs_without_failures(name, n_ieq_constr, scale, n_eval=N_EVAL):
     """Return whether pymoo's algorithm can solve the problem if no evaluation fails."""
     factor, shift = SCALES[scale]
     n_obj = 1 if name in names(1) else 2
     problem = Flaky(0.0, n_obj=n_obj, n_ieq_constr=n_ieq_constr, scale=factor, shift=shift)
     try:
-        solve(name, problem, PymooEvaluator())
+        solve(name, problem, PymooEvaluator(), n_eval=n_eval)
     except Exception:
         return False
     return True
 
 
-def violation(name, share, *, n_ieq_constr=0, scale="plain", seed=1, first=0, how="raise"):
+def violation(
+    name, share, *, n_ieq_constr=0, scale="plain", seed=1, first=0, how="raise", n_eval=N_EVAL
+):
     """Run one cell of the matrix; return what is wrong with its result, or None."""
     factor, shift = SCALES[scale]
     n_obj = 1 if name in names(1) else 2
@@ -176,7 +178,7 @@ def violation(name, share, *, n_ieq_constr=0, scale="plain", seed=1, first=0, ho
     )  # fmt: skip
     on_error = "infeasible" if how == "raise" else "raise"
     with Evaluator(on_error=on_error, progress=False) as evaluator:
-        result = solve(name, problem, evaluator, seed)
+        result = solve(name, problem, evaluator, seed, n_eval)
     parts = (result.X, result.F, result.opt)
     if share == 1.0:
         return None if all(part is None for part in parts) else "a result without any success"
@@ -192,7 +194,18 @@ def violation(name, share, *, n_ieq_constr=0, scale="plain", seed=1, first=0, ho
     return None
 
 
-def violations(algorithms=None, shares=SHARES, scales=tuple(SCALES), seeds=(1, 2)):
+# The whole first population fails, and one design more, whatever the share is.
+FIRST_FAILS = ((0.0, 12), (0.5, 13))
+
+
+def violations(
+    algorithms=None,
+    shares=SHARES,
+    scales=tuple(SCALES),
+    seeds=(1, 2),
+    first_fails=FIRST_FAILS,
+    n_eval=N_EVAL,
+):
     """Yield each cell of the matrix with what is wrong with its result, or None.
 
     Cells in which pymoo's algorithm stops by itself, without any failure, are left out. A cell is
@@ -200,11 +213,11 @@ def violations(algorithms=None, shares=SHARES, scales=tuple(SCALES), seeds=(1, 2
     """
     for name in names(1) + names(2) if algorithms is None else algorithms:
         for n_ieq_constr, scale in itertools.product((0, 1), scales):
-            if not runs_without_failures(name, n_ieq_constr, scale):
+            if not runs_without_failures(name, n_ieq_constr, scale, n_eval):
                 continue
-            # The whole first population, and one design more.
-            failing = [(share, 0) for share in shares] + [(0.0, 12), (0.5, 13)]
+            failing = [(share, 0) for share in shares] + list(first_fails)
             for (share, first), seed in itertools.product(failing, seeds):
                 options = {"n_ieq_constr": n_ieq_constr, "scale": scale, "first": first}
+                options["n_eval"] = n_eval
                 what = violation(name, share, seed=seed, **options)
                 yield (name, n_ieq_constr, scale, share, first, seed), what

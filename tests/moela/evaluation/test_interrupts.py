@@ -87,7 +87,8 @@ def test_loky_workers_outlive_the_signal_that_a_terminal_sends_to_all(script, st
     process = script(
         """
         import os, signal, sys, threading
-        from evaluation_cases import One, solve, NSGA2
+        from evaluation_cases import One, solve
+        from pymoo.algorithms.moo.nsga2 import NSGA2
 
         class Stops(NSGA2):
             def _advance(self, **kwargs):

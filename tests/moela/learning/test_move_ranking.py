@@ -256,18 +256,18 @@ def test_it_is_used_if_moves_pay_in_one_place_and_not_in_another(problem):
 
 
 @pytest.mark.parametrize(
-    ("problem", "settings"),
+    ("make", "settings"),
     [
-        (NoC3D.example("bfs", objectives=3), {}),
-        (get_problem("zdt1"), {}),
-        (Mixed(), {"sampling": MixedVariableSampling()}),
-        (MNK, {"models": Models(hamming=False)}),
-        (MNK, {"models": Models(moves=None)}),
+        (lambda: NoC3D.example("bfs", objectives=3), {}),
+        (lambda: get_problem("zdt1"), {}),
+        (Mixed, {"sampling": MixedVariableSampling()}),
+        (lambda: MNK, {"models": Models(hamming=False)}),
+        (lambda: MNK, {"models": Models(moves=None)}),
     ],
 )
-def test_there_is_none_where_it_cannot_be_used(problem, settings):
+def test_there_is_none_where_it_cannot_be_used(make, settings):
     ranking = minimize(
-        problem, MOELA(**settings), ("n_eval", 200), seed=1
+        make(), MOELA(**settings), ("n_eval", 200), seed=1
     ).algorithm.guided.move_ranking
     assert ranking is None or ranking.hamming_model is None
 
