@@ -176,5 +176,7 @@ def failed(pop: Population) -> Bools:
 
 
 def _brief(X: object) -> str:
+    if isinstance(X, dict):  # without the types of numpy's numbers
+        X = {name: x.item() if isinstance(x, np.generic) else x for name, x in X.items()}
     text = np.array2string(X, threshold=60, precision=17) if isinstance(X, np.ndarray) else repr(X)
     return text if len(text) <= 2000 else text[:2000] + " ..."
