@@ -166,7 +166,7 @@ points = [e for e in evaluations if e.status == "ok"]
 right.scatter([e.F[0] for e in points], [e.F[1] for e in points], s=12, color="#BBBBBB")
 best = front.get("F")[front.get("F")[:, 0].argsort()]
 right.step(best[:, 0], best[:, 1], "o-", where="post", color="#0072B2", markersize=4, label="front")
-right.set(xlabel="mass (kg)", ylabel="rise of temperature (K)", yscale="log")
+right.set(xlabel="mass (kg)", ylabel="rise of temperature (K)", ylim=(0, 1.2 * best[:, 1].max()))
 right.legend()
 
 # %%
