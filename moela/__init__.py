@@ -1,4 +1,4 @@
-"""MOELA: multi-objective evolution whose local searches start where a learned model says."""
+"""The best compromises between several goals, in few evaluations of an expensive function."""
 
 import lazy_loader
 

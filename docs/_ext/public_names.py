@@ -24,6 +24,8 @@ PACKAGES = (
     "moe_costmodel.kernels",
     "moe_costmodel.example",
 )
+# Packages of more names are grouped by folder.
+_MANY = 60
 
 
 def public_names() -> dict[str, list[str]]:
@@ -51,6 +53,36 @@ def _group(value: Any) -> str:
     return "Functions" if callable(value) else "Constants"
 
 
+def _sentence(module: str) -> str:
+    """Return the first line of the docstring of a module."""
+    return (import_module(module).__doc__ or "").strip().partition("\n")[0]
+
+
+def groups_of(package: str, names: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
+    """Return the classes and functions of a package in groups: title, sentence, names.
+
+    Packages of many names are grouped by the folders that define them, others by kind.
+    """
+    members = {key: value for key, value in names.items() if _group(value) != "Constants"}
+    if len(members) <= _MANY:
+        kinds = {key: _group(value) for key, value in members.items()}
+        order = ("Classes", "Functions", "Errors")
+        sentences = dict.fromkeys(order, "")
+    else:
+        depth = package.count(".") + 2
+        kinds = {
+            key: ".".join(value.__module__.split(".")[:depth]) for key, value in members.items()
+        }
+        order = tuple(sorted(set(kinds.values())))
+        sentences = {kind: _sentence(kind) for kind in order}
+    groups = []
+    for kind in order:
+        if found := [key for key in members if kinds[key] == kind]:
+            title = kind.rpartition(".")[2].replace("_", " ").capitalize()
+            groups.append((title, sentences[kind], found))
+    return groups
+
+
 def _shown(item: Any) -> str:
     """Return the name of a function or of a named item, else its text."""
     return str(getattr(item, "__name__", None) or getattr(item, "name", None) or item)
@@ -74,12 +106,10 @@ def write_reference(app: Any, config: Any) -> None:
         title = f"``{package}``"
         lines = [title, "=" * len(title), "", f".. automodule:: {package}", "   :no-members:", ""]
         names = {key: value for key, value in every.items() if key.rpartition(".")[0] == package}
-        for group in ("Classes", "Functions", "Errors"):
-            members = [key for key, value in names.items() if _group(value) == group]
-            if members:
-                lines += [group, "-" * len(group), "", ".. autosummary::"]
-                lines += ["   :toctree: ../generated", "   :nosignatures:", ""]
-                lines += [f"   {key.rpartition('.')[2]}" for key in members] + [""]
+        for group, sentence, members in groups_of(package, names):
+            lines += [group, "-" * len(group), "", sentence, "", ".. autosummary::"]
+            lines += ["   :toctree: ../generated", "   :nosignatures:", ""]
+            lines += [f"   {key.rpartition('.')[2]}" for key in members] + [""]
         constants = {key: value for key, value in names.items() if _group(value) == "Constants"}
         if constants:
             lines += ["Constants", "---------", ""]

@@ -7,58 +7,62 @@ light and stiff; its width, height and material are the variables.
 """
 
 # %%
-# One method evaluates many designs at once: each row of ``X`` is a design. Objectives go to
+# One method evaluates a design, which is a dictionary of its variables. Objectives go to
 # ``out["F"]`` and are minimized. Constraints go to ``out["G"]`` and hold if they are at most zero.
 
-import numpy as np
-from pymoo.core.problem import Problem
+from pymoo.core.problem import ElementwiseProblem
+from pymoo.core.variable import Choice, Integer, Real
 from pymoo.optimize import minimize
 
 from moela import MOELA, plot_front
 
-DENSITY = np.array([2700.0, 7850.0, 4430.0])  # aluminum, steel, titanium: kg/m3
-MODULUS = np.array([70e9, 210e9, 114e9])  # Pa
-STRENGTH = np.array([240e6, 350e6, 880e6])  # Pa
 LENGTH, LOAD = 1.0, 2000.0  # m, N
+MATERIALS = {  # density in kg/m3, elastic modulus and strength in Pa
+    "aluminum": (2700.0, 70e9, 240e6),
+    "steel": (7850.0, 210e9, 350e6),
+    "titanium": (4430.0, 114e9, 880e6),
+}
 
 
-class Beam(Problem):
+class Beam(ElementwiseProblem):
     def __init__(self):
-        super().__init__(
-            n_var=3, n_obj=2, n_ieq_constr=1, xl=[10, 10, 0], xu=[80, 120, 2], vtype=int
-        )
+        variables = {
+            "width": Integer(bounds=(10, 80)),  # mm
+            "height": Real(bounds=(10.0, 120.0)),  # mm
+            "material": Choice(options=list(MATERIALS)),
+        }
+        super().__init__(vars=variables, n_obj=2, n_ieq_constr=1)
 
-    def _evaluate(self, X, out, *args, **kwargs):
-        width, height = X[:, 0] / 1000, X[:, 1] / 1000  # whole millimeters
-        material = X[:, 2]
-        mass = DENSITY[material] * width * height * LENGTH
-        deflection = 4 * LOAD * LENGTH**3 / (MODULUS[material] * width * height**3)
+    def _evaluate(self, x, out, *args, **kwargs):
+        width, height = x["width"] / 1000, x["height"] / 1000
+        density, modulus, strength = MATERIALS[x["material"]]
+        mass = density * width * height * LENGTH
+        deflection = 4 * LOAD * LENGTH**3 / (modulus * width * height**3)
         stress = 6 * LOAD * LENGTH / (width * height**2)
-        out["F"] = np.column_stack((mass, 1000 * deflection))
-        out["G"] = stress / (STRENGTH[material] / 1.5) - 1  # a safety factor of 1.5
+        out["F"] = [mass, 1000 * deflection]
+        out["G"] = [stress / (strength / 1.5) - 1]  # a safety factor of 1.5
 
 
 # %%
 # ``minimize`` is pymoo's. The budget is a number of evaluations and is never exceeded. The same
-# seed gives the same result. All three variables are integers (``vtype=int``), and MOELA picks
-# operators that fit.
+# seed gives the same result. The variables are mixed (an integer, a real number and a choice), and
+# MOELA picks operators that fit.
 
 problem = Beam()
 res = minimize(problem, MOELA(), ("n_eval", 3_000), seed=1)
 print(len(res.F), "non-dominated designs")
 
 # %%
-# A design is a row of ``res.X``, in the order of the rows of ``res.F``.
+# The designs in ``res.X`` have the order of the rows of ``res.F``.
 
-names = ("aluminum", "steel", "titanium")
 for i in res.F[:, 0].argsort()[:: len(res.F) // 5]:
-    width, height, material = res.X[i]
-    mass, deflection = res.F[i]
-    print(f"{width:3d} x {height:3d} mm {names[material]:9s} {mass:5.1f} kg {deflection:6.2f} mm")
+    x, (mass, deflection) = res.X[i], res.F[i]
+    size = f"{x['width']:3d} x {x['height']:5.1f} mm"
+    print(f"{size} {x['material']:9s} {mass:5.1f} kg {deflection:6.2f} mm")
 
 # %%
-# The left panel shows the front; the design that dominates the largest box is marked. In the right
-# panel, each line is a design.
+# Each point is a design that no other one beats in both objectives. A circle marks the design that
+# dominates the largest box up to the worst corner of the front.
 
 figure = plot_front(res.F, names=["mass (kg)", "deflection (mm)"], title="A beam, light and stiff")
 

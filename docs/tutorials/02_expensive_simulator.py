@@ -51,6 +51,7 @@ print(json.dumps({"mass": mass, "rise": 10 / (film * area)}))
 import json, subprocess, sys, tempfile
 from pathlib import Path
 from pymoo.core.problem import ElementwiseProblem
+from pymoo.core.variable import Integer, Real
 from pymoo.optimize import minimize
 from moela import MOELA, Evaluator
 
@@ -58,10 +59,15 @@ class HeatSink(ElementwiseProblem):
     version = "1"  # change it whenever the simulator changes
 
     def __init__(self):
-        super().__init__(n_var=3, n_obj=2, xl=[0.01, 0.0005, 5], xu=[0.06, 0.003, 25])
+        variables = {
+            "height": Real(bounds=(0.01, 0.06)),
+            "thickness": Real(bounds=(0.0005, 0.003)),
+            "fins": Integer(bounds=(5, 25)),
+        }
+        super().__init__(vars=variables, n_obj=2)
 
     def _evaluate(self, x, out, *args, **kwargs):
-        design = {"height": x[0], "thickness": x[1], "fins": round(x[2])}
+        design = {"height": x["height"], "thickness": x["thickness"], "fins": int(x["fins"])}
         with tempfile.TemporaryDirectory() as here:
             path = Path(here, "design.json")
             path.write_text(json.dumps(design))
@@ -85,7 +91,7 @@ print(f"{evaluator.n_eval} answered, {evaluator.n_fresh} of them computed just n
 # The script runs until about sixty evaluations are in the store. Then it gets a signal that no
 # program can catch, as a scheduler sends it at the end of a time limit.
 
-from moela import EvaluationStore, StoreError, describe_runs
+from moela import EvaluationStore, StoreError
 
 
 def n_stored():
@@ -109,13 +115,13 @@ print(n_before, "evaluations were in the store when the script was killed")
 # ---------------------
 #
 # The same call resumes the run. The store recognizes the run by its problem, algorithm and seed.
-# Stored results are reused, and the run continues exactly where it stopped, bit for bit.
+# Stored results are reused, and the run continues exactly where it stopped, bit for bit. At the
+# command line, ``moela runs run.db`` prints a table of the runs in a store.
 
 second = subprocess.run(
     [sys.executable, "run.py"], cwd=folder, capture_output=True, text=True, check=True
 )
 print(second.stdout)
-print("\n".join(describe_runs(folder / "run.db")))
 
 # %%
 # The store
@@ -128,7 +134,7 @@ with EvaluationStore(folder / "run.db") as store:
     evaluations = list(store.evaluations())
     front = store.front()
 failed = next(e for e in evaluations if e.status != "ok")
-print(failed.status, failed.X.round(4))
+print(failed.status, {name: round(value, 4) for name, value in failed.X.items()})
 print(failed.error.strip().splitlines()[-1])
 
 # %%
@@ -159,8 +165,8 @@ left.legend(loc="lower left")
 points = [e for e in evaluations if e.status == "ok"]
 right.scatter([e.F[0] for e in points], [e.F[1] for e in points], s=12, color="#BBBBBB")
 best = front.get("F")[front.get("F")[:, 0].argsort()]
-right.plot(best[:, 0], best[:, 1], "o-", color="#0072B2", markersize=4, label="front")
-right.set(xlabel="mass (kg)", ylabel="rise of temperature (K)", yscale="log")
+right.step(best[:, 0], best[:, 1], "o-", where="post", color="#0072B2", markersize=4, label="front")
+right.set(xlabel="mass (kg)", ylabel="rise of temperature (K)", ylim=(0, 1.2 * best[:, 1].max()))
 right.legend()
 
 # %%

@@ -114,6 +114,8 @@ points = left.scatter(memory / 1e6, 1 / seconds, c=100 * loss, s=18, cmap="virid
 figure.colorbar(points, ax=left, label="gate mass lost (%)")
 left.plot(memory[chosen] / 1e6, 1 / seconds[chosen], "*", ms=16, color="#D55E00", label="the plan")
 left.set(xlabel="memory of a device (MB)", ylabel="tokens per second", yscale="log")
+left.set_yticks([200, 500, 1000], ["200", "500", "1000"])
+left.yaxis.set_minor_formatter("")
 left.legend()
 
 loads = tomorrow.loads(8)

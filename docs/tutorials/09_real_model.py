@@ -23,7 +23,7 @@ import numpy as np
 from pymoo.optimize import minimize
 
 from moe_costmodel import ModelShape
-from moela import MOELA, front_of, plot_front
+from moela import MOELA, front_of
 from problems import MoEServing
 
 folder = Path(tempfile.mkdtemp())
@@ -94,6 +94,27 @@ for export in plan.export(folder, model="Qwen/Qwen3-30B-A3B"):
     print(export.command)
 
 # %%
-# Each point of the picture is a way to serve the model on the sixteen GPUs.
+# Each point of the picture is a way to serve the model on the sixteen GPUs. An instance is a copy
+# of the model, which several GPUs share. The star is the plan above.
 
-figure = plot_front(front.F, names=front.names)
+from matplotlib.figure import Figure
+
+figure = Figure(figsize=(8, 5.6), layout="constrained")
+axes = figure.subplots()
+plans = [problem.plan(x) for x in res.X]
+sizes = sorted({p.pools[0].layout.n_gpus for p in plans})
+looks = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#000000", "v")]
+names = ["tokens_per_s_per_user", "tokens_per_s_per_gpu"]
+for size, (color, marker) in zip(sizes, looks, strict=False):
+    some = [p.objectives for p in plans if p.pools[0].layout.n_gpus == size]
+    speed, throughput = ([values[name].value for values in some] for name in names)
+    axes.plot(speed, throughput, marker, color=color, ms=8, label=f"{size} GPUs an instance")
+speed, throughput = (plan.objectives[name].value for name in names)
+axes.plot(speed, throughput, "*", color="black", ms=16, label="the plan")
+axes.set(xlabel="tokens per second of a request", ylabel="tokens per second and GPU")
+axes.set(xscale="log", yscale="log")
+for axis in (axes.xaxis, axes.yaxis):
+    axis.set_major_formatter("{x:g}")
+axes.set_xticks([20, 50, 100, 200])
+axes.xaxis.set_minor_formatter("")
+axes.legend()

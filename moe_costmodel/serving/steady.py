@@ -122,11 +122,6 @@ class Instance:
         """Steps that compute one prompt."""
         return max(1.0, round(self.input_tokens / self._schedule[2]))
 
-    @property
-    def is_saturated(self) -> bool:
-        """Whether every step computes prompts, so that more requests only wait longer."""
-        return self.role == "mixed" and self._schedule[3] >= 1.0
-
     # ------------------------------------------------------------------------------------- steps
 
     @cached_property

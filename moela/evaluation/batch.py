@@ -25,6 +25,7 @@ from moela.evaluation.runners.outcome import (
     apply,
     failure,
     reason,
+    without_numpy,
 )
 from moela.evaluation.runners.runner import Runner, make_jobs
 
@@ -142,7 +143,8 @@ def report_failure(problem: Problem, x: Design, outcome: Outcome, *, first: bool
     if callable(own):
         text = own(x, outcome.error or "", outcome.status)
     else:
-        design = " ".join(str(x.tolist() if hasattr(x, "tolist") else x).split())
+        listed = x.tolist() if hasattr(x, "tolist") else without_numpy(x)
+        design = " ".join(str(listed).split())
         cut = f"{design[:_MOST_TEXT]} ..." if len(design) > _MOST_TEXT else design
         text = f"({reason(outcome.status, outcome.error)}) for the design {cut}"
     logger.warning(

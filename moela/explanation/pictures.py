@@ -98,7 +98,7 @@ def _draw(axes: Axes, found: Importances, name: str, variable: str) -> None:
         if column.log:
             axes.set_xscale("log")
         else:
-            axes.locator_params(axis="x", nbins=4)
+            axes.locator_params(axis="x", nbins=3)  # more numbers would touch those beside them
     else:
         every = max(1, -(-len(column.labels) // _MOST_TICKS))
         labels = [short(text, _LONGEST) for text in column.labels]

@@ -89,6 +89,7 @@ def plot_attainment(runs: Runs, names: Sequence[str], **options: Unpack[Options]
 def _draw_bands(runs: Runs, names: Sequence[str], **options: Unpack[Options]) -> Picture:
     picture = Picture(runs, **options)
     axes = picture.axes(names[0], names[1])
+    axes.locator_params(axis="x", nbins=5)  # long numbers would touch
     low, high = _limits([F for fronts in runs.values() for F in fronts])
     for name, fronts in runs.items():
         look = picture.styles[name]

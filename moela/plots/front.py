@@ -105,10 +105,16 @@ def plot_front(
     left.locator_params(axis="x", nbins=6)  # more numbers would touch
     for axes in more:
         _draw_lines(axes, F, best, other, labels, ref_name)
-    # The search for the best place among many designs takes seconds, and matplotlib warns of it.
-    place = "best" if len(F) <= _MANY else "upper right"
     for axes in (left, *more):
-        axes.legend(loc=place, fontsize=SMALL, framealpha=0.85, edgecolor="none")
+        if len(F) <= _MANY:
+            axes.legend(loc="best", fontsize=SMALL, framealpha=0.85, edgecolor="none")
+        else:
+            # The search for the best place takes seconds, and matplotlib warns of it. Any fixed
+            # place inside would hide designs or the reference point.
+            axes.legend(
+                loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=SMALL,
+                frameon=False,
+            )  # fmt: skip
     if title:
         figure.suptitle(short(title, 90), fontsize=TEXT)
     return saved(figure, path)

@@ -25,6 +25,7 @@ from moela.core.origin import Part, forget_details, listed_origins, origins, set
 from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
+from moela.evaluation.runners.outcome import OK, SKIPPED
 from moela.evaluation.termination import planned_budget
 from moela.learning.models import NO_MODELS, Models
 from moela.learning.surrogate import Surrogate
@@ -356,7 +357,11 @@ class MOELA(ArchiveAlgorithm):
     def _take(self, infills: Population | None) -> tuple[Population, Floats, Floats, Bools]:
         if infills is not None:
             self.guided.arrived(infills)
-        return super()._take(infills)
+        taken = super()._take(infills)
+        if infills is not None and self.infill_few is not None:
+            status = np.array([ind.data.get("status", OK) for ind in infills])
+            self.infill_few.add_failed(infills[~np.isin(status, (OK, SKIPPED))])
+        return taken
 
     def _train(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Update the models of designs with evaluated designs [b]."""

@@ -1,16 +1,18 @@
-"""Pictures of a chip and of a deployment for README and the landing page.
+"""Pictures of a heat sink, a chip and a deployment for README and the landing page.
 
     python -m tests.benchmarks.landing_pictures docs/images
 
-The chip is the design of a search of 5,000 evaluations under the bundled synthetic traffic that
-dominates the largest box. The deployments serve Qwen3-30B-A3B on 16 H200; their tables need the
-extra `silicon`.
+The heat sink is the one that the README draws. The chip is the design of a search of 5,000
+evaluations under the bundled synthetic traffic that dominates the largest box. The deployments
+serve Qwen3-30B-A3B on 16 H200; their tables need the extra `silicon`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import runpy
+import tempfile
 from pathlib import Path
 
 from pymoo.optimize import minimize
@@ -19,8 +21,21 @@ from moela import MOELA
 from moela.commands.run.serving_front import plot_plans
 from moela.quality.front import largest_box
 from problems import NoC3D
+from tests.docs.blocks import ROOT, blocks_of
 
-TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorials" / "09_real_model.py"
+TUTORIAL = ROOT / "docs" / "tutorials" / "09_real_model.py"
+
+
+def sink(path: Path) -> None:
+    """Run the first program of the README."""
+    program, path, home = blocks_of(ROOT / "README.md")[0], path.resolve(), Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+        finally:
+            os.chdir(home)
+        path.write_bytes((Path(folder) / "sink.png").read_bytes())
 
 
 def chip(path: Path) -> None:
@@ -43,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
+    sink(folder / "sink.png")
     chip(folder / "chip.png")
     deployments(folder / "deployment.png")
 

@@ -38,6 +38,19 @@ def test_readme_runs(tmp_path, monkeypatch):
     assert {"bfs.db", "design.json", "front.png", "sink.db", "sink.png"} <= files_in(tmp_path)
 
 
+def test_the_landing_page_shows_what_the_readme_does():
+    readme, index = text_of(ROOT / "README.md"), text_of(DOCS / "index.md")
+    program = blocks_of(ROOT / "README.md")[0]
+    assert blocks_of(DOCS / "index.md") == [program]
+    assert len([line for line in program.splitlines() if line]) == 10
+    commands = re.findall(r"<!-- ci: \w+ -->\n(```\n.*?```)", readme, flags=re.DOTALL)
+    assert len(commands) == 2
+    assert [command for command in commands if command not in index] == []
+    for picture in ("sink", "chip", "deployment"):
+        assert f"images/{picture}.png" in readme
+        assert f"images/{picture}.png" in index
+
+
 def test_start_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert len(run_blocks(DOCS / "start.md")["result"].front) > 1

@@ -12,7 +12,7 @@ from numpydoc.docscrape import NumpyDocString
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
-from public_names import PACKAGES, public_objects  # noqa: E402
+from public_names import PACKAGES, groups_of, public_objects  # noqa: E402
 
 PUBLIC = {name: value for name, value in public_objects().items() if callable(value)}
 ERRORS = {
@@ -41,6 +41,18 @@ def _described(doc: NumpyDocString) -> set[str]:
 def test_reference_lists_the_public_packages():
     text = (ROOT / "docs" / "reference" / "index.md").read_text()
     assert tuple(re.findall(r"^packages/(.+)$", text, flags=re.MULTILINE)) == PACKAGES
+
+
+def test_each_package_and_group_has_a_sentence():
+    text = (ROOT / "docs" / "reference" / "index.md").read_text()
+    assert [name for name in PACKAGES if f"\n- `{name}`: " not in text] == []
+    names = {key: v for key, v in public_objects().items() if key.startswith("moe_costmodel.")}
+    own = {key: value for key, value in names.items() if key.count(".") == 1}
+    groups = groups_of("moe_costmodel", own)
+    assert len(groups) > 10
+    assert [title for title, sentence, _ in groups if not sentence.endswith(".")] == []
+    listed = [name for _, _, members in groups for name in members]
+    assert sorted(listed) == sorted(key for key, value in own.items() if callable(value))
 
 
 def test_summaries_are_one_sentence():

@@ -175,6 +175,14 @@ def failed(pop: Population) -> Bools:
     return np.array([ind.data.get("status", OK) != OK for ind in pop], dtype=bool)
 
 
+def without_numpy(X: object) -> object:
+    """Return a design of mixed variables with Python's numbers, to be written; others unchanged."""
+    if not isinstance(X, dict):
+        return X
+    return {name: x.item() if isinstance(x, np.generic) else x for name, x in X.items()}
+
+
 def _brief(X: object) -> str:
+    X = without_numpy(X)
     text = np.array2string(X, threshold=60, precision=17) if isinstance(X, np.ndarray) else repr(X)
     return text if len(text) <= 2000 else text[:2000] + " ..."

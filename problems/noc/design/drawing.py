@@ -30,7 +30,21 @@ __all__ = ["draw_beside", "draw_layers", "draw_traffic"]
 COLUMNS = 5
 TILE = 0.62
 BETTER, WORSE = COLORS[2], COLORS[1]
-TYPES = colormaps["Pastel1"]
+# Colors of PE types, which differ in lightness or along blue and yellow, as color-blind people see.
+TYPES = ListedColormap(
+    [
+        "#F4A582",
+        "#92C5DE",
+        "#F2F0E6",
+        "#C3A5CF",
+        "#F6E58D",
+        "#B0B0B0",
+        "#FFD0C0",
+        "#66B2B2",
+        "#FFFFFF",
+    ],
+    "types",
+)
 LOADS = colormaps["viridis_r"]
 # Without the darkest colors, on which labels cannot be read.
 HEAT = ListedColormap(colormaps["YlOrRd"](np.linspace(0.0, 0.85, 256)), "heat")
@@ -109,7 +123,8 @@ def draw_beside(
     reach = max(float(np.abs(shown).max(initial=0.0)), 1.0) * 1.1
     ax.set_xlim(-reach, reach)
     ax.set_ylim(-0.6, len(names) - 0.2)
-    ax.set_xlabel("change against the mesh, % (less is better)", fontsize=SMALL)
+    ax.set_title("left of zero, the design is better", fontsize=SMALL)
+    ax.set_xlabel("change against the mesh, %", fontsize=SMALL)
     ax.tick_params(labelsize=SMALL)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)

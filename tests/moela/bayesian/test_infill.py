@@ -10,7 +10,7 @@ from pymoo.core.variable import Binary, Choice, Integer, Real
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
-from moela import MOELA, Models
+from moela import MOELA, Evaluator, Models
 from moela.bayesian.few import n_first, n_weights
 from moela.core.origin import origins
 from moela.quality.indicators import hypervolume
@@ -239,3 +239,34 @@ def test_batches_have_the_size_that_is_asked_for():
         algorithm.evaluator.eval(problem, pop)
         algorithm.tell(infills=pop)
     assert set(sizes[1:-1]) == {7}
+
+
+class Fails(ElementwiseProblem):
+    """Two objectives of real variables, whose evaluation fails where they would be best."""
+
+    def __init__(self):
+        super().__init__(n_var=4, n_obj=2, xl=0.0, xu=1.0)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        if x[1] + x[2] < 0.5:
+            raise RuntimeError("solver diverged")
+        g = 1.0 + 9.0 * x[1:].mean()
+        out["F"] = [x[0], g * (1.0 - np.sqrt(x[0] / g))]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_failures_are_learned(n_jobs):
+    evaluator = Evaluator(on_error="infeasible", n_jobs=n_jobs, backend="threads", progress=False)
+    res = minimize(Fails(), MOELA(), ("n_eval", 100), seed=1, evaluator=evaluator)
+    # Without a model of the failures, 75 fail.
+    assert 5 < evaluator.n_failed < 50
+    assert (res.X[:, 1] + res.X[:, 2] >= 0.5).all()
+    assert (res.X[:, 1] + res.X[:, 2]).min() < 0.6
+
+
+def test_failures_do_not_wait_for_answers():
+    algorithm = MOELA()
+    evaluator = Evaluator(on_error="infeasible", progress=False)
+    minimize(Fails(), algorithm, ("n_eval", 58), seed=1, evaluator=evaluator, copy_algorithm=False)
+    assert evaluator.n_failed > 0
+    assert algorithm.infill_few._waiting == {}

@@ -11,6 +11,8 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.algorithms.moo.sms import SMSEMOA
 from pymoo.core.population import Population
+from pymoo.core.problem import ElementwiseProblem
+from pymoo.core.variable import Integer, Real
 from pymoo.optimize import minimize
 from pymoo.termination.default import DefaultMultiObjectiveTermination
 from pymoo.util.ref_dirs import get_reference_directions
@@ -276,3 +278,21 @@ def test_the_error_survives_a_pickle():
     assert str(twin) == str(caught.value)
     assert twin.status == "error"
     np.testing.assert_array_equal(twin.X, caught.value.X)
+
+
+def test_designs_of_mixed_variables_are_named_without_types_of_numpy(caplog):
+    class Mixed(ElementwiseProblem):
+        def __init__(self):
+            variables = {"x": Real(bounds=(0.0, 1.0)), "n": Integer(bounds=(1, 9))}
+            super().__init__(vars=variables, n_obj=2)
+
+        def _evaluate(self, x, out, *args, **kwargs):
+            raise RuntimeError("no")
+
+    problem = Mixed()
+    pop = Population.new("X", [{"x": np.float64(0.5), "n": np.int64(3)}])
+    with caplog.at_level("WARNING", logger="moela.evaluator"):
+        Evaluator(on_error="infeasible").eval(problem, pop)
+    assert "for the design {'x': 0.5, 'n': 3}; the run goes on" in caplog.text
+    with pytest.raises(EvaluationError, match=r"Design: \{'x': 0.5, 'n': 3\}"):
+        Evaluator().eval(problem, Population.new("X", [{"x": np.float64(0.5), "n": np.int64(3)}]))
