@@ -358,7 +358,7 @@ class MOELA(ArchiveAlgorithm):
         if infills is not None:
             self.guided.arrived(infills)
         taken = super()._take(infills)
-        if infills is not None and self.infill_few is not None:
+        if infills is not None and self.infill_few is not None and self.infill_few.used:
             status = np.array([ind.data.get("status", OK) for ind in infills])
             self.infill_few.add_failed(infills[~np.isin(status, (OK, SKIPPED))])
         return taken
