@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from moela.bayesian import few
+# Two workers have a core each: more threads of BLAS or torch only wait for one another. numpy reads
+# this when it is first imported, and processes that tests start inherit it.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from moela.bayesian import few  # noqa: E402
 
 # The same examples every time: a new one that fails is a finding, not a reason for a red run.
 settings.register_profile("repeatable", derandomize=True)
@@ -24,13 +29,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Folders whose tests compile the same kernels, which takes a minute on a fresh checkout.
 TOGETHER = ("tests/moe_costmodel/", "tests/problems/noc/", "tests/problems/moe_on_chip/")
 
+# Files of few tests that take ten seconds and more. Begun last, one of them would keep a worker
+# busy while the other has nothing left.
+LONG = (
+    "tests/docs/test_typing.py", "tests/moela/search/test_restarts.py",
+    "tests/moela/asynchronous/test_asynchronous.py", "tests/moela/search/test_long_runs.py",
+    "tests/moela/experiments/test_experiment.py", "tests/moela/notebook/test_notebooks.py",
+    "tests/moela/commands/test_run_moe_on_chip.py", "tests/moela/evaluation/test_planned_budget.py",
+    "tests/moela/explanation/test_importances.py", "tests/moela/comparison/test_report_page.py",
+    "tests/docs/test_pages.py", "tests/benchmarks/test_tables.py",
+)  # fmt: skip
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Let a worker of pytest-xdist run whole files, and such folders.
 
     Fixtures of a file are made once then, and kernels are compiled by one worker and read from
-    their files by the other.
+    their files by the other. Long files come right after the folders.
     """
     if config.getoption("dist") != "load":
         return None
@@ -40,6 +56,13 @@ def pytest_xdist_make_scheduler(config, log):
         def _split_scope(self, nodeid):
             file = nodeid.partition("::")[0]
             return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+        def _assign_work_unit(self, node):
+            if not self.assigned_work[node]:
+                for first in reversed([*TOGETHER, *LONG]):
+                    if first in self.workqueue:
+                        self.workqueue.move_to_end(first, last=False)
+            super()._assign_work_unit(node)
 
     return ByFile(config, log)
 

@@ -43,8 +43,9 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield each module of ours that a file imports, and whether a function does so.
+@cache
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """Return each module of ours that a file imports, and whether a function does so.
 
     Imports for type checkers only are left out. An `__init__` of a public package is a facade: an
     import of it counts as one of the module that the facade takes the name from.
@@ -53,6 +54,8 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
     def walk(node: ast.AST, lazy: bool) -> Iterator[tuple[str, bool]]:
         for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):  # holds no statement
+                continue
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
                 continue
             if isinstance(child, ast.Import):
@@ -67,7 +70,7 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
             yield from walk(child, lazy or inside)
 
-    yield from walk(tree(path), False)
+    return list(walk(tree(path), False))
 
 
 def folder(path: Path) -> str:
@@ -214,13 +217,18 @@ def reads(node: ast.Call) -> bool:
 
 
 @cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(tree(path)))
+
+
+@cache
 def calls() -> list[tuple[str, ast.Call]]:
     """Return every call of the packages, and the module in which it stands, except of the door."""
     found = []
     for path in modules().values():
         name = path.relative_to(ROOT).as_posix()
         if not name.startswith("moela/files/"):
-            found += [(name, n) for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
+            found += [(name, n) for n in nodes(path) if isinstance(n, ast.Call)]
     return found
 
 
@@ -277,7 +285,7 @@ KEPT = frozenset(["MNKLandscape"])
 def names(path: Path) -> Iterator[str]:
     """Yield the names of a module's classes, functions, parameters, and attributes, and its own."""
     yield path.stem
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name
         elif isinstance(node, ast.arg):
@@ -302,7 +310,7 @@ def test_private_words_are_gone():
 
 def docstrings(path: Path) -> Iterator[str]:
     """Yield the docstrings of a module, those below constants and attributes included."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         constant = node.value if isinstance(node, ast.Expr) else None
         if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
             yield constant.value.strip()

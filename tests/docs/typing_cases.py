@@ -70,8 +70,10 @@ mypy_path = {ROOT}
 follow_imports = silent
 ignore_missing_imports = true
 
-[mypy-torch.*,matplotlib.*,numba.*,pandas.*,scipy.*,sklearn.*,pymoo.*,optuna.*,distributed.*]
+[mypy-torch.*,matplotlib.*,numba.*,pandas.*,scipy.*,sklearn.*,pymoo.*,optuna.*,distributed.*,\
+ray.*,dask.*,IPython.*,jinja2.*]
 follow_imports = skip
+follow_imports_for_stubs = true
 """,
         encoding="utf-8",
     )

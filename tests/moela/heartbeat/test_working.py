@@ -157,4 +157,6 @@ def test_every_command_gives_signs(key, monkeypatch, lines):
     if key == ("watch",):  # its view moves
         assert lines() == []
     else:
-        assert f"moela {' '.join(key)} goes on" in lines()[0]
+        # On a busy machine, the last sign of the command before may come first.
+        sign = f"moela {' '.join(key)} goes on"
+        assert any(sign in line for line in lines())
