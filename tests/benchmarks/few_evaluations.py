@@ -85,7 +85,7 @@ def main() -> None:
     keys = [str(seed) for seed in seeds]
     chosen, kinds = tables.pick(problems(), arguments.problems), algorithms()
     picked = tables.pick(kinds, arguments.algorithms)
-    parts = [tables.header("Few evaluations", __spec__.name, _ABOUT)]
+    parts = [tables.header("After 300 and 1,000 evaluations", __spec__.name, _ABOUT)]
     bars = {}
     for budget in arguments.budgets:
         results = Results(folder and folder / f"few_evaluations_{budget}.json")
