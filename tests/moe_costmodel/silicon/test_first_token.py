@@ -3,9 +3,11 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from moe_costmodel import (
+    CalibrationData,
     Chunk,
     ClosedLoop,
     Layout,
@@ -14,9 +16,11 @@ from moe_costmodel import (
     SiliconModel,
     gpu_memory,
 )
+from moe_costmodel.silicon import calibration
 from moe_costmodel.silicon.features import features_of
 from moe_costmodel.silicon.first_token import PARTS, robust
 from moe_costmodel.silicon.serving import estimate_of
+from moe_costmodel.silicon.tables.package import gpu_named
 from tests.moe_costmodel.silicon.tables import CONFIG, GPU, LATENT, write_kinds, write_tables
 
 pytest.importorskip("pyarrow")
@@ -72,6 +76,10 @@ def test_the_first_wave_of_equal_prompts_waits_for_half_of_them(model, experts):
     # Prompts are computed one after the other, so the waits are 1, 2, ... 16 prompts.
     assert parts["first_wave"] == pytest.approx(prompt * 17 / 2)
     assert parts["queue"] == 0  # there are no later requests
+    # Of twice as many requests, half wait so.
+    twice = parts_of(model, point(experts, benchmark=replace(loop, n_requests=32)))
+    assert twice["first_wave"] == pytest.approx(prompt * 17 / 4)
+    assert twice["queue"] >= 0
 
 
 def test_parts_that_engines_weigh_are_told_apart(model, experts, latent):
@@ -163,6 +171,25 @@ def test_features_of_dense_models_and_unknown_versions(model, experts):
     assert features["decode_moe"] == features["prefill_moe"] == 0
     assert (features["expert_bytes"], features["attention_bytes"]) == (1, 2)
     assert features["active"] == features["total"]
+
+
+def test_calibrations_are_fitted_to_features_by_architecture_and_gpu(
+    model, experts, latent, monkeypatch
+):
+    monkeypatch.setattr(calibration, "gpu_named", lambda name: gpu_named(name, model.root))
+    points = [point(experts), point(latent, architecture="other", backend="vllm"),
+              point(experts, concurrency=4, known_layout=False)]  # fmt: skip
+    estimates = [estimate_of(model, place) for place in points]
+    data = CalibrationData.of(points, estimates)
+    assert data.labels == ("other on toy", "toy on toy")
+    assert data.groups.tolist() == [1, 0, 1]
+    assert data.known.tolist() == [1, 1, 0]
+    assert data.measured["ttft"].tolist() == [0.1] * 3
+    np.testing.assert_allclose(data.composed["tpot"], [found.tpot for found in estimates])
+    np.testing.assert_allclose(data.parts, [found.first_token for found in estimates])
+    first = features_of(points[0], estimates[0], model.tables.gpu)
+    assert dict(zip(data.names, data.features[0].tolist(), strict=True)) == first
+    assert len(set(data.engine[:2].tolist())) == 2
 
 
 def test_errors_beyond_a_factor_of_e_count_a_tenth():
