@@ -31,6 +31,8 @@ _RULES = (
     ("LFU, uploaded at the fourth miss", "lfu", Admission(after=4)),
     ("MIN, knows what is evicted best", "min", Admission()),
 )
+# Rules that do not know the future, other than the list.
+_UNAWARE = [name for name, policy, rule in _RULES if policy != "min" and name != _STATIC]
 _NONE, _PLAN, _PREFETCH, _BOUND = (
     "none resident", "plan", "perfect prefetch", "bound for every plan"
 )  # fmt: skip
@@ -109,18 +111,20 @@ class Headroom:
         """Return one sentence: whether a policy is worth building, and why."""
         static = self.rows[_STATIC].seconds
         if self.plan is None:
-            saved = 1.0 - static / self.rows[_NONE].seconds
+            saved = _saved(static, self.rows[_NONE].seconds)
             return (
                 f"Keep a static list, which saves {saved:.0%}. Sums over steps do not tell whether "
                 "more is worth building: record each token's choices."
             )
-        plan = self.rows[_PLAN].seconds
-        best, most = 1.0 - plan / static, 1.0 - self.rows[_BOUND].seconds / static
+        rules = [self.rows[_PLAN], *(self.rows[name] for name in _UNAWARE)]
+        row = min(rules, key=lambda row: row.seconds)
+        best, most = _saved(row.seconds, static), _saved(self.rows[_BOUND].seconds, static)
         if best >= _WORTH:
+            name = "the plan" if row.name == _PLAN else f'"{row.name}"'
             return (
-                f"Build it: the plan takes {best:.0%} less time than a static list of the same "
-                f"size ({_milliseconds(plan)} instead of {_milliseconds(static)} a step); no plan "
-                f"can save more than {most:.0%}."
+                f"Build it: {name} takes {best:.0%} less time than a static list of the same size "
+                f"({_milliseconds(row.seconds)} instead of {_milliseconds(static)} a step); no "
+                f"plan can save more than {most:.0%}."
             )
         if most < _WORTH:
             return (
@@ -143,7 +147,7 @@ class Headroom:
             known = [
                 f"{v:9.2f}" if np.isfinite(v) else f"{'':9s}" for v in (row.misses, row.uploads)
             ]
-            rate = self.batch_size / row.seconds
+            rate = self.batch_size / row.seconds if row.seconds else np.inf
             lines.append(f"  {row.name:34s}{''.join(known)}{row.seconds * 1e3:9.3f}{rate:10.1f}")
         if self.plan is not None:
             lines.append(f"plan: {str(self.plan).splitlines()[0]}")
@@ -167,6 +171,11 @@ class Headroom:
             axes.plot(100 * self.slots / self.n_experts, seconds_, "k*", ms=17, label=_PLAN)
         figure.legend(loc="outside right upper", fontsize=SMALL, frameon=False)
         return figure
+
+
+def _saved(new: float, old: float) -> float:
+    """Return the share of the old time that the new one saves; nothing of no time."""
+    return 1.0 - new / old if old else 0.0
 
 
 def _milliseconds(seconds: float) -> str:

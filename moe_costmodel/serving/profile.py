@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import count
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.serving.scheduler import RankLoad
 from moe_costmodel.silicon.operators.exchange import Exchanges
 from moe_costmodel.silicon.operators.experts import active_experts
 from moe_costmodel.silicon.tables.grid import Grid
+from moela.files.guard import invalid_file
 from moela.files.tables import TextTable
+from moela.files.text import number_of
 
 __all__ = ["ProfiledKernels"]
 
@@ -47,7 +48,7 @@ class ProfiledKernels:
     FileNotFoundError
         If a table does not exist.
     ValueError
-        If a table is damaged, or the model has no experts.
+        If a table is damaged or lacks a layer, or the model has no experts.
 
     Examples
     --------
@@ -73,7 +74,7 @@ class ProfiledKernels:
             raise ValueError(f"The model {shape.name!r} has no experts; it is dense.")
         self._chosen = shape.experts
         self._exchanges = exchanges
-        self._dense = _by_layer(folder / "dense.csv", "tokens")
+        self._dense = _by_layer(folder / "dense.csv", "tokens", (*_LAYER, *_ONCE))
         self._once = _by_layer(folder / "per_sequence.csv", "sequences")
         self._experts = _grid(folder / "moe.csv", _EXPERTS)
         self._attention = _grid(folder / "attention.csv", _ATTENTION)
@@ -128,42 +129,48 @@ def _at(grid: Grid, *point: float) -> float:
 
 
 def _grid(path: Path, names: tuple[str, ...]) -> Grid:
-    rows = _rows(path, names)
-    return Grid(rows[:, :-1] + 1.0, rows[:, -1] / 1e6)
+    return _times([numbers for _, numbers in _rows(path, (), names)])
 
 
-def _by_layer(path: Path, axis: str) -> dict[str, Grid]:
-    """Return a grid for each layer of a table, over one coordinate."""
+def _by_layer(path: Path, axis: str, layers: tuple[str, ...] = ()) -> dict[str, Grid]:
+    """Return a grid for each layer of a table, over one coordinate; some layers are required."""
+    found: dict[str, list[list[float]]] = {}
+    for texts, numbers in _rows(path, ("layer",), (axis, "time_us")):
+        found.setdefault(texts[0], []).append(numbers)
+    if not found.keys() >= set(layers):
+        expected = f"with rows of all of {', '.join(dict.fromkeys(layers))}"
+        raise invalid_file(path, f"rows of {', '.join(found)}", expected)
+    return {name: _times(rows) for name, rows in found.items()}
+
+
+def _times(rows: list[list[float]]) -> Grid:
+    """Return a grid of seconds; the last number of a row is in microseconds."""
+    numbers = np.array(rows)
+    return Grid(numbers[:, :-1] + 1.0, numbers[:, -1] / 1e6)
+
+
+def _rows(
+    path: Path, texts: tuple[str, ...], names: tuple[str, ...]
+) -> list[tuple[list[str], list[float]]]:
+    """Return the named columns of a table, those of text and those of numbers; the last is a time.
+
+    Coordinates are at least 0, and times above 0.
+    """
     table = TextTable(path)
     lines = [(number, cells) for number, cells in table if cells]
+    if len(lines) < 2:
+        raise invalid_file(path, f"{len(lines)} lines", "a table of a header and at least one row")
     header = lines[0][1]
-    place = [header.index(name) for name in ("layer", axis, "time_us")]
-    found: dict[str, list[tuple[float, float]]] = {}
-    for number, cells in lines[1:]:
-        try:
-            point = (float(cells[place[1]]), float(cells[place[2]]))
-        except (ValueError, IndexError):
-            raise table.error(number, cells, "a layer and two numbers") from None
-        found.setdefault(cells[place[0]], []).append(point)
-    return {
-        name: Grid(np.array(rows)[:, :1] + 1.0, np.array(rows)[:, 1] / 1e6)
-        for name, rows in found.items()
-    }
-
-
-def _rows(path: Path, names: tuple[str, ...]) -> Floats:
-    """Return the named columns of a table of numbers."""
-    table = TextTable(path)
-    lines = [(number, cells) for number, cells in table if cells]
-    header = lines[0][1]
-    for name in names:
-        if name not in header:
-            raise table.error(lines[0][0], header, f"a header with {', '.join(names)}")
-    place = [header.index(name) for name in names]
+    if not {*texts, *names} <= set(header):
+        expected = f"a header with {', '.join((*texts, *names))}"
+        raise table.error(lines[0][0], ", ".join(header), expected)
+    words, places = ([header.index(name) for name in part] for part in (texts, names))
     rows = []
     for number, cells in lines[1:]:
-        try:
-            rows.append([float(cells[i]) for i in place])
-        except (ValueError, IndexError):
-            raise table.error(number, cells, f"{len(header)} numbers") from None
-    return np.array(rows)
+        numbers = [number_of(cells[i]) for i in places if i < len(cells)]
+        good = [n for n in numbers if n is not None and 0 <= n < np.inf]
+        if len(cells) != len(header) or len(good) < len(names) or good[-1] == 0:
+            expected = f"{len(header)} cells, with {', '.join(names)} as numbers (the time above 0)"
+            raise table.error(number, ", ".join(cells), expected)
+        rows.append(([cells[i] for i in words], good))
+    return rows

@@ -1,0 +1,150 @@
+"""Types of weights by part, as tools for quantization write them into a config.json."""
+
+import json
+
+import pytest
+
+from moe_costmodel import ModelShape
+from moe_costmodel.shapes import DTYPE_BYTES
+from tests.moe_costmodel.models.test_config import DEEPSEEK_V3, MIXTRAL, QWEN3_30B
+
+
+def groups(**weights):
+    return {
+        "quant_method": "compressed-tensors",
+        "config_groups": {"group_0": {"weights": weights}},
+    }
+
+
+def types(quantization, config=DEEPSEEK_V3, **fields):
+    return ModelShape.from_config(config | {"quantization_config": quantization} | fields).dtypes
+
+
+@pytest.mark.parametrize(
+    ("quantization", "expected", "bits"),
+    [
+        ({"quant_algo": "NVFP4"}, "nvfp4", 4),
+        ({"quant_algo": "FP8"}, "fp8", 8),
+        ({"quant_algo": "FP8_PB_WO"}, "fp8_block", 8),
+        ({"quant_algo": "W4A8_AWQ"}, "w4afp8", 4),
+        ({"quant_method": "fp8"}, "fp8", 8),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8_block", 8),
+        ({"quant_method": "mxfp4"}, "w4a16_mxfp4", 4),
+        ({"quant_method": "gptq", "bits": 4}, "int4_wo", 4),
+        ({"quant_method": "gptq", "bits": 8}, "int8_wo", 8),
+        ({"quant_method": "AWQ", "bits": 4}, "int4_wo", 4),
+        (groups(num_bits=4, type="float", group_size=16), "nvfp4", 4),
+        (groups(num_bits=4, type="float", group_size=32), "w4a8_mxfp4_mxfp8", 4),
+        (groups(num_bits=4, type="int", group_size=128), "int4_wo", 4),
+        (groups(num_bits=8, type="int", strategy="channel"), "int8_wo", 8),
+        (groups(num_bits=8, type="float", strategy="block"), "fp8_block", 8),
+        (groups(num_bits=8, type="float", strategy="channel"), "fp8", 8),
+    ],
+)
+def test_methods_have_types_of_their_bits(quantization, expected, bits):
+    found = types(quantization)
+    assert {found[part] for part in ("attention", "dense", "experts", "shared")} == {expected}
+    # Embedding, head, router and norms stay as they are.
+    assert {found[part] for part in ("embedding", "head", "router", "norms")} == {"bfloat16"}
+    # Scales of groups come on top: half a bit at most.
+    assert bits / 8 <= DTYPE_BYTES[expected] <= (bits + 0.6) / 8
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [
+        {"quant_method": "magic"},
+        {"bits": 4},
+        groups(num_bits=2, type="int"),
+        groups(),
+        {"quant_method": "compressed-tensors", "config_groups": {}},
+        {"quant_method": "compressed-tensors", "config_groups": {"group_0": None}},
+    ],
+)
+def test_unknown_methods_are_refused(quantization):
+    with pytest.raises(ValueError, match="'quantization_config' must be one of the methods fp8"):
+        types(quantization)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("float16", "float16"),
+        ("torch.float32", "float32"),
+        ("int8", "bfloat16"),
+        (None, "bfloat16"),
+    ],
+)
+def test_without_a_quantization_all_parts_have_the_type_of_the_file(name, expected):
+    found = types(None, torch_dtype=name)
+    assert set(found.values()) == {expected}
+    found = types({"quant_method": "fp8"}, torch_dtype=name)
+    assert (found["head"], found["experts"]) == (expected, "fp8")
+
+
+@pytest.mark.parametrize("field", ["modules_to_not_convert", "ignore", "exclude_modules"])
+@pytest.mark.parametrize(
+    ("patterns", "plain"),
+    [
+        (["model.layers.*.self_attn"], {"attention"}),
+        (["model.layers.*.self_attn*"], {"attention"}),
+        (["re:.*self_attn.*", "re:.*shared_experts.*", "lm_head"], {"attention", "shared"}),
+        ([r"re:^model\.layers\..*\.mlp\.down_proj$"], {"dense"}),
+        (["*mlp.experts*"], {"experts"}),
+        # An exception of one layer is not one of the part.
+        (["model.layers.60.self_attn.*"], set()),
+        ([f"model.layers.{i}.self_attn.o_proj" for i in range(61)], {"attention"}),
+        (["lm_head", "model.embed_tokens"], set()),
+    ],
+)
+def test_exceptions_stay_as_they_are(field, patterns, plain):
+    found = types({"quant_method": "fp8", field: patterns})
+    parts = {part for part in ("attention", "dense", "experts", "shared")
+             if found[part] == "bfloat16"}  # fmt: skip
+    assert parts == plain
+
+
+def test_experts_of_mixtral_have_names_of_their_own():
+    found = types({"quant_method": "fp8", "ignore": ["re:.*block_sparse_moe.experts.*"]}, MIXTRAL)
+    assert (found["experts"], found["attention"]) == ("bfloat16", "fp8")
+
+
+def test_bytes_shrink_by_the_quantized_parts():
+    plain = ModelShape.from_config(QWEN3_30B)
+    narrow = ModelShape.from_config(
+        QWEN3_30B | {"quantization_config": {"quant_method": "fp8", "ignore": ["*self_attn*"]}}
+    )
+    before, after = plain.weight_bytes(), narrow.weight_bytes()
+    assert after["experts"] == before["experts"] / 2
+    assert after["attention"] == before["attention"]
+    assert plain.n_parameters == narrow.n_parameters
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings' must be true or false"),
+        ({"layer_types": ["full_attention"]}, "layer_types' must be a list of 48 texts"),
+        ({"layer_types": [1] * 48}, "layer_types' must be a list of 48 texts"),
+        ({"mlp_only_layers": 3}, "mlp_only_layers' must be a list of integers"),
+        ({"mlp_only_layers": [0, -1]}, r"mlp_only_layers\[1\]"),
+        ({"num_experts_per_tok": None}, r"num_experts_per_tok' must be present \(or experts_per_"),
+        ({"num_hidden_layers": 10_001}, "num_hidden_layers' must be at most 10,000"),
+    ],
+)
+def test_fields_of_another_kind_are_named(tmp_path, fields, message):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(QWEN3_30B | fields))
+    with pytest.raises(ValueError, match=message) as error:
+        ModelShape.from_config(path)
+    assert str(path) in str(error.value)
+
+
+def test_layers_that_are_dense_are_those_listed():
+    listed = ModelShape.from_config(
+        QWEN3_30B | {"mlp_only_layers": [0, 5], "decoder_sparse_step": 2}
+    )
+    # Every second layer has experts: layers 1, 3, ...; of these, layer 5 is dense.
+    assert (listed.n_moe_layers, listed.n_dense_layers) == (23, 25)
+    words = ["dense"] * 10 + ["sparse"] * 38
+    assert ModelShape.from_config(QWEN3_30B | {"mlp_layer_types": words}).n_moe_layers == 38

@@ -1,0 +1,196 @@
+"""Estimates of serving points: parts of the time to the first token, and features."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from moe_costmodel import (
+    CalibrationData,
+    Chunk,
+    ClosedLoop,
+    Layout,
+    ModelShape,
+    ServingPoint,
+    SiliconModel,
+    gpu_memory,
+)
+from moe_costmodel.silicon import calibration
+from moe_costmodel.silicon.features import features_of
+from moe_costmodel.silicon.first_token import PARTS, robust
+from moe_costmodel.silicon.serving import estimate_of
+from moe_costmodel.silicon.tables.package import gpu_named
+from tests.moe_costmodel.silicon.tables import CONFIG, GPU, LATENT, write_kinds, write_tables
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("yaml")
+
+
+def made(folder, backend="sglang", memory=None):
+    folder.mkdir(exist_ok=True)
+    root = write_kinds(write_tables(folder))
+    if memory is not None:
+        path = root / "toy.yaml"
+        path.write_text(GPU.replace("mem_capacity: 80000000000", f"mem_capacity: {memory}"))
+    return SiliconModel("toy", backend, root=root)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("points"))
+
+
+@pytest.fixture(scope="module")
+def experts():
+    return ModelShape.from_config(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def latent():
+    return ModelShape.from_config(LATENT)
+
+
+def point(shape, **settings):
+    given = {
+        "name": "a", "architecture": "toy", "gpu": "toy", "backend": "sglang", "version": "0.5.6",
+        "layout": Layout(), "known_layout": True, "input_tokens": 256, "output_tokens": 64,
+        "concurrency": 16, "ttft": 0.1, "tpot": 0.01, "year": 2026.25,
+    }  # fmt: skip
+    return ServingPoint(shape=shape, **given | settings)
+
+
+def parts_of(model, place, **settings):
+    return dict(zip(PARTS, estimate_of(model, place, **settings).first_token, strict=True))
+
+
+def test_the_first_wave_of_equal_prompts_waits_for_half_of_them(model, experts):
+    loop = ClosedLoop(
+        concurrency=16, n_requests=16, input_tokens=256, output_tokens=64, least=1.0,
+        policy="prompts first", step_tokens=256, gap=0.0,
+    )  # fmt: skip
+    parts = parts_of(model, point(experts, benchmark=loop))
+    prompt = model.prefill(experts, Layout(), [Chunk(256)]).seconds
+    assert parts["prompt"] == prompt
+    assert parts["launches"] == model.decode(experts, Layout(), 1, 256 + 32).seconds
+    # Prompts are computed one after the other, so the waits are 1, 2, ... 16 prompts.
+    assert parts["first_wave"] == pytest.approx(prompt * 17 / 2)
+    assert parts["queue"] == 0  # there are no later requests
+    # Of twice as many requests, half wait so.
+    twice = parts_of(model, point(experts, benchmark=replace(loop, n_requests=32)))
+    assert twice["first_wave"] == pytest.approx(prompt * 17 / 4)
+    assert twice["queue"] >= 0
+
+
+def test_parts_that_engines_weigh_are_told_apart(model, experts, latent):
+    mine, published = (
+        parts_of(model, point(experts, published=flag)) for flag in (False, True)
+    )  # fmt: skip
+    assert (mine["client"], published["client"]) == (0.1, 0)
+    assert mine["ranks"] == mine["latent"] == mine["linear"] == 0
+    ranks = point(experts, layout=Layout(dp=2, moe_ep=2))
+    assert parts_of(model, ranks)["ranks"] > 0
+    # A millisecond for each of four layers of latent attention.
+    assert parts_of(model, point(latent))["latent"] == pytest.approx(0.004)
+    delta = replace(experts.blocks[0].attention, kind="linear", conv_kernel=4)
+    blocks = (replace(experts.blocks[0], n_layers=3, attention=delta),
+              replace(experts.blocks[0], n_layers=1))  # fmt: skip
+    assert parts_of(model, point(replace(experts, blocks=blocks)))["linear"] == 0.1
+
+
+def test_requests_that_memory_does_not_hold_wait_for_others(model, experts, tmp_path):
+    # Half of the answer is counted, since engines admit a request before there is room for all.
+    memory = gpu_memory(experts, Layout(), 1, 256 + 32)
+    four = int((memory.weights + 4.5 * memory.per_sequence) / 0.87)
+    tight = made(tmp_path / "tight", memory=four)
+    place = point(experts)
+    free, full = parts_of(model, place), parts_of(tight, place)
+    # Of 16 requests, 12 wait until one of the 4 running ones ends, whose answers have 51 to 64
+    # tokens: nine tenths of the requests are later ones.
+    step = model.decode(experts, Layout(), 1, 256).seconds
+    assert full["queue"] - free["queue"] > 0.9 * 51 * step
+    # A point that ran does not fill its memory with weights: then they were counted too large.
+    filled = made(tmp_path / "filled", memory=10**6)
+    assert parts_of(filled, place) == free
+
+
+def test_one_request_and_long_prompts_have_estimates(model, experts):
+    alone = parts_of(model, point(experts, concurrency=1))
+    assert alone["first_wave"] > 0
+    long, longer = (parts_of(model, point(experts, input_tokens=n)) for n in (9000, 36000))
+    for name in ("prompt", "first_wave"):
+        assert 0 < alone[name] < long[name] < longer[name]
+
+
+def test_one_seed_gives_one_estimate(model, experts):
+    place = point(experts)
+    first = estimate_of(model, place, random_state=1)
+    assert estimate_of(model, place, random_state=1) == first
+    assert estimate_of(model, place, random_state=2).first_token != first.first_token
+
+
+def test_tensorrt_llm_keeps_narrow_models_caches_in_fp8(model, latent, tmp_path):
+    narrow = replace(latent, dtypes=latent.dtypes | {"experts": "fp8_block"})
+    given = {"input_tokens": 4064, "concurrency": 64}
+    engine = made(tmp_path / "trtllm", "trtllm")
+    seconds = [
+        estimate_of(m, point(s, backend=m.backend, **given)).decode.by_part()["mla decode"]
+        for m, s in ((engine, narrow), (engine, latent), (model, narrow))
+    ]
+    assert seconds[0] < seconds[1] == pytest.approx(seconds[2])
+
+
+def test_features_are_numbers_that_name_neither_model_nor_measurement(model, experts, latent):
+    found = []
+    for shape in (experts, latent):
+        place = point(shape)
+        estimate = estimate_of(model, place)
+        features = features_of(place, estimate, model.tables.gpu)
+        assert all(math.isfinite(value) for value in features.values())
+        slower = replace(place, name="b", architecture="other", ttft=9.0, tpot=9.0)
+        assert features_of(slower, estimate, model.tables.gpu) == features
+        for phase in ("decode", "prefill"):
+            shares = [v for k, v in features.items() if k.startswith(f"{phase}_")]
+            assert sum(shares) == pytest.approx(1)
+            assert min(shares) >= 0
+        assert features["composed"] == pytest.approx(math.log(estimate.tpot))
+        assert (features["sglang"], features["trtllm"], features["vllm"]) == (1, 0, 0)
+        assert (features["latent"], features["has_shared"]) == (float(shape is latent),) * 2
+        assert (features["n_experts"], features["k"], features["layers"]) == (8, 2, 4)
+        found.append(features)
+    assert list(found[0]) == list(found[1])
+
+
+def test_features_of_dense_models_and_unknown_versions(model, experts):
+    block = replace(experts.blocks[0], experts=None, d_ffn=512)
+    dense = replace(experts, blocks=(block,), dtypes={"dense": "fp8"})
+    place = point(dense, version="", year=0.0)
+    features = features_of(place, estimate_of(model, place), model.tables.gpu)
+    assert (features["n_experts"], features["k"], features["has_shared"]) == (0, 0, 0)
+    assert (features["version"], features["year"]) == (-1, -1)
+    assert features["decode_moe"] == features["prefill_moe"] == 0
+    assert (features["expert_bytes"], features["attention_bytes"]) == (1, 2)
+    assert features["active"] == features["total"]
+
+
+def test_calibrations_are_fitted_to_features_by_architecture_and_gpu(
+    model, experts, latent, monkeypatch
+):
+    monkeypatch.setattr(calibration, "gpu_named", lambda name: gpu_named(name, model.root))
+    points = [point(experts), point(latent, architecture="other", backend="vllm"),
+              point(experts, concurrency=4, known_layout=False)]  # fmt: skip
+    estimates = [estimate_of(model, place) for place in points]
+    data = CalibrationData.of(points, estimates)
+    assert data.labels == ("other on toy", "toy on toy")
+    assert data.groups.tolist() == [1, 0, 1]
+    assert data.known.tolist() == [1, 1, 0]
+    assert data.measured["ttft"].tolist() == [0.1] * 3
+    np.testing.assert_allclose(data.composed["tpot"], [found.tpot for found in estimates])
+    np.testing.assert_allclose(data.parts, [found.first_token for found in estimates])
+    first = features_of(points[0], estimates[0], model.tables.gpu)
+    assert dict(zip(data.names, data.features[0].tolist(), strict=True)) == first
+    assert len(set(data.engine[:2].tolist())) == 2
+
+
+def test_errors_beyond_a_factor_of_e_count_a_tenth():
+    assert robust([-0.5, 1.0, 3.0]) == pytest.approx([0.5, 1.0, 1.2])

@@ -1,0 +1,122 @@
+"""What stands in where a GPU's tables lack something, and GPUs whose description is damaged."""
+
+import pytest
+
+from moe_costmodel import ExpertShape, Layout, ModelShape, SiliconModel, gpu_names, legal_layouts
+from tests.moe_costmodel.silicon.tables import CONFIG, GPU, gemm_ms, write_tables, writer
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("yaml")
+
+EXPERTS = ExpertShape(n_experts=8, k=2, d_ffn=128)
+
+
+def gemm(root, factor, *, backend="sglang", version="1.0.0", dtype="bfloat16", kernel="other"):
+    rows = [
+        {"m": m, "n": n, "k": 256, "gemm_dtype": dtype, "kernel_source": kernel,
+         "latency": factor * gemm_ms(m, n, 256)}
+        for m in (1, 16, 256) for n in (64, 256)
+    ]  # fmt: skip
+    writer(root)("gemm", "gemm", rows, version=version, backend=backend)
+
+
+def product(root, backend="sglang", dtype="bfloat16"):
+    return SiliconModel("toy", backend, root=root)._products.time(16, 256, 256, dtype)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_tables(tmp_path)
+
+
+@pytest.mark.parametrize(("factor", "used"), [(0.45, "other"), (0.55, "toy_linear")])
+def test_a_product_that_another_engine_runs_in_half_the_time_was_bound_by_the_host(
+    root, factor, used
+):
+    gemm(root, factor, backend="vllm")
+    assert product(root).kernel == f"{used} (bfloat16)"
+    # The other engine keeps its own.
+    assert product(root, "vllm").kernel == "other (bfloat16)"
+
+
+def test_an_engine_without_products_has_those_of_another(root):
+    found = product(root, "trtllm")
+    assert found.source == "sglang 1.0.0"
+    assert 1e3 * found.seconds == pytest.approx(gemm_ms(16, 256, 256))
+
+
+@pytest.mark.parametrize("dtype", ["nvfp4", "fp8_block", "int8_wo", "float16"])
+def test_a_type_that_was_not_measured_has_the_next_wider_one(root, dtype):
+    assert product(root, dtype=dtype).kernel == "toy_linear (bfloat16)"
+    gemm(root, 0.9, version="1.1.0", dtype="fp8", kernel="narrow")
+    used = "toy_linear (bfloat16)" if dtype == "float16" else "narrow (fp8)"
+    assert product(root, dtype=dtype).kernel == used
+
+
+def test_without_any_table_a_product_takes_its_bound(tmp_path):
+    (tmp_path / "toy.yaml").write_text(GPU)
+    writer(tmp_path)("other", "other", [{"a": 1}])
+    found = product(tmp_path)
+    assert (found.kernel, found.outside) == ("bound", float("inf"))
+    assert 1e3 * found.seconds == pytest.approx(gemm_ms(16, 256, 256) / 2)
+    model = SiliconModel("toy", "sglang", root=tmp_path)
+    time, load = model.experts(ModelShape.from_config(CONFIG), Layout(), 64)
+    assert (time.kernel, load) == ("bound", 1.0)
+    # All eight experts of 3 x 256 x 128 values are read.
+    assert time.seconds >= 8 * 3 * 256 * 128 * 2 / 1e12
+
+
+def test_tables_that_lack_a_column_are_passed_over(root):
+    rows = [{"m": 1, "n": 64, "gemm_dtype": "bfloat16", "kernel_source": "old", "latency": 1.0}]
+    writer(root)("gemm", "gemm", rows, version="2.0.0")
+    assert product(root).source == "sglang 1.0.0"
+
+
+def test_experts_of_narrow_weights_have_the_nearest_type(root):
+    model = SiliconModel("toy", "sglang", root=root)
+    times = [
+        model._experts.time(EXPERTS, 256, 4096, tp=1, ep=1, dtype=dtype)
+        for dtype in ("bfloat16", "float16")
+    ]
+    assert times[0].kernel == times[1].kernel == "toy_moe (bfloat16)"
+    assert times[0].seconds == times[1].seconds
+    unknown = model._experts.time(EXPERTS, 256, 4096, tp=1, ep=1, dtype="nvfp4")
+    assert unknown.kernel == "bound"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (GPU, "gpu: [", r"toy\.yaml.*a file of YAML"),
+        (GPU, "data_dir: data/toy\n", r"toy\.yaml.*gpu"),
+        ("mem_bw: 1000000000000", "mem_bw: -1", r"gpu\.mem_bw"),
+        ("mem_capacity: 80000000000", "other: 1", r"gpu\.mem_capacity"),
+        ("num_gpus_per_node: 8", "num_gpus_per_node: 0", r"node\.num_gpus_per_node"),
+        ("data_dir: data/toy", "data_dir: 3", "data_dir"),
+    ],
+)
+def test_damaged_descriptions_are_named(root, old, new, message):
+    (root / "toy.yaml").write_text(GPU.replace(old, new))
+    with pytest.raises(ValueError, match=message) as error:
+        SiliconModel("toy", "sglang", root=root)
+    assert "toy.yaml" in str(error.value)
+
+
+def test_a_folder_without_gpus_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a folder with GPUs as NAME\.yaml") as error:
+        gpu_names(tmp_path)
+    assert str(tmp_path) in str(error.value)
+    # A GPU without tables has no steps.
+    (tmp_path / "bare.yaml").write_text(GPU)
+    assert gpu_names(tmp_path) == []
+
+
+def test_dense_models_are_divided_by_tensors_and_stages():
+    llama = {k: v for k, v in CONFIG.items() if "experts" not in k} | {"model_type": "llama"}
+    found = legal_layouts(ModelShape.from_config(llama), 4, "sglang")
+    assert set(found) == {
+        Layout(tp=tp, moe_tp=tp, pp=pp) for tp in (1, 2, 4) for pp in (1, 2, 4) if tp * pp <= 4
+    }
+    # 6 is no divisor of 8 heads.
+    wide = legal_layouts(ModelShape.from_config(llama), 6, "sglang")
+    assert {layout.tp for layout in wide} == {1, 2}
