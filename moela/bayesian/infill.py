@@ -77,6 +77,7 @@ class Infill:
     ) -> None:
         self.context, self.candidates = context, candidates
         self.most = _MOST_ROWS if most is None else min(most, _MOST_ROWS)
+        self._pops: list[Population] = []
         self._X: list[Designs] = []
         self._F: list[Floats] = []
         self._G: list[Floats] = []
@@ -112,6 +113,7 @@ class Infill:
         designs = rows([ind.X for ind in pop])
         for key in self.context.duplicates.keys(designs):
             self._waiting.pop(key, None)
+        self._pops.append(pop)
         self._X.append(self.candidates.of(designs))
         self._F.append(F)
         self._CV.append(CV)
@@ -132,6 +134,11 @@ class Infill:
         known = new if self._failed is None else np.concatenate([self._failed, new])
         self._failed = known[-_MOST_FAILED:]
         self._only_failed = True
+
+    def designs(self) -> tuple[Population, Floats, Floats]:
+        """Return the evaluated designs [n], their objectives [n, M] and violations [n]."""
+        F, CV = np.concatenate(self._F), np.concatenate(self._CV)
+        return Population.merge(*self._pops), F, CV
 
     def propose(self, size: int, front: Archive) -> Population:
         """Return up to `size` new designs, the best first."""

@@ -347,6 +347,10 @@ class MOELA(ArchiveAlgorithm):
         self._train(pop, F, CV)
         if self.current is self.main:
             self._advance_parts(masks, gained, pop, F, CV, accepted)
+            if self.infill_few is not None and not self.infill_few.used:
+                # Each design serves one sub-problem, so that the few best ones do not serve all.
+                self.evolution.populate(*self.infill_few.designs())
+                self.infill_few = None
         else:
             self._answer_restart(pop, F, CV)
         forget_details(pop)
@@ -358,7 +362,7 @@ class MOELA(ArchiveAlgorithm):
         if infills is not None:
             self.guided.arrived(infills)
         taken = super()._take(infills)
-        if infills is not None and self.infill_few is not None and self.infill_few.used:
+        if infills is not None and self.infill_few is not None:
             status = np.array([ind.data.get("status", OK) for ind in infills])
             self.infill_few.add_failed(infills[~np.isin(status, (OK, SKIPPED))])
         return taken
@@ -366,7 +370,7 @@ class MOELA(ArchiveAlgorithm):
     def _train(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Update the models of designs with evaluated designs [b]."""
         self.guided.train_on_designs(pop, F, CV)
-        if self.infill_few is not None and self.infill_few.used:
+        if self.infill_few is not None:
             self.infill_few.add(pop, F, CV)
         if self.preselection is not None and not self.preselection.surrogate.full:
             X = rows([ind.X for ind in pop]).astype(float)

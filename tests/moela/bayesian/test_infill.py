@@ -92,14 +92,18 @@ def test_of_several_hundred_evaluations_it_chooses_the_first_hundred(budget, n_i
         parts = set(origins(pop, "part"))
         if "initial" in parts:
             assert len(pop) == n_initial
-        elif algorithm.infill_few.used:
+        elif algorithm.infill_few is not None:
             assert parts == {"evolution"}
             last = n_eval + len(pop)
         else:
             others |= parts
+        used = algorithm.infill_few is not None
         algorithm.evaluator.eval(algorithm.problem, pop)
         algorithm.tell(infills=pop)
         n_eval += len(pop)
+        if used and algorithm.infill_few is None:
+            # Evolution goes on from different designs.
+            assert len({id(member) for member in algorithm.evolution.subproblems.pop}) == 50
     assert 100 <= last < 104
     assert "search" in others
 
