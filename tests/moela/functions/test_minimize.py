@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -298,6 +299,7 @@ def test_another_seed_uses_what_a_store_holds(tmp_path):
 
 
 def test_a_changed_function_is_noticed(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
     state = tmp_path / "state"
 
     def changing(d):
@@ -311,6 +313,7 @@ def test_a_changed_function_is_noticed(tmp_path):
         moela.minimize(changing, **settings, n_eval=40)
     assert "noisy=True" in str(caught.value)
     assert "recheck" not in str(caught.value)
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_noisy_functions(tmp_path):
