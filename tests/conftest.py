@@ -69,22 +69,24 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.fixture(scope="session", autouse=True)
 def long_runs():
-    """Let runs of few evaluations be as longer ones; return their limit, for tests of it.
+    """Let runs of few evaluations be as longer ones; return their limits, for tests of them.
 
     Gaussian processes choose their designs otherwise, which takes 25 ms an evaluation, and most
     tests are about what all runs have in common.
     """
     with pytest.MonkeyPatch.context() as patch:
-        limit = few._FEW
+        limits = few._FEW, few._ALL
         patch.setattr(few, "_FEW", 0)
-        yield limit
+        patch.setattr(few, "_ALL", 0)
+        yield limits
 
 
 @pytest.fixture(autouse=True)
 def few_evaluations(request, long_runs, monkeypatch):
     """Give runs of few evaluations their own designs in tests that are marked."""
     if request.node.get_closest_marker("few_evaluations") is not None:
-        monkeypatch.setattr(few, "_FEW", long_runs)
+        monkeypatch.setattr(few, "_FEW", long_runs[0])
+        monkeypatch.setattr(few, "_ALL", long_runs[1])
 
 
 @pytest.fixture(scope="session")

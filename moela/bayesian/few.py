@@ -10,8 +10,8 @@ from moela.learning.features import Encoder
 # Up to this budget, runs begin with the infill, which takes about 25 ms an evaluation. Whoever can
 # make more evaluations mostly has a problem that takes far less.
 _FEW = 1000
-# Up to this budget, the infill chooses all designs. Of larger budgets it chooses the first ones.
-# With 150 instead of 100, runs of 1,000 evaluations were no better, and took half as long again.
+# Up to this budget, the infill chooses all designs. Of larger budgets it chooses the first ones,
+# since a fit takes longer the more designs there are.
 _ALL, _N_FIRST = 150, 100
 N_BATCH = 4
 """Number of designs in a batch of the infill by default."""
@@ -32,7 +32,7 @@ def n_first(budget: int, n_init: int) -> int:
 
 def n_weights(budget: int | None, n_subproblems: int) -> int:
     """Return the number of sub-problems for a budget, at most `n_subproblems`."""
-    if budget is None or budget > min(_FEW, _ALL):
+    if budget is None or budget > _ALL:
         return n_subproblems
     return min(n_subproblems, _COUNTS[budget >= _BELOW])
 

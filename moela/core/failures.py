@@ -9,7 +9,7 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela.evaluation.marks import Marks
-from moela.evaluation.runners.outcome import OK, SKIPPED, reason
+from moela.evaluation.runners.outcome import SKIPPED, reason, tried_and_failed
 from moela.quality.words import counted
 
 # Different reasons that are counted; the rest counts together.
@@ -32,14 +32,12 @@ class FailureCounts:
 
     def count(self, pop: Population) -> None:
         """Count the failures among evaluated individuals."""
-        for ind in pop:
-            status = ind.data.get("status", OK)
-            if status not in (OK, SKIPPED):
-                error = ind.data.get("error")
-                self.first = self.first or error or status
-                text = reason(status, error)
-                known = text in self._reasons or len(self._reasons) < _MOST_REASONS
-                self._reasons[text if known else "other reasons"] += 1
+        for ind in pop[tried_and_failed(pop)]:
+            status, error = ind.data["status"], ind.data.get("error")
+            self.first = self.first or error or status
+            text = reason(status, error)
+            known = text in self._reasons or len(self._reasons) < _MOST_REASONS
+            self._reasons[text if known else "other reasons"] += 1
 
     def __bool__(self) -> bool:
         return bool(self._reasons)

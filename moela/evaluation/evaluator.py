@@ -343,7 +343,11 @@ class Evaluator(PymooEvaluator):
         self._session = session = Session(problem, algorithm, self._session_interrupts())
         if self.store is not None:
             entry = StoreEntry(self, run, session, self._chunk(problem), self._runner)
-            entry.enter(self.store, signed, algorithm)
+            try:
+                entry.enter(self.store, signed, algorithm)
+            except BaseException:
+                self.close()  # else Ctrl-C would stay with a run that has never begun
+                raise
         ref_point = getattr(problem, "ref_point", None)
         budget = session.budget(algorithm)
         session.bar = progress.begin(self.progress, budget, self.n_eval, ref_point)

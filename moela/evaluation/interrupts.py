@@ -39,16 +39,6 @@ def store_advice(store: str | os.PathLike[str]) -> str:
     return f"To go on, make the same call again: {os.fspath(store)} holds what was evaluated."
 
 
-@contextmanager
-def interrupts_of_run(advice: str) -> Iterator[Interrupts]:
-    """Treat SIGINT as `Interrupts` does until the run ends, be it by an error."""
-    with Interrupts(advice) as interrupts:
-        try:
-            yield interrupts
-        finally:
-            interrupts.end()
-
-
 class Interrupts:
     """A context in which the first SIGINT only sets `stopped`; the second one interrupts.
 
@@ -87,11 +77,6 @@ class Interrupts:
         self._depth = max(0, self._depth - 1)
         if self._depth == 0:
             self._restore()
-
-    def end(self) -> None:
-        """Leave the context however often it was entered: errors leave sessions unclosed."""
-        self._depth = 0
-        self._restore()
 
     def _restore(self) -> None:
         if self._installed and threading.current_thread() is threading.main_thread():

@@ -23,12 +23,7 @@ from moela.asynchronous import loop
 from moela.asynchronous.evaluator import ArrivalEvaluator
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.evaluator import Evaluator
-from moela.evaluation.interrupts import (
-    Interrupts,
-    given_advice,
-    interrupts_of_run,
-    store_advice,
-)
+from moela.evaluation.interrupts import Interrupts, given_advice, store_advice
 from moela.evaluation.runners.outcome import OK, EvaluationError
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.termination import ElapsedTime
@@ -211,7 +206,7 @@ def minimize(
     for note in warnings_of(getattr(problem, "variables", {})):
         _LOG.warning(note)
     signs = nullcontext() if progress is False else working("optimizing")
-    with signs, interrupts_of_run(advice) as interrupts:
+    with signs, Interrupts(advice) as interrupts:
         for on_mismatch in ("raise", "new"):
             make_evaluator = ArrivalEvaluator if asynchronous else Evaluator
             evaluator = make_evaluator(

@@ -25,7 +25,7 @@ from moela.core.origin import Part, forget_details, listed_origins, origins, set
 from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
-from moela.evaluation.runners.outcome import OK, SKIPPED
+from moela.evaluation.runners.outcome import tried_and_failed
 from moela.evaluation.termination import planned_budget
 from moela.learning.models import NO_MODELS, Models
 from moela.learning.surrogate import Surrogate
@@ -363,8 +363,7 @@ class MOELA(ArchiveAlgorithm):
             self.guided.arrived(infills)
         taken = super()._take(infills)
         if infills is not None and self.infill_few is not None:
-            status = np.array([ind.data.get("status", OK) for ind in infills])
-            self.infill_few.add_failed(infills[~np.isin(status, (OK, SKIPPED))])
+            self.infill_few.add_failed(infills[tried_and_failed(infills)])
         return taken
 
     def _train(self, pop: Population, F: Floats, CV: Floats) -> None:

@@ -1,19 +1,22 @@
 """Runs of few evaluations on problems whose evaluation fails where they would be best.
 
-    python -m tests.benchmarks.few_failures [--seeds 4]
+    python -m tests.benchmarks.few_failures [--seeds 4] [--limits -0.5 0 inf]
 
-Prints, for each problem, how many of 100 evaluations fail, and the mean hypervolume.
+Prints, for each limit of the process that learns failures, and for each problem, how many of 100
+evaluations fail, and the mean hypervolume. Without a limit (inf), nothing follows from failures.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 from pymoo.core.problem import ElementwiseProblem
 from pymoo.optimize import minimize
 
 from moela import MOELA, Evaluator
+from moela.bayesian import infill
 from moela.quality.indicators import hypervolume
 from tests.benchmarks import tables
 
@@ -62,20 +65,29 @@ PROBLEMS = {
 
 
 def main() -> None:
+    """Run, and print the counts."""
     parser = tables.script_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=4)
-    seeds = range(1, parser.parse_args().seeds + 1)
+    parser.add_argument("--limits", type=float, nargs="+", default=[infill._FAILURE_LIMIT])
+    arguments = parser.parse_args()
     logging.getLogger("moela").setLevel(logging.ERROR)
-    failures: list[int] = []
-    for name, problem in PROBLEMS.items():
-        volumes = []
-        for seed in seeds:
-            evaluator = Evaluator(on_error="infeasible", progress=False)
-            res = minimize(problem, MOELA(), ("n_eval", 100), seed=seed, evaluator=evaluator)
-            failures.append(evaluator.n_failed)
-            volumes.append(hypervolume(res.F, problem.ref))
-        print(f"{name}: failed {failures[-len(seeds) :]}, hypervolume {np.mean(volumes):.4g}")
-    print(f"median of all: {np.median(failures):g} of 100")
+    for limit in arguments.limits:
+        infill._FAILURE_LIMIT = limit
+        failures: list[int] = []
+        for name, problem in PROBLEMS.items():
+            runs = [counted(problem, seed) for seed in range(1, arguments.seeds + 1)]
+            failed = [n for n, _ in runs]
+            failures += failed
+            volume = np.mean([value for _, value in runs])
+            print(f"limit {limit:g}, {name}: failed {failed}, hypervolume {volume:.4g}", flush=True)
+        print(f"limit {limit:g}, median of all: {np.median(failures):g} of 100")
+
+
+def counted(problem: Any, seed: int) -> tuple[int, float]:
+    """Return how many evaluations of a run fail, and its hypervolume."""
+    evaluator = Evaluator(on_error="infeasible", progress=False)
+    res = minimize(problem, MOELA(), ("n_eval", 100), seed=seed, evaluator=evaluator)
+    return evaluator.n_failed, hypervolume(res.F, problem.ref)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where each number of the landing page, the README and the page on choosing comes from.
+"""Sources of the numbers on the landing page, in the README and on the page about choosing.
 
 A claim holds words of a page, the page of evidence that it cites, the script that makes the
 evidence, and how the numbers follow from it: from passages that the evidence contains, or by a
@@ -253,7 +253,7 @@ CLAIMS = [
     Claim("These runs are those of version 0.1. Version 0.2 was", B + "noc.md", "tables_noc",
           ("moela 0.1.0",), lambda text: [0.2]),
     Claim("was first in 15 of 15", B + "noc_batched_moead.md", "tables_noc",
-          derived=lambda text: [text.count("| 1 of 2 |"), 15]),
+          derived=occurrences("| 1 of 2 |")),
     Claim("the ratio was 1.59", B + "noc_released.md", "tables_noc", ("| MOEA/D batch | 1.587 |",)),
     Claim("all of 13 problems; the next had mean rank 3.8", B + "classic.md", "tables_classic",
           ("| MOEA/D batch | 3.77 |",),

@@ -12,6 +12,7 @@ from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.shapes import LayerShape, power_law_counts
 
 SHAPE = LayerShape(n_experts=8, k=2, d_model=32, d_ffn=16, gated=True)
+LARGER = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=48, gated=True)
 LINKS = {
     "slow_to_fast": Link(1e9, 1e-5),
     "device_to_device": Link(2e9, 2e-5),

@@ -175,6 +175,11 @@ def failed(pop: Population) -> Bools:
     return np.array([ind.data.get("status", OK) != OK for ind in pop], dtype=bool)
 
 
+def tried_and_failed(pop: Population) -> Bools:
+    """Mark the failed evaluations, [n], but not those that were skipped."""
+    return np.array([ind.data.get("status", OK) not in (OK, SKIPPED) for ind in pop], dtype=bool)
+
+
 def without_numpy(X: object) -> object:
     """Return a design of mixed variables with Python's numbers, to be written; others unchanged."""
     if not isinstance(X, dict):

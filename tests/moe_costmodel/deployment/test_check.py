@@ -10,23 +10,13 @@ from moe_costmodel.placement.heuristics import greedy, replicate_and_pack
 from moe_costmodel.placement.placement import migration_bytes
 from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import LayerShape
-from tests.moe_costmodel.machines import evaluated, hardware, latency, planned
+from tests.moe_costmodel.machines import LARGER, evaluated, hardware, latency, planned
 from tests.moe_costmodel.random_traces import random_trace
-
-SHAPE = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=48, gated=True)
-
-
-@pytest.fixture
-def traces():
-    return [
-        random_trace(np.random.default_rng(seed), n_tokens=150, n_layers=3, lengths=[25] * 6)
-        for seed in (1, 2)
-    ]
 
 
 def model_of(trace, n_devices=2, **settings):
     return DeploymentModel(
-        trace, hardware(), latency(), shape=SHAPE, n_devices=n_devices, **settings
+        trace, hardware(), latency(), shape=LARGER, n_devices=n_devices, **settings
     )
 
 
@@ -69,10 +59,10 @@ def test_a_switch_charges_what_must_arrive(traces):
     placement = greedy(traces[0].loads(4), 2)
     plan = planned(model, placement=placement, batch_size=4)
     switch = plan.check(traces[1], deployment=model, running=now).switch
-    moved = migration_bytes(now.placement, placement, SHAPE.expert_bytes).sum()
+    moved = migration_bytes(now.placement, placement, LARGER.expert_bytes).sum()
     assert switch.n_bytes == moved > 0
     arriving = (placement.on_device() > 0) & (now.placement.on_device() == 0)
-    busiest = arriving.sum(axis=(0, 1)).max() * SHAPE.expert_bytes
+    busiest = arriving.sum(axis=(0, 1)).max() * LARGER.expert_bytes
     assert switch.seconds == pytest.approx(2e-5 + busiest / 2e9)
     fresh = model_of(traces[1])
     saved = evaluated(fresh, batch_size=4)["step_mean_s"] - fresh.evaluate(plan)["step_mean_s"]

@@ -2,32 +2,19 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from moe_costmodel.deployment.check import Switch
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.placement.heuristics import greedy, replicate_and_pack
-from moe_costmodel.shapes import LayerShape
-from tests.moe_costmodel.machines import LINKS, hardware, latency, planned
-from tests.moe_costmodel.random_traces import random_trace
-
-SHAPE = LayerShape(n_experts=8, k=2, d_model=64, d_ffn=48, gated=True)
-
-
-@pytest.fixture
-def traces():
-    return [
-        random_trace(np.random.default_rng(seed), n_tokens=150, n_layers=3, lengths=[25] * 6)
-        for seed in (1, 2)
-    ]
+from tests.moe_costmodel.machines import LARGER, LINKS, hardware, latency, planned
 
 
 def model_of(trace, n_devices=2, n_nodes=1):
     machine = hardware(n_devices=n_devices, n_nodes=n_nodes)
     return DeploymentModel(
-        trace, machine, latency(), shape=SHAPE, n_devices=n_devices, n_nodes=n_nodes
+        trace, machine, latency(), shape=LARGER, n_devices=n_devices, n_nodes=n_nodes
     )
 
 
@@ -62,7 +49,7 @@ def test_other_devices_start_from_nothing(traces):
     switch = plan.check(traces[1], deployment=two, running=running).switch
     assert switch.link == "slow_to_fast"
     # All 8 experts of 3 layers are loaded, half on each device.
-    assert switch.n_bytes == 3 * 8 * SHAPE.expert_bytes
+    assert switch.n_bytes == 3 * 8 * LARGER.expert_bytes
     assert switch.seconds == pytest.approx(LINKS["slow_to_fast"].seconds(switch.n_bytes / 2))
     # Steps on other devices cannot be compared.
     assert switch.saved_per_step == 0
@@ -75,7 +62,7 @@ def test_between_nodes_a_node_waits_for_all_its_devices(traces):
     switch = plan.check(traces[1], deployment=model, running=running).switch
     assert switch.link == "node_to_node"
     arriving = (plan.placement.on_device() > 0) & (running.placement.on_device() == 0)
-    by_device = arriving.sum(axis=(0, 1)) * SHAPE.expert_bytes
+    by_device = arriving.sum(axis=(0, 1)) * LARGER.expert_bytes
     assert switch.n_bytes == by_device.sum() > 0
     busiest = max(by_device[:2].sum(), by_device[2:].sum())
     assert switch.seconds == pytest.approx(LINKS["node_to_node"].seconds(busiest))

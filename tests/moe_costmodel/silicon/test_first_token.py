@@ -11,7 +11,6 @@ from moe_costmodel import (
     Chunk,
     ClosedLoop,
     Layout,
-    ModelShape,
     ServingPoint,
     SiliconModel,
     gpu_memory,
@@ -21,7 +20,7 @@ from moe_costmodel.silicon.features import features_of
 from moe_costmodel.silicon.first_token import PARTS, robust
 from moe_costmodel.silicon.serving import estimate_of
 from moe_costmodel.silicon.tables.package import gpu_named
-from tests.moe_costmodel.silicon.tables import CONFIG, GPU, LATENT, write_kinds, write_tables
+from tests.moe_costmodel.silicon.tables import GPU, write_kinds, write_tables
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("yaml")
@@ -39,16 +38,6 @@ def made(folder, backend="sglang", memory=None):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return made(tmp_path_factory.mktemp("points"))
-
-
-@pytest.fixture(scope="module")
-def experts():
-    return ModelShape.from_config(CONFIG)
-
-
-@pytest.fixture(scope="module")
-def latent():
-    return ModelShape.from_config(LATENT)
 
 
 def point(shape, **settings):

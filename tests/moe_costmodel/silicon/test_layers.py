@@ -8,8 +8,6 @@ import pytest
 
 from moe_costmodel import Attention, Block, Chunk, ExpertShape, Layout, ModelShape, SiliconModel
 from tests.moe_costmodel.silicon.tables import (
-    CONFIG,
-    LATENT,
     Kinds,
     gemm_ms,
     write_kinds,
@@ -28,22 +26,6 @@ BANDWIDTH = 1e12  # bytes per second of the toy GPU
 def model(tmp_path_factory):
     root = write_kinds(write_tables(tmp_path_factory.mktemp("kinds")))
     return SiliconModel("toy", "sglang", root=root)
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """A model without tables of these kinds."""
-    return SiliconModel("toy", "sglang", root=write_tables(tmp_path_factory.mktemp("plain")))
-
-
-@pytest.fixture(scope="module")
-def latent():
-    return ModelShape.from_config(LATENT)
-
-
-@pytest.fixture(scope="module")
-def experts():
-    return ModelShape.from_config(CONFIG)
 
 
 def dense(attention, n_layers=2):

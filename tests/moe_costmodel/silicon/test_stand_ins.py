@@ -1,4 +1,4 @@
-"""What stands in where a GPU's tables lack something, and GPUs whose description is damaged."""
+"""Stand-ins for what a GPU's tables lack, and damaged descriptions of GPUs."""
 
 import pytest
 

@@ -10,20 +10,20 @@ from moe_costmodel.silicon.tables.grid import Grid
 from moe_costmodel.silicon.tables.package import silicon_root, version_key
 from moe_costmodel.silicon.wide_ep import two_batch_seconds
 from tests.moe_costmodel.models.test_config import QWEN3_30B
-from tests.moe_costmodel.silicon.tables import CONFIG, gemm_ms, write_tables
+from tests.moe_costmodel.silicon.tables import gemm_ms, write_tables
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("yaml")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return SiliconModel("toy", "sglang", root=write_tables(tmp_path_factory.mktemp("systems")))
+@pytest.fixture
+def model(plain):
+    return plain
 
 
-@pytest.fixture(scope="module")
-def shape():
-    return ModelShape.from_config(CONFIG)
+@pytest.fixture
+def shape(experts):
+    return experts
 
 
 def test_a_grid_is_exact_at_its_points_and_on_power_laws():
