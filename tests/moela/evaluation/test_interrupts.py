@@ -11,6 +11,7 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem
 
+from moela import StoreMismatchError
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.runners.call import ProblemCall, dumps, evaluate_remotely, task
 from moela.search.moela import MOELA
@@ -134,6 +135,15 @@ def test_failures_after_the_signal_are_not_kept(on_error, store):
     assert {row.status for row in stored(store)} == {"ok"}
     resumed = solve(Interrupting(), 200, store=store, on_error=on_error)
     np.testing.assert_array_equal(resumed.F, solve(Interrupting(), 200).F)
+
+
+def test_a_run_that_cannot_open_its_store_leaves_the_signal_alone(store, handler):
+    solve(One(), 40, store=store)
+    evaluator = Evaluator(store=store, on_interrupt="finish")
+    algorithm = MOELA(n_subproblems=10)  # asks for the run's budget before it evaluates
+    with pytest.raises(StoreMismatchError):
+        algorithm.setup(One(), termination=("n_eval", 40), seed=2, evaluator=evaluator).next()
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_without_the_setting_the_signal_raises():

@@ -40,3 +40,7 @@ LINE = {"variables": {"x": (0.0, 1.0)}, "objectives": ["a", "b"]}
 def run(function=sink, **changes):
     """Minimize a function quietly, with few evaluations."""
     return moela.minimize(function, **(SINK | {"n_eval": 60} | QUIET | changes))
+
+
+def objectives_of(result):
+    return result.front.F.tolist()

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
-from function_cases import LINE, QUIET, SINK, line, run, sink
+from function_cases import LINE, QUIET, SINK, line, objectives_of, run, sink
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import ElementwiseProblem
 from pymoo.core.variable import Choice, Integer, Real
 from pymoo.problems import get_problem
 
 import moela
-from moela import MOELA, EvaluationError, EvaluationStore, StoreMismatchError
+from moela import MOELA
 from moela.functions.durations import seconds
 
 ROOT = Path(__file__).parents[3]
-
-
-def objectives_of(result):
-    return result.front.F.tolist()
 
 
 def test_a_run():
@@ -239,177 +233,6 @@ def test_a_frame_of_conditional_variables():
 
 
 # -------------------------------------------------------------------------- stores and failures
-
-
-def test_a_store_resumes(tmp_path):
-    log = tmp_path / "calls"
-
-    def counted(d):
-        with log.open("a") as file:
-            file.write(".")
-        return sink(d)
-
-    whole = run(counted, n_eval=80)
-    store = tmp_path / "run.db"
-    run(counted, n_eval=40, store=store)
-    log.unlink()
-    assert objectives_of(run(counted, n_eval=80, store=store)) == objectives_of(whole)
-    # Evaluations of the rest, and one to check that the function still gives the same.
-    assert log.stat().st_size <= 41
-    with EvaluationStore(store) as reader:
-        first = next(reader.evaluations())
-    assert set(first.extra) == {"out.noise", "out.area"}
-    resumed = run(counted, n_eval=80, store=store)
-    assert resumed.front[0].others.keys() == {"noise", "area"}
-
-
-def test_a_store_of_another_run_says_what_differs(tmp_path):
-    store = tmp_path / "run.db"
-    run(store=store)
-    with pytest.raises(StoreMismatchError) as caught:
-        run(store=store, version="2", variables=SINK["variables"] | {"fins": (5, 20)})
-    message = str(caught.value)
-    assert "problem.version: None -> '2'" in message
-    assert "fins" in message
-    assert "store=" in message
-    assert "Evaluator" not in message
-
-
-def test_another_seed_uses_what_a_store_holds(tmp_path):
-    log = tmp_path / "calls"
-
-    def counted(d):
-        with log.open("a") as file:
-            file.write(".")
-        return d["i"], -d["i"]
-
-    settings = {"variables": {"i": (1, 30)}, "objectives": ["a", "b"], **QUIET}
-    for seed, algorithm in ((1, None), (2, None), (2, "nsga2")):
-        moela.minimize(
-            counted,
-            **settings,
-            store=tmp_path / "run.db",
-            n_eval=60,
-            seed=seed,
-            algorithm=algorithm,
-        )
-    assert log.stat().st_size <= 30 + 3
-    with EvaluationStore(tmp_path / "run.db") as reader:
-        assert [run.seed for run in reader.runs()] == [1, 2, 2]
-
-
-def test_a_changed_function_is_noticed(tmp_path):
-    before = signal.getsignal(signal.SIGINT)
-    state = tmp_path / "state"
-
-    def changing(d):
-        return line(d) | {"a": d["x"] + float(state.read_text())}
-
-    state.write_text("0")
-    settings = LINE | QUIET | {"store": tmp_path / "run.db"}
-    moela.minimize(changing, **settings, n_eval=20)
-    state.write_text("1")
-    with pytest.raises(StoreMismatchError, match="begin another run") as caught:
-        moela.minimize(changing, **settings, n_eval=40)
-    assert "noisy=True" in str(caught.value)
-    assert "recheck" not in str(caught.value)
-    assert signal.getsignal(signal.SIGINT) == before
-
-
-def test_noisy_functions(tmp_path):
-    calls = []
-
-    def noisy(d):
-        calls.append(d["n"])
-        return d["n"] + len(calls), -d["n"]
-
-    settings = dict(variables={"n": (1, 4)}, objectives=["a", "b"], n_eval=30, **QUIET)
-    moela.minimize(noisy, noisy=True, **settings)
-    assert len(calls) == 30
-    calls.clear()
-    moela.minimize(noisy, **settings)
-    assert len(calls) <= 4
-
-
-def failing(d):
-    if d["x"] > 0.5:
-        raise RuntimeError("too hot")
-    if d["x"] > 0.4:
-        return {"a": d["x"]}
-    return line(d)
-
-
-def test_failures_are_counted_and_reported(caplog):
-    result = moela.minimize(failing, **LINE, n_eval=60, on_error="infeasible", **QUIET)
-    counts = pandas.Series([failure["error"] for failure in result.failures]).value_counts()
-    assert set(counts.index) == {"RuntimeError: too hot", counts.index[-1]} | set(counts.index)
-    assert counts["RuntimeError: too hot"] > 0
-    assert f"{counts.sum()} failed" in result.status
-    assert f"{counts['RuntimeError: too hot']} x RuntimeError: too hot" in result.status
-    assert max(design["x"] for design in result.designs) <= 0.4
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "an evaluation failed" in caplog.text
-    assert "{'x': 0." in caplog.text
-    frame = result.to_frame(all=True)
-    assert (frame["status"] != "ok").sum() == counts.sum() == len(result.failures)
-    assert not frame.loc[frame["status"] != "ok", "feasible"].any()
-
-
-def test_a_failure_raises_with_the_design():
-    with pytest.raises(EvaluationError) as caught:
-        moela.minimize(failing, **LINE, n_eval=60, **QUIET)
-    assert set(caught.value.X) == {"x"}
-    assert caught.value.status == "error"
-
-
-def test_timeouts():
-    def sleepy(d):
-        if d["x"] > 0.8:
-            time.sleep(30)
-        return line(d)
-
-    result = moela.minimize(
-        sleepy, **LINE, n_eval=12, timeout=0.3, n_jobs=2, on_error="infeasible", **QUIET
-    )
-    assert {failure["status"] for failure in result.failures} <= {"timeout"}
-    assert result.n_eval == 12
-
-
-def test_retries():
-    tries = {}
-
-    def flaky(d):
-        tries[d["x"]] = tries.get(d["x"], 0) + 1
-        if tries[d["x"]] == 1:
-            raise OSError("licence server")
-        return line(d)
-
-    result = moela.minimize(flaky, **LINE, n_eval=20, retries=1, **QUIET)
-    assert result.failures == []
-
-
-def test_functions_of_all_kinds_in_workers():
-    class Simulator:
-        def __call__(self, d):
-            return line(d)
-
-        def run(self, d):
-            return line(d)
-
-    def shifted(shift, d):
-        return {"a": d["x"] + shift, "b": 1 - d["x"]}
-
-    offset = 0.0
-    expected = objectives_of(moela.minimize(line, **LINE, n_eval=20, **QUIET))
-    for function in (
-        lambda d: line(d),
-        lambda d: (d["x"] + offset, 1 - d["x"]),
-        partial(shifted, 0.0),
-        Simulator(),
-        Simulator().run,
-    ):
-        result = moela.minimize(function, **LINE, n_eval=20, n_jobs=2, **QUIET)
-        assert objectives_of(result) == expected
 
 
 def test_a_script_needs_no_guard():
