@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats, rows
-from moela._checks import count, require
+from moela._checks import count
 from moela.bayesian.few import N_BATCH, infill_for, n_first, n_weights
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import (
@@ -21,7 +21,7 @@ from moela.core.decomposition import (
     simplex_weights,
 )
 from moela.core.operators import any_real
-from moela.core.origin import Part, forget_details, listed_origins, origins, set_origin
+from moela.core.origin import forget_details, listed_origins, origins, set_origin
 from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
@@ -36,9 +36,15 @@ from moela.search.preselection import Preselection
 from moela.search.published import PublishedMOELA
 from moela.search.real_mating import RealMating
 from moela.search.restarts import Restart
-from moela.search.settings import DEFAULT, REPLACED, SETTING_NAMES, SearchSettings
+from moela.search.settings import (
+    DEFAULT,
+    PARTS,
+    REPLACED,
+    SETTING_NAMES,
+    SearchSettings,
+    check_choices,
+)
 
-PARTS: tuple[Part, ...] = ("evolution", "search", "pareto")
 # Local searches side by side by default: few find good designs early, and more take less time for
 # a design. Over ten problems, two had 1.15 times the hypervolume of five after 300 evaluations and
 # 1.02 times after 5,000, but 96 % on the network-on-chip with five objectives
@@ -159,7 +165,7 @@ class MOELA(ArchiveAlgorithm):
         archive_size: int | None = None,
         **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
-        _check(shares, restarts, models)
+        check_choices(shares, restarts, models)
         n_subproblems = count("MOELA", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
         self.n_subproblems = n_subproblems
@@ -440,20 +446,3 @@ def _by_part(pop: Population) -> dict[str, Bools]:
 def _sums(gains: Floats, masks: Mapping[str, Bools]) -> dict[str, float]:
     """Return the sum of gains [b] under each mask [b]."""
     return {name: float(gains[mine].sum()) for name, mine in masks.items()}
-
-
-def _check(shares: object, restarts: object, models: object) -> None:
-    """Check the parameters that are not numbers."""
-    holds = isinstance(restarts, bool) or restarts == "auto"
-    require("MOELA", "restarts", restarts, holds, '"auto", True or False')
-    holds = models is None or models == "auto" or isinstance(models, Models)
-    require("MOELA", "models", models, holds, '"auto", None or moela.Models(...)')
-    if shares is not None:
-        holds = (
-            isinstance(shares, Mapping)
-            and set(shares) <= set(PARTS)
-            and min(shares.values(), default=0) >= 0
-            and sum(shares.values()) > 0
-        )
-        expected = f"a positive number for some of {', '.join(PARTS)}"
-        require("MOELA", "shares", shares, holds, expected)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
 from moela._checks import count, one_of, require
+from moela.core.origin import Part
 from moela.core.scaling import SCALARIZATIONS, Scalarization
+from moela.learning.models import Models
+
+PARTS: Final[tuple[Part, ...]] = ("evolution", "search", "pareto")
 
 
 @dataclass(frozen=True)
@@ -73,3 +78,20 @@ REPLACED: Final = {
     **dict.fromkeys(["prob_neighbor_mating", "prob_neighbour_mating"], _CONSTANT.format("0.9")),
 }
 """Replacements of the parameters that MOELA had in version 0.1."""
+
+
+def check_choices(shares: object, restarts: object, models: object) -> None:
+    """Check the parameters that are not numbers."""
+    holds = isinstance(restarts, bool) or restarts == "auto"
+    require("MOELA", "restarts", restarts, holds, '"auto", True or False')
+    holds = models is None or models == "auto" or isinstance(models, Models)
+    require("MOELA", "models", models, holds, '"auto", None or moela.Models(...)')
+    if shares is not None:
+        holds = (
+            isinstance(shares, Mapping)
+            and set(shares) <= set(PARTS)
+            and min(shares.values(), default=0) >= 0
+            and sum(shares.values()) > 0
+        )
+        expected = f"a positive number for some of {', '.join(PARTS)}"
+        require("MOELA", "shares", shares, holds, expected)
