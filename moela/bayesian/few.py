@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pymoo.core.problem import Problem
+
 from moela.bayesian.candidates import Mating, OwnDesigns, Vectors
 from moela.bayesian.infill import Infill
 from moela.core.context import SearchContext
@@ -15,26 +17,32 @@ _FEW = 1000
 _ALL, _N_FIRST = 150, 100
 N_BATCH = 4
 """Number of designs in a batch of the infill by default."""
-# First designs of budgets below 100, and of those up to 500; larger ones begin with one for each
-# sub-problem. The numbers do not follow the budget more closely, so that a run with a store can be
-# continued with a larger one.
-_BELOW, _UP_TO, _COUNTS = 100, 500, (10, 20)
+# First designs, and sub-problems, of budgets below 100, and of larger ones. The numbers do not
+# follow the budget more closely, so that a run with a store can be continued with a larger one.
+_BELOW, _COUNTS = 100, (10, 20)
+# If the problem has moves of its own, which local search uses, many designs to begin from say more:
+# such runs have so few first designs and so few sub-problems up to these budgets only.
+_FIRST_WITH_MOVES, _WEIGHTS_WITH_MOVES = 500, 150
+_MOVES = ("neighbors", "neighbors_many")
 # A problem with one of these knows better than its variables how designs vary, or what they have.
-_OWN = ("operators", "features", "neighbors", "neighbors_many")
+_OWN = ("operators", "features", *_MOVES)
 
 
-def n_first(budget: int, n_init: int) -> int:
+def n_first(budget: int | None, n_init: int, problem: Problem) -> int:
     """Return the number of first designs for a budget, at most `n_init`."""
-    if budget > _UP_TO:
-        return n_init
-    return min(n_init, _COUNTS[budget >= _BELOW])
+    return _at_most(n_init, budget, _FIRST_WITH_MOVES, problem)
 
 
-def n_weights(budget: int | None, n_subproblems: int) -> int:
+def n_weights(budget: int | None, n_subproblems: int, problem: Problem) -> int:
     """Return the number of sub-problems for a budget, at most `n_subproblems`."""
-    if budget is None or budget > _ALL:
-        return n_subproblems
-    return min(n_subproblems, _COUNTS[budget >= _BELOW])
+    return _at_most(n_subproblems, budget, _WEIGHTS_WITH_MOVES, problem)
+
+
+def _at_most(n: int, budget: int | None, with_moves: int, problem: Problem) -> int:
+    has_moves = any(hasattr(problem, name) for name in _MOVES)
+    if budget is None or budget > (with_moves if has_moves else _FEW):
+        return n
+    return min(n, _COUNTS[budget >= _BELOW])
 
 
 def infill_for(

@@ -72,9 +72,10 @@ class MOELA(ArchiveAlgorithm):
     Parameters
     ----------
     n_subproblems : int
-        Number of sub-problems, and of initial designs. Runs of up to 150 evaluations have at most
-        20 of both, those of fewer than 100 at most 10. Runs of up to 500 begin with at most 20
-        designs.
+        Number of sub-problems, and of initial designs. Runs of up to 1,000 evaluations have at most
+        20 of both, those of fewer than 100 at most 10. If the problem defines `neighbors`, only
+        runs of up to 150 evaluations have so few sub-problems, and those of up to 500 so few
+        initial designs.
     n_neighbors : int
         Size of the neighborhood of a sub-problem.
     n_searches : "auto" or int
@@ -198,13 +199,15 @@ class MOELA(ArchiveAlgorithm):
         problem, context, rng = self.problem, self.context, self.random_state
         budget = planned_budget(self)
         spread = simplex_weights if problem.n_obj < MANY_OBJECTIVES else direction_weights
-        self._weights = spread(n_weights(budget, self.n_subproblems), problem.n_obj, rng)
+        n = n_weights(budget, self.n_subproblems, problem)
+        self._weights = spread(n, problem.n_obj, rng)
         if not isinstance(self.ref_point, str):
             context.normalization = Normalization(
                 problem.n_obj, self.ref_point, units=context.units
             )
         volume = DirectionalVolume(problem.n_obj, rng)
-        least = _LEAST_GROUPS * self.n_init
+        self._n_begin = n_first(budget, self.n_init, problem)
+        least = _LEAST_GROUPS * self._n_begin
         # The state since the beginning of the run, whose archive is `front`, and of this phase.
         self.main = self.current = Restart(self.front, context.normalization, volume, least)
         self.n_phases, self.awaiting_initial = 1, True
@@ -232,8 +235,7 @@ class MOELA(ArchiveAlgorithm):
         }
 
     def _n_first(self) -> int:
-        budget = None if self.infill_few is None else planned_budget(self)
-        return self.n_init if budget is None else n_first(budget, self.n_init)
+        return self._n_begin
 
     def _form_parts(self) -> None:
         """Create the state of evolution and allocation, which begins anew with each phase."""

@@ -73,11 +73,16 @@ def run(problem, budget=60, seed=1, **parameters):
 
 
 def test_first_designs_and_subproblems_follow_the_budget():
-    budgets = (20, 60, 100, 500, 501, 1000)
-    assert [n_first(budget, 50) for budget in budgets] == [10, 10, 20, 20, 50, 50]
-    assert n_first(100, 8) == 8
-    assert [n_weights(budget, 50) for budget in (20, 100, 150, 151, None)] == [10, 20, 20, 50, 50]
-    algorithm = run(KINDS["real"](), 20).algorithm
+    real, with_moves = KINDS["real"](), KINDS["permutation"]()
+    for number in (n_first, n_weights):
+        budgets = (20, 60, 100, 1000, 1001, None)
+        assert [number(budget, 50, real) for budget in budgets] == [10, 10, 20, 20, 50, 50]
+        assert number(100, 8, real) == 8
+    budgets = (20, 100, 500, 501, None)
+    assert [n_first(budget, 50, with_moves) for budget in budgets] == [10, 20, 20, 50, 50]
+    budgets = (20, 100, 150, 151, None)
+    assert [n_weights(budget, 50, with_moves) for budget in budgets] == [10, 20, 20, 50, 50]
+    algorithm = run(real, 20).algorithm
     assert algorithm.log["initial"]["n_eval"] == 10
     assert len(algorithm.evolution.subproblems) == 10
 
@@ -121,7 +126,7 @@ def test_it_finds_more_than_evolution(kind):
     problem = KINDS[kind]()
     both = []
     for models in ("auto", Models(surrogate_size=0)):
-        results = [run(problem, 40, seed=seed, models=models) for seed in (1, 2, 3)]
+        results = [run(problem, 40, seed=seed, models=models) for seed in range(1, 7)]
         assert all(result.algorithm.n_eval == 40 for result in results)
         both.append([result.F for result in results])
     ref = np.max([F.max(axis=0) for runs in both for F in runs], axis=0)
