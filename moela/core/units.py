@@ -60,6 +60,9 @@ class Units:
             # Penalties are dominated unless they are in single objectives only.
             good = front[:, j] if j < front.shape[1] and front[:, j].any() else column
             typical = 0 if _is_mark(column) else _typical_exponent(good)
+            if typical < -_ORDINARY <= _largest_exponent(good):
+                # Most numbers are next to nothing (DTLZ4), but differences of others count.
+                typical = 0
             self._unknown[j] = False
             self._exponents[j] = 0 if abs(typical) <= _ORDINARY else typical
             with np.errstate(over="ignore"):  # to infinity: nothing is too large
@@ -117,3 +120,7 @@ def _typical_exponent(values: Floats) -> int:
     """Return the lower quartile of the binary exponents, which few penalties cannot raise."""
     exponents = np.sort(np.frexp(values[values != 0.0])[1])
     return int(exponents[len(exponents) // 4])
+
+
+def _largest_exponent(values: Floats) -> int:
+    return int(np.frexp(np.abs(values).max())[1])

@@ -17,7 +17,8 @@ _MIN_ROWS, _GROWTH = 50, 0.25
 _WIDTHS, _PENALTIES, _NEWEST = (0.3, 1.0, 3.0, 10.0, 30.0), (1e-6, 1e-4, 1e-2), 120
 # Below this correlation the surrogate is not used. Rugged problems, on which one variable must
 # leave its valley alone, stay below it; there, following a model costs diversity needed later.
-_LEAST_CORRELATION = 0.95
+# Runs of few evaluations have no later.
+_LEAST_CORRELATION, _LEAST_OF_FEW = 0.95, 0.8
 _NARROW = 1e-12
 # Violations are limited to this multiple of the lower quartile of the positive ones.
 _MOST_VIOLATED = 2.0**10
@@ -34,10 +35,20 @@ class Surrogate(SharedFits):
     The time of a prediction grows with the number of designs, that of a fit with its cube, so the
     surrogate stops after `limit` designs. `correlation` is that of the last fit, averaged over the
     objectives and the violation.
+
+    Parameters
+    ----------
+    xl, xu : array [n_var]
+        Bounds of the variables.
+    limit : int
+        Number of designs from which on the surrogate is not used.
+    lenient : bool
+        Whether worse predictions are used, too.
     """
 
-    def __init__(self, xl: Floats, xu: Floats, limit: int) -> None:
+    def __init__(self, xl: Floats, xu: Floats, limit: int, *, lenient: bool = False) -> None:
         self.limit = limit
+        self._least = _LEAST_OF_FEW if lenient else _LEAST_CORRELATION
         self.n_fits = 0
         self.correlation = float("nan")
         self._low, self._span = xl, np.where(xu > xl, xu - xl, 1.0)
@@ -48,7 +59,7 @@ class Surrogate(SharedFits):
     @property
     def ready(self) -> bool:
         """Whether the surrogate predicts well and has not reached its limit."""
-        return self.correlation > _LEAST_CORRELATION and self._n_rows <= self.limit
+        return self.correlation > self._least and self._n_rows <= self.limit
 
     @property
     def full(self) -> bool:

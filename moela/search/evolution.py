@@ -16,11 +16,13 @@ from moela.learning.feasibility import FeasibilityModel
 from moela.learning.features import Encoder
 from moela.search.operator_selection import OperatorSelection
 from moela.search.preselection import BEST, EVOLVED, PLAIN, Preselection
-from moela.search.real_mating import RealMating
+from moela.search.real_mating import DominanceRanked, RealMating
 
 # Share of real-valued children whose parents are archived designs close to each other.
 _PROB_ARCHIVE = 0.3
 _N_CLOSE = 20
+# Share of real-valued children whose parents are survivors by dominance.
+_PROB_BY_DOMINANCE = 0.5
 # Number of members that a child may replace (Li and Zhang 2009).
 _N_REPLACED = 2
 # Share of the archived designs of other parts that may replace members. Searches descend much
@@ -56,7 +58,7 @@ class Evolution:
     constraints chooses some of them among several (cf. Jin 2011, see `Preselection`).
 
     Real variables with default operators are mated by `RealMating`, where a surrogate may choose
-    the offspring.
+    the offspring. Half of their parents survive by dominance instead of being members.
     """
 
     def __init__(
@@ -76,6 +78,9 @@ class Evolution:
         # Selects the members that parents come from: 0 for `subproblems`, 1 for `relaxed`.
         self.sources = OperatorSelection([0.5, 0.5], p_min=0.1)
         self.mating = RealMating() if context.operators.default_real else None
+        self.ranked: DominanceRanked | None = None
+        if self.mating is not None and context.problem.n_obj < MANY_OBJECTIVES:
+            self.ranked = DominanceRanked(len(subproblems))
         self.preselection = preselection if self.mating is not None else None
         self.feasibility, self.encoder = feasibility, encoder
         # Selects, where few children are feasible, whether the model chooses a child among several.
@@ -86,6 +91,8 @@ class Evolution:
         """Assign designs to the sub-problems, one to one as far as possible."""
         normalization = self.context.normalization
         self.subproblems.populate(pop, F, CV, normalization, one_to_one=True)
+        if self.ranked is not None:
+            self.ranked.begin(_numbers(pop), F, CV)
         if CV.max() > 0.0:
             self.relaxed = self.subproblems.twin()
             self.relaxed.populate(pop, F, np.zeros(len(F)), normalization, one_to_one=True)
@@ -278,13 +285,19 @@ class Evolution:
         assert self.mating is not None
         rng, problem = self.context.random_state, self.context.problem
         parents, source = self._parents(subproblems, 1 + RealMating.n_partners)
-        X = rows([ind.X for ind in self._members()]).astype(float)
+        X = _numbers(self._members())
         base, partners = X[subproblems + len(self.subproblems) * source], X[parents[:, 1:]]
         if len(front) > _N_CLOSE and problem.n_obj < MANY_OBJECTIVES:
             archived = (rng.random(len(base)) < _PROB_ARCHIVE) & (source == 0)
             if archived.any():
                 group = self._close_in_archive(int(archived.sum()), front)
                 base[archived], partners[archived] = group[:, 0], group[:, 1:]
+        if self.ranked is not None and self.ranked.usable:
+            drawn = (rng.random(len(base) // n_each) < _PROB_BY_DOMINANCE).repeat(n_each)
+            by_dominance = drawn & (source == 0)
+            n = int(by_dominance.sum())
+            base[by_dominance] = self.ranked.draw((n,), rng)
+            partners[by_dominance] = self.ranked.draw((n, RealMating.n_partners), rng)
         children, operator = self.mating.children(
             base, partners, problem.xl, problem.xu, rng, n_each, fixed=self._some_infeasible
         )
@@ -297,7 +310,7 @@ class Evolution:
         close = front.nearest(base, 1.0 / self.context.normalization.span, _N_CLOSE)
         columns = rng.integers(0, _N_CLOSE, (n, RealMating.n_partners))
         group = np.column_stack([base, close[np.arange(n)[:, None], columns]])
-        X = rows([ind.X for ind in front.individuals(group.ravel())]).astype(float)
+        X = _numbers(front.individuals(group.ravel()))
         return X.reshape(*group.shape, -1)
 
     def answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
@@ -308,6 +321,8 @@ class Evolution:
         if self.relaxed is None and CV.max() > 0.0:
             self.relaxed = sub.twin()
             self.relaxed.populate(sub.pop, sub.F, np.zeros(len(sub)), context.normalization)
+        if self.ranked is not None and len(pop):
+            self.ranked.add(_numbers(pop), F, CV)
         if child.any():
             self._learn(pop[child], F[child], CV[child], accepted[child])
         if taken.any():
@@ -379,6 +394,11 @@ class Evolution:
             strategy = origins(children, "preselection", np.int64)
             chosen = strategy >= 0
             self.preselection.learn(strategy[chosen], reward[chosen])
+
+
+def _numbers(pop: Population) -> Floats:
+    """Return the real variables of designs, [n, n_var]."""
+    return np.asarray(rows([ind.X for ind in pop]).astype(float))
 
 
 def improvement(

@@ -220,7 +220,9 @@ class MOELA(ArchiveAlgorithm):
         self.guided = GuidedSearch(context, models, self._settings, n_searches, self.patience)
         self.preselection: Preselection | None = None
         if models.surrogate_size and self.operators.default_real:
-            surrogate = Surrogate(problem.xl, problem.xu, models.surrogate_size)
+            # With constraints, the children most likely feasible are worth more.
+            lenient = few and not problem.has_constraints()
+            surrogate = Surrogate(problem.xl, problem.xu, models.surrogate_size, lenient=lenient)
             self.preselection = Preselection(surrogate)
         self._form_parts()
         self.infill_few = None

@@ -1,7 +1,8 @@
-"""Mating of real-valued designs: four operators, selected by their rewards."""
+"""Mating of real-valued designs: four operators, and parents chosen by dominance."""
 
 from __future__ import annotations
 
+import moocore
 import numpy as np
 
 from moela._arrays import Bools, Floats, Ints
@@ -73,6 +74,72 @@ class RealMating:
             if len(rows):
                 out[rows] = make(base[rows], partners[rows], xl, xu, rng)
         return _within(out, base, xl, xu, rng), operator
+
+
+class DominanceRanked:
+    """Parents beside the members of sub-problems: the survivors by dominance and crowding.
+
+    A member has to be best for one direction only, and mates with its neighbors. Here, designs that
+    any other one dominates give way to those that none does, wherever these are, and all of them
+    mate (Deb, Pratap, Agarwal, Meyarivan 2002, "A fast and elitist multiobjective genetic
+    algorithm: NSGA-II", IEEE TEVC 6(2)). Violation comes before rank.
+
+    Parameters
+    ----------
+    size : int
+        Number of survivors.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.X: Floats = np.empty((0, 0))
+        self._F: Floats = np.empty((0, 0))
+        self._CV: Floats = np.empty(0)
+
+    @property
+    def usable(self) -> bool:
+        """Whether there are parents, all feasible."""
+        return len(self.X) > 0 and bool(self._CV.max() <= 0.0)
+
+    def begin(self, X: Floats, F: Floats, CV: Floats) -> None:
+        """Begin anew with designs X [n, n_var], objectives F [n, M], and violations CV [n]."""
+        self.X, self._F, self._CV = X[:0], F[:0], CV[:0]
+        self.add(X, F, CV)
+
+    def add(self, X: Floats, F: Floats, CV: Floats) -> None:
+        """Add designs X [b, n_var], objectives F [b, M], and violations CV [b]; the best survive.
+
+        Survivors are sorted, the best first.
+        """
+        X, F = np.concatenate([self.X, X]), np.concatenate([self._F, F])
+        CV = np.concatenate([self._CV, CV])
+        rank, crowding = np.zeros(len(F), dtype=np.int64), np.zeros(len(F))
+        feasible = np.flatnonzero(CV <= 0.0)
+        if len(feasible):
+            rank[feasible] = moocore.pareto_rank(F[feasible])
+            for i in range(int(rank.max()) + 1):
+                group = feasible[rank[feasible] == i]
+                crowding[group] = crowding_distance(F[group])
+        best = np.lexsort((-crowding, rank, CV))[: self.size]
+        self.X, self._F, self._CV = X[best], F[best], CV[best]
+
+    def draw(self, shape: tuple[int, ...], random_state: np.random.Generator) -> Floats:
+        """Draw parents [*shape, n_var], each the better of two."""
+        pair = random_state.integers(0, len(self.X), (2, *shape))
+        return self.X[pair.min(axis=0)]
+
+
+def crowding_distance(F: Floats) -> Floats:
+    """Return the crowding distances of objectives F [n, M], relative to their extents, [n]."""
+    distance = np.zeros(len(F))
+    for column in F.T:
+        order = column.argsort(kind="stable")
+        values = column[order]
+        distance[order[[0, -1]]] = np.inf
+        extent = values[-1] - values[0]
+        if 0.0 < extent < np.inf:
+            distance[order[1:-1]] += (values[2:] - values[:-2]) / extent
+    return distance
 
 
 def _blend(

@@ -51,6 +51,14 @@ def test_scaled_objectives_become_the_same_numbers(e):
     assert np.ptp(shift) == 0
 
 
+def test_numbers_next_to_nothing_do_not_choose_the_units():
+    # As on DTLZ4, where few of the first designs differ from 0 in all but one objective.
+    F = np.ldexp(1.0, -np.arange(600, step=10))[:, None] * [1.0, 1e-20]
+    units = seen(F)
+    assert units.objectives(F) is F
+    assert not units.some_far
+
+
 def test_penalties_do_not_choose_the_units():
     F = np.full((50, 2), 1e308)
     F[:2] = [[1.0, 2.0], [2.0, 1.0]]

@@ -59,6 +59,19 @@ def test_it_is_used_only_if_it_predicts_well():
     assert not model.ready
 
 
+def test_runs_of_few_evaluations_use_worse_predictions():
+    few, many = (Surrogate(XL, XU, 2000, lenient=lenient) for lenient in (True, False))
+    X = drawn(200, 1)
+    F, CV = smooth(X)
+    F = F + np.random.default_rng(2).normal(size=F.shape) * 0.4 * F.std(axis=0)
+    for model in (few, many):
+        model.add(X, F, CV)
+    assert few.correlation == many.correlation
+    assert 0.8 < few.correlation < 0.95
+    assert few.ready
+    assert not many.ready
+
+
 def test_its_correlation_is_that_of_designs_left_out():
     n, X = 60, drawn(60, 3)
     model = Surrogate(XL, XU, 2000)

@@ -11,7 +11,7 @@ from moela.core.decomposition import Subproblems
 from moela.core.scaling import Normalization
 from moela.search.evolution import improvement
 from moela.search.operator_selection import OperatorSelection
-from moela.search.real_mating import RealMating
+from moela.search.real_mating import DominanceRanked, RealMating, crowding_distance
 
 
 def test_children_keep_the_bounds_and_reach_them():
@@ -97,3 +97,37 @@ def test_a_step_finds_a_value_that_no_parent_has():
     stepped = children[operator == RealMating.OPERATORS.index("step")].max(axis=1)
     # Evenly over the whole range, not only beyond it by chance.
     assert np.histogram(stepped, [0.5, 0.75, 1.0])[0].min() > 0.03 * len(stepped)
+
+
+def test_crowding_distances_are_those_of_nsga_ii():
+    F = np.array([[0.0, 4.0], [1.0, 2.0], [2.0, 1.0], [4.0, 0.0]])
+    np.testing.assert_allclose(crowding_distance(F), [np.inf, 1.25, 1.25, np.inf])
+    np.testing.assert_array_equal(crowding_distance(np.ones((3, 2))), [np.inf, 0.0, np.inf])
+    assert (crowding_distance(F[:1]) == np.inf).all()
+
+
+def test_survivors_are_feasible_then_non_dominated_then_far_from_each_other():
+    X = np.arange(6.0)[:, None]
+    F = np.array([[0.0, 4.0], [1.9, 2.1], [2.0, 2.0], [4.0, 0.0], [5.0, 5.0], [-1.0, -1.0]])
+    CV = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.5])
+    ranked = DominanceRanked(4)
+    assert not ranked.usable
+    ranked.begin(X, F, CV)
+    assert sorted(ranked.X.ravel()) == [0.0, 1.0, 2.0, 3.0]
+    assert ranked.usable
+    # One that dominates two of them takes their places; a dominated one has the other.
+    ranked.add(np.array([[6.0]]), np.array([[1.5, 1.5]]), np.zeros(1))
+    assert set(ranked.X.ravel()[:3]) == {0.0, 3.0, 6.0}
+    ranked.begin(X[4:], F[4:], CV[4:])
+    np.testing.assert_array_equal(ranked.X.ravel(), [4.0, 5.0])
+    assert not ranked.usable, "one of them violates a constraint"
+
+
+def test_better_survivors_are_drawn_more_often():
+    ranked = DominanceRanked(10)
+    value = np.arange(10.0)
+    ranked.begin(value[:, None], np.column_stack([value, value]), np.zeros(10))
+    drawn = ranked.draw((4000, 2), np.random.default_rng(1))
+    assert drawn.shape == (4000, 2, 1)
+    # The expected minimum of two numbers from 0 to 9.
+    assert abs(drawn.mean() - 2.85) < 0.1
