@@ -15,10 +15,64 @@ __all__ = ["Blocks"]
 _SIZE = 64
 # Blocks are formed anew if there are this many times more than full ones would be.
 _MOST, _FEW = 4, 8
+# Values less this many places apart are sorted by insertion.
+_SHORT = 15
 
 # points: [capacity, M]; located: [capacity, 2], block and place in it of each point; members:
 # [blocks, _SIZE], the points of each block; low, high: [blocks, M], bounds of its points; counts:
 # [2 + blocks], number of points, number of blocks, and the number of points in each block.
+
+
+@compiled
+def _halves(values: Floats, order: Ints, low: int, high: int) -> int:
+    """Order a range of `order` around the median of three values; return the place of that one."""
+    middle = (low + high) >> 1
+    for a, b in ((low, middle), (middle, high), (low, middle)):
+        if values[order[b]] < values[order[a]]:
+            order[a], order[b] = order[b], order[a]
+    pivot = values[order[middle]]
+    order[high], order[middle] = order[middle], order[high]
+    i, j = low, high - 1
+    while True:
+        while i < high and values[order[i]] < pivot:
+            i += 1
+        while j >= low and pivot < values[order[j]]:
+            j -= 1
+        if i >= j:
+            break
+        order[i], order[j] = order[j], order[i]
+        i += 1
+        j -= 1
+    order[i], order[high] = order[high], order[i]
+    return i
+
+
+@compiled
+def _order(values: Floats) -> Ints:
+    """Return what `np.argsort` does, equal values in the same order, compiled in less time."""
+    order, pending = np.arange(len(values)), np.empty((64, 2), dtype=np.int64)
+    pending[0, 0], pending[0, 1], n = 0, len(values) - 1, 1
+    while n > 0:
+        n -= 1
+        low, high = pending[n, 0], pending[n, 1]
+        while high - low >= _SHORT:
+            i = _halves(values, order, low, high)
+            # The longer part waits, so that few do.
+            if high - i > i - low:
+                pending[n, 0], pending[n, 1] = i + 1, high
+                high = i - 1
+            else:
+                pending[n, 0], pending[n, 1] = low, i - 1
+                low = i + 1
+            n += 1
+        for i in range(low + 1, high + 1):
+            moved = order[i]
+            j = i
+            while j > low and values[moved] < values[order[j - 1]]:
+                order[j] = order[j - 1]
+                j -= 1
+            order[j] = moved
+    return order
 
 
 @compiled
@@ -102,24 +156,32 @@ def _spans(counts: Ints, low: Floats, high: Floats) -> Floats:
 
 
 @compiled
+def _closest(f: Floats, spans: Floats, counts: Ints, low: Floats, high: Floats) -> int:
+    """Return the block whose center is closest to f [M]."""
+    best, least = 0, np.inf
+    if counts[1] > 1:
+        for b in range(counts[1]):
+            distance = 0.0
+            for j in range(len(f)):
+                if spans[j] > 0.0:
+                    center = low[b, j] / 2 + high[b, j] / 2
+                    distance += abs(f[j] / 2 - center / 2) / spans[j]
+            if distance < least:
+                best, least = b, distance
+    return best
+
+
+@compiled
 def _put(
     i: int, points: Floats, located: Ints, members: Ints, counts: Ints, low: Floats, high: Floats
 ) -> None:
     """Put point i into the block whose center is closest, and split a block that is full."""
-    m, best = points.shape[1], 0
-    least = np.inf
+    m = points.shape[1]
     if counts[1] == 0:
         counts[1], counts[2] = 1, 0
     spans = _spans(counts, low, high)
-    if counts[1] > 1:
-        for b in range(counts[1]):
-            distance = 0.0
-            for j in range(m):
-                if spans[j] > 0.0:
-                    center = low[b, j] / 2 + high[b, j] / 2
-                    distance += abs(points[i, j] / 2 - center / 2) / spans[j]
-            if distance < least:
-                best, least = b, distance
+    # From a function: numba would compile `_split` for a literal 0 and once more for an index.
+    best = _closest(points[i], spans, counts, low, high)
     if counts[2 + best] == _SIZE:
         best = _split(best, i, spans, points, located, members, counts, low, high)
     place = counts[2 + best]
@@ -153,11 +215,11 @@ def _split(
             width = (high[b, j] / 2 - low[b, j] / 2) / spans[j]
             if width > widest:
                 axis, widest = j, width
-    values = np.empty(_SIZE)
+    values, old = np.empty(_SIZE), np.empty(_SIZE, dtype=np.int64)
     for place in range(_SIZE):
-        values[place] = points[members[b, place], axis]
-    order = np.argsort(values)
-    old = members[b].copy()
+        old[place] = members[b, place]
+        values[place] = points[old[place], axis]
+    order = _order(values)
     half, new = _SIZE // 2, counts[1]
     counts[1] += 1
     counts[2 + b], counts[2 + new] = half, _SIZE - half
@@ -189,12 +251,14 @@ def _remove(
         for k in range(counts[2 + end]):
             members[b, k] = members[end, k]
             located[members[b, k], 0] = b
-        low[b], high[b] = low[end], high[end]
+        for j in range(points.shape[1]):
+            low[b, j], high[b, j] = low[end, j], high[end, j]
         counts[2 + b], counts[1] = counts[2 + end], end
     final = counts[0] - 1
     if i != final:
-        points[i] = points[final]
-        located[i] = located[final]
+        for j in range(points.shape[1]):
+            points[i, j] = points[final, j]
+        located[i, 0], located[i, 1] = located[final, 0], located[final, 1]
         members[located[i, 0], located[i, 1]] = i
     counts[0] = final
 
@@ -222,16 +286,21 @@ def _add(
         if _is_covered(f, points, members, counts, low, high):
             continue
         n_covered = _covered(f, points, members, counts, low, high, out)
+        numbers = np.empty(n_covered)
+        for at in range(n_covered):
+            numbers[at] = out[at]
+        order = _order(numbers)
         # In descending order, so that no number of these changes by a removal.
-        order = np.sort(out[:n_covered])[::-1]
-        for i in order:
+        for at in range(n_covered - 1, -1, -1):
+            i = out[order[at]]
             _remove(i, points, located, members, counts, low, high)
             changes[n_changes] = i
             n_changes += 1
-        i = counts[0]
-        points[i] = f
+        last = counts[0]
+        for j in range(len(f)):
+            points[last, j] = f[j]
         counts[0] += 1
-        _put(i, points, located, members, counts, low, high)
+        _put(last, points, located, members, counts, low, high)
         changes[n_changes] = -1 - k
         n_changes += 1
     return n_changes
