@@ -187,13 +187,20 @@ class Results:
 
 
 def make_runs(
-    results: Results, chosen: Any, kinds: Any, seeds: Any, budget: int, again: Any = ()
+    results: Results,
+    chosen: Any,
+    kinds: Any,
+    seeds: Any,
+    budget: int,
+    again: Any = (),
+    *,
+    point_of: Any = reference,
 ) -> None:
     """Make the runs that are missing: all problems with one seed before any with the next."""
     for seed in seeds:
         for problem_name, make in chosen.items():
             problem = make()
-            point = reference(problem)
+            point = point_of(problem)
             for algorithm, run in kinds.items():
                 if algorithm in BAYESIAN and problem_name.startswith("noc"):
                     continue

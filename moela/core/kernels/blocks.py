@@ -15,8 +15,6 @@ __all__ = ["Blocks"]
 _SIZE = 64
 # Blocks are formed anew if there are this many times more than full ones would be.
 _MOST, _FEW = 4, 8
-# Values less this many places apart are sorted by insertion.
-_SHORT = 15
 
 # points: [capacity, M]; located: [capacity, 2], block and place in it of each point; members:
 # [blocks, _SIZE], the points of each block; low, high: [blocks, M], bounds of its points; counts:
@@ -24,54 +22,15 @@ _SHORT = 15
 
 
 @compiled
-def _halves(values: Floats, order: Ints, low: int, high: int) -> int:
-    """Order a range of `order` around the median of three values; return the place of that one."""
-    middle = (low + high) >> 1
-    for a, b in ((low, middle), (middle, high), (low, middle)):
-        if values[order[b]] < values[order[a]]:
-            order[a], order[b] = order[b], order[a]
-    pivot = values[order[middle]]
-    order[high], order[middle] = order[middle], order[high]
-    i, j = low, high - 1
-    while True:
-        while i < high and values[order[i]] < pivot:
-            i += 1
-        while j >= low and pivot < values[order[j]]:
-            j -= 1
-        if i >= j:
-            break
-        order[i], order[j] = order[j], order[i]
-        i += 1
-        j -= 1
-    order[i], order[high] = order[high], order[i]
-    return i
-
-
-@compiled
 def _order(values: Floats) -> Ints:
-    """Return what `np.argsort` does, equal values in the same order, compiled in less time."""
-    order, pending = np.arange(len(values)), np.empty((64, 2), dtype=np.int64)
-    pending[0, 0], pending[0, 1], n = 0, len(values) - 1, 1
-    while n > 0:
-        n -= 1
-        low, high = pending[n, 0], pending[n, 1]
-        while high - low >= _SHORT:
-            i = _halves(values, order, low, high)
-            # The longer part waits, so that few do.
-            if high - i > i - low:
-                pending[n, 0], pending[n, 1] = i + 1, high
-                high = i - 1
-            else:
-                pending[n, 0], pending[n, 1] = low, i - 1
-                low = i + 1
-            n += 1
-        for i in range(low + 1, high + 1):
-            moved = order[i]
-            j = i
-            while j > low and values[moved] < values[order[j - 1]]:
-                order[j] = order[j - 1]
-                j -= 1
-            order[j] = moved
+    """Return the stable order of a few values, by insertion; `np.argsort` compiles for seconds."""
+    order = np.arange(len(values))
+    for i in range(1, len(values)):
+        moved, j = order[i], i
+        while j > 0 and values[moved] < values[order[j - 1]]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = moved
     return order
 
 
