@@ -3,7 +3,8 @@
     python -m tests.benchmarks.few_evaluations --out docs/benchmarks/few_evaluations.md
 
 The runs are kept as those of `first_hundred` are. `--again MOELA` makes the runs of an algorithm
-anew. `--problems`, `--algorithms` and `--budgets` pick some.
+anew. `--problems`, `--algorithms` and `--budgets` pick some. `--inner` leaves the reference
+points where random designs put them, and keeps nothing.
 """
 
 from __future__ import annotations
@@ -96,11 +97,14 @@ def main() -> None:
     """Make the runs that are missing, and write the page."""
     parser = script_arguments(__doc__)
     parser.add_argument("--budgets", nargs="+", type=int, default=[300, 1000])
+    parser.add_argument("--inner", action="store_true", help="reference points of random designs")
     arguments = parser.parse_args()
     folder: Path | None = RESULTS
     if arguments.quick:
         arguments.problems, arguments.seeds, folder = ["zdt1", "qap 10"], 1, None
         arguments.budgets, arguments.algorithms = [300], [OURS, "NSGA-II"]
+    if arguments.inner:
+        folder = None
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     keys = [str(seed) for seed in seeds]
     chosen, kinds = tables.pick(problems(), arguments.problems), algorithms()
@@ -109,9 +113,8 @@ def main() -> None:
     bars = {}
     for budget in arguments.budgets:
         results = Results(folder and folder / f"few_evaluations_{budget}.json")
-        make_runs(
-            results, chosen, picked, seeds, budget, arguments.again, point_of=reference_beyond
-        )
+        point_of = reference if arguments.inner else reference_beyond
+        make_runs(results, chosen, picked, seeds, budget, arguments.again, point_of=point_of)
         rows, bars[budget] = table(results, chosen, kinds, keys)
         parts += [f"## After {budget:,} evaluations\n", tables.markdown(rows)]
     tables.finish(parts, arguments.out)
@@ -123,8 +126,10 @@ _ABOUT = (
     "Hypervolume relative to that of the best rival: medians over the seeds. The reference point "
     "is the problem's own, or the nadir of the non-dominated among 1,000 random designs if the "
     "problem has none. If the exact front is known, the point is at least a tenth of the front's "
-    f"extent beyond it. The rivals have a population of {_POP}, one of them {_SMALL}. The last "
-    "column is the process time of MOELA in s, problem included."
+    "extent beyond it. Without that (`--inner`), it cuts off most of WFG1's front, and MOELA has "
+    "61 % of the best rival's hypervolume there after 300 evaluations and 52 % after 1,000. The "
+    f"rivals have a population of {_POP}, one of them {_SMALL}. The last column is the process "
+    "time of MOELA in s, problem included."
 )
 
 

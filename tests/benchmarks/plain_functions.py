@@ -1,4 +1,4 @@
-"""Plain functions of all kinds of variables, on which no setting of the search was chosen first.
+"""Plain functions of all kinds of variables.
 
 Each entry of `CASES` returns the arguments of `moela.minimize` that describe a problem. The data of
 a problem are drawn with a fixed seed.
