@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import logging
 import os
@@ -16,6 +17,9 @@ from moela.heartbeat.working import working
 
 if TYPE_CHECKING:
     from moela.commands.parser import Parser
+
+# New objects until Python looks for garbage. Imports and compilation make many that stay.
+_OBJECTS_BETWEEN = 10_000
 
 # The module of a command is imported when the command runs, so that `moela --help` is fast.
 COMMANDS = {
@@ -95,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     function.py ...
     0
     """
+    if argv is None:
+        gc.set_threshold(_OBJECTS_BETWEEN)
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = _chosen(words)
     arguments = _parser(chosen).parse_args(words)

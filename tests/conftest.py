@@ -73,11 +73,15 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Look for garbage again, but not among what stays until the end: tests and modules."""
+    """Look for garbage again, but not among what stays until the end: tests and modules.
+
+    It is looked for as seldom as in `moela.cli`, since compilation makes many objects that stay.
+    """
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000)
         gc.enable()
 
 
