@@ -121,10 +121,10 @@ def main() -> None:
 
 
 ABOUT = (
-    "Hypervolume of the feasible front relative to that of the best rival: medians over seven "
-    "seeds. Its box holds the fronts of all runs with the same budget. All algorithms run in "
-    "`moela.minimize`, with the same operators for the variables. The number is that of the "
-    "population."
+    "Hypervolume of the feasible front relative to that of the best rival: medians over the seeds. "
+    "The box in which it is measured holds the fronts of all runs with the same budget. All "
+    "algorithms run in `moela.minimize`, with the same operators for the variables. The number "
+    "after a name is the size of the population."
 )
 
 if __name__ == "__main__":
