@@ -117,9 +117,7 @@ class DominanceRanked:
         feasible = np.flatnonzero(CV <= 0.0)
         if len(feasible):
             rank[feasible] = moocore.pareto_rank(F[feasible])
-            for i in range(int(rank.max()) + 1):
-                group = feasible[rank[feasible] == i]
-                crowding[group] = crowding_distance(F[group])
+            crowding[feasible] = crowding_distances(F[feasible], rank[feasible])
         best = np.lexsort((-crowding, rank, CV))[: self.size]
         self.X, self._F, self._CV = X[best], F[best], CV[best]
 
@@ -129,16 +127,21 @@ class DominanceRanked:
         return self.X[pair.min(axis=0)]
 
 
-def crowding_distance(F: Floats) -> Floats:
-    """Return the crowding distances of objectives F [n, M], relative to their extents, [n]."""
+def crowding_distances(F: Floats, rank: Ints) -> Floats:
+    """Return the crowding distances of objectives F [n, M] in the front of each rank [n], [n].
+
+    They are relative to the extents of that front.
+    """
     distance = np.zeros(len(F))
     for column in F.T:
-        order = column.argsort(kind="stable")
-        values = column[order]
-        distance[order[[0, -1]]] = np.inf
-        extent = values[-1] - values[0]
-        if 0.0 < extent < np.inf:
-            distance[order[1:-1]] += (values[2:] - values[:-2]) / extent
+        order = np.lexsort((column, rank))
+        values, ranks = column[order], rank[order]
+        begins = np.append(True, ranks[1:] != ranks[:-1])
+        ends = np.append(begins[1:], True)
+        extent = (values[ends] - values[begins])[begins.cumsum() - 1]
+        inner = np.flatnonzero(~(begins | ends) & (extent > 0.0) & (extent < np.inf))
+        distance[order[inner]] += (values[inner + 1] - values[inner - 1]) / extent[inner]
+        distance[order[begins | ends]] = np.inf
     return distance
 
 

@@ -11,7 +11,7 @@ from moela.core.decomposition import Subproblems
 from moela.core.scaling import Normalization
 from moela.search.evolution import improvement
 from moela.search.operator_selection import OperatorSelection
-from moela.search.real_mating import DominanceRanked, RealMating, crowding_distance
+from moela.search.real_mating import DominanceRanked, RealMating, crowding_distances
 
 
 def test_children_keep_the_bounds_and_reach_them():
@@ -101,9 +101,21 @@ def test_a_step_finds_a_value_that_no_parent_has():
 
 def test_crowding_distances_are_those_of_nsga_ii():
     F = np.array([[0.0, 4.0], [1.0, 2.0], [2.0, 1.0], [4.0, 0.0]])
-    np.testing.assert_allclose(crowding_distance(F), [np.inf, 1.25, 1.25, np.inf])
-    np.testing.assert_array_equal(crowding_distance(np.ones((3, 2))), [np.inf, 0.0, np.inf])
-    assert (crowding_distance(F[:1]) == np.inf).all()
+    one_front = np.zeros(4, dtype=int)
+    np.testing.assert_allclose(crowding_distances(F, one_front), [np.inf, 1.25, 1.25, np.inf])
+    same = crowding_distances(np.ones((3, 2)), one_front[:3])
+    np.testing.assert_array_equal(same, [np.inf, 0.0, np.inf])
+    assert (crowding_distances(F[:1], one_front[:1]) == np.inf).all()
+
+
+def test_crowding_is_measured_in_each_front_alone():
+    rng = np.random.default_rng(1)
+    F, rank = rng.random((40, 3)), rng.integers(0, 4, 40)
+    distances = crowding_distances(F, rank)
+    for number in range(4):
+        front = rank == number
+        alone = crowding_distances(F[front], rank[front])
+        np.testing.assert_array_equal(distances[front], alone)
 
 
 def test_survivors_are_feasible_then_non_dominated_then_far_from_each_other():
