@@ -40,7 +40,7 @@ def n_weights(budget: int | None, n_subproblems: int, problem: Problem) -> int:
 
 def _at_most(n: int, budget: int | None, with_moves: int, problem: Problem) -> int:
     has_moves = any(hasattr(problem, name) for name in _MOVES)
-    if budget is None or budget > (with_moves if has_moves else _FEW):
+    if budget is None or budget > (min(with_moves, _FEW) if has_moves else _FEW):
         return n
     return min(n, _COUNTS[budget >= _BELOW])
 
