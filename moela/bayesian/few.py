@@ -20,8 +20,8 @@ N_BATCH = 4
 # First designs, and sub-problems, of budgets below 100, and of larger ones. The numbers do not
 # follow the budget more closely, so that a run with a store can be continued with a larger one.
 _BELOW, _COUNTS = 100, (10, 20)
-# If the problem has moves of its own, which local search uses, many designs to begin from say more:
-# such runs have so few first designs and so few sub-problems up to these budgets only.
+# If the problem has moves of its own, most evaluations are those of local search, which gains from
+# many designs to begin with. Such runs have so few of both up to these budgets only.
 _FIRST_WITH_MOVES, _WEIGHTS_WITH_MOVES = 500, 150
 _MOVES = ("neighbors", "neighbors_many")
 # A problem with one of these knows better than its variables how designs vary, or what they have.

@@ -199,14 +199,15 @@ class MOELA(ArchiveAlgorithm):
         problem, context, rng = self.problem, self.context, self.random_state
         budget = planned_budget(self)
         spread = simplex_weights if problem.n_obj < MANY_OBJECTIVES else direction_weights
-        n = n_weights(budget, self.n_subproblems, problem)
+        few_of = budget if self._settings.fewer_if_few else None
+        n = n_weights(few_of, self.n_subproblems, problem)
         self._weights = spread(n, problem.n_obj, rng)
         if not isinstance(self.ref_point, str):
             context.normalization = Normalization(
                 problem.n_obj, self.ref_point, units=context.units
             )
         volume = DirectionalVolume(problem.n_obj, rng)
-        self._n_begin = n_first(budget, self.n_init, problem)
+        self._n_begin = n_first(few_of, self.n_init, problem)
         least = _LEAST_GROUPS * self._n_begin
         # The state since the beginning of the run, whose archive is `front`, and of this phase.
         self.main = self.current = Restart(self.front, context.normalization, volume, least)

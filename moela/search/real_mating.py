@@ -79,10 +79,10 @@ class RealMating:
 class DominanceRanked:
     """Parents beside the members of sub-problems: the survivors by dominance and crowding.
 
-    A member has to be best for one direction only, and mates with its neighbors. Here, designs that
-    any other one dominates give way to those that none does, wherever these are, and all of them
-    mate (Deb, Pratap, Agarwal, Meyarivan 2002, "A fast and elitist multiobjective genetic
-    algorithm: NSGA-II", IEEE TEVC 6(2)). Violation comes before rank.
+    A member only has to be the best for one direction, and it mates with its neighbors. Here,
+    dominated designs are replaced by non-dominated ones, and any survivors may mate, as in NSGA-II
+    (Deb, Pratap, Agarwal, Meyarivan 2002, "A fast and elitist multiobjective genetic algorithm:
+    NSGA-II", IEEE TEVC 6(2)). Designs that violate constraints less come first.
 
     Parameters
     ----------
@@ -130,7 +130,8 @@ class DominanceRanked:
 def crowding_distances(F: Floats, rank: Ints) -> Floats:
     """Return the crowding distances of objectives F [n, M] in the front of each rank [n], [n].
 
-    They are relative to the extents of that front.
+    They are relative to the extents of that front. pymoo's function takes one front at a time,
+    which is slow for many small ones.
     """
     distance = np.zeros(len(F))
     for column in F.T:

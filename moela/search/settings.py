@@ -41,14 +41,18 @@ class SearchSettings:
     most_at_a_time: int = 3
     # Designs of Pareto local search at a time, and children if the problem defines moves.
     n_around_front: int = 20
+    # Whether runs of few evaluations have fewer sub-problems and first designs
+    # (docs/benchmarks/few_functions.md).
+    fewer_if_few: bool = True
 
     def __post_init__(self) -> None:
         p = self.prob_neighbor_mating
         require("MOELA", "prob_neighbor_mating", p, 0.0 <= p <= 1.0, "between 0 and 1")
         one_of("MOELA", "scalarization", self.scalarization, SCALARIZATIONS)
         one_of("MOELA", "descend", self.descend, ("auto", *SCALARIZATIONS))
-        switch = isinstance(self.perturbation, bool)
-        require("MOELA", "perturbation", self.perturbation, switch, "True or False")
+        for name in ("perturbation", "fewer_if_few"):
+            value = getattr(self, name)
+            require("MOELA", name, value, isinstance(value, bool), "True or False")
         count("MOELA", "n_candidates", self.n_candidates)
         expected = self.expected_improvements
         require("MOELA", "expected_improvements", expected, expected > 0.0, "above 0")

@@ -104,7 +104,7 @@ def best_values(case: str, kind: str, size: int, seed: int, budgets: list[int]) 
 
 def fronts(case: str, n_subproblems: int, seed: int, budgets: list[int]) -> list[Any]:
     """Return the front of feasible designs after each budget."""
-    algorithm = MOELA(n_subproblems=n_subproblems)
+    algorithm = MOELA._tuned(n_subproblems=n_subproblems, fewer_if_few=False)
     rows = evaluated(make(case, "positions"), algorithm, max(budgets), seed)
     F, ok = np.array([F for F, _ in rows]), np.array([CV <= 0 for _, CV in rows])
     return [front(F[:budget][ok[:budget]]) for budget in budgets]

@@ -85,6 +85,10 @@ def test_first_designs_and_subproblems_follow_the_budget():
     algorithm = run(real, 20).algorithm
     assert algorithm.log["initial"]["n_eval"] == 10
     assert len(algorithm.evolution.subproblems) == 10
+    algorithm = MOELA._tuned(n_subproblems=30, fewer_if_few=False)
+    algorithm = minimize(real, algorithm, ("n_eval", 40), seed=1).algorithm
+    assert algorithm.log["initial"]["n_eval"] == 30
+    assert len(algorithm.evolution.subproblems) == 30
 
 
 @pytest.mark.parametrize(("budget", "n_initial"), [(160, 20), (600, 50)])
