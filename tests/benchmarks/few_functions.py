@@ -28,8 +28,11 @@ from tests.benchmarks.plain_functions import CASES
 DATA = Path(__file__).parent / "results" / "few_functions.json"
 OURS = tables.OURS
 _MOST_KEPT = 60
+# With as many sub-problems and first designs as in longer runs; no rival.
+_MANY = "MOELA, 50"
 ALGORITHMS: dict[str, Any] = {
     OURS: MOELA,
+    _MANY: partial(MOELA._tuned, fewer_if_few=False),
     "NSGA-II, 50": partial(NSGA2, pop_size=50),
     "NSGA-II, 20": partial(NSGA2, pop_size=20),
     "AGE-MOEA-II": partial(AGEMOEA2, pop_size=50),
@@ -107,9 +110,10 @@ def main() -> None:
                 for algorithm in kinds
             }
             medians = values(found)
-            best = max(value for key, value in medians.items() if key != OURS)
+            rivals = [value for key, value in medians.items() if key not in (OURS, _MANY)]
+            best = max(rivals)
             ratios[name] = medians[OURS] / best if best > 0.0 else 1.0
-            ranks.append(1 + sum(value > medians[OURS] for value in medians.values()))
+            ranks.append(1 + sum(value > medians[OURS] for value in rivals))
             rows.append([name, *(f"{v / best if best > 0.0 else v:.3f}" for v in medians.values())])
         parts += [f"## After {budget:,} evaluations\n", tables.markdown(rows)]
         bars += [
@@ -124,7 +128,8 @@ ABOUT = (
     "Hypervolume of the feasible front relative to that of the best rival: medians over the seeds. "
     "The box in which it is measured holds the fronts of all runs with the same budget. All "
     "algorithms run in `moela.minimize`, with the same operators for the variables. The number "
-    "after a name is the size of the population."
+    "after a name is the size of the population. `MOELA, 50` has 50 sub-problems and begins with "
+    "50 designs, as in longer runs, and is no rival."
 )
 
 if __name__ == "__main__":
