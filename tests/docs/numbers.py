@@ -281,8 +281,8 @@ CLAIMS = [
     Claim("After 300, MOELA was first of four algorithms on 9 of 13, with 1.01 to 3.3 times the "
           "hypervolume of the best rival. It had 97 % on an assignment of jobs, 98.5 % on an "
           "antenna, 99.5 % on a controller and 99.7 % on a configuration. After 1,000 it was "
-          "first on 11, with 1.00 to 1.2 times. It had 93 % on the assignment and 96 % on the antenna",
-          B + "few_functions.md", "few_functions", derived=_few),
+          "first on 11, with 1.00 to 1.2 times. It had 93 % on the assignment and 96 % "
+          "on the antenna", B + "few_functions.md", "few_functions", derived=_few),
     Claim("with 20 members", "tests/benchmarks/few_functions.py", None, ("pop_size=20",)),
     Claim("runs of up to 1,000 evaluations have 20 at most", "moela/bayesian/few.py", None,
           ("(10, 20)", "_FEW = 1000")),
