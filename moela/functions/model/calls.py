@@ -85,9 +85,14 @@ def check_function(function: object, vectorized: bool = False) -> None:
         signature.bind({})
     except TypeError:
         name = name_of(function)
+        got = f"{name}{signature}"
+        write = f"def {name}(d): and d['x'], or pass lambda d: {name}(**d)"
+        if name == LAMBDA:
+            got = f"lambda {str(signature)[1:-1]}".rstrip()
+            write = "lambda d: and d['x'] for the variable 'x'"
         raise TypeError(
-            f"The 'function' parameter must take one argument, {what}. Got {name}{signature} "
-            f"instead; write def {name}(d): and d['x'], or pass lambda d: {name}(**d)."
+            f"The 'function' parameter must take one argument, {what}. Got {got} instead; "
+            f"write {write}."
         ) from None
 
 

@@ -234,7 +234,8 @@ def of_any_keywords(**d):
         (yielding, ("generator yielding", "return instead of yield")),
         (of_keywords, ("one argument", "of_keywords(x, y)", "lambda d: of_keywords(**d)")),
         (of_any_keywords, ("one argument", "of_any_keywords(**d)")),
-        (lambda: 1, ("one argument", "()")),
+        (lambda x, y: x + y, ("one argument", "Got lambda x, y instead", "write lambda d:")),
+        (lambda: 1, ("one argument", "Got lambda instead")),
     ],
 )
 def test_functions(function, words):
