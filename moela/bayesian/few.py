@@ -15,6 +15,9 @@ _FEW = 1000
 # Up to this budget, the infill chooses all designs. Of larger budgets it chooses the first ones,
 # since a fit takes longer the more designs there are.
 _ALL, _N_FIRST = 150, 100
+# While no design is feasible, it chooses fewer of larger budgets. Its designs are then all near the
+# one of least violation, and evolution begins from designs that are too much alike.
+_N_INFEASIBLE = 60
 N_BATCH = 4
 """Number of designs in a batch of the infill by default."""
 # First designs, and sub-problems, of budgets below 100, and of larger ones. The numbers do not
@@ -69,8 +72,8 @@ def infill_for(
     """
     if budget is None or budget > _FEW:
         return None
-    most = None if budget <= _ALL else _N_FIRST
+    most = (None, None) if budget <= _ALL else (_N_FIRST, _N_INFEASIBLE)
     own = varied or any(hasattr(context.problem, name) for name in _OWN)
     if own or context.operators.kind == "own":
-        return Infill(context, OwnDesigns(context, encoder), most)
-    return Infill(context, Vectors(context, encoder, mating), most)
+        return Infill(context, OwnDesigns(context, encoder), *most)
+    return Infill(context, Vectors(context, encoder, mating), *most)

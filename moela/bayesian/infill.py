@@ -70,13 +70,21 @@ class Infill:
     most : int, optional
         Number of evaluated designs from which on the infill is not used; at most, and by default,
         as many as a fit can take in a reasonable time.
+    most_infeasible : int, optional
+        The same while no design is feasible.
     """
 
     def __init__(
-        self, context: SearchContext, candidates: CandidateSource, most: int | None = None
+        self,
+        context: SearchContext,
+        candidates: CandidateSource,
+        most: int | None = None,
+        most_infeasible: int | None = None,
     ) -> None:
         self.context, self.candidates = context, candidates
         self.most = _MOST_ROWS if most is None else min(most, _MOST_ROWS)
+        self.most_infeasible = self.most if most_infeasible is None else most_infeasible
+        self._feasible = False  # whether some design is
         self._pops: list[Population] = []
         self._X: list[Designs] = []
         self._F: list[Floats] = []
@@ -99,7 +107,7 @@ class Infill:
     @property
     def used(self) -> bool:
         """Whether designs are still few."""
-        return self.n_rows < self.most
+        return self.n_rows < (self.most if self._feasible else self.most_infeasible)
 
     @property
     def skill(self) -> float:
@@ -117,6 +125,7 @@ class Infill:
         self._X.append(self.candidates.of(designs))
         self._F.append(F)
         self._CV.append(CV)
+        self._feasible = self._feasible or bool(CV.min() <= 0.0)
         if self._asked is not None:
             self._adapt(F[CV <= 0.0])
         self._G.append(_constraint_values(pop, CV))

@@ -23,6 +23,10 @@ _PROB_ARCHIVE = 0.3
 _N_CLOSE = 20
 # Share of real-valued children whose parents are survivors by dominance.
 _PROB_BY_DOMINANCE = 0.5
+# Share of the real-valued children that are drawn at random while so few feasible designs are
+# archived, for each objective after the first. The members may then all be in one corner of the
+# front, which children of theirs seldom leave (DTLZ4).
+_PROB_RANDOM, _FEW_ARCHIVED = 0.25, 20
 # Number of members that a child may replace (Li and Zhang 2009).
 _N_REPLACED = 2
 # Share of the archived designs of other parts that may replace members. Searches descend much
@@ -279,8 +283,8 @@ class Evolution:
     ) -> tuple[Floats, Ints, Ints]:
         """Make a child for each of these [b]; `n_each` in a row use the same mating operator.
 
-        Returns the children [b, n_var], mating operators, and 1 for parents that ignore
-        constraints.
+        Returns the children [b, n_var], mating operators, or -1 for random children, and 1 for
+        parents that ignore constraints.
         """
         assert self.mating is not None
         rng, problem = self.context.random_state, self.context.problem
@@ -301,6 +305,11 @@ class Evolution:
         children, operator = self.mating.children(
             base, partners, problem.xl, problem.xu, rng, n_each, fixed=self._some_infeasible
         )
+        if front.feasible and len(front) < _FEW_ARCHIVED * (problem.n_obj - 1):
+            drawn = (rng.random(len(base) // n_each) < _PROB_RANDOM).repeat(n_each)
+            share = rng.random((int(drawn.sum()), children.shape[1]))
+            children[drawn] = problem.xl + share * (problem.xu - problem.xl)
+            operator[drawn] = -1
         return children, operator, source
 
     def _close_in_archive(self, n: int, front: Archive) -> Floats:
@@ -387,12 +396,12 @@ class Evolution:
         if self.relaxed is not None:
             free = improvement(self.relaxed, F, np.zeros(len(F)), subproblems, normalization)
             reward = np.where(source == 1, np.maximum(reward, free), reward)
+        operator = origins(children, "mating_operator", np.int64)
         if not self._some_infeasible:
-            operator = origins(children, "mating_operator", np.int64)
             self.mating.selection.update(operator[operator >= 0], reward[operator >= 0])
         if self.preselection is not None:
             strategy = origins(children, "preselection", np.int64)
-            chosen = strategy >= 0
+            chosen = (strategy >= 0) & (operator >= 0)
             self.preselection.learn(strategy[chosen], reward[chosen])
 
 

@@ -117,6 +117,33 @@ def test_of_several_hundred_evaluations_it_chooses_the_first_hundred(budget, n_i
     assert "search" in others
 
 
+class Shut(Mixed):
+    """As `Mixed`, and feasible from an evaluation on only."""
+
+    n_shut = 10**9
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        super()._evaluate(x, out)
+        self.n_seen = getattr(self, "n_seen", 0) + 1
+        out["G"] = [1.0 + x["x"] ** 2 if self.n_seen <= self.n_shut else -1.0]
+
+
+@pytest.mark.parametrize(
+    ("n_shut", "budget", "last"), [(10**9, 160, 60), (59, 160, 100), (10**9, 120, 120)]
+)
+def test_while_none_is_feasible_it_chooses_fewer(n_shut, budget, last):
+    problem = Shut()
+    problem.n_shut = n_shut
+    algorithm = MOELA()
+    algorithm.setup(problem, termination=("n_eval", budget), seed=1)
+    chosen = 0
+    while algorithm.has_next():
+        used = algorithm.infill_few is not None
+        algorithm.next()
+        chosen = algorithm.evaluator.n_eval if used else chosen
+    assert last <= chosen < last + 4
+
+
 def test_of_more_than_a_thousand_evaluations_it_chooses_none():
     for budget in (1000, 1001):
         algorithm = MOELA()

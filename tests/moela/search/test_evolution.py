@@ -5,11 +5,12 @@ import pytest
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
+from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems, simplex_weights
 from moela.core.duplicates import Duplicates
 from moela.core.operators import resolve
-from moela.core.origin import set_origin
+from moela.core.origin import origins, set_origin
 from moela.core.scaling import Normalization, scalarize
 from moela.search.evolution import Evolution
 
@@ -90,3 +91,37 @@ def test_some_of_the_archived_designs_of_searches_become_members(evolution):
     some = replaced_by(evolution, "search", yes, F, 200)
     # Expected: one in five, 40 of 200. The standard deviation is 5.7; the limits are three away.
     assert 0.11 * all_of_them < some < 0.29 * all_of_them
+
+
+def share_at_random(evolution, n_archived):
+    """Return the share of random children, and their variables, for a front of so many designs."""
+    F = np.column_stack([np.linspace(0.0, 1.0, 20), np.linspace(1.0, 0.0, 20)])
+    pop = evaluated(F, "initial")
+    pop.set("X", 0.1 * np.array(list(pop.get("X"))))
+    evolution.populate(pop, F, np.zeros(20))
+    front = Archive(2)
+    front.add(pop[:n_archived], F[:n_archived], np.zeros(n_archived))
+    # Among the duplicates that `children` leaves out, none are random.
+    children = evolution._mate(np.arange(1000) % 20, front)
+    random = origins(children, "mating_operator", np.int64) == -1
+    return random.mean(), children.get("X").astype(float)[random]
+
+
+def test_while_the_front_is_small_some_children_are_random(evolution):
+    share, X = share_at_random(evolution, 19)
+    # Expected: 0.15. The standard deviation is 0.011; the limits are three away.
+    assert 0.116 < share < 0.184
+    # Uniform on [0, 1]: means 0.5, standard deviations 0.29.
+    np.testing.assert_allclose(X.mean(axis=0), 0.5, atol=0.08)
+    np.testing.assert_allclose(X.std(axis=0), 0.289, atol=0.05)
+
+
+def test_with_a_larger_front_no_child_is_random(evolution):
+    share, _ = share_at_random(evolution, 20)
+    assert share == 0.0
+
+
+def test_with_one_objective_no_child_is_random(evolution):
+    evolution.context.problem.n_obj = 1
+    share, _ = share_at_random(evolution, 1)
+    assert share == 0.0
