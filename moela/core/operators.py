@@ -65,6 +65,58 @@ def any_real(problem: Problem) -> bool:
     return isinstance(vtype, type) and issubclass(vtype, _VTYPES["real"])
 
 
+@dataclass(frozen=True)
+class Codes:
+    """Columns of vectors of numbers that are codes: labels without an order, and whole numbers."""
+
+    labels: Ints
+    whole: Ints
+
+    def relabel(
+        self,
+        X: Floats,
+        before: Floats,
+        chosen: Bools,
+        xl: Bound,
+        xu: Bound,
+        random_state: np.random.Generator,
+    ) -> None:
+        """Set labels of vectors X [b, n_var]: other ones than before where chosen, else the same.
+
+        `chosen` [b, n_var] may mark other columns, too, which stay as they are. The bounds may lie
+        half a unit beyond the outer codes.
+        """
+        at = self.labels
+        if len(at) == 0:
+            return
+        low = np.ceil(np.broadcast_to(xl, X.shape[-1])[at])
+        n = np.floor(np.broadcast_to(xu, X.shape[-1])[at]) - low + 1
+        values = before[:, at]
+        shift = 1 + np.floor(random_state.random(values.shape) * (n - 1))
+        X[:, at] = np.where(chosen[:, at], low + (np.rint(values) - low + shift) % n, values)
+
+    def step(self, X: Floats, before: Floats, xl: Bound, xu: Bound) -> None:
+        """Let whole numbers of vectors X [b, n_var] that differ from before do so by at least 1.
+
+        Smaller steps would be lost in rounding. A step beyond a bound goes the other way if that is
+        inside.
+        """
+        at = self.whole
+        if len(at) == 0:
+            return
+        low, high = (np.broadcast_to(bound, X.shape[-1])[at] for bound in (xl, xu))
+        old = before[:, at]
+        change = X[:, at] - old
+        change = np.where(change == 0.0, 0.0, np.copysign(np.maximum(np.abs(change), 1.0), change))
+        new, other = old + change, old - change
+        turned = ((new < low) | (new > high)) & (other >= low) & (other <= high)
+        X[:, at] = np.where(turned, other, new)
+
+
+NO_CODES = Codes(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
+"""All columns are real numbers."""
+
+
 @dataclass
 class Operators:
     """The operators of one run.
@@ -78,7 +130,10 @@ class Operators:
     repair: Repair
     kind: Kind  # "own" if the problem or the caller has chosen all operators
     mating: MixedVariableMating | None = None
-    default_real: bool = False  # crossover and mutation are the defaults for real variables
+    # Crossover and mutation are the defaults for real variables, or yield to a mating of vectors.
+    default_real: bool = False
+    # Crossover and mutation that yield to such a mating, whose own are the defaults; no settings.
+    _yielding: tuple[Crossover, Mutation] | None = None
 
     def children(
         self, problem: Problem, pop: Population, parents: Ints, random_state: np.random.Generator
@@ -93,14 +148,20 @@ class Operators:
             off = self.mating._do(problem, matings, 2 * b, parents=True, random_state=random_state)
             off = off[random_state.integers(0, 2, b) * b + np.arange(b)]
         else:
-            assert self.crossover is not None
-            assert self.mutation is not None
-            parents = parents[:, : self.crossover.n_parents]
-            off = self.crossover(problem, pop, parents=parents, random_state=random_state)
+            crossover, mutation = self._yielding or (self.crossover, self.mutation)
+            assert crossover is not None
+            assert mutation is not None
+            parents = parents[:, : crossover.n_parents]
+            off = crossover(problem, pop, parents=parents, random_state=random_state)
             # Offspring are in blocks: the first of every mating, then the second of every mating.
-            pick = random_state.integers(0, self.crossover.n_offsprings, b)
-            off = self.mutation(problem, off[pick * b + np.arange(b)], random_state=random_state)
+            pick = random_state.integers(0, crossover.n_offsprings, b)
+            off = mutation(problem, off[pick * b + np.arange(b)], random_state=random_state)
         return self.repair(problem, off, random_state=random_state)
+
+    @property
+    def codes(self) -> Codes:
+        """Which columns of vectors of numbers are codes."""
+        return NO_CODES if self._yielding is None else getattr(self._yielding[0], "codes", NO_CODES)
 
     @property
     def n_parents(self) -> int:
@@ -118,8 +179,9 @@ def resolve(
 ) -> Operators:
     """Choose each operator: the argument, else ``problem.operators()``, else by variable type.
 
-    An operator with a true attribute `yields_to_real_mating` is left out: it is for algorithms that
-    have no mating of their own for vectors of real numbers.
+    Operators with a true attribute `yields_to_real_mating` are for algorithms that have no mating
+    of their own for vectors of numbers. The attribute `codes` of such a crossover tells which
+    numbers are codes.
     """
     check_spelling(problem)
     own: dict[str, Any] = dict(problem.operators()) if hasattr(problem, "operators") else {}
@@ -131,13 +193,15 @@ def resolve(
         )
     given = zip(KINDS, (sampling, crossover, mutation, repair), strict=True)
     chosen: dict[str, Any] = {key: own.get(key) if value is None else value for key, value in given}
-    for key, operator in chosen.items():
-        if getattr(operator, "yields_to_real_mating", False):
+    yielding = []
+    for key in ("crossover", "mutation"):
+        if getattr(chosen[key], "yields_to_real_mating", False):
+            yielding.append(chosen[key])
             chosen[key] = None
-
     complete = all(chosen[key] is not None for key in ("sampling", "crossover", "mutation"))
     kind: Kind = "own" if complete else kind_of(problem)
     default_real = kind == "real" and chosen["crossover"] is None and chosen["mutation"] is None
+    pair = (yielding[0], yielding[1]) if default_real and len(yielding) == 2 else None
     mating = MixedVariableMating(repair=chosen["repair"]) if kind == "mixed" else None
     for key, default in zip(KINDS, _defaults(kind), strict=True):
         if chosen[key] is None:
@@ -153,7 +217,7 @@ def resolve(
             f"moves are made from. Got xl = {problem.xl} and xu = {problem.xu}; give it both, or "
             "an operators() method with a sampling, crossover and mutation that need no bounds."
         )
-    return Operators(kind=kind, mating=mating, default_real=default_real, **chosen)
+    return Operators(kind=kind, mating=mating, default_real=default_real, _yielding=pair, **chosen)
 
 
 def check_spelling(problem: Problem) -> None:
@@ -215,7 +279,9 @@ def neighbors_of(
     steps = np.broadcast_to(np.asarray(step, dtype=float), (n,)).repeat(k)
     match operators.kind:
         case "real":
-            moved = _move_real(repeated, problem.xl, problem.xu, steps, random_state)
+            moved = _move_real(
+                repeated, problem.xl, problem.xu, steps, random_state, operators.codes
+            )
         case "integer":
             moved = _move_integer(repeated, problem.xl, problem.xu, steps, random_state)
         case "binary":
@@ -240,14 +306,23 @@ def _chosen(n: int, n_var: int, random_state: np.random.Generator) -> Bools:
 
 
 def _move_real(
-    X: Designs, xl: Bound, xu: Bound, steps: Floats, random_state: np.random.Generator
+    X: Designs,
+    xl: Bound,
+    xu: Bound,
+    steps: Floats,
+    random_state: np.random.Generator,
+    codes: Codes = NO_CODES,
 ) -> Floats:
     noise = random_state.normal(size=X.shape) * steps[:, None] * (xu - xl)
-    moved = np.where(_chosen(X.shape[0], X.shape[1], random_state), X + noise, X)
+    chosen = _chosen(X.shape[0], X.shape[1], random_state)
+    moved = np.where(chosen, X + noise, X)
+    codes.step(moved, X, xl, xu)
     # Reflect once at a bound, so that a design on it is not proposed to itself half of the time.
     moved = np.where(moved < xl, 2 * xl - moved, moved)
     moved = np.where(moved > xu, 2 * xu - moved, moved)
-    return np.clip(moved, xl, xu)
+    moved = np.clip(moved, xl, xu)
+    codes.relabel(moved, X, chosen, xl, xu, random_state)
+    return moved
 
 
 def _move_integer(

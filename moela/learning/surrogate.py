@@ -7,6 +7,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from moela._arrays import Floats
 from moela._threads import one_thread
+from moela.core.operators import NO_CODES, Codes
 from moela.core.scaling import Normalization
 from moela.learning.window import SharedFits, spread_of
 
@@ -17,7 +18,7 @@ _MIN_ROWS, _GROWTH = 50, 0.25
 _WIDTHS, _PENALTIES, _NEWEST = (0.3, 1.0, 3.0, 10.0, 30.0), (1e-6, 1e-4, 1e-2), 120
 # Below this correlation the surrogate is not used. Rugged problems, on which one variable must
 # leave its valley alone, stay below it; there, following a model costs diversity needed later.
-# Runs of few evaluations have no later.
+# Runs of few evaluations have no later, and labels have no valleys.
 _LEAST_CORRELATION, _LEAST_OF_FEW = 0.95, 0.8
 _NARROW = 1e-12
 # Violations are limited to this multiple of the lower quartile of the positive ones.
@@ -44,15 +45,32 @@ class Surrogate(SharedFits):
         Number of designs from which on the surrogate is not used.
     lenient : bool
         Whether worse predictions are used, too.
+    codes : Codes
+        Columns of labels, each of which is described by a column for each of its values.
     """
 
-    def __init__(self, xl: Floats, xu: Floats, limit: int, *, lenient: bool = False) -> None:
+    def __init__(
+        self,
+        xl: Floats,
+        xu: Floats,
+        limit: int,
+        *,
+        lenient: bool = False,
+        codes: Codes = NO_CODES,
+    ) -> None:
         self.limit = limit
+        self._labels = codes.labels
+        self._numbers = np.delete(np.arange(len(xl)), codes.labels)
+        # The value of each column of a label's description, and the label.
+        low, high = np.ceil(xl[codes.labels]).astype(int), np.floor(xu[codes.labels]).astype(int)
+        self._described = np.repeat(codes.labels, high - low + 1)
+        ranges = [np.arange(a, b + 1) for a, b in zip(low, high, strict=True)]
+        self._values = np.concatenate([np.empty(0), *ranges])
         self._least = _LEAST_OF_FEW if lenient else _LEAST_CORRELATION
         self.n_fits = 0
         self.correlation = float("nan")
         self._low, self._span = xl, np.where(xu > xl, xu - xl, 1.0)
-        self._X: Floats = np.empty((0, len(xl)))
+        self._X: Floats = np.empty((0, len(self._numbers) + len(self._values)))
         self._Y: Floats | None = None
         self._n_rows = self._fitted_at = 0
 
@@ -78,7 +96,7 @@ class Surrogate(SharedFits):
             self._X, self._Y = self._X[:0], None
             return
         Y = np.column_stack([F, CV])
-        self._X = np.concatenate([self._X, (X - self._low) / self._span])
+        self._X = np.concatenate([self._X, self._features(X)])
         self._Y = Y if self._Y is None else np.concatenate([self._Y, Y])
         if self._n_rows >= max(_MIN_ROWS, (1.0 + _GROWTH) * self._fitted_at):
             # On matrices this small, several BLAS threads gain little, and their number would show
@@ -89,9 +107,17 @@ class Surrogate(SharedFits):
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """Predict objectives [b, M] and violations [b] of designs X [b, n_var]."""
         with one_thread():
-            K = self._kernel(self._distances(self._scaled((X - self._low) / self._span)))
+            K = self._kernel(self._distances(self._scaled(self._features(X))))
             Y = K @ self._weights * self._unit + self._offset
         return Y[:, :-1], np.maximum(Y[:, -1], 0.0)
+
+    def _features(self, X: Floats) -> Floats:
+        """Return designs [b, n_var] as numbers in [0, 1], and columns of zeros and ones."""
+        scaled = (X - self._low) / self._span
+        if len(self._labels) == 0:
+            return np.asarray(scaled)
+        is_value = np.rint(X[:, self._described]) == self._values
+        return np.concatenate([scaled[:, self._numbers], is_value], axis=1)
 
     def _fit(self, Y: Floats) -> None:
         self._offset, spread = np.median(Y, axis=0), spread_of(Y)

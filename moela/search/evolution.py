@@ -24,8 +24,9 @@ _N_CLOSE = 20
 # Share of real-valued children whose parents are survivors by dominance.
 _PROB_BY_DOMINANCE = 0.5
 # Share of the real-valued children that are drawn at random while so few feasible designs are
-# archived, for each objective after the first. The members may then all be in one corner of the
-# front, which children of theirs seldom leave (DTLZ4).
+# archived, for each objective after the first, in runs of few evaluations. Their few members may
+# then all be in one corner of the front, which children of theirs seldom leave (DTLZ4). In longer
+# runs, random children cost more than they bring (ZDT6).
 _PROB_RANDOM, _FEW_ARCHIVED = 0.25, 20
 # Number of members that a child may replace (Li and Zhang 2009).
 _N_REPLACED = 2
@@ -73,6 +74,8 @@ class Evolution:
         preselection: Preselection | None = None,
         feasibility: FeasibilityModel | None = None,
         encoder: Encoder | None = None,
+        *,
+        exploring: bool = False,
     ) -> None:
         self.context = context
         self.subproblems = subproblems
@@ -81,12 +84,15 @@ class Evolution:
         self.relaxed: Subproblems | None = None
         # Selects the members that parents come from: 0 for `subproblems`, 1 for `relaxed`.
         self.sources = OperatorSelection([0.5, 0.5], p_min=0.1)
-        self.mating = RealMating() if context.operators.default_real else None
+        operators = context.operators
+        self.mating = RealMating(operators.codes) if operators.default_real else None
         self.ranked: DominanceRanked | None = None
         if self.mating is not None and context.problem.n_obj < MANY_OBJECTIVES:
             self.ranked = DominanceRanked(len(subproblems))
         self.preselection = preselection if self.mating is not None else None
         self.feasibility, self.encoder = feasibility, encoder
+        # Whether some children are random while the front is small.
+        self.exploring = exploring
         # Selects, where few children are feasible, whether the model chooses a child among several.
         self.likely = OperatorSelection([0.5, 0.5], p_min=0.1)
         self.feasible_share = 1.0  # of the children, a running mean
@@ -305,7 +311,8 @@ class Evolution:
         children, operator = self.mating.children(
             base, partners, problem.xl, problem.xu, rng, n_each, fixed=self._some_infeasible
         )
-        if front.feasible and len(front) < _FEW_ARCHIVED * (problem.n_obj - 1):
+        small = front.feasible and len(front) < _FEW_ARCHIVED * (problem.n_obj - 1)
+        if self.exploring and small:
             drawn = (rng.random(len(base) // n_each) < _PROB_RANDOM).repeat(n_each)
             share = rng.random((int(drawn.sum()), children.shape[1]))
             children[drawn] = problem.xl + share * (problem.xu - problem.xl)

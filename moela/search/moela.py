@@ -215,15 +215,17 @@ class MOELA(ArchiveAlgorithm):
         self.restarting = not any_real(problem) if self.restarts == "auto" else self.restarts
         models = self.models if isinstance(self.models, Models) else Models()
         models = NO_MODELS if self.models is None else models
-        few = budget is not None and budget <= _FEW
+        self._few = few = budget is not None and budget <= _FEW
         automatic = _N_SEARCHES_OF_FEW if few else _N_SEARCHES
         n_searches = automatic if isinstance(self.n_searches, str) else self.n_searches
         self.guided = GuidedSearch(context, models, self._settings, n_searches, self.patience)
         self.preselection: Preselection | None = None
         if models.surrogate_size and self.operators.default_real:
+            codes = self.operators.codes
             # With constraints, the children most likely feasible are worth more.
-            lenient = few and not problem.has_constraints()
-            surrogate = Surrogate(problem.xl, problem.xu, models.surrogate_size, lenient=lenient)
+            lenient = (few or len(codes.labels) > 0) and not problem.has_constraints()
+            size = models.surrogate_size
+            surrogate = Surrogate(problem.xl, problem.xu, size, lenient=lenient, codes=codes)
             self.preselection = Preselection(surrogate)
         self._form_parts()
         self.infill_few = None
@@ -251,6 +253,7 @@ class MOELA(ArchiveAlgorithm):
             self.preselection,
             self.guided.feasibility,
             self.guided.encoder,
+            exploring=self._few,
         )
         self.allocation = allocation_for(self.problem, self.shares)
 

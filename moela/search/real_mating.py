@@ -6,6 +6,7 @@ import moocore
 import numpy as np
 
 from moela._arrays import Bools, Floats, Ints
+from moela.core.operators import NO_CODES, Codes
 from moela.search.operator_selection import OperatorSelection
 
 # Simulated binary crossover and polynomial mutation with pymoo's usual distribution indices.
@@ -36,12 +37,22 @@ class RealMating:
     variable. Which of them a problem needs is not known in advance, so adaptive operator selection
     decides, with the improvement by the children as the reward (cf. Li, Fialho, Kwong, Zhang 2014,
     "Adaptive operator selection with bandits for MOEA/D", IEEE TEVC 18(1)).
+
+    Labels, which have no order, come from either parent in a blend, and from the first of two other
+    parents in a difference if these have different ones; mutation and steps give them another
+    value. Whole numbers change by at least 1.
+
+    Parameters
+    ----------
+    codes : Codes
+        Columns of labels and of whole numbers.
     """
 
     OPERATORS = ("blend", "difference", "step", "copy")
     n_partners = 3
 
-    def __init__(self) -> None:
+    def __init__(self, codes: Codes = NO_CODES) -> None:
+        self.codes = codes
         self.selection = OperatorSelection([0.5] * len(self.OPERATORS), p_min=0.05)
         self.fixed_selection = OperatorSelection(_FIXED, p_min=0.05)
 
@@ -72,7 +83,7 @@ class RealMating:
         for i, make in enumerate((_blend, _difference, _step, _copy)):
             rows = np.flatnonzero(operator == i)
             if len(rows):
-                out[rows] = make(base[rows], partners[rows], xl, xu, rng)
+                out[rows] = make(base[rows], partners[rows], xl, xu, rng, self.codes)
         return _within(out, base, xl, xu, rng), operator
 
 
@@ -147,7 +158,7 @@ def crowding_distances(F: Floats, rank: Ints) -> Floats:
 
 
 def _blend(
-    base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator
+    base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator, codes: Codes
 ) -> Floats:
     other = partners[:, 0]
     u = rng.random(base.shape)
@@ -155,23 +166,29 @@ def _blend(
     beta = np.where(u <= 0.5, 2.0 * u, 0.5 / (1.0 - u)) ** power
     sign = np.where(rng.random(base.shape) < 0.5, 1.0, -1.0)
     mixed = 0.5 * (base + other) + 0.5 * sign * beta * (base - other)
-    mixed = np.where(rng.random(base.shape) < 0.5, mixed, base)
-    return _polynomial(mixed, xl, xu, rng)
+    chosen = rng.random(base.shape) < 0.5
+    mixed = np.where(chosen, mixed, base)
+    at = codes.labels
+    mixed[:, at] = np.where(chosen[:, at], other[:, at], base[:, at])
+    return _polynomial(mixed, xl, xu, rng, codes)
 
 
 def _difference(
-    base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator
+    base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator, codes: Codes
 ) -> Floats:
     b = len(base)
     scale = rng.choice(_SCALES, (b, 1))
     rate = rng.choice(_RATES, (b, 1))
     moved = base + scale * (partners[:, 0] - partners[:, 1])
+    at = codes.labels
+    first, second = partners[:, 0, at], partners[:, 1, at]
+    moved[:, at] = np.where(first == second, base[:, at], first)
     chosen = _at_least_one(rng.random(base.shape) < rate, rng)
-    return _polynomial(np.where(chosen, moved, base), xl, xu, rng)
+    return _polynomial(np.where(chosen, moved, base), xl, xu, rng, codes)
 
 
 def _step(
-    base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator
+    base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator, codes: Codes
 ) -> Floats:
     chosen = _at_least_one(rng.random(base.shape) < 0.5 / base.shape[1], rng)
     size = 0.5 * 10.0 ** rng.uniform(-4.0, 0.0, len(base))
@@ -183,23 +200,29 @@ def _step(
     moved = base[chosen] + noise[chosen] * size[row] * span
     out = base.copy()
     out[chosen] = np.where(anew[row], low + place[chosen] * span, moved)
+    codes.step(out, base, xl, xu)
+    codes.relabel(out, base, chosen, xl, xu, rng)
     return out
 
 
 def _copy(
-    base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator
+    base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator, codes: Codes
 ) -> Floats:
     chosen = _at_least_one(rng.random(base.shape) < 1.0 / base.shape[1], rng)
     return np.where(chosen, partners[:, 0], base)
 
 
-def _polynomial(X: Floats, xl: Floats, xu: Floats, rng: np.random.Generator) -> Floats:
+def _polynomial(
+    X: Floats, xl: Floats, xu: Floats, rng: np.random.Generator, codes: Codes
+) -> Floats:
     chosen = rng.random(X.shape) < 1.0 / X.shape[1]
     u = rng.random(X.shape)[chosen]
     power = 1.0 / (_ETA_MUTATION + 1.0)
     step = np.where(u < 0.5, (2.0 * u) ** power - 1.0, 1.0 - (2.0 * (1.0 - u)) ** power)
     out = X.copy()
     out[chosen] += step * (xu - xl)[chosen.nonzero()[1]]
+    codes.step(out, X, xl, xu)
+    codes.relabel(out, X, chosen, xl, xu, rng)
     return out
 
 

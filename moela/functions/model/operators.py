@@ -15,6 +15,7 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.mutation.pm import PM
 
 from moela._arrays import Designs, Floats, Ints
+from moela.core.operators import Codes
 from moela.functions.model.space import DesignSpace
 from moela.functions.model.variables import Boolean, Choice, Permutation, Real
 
@@ -59,7 +60,7 @@ class _ByType:
 
     def __init__(self, space: DesignSpace) -> None:
         self.space = space
-        reals, steps, labels = list[int](), list[int](), list[int]()
+        reals, steps, labels, whole = list[int](), list[int](), list[int](), list[int]()
         self.orders: list[slice] = []
         for name, variable in space.variables.items():
             at = space.slices[name]
@@ -71,7 +72,10 @@ class _ByType:
                 labels.append(at.start)
             else:
                 (reals if isinstance(variable, Real) else steps).append(at.start)
+                if not (isinstance(variable, Real) or getattr(variable, "log", False)):
+                    whole.append(at.start)
         self.labels = np.array(labels, dtype=np.intp)
+        self.codes = Codes(self.labels, np.array(whole, dtype=np.intp))
         # Columns, a problem with their bounds, and distribution indices.
         self.numbers = [
             (np.array(columns), _bounds(space, columns), etas)
@@ -109,6 +113,11 @@ class DesignCrossover(Crossover):
     def __init__(self, space: DesignSpace) -> None:
         super().__init__(2, 2, prob=0.9)
         self._types = _ByType(space)
+
+    @property
+    def codes(self) -> Codes:
+        """Which columns hold labels, and which hold whole numbers."""
+        return self._types.codes
 
     def _do(
         self,
@@ -161,14 +170,9 @@ class DesignMutation(Mutation):
         for columns, bounds, (_, eta) in types.numbers:
             change = PM(eta=eta, prob_var=prob)
             X[:, columns] = change._do(bounds, X[:, columns], random_state=random_state)
-        if len(types.labels):
-            labels = X[:, types.labels]
-            # Codes of options are whole numbers; the bounds of some lie half a unit beyond.
-            low = np.ceil(problem.xl[types.labels])
-            n = np.floor(problem.xu[types.labels]) - low + 1
-            changed = random_state.random(labels.shape) < prob
-            step = 1 + np.floor(random_state.random(labels.shape) * (n - 1))
-            X[:, types.labels] = np.where(changed, low + (labels - low + step) % n, labels)
+        changed = np.zeros(X.shape, dtype=bool)
+        changed[:, types.labels] = random_state.random((len(X), len(types.labels))) < prob
+        types.codes.relabel(X, X, changed, problem.xl, problem.xu, random_state)
         for at in types.orders:
             change = InversionMutation(prob=max(prob, _LEAST_PROB_ORDER))
             orders = change._do(problem, _orders(X[:, at]), random_state=random_state)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import moela
 from moela.core.operators import neighbors_of, resolve
 from moela.testing import ToyBinary, ToyInteger, ToyMixed, ToyPermutation, ToyReal, toy_problems
 
@@ -107,3 +108,22 @@ def test_the_old_spelling_is_refused_by_name(old):
     setattr(problem, old, lambda *arguments: None)
     with pytest.raises(TypeError, match=f"'{old}'.* Rename it to 'neighbors"):
         resolve(problem)
+
+
+def test_moves_of_labels_and_whole_numbers_differ():
+    problem = moela.problem(
+        lambda d: (d["n"], d["kind"]),
+        variables={"n": (0, 3), "kind": moela.choice([0, 1, 2], ordered=False), "on": bool},
+        objectives=["a", "b"],
+    )
+    operators = resolve(problem)
+    rng = np.random.default_rng(1)
+    x = problem.encode({"n": 0, "kind": 1, "on": True})
+    moved = neighbors_of(problem, operators, x[None], 500, rng)[0]
+    assert (moved != x).any(axis=1).all()
+    designs = [problem.decode(row) for row in moved]
+    kinds = [d["kind"] for d in designs if d["kind"] != 1]
+    # Labels have no order: both others are equally likely.
+    assert 0.4 < np.mean(np.array(kinds) == 0) < 0.6
+    assert {d["n"] for d in designs} >= {0, 1}
+    assert {d["on"] for d in designs} == {False, True}

@@ -17,11 +17,13 @@ from pymoo.algorithms.soo.nonconvex.de import DE
 from pymoo.algorithms.soo.nonconvex.ga import GA
 from pymoo.algorithms.soo.nonconvex.pso import PSO
 from pymoo.core.population import Population
+from pymoo.operators.crossover.sbx import SBX
 from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 
 import moela
 from moela import MOELA, Evaluator
+from moela.core.operators import resolve
 from moela.functions.model.outputs import EQUALITY_TOLERANCE
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 
@@ -159,6 +161,28 @@ def test_moela_keeps_its_own_mating():
     algorithm = MOELA(n_subproblems=10, **problem.operators())
     minimize(problem, algorithm, ("n_eval", 20), seed=1, copy_algorithm=False)
     assert algorithm.operators.default_real
+
+
+def test_operators_know_labels_and_whole_numbers():
+    problem = moela.problem(
+        line,
+        variables={
+            "x": (0.0, 1.0),
+            "n": (0, 9),
+            "far": moela.integer(1, 1000, log=True),
+            "kind": moela.choice(["a", "b", "c"], ordered=False),
+            "size": moela.choice([1, 2, 5]),
+            "on": bool,
+        },
+        objectives=["a", "b"],
+    )
+    codes = resolve(problem).codes
+    names = list(problem.variables)
+    assert [names[at] for at in codes.labels] == ["kind", "on"]
+    assert [names[at] for at in codes.whole] == ["n", "size"]
+    given = resolve(problem, crossover=SBX())
+    assert not given.default_real
+    assert len(given.codes.labels) == 0
 
 
 def test_operators_that_are_not_the_problems_own():

@@ -5,6 +5,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
+from moela.core.operators import NO_CODES, Codes
 from moela.learning.surrogate import Surrogate
 
 XL, XU = np.array([-5.0, 0.0, 100.0]), np.array([5.0, 1.0, 300.0])
@@ -145,3 +146,25 @@ def test_copies_go_their_own_ways():
     copied.add(X, *smooth(X))
     assert (model.n_fits, copied.n_fits) == (1, 2)
     np.testing.assert_array_equal(model.predict(X)[0], before)
+
+
+def test_labels_are_described_by_their_values():
+    rng = np.random.default_rng(5)
+    n_labels, n_values = 6, 5
+    worth = rng.random((2, n_labels, n_values))
+    X = np.column_stack([rng.random(400), rng.integers(0, n_values, (400, n_labels))])
+    at = X[:, 1:].astype(int)
+    F = np.array([w[np.arange(n_labels), at].sum(axis=1) + X[:, 0] for w in worth]).T
+    xl, xu = np.r_[0.0, np.full(n_labels, -0.5)], np.r_[1.0, np.full(n_labels, 4.5)]
+    found = {}
+    for name, codes in (
+        ("labels", Codes(np.arange(1, n_labels + 1), np.empty(0, dtype=int))),
+        ("numbers", NO_CODES),
+    ):
+        surrogate = Surrogate(xl, xu, 1000, codes=codes)
+        surrogate.add(X[:300], F[:300], np.zeros(300))
+        predicted, _ = surrogate.predict(X[300:])
+        found[name] = np.corrcoef(predicted[:, 0], F[300:, 0])[0, 1]
+    # A sum over labels is linear in their columns, and has no order in their numbers.
+    assert found["labels"] > 0.99
+    assert found["numbers"] < 0.9

@@ -8,6 +8,7 @@ from pymoo.optimize import minimize
 
 from moela import MOELA
 from moela.core.decomposition import Subproblems
+from moela.core.operators import Codes
 from moela.core.scaling import Normalization
 from moela.search.evolution import improvement
 from moela.search.operator_selection import OperatorSelection
@@ -143,3 +144,53 @@ def test_better_survivors_are_drawn_more_often():
     assert drawn.shape == (4000, 2, 1)
     # The expected minimum of two numbers from 0 to 9.
     assert abs(drawn.mean() - 2.85) < 0.1
+
+
+def coded_children(n, n_each_operator=4000):
+    """Return children of vectors of a real number, n labels, and a whole number; by operator."""
+    rng = np.random.default_rng(3)
+    codes = Codes(np.arange(1, n + 1), np.array([n + 1]))
+    xl, xu = np.full(n + 2, -0.5), np.full(n + 2, 4.5)
+    designs = np.floor(rng.uniform(0, 5, (4 * n_each_operator, 4, n + 2)))
+    base, partners = designs[:, 0], designs[:, 1:]
+    children, operator = RealMating(codes).children(base, partners, xl, xu, rng)
+    return {
+        name: (base[operator == i], partners[operator == i], children[operator == i])
+        for i, name in enumerate(RealMating.OPERATORS)
+    }
+
+
+def test_labels_are_never_mixed():
+    for base, _, children in coded_children(3).values():
+        labels = children[:, 1:4]
+        assert set(np.unique(labels)) == {0.0, 1.0, 2.0, 3.0, 4.0}
+        changed = labels != base[:, 1:4]
+        # All other values are equally likely: four differences of 0.25 each.
+        shift = ((labels - base[:, 1:4])[changed] % 5).astype(int)
+        np.testing.assert_allclose(np.bincount(shift)[1:] / len(shift), 0.25, atol=0.03)
+
+
+def test_labels_of_a_blend_come_from_either_parent():
+    base, partners, children = coded_children(30)["blend"]
+    labels, own, other = children[:, 1:31], base[:, 1:31], partners[:, 0, 1:31]
+    unlike = own != other
+    # Half of them, but for a mutation with probability 1/32, seldom back to one of the parents.
+    assert (labels == own)[unlike].mean() == pytest.approx(0.5 * 31 / 32, abs=0.02)
+    assert (labels == other)[unlike].mean() == pytest.approx(0.5 * 31 / 32, abs=0.02)
+
+
+def test_a_step_changes_a_label_to_another_value():
+    base, _, children = coded_children(30)["step"]
+    # One variable always changes, each of the 31 others with probability 0.5/32.
+    changed = (children != base).sum(axis=1)
+    assert changed.min() >= 1
+    assert changed.mean() == pytest.approx(1.0 + 31 * 0.5 / 32, abs=0.05)
+
+
+def test_whole_numbers_change_by_at_least_one():
+    base, _, children = coded_children(3)["step"]
+    old, new = base[:, -1], children[:, -1]
+    # Steps of more than half the range may end before a bound. Without steps of 1, 69 % are lost.
+    assert np.rint(new[new != old]).min() == 0.0
+    assert np.rint(new[new != old]).max() == 4.0
+    assert (np.rint(new) != old)[new != old].mean() > 0.95
