@@ -270,6 +270,14 @@ class Own(FunctionProblem):
         }  # fmt: skip
 
 
+class OneNumberEach(FunctionProblem):
+    """Has no labels, so MOELA takes all numbers for real ones."""
+
+    def operators(self):
+        own = super().operators()
+        return {key: own[key] for key in ("sampling", "repair")}
+
+
 class Named(Problem):
     """The same function with pymoo's `vars`."""
 
@@ -302,6 +310,8 @@ def make(case: str, code: str) -> Problem:
     space.code_of = one_hot if code == "one-hot" else code_of
     try:
         made = problem(function, **settings)
+        if code == "one-hot":
+            made = OneNumberEach(function, variables=made.variables, outputs=made.outputs)
     finally:
         space.code_of = code_of
     if code == "vars":
