@@ -132,7 +132,7 @@ class Operators:
     mating: MixedVariableMating | None = None
     # Crossover and mutation are the defaults for real variables, or yield to a mating of vectors.
     default_real: bool = False
-    # Crossover and mutation that yield to such a mating, whose own are the defaults; no settings.
+    # The problem's crossover and mutation if they yield to such a mating; they are no settings.
     _yielding: tuple[Crossover, Mutation] | None = None
 
     def children(
