@@ -118,7 +118,7 @@ def _queue_events(
     # Bit c of an expert: whether the buffer of the c-th capacity holds it.
     resident = np.zeros(n_experts, dtype=np.uint64)
     everywhere = _ALL >> np.uint64(64 - n_capacities)
-    queue_of = np.zeros((n_capacities, min(n_experts, capacities.max())), dtype=np.int64)
+    queue_of = np.zeros((n_capacities, min(n_experts, int(capacities.max()))), dtype=np.int64)
     filled = np.zeros(n_capacities, dtype=np.int64)
     oldest = np.zeros(n_capacities, dtype=np.int64)
     needed_in = np.full(n_experts, -1, dtype=np.int64)
@@ -177,7 +177,7 @@ def _frequency_events(
     n_capacities = len(capacities)
     resident = np.zeros(n_experts, dtype=np.uint64)
     everywhere = _ALL >> np.uint64(64 - n_capacities)
-    slots_of = np.zeros((n_capacities, min(n_experts, capacities.max())), dtype=np.int64)
+    slots_of = np.zeros((n_capacities, min(n_experts, int(capacities.max()))), dtype=np.int64)
     filled = np.zeros(n_capacities, dtype=np.int64)
     newest = np.zeros(n_capacities, dtype=np.int64)
     # Ranks by frequency, then recency; the experts that the step needs are out of reach.

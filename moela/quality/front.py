@@ -215,7 +215,7 @@ class Front:
         """
         expected = f"{len(self.names)} finite numbers, none negative and not all 0"
         wanted = vector("by_weights", "weights", weights, len(self.names), expected)
-        fits = bool((wanted >= 0).all()) and wanted.sum() > 0
+        fits = bool((wanted >= 0).all() and wanted.sum() > 0)
         require("by_weights", "weights", weights, fits, expected)
         gap = np.abs(self.pseudo_weights() - wanted / wanted.sum()).sum(axis=1)
         return int(gap.argmin())

@@ -108,5 +108,5 @@ class GearTrain(EngineeringProblem):
 
     def _formulas(self, v: Values) -> Outputs:
         error = np.abs(6.931 - v["third"] * v["fourth"] / (v["first"] * v["second"]))
-        largest = np.max([v[name] for name in self.variables], axis=0)
+        largest = np.stack([v[name] for name in self.variables]).max(axis=0)
         return (error, largest), (error / 6.931 - 0.5,)

@@ -269,7 +269,7 @@ def _design_of(platform: Platform, links: Iterable[Pair], owner: str) -> Design:
     pairs = np.sort(np.array(list(links), dtype=np.int64).reshape(-1, 2), axis=1)
     verticals = platform.candidates[platform.mesh[1][platform.n_planar_links :]]
     known = set(map(tuple, link_candidates(platform.grid, platform.max_length).tolist()))
-    degree = _degrees(platform, [tuple(pair) for pair in pairs.tolist()])
+    degree = _degrees(platform, [(first, second) for first, second in pairs.tolist()])
     if degree.max() > platform.max_degree or not known.issuperset(map(tuple, pairs.tolist())):
         longest = float(link_lengths(platform.grid, pairs).max())
         expected = f"with a max_degree of {degree.max()} and a max_length of {longest:g} or more"

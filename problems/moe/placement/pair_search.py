@@ -36,10 +36,10 @@ def shares_of(loads: NDArray[np.generic]) -> Floats:
 
     Loads and shares have the shape [n_steps, n_layers, n_experts].
     """
-    loads = loads.astype(np.float64)
-    total = loads.sum(axis=2, keepdims=True)
-    equal = np.full_like(loads, 1.0 / loads.shape[2])
-    return np.divide(loads, total, out=equal, where=total > 0)
+    values: Floats = loads.astype(np.float64)
+    total = values.sum(axis=2, keepdims=True)
+    equal = np.full_like(values, 1.0 / values.shape[2])
+    return np.divide(values, total, out=equal, where=total > 0)
 
 
 def second_moments(trace: RoutingTrace, batch_size: int, mode: str) -> Floats:

@@ -170,15 +170,15 @@ def assign_layers(
     for s in range(n):
         for t in range(n):
             old = layer[s, t]
-            for k in np.argsort(load):
-                if load[k] + weight[s, t] >= load[old]:
+            for new in np.argsort(load):
+                if load[new] + weight[s, t] >= load[old]:
                     break
                 path = tiles[start[s, t] : start[s, t] + length[s, t]]
-                parts = (after[k], count[k], state[k], visited, stack)
+                parts = (after[new], count[new], state[new], visited, stack)
                 if _add_path(path, channel, port, *parts):
                     load[old] -= weight[s, t]
-                    load[k] += weight[s, t]
-                    layer[s, t] = k
+                    load[new] += weight[s, t]
+                    layer[s, t] = new
                     break
     return used
 
