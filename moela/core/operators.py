@@ -81,10 +81,11 @@ class Codes:
         xu: Bound,
         random_state: np.random.Generator,
     ) -> None:
-        """Set labels of vectors X [b, n_var]: other ones than before where chosen, else the same.
+        """Write labels into vectors X [b, n_var], in place.
 
-        `chosen` [b, n_var] may mark other columns, too, which stay as they are. The bounds may lie
-        half a unit beyond the outer codes.
+        Where `chosen` [b, n_var] is true, a label is drawn among all except that of `before`
+        [b, n_var]; elsewhere it is that of `before`. Columns without labels stay as they are. The
+        bounds may lie half a unit beyond the outer codes.
         """
         at = self.labels
         if len(at) == 0:
@@ -96,10 +97,10 @@ class Codes:
         X[:, at] = np.where(chosen[:, at], low + (np.rint(values) - low + shift) % n, values)
 
     def step(self, X: Floats, before: Floats, xl: Bound, xu: Bound) -> None:
-        """Let whole numbers of vectors X [b, n_var] that differ from before do so by at least 1.
+        """Enlarge changes of whole numbers in vectors X [b, n_var] to at least 1, in place.
 
-        Smaller steps would be lost in rounding. A step beyond a bound goes the other way if that is
-        inside.
+        Rounding would undo smaller changes from `before` [b, n_var]. A change beyond a bound goes
+        the other way if that is inside.
         """
         at = self.whole
         if len(at) == 0:

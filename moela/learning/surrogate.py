@@ -46,7 +46,7 @@ class Surrogate(SharedFits):
     lenient : bool
         Whether worse predictions are used, too.
     codes : Codes
-        Columns of labels, each of which is described by a column for each of its values.
+        Which variables are labels. The model sees a column of zeros and ones for each value.
     """
 
     def __init__(

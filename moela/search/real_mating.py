@@ -38,9 +38,9 @@ class RealMating:
     decides, with the improvement by the children as the reward (cf. Li, Fialho, Kwong, Zhang 2014,
     "Adaptive operator selection with bandits for MOEA/D", IEEE TEVC 18(1)).
 
-    Labels, which have no order, come from either parent in a blend, and from the first of two other
-    parents in a difference if these have different ones; mutation and steps give them another
-    value. Whole numbers change by at least 1.
+    Labels have no order. A blend takes a label from either parent. A difference takes that of the
+    first of two other parents, if these two differ in it. Mutation and steps draw another value.
+    Whole numbers change by at least 1.
 
     Parameters
     ----------

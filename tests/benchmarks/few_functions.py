@@ -111,7 +111,7 @@ def main() -> None:
             }
             medians = values(found)
             rivals = [value for key, value in medians.items() if key not in (OURS, _MANY)]
-            best = max(rivals)
+            best = max(rivals, default=0.0)
             ratios[name] = medians[OURS] / best if best > 0.0 else 1.0
             ranks.append(1 + sum(value > medians[OURS] for value in rivals))
             rows.append([name, *(f"{v / best if best > 0.0 else v:.3f}" for v in medians.values())])

@@ -89,7 +89,7 @@ def check_function(function: object, vectorized: bool = False) -> None:
         write = f"def {name}(d): and d['x'], or pass lambda d: {name}(**d)"
         if name == LAMBDA:
             got = f"lambda {str(signature)[1:-1]}".rstrip()
-            write = "lambda d: and d['x'] for the variable 'x'"
+            write = "lambda d: and d['x'] in place of x"
         raise TypeError(
             f"The 'function' parameter must take one argument, {what}. Got {got} instead; "
             f"write {write}."
