@@ -192,7 +192,8 @@ def expert_streams(
             members = np.flatnonzero(devices[layer] == device)
             needed = active[:, members]
             bounds = np.concatenate([[0], np.cumsum(needed.sum(axis=1))])
-            per_device.append(ExpertStream(np.nonzero(needed)[1], bounds, len(members)))
+            ids = np.ascontiguousarray(np.nonzero(needed)[1])
+            per_device.append(ExpertStream(ids, bounds, len(members)))
         streams.append(per_device)
     return streams
 

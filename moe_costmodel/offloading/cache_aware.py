@@ -89,7 +89,7 @@ class LossWithCache:
 
 @numba.njit(cache=True, nogil=True)
 def _choose(
-    probabilities: Floats, k: int, keep: int, factor: float, slots: int, used_at: Ints,
+    probabilities: Floats, order: Ints, k: int, keep: int, factor: float, slots: int, used_at: Ints,
     clock: int, chosen: Ints,
 ) -> tuple[int, int]:  # fmt: skip
     """Choose experts token by token, and update the residents; return misses and the clock.
@@ -97,6 +97,8 @@ def _choose(
     Parameters
     ----------
     probabilities : float array [n_tokens, n_experts]
+    order : int array [n_tokens, n_experts]
+        The experts of each token, the most probable first.
     factor : float
         Factor on the probabilities of resident experts.
     used_at : int array [n_experts]
@@ -111,21 +113,24 @@ def _choose(
         for expert in range(n_experts):
             p = probabilities[token, expert]
             score[expert] = p * factor if used_at[expert] >= 0 else p
-        by_probability = np.argsort(-probabilities[token], kind="mergesort")
         for i in range(min(keep, k)):
-            score[by_probability[i]] = np.inf
-        best = np.argsort(-score, kind="mergesort")[:k]
+            score[order[token, i]] = np.inf
         is_chosen = np.zeros(n_experts, dtype=np.bool_)
-        is_chosen[best] = True
+        for _ in range(k):
+            best = -1
+            for expert in range(n_experts):
+                if not is_chosen[expert] and (best < 0 or score[expert] > score[best]):
+                    best = expert
+            is_chosen[best] = True
         place = 0
-        for expert in by_probability:
+        for expert in order[token]:
             if is_chosen[expert]:
                 chosen[token, place] = expert
                 place += 1
         clock += 1
-        for expert in best:
-            misses += used_at[expert] < 0
-            used_at[expert] = clock
+        for i in range(k):
+            misses += used_at[chosen[token, i]] < 0
+            used_at[chosen[token, i]] = clock
         n_resident = (used_at >= 0).sum()
         while n_resident > slots:
             oldest, when = -1, clock + 1
@@ -214,12 +219,13 @@ def loss_with_cache(
                 probabilities = probabilities.softmax(-1)
             flat = probabilities.reshape(-1, probabilities.shape[-1]).double().cpu().numpy()
             k = ids.shape[-1]
+            order = np.argsort(-flat, axis=1, kind="stable")
             used = used_at.setdefault(name, np.full(flat.shape[1], -1, dtype=np.int64))
             chosen = np.empty((len(flat), k), dtype=np.int64)
             own = gating_of[name]
             factor = 1.0 / (1.0 - own.tolerance)
             missed, clocks[name] = _choose(
-                flat, k, own.keep, factor, slots, used, clocks.get(name, 0), chosen
+                flat, order, k, own.keep, factor, slots, used, clocks.get(name, 0), chosen
             )
             misses += missed
             accesses += chosen.size

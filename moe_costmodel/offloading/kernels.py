@@ -380,11 +380,13 @@ def replay_events(
     everywhere = _ALL >> np.uint64(64 - n_settings)
     admitted, pending = np.zeros((2, n_experts), dtype=np.uint64)
     left = np.empty((n_experts, len(first)), dtype=np.uint64)
-    left[:] = first
+    for plane in range(len(first)):
+        left[:, plane] = first[plane]
     heads, loads = np.zeros((2, n_settings), dtype=np.int64)
     needed_in, placed_in = np.full((2, n_experts), -1, dtype=np.int64)
     event, rank = np.empty((2, n_experts), dtype=np.int64)
-    rank[order] = np.arange(n_experts)
+    for place in range(n_experts):
+        rank[order[place]] = place
     budget, full = np.zeros(n_settings), _NONE
     single, several, closed, next_open = _NONE, _NONE, everywhere, 0
     for c in range(n_settings):

@@ -117,7 +117,9 @@ def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -
         centered = series - series.mean(axis=0)
         norm = np.sqrt((centered**2).sum(axis=0))
         scaled = np.divide(centered, norm, out=np.zeros_like(centered), where=norm > 0)
-        device = _pack_apart(series.mean(axis=0), weight * (scaled.T @ scaled), n_devices)
+        mean = series.mean(axis=0)
+        order = np.argsort(-mean, kind="stable")
+        device = _pack_apart(order, mean, weight * (scaled.T @ scaled), n_devices)
         slots.append(np.argsort(device, kind="stable"))
     return Placement(np.stack(slots), n_devices)
 
@@ -202,11 +204,15 @@ def _replicate(experts: Ints, load: Floats, n_replicas: int, n_devices: int) -> 
     return experts[np.array(local)[packed]]
 
 
-@numba.njit(cache=True)
 def _pack_slots(weight: Floats, n_bins: int) -> Ints:
     """Pack each item, heaviest first, into the lightest bin with room; return the items by bin."""
+    slots: Ints = _pack_in_order(np.argsort(-weight, kind="stable"), weight, n_bins)
+    return slots
+
+
+@numba.njit(cache=True)
+def _pack_in_order(order: Ints, weight: Floats, n_bins: int) -> Ints:
     room = len(weight) // n_bins
-    order = np.argsort(-weight, kind="mergesort")
     filled = np.zeros(n_bins, dtype=np.int64)
     load = np.zeros(n_bins)
     slots = np.empty(len(weight), dtype=np.int64)
@@ -222,13 +228,13 @@ def _pack_slots(weight: Floats, n_bins: int) -> Ints:
 
 
 @numba.njit(cache=True)
-def _pack_apart(mean: Floats, attraction: Floats, n_devices: int) -> Ints:
-    """Return the device of each expert under the anti-correlation rule."""
+def _pack_apart(order: Ints, mean: Floats, attraction: Floats, n_devices: int) -> Ints:
+    """Return the device of each expert under the anti-correlation rule, given their order."""
     room = len(mean) // n_devices
     filled = np.zeros(n_devices, dtype=np.int64)
     load = np.zeros(n_devices)
     device = np.full(len(mean), -1, dtype=np.int64)
-    for expert in np.argsort(-mean, kind="mergesort"):
+    for expert in order:
         best, best_load = -1, 0.0
         for d in range(n_devices):
             if filled[d] < room:

@@ -193,7 +193,8 @@ def run_loop(
     running, chunk = np.zeros((n_ranks, most), np.int64), np.zeros((n_ranks, most), np.int64)
     counts, marks = np.zeros(n_ranks, np.int64), np.zeros(6, np.int64)
     begun = min(concurrency, n)
-    pending[:begun] = np.arange(begun)
+    for i in range(begun):
+        pending[i] = i
     marks[_TAIL] = marks[_STARTED] = begun
     marks[_SINCE_POLL] = poll_steps
     now = 0.0

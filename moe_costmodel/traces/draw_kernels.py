@@ -63,7 +63,8 @@ def draw_choices(
         length = total / k
         phase = uniform[at]
         if n <= size <= _SPARSE * n:
-            pool[:size] = np.arange(size)
+            for i in range(size):
+                pool[i] = i
         for i in range(n):
             u = uniform[at + 1 + i]
             if n > size:

@@ -269,7 +269,8 @@ def _send_back(slots: Ints, n_devices: int, current: Bools, u: float, apart: boo
 @numba.njit(cache=True)
 def _from_library(slots: Ints, library: Ints, layer: int, n_slots: int, u: float) -> bool:
     other = library[int(u * len(library)), layer * n_slots : (layer + 1) * n_slots]
-    if (other == slots).all():
-        return False
-    slots[:] = other
-    return True
+    changed = False
+    for slot in range(n_slots):
+        changed |= other[slot] != slots[slot]
+        slots[slot] = other[slot]
+    return changed

@@ -313,7 +313,8 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
         for c in range(plan.pair_volume.size):
             row[at] = counts.distance[c] / plan.pair_volume[c]
             at += 1
-        row[at : at + n_types] = 0.0
+        for k in range(at, at + n_types):
+            row[k] = 0.0
         router_features(tables, plan, counts, row[at:])
         at += n_types + 6
         for axis in range(3):
@@ -324,4 +325,5 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
         if moved:
             heat_features(tables, counts, row[at:])
         else:
-            row[at:] = out[i - 1, at:]
+            for k in range(at, row.size):
+                row[k] = out[i - 1, k]

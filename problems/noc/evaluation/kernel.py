@@ -201,7 +201,10 @@ def route(X: Ints, row: int, tables: Tables, work: Work) -> bool:
             break
     if not (known and update_distances(X[row - 1, :n], placement, work)):
         shortest_paths(placement, work)
-    return bool(work.dist[:, 0].max() < FAR)
+    farthest = np.uint16(0)
+    for v in range(n):
+        farthest = max(farthest, work.dist[v, 0])
+    return bool(farthest < FAR)
 
 
 @inlined
@@ -300,8 +303,8 @@ def count_transits(traffic: Floats, work: Work, turn: Floats, wiring: Ints) -> N
     degree, neighbor, dist, slot = work.degree, work.neighbor, work.dist, work.slot
     order, start, below = work.nodes, work.start, work.below
     n, pe = degree.size, turn.shape[1] - 1
-    turn[:] = 0.0
-    wiring[:] = 0
+    turn.fill(0.0)
+    wiring.fill(0)
     for v in range(n):
         for k in range(degree[v]):
             u = neighbor[v, k]

@@ -222,10 +222,13 @@ def waits_batch(
     packets = max(depth // flits, 1)
     for row in range(transits.shape[0]):
         for app in range(transits.shape[1]):
-            turn[:] = transits[row, app]
-            turn /= capacity
             for u in range(n):
-                load[u] = turn[u, most - 1].sum()
+                for i in range(most):
+                    for j in range(most):
+                        turn[u, i, j] = transits[row, app, u, i, j] / capacity
+                load[u] = 0.0
+                for j in range(most):
+                    load[u] += turn[u, most - 1, j]
             total = 0.0
             for u in range(n):
                 total += 0.5 * max(second - 1.0, 0.0) * queueing(load[u])

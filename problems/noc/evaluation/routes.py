@@ -203,7 +203,10 @@ def _paths_of_table(table: Ints, rank: Ints, up_down: bool) -> Paths:
             state = s
             while True:
                 if total == tiles.size:
-                    tiles = np.concatenate((tiles, np.empty_like(tiles)))
+                    longer = np.empty(2 * total, tiles.dtype)
+                    for i in range(total):
+                        longer[i] = tiles[i]
+                    tiles = longer
                 v = state % n
                 tiles[total] = v
                 total += 1
