@@ -226,8 +226,10 @@ def _step(  # type: ignore[no-untyped-def]
         ):
             continue
         out_w[count] = weight
-        out_v[count] = candidate
-        out_bits[count] = state_bits[s]
+        for k in range(m):
+            out_v[count, k] = candidate[k]
+        for k in range(words):
+            out_bits[count, k] = state_bits[s, k]
         if take:
             out_bits[count, word] |= bit
         count += 1

@@ -137,12 +137,16 @@ def _insert_point(archive, tags, count, f, tag):  # type: ignore[no-untyped-def]
             i += 1
         else:
             count -= 1
-            archive[i] = archive[count]
-            tags[i] = tags[count]
+            for k in range(m):
+                archive[i, k] = archive[count, k]
+            for k in range(tags.shape[1]):
+                tags[i, k] = tags[count, k]
     if count == archive.shape[0]:
         return -1
-    archive[count] = f
-    tags[count] = tag
+    for k in range(m):
+        archive[count, k] = f[k]
+    for k in range(tags.shape[1]):
+        tags[count, k] = tag[k]
     return count + 1
 
 
