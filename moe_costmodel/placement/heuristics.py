@@ -212,6 +212,7 @@ def _pack_slots(weight: Floats, n_bins: int) -> Ints:
 
 @numba.njit(cache=True)
 def _pack_in_order(order: Ints, weight: Floats, n_bins: int) -> Ints:
+    """Pack the items as `_pack_slots` does, in this order."""
     room = len(weight) // n_bins
     filled = np.zeros(n_bins, dtype=np.int64)
     load = np.zeros(n_bins)

@@ -41,6 +41,17 @@ def problems() -> dict[str, Any]:
     }
 
 
+def more_problems() -> dict[str, Any]:
+    """Return the other problems that the settings of the plug-in were chosen on."""
+    return {
+        "mnk 100, another": MNKLandscape.random(n=100, k=4, n_obj=2, rho=0.0, seed=7),
+        "mnk 60, k 6": MNKLandscape.random(n=60, k=6, n_obj=2, rho=0.0, seed=2),
+        "mnk 150, k 2, 3 objectives": MNKLandscape.random(n=150, k=2, n_obj=3, rho=0.0, seed=3),
+        "mnk 100, rho -0.4": MNKLandscape.random(n=100, k=4, n_obj=2, rho=-0.4, seed=4),
+        "qap 30": MultiObjectiveQAP.random(n_facilities=30, seed=2),
+    }
+
+
 def plugged(problem: Any) -> NSGA2:
     """Return NSGA-II with the plug-in."""
     operators = rivals.operators(problem)
@@ -69,6 +80,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--budget", type=int, default=5000)
     parser.add_argument("--problems", nargs="+", metavar="NAME")
+    parser.add_argument(
+        "--more", action="store_true", help="only other problems, which its settings were chosen on"
+    )
     parser.add_argument("--out")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -78,7 +92,8 @@ def main() -> None:
     header = ["problem", "NSGA-II", *(f"at {f:.0%}" for f in FRACTIONS), "own time"]
     rows, bars = [header], []
     makers = {"NSGA-II": partial(rivals.nsga2, pop=POP), "plug-in": plugged}
-    for name, problem in tables.pick(problems(), arguments.problems).items():
+    chosen = more_problems() if arguments.more else problems()
+    for name, problem in tables.pick(chosen, arguments.problems).items():
         runs = known.setdefault(f"{name}, {arguments.budget}", {"NSGA-II": [], "plug-in": []})
         for seed in range(1, arguments.seeds + 1):
             for kind, make in makers.items():

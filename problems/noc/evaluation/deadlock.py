@@ -101,7 +101,10 @@ def _add_path(
 
 @compiled
 def sort_layers(load: Floats, order: Ints) -> None:
-    """Fill in the layers by ascending load, by insertion; `np.argsort` compiles for seconds."""
+    """Write the layers in the order of their load, the least first.
+
+    They are sorted by insertion, since `np.argsort` takes more than a second to compile.
+    """
     for layer in range(load.size):
         k = layer
         while k > 0 and load[order[k - 1]] > load[layer]:

@@ -203,10 +203,7 @@ def _paths_of_table(table: Ints, rank: Ints, up_down: bool) -> Paths:
             state = s
             while True:
                 if total == tiles.size:
-                    longer = np.empty(2 * total, tiles.dtype)
-                    for i in range(total):
-                        longer[i] = tiles[i]
-                    tiles = longer
+                    tiles = np.concatenate((tiles, np.empty_like(tiles)))
                 v = state % n
                 tiles[total] = v
                 total += 1
