@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import spearmanr
-from sklearn.base import clone
 
 from moela._arrays import Floats
 from moela._threads import one_thread
@@ -95,6 +94,8 @@ class MoveModel(SharedFits):
             if self.estimator is None:
                 self._fit_ridge(D, C / self._unit)
             else:
+                from sklearn.base import clone
+
                 spread = D.std(axis=0)
                 self._scale = np.where(spread > 0, spread, np.inf)
                 self.fitted = clone(self.estimator).fit(D / self._scale, C / self._unit)

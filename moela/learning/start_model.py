@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.tree import ExtraTreeRegressor
 
 from moela._arrays import Floats
 from moela.core.scaling import Normalization, Scalarization, scalarize
 from moela.learning.models import Regressor
 from moela.learning.window import SharedFits
+
+if TYPE_CHECKING:
+    from sklearn.tree import ExtraTreeRegressor
 
 # Finished searches before the calibration is known, and the newest ones that it is computed from.
 _LEAST_CHECKS, _MOST_CHECKS = 20, 200
@@ -93,6 +94,10 @@ class StartModel(SharedFits):
         """Refit after half as many searches again as at the last fit; return whether it did."""
         if len(self) < self.min_rows or len(self) < 1.5 * self._fitted_at:
             return False
+        # Imported here, since it takes .4 s, and short runs never fit this model.
+        from sklearn.base import clone
+        from sklearn.ensemble import ExtraTreesRegressor
+
         W = np.array(self.W)
         inputs = self._inputs(np.array(self.features), np.array(self.start_F), W, normalization)
         ends = normalization.scalarize(normalization.learned(np.array(self.end_F)), W, self.by)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 from pymoo.core.population import Population
-from sklearn.cluster import KMeans
-from sklearn.ensemble import RandomForestRegressor
 
 from moela._arrays import Bools, Floats, Ints, rows
 from moela._checks import count
@@ -19,6 +17,9 @@ from moela.core.parameters import ArchiveParameters
 from moela.core.scaling import Normalization
 from moela.learning.features import encode
 from moela.search.local_search import LocalSearches
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestRegressor
 
 _N_CLUSTERS = 6
 _STARTS_PER_CLUSTER = 2
@@ -91,6 +92,8 @@ class PublishedMOELA(ArchiveAlgorithm):
         self.bounds = bounds
 
     def _begin(self) -> None:
+        from sklearn.cluster import KMeans  # takes .4 s, which other searches need not wait for
+
         m, rng = self.problem.n_obj, self.random_state
         corners = np.eye(m)
         rest = random_weights(self.n_subproblems - m, m, rng)
@@ -213,6 +216,8 @@ class PublishedMOELA(ArchiveAlgorithm):
         )  # fmt: skip
         running.drop(finished)
         if len(running) == 0:
+            from sklearn.ensemble import RandomForestRegressor
+
             seed = int(self.random_state.integers(2**31))
             forest = RandomForestRegressor(100, random_state=seed)
             self.forest = forest.fit(np.array(self.inputs), self.targets)

@@ -19,6 +19,7 @@ from pymoo.core.problem import Problem
 
 from moela._arrays import Designs
 from moela._threads import limited_threads
+from moela._tracebacks import formatted
 from moela.evaluation.runners.forks import SameProcess
 from moela.evaluation.runners.outcome import (
     ERROR,
@@ -88,10 +89,10 @@ def evaluate(
         outcomes = [Outcome(INVALID, error=str(error)) for _ in range(n)]
         retries = 0
     # A script that is called as a function may exit, and a generator may have been closed.
-    except (Exception, SystemExit, GeneratorExit):
+    except (Exception, SystemExit, GeneratorExit) as error:
         if n > 1:
             return [evaluate(problem, X[i : i + 1], names, retries, kwargs)[0] for i in range(n)]
-        outcomes = [Outcome(ERROR, error=traceback.format_exc())]
+        outcomes = [Outcome(ERROR, error=formatted(error))]
     seconds = (time.perf_counter() - start) / n
 
     for i, outcome in enumerate(outcomes):

@@ -140,15 +140,25 @@ def disturb(store, how, at=50, **settings):
     solve(Disturbed(), store, n_eval=20, on_mismatch="new")
     shutil.copy(store, older)
 
+    copying, copy_log = threading.Lock(), writer.Writer._copy_log
+
+    def copy_alone(self):
+        with copying:
+            copy_log(self)
+
     def action():
         # Pages that are being copied from the log would be written again, and undo the damage.
-        writer._COPY_ROWS = 10**6
+        writer._COPY_ROWS, writer._COPY_SECONDS = 10**6, 1e9
         time.sleep(0.1)
-        how(store, older)
+        with copying:
+            how(store, older)
 
     problem = Disturbed(action, at)
-    with pytest.raises(StoreError) as caught:
-        solve(problem, store, **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer.Writer, "_copy_log", copy_alone)
+        patch.setattr(writer, "_COPY_SECONDS", writer._COPY_SECONDS)
+        with pytest.raises(StoreError) as caught:
+            solve(problem, store, **settings)
     return caught.value, 20 + problem.count()
 
 

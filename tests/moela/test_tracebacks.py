@@ -1,0 +1,126 @@
+"""Tracebacks from a cache are the text that Python's own module gives."""
+
+import itertools
+import time
+import traceback
+
+import pytest
+
+from moela import _tracebacks
+
+
+def by_division(n):
+    return [1 / n, n.missing] if n else by_division(n) if n is None else 1 / n
+
+
+def by_recursion(n):
+    return by_recursion(n + 1)
+
+
+def with_a_cause(n):
+    try:
+        by_division(0)
+    except ZeroDivisionError as error:
+        raise ValueError(f"{n} is bad") from error
+
+
+def with_a_context(n):
+    try:
+        by_division(0)
+    finally:
+        raise ValueError(f"{n} is bad")
+
+
+def without_its_context(n):
+    try:
+        by_division(0)
+    except ZeroDivisionError:
+        raise ValueError(f"{n} is bad") from None
+
+
+def with_a_wrong_name(n):
+    numbers = [n]
+    return numbers + number  # noqa: F821
+
+
+def with_a_group(n):
+    raise ExceptionGroup("two", [ValueError(n), TypeError("b")])
+
+
+def with_a_note(n):
+    error = ValueError("several\nlines")
+    error.add_note(f"with {n}")
+    raise error
+
+
+def with_bad_syntax(n):
+    compile(f"{n} +* 2", "expression", "eval")
+
+
+class Odd(Exception):
+    def __str__(self):
+        raise TypeError("no text")
+
+
+def with_an_odd_one(n):
+    raise Odd(n)
+
+
+KINDS = [
+    by_division, by_recursion, with_a_cause, with_a_context, without_its_context,
+    with_a_wrong_name, with_a_group, with_a_note, with_bad_syntax, with_an_odd_one,
+]  # fmt: skip
+
+
+def texts(function, argument):
+    try:
+        function(argument)
+    except Exception as error:
+        return _tracebacks.formatted(error), traceback.format_exc()
+    pytest.fail("did not raise")
+
+
+@pytest.mark.parametrize("function", KINDS, ids=lambda f: f.__name__)
+def test_they_are_those_of_python_at_first_and_again(function):
+    # The second has the places of the first and another message; the third is of another place.
+    for argument in (0, 0.0, 3):
+        text, expected = texts(function, argument)
+        assert text == expected
+
+
+def test_an_error_that_was_never_raised_has_no_stack():
+    assert _tracebacks.formatted(ValueError("as it is")) == "ValueError: as it is\n"
+
+
+def test_equal_code_in_two_files_has_two_names(tmp_path):
+    found = []
+    for name in ("one.py", "other.py"):
+        file = tmp_path / name
+        file.write_text("def f(n):\n    return 1 / n\n")
+        space = {}
+        exec(compile(file.read_text(), str(file), "exec"), space)
+        found.append(texts(space["f"], 0))
+    assert all(text == expected for text, expected in found)
+    assert found[0] != found[1]
+
+
+def test_few_are_kept(monkeypatch):
+    monkeypatch.setattr(_tracebacks, "_STACKS", {})
+    for i in range(3 * _tracebacks._MOST_STACKS):
+        space = {}
+        exec(f"def f{i}(n):\n    return {i} / n\n", space)
+        texts(space[f"f{i}"], 0)
+    assert 1 <= len(_tracebacks._STACKS) <= _tracebacks._MOST_STACKS
+
+
+def test_those_of_one_place_take_a_fraction_of_the_time():
+    def seconds(of):
+        start = time.process_time()
+        for n in itertools.repeat(0, 300):
+            try:
+                by_division(n)
+            except ZeroDivisionError as error:
+                of(error)
+        return time.process_time() - start
+
+    assert seconds(_tracebacks.formatted) < 0.5 * seconds(lambda error: traceback.format_exc())
