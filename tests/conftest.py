@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
+import numba
 import pytest
 from hypothesis import settings
 
@@ -20,6 +24,10 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 gc.disable()
 
 from moela.bayesian import few  # noqa: E402
+
+# pymoo compiles these for 9 s in every process; here, the first one keeps them for the others.
+with patch("numba.jit", partial(numba.jit, cache=True)):
+    importlib.import_module("pymoo.algorithms.moo.age2")
 
 # The same examples every time: a new one that fails is a finding, not a reason for a red run.
 settings.register_profile("repeatable", derandomize=True)

@@ -17,6 +17,7 @@ from moela import MinimizeResult, compare
 from moela.quality import indicators
 from problems.noc import Platform, synthetic_traffic
 from problems.noc.evaluation.metrics import UNITS
+from problems.noc.simulation import simulate
 from tests.docs.blocks import DOCS, RECIPES, ROOT, blocks_of, run_blocks, text_of
 
 PAGES = [
@@ -110,6 +111,8 @@ def test_comparing_runs(tmp_path, monkeypatch, capsys):
 
 def test_noc_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # Of a sweep of loads, a tenth is enough to see that it runs.
+    monkeypatch.setattr(simulate, "SWEEP_CYCLES", simulate.SWEEP_CYCLES // 10)
     for k, name in enumerate(("bfs", "pf", "gau")):
         traffic = synthetic_traffic(name, Platform.paper_4x4x4(), np.random.default_rng(k))
         np.savetxt(f"{name}_traffic.csv", traffic * 2e8)
