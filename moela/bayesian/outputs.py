@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import yeojohnson_normmax
+from scipy.optimize import fminbound
 
 from moela._arrays import Floats
 from moela.learning.window import spread_of
 
 # Powers below 1 draw in large values, which are bad ones; small values are never drawn in.
 _LEAST_POWER = -1.0
+_TINY, _HUGE, _EPS = np.finfo(float).tiny, np.finfo(float).max, np.finfo(float).eps
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Output:
         if not powered or spread == 0.0:
             return plain
         z = (values - plain.center) / plain.unit
-        power = float(np.clip(yeojohnson_normmax(z), _LEAST_POWER, 1.0))
+        power = float(np.clip(_likeliest_power(z), _LEAST_POWER, 1.0))
         if power > 0.8:
             return plain
         drawn = _powered(z, power)
@@ -64,6 +65,32 @@ class Output:
             below = 1.0 - (1.0 - (2.0 - power) * np.minimum(drawn, 0.0)) ** (1.0 / (2.0 - power))
             z = np.where(drawn > 0.0, above, below)
         return np.asarray(z * self.unit + self.center)
+
+
+def _likeliest_power(z: Floats) -> float:
+    """Return ``scipy.stats.yeojohnson_normmax(z)`` for finite z [n] that are not all zero.
+
+    On arrays of any kind, as scipy computes it, a fifth of the time of a search went there.
+    """
+    weight = np.sum(np.sign(z) * np.log1p(np.abs(z)))
+
+    def loss(power: float) -> float:
+        variance = np.var(_powered(z, power))
+        # Neither log(0) nor, of values that have overflowed, log(inf) is better than another.
+        if not _TINY <= variance < np.inf:
+            return np.inf
+        return float(-(-len(z) / 2 * np.log(variance) + (power - 1) * weight))
+
+    # Half of the range of exponents is left to the variance, for values 20 times as large.
+    longest = np.log1p(20 * np.max(np.abs(z)))
+    least = (np.log(_TINY) - np.log(_EPS)) / 2 / longest
+    most = (np.log(_HUGE) + np.log(_EPS)) / 2 / longest
+    if np.all(z < 0):
+        least, most = 2 - most, 2 - least
+    elif np.any(z < 0):
+        least, most = max(2 - most, least), min(2 - least, most)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(fminbound(loss, least, most, xtol=1.48e-8))
 
 
 def _powered(z: Floats, power: float) -> Floats:
