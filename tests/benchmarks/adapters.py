@@ -248,7 +248,7 @@ def _run_pygmo(algorithm: str, recorder: Recorder, start: list[Any], seed: int) 
         spread = "grid" if recorder.problem.n_obj == 2 else "low discrepancy"
         neighbors = min(20, len(start) - 1)
         user = pygmo.moead(
-            gen=generations, weight_generation=spread, neighbors=neighbors, seed=seed
+            gen=generations, weight_generation=spread, neighbours=neighbors, seed=seed
         )
     whole = algorithm == "nsga2" and kind in ("integer", "binary")
     inner = _PygmoProblem(recorder, kind, whole)
