@@ -177,15 +177,15 @@ def _own_time(text: str) -> list[float]:
 
 
 def _without_surrogate(text: str) -> list[float]:
-    """Ratios to MOELA without its surrogate over 18 problems, and where it is the same."""
+    """Ratios to MOELA without its surrogate: how many, how many above 1, their ends, the least."""
     values = {"MOELA": [], "no surrogate": []}
     for name, found in values.items():
         for line in re.findall(rf"^\| {name} \|(.*)$", text.partition("## All")[0], re.MULTILINE):
             if "(" in line:
                 found += map(value_of, numbers_of(re.sub(r"\(.*?\)", "", line.replace("*", ""))))
     ratios = [a / b for a, b in zip(*values.values(), strict=True)]
-    assert min(ratios) >= 1
-    return [300, len(ratios), min(ratios), max(ratios)]
+    better = [ratio for ratio in ratios if ratio >= 1.0]
+    return [300, len(ratios), len(better), min(better), max(better), 100 * min(ratios)]
 
 
 def _hamming(text: str) -> list[float]:
@@ -334,8 +334,9 @@ CLAIMS = [
                         "| 1.005 | 0.885 |",)),
     Claim("MOELA had 79 to 100 % of its hypervolume on nine QAP and MNK problems, 93 %",
           B + "ablations.md", "ablations", ("| 0.932 | 0 of 9 |",), _hamming),
-    Claim("After 300 evaluations of 18 problems MOELA had 1.0 to 3.3 times", B + "smooth_early.md",
-          "tables_smooth", derived=_without_surrogate),
+    Claim("After 300 evaluations of 18 problems MOELA had 1.00 to 3.1 times the hypervolume that "
+          "it has without them on 17, and 93 % on WFG9", B + "smooth_early.md", "tables_smooth",
+          derived=_without_surrogate),
     # ---------------------------------------------------------------------- where evaluations run
     Claim("| under 1 ms, vectorized | none: `Evaluator()` or nothing | "
           "[evaluation](evaluation.md): overheads | | 1 ms or more", "docs/evaluation.md", None,
