@@ -90,9 +90,10 @@ def evaluate(
         retries = 0
     # A script that is called as a function may exit, and a generator may have been closed.
     except (Exception, SystemExit, GeneratorExit) as error:
-        if n > 1:
-            return [evaluate(problem, X[i : i + 1], names, retries, kwargs)[0] for i in range(n)]
         outcomes = [Outcome(ERROR, error=formatted(error))]
+    if len(outcomes) < n:
+        # Not in the handler above, or the traceback of a row would begin with that of all rows.
+        return [evaluate(problem, X[i : i + 1], names, retries, kwargs)[0] for i in range(n)]
     seconds = (time.perf_counter() - start) / n
 
     for i, outcome in enumerate(outcomes):

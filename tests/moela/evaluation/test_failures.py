@@ -164,6 +164,8 @@ def test_one_bad_row_of_a_vectorized_problem_costs_only_itself(settings):
     np.testing.assert_array_equal(failed(pop), X[:, 0] < 0.1)
     good = ~failed(pop)
     np.testing.assert_allclose(pop.get("F")[good], evaluate(cases.Rows(), X).get("F")[good])
+    # The error of a row is told without that of its batch.
+    assert all(text.count("Traceback") == 1 for text in pop[~good].get("error"))
 
 
 def test_a_crash_in_a_chunk_costs_only_the_row_that_did_it():
