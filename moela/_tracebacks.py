@@ -14,12 +14,12 @@ _MOST_STACKS = 100
 def formatted(error: BaseException) -> str:
     """Return the text that ``traceback.format_exc()`` returns while the error is handled.
 
-    To read the lines of a stack and mark the failing parts takes a millisecond. An evaluation may
-    fail as often as it succeeds, and at the same place, so the newest texts are kept.
+    Python reads the lines of a stack and marks the failing parts, which takes longer than many an
+    evaluation. Many evaluations fail at the same place, so the texts of up to 100 stacks are kept.
     """
     context = None if error.__suppress_context__ else error.__context__
     chained = error.__cause__ is not None or context is not None
-    # A group has several stacks, and a wrong name is corrected from the variables of its frame.
+    # A group has several stacks, and for a wrong name Python suggests another one of its frame.
     if chained or isinstance(error, (BaseExceptionGroup, NameError)):
         return "".join(traceback.format_exception(error))
     stack = _stack(error.__traceback__)

@@ -25,7 +25,7 @@ gc.disable()
 
 from moela.bayesian import few  # noqa: E402
 
-# pymoo compiles these for 9 s in every process; here, the first one keeps them for the others.
+# pymoo compiles two algorithms in every process, for 9 s. Here, the first process keeps the code.
 with patch("numba.jit", partial(numba.jit, cache=True)):
     importlib.import_module("pymoo.algorithms.moo.age2")
 

@@ -70,18 +70,18 @@ class Output:
 def _likeliest_power(z: Floats) -> float:
     """Return ``scipy.stats.yeojohnson_normmax(z)`` for finite z [n] that are not all zero.
 
-    On arrays of any kind, as scipy computes it, a fifth of the time of a search went there.
+    scipy's function accepts any kind of array, and its checks took a fifth of a search's time.
     """
     weight = np.sum(np.sign(z) * np.log1p(np.abs(z)))
 
     def loss(power: float) -> float:
         variance = np.var(_powered(z, power))
-        # Neither log(0) nor, of values that have overflowed, log(inf) is better than another.
+        # The logarithm of zero, or of values that have overflowed, must not win.
         if not _TINY <= variance < np.inf:
             return np.inf
         return float(-(-len(z) / 2 * np.log(variance) + (power - 1) * weight))
 
-    # Half of the range of exponents is left to the variance, for values 20 times as large.
+    # Between these powers, the variance of values 20 times as large does not overflow.
     longest = np.log1p(20 * np.max(np.abs(z)))
     least = (np.log(_TINY) - np.log(_EPS)) / 2 / longest
     most = (np.log(_HUGE) + np.log(_EPS)) / 2 / longest

@@ -50,10 +50,8 @@ def main() -> None:
     boxes = {run.problem: run.ref_point for run in results.runs if run.ref_point is not None}
     scale = {} if released else {name: np.prod(box) / 100 for name, box in boxes.items()}
     report = tables.Report(results, scale=scale, digits=3)
-    # Some pages differ only in the rivals, so the title names one that is alone.
-    alone = {"MOELA published": "the released MOELA", "MOEA/D batch": "the batched MOEA/D"}
-    names = arguments.algorithms or []
-    against = f", against {alone[names[0]]}" if len(names) == 1 and names[0] in alone else ""
+    # That page has the same problems, so its title names the rival.
+    against = ", against the released MOELA" if arguments.algorithms == ["MOELA published"] else ""
     unit = "raw units" if released else "percent of the box between zero and the mesh"
     parts = [
         tables.header(

@@ -111,7 +111,7 @@ def test_comparing_runs(tmp_path, monkeypatch, capsys):
 
 def test_noc_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # Of a sweep of loads, a tenth is enough to see that it runs.
+    # A tenth of a sweep's cycles is enough to see that the page runs.
     monkeypatch.setattr(simulate, "SWEEP_CYCLES", simulate.SWEEP_CYCLES // 10)
     for k, name in enumerate(("bfs", "pf", "gau")):
         traffic = synthetic_traffic(name, Platform.paper_4x4x4(), np.random.default_rng(k))

@@ -92,7 +92,7 @@ def evaluate(
     except (Exception, SystemExit, GeneratorExit) as error:
         outcomes = [Outcome(ERROR, error=formatted(error))]
     if len(outcomes) < n:
-        # Not in the handler above, or the traceback of a row would begin with that of all rows.
+        # The rows failed together. In the handler above, each row's traceback would include theirs.
         return [evaluate(problem, X[i : i + 1], names, retries, kwargs)[0] for i in range(n)]
     seconds = (time.perf_counter() - start) / n
 
