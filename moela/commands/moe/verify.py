@@ -32,6 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
     add("--clock", choices=("wall", "cpu"),
         help="elapsed time, or that of the process (default: cpu for one thread, else wall)")
+    add("--max-error", type=float, default=0.3, metavar="SHARE",
+        help="largest median error of the kernels' model; inf accepts any (default: 0.3)")
     add("--seed", type=int, default=0, metavar="N", help="of the routing and the order")
     add("--out", type=Path, metavar="JSON", help="write the table's numbers as JSON, too")
     # fmt: on
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     latency, clock = None, arguments.clock
     if arguments.kernels:
         measured = Measurements.load(arguments.kernels)
-        latency = LatencyModel.fit(measured)
+        latency = LatencyModel.fit(measured, max_error=arguments.max_error)
         hardware = replace(measured.hardware, threads=arguments.threads)
         clock = measured.clock if measured.clock in ("wall", "cpu") else "wall"
     elif any(plan.n_devices > 1 for plan in plans):
@@ -77,6 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
     verified = verify(
         plans, trace, hardware, latency, n_steps=arguments.steps, repeats=arguments.repeats,
         max_bytes=arguments.max_gib * 2**30, clock=clock, seed=arguments.seed,
+        max_error=arguments.max_error,
     )  # fmt: skip
     rows = [
         {

@@ -41,7 +41,7 @@ def test_a_stack_measures_layers_and_buffers(tmp_path):
         assert 0 < record.at["misses"] <= needed
     assert "slow_to_fast" in found.hardware.links
     back = Measurements.load(found.save(tmp_path / "kernels.json"))
-    assert LatencyModel.fit(back).buffer_cost is not None
+    assert LatencyModel.fit(back, max_error=np.inf).buffer_cost is not None
     for settings, message in (
         ({"tokens": ()}, "'shapes' parameter"),
         ({"repeats": 0}, "'repeats' parameter"),
@@ -55,7 +55,9 @@ def test_a_stack_measures_layers_and_buffers(tmp_path):
 def test_kernels_are_timed_in_turns_with_the_plans(trace):
     model = DeploymentModel(trace, hardware(), latency(), shape=SHAPE)
     plans = [planned(model, capacities=c, policy="lfu", batch_size=2) for c in (None, 3)]
-    found = verify(plans, trace, Hardware.here(), n_steps=6, repeats=2, clock="cpu")
+    found = verify(
+        plans, trace, Hardware.here(), n_steps=6, repeats=2, clock="cpu", max_error=np.inf
+    )
     # The speed of this machine is unknown, so the test only checks that both times are of the same
     # order: 5 leaves room for a busy machine, and excludes wrong units and repeated work.
     for item in found:
@@ -68,7 +70,9 @@ def test_the_command_prints_and_writes(trace, tmp_path, capsys):
     trace_path = trace.save(tmp_path / "trace.npz")
     out = tmp_path / "out.json"
     words = ["moe", "verify", str(path), "--trace", str(trace_path), "--steps", "4"]
-    assert main([*words, "--repeats", "1", "--clock", "cpu", "--out", str(out)]) == 0
+    # One repeat on a busy machine may give times that no model fits well.
+    words += ["--repeats", "1", "--clock", "cpu", "--max-error", "inf"]
+    assert main([*words, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "median error" in printed
     assert "the plan itself predicts" in printed
@@ -76,6 +80,8 @@ def test_the_command_prints_and_writes(trace, tmp_path, capsys):
     assert len(row["measured_s"]) == len(row["predicted_s"]) == 4
     assert row["misses"] > 0
 
+    assert main([*words[:-1], "0"]) == 2
+    assert "or pass max_error=" in capsys.readouterr().err
     assert main(["moe", "verify", str(path)]) == 2  # the example has other layers
     error = capsys.readouterr().err
     assert str(path) in error
