@@ -39,7 +39,9 @@ RUNS = "Runs"
 ABOUT = {
     BY_FAMILY: "Geometric mean of the ratios over the problems of a family. `p` is the signed rank "
     "test over the problems, with Holm's correction over the variants of a run.",
-    BY_PROBLEM: "The ratios that the means above are made of.",
+    BY_PROBLEM: "The ratios that the means above are made of. A cell is empty if the variant was "
+    "not run on the problem, or if the default's median run finds nothing better than the "
+    "reference point.",
     CONTRIBUTIONS: "Of the default, means over the seeds: share of the evaluations / share of the "
     "estimated growth of hypervolume, both in %. Screening is the part of search and pareto whose "
     "designs the move model chose.",
@@ -142,11 +144,17 @@ def _reference(results: ExperimentResults, name: str) -> Any:
 
 def _ratio(scored: tables.Report, problem: str, algorithm: str) -> float:
     base = float(np.median(scored.values(problem, tables.OURS)))
-    return float(np.median(scored.values(problem, algorithm))) / base if base > 0 else float("nan")
+    return float(np.median(scored.values(problem, algorithm))) / base
+
+
+def _told(scored: tables.Report) -> list[str]:
+    """Return the problems on which the default's median run beats the reference point."""
+    problems = scored.results.problems
+    return [p for p in problems if float(np.median(scored.values(p, tables.OURS))) > 0]
 
 
 def _by_family(scored: tables.Report, algorithms: Sequence[str], run: Row) -> list[Row]:
-    problems = scored.results.problems
+    problems = _told(scored)
     ratios = {a: np.array([_ratio(scored, p, a) for p in problems]) for a in algorithms}
     logs = {a: np.log(np.maximum(ratios[a], 1e-9)) for a in algorithms}
     p_values = holm([compare_pairs(logs[a], np.zeros(len(problems))) for a in algorithms])
@@ -155,8 +163,8 @@ def _by_family(scored: tables.Report, algorithms: Sequence[str], run: Row) -> li
         row = {"variant": algorithm, **run}
         for family in dict.fromkeys(family_of(name) for name in problems):
             members = np.array([family_of(p) == family for p in problems])
-            row[family] = f"{np.exp(np.nanmean(logs[algorithm][members])):.3f}"
-        row["all"] = f"{np.exp(np.nanmean(logs[algorithm])):.3f}"
+            row[family] = f"{np.exp(logs[algorithm][members].mean()):.3f}"
+        row["all"] = f"{np.exp(logs[algorithm].mean()):.3f}"
         row["better on"] = f"{int((ratios[algorithm] > 1).sum())} of {len(problems)}"
         rows.append(row | {"p": f"{p_value:.4f}"})
     return rows
@@ -164,7 +172,7 @@ def _by_family(scored: tables.Report, algorithms: Sequence[str], run: Row) -> li
 
 def _by_problem(scored: tables.Report, algorithms: Sequence[str], run: Row) -> list[Row]:
     return [
-        {"variant": a, **run} | {p: f"{_ratio(scored, p, a):.3f}" for p in scored.results.problems}
+        {"variant": a, **run} | {p: f"{_ratio(scored, p, a):.3f}" for p in _told(scored)}
         for a in algorithms
     ]
 

@@ -208,3 +208,21 @@ def test_the_page_of_ablations_collects_the_rows_of_several_runs():
     assert [("qap" in row, "mnk" in row) for row in rows] == [(True, True), (False, True)]
     # A repeated run replaces its own rows.
     assert ablations_page.update(both, first, BUDGET) == both
+
+
+class Hopeless(Plain):
+    ref_point = (0.0, 0.0)
+
+
+def test_a_problem_on_which_the_default_finds_nothing_has_no_ratio():
+    kinds = {"MOELA": External(draw, {"spread": 0.5}), "no model": External(draw, {"spread": 1.0})}
+    results = run_experiment({"noc-none-3": Hopeless(), "KC1": Plain()}, kinds, SEEDS, BUDGET)
+    sections = tables.sections_of(ablations_page.update("", results, BUDGET))
+    (family,) = ablations_page.rows_of(sections["By family"])
+    assert family["better on"] == "0 of 1"
+    assert family["all"] == family["qap"]
+    assert "noc-3" not in family
+    (ratios,) = ablations_page.rows_of(sections["By problem"])
+    assert ratios["KC1"] == family["qap"]
+    assert "noc-none-3" not in ratios
+    assert "nan" not in "".join(sections.values())
