@@ -83,7 +83,7 @@ def variants() -> dict[str, Any]:
         makers[f"archive {size}"] = partial(MOELA, archive_size=size)
     for patience in (5, 10, 40, 80):
         makers[f"patience {patience}"] = partial(MOELA, patience=patience)
-    for n in (1, 2, 3, 10, 20):
+    for n in (1, 2, 3, 5, 10, 20):
         makers[f"{n} searches"] = partial(MOELA, n_searches=n)
     for size in (20, 50):
         makers[f"batches of {size}"] = partial(MOELA, batch_size=size)

@@ -164,7 +164,8 @@ def page(kept, out):
         "tokens and experts, and steps have 128 tokens. A design has the least p99 latency among "
         'those that take no more energy than greedy on the mesh, all on the planned domain. "One '
         'after the other" maps experts on the mesh with half of the evaluations, and then '
-        "optimizes the network under their traffic with the other half."
+        "optimizes the network under their traffic with the other half. The runs were made by "
+        "`--seeds 3` and by `--seeds 1 --evals 1500`, and kept."
     )
     parts = [
         tables.header("Experts on a chip, measured", "tests.benchmarks.moe_on_chip", about),

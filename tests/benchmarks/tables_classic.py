@@ -47,8 +47,8 @@ def main() -> None:
                 slow |= rivals.other_libraries("optuna-nsga2", "optuna-tpe", pop=arguments.pop)
             budget = min(limit, arguments.budget)
             results = results + tables.run(chosen, algorithms, slow, arguments, budget)
-    # Two pages differ only in the rivals, so the title names them.
-    title = "Classic combinatorial problems"
+    # Pages differ in the rivals or the problems, so the title names them.
+    title = ", ".join(arguments.problems or ["Classic combinatorial problems"])
     title += ", against other libraries" if arguments.optuna else ""
     tables.finish(report(results, arguments.seeds, title), arguments.out)
 
