@@ -46,9 +46,8 @@ from moela.search.settings import (
 )
 
 # Local searches side by side by default: few find good designs early, and more take less time for
-# a design. Over ten problems, two had 1.15 times the hypervolume of five after 300 evaluations and
-# 1.02 times after 5,000, but 96 % on the network-on-chip with five objectives
-# (docs/benchmarks/ablations.md).
+# a design. Over ten problems, two had 1.01 times the hypervolume of five after 300 evaluations and
+# after 5,000, but 96 % on the network-on-chip with five objectives (docs/benchmarks/ablations.md).
 _N_SEARCHES, _N_SEARCHES_OF_FEW, _FEW = 5, 2, 1000
 # By default, parts are asked in turn until this many designs are together, each part at most once.
 _BATCH = 20
