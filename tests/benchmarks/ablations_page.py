@@ -147,14 +147,14 @@ def _ratio(scored: tables.Report, problem: str, algorithm: str) -> float:
     return float(np.median(scored.values(problem, algorithm))) / base
 
 
-def _told(scored: tables.Report) -> list[str]:
+def _comparable(scored: tables.Report) -> list[str]:
     """Return the problems on which the default's median run beats the reference point."""
     problems = scored.results.problems
-    return [p for p in problems if float(np.median(scored.values(p, tables.OURS))) > 0]
+    return [p for p in problems if np.median(scored.values(p, tables.OURS)) > 0]
 
 
 def _by_family(scored: tables.Report, algorithms: Sequence[str], run: Row) -> list[Row]:
-    problems = _told(scored)
+    problems = _comparable(scored)
     ratios = {a: np.array([_ratio(scored, p, a) for p in problems]) for a in algorithms}
     logs = {a: np.log(np.maximum(ratios[a], 1e-9)) for a in algorithms}
     p_values = holm([compare_pairs(logs[a], np.zeros(len(problems))) for a in algorithms])
@@ -171,8 +171,9 @@ def _by_family(scored: tables.Report, algorithms: Sequence[str], run: Row) -> li
 
 
 def _by_problem(scored: tables.Report, algorithms: Sequence[str], run: Row) -> list[Row]:
+    problems = _comparable(scored)
     return [
-        {"variant": a, **run} | {p: f"{_ratio(scored, p, a):.3f}" for p in _told(scored)}
+        {"variant": a, **run} | {p: f"{_ratio(scored, p, a):.3f}" for p in problems}
         for a in algorithms
     ]
 

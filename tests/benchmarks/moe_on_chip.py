@@ -158,14 +158,16 @@ def page(kept, out):
         for method, values in result.items()
         if method != "seconds"
     ]
+    made = dict.fromkeys((len(runs), evals.split()[0]) for (_, evals), runs in groups.items())
+    commands = [f"`--seeds {seeds} --evals {evals}`" for seeds, evals in made]
     about = (
         "Change against the greedy mapping on the mesh, the median over the seeds, on the domain "
         "that is planned for and on another one. The chip has 4 x 4 x 4 tiles; its 40 GPUs hold "
         "tokens and experts, and steps have 128 tokens. A design has the least p99 latency among "
         'those that take no more energy than greedy on the mesh, all on the planned domain. "One '
         'after the other" maps experts on the mesh with half of the evaluations, and then '
-        "optimizes the network under their traffic with the other half. The runs were made by "
-        "`--seeds 3` and by `--seeds 1 --evals 1500`, and kept."
+        "optimizes the network under their traffic with the other half. "
+        f"The runs that the page shows were made by {' and by '.join(commands)}."
     )
     parts = [
         tables.header("Experts on a chip, measured", "tests.benchmarks.moe_on_chip", about),
