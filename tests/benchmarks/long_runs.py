@@ -10,8 +10,9 @@ that time. Needs MOELA_DATA for the shared instances; without it, only generated
 The reference point of each problem is the nadir of the front of an NSGA-II run of 20,000
 evaluations with seed 0, plus a tenth of the front's range. Every case is kept in
 `results/long_runs.json` as soon as it is measured. `--redo MOELA` measures the cases of an
-algorithm again. Rivals keep their hypervolumes at a grid of times, so that a faster MOELA can be
-compared with the same runs of theirs.
+algorithm again, `--redo all` everything, which is needed if the machine is another one. Rivals keep
+their hypervolumes at a grid of times, so that a faster MOELA can be compared with the same runs of
+theirs.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def main() -> None:
     at, chosen = AT, tables.pick(problems(), arguments.problems)
     cases = Cases(DATA)
     for name in list(cases.results):
-        if name.split(" | ")[1] in arguments.redo:
+        if {"all", name.split(" | ")[1]} & set(arguments.redo):
             del cases.results[name]
     if arguments.quick:
         cases.results, cases.path = {}, Path(os.devnull)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from moe_costmodel.deployment.kernels import kth_smallest
 from problems._arrays import Bools, Floats, Ints
 
 __all__ = ["DRAWS", "FEATURES", "busiest", "describe", "move_rows"]
@@ -57,10 +58,10 @@ def busiest(shares: Floats, slots: Ints, n_devices: int, bounds: Ints, out: Floa
         for step in range(n_steps):
             most[step] = max(most[step], load[step])
     for window in range(len(bounds) - 1):
-        steps = most[bounds[window] : bounds[window + 1]]
+        steps = most[bounds[window] : bounds[window + 1]].copy()
         rank = max(0, int(np.ceil(0.99 * len(steps))) - 1)
         out[0, window] = steps.mean()
-        out[1, window] = np.partition(steps, rank)[rank]
+        out[1, window] = kth_smallest(steps, rank)
 
 
 @numba.njit(cache=True)
