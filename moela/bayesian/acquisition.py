@@ -82,6 +82,14 @@ class ExpectedImprovement:
         """Return a copy to which other designs can be added."""
         return copy(self)
 
+    def rescaled(self, ref: Floats, ideal: Floats, nadir: Floats) -> ExpectedImprovement:
+        """Return the same function for another scale and reference point, all [M].
+
+        No design is known to it.
+        """
+        rest = self.processes, self.outputs, self.limits
+        return ExpectedImprovement(*rest, ideal, nadir, ref, self.rays)
+
     def include(self, F: Floats) -> None:
         """Let feasible designs F [n, M] count as known."""
         if len(F):

@@ -13,6 +13,7 @@ from moela.bayesian.candidate_search import CandidateSearch, Described
 from moela.bayesian.candidates import CandidateSource
 from moela.bayesian.gaussian_process import GaussianProcess
 from moela.bayesian.outputs import Output, bilog
+from moela.bayesian.scouting import BEYOND, Scouts
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.origin import set_origin
@@ -94,6 +95,7 @@ class Infill:
         self._failed: Designs | None = None
         self._only_failed = False  # whether all answers since the last proposal are failures
         self.radius = _RADIUS
+        self.scouts = Scouts()
         # Designs that were asked for and not answered, by fingerprint.
         self._waiting: dict[int, Designs] = {}
         # Acquisition function before the designs asked for last, and the growth that they promised.
@@ -168,10 +170,20 @@ class Infill:
             trusted = (self.skill - _LEAST_SKILL) / (_ENOUGH_SKILL - _LEAST_SKILL)
             if self.context.random_state.random() > max(trusted, _LEAST_TRUST):
                 return self._recombined(size, X[known])
-            found = self._found(
-                size, X[known], acquisition,
-                lambda candidates: self.candidates.features(candidates)[:, varied] / scale,
-            )  # fmt: skip
+
+            def described(candidates: Designs) -> Floats:
+                return self.candidates.features(candidates)[:, varied] / scale
+
+            if self._waiting:
+                # So that no design like them is asked for.
+                waiting = np.concatenate(list(self._waiting.values()))
+                self._believe(acquisition, described(waiting))
+            scout = self._scout_due(size, acquisition)
+            found = self._near(size - scout, X[known], acquisition, described)
+            if scout:
+                far = self._far(acquisition, F[CV <= 0.0], front)
+                scouts = self._best(1, X[_good(F, CV, far)], far, described)
+                found = np.concatenate([found, scouts])
         pop = self.candidates.population(found)
         set_origin(pop, chosen_by_model=True)
         keys = self.context.duplicates.keys(pop.get("X"))
@@ -187,7 +199,22 @@ class Infill:
         new = np.flatnonzero(context.duplicates.first_of_each(pop.get("X")))[:size]
         return pop[new[context.duplicates.claim(pop[new].get("X"))]]
 
-    def _found(
+    def _near(
+        self,
+        size: int,
+        centers: Designs,
+        acquisition: ExpectedImprovement,
+        described: Described,
+    ) -> Designs:
+        """Return the best candidates around these, and keep what growth they promise."""
+        if size == 0:
+            return centers[:0]
+        self._asked, before = acquisition.copy(), acquisition.volume
+        found = self._best(size, centers, acquisition, described)
+        self._promised = acquisition.volume - before
+        return found
+
+    def _best(
         self,
         size: int,
         centers: Designs,
@@ -195,12 +222,8 @@ class Infill:
         described: Described,
     ) -> Designs:
         """Return the candidates of the largest expected growth around these."""
-        if self._waiting:
-            # So that no design like them is asked for.
-            self._believe(acquisition, described(np.concatenate(list(self._waiting.values()))))
         search = CandidateSearch(self.candidates, acquisition, described, self.radius)
         search.begin(centers)
-        self._asked, before = acquisition.copy(), acquisition.volume
         chosen: list[Designs] = []
         for number in range(size):
             search.evolve(_GENERATIONS if number else _FIRST_GENERATIONS)
@@ -212,8 +235,31 @@ class Infill:
             self._believe(acquisition, described(chosen[-1]))
             if number < size - 1:
                 search.remove(at)
-        self._promised = acquisition.volume - before
         return np.concatenate(chosen) if chosen else centers[:0]
+
+    def _scout_due(self, size: int, acquisition: ExpectedImprovement) -> bool:
+        """Return whether the last of the next designs is to look far from the known front.
+
+        With a reference point of the user, there is nothing to look for beyond it.
+        """
+        if self.context.normalization.given_ref_point is not None or not acquisition.any_feasible:
+            return False
+        box = acquisition.ideal, acquisition.ideal + acquisition.span
+        self.scouts.update(*box)
+        due = self.scouts.due(size, self.skill)
+        if due:
+            self.scouts.sent(*box)
+        return due
+
+    def _far(
+        self, acquisition: ExpectedImprovement, known: Floats, front: Archive
+    ) -> ExpectedImprovement:
+        """Return the acquisition function of scouts, to which feasible objectives are known."""
+        ideal, nadir = front.working_F.min(axis=0), front.working_F.max(axis=0)
+        nadir = np.where(nadir > ideal, nadir, acquisition.ideal + acquisition.span)
+        far = acquisition.rescaled(np.full(len(ideal), 1.0 + BEYOND), ideal, nadir)
+        far.include(np.concatenate([known, *self._believed]))
+        return far
 
     def _fit(self, features: Floats, F: Floats, G: Floats, front: Archive) -> ExpectedImprovement:
         """Fit the processes; return the acquisition function.
@@ -223,7 +269,7 @@ class Infill:
         """
         normalization, every = self.context.normalization, features
         features = every[: len(F)]
-        ideal, nadir = _extent(front.working_F, F, normalization.ref_point)
+        ideal, nadir = _extent(front.working_F, F, normalization.given_ref_point)
         # Far from the front, often where constraints do not hold, formulas can give any number.
         learned = np.clip(F, ideal - _FAR_BELOW * (nadir - ideal), nadir + _FAR * (nadir - ideal))
         due = len(every) >= (1.0 + _GROWTH) * self._fitted_at
@@ -233,6 +279,7 @@ class Infill:
             self._constraints, self._failures, due = {}, None, True
         outputs = [Output.of(column, powered=True) for column in learned.T]
         self._rows: list[tuple[GaussianProcess, Floats, Floats]] = []
+        self._believed: list[Floats] = []  # objectives of designs that count as known
         for process, out, column in zip(self._objectives, outputs, learned.T, strict=True):
             self._learn(process, features, out(column), due)
         limits = []
@@ -283,7 +330,8 @@ class Infill:
 
     def _believe(self, acquisition: ExpectedImprovement, features: Floats) -> None:
         """Let designs count as known, with the outputs that are predicted for their features."""
-        acquisition.include(acquisition.objectives(acquisition.predict(features)[0]))
+        self._believed.append(acquisition.objectives(acquisition.predict(features)[0]))
+        acquisition.include(self._believed[-1])
         believed = []
         for process, X, y in self._rows:
             X, y = np.concatenate([X, features]), np.concatenate([y, process.predict(features)[0]])

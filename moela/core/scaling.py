@@ -51,7 +51,7 @@ class Normalization:
                 f"The reference point must have one value per objective, shape ({n_obj},). "
                 f"Got shape {point.shape} instead."
             )
-        self._ref_point = point
+        self._given, self._aimed_at = point, True
         if bounds is not None:
             low, high = (np.asarray(bound, dtype=float) for bound in bounds)
             self.ideal, self.nadir = self.units.point(low), self.units.point(high)
@@ -60,15 +60,22 @@ class Normalization:
     @property
     def ref_point(self) -> Floats | None:
         """The reference point [M] in working units, or None."""
-        return None if self._ref_point is None else self.units.point(self._ref_point)
+        return self.given_ref_point if self._aimed_at else None
+
+    @property
+    def given_ref_point(self) -> Floats | None:
+        """The same, also after `forget_ref_point`."""
+        return None if self._given is None else self.units.point(self._given)
 
     def forget_ref_point(self) -> None:
         """Use the nadir instead from the next update on."""
-        self._ref_point = None
+        self._aimed_at = False
 
     def fresh(self) -> Normalization:
         """Return a normalization with the same reference point and units, before any update."""
-        return Normalization(len(self.ideal), self._ref_point, units=self.units)
+        fresh = Normalization(len(self.ideal), self._given, units=self.units)
+        fresh._aimed_at = self._aimed_at
+        return fresh
 
     def update(self, F: Floats, archive: Archive) -> bool:
         """Learn from new objectives F [b, M] and from the archive that already holds them.

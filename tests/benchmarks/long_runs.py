@@ -3,9 +3,10 @@
     python -m tests.benchmarks.long_runs --out docs/benchmarks/long_runs.md
 
 MOELA makes 50,000 evaluations; each rival runs until it has made as many and has taken the process
-time of MOELA's first 20,000 with the same seed, or up to 19 % more. The released MOELA, which fits
-a forest in every generation, makes 20,000; the memetic algorithm with boosted trees only runs for
-that time. Needs MOELA_DATA for the shared instances; without it, only generated instances are used.
+time of MOELA's first 20,000 with the same seed, or up to 19 % more. MOO-STAGE makes 20,000. The
+published MOELA, which fits a forest in every generation and takes eight minutes for as many, and
+the memetic algorithm with boosted trees only run for that time. Needs MOELA_DATA for the shared
+instances; without it, only generated instances are used.
 
 The reference point of each problem is the nadir of the front of an NSGA-II run of 20,000
 evaluations with seed 0, plus a tenth of the front's range. Every case is kept in
@@ -35,12 +36,17 @@ from tests.benchmarks.timed import TimedRun, best_rival, median_of, warm_up
 DATA = Path(__file__).parent / "results" / "long_runs.json"
 POP = 100
 AT = (20_000, 50_000)
+# MOELA as the documentation advises where an evaluation takes less than a few milliseconds.
+QUICKER = {
+    "MOELA, batches of 50": partial(MOELA, batch_size=50),
+    "MOELA, batches of 50, no models": partial(MOELA, batch_size=50, models=None),
+}
 QUICK = (300, 600)
 TIMED = "time"
 # Times at which rivals are looked at, each 19 % after the one before; MOELA's time is rounded up.
 GRID = tuple(2.0 ** (i / 4) for i in range(-16, 41))
 # Largest numbers of evaluations of algorithms that are slow themselves.
-AT_MOST = {"MOELA published": 20_000, "Memetic GBT": 0}
+AT_MOST = {"MOO-STAGE": 20_000, "MOELA published": 0, "Memetic GBT": 0}
 
 
 def problems() -> dict[str, Any]:
@@ -64,6 +70,7 @@ def algorithms(problem: Any) -> dict[str, Any]:
     """Return MOELA and its rivals, by name."""
     return {
         tables.OURS: MOELA,
+        **QUICKER,
         **rivals.pymoo_rivals(POP, constrained=problem.has_constraints()),
         "NSGA-II, 50": partial(rivals.nsga2, pop=50),
         **rivals.our_rivals(),
@@ -192,7 +199,7 @@ def report(
         }
         for column in columns:
             of = {kind: medians[kind, column] for kind in kinds if (kind, column) in medians}
-            best, ratio = best_rival(of, tables.OURS)
+            best, ratio = best_rival({k: v for k, v in of.items() if k not in QUICKER}, tables.OURS)
             counts = median_of([run["evaluations"] for run in runs[best]])
             rows.append(
                 [
@@ -217,9 +224,10 @@ def report(
             f"the process time of MOELA's first {at[0]:,} evaluations, evaluations included; "
             f"medians of {seeds} seeds. Rivals have up to 19 % more time. The reference point is "
             "the nadir of a front of NSGA-II, plus a tenth of its range. Populations have "
-            f"{POP} members where no number is given. `evaluations` are those in MOELA's time, "
-            f"`own seconds` the process time of {at[0]:,} evaluations. Empty cells were not run: "
-            "the algorithm itself takes too long.",
+            f"{POP} members where no number is given. Rows that begin with `MOELA,` are settings "
+            "for evaluations that take microseconds, and no rivals. `evaluations` are those in "
+            f"MOELA's time, `own seconds` the process time of {at[0]:,} evaluations. Empty cells "
+            "were not run: the algorithm itself takes too long.",
         ),
         tables.markdown(rows),
         *blocks,
