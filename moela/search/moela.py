@@ -91,8 +91,8 @@ class MOELA(ArchiveAlgorithm):
         some variables are real, since with these a front can always be refined.
     ref_point : "auto", None or array [M]
         A point to beat: local searches aim at the hypervolume that it bounds. "auto" uses the
-        problem's `ref_point`, unless most initial designs already dominate it. None uses the nadir
-        of the non-dominated designs so far.
+        problem's `ref_point`, unless most initial designs already dominate it; Gaussian processes
+        always use it. None uses the nadir of the non-dominated designs so far.
     batch_size : int or None
         Number of designs per batch, all of one part. None asks the parts in turn until about twenty
         designs are together; a local search adds more to them the less often its neighbors have
