@@ -276,7 +276,11 @@ class ExpertPlacement(MoEProblem):
         n_windows = len(self.windows)
         out = np.zeros((len(OBJECTIVES), n_windows))
         check_layer(slots, layer, self.n_experts, "ExpertPlacement")
-        busiest(self._shares[layer], slots, self.n_devices, self._bounds, out[:2])
+        most = busiest(self._shares[layer], slots, self.n_devices, self._bounds, out[0])
+        for w in range(n_windows):
+            steps = most[self._bounds[w] : self._bounds[w + 1]]
+            rank = max(0, int(np.ceil(0.99 * len(steps))) - 1)
+            out[1, w] = np.partition(steps, rank)[rank]
         by_device = slots.reshape(self.n_devices, -1)
         held = np.zeros((self.n_experts, self.n_devices), dtype=bool)
         held[by_device.T, np.arange(self.n_devices)] = True
