@@ -15,7 +15,7 @@ import numba
 import pytest
 from hypothesis import settings
 
-# Two workers have a core each: more threads of BLAS or torch only wait for one another. numpy reads
+# Workers share the cores: more threads of BLAS or torch only wait for one another. numpy reads
 # this when it is first imported, and processes that tests start inherit it.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
@@ -38,7 +38,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Folders whose tests compile the same kernels, which takes a minute on a fresh checkout.
+# Folders whose tests compile the same kernels, which takes a minute on a fresh checkout. The third
+# needs those of the second, so it begins when these are compiled.
 TOGETHER = ("tests/moe_costmodel/", "tests/problems/noc/", "tests/problems/moe_on_chip/")
 
 # Files of few tests that take ten seconds and more. Begun last, one of them would keep a worker
@@ -46,6 +47,7 @@ TOGETHER = ("tests/moe_costmodel/", "tests/problems/noc/", "tests/problems/moe_o
 LONG = (
     "tests/docs/test_typing.py", "tests/moela/search/test_restarts.py",
     "tests/moela/asynchronous/test_asynchronous.py", "tests/moela/search/test_long_runs.py",
+    TOGETHER[2],
     "tests/moela/experiments/test_experiment.py", "tests/moela/notebook/test_notebooks.py",
     "tests/moela/commands/test_run_moe_on_chip.py", "tests/moela/evaluation/test_planned_budget.py",
     "tests/moela/explanation/test_importances.py", "tests/moela/comparison/test_report_page.py",
@@ -71,7 +73,7 @@ def pytest_xdist_make_scheduler(config, log):
 
         def _assign_work_unit(self, node):
             if not self.assigned_work[node]:
-                for first in reversed([*TOGETHER, *LONG]):
+                for first in reversed([*TOGETHER[:2], *LONG]):
                     if first in self.workqueue:
                         self.workqueue.move_to_end(first, last=False)
             super()._assign_work_unit(node)
