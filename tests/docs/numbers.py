@@ -190,7 +190,7 @@ def _own_time(text: str) -> list[float]:
 
 
 def _without_surrogate(text: str) -> list[float]:
-    """Ratios to MOELA without its surrogate: how many, how many above 1, their ends, the least."""
+    """Ratios to MOELA without its surrogate: how many, how many above 1, their ends, and others."""
     values = {"MOELA": [], "no surrogate": []}
     for name, found in values.items():
         for line in re.findall(rf"^\| {name} \|(.*)$", text.partition("## All")[0], re.MULTILINE):
@@ -198,7 +198,8 @@ def _without_surrogate(text: str) -> list[float]:
                 found += map(value_of, numbers_of(re.sub(r"\(.*?\)", "", line.replace("*", ""))))
     ratios = [a / b for a, b in zip(*values.values(), strict=True)]
     better = [ratio for ratio in ratios if ratio >= 1.0]
-    return [300, len(ratios), len(better), min(better), max(better), 100 * min(ratios)]
+    worse = [100 * ratio for ratio in ratios if ratio < 1.0]
+    return [300, len(ratios), len(better), min(better), max(better), *worse]
 
 
 def _hamming(text: str) -> list[float]:
@@ -394,7 +395,8 @@ CLAIMS = [
     Claim("MOELA had 87 to 103 % of its hypervolume on nine QAP and MNK problems, 95 %",
           B + "ablations.md", "ablations", ("| 0.952 | 1 of 9 |",), _hamming),
     Claim("After 300 evaluations of 18 problems MOELA had 1.00 to 3.1 times the hypervolume that "
-          "it has without them on 17, and 93 % on WFG9", B + "smooth_early.md", "tables_smooth",
+          "it has without them on 16. It had 99 % on WFG1, and 92 % on WFG9",
+          B + "smooth_early.md", "tables_smooth",
           derived=_without_surrogate),
     # ---------------------------------------------------------------------- where evaluations run
     Claim("| under 1 ms, vectorized | none: `Evaluator()` or nothing | "
