@@ -274,6 +274,7 @@ ABOUT = (
     f"Hypervolume after {BUDGET} evaluations, relative to that of the best rival: medians "
     "over the seeds. The reference point is the problem's own, or the nadir of the non-dominated "
     f"among 1,000 random designs if the problem has none. All rivals begin with {_POP} designs. "
+    "Where `seeds` is a range, the slow methods of Optuna and BoTorch have fewer, mostly one. "
     "`GP (Optuna)` proposes one design at a time, `qLogNEHVI` (BoTorch) ten. `@n` marks runs that "
     "stopped early, for their process time, with n evaluations; an empty cell is a method that was "
     "not run, since it takes minutes. Permutations are the order "
