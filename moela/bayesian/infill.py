@@ -179,7 +179,10 @@ class Infill:
                 waiting = np.concatenate(list(self._waiting.values()))
                 self._believe(acquisition, described(waiting))
             scout = self._scout_due(size, acquisition)
-            found = self._near(size - scout, X[known], acquisition, described)
+            before = acquisition.copy()
+            found = self._best(size - scout, X[known], acquisition, described)
+            if size > scout:
+                self._asked, self._promised = before, acquisition.volume - before.volume
             if scout:
                 far = self._far(acquisition, F[CV <= 0.0], front)
                 scouts = self._best(1, X[_good(F, CV, far)], far, described)
@@ -199,21 +202,6 @@ class Infill:
         new = np.flatnonzero(context.duplicates.first_of_each(pop.get("X")))[:size]
         return pop[new[context.duplicates.claim(pop[new].get("X"))]]
 
-    def _near(
-        self,
-        size: int,
-        centers: Designs,
-        acquisition: ExpectedImprovement,
-        described: Described,
-    ) -> Designs:
-        """Return the best candidates around these, and keep what growth they promise."""
-        if size == 0:
-            return centers[:0]
-        self._asked, before = acquisition.copy(), acquisition.volume
-        found = self._best(size, centers, acquisition, described)
-        self._promised = acquisition.volume - before
-        return found
-
     def _best(
         self,
         size: int,
@@ -222,6 +210,8 @@ class Infill:
         described: Described,
     ) -> Designs:
         """Return the candidates of the largest expected growth around these."""
+        if size == 0:
+            return centers[:0]
         search = CandidateSearch(self.candidates, acquisition, described, self.radius)
         search.begin(centers)
         chosen: list[Designs] = []
