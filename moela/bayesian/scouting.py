@@ -5,12 +5,11 @@ from __future__ import annotations
 from moela._arrays import Floats
 
 # One of this many designs is a scout at first, and again after a scout that has found something.
-# After one that has not, they become fewer by the factor.
+# After one that has found nothing, scouts become fewer by the factor.
 _EVERY, _FEWER = 4, 2
 # A scout has found something if the box of the front has grown by more than this share of it.
 _FOUND = 0.05
-# Least leave-one-out correlation of the model. What a worse one promises far away is not there: of
-# the hypervolume of ZDT4 after 100 evaluations, 11 % was lost.
+# Least leave-one-out correlation of the model. What a worse one promises far away is seldom there.
 _LEAST_SKILL = 0.6
 BEYOND = 1.0
 """The reference point of scouts lies this far beyond the nadir, relative to the front's extent."""
