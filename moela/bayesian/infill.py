@@ -96,6 +96,7 @@ class Infill:
         self._only_failed = False  # whether all answers since the last proposal are failures
         self.radius = _RADIUS
         self.scouts = Scouts()
+        self._scout: list[int] = []  # fingerprint of the last one, if there is one
         # Designs that were asked for and not answered, by fingerprint.
         self._waiting: dict[int, Designs] = {}
         # Acquisition function before the designs asked for last, and the growth that they promised.
@@ -183,6 +184,7 @@ class Infill:
             found = self._best(size - scout, X[known], acquisition, described)
             if size > scout:
                 self._asked, self._promised = before, acquisition.volume - before.volume
+            n_near = len(found)
             if scout:
                 far = self._far(acquisition, F[CV <= 0.0], front)
                 scouts = self._best(1, X[_good(F, CV, far)], far, described)
@@ -191,6 +193,8 @@ class Infill:
         set_origin(pop, chosen_by_model=True)
         keys = self.context.duplicates.keys(pop.get("X"))
         self._waiting.update(zip(keys, found[:, None], strict=True))
+        if scout:
+            self._scout = list(keys[n_near:])
         return pop[self.context.duplicates.claim(pop.get("X"))]
 
     def _recombined(self, size: int, known: Designs) -> Population:
@@ -234,6 +238,8 @@ class Infill:
         """
         if self.context.normalization.given_ref_point is not None or not acquisition.any_feasible:
             return False
+        if any(key in self._waiting for key in self._scout):
+            return False  # what the last one finds is not known yet
         box = acquisition.ideal, acquisition.ideal + acquisition.span
         self.scouts.update(*box)
         due = self.scouts.due(size, self.skill)

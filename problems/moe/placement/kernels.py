@@ -29,7 +29,7 @@ DRAWS = 5 * TRIES
 def busiest(shares: Floats, slots: Ints, n_devices: int, bounds: Ints, out: Floats) -> Floats:
     """Return the largest device share of each step, and write its mean, window by window.
 
-    Percentiles are left to the caller: numba takes four seconds to compile `np.partition`.
+    Percentiles are left to the caller: numba takes several seconds to compile `np.partition`.
 
     Parameters
     ----------
