@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from pymoo.optimize import minimize
+from pymoo.problems import get_problem
 
 from moela import MOELA
 from moela.bayesian.scouting import Scouts
@@ -55,6 +56,19 @@ def test_none_is_sent_where_the_model_predicts_badly():
     assert scouts.due(1, 0.7)
 
 
-def test_batches_of_one_have_scouts_too():
-    scouts = Scouts()
-    assert [scouts.due(1, 1.0) for _ in range(4)] == [False, False, False, True]
+@pytest.mark.few_evaluations
+def test_no_other_is_sent_before_it_is_known_what_the_last_one_found(monkeypatch):
+    sent = []
+    monkeypatch.setattr(Scouts, "sent", lambda scouts, *box: sent.append(len(asked)))
+    problem, asked = get_problem("zdt1", n_var=4), []
+    algorithm = MOELA(batch_size=1)
+    algorithm.setup(problem, termination=("n_eval", 60), seed=1)
+    algorithm.tell(infills=algorithm.evaluator.eval(problem, algorithm.ask()))
+    for _ in range(9):
+        asked.append(algorithm.ask())
+    assert sent == [3]
+    for pop in asked:
+        algorithm.tell(infills=algorithm.evaluator.eval(problem, pop))
+    for _ in range(5):
+        asked.append(algorithm.ask())
+    assert len(sent) == 2
