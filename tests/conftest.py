@@ -47,8 +47,8 @@ TOGETHER = ("tests/moe_costmodel/", "tests/problems/noc/", "tests/problems/moe_o
 LONG = (
     "tests/docs/test_typing.py", "tests/moela/search/test_restarts.py",
     "tests/moela/asynchronous/test_asynchronous.py", "tests/moela/search/test_long_runs.py",
-    TOGETHER[2],
     "tests/moela/experiments/test_experiment.py", "tests/moela/notebook/test_notebooks.py",
+    TOGETHER[2],
     "tests/moela/commands/test_run_moe_on_chip.py", "tests/moela/evaluation/test_planned_budget.py",
     "tests/moela/explanation/test_importances.py", "tests/moela/comparison/test_report_page.py",
     "tests/docs/test_pages.py", "tests/benchmarks/test_tables.py",
