@@ -16,6 +16,7 @@ from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from problems._arrays import Floats, Ints
 from problems.noc.chip.jit import compiled
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
 __all__ = ["FeaturePlan", "features_batch"]
+
+Bits = NDArray[np.uint64]
 
 
 class FeaturePlan(NamedTuple):
@@ -66,6 +69,7 @@ class FeaturePlan(NamedTuple):
         names += [f"links in layer {k}" for k in range(z)]
         names += [f"links of length {k + 1}" for k in range(longest)]
         names += [f"distance {pair}" for pair in pairs]
+        names += [f"within two links {pair}" for pair in pairs]
         names += [f"degree {kind}" for kind in kinds]
         names += ["degree by traffic", "degree deviation", "routers at the cap"]
         names += ["traffic over one link", "port load peak", "port load deviation"]
@@ -108,8 +112,16 @@ class Counts(NamedTuple):
     layers: Ints  # [n_levels] planar links in each layer
     lengths: Ints  # [longest + 1] planar links of each length
     cut_links: Ints  # [3, widest] links across each cut of the chip
+    ends: Bits  # [words, n_tiles] a bit for each tile: itself, and the other ends of its links
+    linked: Bits  # [words, n_tiles] scratch: the same by PE instead of tile
     heat: Floats  # [n_levels, n_stacks] scratch: watts
     load: Floats  # [n_tiles] scratch: traffic of each router by port
+
+
+@compiled
+def flip(bits: Bits, t: int, other: int) -> None:
+    """Change the bit of another tile in the column of a tile."""
+    bits[other // 64, t] ^= np.uint64(1) << np.uint64(other % 64)
 
 
 @compiled
@@ -130,13 +142,19 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
         np.zeros(n_levels, np.int64),
         np.zeros(plan.longest + 1, np.int64),
         np.zeros((3, widest), np.int64),
+        np.zeros(((n + 63) // 64, n), np.uint64),
+        np.empty(((n + 63) // 64, n), np.uint64),
         np.empty((n_levels, n // n_levels), np.float64),
         np.empty(n, np.float64),
     )
     for kind in range(n_types):
         counts.kinds[0, kind] = tables.type_count[kind]
+    for t in range(n):
+        flip(counts.ends, t, t)
     for c in range(tables.n_candidates, tables.link_a.size):
         a, b = tables.link_a[c], tables.link_b[c]
+        flip(counts.ends, a, b)
+        flip(counts.ends, b, a)
         counts.degree[a] += 1
         counts.degree[b] += 1
         # These links are vertical, and a is below b.
@@ -169,6 +187,8 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
         if c < 0:
             continue
         a, b = link_a[c], link_b[c]
+        flip(counts.ends, a, b)
+        flip(counts.ends, b, a)
         degree[a] += by
         degree[b] += by
         if c < length.size:
@@ -223,6 +243,39 @@ def count_pes(row: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> b
                     cut_traffic[axis, cut] += more
             places[p] = new
     return moved
+
+
+@compiled
+def near_features(tables: Tables, plan: FeaturePlan, counts: Counts, out: Floats) -> None:
+    """Fill in the share of the traffic of each pair of types that needs at most two links."""
+    volume, pair_class, first_of_type = plan.volume, plan.pair_class, plan.first_of_type
+    pe, ends, linked = counts.pe, counts.ends, counts.linked
+    n, n_types = pe.size, first_of_type.size - 1
+    for w in range(ends.shape[0]):
+        for t in range(n):
+            linked[w, pe[t]] = ends[w, t]
+    near = np.zeros(plan.pair_volume.size, np.int64)
+    for p in range(n):
+        kind, flows = tables.pe_type[p], volume[p]
+        for other in range(kind, n_types):
+            column = pair_class[kind, other]
+            if column < 0:
+                continue
+            start, stop = max(first_of_type[other], p + 1), first_of_type[other + 1]
+            more = 0
+            if ends.shape[0] == 1:
+                own = linked[0, p]
+                for q in range(np.uint64(start), np.uint64(stop)):
+                    more += flows[q] if (own & linked[0, q]) != 0 else 0
+            else:
+                for q in range(start, stop):
+                    shared = np.uint64(0)
+                    for w in range(ends.shape[0]):
+                        shared |= linked[w, p] & linked[w, q]
+                    more += flows[q] if shared != 0 else 0
+            near[column] += more
+    for c in range(near.size):
+        out[c] = near[c] / plan.pair_volume[c]
 
 
 @compiled
@@ -313,6 +366,8 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
         for c in range(plan.pair_volume.size):
             row[at] = counts.distance[c] / plan.pair_volume[c]
             at += 1
+        near_features(tables, plan, counts, row[at:])
+        at += plan.pair_volume.size
         for k in range(at, at + n_types):
             row[k] = 0.0
         router_features(tables, plan, counts, row[at:])

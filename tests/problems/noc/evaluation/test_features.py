@@ -21,7 +21,7 @@ def slow_features(problem, x):
     links = design.all_links().tolist()
     planar = design.links.tolist()
     everything = traffic.sum()
-    ends = traffic.sum(axis=0) + traffic.sum(axis=1)
+    sent = traffic.sum(axis=0) + traffic.sum(axis=1)
     degree = np.bincount(np.ravel(links), minlength=64)
     out = {}
     for t in range(64):
@@ -33,7 +33,8 @@ def slow_features(problem, x):
             f"links of length {math.ceil(math.dist(place[a], place[b]) - 1e-9)}",
         ):
             out[name] = out.get(name, 0) + 1
-    volume = {}
+    ends = [{t, *(a + b - t for a, b in links if t in (a, b))} for t in range(64)]
+    volume, near = {}, {}
     for t in range(64):
         for u in range(64):
             pair = tuple(sorted((kind[pe[t]], kind[pe[u]]), key=["CPU", "LLC", "GPU"].index))
@@ -41,12 +42,14 @@ def slow_features(problem, x):
             apart = sum(abs(p - q) for p, q in zip(place[t], place[u], strict=True))
             total, weighted = volume.get(pair, (0.0, 0.0))
             volume[pair] = (total + flow, weighted + flow * apart)
+            near[pair] = near.get(pair, 0.0) + (flow if ends[t] & ends[u] else 0.0)
     for pair, (total, weighted) in volume.items():
         if total > 0:
             out["distance " + "-".join(pair)] = weighted / total
+            out["within two links " + "-".join(pair)] = near[pair] / total
     for name in ("CPU", "LLC", "GPU"):
         out[f"degree {name}"] = np.mean([degree[t] for t in range(64) if kind[pe[t]] == name])
-    by_tile = ends[pe]
+    by_tile = sent[pe]
     out["degree by traffic"] = (degree * by_tile).sum() / by_tile.sum()
     out["degree deviation"] = degree.std()
     out["routers at the cap"] = (degree == 8).sum()
