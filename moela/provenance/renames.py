@@ -117,6 +117,7 @@ DROPPED: dict[str, dict[str, object]] = {
         "prob_neighbour_mating": 0.9,
         "scalarisation": "chebyshev",
     },
+    "problems.NoC3D": {"feature_names": ANY},
     "problems.MoEDeployment": {"best_policy": ANY, "layout": ANY, "levels": ANY, "placed": ANY},
 }
 """By class: an attribute that only version 0.1 had, and the value that is accepted."""

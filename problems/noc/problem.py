@@ -98,8 +98,6 @@ class NoC3D(Problem):
     ----------
     objective_names : tuple of str
     constraints : dict
-    feature_names : tuple of str
-        The columns of ``features``.
     ref_point : float array [n_obj]
         Objectives of the mesh, the reference point of the hypervolumes in the MOELA paper.
     held_out : NoC3D or None
@@ -155,11 +153,9 @@ class NoC3D(Problem):
         if not CAPACITY_BOUND.isdisjoint(self._wanted):
             warn_of_overload(self._traffic, platform.link_capacity)
         # Each of several applications has the same weight, whatever its total.
-        combined = self._traffic[0]
-        if len(self._traffic) > 1:
-            shares = self._traffic / self._traffic.sum(axis=(1, 2), keepdims=True)
-            combined = shares.mean(axis=0)
-        self._plan, self.feature_names = FeaturePlan.of(platform, combined)
+        shares = self._traffic / self._traffic.sum(axis=(1, 2), keepdims=True)
+        combined = self._traffic[0] if len(shares) == 1 else shares.mean(axis=0)
+        self._plan, self._feature_names = FeaturePlan.of(platform, combined)
         n, n_planar = platform.n_tiles, platform.n_planar_links
         counts = (n, n_planar, platform.n_chosen - n_planar)
         low, high = platform.n_planar_candidates, len(platform.candidates)
@@ -416,11 +412,16 @@ class NoC3D(Problem):
         neighbors_batch(rows, platform.tables, platform.fixed_part, seeds, out)
         return out
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The columns of ``features``."""
+        return self._feature_names
+
     def features(self, X: ArrayLike) -> Floats:
         """Return a few dozen numbers about each design for learned models, [n, n_features].
 
-        ``feature_names`` are the names of the columns. Parts that a row shares with the row before
-        are not counted again, so consecutive neighbors of one design take the least time.
+        Parts that a row shares with the row before are not counted again, so consecutive neighbors
+        of one design take the least time.
         """
         rows = self.legal_rows(X)
         out = np.empty((len(rows), len(self.feature_names)))
