@@ -18,6 +18,9 @@ _ALL, _N_FIRST = 150, 100
 # While no design is feasible, it chooses fewer of larger budgets. Its designs are then all near the
 # one of least violation, and evolution begins from designs that are too much alike.
 _N_INFEASIBLE = 60
+# Of larger budgets, it also chooses fewer if it does not predict well. Where designs are no vectors
+# of numbers, it stays: local search then gains more from its designs than they bind evolution.
+_N_TRIAL = 60
 N_BATCH = 4
 """Number of designs in a batch of the infill by default."""
 # First designs, and sub-problems, of budgets below 100, and of larger ones. The numbers do not
@@ -76,4 +79,5 @@ def infill_for(
     own = varied or any(hasattr(context.problem, name) for name in _OWN)
     if own or context.operators.kind == "own":
         return Infill(context, OwnDesigns(context, encoder), *most)
-    return Infill(context, Vectors(context, encoder, mating), *most)
+    trial = None if budget <= _ALL else _N_TRIAL
+    return Infill(context, Vectors(context, encoder, mating), *most, trial)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import zlib
 
 import numpy as np
 import pytest
@@ -136,6 +137,26 @@ def test_while_none_is_feasible_it_chooses_fewer(n_shut, budget, last):
     problem.n_shut = n_shut
     algorithm = MOELA()
     algorithm.setup(problem, termination=("n_eval", budget), seed=1)
+    chosen = 0
+    while algorithm.has_next():
+        used = algorithm.infill_few is not None
+        algorithm.next()
+        chosen = algorithm.evaluator.n_eval if used else chosen
+    assert last <= chosen < last + 4
+
+
+class Rugged(Mixed):
+    """As `Mixed`, with objectives that no model can predict."""
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        digest = zlib.crc32(repr([float(x["x"]), int(x["n"]), bool(x["on"]), x["kind"]]).encode())
+        out["F"], out["G"] = [digest % 65_521, digest // 65_521], [-1.0]
+
+
+@pytest.mark.parametrize(("budget", "last"), [(150, 148), (160, 60)])
+def test_of_many_evaluations_it_chooses_fewer_if_it_predicts_badly(budget, last):
+    algorithm = MOELA()
+    algorithm.setup(Rugged(), termination=("n_eval", budget), seed=1)
     chosen = 0
     while algorithm.has_next():
         used = algorithm.infill_few is not None
