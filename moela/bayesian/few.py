@@ -80,4 +80,4 @@ def infill_for(
     if own or context.operators.kind == "own":
         return Infill(context, OwnDesigns(context, encoder), *most)
     trial = None if budget <= _ALL else _N_TRIAL
-    return Infill(context, Vectors(context, encoder, mating), *most, trial)
+    return Infill(context, Vectors(context, encoder, mating), *most, trial=trial)
