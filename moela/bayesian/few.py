@@ -75,9 +75,10 @@ def infill_for(
     """
     if budget is None or budget > _FEW:
         return None
-    most = (None, None) if budget <= _ALL else (_N_FIRST, _N_INFEASIBLE)
+    most, infeasible, trial = (
+        (None, None, None) if budget <= _ALL else (_N_FIRST, _N_INFEASIBLE, _N_TRIAL)
+    )
     own = varied or any(hasattr(context.problem, name) for name in _OWN)
     if own or context.operators.kind == "own":
-        return Infill(context, OwnDesigns(context, encoder), *most)
-    trial = None if budget <= _ALL else _N_TRIAL
-    return Infill(context, Vectors(context, encoder, mating), *most, trial=trial)
+        return Infill(context, OwnDesigns(context, encoder), most, infeasible)
+    return Infill(context, Vectors(context, encoder, mating), most, infeasible, trial)
