@@ -18,8 +18,8 @@ _ALL, _N_FIRST = 150, 100
 # While no design is feasible, it chooses fewer of larger budgets. Its designs are then all near the
 # one of least violation, and evolution begins from designs that are too much alike.
 _N_INFEASIBLE = 60
-# Of larger budgets, it also chooses fewer if it does not predict well. Where designs are no vectors
-# of numbers, it stays: local search then gains more from its designs than they bind evolution.
+# Of larger budgets, it also chooses fewer if it predicts badly, and designs are vectors of numbers.
+# On permutations and bits, local search gains from the others, too.
 _N_TRIAL = 60
 N_BATCH = 4
 """Number of designs in a batch of the infill by default."""
