@@ -47,7 +47,7 @@ class Models:
         (real variables with default operators only; about 5 ms each; 0 disables it). It is used
         while it predicts well; see `Surrogate`. 0 also disables the Gaussian processes that choose
         designs of all kinds of variables in runs of up to 150 evaluations, and the first 100 of up
-        to 1,000, or 60 if none of these is feasible.
+        to 1,000, or 60 if none of these is feasible or they are predicted badly.
 
     Examples
     --------

@@ -4,8 +4,8 @@
 
 Models of three families with random weights are measured, each in a process of its own. Its peak of
 resident memory is taken less what it held before the model was built, with all libraries loaded and
-code compiled. Memory counts while it is used: the C library returns what is freed to the system at
-once, so that the peak is the same each time. Linux only.
+code compiled. The C library returns freed memory to the system at once, so only memory in use
+counts, and the peak is the same each time. Linux only.
 """
 
 from __future__ import annotations

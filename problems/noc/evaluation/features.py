@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from problems._arrays import Floats, Ints
-from problems.noc.chip.jit import compiled
+from problems.noc.chip.jit import compiled, inlined
 from problems.noc.chip.tables import Tables
 
 if TYPE_CHECKING:
@@ -112,16 +112,12 @@ class Counts(NamedTuple):
     layers: Ints  # [n_levels] planar links in each layer
     lengths: Ints  # [longest + 1] planar links of each length
     cut_links: Ints  # [3, widest] links across each cut of the chip
-    ends: Bits  # [words, n_tiles] a bit for each tile: itself, and the other ends of its links
-    linked: Bits  # [words, n_tiles] scratch: the same by PE instead of tile
+    ends: Bits  # [n_tiles] scratch: a bit for the tile of each PE, and for each tile linked to it
+    neighbor: Ints  # [n_tiles, max_degree] scratch: the tiles linked to each
+    listed: Ints  # [n_tiles] scratch: how many of them are listed
+    marked: Ints  # [n_tiles] scratch
     heat: Floats  # [n_levels, n_stacks] scratch: watts
     load: Floats  # [n_tiles] scratch: traffic of each router by port
-
-
-@compiled
-def flip(bits: Bits, t: int, other: int) -> None:
-    """Change the bit of another tile in the column of a tile."""
-    bits[other // 64, t] ^= np.uint64(1) << np.uint64(other % 64)
 
 
 @compiled
@@ -142,19 +138,17 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
         np.zeros(n_levels, np.int64),
         np.zeros(plan.longest + 1, np.int64),
         np.zeros((3, widest), np.int64),
-        np.zeros(((n + 63) // 64, n), np.uint64),
-        np.empty(((n + 63) // 64, n), np.uint64),
+        np.empty(n, np.uint64),
+        np.empty((n, tables.max_degree), np.int64),
+        np.empty(n, np.int64),
+        np.empty(n, np.int64),
         np.empty((n_levels, n // n_levels), np.float64),
         np.empty(n, np.float64),
     )
     for kind in range(n_types):
         counts.kinds[0, kind] = tables.type_count[kind]
-    for t in range(n):
-        flip(counts.ends, t, t)
     for c in range(tables.n_candidates, tables.link_a.size):
         a, b = tables.link_a[c], tables.link_b[c]
-        flip(counts.ends, a, b)
-        flip(counts.ends, b, a)
         counts.degree[a] += 1
         counts.degree[b] += 1
         # These links are vertical, and a is below b.
@@ -187,8 +181,6 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
         if c < 0:
             continue
         a, b = link_a[c], link_b[c]
-        flip(counts.ends, a, b)
-        flip(counts.ends, b, a)
         degree[a] += by
         degree[b] += by
         if c < length.size:
@@ -245,37 +237,69 @@ def count_pes(row: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> b
     return moved
 
 
+@inlined
+def link_of(k: int, tables: Tables, counts: Counts) -> int:
+    """Return the index in the tables of a link: first those chosen, then those of every design."""
+    n_chosen = counts.links.size
+    return counts.links[k] if k < n_chosen else tables.n_candidates + k - n_chosen
+
+
 @compiled
-def near_features(tables: Tables, plan: FeaturePlan, counts: Counts, out: Floats) -> None:
-    """Fill in the share of the traffic of each pair of types that needs at most two links."""
-    volume, pair_class, first_of_type = plan.volume, plan.pair_class, plan.first_of_type
-    pe, ends, linked = counts.pe, counts.ends, counts.linked
+def near_by_bits(tables: Tables, plan: FeaturePlan, counts: Counts, near: Ints) -> None:
+    """Add up the traffic that needs at most two links, by pair of types, on up to 64 tiles.
+
+    Two PEs are so near if a tile is linked to both, or is that of one and linked to the other. The
+    inner loop compiles to vector instructions.
+    """
+    pe, ends, one = counts.pe, counts.ends, np.uint64(1)
+    pair_class, first_of_type = plan.pair_class, plan.first_of_type
     n, n_types = pe.size, first_of_type.size - 1
-    for w in range(ends.shape[0]):
-        for t in range(n):
-            linked[w, pe[t]] = ends[w, t]
-    near = np.zeros(plan.pair_volume.size, np.int64)
+    for t in range(n):
+        ends[pe[t]] = one << np.uint64(t)
+    for k in range(counts.links.size + tables.link_a.size - tables.n_candidates):
+        c = link_of(k, tables, counts)
+        a, b = tables.link_a[c], tables.link_b[c]
+        ends[pe[a]] |= one << np.uint64(b)
+        ends[pe[b]] |= one << np.uint64(a)
     for p in range(n):
-        kind, flows = tables.pe_type[p], volume[p]
+        kind, flows, own = tables.pe_type[p], plan.volume[p], ends[p]
         for other in range(kind, n_types):
             column = pair_class[kind, other]
             if column < 0:
                 continue
             start, stop = max(first_of_type[other], p + 1), first_of_type[other + 1]
             more = 0
-            if ends.shape[0] == 1:
-                own = linked[0, p]
-                for q in range(np.uint64(start), np.uint64(stop)):
-                    more += flows[q] if (own & linked[0, q]) != 0 else 0
-            else:
-                for q in range(start, stop):
-                    shared = np.uint64(0)
-                    for w in range(ends.shape[0]):
-                        shared |= linked[w, p] & linked[w, q]
-                    more += flows[q] if shared != 0 else 0
+            for q in range(np.uint64(start), np.uint64(stop)):
+                more += flows[q] if (own & ends[q]) != 0 else 0
             near[column] += more
-    for c in range(near.size):
-        out[c] = near[c] / plan.pair_volume[c]
+
+
+@compiled
+def near_by_lists(tables: Tables, plan: FeaturePlan, counts: Counts, near: Ints) -> None:
+    """Do as `near_by_bits` on any number of tiles, in a time that grows in proportion to it."""
+    pe, neighbor, listed, marked = counts.pe, counts.neighbor, counts.listed, counts.marked
+    listed.fill(0)
+    marked.fill(-1)
+    for k in range(counts.links.size + tables.link_a.size - tables.n_candidates):
+        c = link_of(k, tables, counts)
+        a, b = tables.link_a[c], tables.link_b[c]
+        neighbor[a, listed[a]] = b
+        neighbor[b, listed[b]] = a
+        listed[a] += 1
+        listed[b] += 1
+    for t in range(pe.size):
+        p = pe[t]
+        for i in range(listed[t] + 1):
+            u = neighbor[t, i - 1] if i else t
+            for j in range(listed[u] + 1):
+                v = neighbor[u, j - 1] if j else u
+                q = pe[v]
+                if q <= p or marked[v] == t:
+                    continue
+                marked[v] = t
+                column = plan.pair_class[tables.pe_type[p], tables.pe_type[q]]
+                if column >= 0:
+                    near[column] += plan.volume[p, q]
 
 
 @compiled
@@ -355,6 +379,7 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
     n = tables.pe_type.size
     n_types = tables.type_count.size
     counts = new_counts(tables, plan)
+    near = np.empty(plan.pair_volume.size, np.int64)
     for i in range(X.shape[0]):
         row = out[i]
         moved = count_pes(X[i], tables, plan, counts)
@@ -366,8 +391,14 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
         for c in range(plan.pair_volume.size):
             row[at] = counts.distance[c] / plan.pair_volume[c]
             at += 1
-        near_features(tables, plan, counts, row[at:])
-        at += plan.pair_volume.size
+        near.fill(0)
+        if n <= 64:
+            near_by_bits(tables, plan, counts, near)
+        else:
+            near_by_lists(tables, plan, counts, near)
+        for c in range(near.size):
+            row[at] = near[c] / plan.pair_volume[c]
+            at += 1
         for k in range(at, at + n_types):
             row[k] = 0.0
         router_features(tables, plan, counts, row[at:])

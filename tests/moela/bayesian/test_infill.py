@@ -118,6 +118,18 @@ def test_of_several_hundred_evaluations_it_chooses_the_first_hundred(budget, n_i
     assert "search" in others
 
 
+def last_chosen(problem, budget):
+    """Return how many evaluations a run has made when the infill has chosen its last design."""
+    algorithm = MOELA()
+    algorithm.setup(problem, termination=("n_eval", budget), seed=1)
+    chosen = 0
+    while algorithm.has_next():
+        used = algorithm.infill_few is not None
+        algorithm.next()
+        chosen = algorithm.evaluator.n_eval if used else chosen
+    return chosen
+
+
 class Shut(Mixed):
     """As `Mixed`, and feasible from an evaluation on only."""
 
@@ -135,14 +147,7 @@ class Shut(Mixed):
 def test_while_none_is_feasible_it_chooses_fewer(n_shut, budget, last):
     problem = Shut()
     problem.n_shut = n_shut
-    algorithm = MOELA()
-    algorithm.setup(problem, termination=("n_eval", budget), seed=1)
-    chosen = 0
-    while algorithm.has_next():
-        used = algorithm.infill_few is not None
-        algorithm.next()
-        chosen = algorithm.evaluator.n_eval if used else chosen
-    assert last <= chosen < last + 4
+    assert last <= last_chosen(problem, budget) < last + 4
 
 
 class Rugged(Mixed):
@@ -155,14 +160,7 @@ class Rugged(Mixed):
 
 @pytest.mark.parametrize(("budget", "last"), [(150, 148), (160, 60)])
 def test_of_many_evaluations_it_chooses_fewer_if_it_predicts_badly(budget, last):
-    algorithm = MOELA()
-    algorithm.setup(Rugged(), termination=("n_eval", budget), seed=1)
-    chosen = 0
-    while algorithm.has_next():
-        used = algorithm.infill_few is not None
-        algorithm.next()
-        chosen = algorithm.evaluator.n_eval if used else chosen
-    assert last <= chosen < last + 4
+    assert last <= last_chosen(Rugged(), budget) < last + 4
 
 
 def test_of_more_than_a_thousand_evaluations_it_chooses_none():

@@ -84,6 +84,38 @@ def test_features_agree_with_the_slow_check(problem, rows):
             assert value == pytest.approx(expected.get(name, 0.0), rel=1e-9, abs=1e-12), name
 
 
+LARGER = Platform(
+    grid=(6, 6, 2),
+    pe_types={
+        "CPU": {"count": 8, "power": 2.0},
+        "LLC": {"count": 16, "power": 1.0},
+        "GPU": {"count": 48, "power": 3.0},
+    },
+    n_planar_links=120,
+)
+
+
+@pytest.mark.parametrize("platform", [Platform.paper_4x4x4(), LARGER], ids=["bits", "lists"])
+def test_traffic_within_two_links_is_counted_on_chips_of_any_size(platform):
+    problem = NoC3D.example("bfs", platform=platform)
+    rng = np.random.default_rng(4)
+    X = problem.operators()["sampling"]._do(problem, 3, random_state=rng)
+    kind = np.array([pe.name for pe in platform.pe_types])[platform.pe_type]
+    first = problem.feature_names.index("within two links CPU-LLC")
+    cores, caches = np.flatnonzero(kind == "CPU"), np.flatnonzero(kind == "LLC")
+    for x, values in zip(X, problem.features(X), strict=True):
+        design = problem.decode(x)
+        linked = np.eye(platform.n_tiles, dtype=int)
+        a, b = design.all_links().T
+        linked[a, b] = linked[b, a] = 1
+        tile = np.argsort(design.placement)
+        near = (linked @ linked)[np.ix_(tile[cores], tile[caches])] > 0
+        between = np.squeeze(problem.traffic)
+        flows = (between + between.T)[np.ix_(cores, caches)]
+        assert values[first] == pytest.approx(flows[near].sum() / flows.sum(), rel=1e-9)
+        assert 0 < near.mean() < 1
+
+
 def test_features_are_few_named_and_blind_to_the_order_of_links(problem, rows):
     assert 20 <= len(problem.feature_names) <= 99
     assert len(set(problem.feature_names)) == len(problem.feature_names)
