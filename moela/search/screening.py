@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pymoo.core.population import Population
@@ -22,6 +22,8 @@ from moela.search.local_search import LocalSearches
 _PROB_RANDOM = 0.1
 # The candidates around an incumbent are replaced once one in this many has been evaluated.
 _CANDIDATES_PER_PICK = 5
+# Neighbors from which a walk chooses each of its moves, as a share of the candidates of a search.
+_SHARE_OF_WALK = 0.5
 
 
 _Pair = tuple[int, int]
@@ -208,25 +210,86 @@ class Screening:
         flat = near.reshape(n * k, *near.shape[2:])
         return near, self.encoder(flat).reshape(n, k, -1)
 
+    def walk(
+        self, found: Candidates, rank: Floats, searches: LocalSearches
+    ) -> tuple[Population, Ints]:
+        """Go on from the best candidate, move after move, as long as the model predicts a gain.
+
+        Only the end of a walk is evaluated, so a good prediction is worth several moves of a
+        search. `searches` [n] are those of the candidates, whose ranks are [n, k]; each says how
+        many moves its walk may make. Returns unevaluated individuals [b], and the search that each
+        belongs to.
+        """
+        none = Population.empty(), np.empty(0, dtype=np.int64)
+        if not found.ranked:
+            return none
+        rank = _unused(found, rank)
+        promising = (searches.reach > 1) & ~found.at_random & (rank.min(axis=1) < 0.0)
+        at = np.flatnonzero(promising)
+        if len(at) == 0:
+            return none
+        first = list(zip(at.tolist(), rank[at].argmin(axis=1).tolist(), strict=True))
+        X, features = _at(found.X, first), _at(found.features, first)
+        n_moves, going = np.ones(len(at), dtype=np.int64), np.arange(len(at))
+        while len(going := going[n_moves[going] < searches.reach[at[going]]]):
+            better, X_next, features_next = self._next_of_walk(
+                X[going], features[going], found, searches, at[going]
+            )
+            going = going[better]
+            X[going], features[going] = X_next[better], features_next[better]
+            n_moves[going] += 1
+        far = np.flatnonzero(n_moves > 1)
+        far = far[self.context.duplicates.claim(X[far])]
+        pop = unevaluated(X[far])
+        features, at = features[far], at[far]
+        set_origin(
+            pop,
+            features=features,
+            move=features - found.base[at],
+            n_moves=n_moves[far],
+            chosen_by_model=True,
+        )
+        return pop, at
+
+    def _next_of_walk(
+        self,
+        X: Designs,
+        features: Floats,
+        found: Candidates,
+        searches: LocalSearches,
+        at: Ints,
+    ) -> tuple[Bools, Designs, Floats]:
+        """Choose the next design of each walk [b], which is at X [b, ...] now.
+
+        Returns whether it is predicted to be better, the design, and its features.
+        """
+        k = max(1, round(_SHARE_OF_WALK * self.n_candidates))
+        near, near_features = self._propose(X, k, searches.step[at])
+        near = np.concatenate([X[:, None], near], axis=1)
+        near_features = np.concatenate([features[:, None], near_features], axis=1)
+        change, constraints = self._changes(found.base[at], near_features)
+        value = searches.predicted(change, self.context.normalization, at)
+        ranked = replace(found, constraint_change=constraints)
+        best = self.feasible_first(ranked, value, searches.pop[at], searches.CV[at]).argmin(axis=1)
+        each = np.arange(len(at))
+        return best > 0, near[each, best], near_features[each, best]
+
     def pick(
-        self, found: Candidates, rank: Floats, width: int
+        self, found: Candidates, rank: Floats, width: Ints | int
     ) -> tuple[Population, tuple[Ints, Ints]]:
-        """Pick up to `width` new candidates of each design, by smallest rank [n, k] first.
+        """Pick up to `width` ([n]) new candidates of each design, by smallest rank [n, k] first.
 
         Returns unevaluated individuals [b], the design that each belongs to, and its number among
         the candidates.
         """
-        pools = found.pools
-        if pools is None:
-            rank = rank.copy()
-        else:
-            rank = np.where(np.array([pool.used for pool in pools]), np.inf, rank)
+        pools, rank = found.pools, _unused(found, rank)
         # Candidates are in random order, so the first that is left is a random one.
         drawn = np.flatnonzero(found.at_random)
         if len(drawn):
             first_left = np.isfinite(rank[drawn]).argmax(axis=1)
             rank[drawn, first_left] = -np.inf
-        taken, looked = self._first_new(found, rank.argsort(axis=1, kind="stable"), width)
+        wanted = np.broadcast_to(width, len(rank)).tolist()
+        taken, looked = self._first_new(found, rank.argsort(axis=1, kind="stable"), wanted)
         if pools is not None:
             left = ~(rank >= 0.0)
             for row, column in looked:
@@ -250,9 +313,9 @@ class Screening:
         return pop, (design, column)
 
     def _first_new(
-        self, found: Candidates, order: Ints, width: int
+        self, found: Candidates, order: Ints, wanted: list[int]
     ) -> tuple[list[_Pair], list[_Pair]]:
-        """Find the first `width` new candidates of each design in this order [n, k].
+        """Find the first `wanted` [n] new candidates of each design in this order [n, k].
 
         Returns pairs (design, candidate), sorted, and those of all candidates looked at, since they
         are duplicates or taken.
@@ -261,10 +324,10 @@ class Screening:
         duplicates = self.context.duplicates
         taken: list[_Pair] = []
         looked: list[_Pair] = []
-        wanted = [width] * n
+        wanted = list(wanted)
         # Nearly all of the best are new, so few are looked at first, and more if they are not.
-        waiting = list(range(n))
-        start, stop = 0, width
+        waiting = [i for i in range(n) if wanted[i]]
+        start, stop = 0, max(wanted)
         while start < k and waiting:
             ahead = order[waiting, start:stop].tolist()
             pairs = [(i, j) for i, columns in zip(waiting, ahead, strict=True) for j in columns]
@@ -278,6 +341,13 @@ class Screening:
             waiting = [i for i in waiting if wanted[i]]
             start, stop = stop, stop + 2 * (stop - start)
         return sorted(taken), looked
+
+
+def _unused(found: Candidates, rank: Floats) -> Floats:
+    """Return a copy of ranks [n, k], infinite for candidates that have been looked at."""
+    if found.pools is None:
+        return rank.copy()
+    return np.where(np.array([pool.used for pool in found.pools]), np.inf, rank)
 
 
 def _at(values: Sequence[Designs] | Designs, pairs: list[_Pair]) -> Designs:

@@ -39,6 +39,10 @@ class SearchSettings:
     # upon (docs/benchmarks/ablations.md).
     expected_improvements: float = 0.25
     most_at_a_time: int = 3
+    # A search that has improved makes several moves on predictions alone, and only the design that
+    # they lead to is evaluated: twice as many as before after an improvement, up to this limit, and
+    # half as many after a failure. 1 is for single moves.
+    most_moves: int = 16
     # Designs of Pareto local search at a time, and children if the problem defines moves.
     n_around_front: int = 20
     # Whether runs of few evaluations have fewer sub-problems and first designs
@@ -57,6 +61,7 @@ class SearchSettings:
         expected = self.expected_improvements
         require("MOELA", "expected_improvements", expected, expected > 0.0, "above 0")
         count("MOELA", "most_at_a_time", self.most_at_a_time)
+        count("MOELA", "most_moves", self.most_moves)
         count("MOELA", "n_around_front", self.n_around_front)
 
 

@@ -140,3 +140,31 @@ def test_tries_are_counted_on_the_design_they_were_made_from(normalization):
     receive(searches, [0], [[0.9, 0.9]], normalization)
     assert tries_of(Population.create(first)).tolist() == [2]
     assert tries_of(searches.pop).tolist() == [1]
+
+
+def test_moves_on_predictions_double_after_improvements_and_halve_after_failures(normalization):
+    searches = LocalSearches(2, "weighted_sum", 99, most_moves=6)
+    F = np.full((2, 2), 0.5)
+    X = np.zeros((2, 3))
+    searches.begin(Population.new(X=X), F, np.zeros(2), F, np.empty((2, 0)))
+    seen = []
+    for value, n_moves in [(0.4, 1), (0.3, 2), (0.2, 4), (0.9, 6), (0.9, 3), (0.1, 1)]:
+        searches.receive(
+            np.array([0]),
+            Population.new(X=X[:1]),
+            np.full((1, 2), value),
+            np.zeros(1),
+            normalization,
+            n_moves=np.array([n_moves]),
+        )
+        seen.append(searches.reach.tolist())
+    assert seen == [[2, 1], [4, 1], [6, 1], [3, 1], [1, 1], [2, 1]]
+
+
+def test_predicted_changes_are_those_of_the_scalarized_values(normalization):
+    searches, _ = started([[0.5, 0.5], [0.2, 0.6]], W=[[1.0, 0.0], [0.25, 0.75]])
+    change = np.array([[[-0.1, 3.0], [0.2, 0.0]], [[0.4, 0.0], [0.0, -0.4]]])
+    both = searches.predicted(change, normalization)
+    np.testing.assert_allclose(both, [[-0.1, 0.2], [0.1, -0.3]])
+    second = searches.predicted(change[1:], normalization, np.array([1]))
+    np.testing.assert_array_equal(second, both[1:])
