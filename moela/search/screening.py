@@ -23,7 +23,8 @@ _PROB_RANDOM = 0.1
 # The candidates around an incumbent are replaced once one in this many has been evaluated.
 _CANDIDATES_PER_PICK = 5
 # Neighbors from which a walk chooses each of its moves, as a share of the candidates of a search.
-_SHARE_OF_WALK = 0.5
+# Twice as many take a quarter more time, and gain little.
+_SHARE_OF_WALK = 0.25
 
 
 _Pair = tuple[int, int]
