@@ -14,10 +14,6 @@ from moela.core.scaling import Normalization
 from moela.learning.models import Regressor
 from moela.learning.window import Moments, SharedFits, Window, spread_of
 
-# With a dozen moves, ridge regression finds far better ones than chance does. Over six
-# networks-on-chip, runs had 2.5 times the hypervolume after 200 evaluations of runs that waited for
-# a hundred moves.
-_MIN_ROWS = 12
 # Of ridge regression, the default, on moves and changes of unit standard deviation.
 _PENALTY = 1.0
 # Checked moves before the first skill, those that it is computed from, and new ones until the next.
@@ -45,14 +41,17 @@ class MoveModel(SharedFits):
     the front have other effects than at the beginning. The default estimator is ridge regression,
     whose moments are updated as rows come and go, so that a fit costs a solve of d equations.
 
-    `skill` is the Spearman correlation between predicted and observed changes of the scalarized
-    value, over the newest moves that were chosen at random; NaN until there are enough.
+    It is fitted from `min_rows` rows on. `skill` is the Spearman correlation between predicted and
+    observed changes of the scalarized value, over the newest moves that were chosen at random; NaN
+    until there are enough.
     """
 
     _mutable = ("window", "_checks", "_new", "_dropped")
 
-    def __init__(self, estimator: Regressor | None = None, size: int = 4000) -> None:
-        self.estimator = estimator
+    def __init__(
+        self, estimator: Regressor | None = None, size: int = 4000, *, min_rows: int = 12
+    ) -> None:
+        self.estimator, self.min_rows = estimator, min_rows
         self.window = Window(size)
         self.n_fits = self._fitted_at = 0
         self.fitted: Regressor | Linear | None = None
@@ -86,7 +85,7 @@ class MoveModel(SharedFits):
         """
         n_rows = self.window.n_rows
         new = max(20, new_share * min(n_rows, self.window.size))
-        if n_rows < _MIN_ROWS or n_rows < self._fitted_at + new:
+        if n_rows < self.min_rows or n_rows < self._fitted_at + new:
             return False
         D, C = self.window.arrays()
         C = C if normalization is None else normalization.learned_changes(C)

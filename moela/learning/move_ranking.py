@@ -30,10 +30,13 @@ class MoveRanking:
     search, and the comparison with the observed changes decides which model is used: by
     `unexplained_ratio`, the variance (of ranks) among the newest moves that the Hamming-kernel
     model leaves unexplained, divided by that of the move model; NaN until there are enough moves.
+    The move model is fitted from `least_moves` moves on.
     """
 
-    def __init__(self, estimator: Regressor | None = None, *, hamming: bool = True) -> None:
-        self.move_model = MoveModel(estimator)
+    def __init__(
+        self, estimator: Regressor | None = None, *, hamming: bool = True, least_moves: int = 12
+    ) -> None:
+        self.move_model = MoveModel(estimator, min_rows=least_moves)
         # None after the first design whose features are not all zeros and ones.
         self.hamming_model = HammingModel() if hamming else None
         self.uses_hamming = False

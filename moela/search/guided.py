@@ -54,7 +54,9 @@ class GuidedSearch:
         self.encoder = Encoder(context.problem)
         self.move_ranking: MoveRanking | None = None
         if models.moves is not None:
-            self.move_ranking = MoveRanking(given(models.moves), hamming=models.hamming)
+            self.move_ranking = MoveRanking(
+                given(models.moves), hamming=models.hamming, least_moves=settings.least_moves
+            )
         self.feasibility: FeasibilityModel | None = None
         if models.moves is not None and context.problem.has_constraints():
             smooth = context.operators.kind in ("real", "integer")

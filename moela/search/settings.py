@@ -39,9 +39,12 @@ class SearchSettings:
     # upon (docs/benchmarks/ablations.md).
     expected_improvements: float = 0.25
     most_at_a_time: int = 3
+    # Evaluated moves from which on the model of moves is used. With a dozen, ridge regression finds
+    # far better ones than chance does (docs/benchmarks/early_progress.md).
+    least_moves: int = 12
     # A search that has improved makes several moves on predictions alone, and only the design that
     # they lead to is evaluated: twice as many as before after an improvement, up to this limit, and
-    # half as many after a failure. 1 is for single moves.
+    # half as many after a failure. 1 is for single moves (docs/benchmarks/early_progress.md).
     most_moves: int = 16
     # Designs of Pareto local search at a time, and children if the problem defines moves.
     n_around_front: int = 20
@@ -61,6 +64,7 @@ class SearchSettings:
         expected = self.expected_improvements
         require("MOELA", "expected_improvements", expected, expected > 0.0, "above 0")
         count("MOELA", "most_at_a_time", self.most_at_a_time)
+        count("MOELA", "least_moves", self.least_moves)
         count("MOELA", "most_moves", self.most_moves)
         count("MOELA", "n_around_front", self.n_around_front)
 
