@@ -64,8 +64,9 @@ class MOELA(ArchiveAlgorithm):
     Two parts alternate. *Evolution* recombines the members of neighboring sub-problems. *Local
     search* runs greedy searches side by side, each with its own weights: a learned model picks the
     archived design that a search starts from, and another one ranks many candidate moves, so that
-    only the most promising is evaluated. The front of all evaluated designs is the result. When the
-    hypervolume stagnates, the search restarts from new designs with an empty archive; when the
+    only the most promising is evaluated. After an improvement, a search makes several moves on
+    predictions before it evaluates a design. The front of all evaluated designs is the result. When
+    the hypervolume stagnates, the search restarts from new designs with an empty archive; when the
     restart stagnates too, it continues from the archive of all designs.
 
     Parameters
