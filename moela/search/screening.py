@@ -23,7 +23,7 @@ _PROB_RANDOM = 0.1
 # The candidates around an incumbent are replaced once one in this many has been evaluated.
 _CANDIDATES_PER_PICK = 5
 # Neighbors from which a walk chooses each of its moves, as a share of the candidates of a search.
-# Twice as many take a quarter more time, and gain little.
+# More gain little, and take longer.
 _SHARE_OF_WALK = 0.25
 
 
@@ -221,14 +221,11 @@ class Screening:
         many moves its walk may make. Returns unevaluated individuals [b], and the search that each
         belongs to.
         """
-        none = Population.empty(), np.empty(0, dtype=np.int64)
-        if not found.ranked:
-            return none
         rank = _unused(found, rank)
         promising = (searches.reach > 1) & ~found.at_random & (rank.min(axis=1) < 0.0)
-        at = np.flatnonzero(promising)
+        at = np.flatnonzero(promising & found.ranked)
         if len(at) == 0:
-            return none
+            return Population.empty(), at
         first = list(zip(at.tolist(), rank[at].argmin(axis=1).tolist(), strict=True))
         X, features = _at(found.X, first), _at(found.features, first)
         n_moves, going = np.ones(len(at), dtype=np.int64), np.arange(len(at))
@@ -318,14 +315,13 @@ class Screening:
     ) -> tuple[list[_Pair], list[_Pair]]:
         """Find the first `wanted` [n] new candidates of each design in this order [n, k].
 
-        Returns pairs (design, candidate), sorted, and those of all candidates looked at, since they
-        are duplicates or taken.
+        `wanted` is left with what was not found. Returns pairs (design, candidate), sorted, and
+        those of all candidates looked at, since they are duplicates or taken.
         """
         n, k = order.shape
         duplicates = self.context.duplicates
         taken: list[_Pair] = []
         looked: list[_Pair] = []
-        wanted = list(wanted)
         # Nearly all of the best are new, so few are looked at first, and more if they are not.
         waiting = [i for i in range(n) if wanted[i]]
         start, stop = 0, max(wanted)

@@ -1,4 +1,4 @@
-"""What several moves at a time, and a model of few moves, bring at the beginning of long runs.
+"""MOELA at the beginning of long runs, with and without several moves at a time.
 
     python -m tests.benchmarks.early_progress --out docs/benchmarks/early_progress.md
     python -m tests.benchmarks.early_progress --quick    # two problems, one seed
@@ -27,7 +27,7 @@ from tests.benchmarks.first_hundred import reference
 DATA = Path(__file__).parent / "results" / "early_progress.json"
 BUDGET = 5000
 EVALUATIONS = (100, 150, 200, 300, 500, 1000, 2000)
-# The model of moves waited for a hundred moves before version 0.2, and searches made single moves.
+# `both` is as in version 0.1, which made single moves and ranked none before a hundred.
 VARIANTS: dict[str, dict[str, int]] = {
     "default": {},
     "single moves": {"most_moves": 1},
