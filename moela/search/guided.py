@@ -29,6 +29,8 @@ from moela.search.starts import pick_starts, start_features
 # Pareto local search ranks this many times fewer candidates than a search does, since it looks
 # around many designs; ranking more pays if the Hamming-kernel model is used.
 _FEWER, _FEWER_WITH_HAMMING = 10, 2
+# A search is compared with the archive each time it has evaluated so many neighbors.
+_COMPARED_AFTER = 5
 # Unanswered neighbors of which so many are never in progress at the same time.
 _MOST_AWAITED = 1000
 
@@ -106,6 +108,7 @@ class GuidedSearch:
         idle, another one starts.
         """
         normalization = self.context.normalization
+        self._end_those_behind(self._idle(), front)
         # A search without new neighbors ends at no cost, and another one starts in its place.
         for _ in range(3):
             idle = self._idle()
@@ -137,6 +140,27 @@ class GuidedSearch:
             if len(pop):
                 return pop
         return Population.empty()
+
+    def _end_those_behind(self, idle: Bools, front: Archive) -> None:
+        """End those of the idle searches, [s], whose designs are far behind the archived ones.
+
+        A search that violates constraints is not compared.
+        """
+        searches, normalization = self.searches, self.context.normalization
+        due = idle & (searches.cost - searches.compared >= _COMPARED_AFTER) & (searches.CV <= 0.0)
+        if not (due.any() and front.feasible):
+            return
+        at = np.flatnonzero(due)
+        searches.compared[at] = searches.cost[at]
+        own = normalization.scalarize(searches.F[at], searches.W[at], searches.by)
+        for i, value in zip(at.tolist(), own.tolist(), strict=True):
+            weights = searches.W[i]
+            _, best = front.lowest(
+                lambda F, w=weights: normalization.scalarize(F, w, searches.by), 1
+            )
+            due[i] = value - best[0] > self.settings.most_behind
+        if due.any():
+            self._finish(due)
 
     def _idle(self) -> Bools:
         """Mark the searches all of whose neighbors have been answered, [s]."""

@@ -46,6 +46,11 @@ class SearchSettings:
     # they lead to is evaluated: twice as many as before after an improvement, up to this limit, and
     # half as many after a failure. 1 is for single moves (docs/benchmarks/early_progress.md).
     most_moves: int = 16
+    # A search ends if an archived design is better for its weights by more than this, in units of
+    # the scalarized value: a tenth of the weighted product of distances, or of the front's extent.
+    # It has fallen behind, and others find improvements where the front is
+    # (docs/benchmarks/early_progress.md).
+    most_behind: float = 0.1
     # Designs of Pareto local search at a time, and children if the problem defines moves.
     n_around_front: int = 20
     # Whether runs of few evaluations have fewer sub-problems and first designs
@@ -66,6 +71,7 @@ class SearchSettings:
         count("MOELA", "most_at_a_time", self.most_at_a_time)
         count("MOELA", "least_moves", self.least_moves)
         count("MOELA", "most_moves", self.most_moves)
+        require("MOELA", "most_behind", self.most_behind, self.most_behind > 0.0, "above 0")
         count("MOELA", "n_around_front", self.n_around_front)
 
 
