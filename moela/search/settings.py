@@ -46,10 +46,9 @@ class SearchSettings:
     # they lead to is evaluated: twice as many as before after an improvement, up to this limit, and
     # half as many after a failure. 1 is for single moves (docs/benchmarks/early_progress.md).
     most_moves: int = 16
-    # A search ends if an archived design is better for its weights by more than this, in units of
-    # the scalarized value: a tenth of the weighted product of distances, or of the front's extent.
-    # It has fallen behind, and others find improvements where the front is
-    # (docs/benchmarks/early_progress.md).
+    # A search ends if the scalarized value of its design is worse than that of an archived one by
+    # more than this: a tenth of the weighted product of distances to the reference point, or of the
+    # extent of the front. Others improve on better designs (docs/benchmarks/early_progress.md).
     most_behind: float = 0.1
     # Designs of Pareto local search at a time, and children if the problem defines moves.
     n_around_front: int = 20
