@@ -27,6 +27,9 @@ Mate = Callable[[int], Population]
 _DESIGNS_PER_SEARCH, _LEAST_SEARCHES = 10, 5
 # Candidates around a design, half of them two moves away, and the neighbors that these begin from.
 _N_CANDIDATES, _N_BASES = 200, 5
+# A search that is further behind the archived designs ends. The population of the algorithm keeps
+# what is different.
+_MOST_BEHIND = 0.1
 # Designs that the searches propose together; a generation has several such batches.
 _BATCH = 10
 # With the problem's own moves, 18 of 19 designs of a generation are from local searches. Shares
@@ -57,7 +60,7 @@ class Engine(MOELA):
     models : Models
     """
 
-    _settings = replace(DEFAULT, n_candidates=_N_CANDIDATES)
+    _settings = replace(DEFAULT, n_candidates=_N_CANDIDATES, most_behind=_MOST_BEHIND)
 
     def __init__(self, problem: Problem, size: int, models: Models) -> None:
         n_searches = max(_LEAST_SEARCHES, size // _DESIGNS_PER_SEARCH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -29,8 +30,9 @@ from moela.search.starts import pick_starts, start_features
 # Pareto local search ranks this many times fewer candidates than a search does, since it looks
 # around many designs; ranking more pays if the Hamming-kernel model is used.
 _FEWER, _FEWER_WITH_HAMMING = 10, 2
-# A search is compared with the archive each time it has evaluated so many neighbors.
-_COMPARED_AFTER = 5
+# A search without a model of moves ends if it is further behind than this. It is compared with the
+# archive each time it has evaluated so many neighbors.
+_MOST_BEHIND, _COMPARED_AFTER = 0.1, 5
 # Unanswered neighbors of which so many are never in progress at the same time.
 _MOST_AWAITED = 1000
 
@@ -53,6 +55,10 @@ class GuidedSearch:
     ) -> None:
         self.context, self.models, self.settings = context, models, settings
         self.n_searches, self.patience = n_searches, patience
+        limit = settings.most_behind
+        if isinstance(limit, str):
+            limit = _MOST_BEHIND if models.moves is None else math.inf
+        self.most_behind = limit
         self.encoder = Encoder(context.problem)
         self.move_ranking: MoveRanking | None = None
         if models.moves is not None:
@@ -108,7 +114,7 @@ class GuidedSearch:
         idle, another one starts.
         """
         normalization = self.context.normalization
-        self._end_those_behind(self._idle(), front)
+        self._end_those_behind(front)
         # A search without new neighbors ends at no cost, and another one starts in its place.
         for _ in range(3):
             idle = self._idle()
@@ -141,24 +147,27 @@ class GuidedSearch:
                 return pop
         return Population.empty()
 
-    def _end_those_behind(self, idle: Bools, front: Archive) -> None:
-        """End those of the idle searches, [s], whose designs are far behind the archived ones.
+    def _end_those_behind(self, front: Archive) -> None:
+        """End the idle searches whose designs are far behind the archived ones.
 
         A search that violates constraints is not compared.
         """
+        if math.isinf(self.most_behind):
+            return
         searches, normalization = self.searches, self.context.normalization
-        due = idle & (searches.cost - searches.compared >= _COMPARED_AFTER) & (searches.CV <= 0.0)
+        due = self._idle() & (searches.CV <= 0.0)
+        due &= searches.cost - searches.compared >= _COMPARED_AFTER
         if not (due.any() and front.feasible):
             return
         at = np.flatnonzero(due)
         searches.compared[at] = searches.cost[at]
-        own = normalization.scalarize(searches.F[at], searches.W[at], searches.by)
-        for i, value in zip(at.tolist(), own.tolist(), strict=True):
-            weights = searches.W[i]
-            _, best = front.lowest(
-                lambda F, w=weights: normalization.scalarize(F, w, searches.by), 1
-            )
-            due[i] = value - best[0] > self.settings.most_behind
+        for i in at.tolist():
+
+            def value(F: Floats, w: Floats = searches.W[i]) -> Floats:
+                return normalization.scalarize(F, w, searches.by)
+
+            _, best = front.lowest(value, 1)
+            due[i] = float(value(searches.F[i])) - best[0] > self.most_behind
         if due.any():
             self._finish(due)
 

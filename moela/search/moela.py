@@ -82,8 +82,9 @@ class MOELA(ArchiveAlgorithm):
         Number of local searches that run side by side; "auto" is two if the run has at most 1,000
         evaluations, else five.
     patience : int
-        Number of evaluated neighbors in a row without improvement that ends a search. A search also
-        ends if an archived design is much better for its weights.
+        Number of evaluated neighbors in a row without improvement that ends a search.
+        Without a model of moves, a search also ends if an archived design is much better for its
+        weights.
     shares : dict or None
         Relative shares of the evaluations for "evolution", "search" and "pareto" (Pareto local
         search), which are then fixed. None starts with mostly local search if the problem defines

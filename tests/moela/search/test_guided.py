@@ -48,7 +48,7 @@ def put_behind(guided, front, by, evaluations=5):
 
 @pytest.mark.parametrize(("by", "ends"), [(0.09, False), (0.11, True)])
 def test_a_search_ends_if_an_archived_design_is_better_by_a_tenth(make, by, ends):
-    guided, front = make()
+    guided, front = make(most_behind=0.1)
     search = put_behind(guided, front, by)
     n_before = len(guided.searches)
     guided.propose(front, None)
@@ -57,7 +57,7 @@ def test_a_search_ends_if_an_archived_design_is_better_by_a_tenth(make, by, ends
 
 
 def test_a_search_is_compared_after_five_evaluations(make):
-    guided, front = make()
+    guided, front = make(most_behind=0.1)
     search = put_behind(guided, front, 1.0, evaluations=4)
     guided.propose(front, None)
     assert search in guided.searches.ids
@@ -72,8 +72,16 @@ def test_the_limit_is_a_setting(make):
         MOELA._tuned(most_behind=0.0)
 
 
+def test_only_searches_without_a_model_are_compared_by_default(make):
+    for models, ends in (("auto", False), (None, True)):
+        guided, front = make(models=models)
+        search = put_behind(guided, front, 1.0)
+        guided.propose(front, None)
+        assert (search not in guided.searches.ids) == ends
+
+
 def test_a_search_that_violates_constraints_is_not_compared(make):
-    guided, front = make()
+    guided, front = make(most_behind=0.1)
     search = put_behind(guided, front, 1.0)
     guided.searches.CV[0] = 1.0
     guided.propose(front, None)
@@ -81,7 +89,7 @@ def test_a_search_that_violates_constraints_is_not_compared(make):
 
 
 def test_a_search_that_waits_for_answers_is_not_ended(make):
-    guided, front = make()
+    guided, front = make(most_behind=0.1)
     search = put_behind(guided, front, 1.0)
     guided._awaited[search] = 1
     guided.propose(front, None)
