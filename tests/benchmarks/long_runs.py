@@ -18,7 +18,6 @@ theirs.
 
 from __future__ import annotations
 
-import math
 import os
 from functools import partial
 from pathlib import Path
@@ -41,10 +40,6 @@ AT = (20_000, 50_000)
 QUICKER = {
     "MOELA, batches of 50": partial(MOELA, batch_size=50),
     "MOELA, batches of 50, no models": partial(MOELA, batch_size=50, models=None),
-    # As before searches without models ended that archived designs had left behind.
-    "MOELA, batches of 50, no models, no search ends behind": partial(
-        MOELA._tuned, batch_size=50, models=None, most_behind=math.inf
-    ),
 }
 QUICK = (300, 600)
 TIMED = "time"
