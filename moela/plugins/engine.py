@@ -27,15 +27,12 @@ Mate = Callable[[int], Population]
 _DESIGNS_PER_SEARCH, _LEAST_SEARCHES = 10, 5
 # Candidates around a design, half of them two moves away, and the neighbors that these begin from.
 _N_CANDIDATES, _N_BASES = 200, 5
-# A search that is further behind the archived designs ends. The population of the algorithm keeps
-# what is different.
-_MOST_BEHIND = 0.1
 # Designs that the searches propose together; a generation has several such batches.
 _BATCH = 10
 # With the problem's own moves, 18 of 19 designs of a generation are from local searches. Shares
 # that follow gains use the algorithm's mating and Pareto local search more. With them, five
 # MNK-landscapes and two QAPs had 95 to 101 % of NSGA-II's final hypervolume after a third of its
-# evaluations. With these shares they have 98 to 106 % (medians of 13 seeds; four landscapes and a
+# evaluations. With these shares they have 99 to 105 % (medians of 13 seeds; four landscapes and a
 # QAP of them: `python -m tests.benchmarks.plug_in --more --seeds 13`). MOEA/D, which asks for one
 # design at a time, had 99 % of its hypervolume with these shares and does not get them.
 _SHARES = {"evolution": 1.0, "search": 18.0}
@@ -60,7 +57,7 @@ class Engine(MOELA):
     models : Models
     """
 
-    _settings = replace(DEFAULT, n_candidates=_N_CANDIDATES, most_behind=_MOST_BEHIND)
+    _settings = replace(DEFAULT, n_candidates=_N_CANDIDATES)
 
     def __init__(self, problem: Problem, size: int, models: Models) -> None:
         n_searches = max(_LEAST_SEARCHES, size // _DESIGNS_PER_SEARCH)

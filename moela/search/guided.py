@@ -32,7 +32,7 @@ from moela.search.starts import pick_starts, start_features
 _FEWER, _FEWER_WITH_HAMMING = 10, 2
 # A search without a model of moves ends if it is further behind than this. It is compared with the
 # archive each time it has evaluated so many neighbors.
-_MOST_BEHIND, _COMPARED_AFTER = 0.1, 5
+_MOST_BEHIND, _COMPARED_AFTER = 0.1, 20
 # Unanswered neighbors of which so many are never in progress at the same time.
 _MOST_AWAITED = 1000
 

@@ -81,8 +81,8 @@ def main() -> None:
         "Hypervolume of `MOELA(batch_size=50, models=None)`, in which a search ends if an archived "
         "design is better for its weights by more than 0.1, relative to that of the same without "
         f"this rule: ratios of medians over {arguments.seeds} seeds after so many evaluations. "
-        "Above 1, the rule is better. `better after the last` counts the seeds; `time` is the ratio "
-        "of the process times of all evaluations."
+        "Above 1, the rule is better. `better after the last` counts the seeds; `time` is the "
+        "ratio of the process times of all evaluations."
     )
     page = [tables.header("Searches that fall behind", __spec__.name, about)]
     tables.finish([*page, tables.markdown(rows)], arguments.out)

@@ -27,7 +27,7 @@ def make():
     return make
 
 
-def put_behind(guided, front, by, evaluations=5):
+def put_behind(guided, front, by, evaluations=20):
     """Let the first search be behind by this much, as if it had evaluated so many neighbors."""
     searches = guided.searches
     searches.W[0] = [0.5, 0.5]
@@ -56,9 +56,9 @@ def test_a_search_ends_if_an_archived_design_is_better_by_a_tenth(make, by, ends
     assert len(guided.searches) == n_before  # another one has taken its place
 
 
-def test_a_search_is_compared_after_five_evaluations(make):
+def test_a_search_is_compared_after_twenty_evaluations(make):
     guided, front = make(most_behind=0.1)
-    search = put_behind(guided, front, 1.0, evaluations=4)
+    search = put_behind(guided, front, 1.0, evaluations=19)
     guided.propose(front, None)
     assert search in guided.searches.ids
 
