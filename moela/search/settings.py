@@ -49,7 +49,7 @@ class SearchSettings:
     # A search ends if the scalarized value of its design is worse than that of an archived one by
     # more than this, which is a share of the weighted product of distances to the reference point,
     # or of the extent of the front. "auto" is a tenth if no model ranks moves
-    # (docs/benchmarks/searches_behind.md), else infinite (docs/benchmarks/ablations.md).
+    # (docs/benchmarks/searches_behind.md), else infinite.
     most_behind: float | Literal["auto"] = "auto"
     # Designs of Pareto local search at a time, and children if the problem defines moves.
     n_around_front: int = 20
