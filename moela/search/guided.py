@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -30,9 +29,6 @@ from moela.search.starts import pick_starts, start_features
 # Pareto local search ranks this many times fewer candidates than a search does, since it looks
 # around many designs; ranking more pays if the Hamming-kernel model is used.
 _FEWER, _FEWER_WITH_HAMMING = 10, 2
-# A search without a model of moves ends if it is further behind than this. It is compared with the
-# archive each time it has evaluated so many neighbors.
-_MOST_BEHIND, _COMPARED_AFTER = 0.1, 20
 # Unanswered neighbors of which so many are never in progress at the same time.
 _MOST_AWAITED = 1000
 
@@ -55,10 +51,6 @@ class GuidedSearch:
     ) -> None:
         self.context, self.models, self.settings = context, models, settings
         self.n_searches, self.patience = n_searches, patience
-        limit = settings.most_behind
-        if isinstance(limit, str):
-            limit = _MOST_BEHIND if models.moves is None else math.inf
-        self.most_behind = limit
         self.encoder = Encoder(context.problem)
         self.move_ranking: MoveRanking | None = None
         if models.moves is not None:
@@ -114,7 +106,6 @@ class GuidedSearch:
         idle, another one starts.
         """
         normalization = self.context.normalization
-        self._end_those_behind(front)
         # A search without new neighbors ends at no cost, and another one starts in its place.
         for _ in range(3):
             idle = self._idle()
@@ -146,30 +137,6 @@ class GuidedSearch:
             if len(pop):
                 return pop
         return Population.empty()
-
-    def _end_those_behind(self, front: Archive) -> None:
-        """End the idle searches whose designs are far behind the archived ones.
-
-        A search that violates constraints is not compared.
-        """
-        if math.isinf(self.most_behind):
-            return
-        searches, normalization = self.searches, self.context.normalization
-        due = self._idle() & (searches.CV <= 0.0)
-        due &= searches.cost - searches.compared >= _COMPARED_AFTER
-        if not (due.any() and front.feasible):
-            return
-        at = np.flatnonzero(due)
-        searches.compared[at] = searches.cost[at]
-        for i in at.tolist():
-
-            def value(F: Floats, w: Floats = searches.W[i]) -> Floats:
-                return normalization.scalarize(F, w, searches.by)
-
-            _, best = front.lowest(value, 1)
-            due[i] = float(value(searches.F[i])) - best[0] > self.most_behind
-        if due.any():
-            self._finish(due)
 
     def _idle(self) -> Bools:
         """Mark the searches all of whose neighbors have been answered, [s]."""

@@ -36,7 +36,6 @@ class LocalSearches:
     fails: Ints  # failures in a row
     gains: Ints  # improvements
     cost: Ints  # evaluations
-    compared: Ints  # evaluations when the search was last compared with the archive
     step: Floats  # step size for real variables, as a fraction of their range
     reach: Ints  # moves that it may make on predictions before a design is evaluated
     features: Floats  # [s, d], of the incumbents, for learned models; d may be 0
@@ -113,7 +112,7 @@ class LocalSearches:
         perturbation = zeros if perturbation is None else perturbation
         new = {
             "ids": ids, "pop": pop, "F": F, "CV": CV, "W": W, "fails": zeros, "gains": zeros,
-            "cost": zeros, "compared": zeros, "step": np.full(b, _STEP_START), "reach": zeros + 1,
+            "cost": zeros, "step": np.full(b, _STEP_START), "reach": zeros + 1,
             "features": features,
             "start": features if start is None else start, "start_F": F,
             "perturbation": perturbation, "pending": perturbation > 0, "entered": zeros,

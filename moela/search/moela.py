@@ -83,8 +83,6 @@ class MOELA(ArchiveAlgorithm):
         evaluations, else five.
     patience : int
         Number of evaluated neighbors in a row without improvement that ends a search.
-        Without a model of moves, a search also ends if an archived design is much better for its
-        weights.
     shares : dict or None
         Relative shares of the evaluations for "evolution", "search" and "pareto" (Pareto local
         search), which are then fixed. None starts with mostly local search if the problem defines

@@ -46,11 +46,6 @@ class SearchSettings:
     # they lead to is evaluated: twice as many as before after an improvement, up to this limit, and
     # half as many after a failure. 1 is for single moves (docs/benchmarks/early_progress.md).
     most_moves: int = 16
-    # A search ends if the scalarized value of its design is worse than that of an archived one by
-    # more than this, which is a share of the weighted product of distances to the reference point,
-    # or of the extent of the front. "auto" is a tenth if no model ranks moves
-    # (docs/benchmarks/searches_behind.md), else infinite.
-    most_behind: float | Literal["auto"] = "auto"
     # Designs of Pareto local search at a time, and children if the problem defines moves.
     n_around_front: int = 20
     # Whether runs of few evaluations have fewer sub-problems and first designs
@@ -71,9 +66,6 @@ class SearchSettings:
         count("MOELA", "most_at_a_time", self.most_at_a_time)
         count("MOELA", "least_moves", self.least_moves)
         count("MOELA", "most_moves", self.most_moves)
-        behind = self.most_behind
-        holds = behind == "auto" if isinstance(behind, str) else behind > 0.0
-        require("MOELA", "most_behind", behind, holds, '"auto" or above 0')
         count("MOELA", "n_around_front", self.n_around_front)
 
 

@@ -73,7 +73,6 @@ def variants() -> dict[str, Any]:
         makers[f"descend {by}"] = tuned(descend=by)
         makers[f"replace {by}"] = tuned(scalarization=by)
     makers["single moves"] = tuned(most_moves=1)
-    makers["searches end behind"] = tuned(most_behind=0.1)
     makers["wide searches"] = tuned(expected_improvements=0.6, most_at_a_time=6)
     for n in (1, 6):
         makers[f"{n} neighbors at a time"] = tuned(most_at_a_time=n)
