@@ -140,23 +140,24 @@ def disturb(store, how, at=50, **settings):
     solve(Disturbed(), store, n_eval=20, on_mismatch="new")
     shutil.copy(store, older)
 
-    copying, copy_log = threading.Lock(), writer.Writer._copy_log
+    writers, copy_log, happened = [], writer.Writer._copy_log, threading.Event()
 
-    def copy_alone(self):
-        with copying:
+    def copy_before(self):
+        writers.append(self)
+        if not happened.is_set():
             copy_log(self)
 
     def action():
-        # Pages that are being copied from the log would be written again, and undo the damage.
-        writer._COPY_ROWS, writer._COPY_SECONDS = 10**6, 1e9
-        time.sleep(0.1)
-        with copying:
-            how(store, older)
+        # Pages that are in the log too are copied into the file later, which would undo the damage.
+        with writers[-1].lock:
+            if writer._COPY_ROWS < N_EVAL:
+                copy_log(writers[-1])
+            happened.set()
+        how(store, older)
 
     problem = Disturbed(action, at)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer.Writer, "_copy_log", copy_alone)
-        patch.setattr(writer, "_COPY_SECONDS", writer._COPY_SECONDS)
+        patch.setattr(writer.Writer, "_copy_log", copy_before)
         with pytest.raises(StoreError) as caught:
             solve(problem, store, **settings)
     return caught.value, 20 + problem.count()
