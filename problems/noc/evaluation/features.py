@@ -112,7 +112,11 @@ class Counts(NamedTuple):
     layers: Ints  # [n_levels] planar links in each layer
     lengths: Ints  # [longest + 1] planar links of each length
     cut_links: Ints  # [3, widest] links across each cut of the chip
-    ends: Bits  # [n_tiles] scratch: a bit for the tile of each PE, and for each tile linked to it
+    near: Ints  # [n_pair_classes] traffic of each pair of types that needs at most two links
+    linked: Bits  # [n_tiles], up to 64: a bit for each tile itself, and for each linked to it
+    ends: Bits  # [n_tiles] the bits of each PE's tile; no bits at first
+    ends_before: Bits  # [n_tiles] scratch: those in the row before
+    changed: Ints  # [n_tiles] scratch: PEs with other bits than in the row before
     neighbor: Ints  # [n_tiles, max_degree] scratch: the tiles linked to each
     listed: Ints  # [n_tiles] scratch: how many of them are listed
     marked: Ints  # [n_tiles] scratch
@@ -138,7 +142,11 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
         np.zeros(n_levels, np.int64),
         np.zeros(plan.longest + 1, np.int64),
         np.zeros((3, widest), np.int64),
-        np.empty(n, np.uint64),
+        np.zeros(plan.pair_volume.size, np.int64),
+        np.zeros(n, np.uint64),
+        np.zeros(n, np.uint64),
+        np.zeros(n, np.uint64),
+        np.empty(n, np.int64),
         np.empty((n, tables.max_degree), np.int64),
         np.empty(n, np.int64),
         np.empty(n, np.int64),
@@ -147,10 +155,14 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
     )
     for kind in range(n_types):
         counts.kinds[0, kind] = tables.type_count[kind]
+    for t in range(n):
+        counts.linked[t] = np.uint64(1) << np.uint64(t)
     for c in range(tables.n_candidates, tables.link_a.size):
         a, b = tables.link_a[c], tables.link_b[c]
         counts.degree[a] += 1
         counts.degree[b] += 1
+        counts.linked[a] ^= np.uint64(1) << np.uint64(b)
+        counts.linked[b] ^= np.uint64(1) << np.uint64(a)
         # These links are vertical, and a is below b.
         for cut in range(tables.place[a, 2], tables.place[b, 2]):
             counts.cut_links[2, cut] += 1
@@ -165,7 +177,7 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
     """
     link_a, link_b, place, length = tables.link_a, tables.link_b, tables.place, plan.length
     before, degree, cut_links = counts.links, counts.degree, counts.cut_links
-    layers, lengths = counts.layers, counts.lengths
+    layers, lengths, linked = counts.layers, counts.lengths, counts.linked
     i, j = 0, 0
     while i < links.size or j < links.size:
         if i < links.size and j < links.size and before[i] == links[j]:
@@ -183,6 +195,9 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
         a, b = link_a[c], link_b[c]
         degree[a] += by
         degree[b] += by
+        # Bits are flipped, so that a link may be added again before it is removed.
+        linked[a] ^= np.uint64(1) << np.uint64(b)
+        linked[b] ^= np.uint64(1) << np.uint64(a)
         if c < length.size:
             layers[place[a, 2]] += by
             lengths[length[c]] += by
@@ -245,39 +260,69 @@ def link_of(k: int, tables: Tables, counts: Counts) -> int:
 
 
 @compiled
-def near_by_bits(tables: Tables, plan: FeaturePlan, counts: Counts, near: Ints) -> None:
-    """Add up the traffic that needs at most two links, by pair of types, on up to 64 tiles.
+def count_near(
+    p: int, first: int, ends: Bits, by: int, tables: Tables, plan: FeaturePlan, near: Ints
+) -> None:
+    """Add the traffic of PE ``p`` with those from ``first`` on that have a bit in common with it.
 
-    Two PEs are so near if a tile is linked to both, or is that of one and linked to the other. The
-    inner loop compiles to vector instructions.
+    It is added ``by`` times. The inner loop compiles to vector instructions.
     """
-    pe, ends, one = counts.pe, counts.ends, np.uint64(1)
-    pair_class, first_of_type = plan.pair_class, plan.first_of_type
-    n, n_types = pe.size, first_of_type.size - 1
-    for t in range(n):
-        ends[pe[t]] = one << np.uint64(t)
-    for k in range(counts.links.size + tables.link_a.size - tables.n_candidates):
-        c = link_of(k, tables, counts)
-        a, b = tables.link_a[c], tables.link_b[c]
-        ends[pe[a]] |= one << np.uint64(b)
-        ends[pe[b]] |= one << np.uint64(a)
-    for p in range(n):
-        kind, flows, own = tables.pe_type[p], plan.volume[p], ends[p]
-        for other in range(kind, n_types):
-            column = pair_class[kind, other]
-            if column < 0:
-                continue
-            start, stop = max(first_of_type[other], p + 1), first_of_type[other + 1]
-            more = 0
-            for q in range(np.uint64(start), np.uint64(stop)):
-                more += flows[q] if (own & ends[q]) != 0 else 0
-            near[column] += more
+    kind, flows, own = tables.pe_type[p], plan.volume[p], ends[p]
+    for other in range(plan.first_of_type.size - 1):
+        column = plan.pair_class[kind, other]
+        if column < 0:
+            continue
+        start, stop = max(plan.first_of_type[other], first), plan.first_of_type[other + 1]
+        more = 0
+        for q in range(np.uint64(start), np.uint64(stop)):
+            more += flows[q] if (own & ends[q]) != 0 else 0
+        near[column] += by * more
 
 
 @compiled
-def near_by_lists(tables: Tables, plan: FeaturePlan, counts: Counts, near: Ints) -> None:
-    """Do as `near_by_bits` on any number of tiles, in a time that grows in proportion to it."""
+def near_by_bits(tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
+    """Update the traffic that needs at most two links, by pair of types, on up to 64 tiles.
+
+    Two PEs are so near if a tile is linked to both, or is that of one and linked to the other. Only
+    pairs with a PE whose bits have changed are counted again, unless there are many such PEs.
+    """
+    pe, linked, near = counts.pe, counts.linked, counts.near
+    ends, before, changed = counts.ends, counts.ends_before, counts.changed
+    n_changed = 0
+    for t in range(pe.size):
+        p = pe[t]
+        if ends[p] != linked[t]:
+            ends[p] = linked[t]
+            changed[n_changed] = p
+            n_changed += 1
+    if 4 * n_changed > pe.size:
+        near.fill(0)
+        for p in range(pe.size):
+            count_near(p, p + 1, ends, 1, tables, plan, near)
+    else:
+        for i in range(n_changed):
+            p = changed[i]
+            count_near(p, 0, before, -1, tables, plan, near)
+            count_near(p, 0, ends, 1, tables, plan, near)
+            for j in range(i):  # a pair of two such PEs has been counted twice
+                q = changed[j]
+                column = plan.pair_class[tables.pe_type[p], tables.pe_type[q]]
+                if column < 0:
+                    continue
+                if (before[p] & before[q]) != 0:
+                    near[column] += plan.volume[p, q]
+                if (ends[p] & ends[q]) != 0:
+                    near[column] -= plan.volume[p, q]
+    for i in range(n_changed):
+        before[changed[i]] = ends[changed[i]]
+
+
+@compiled
+def near_by_lists(tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
+    """Count that traffic on any number of tiles, in a time that grows in proportion to it."""
     pe, neighbor, listed, marked = counts.pe, counts.neighbor, counts.listed, counts.marked
+    near = counts.near
+    near.fill(0)
     listed.fill(0)
     marked.fill(-1)
     for k in range(counts.links.size + tables.link_a.size - tables.n_candidates):
@@ -379,7 +424,6 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
     n = tables.pe_type.size
     n_types = tables.type_count.size
     counts = new_counts(tables, plan)
-    near = np.empty(plan.pair_volume.size, np.int64)
     for i in range(X.shape[0]):
         row = out[i]
         moved = count_pes(X[i], tables, plan, counts)
@@ -391,13 +435,12 @@ def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> N
         for c in range(plan.pair_volume.size):
             row[at] = counts.distance[c] / plan.pair_volume[c]
             at += 1
-        near.fill(0)
         if n <= 64:
-            near_by_bits(tables, plan, counts, near)
+            near_by_bits(tables, plan, counts)
         else:
-            near_by_lists(tables, plan, counts, near)
-        for c in range(near.size):
-            row[at] = near[c] / plan.pair_volume[c]
+            near_by_lists(tables, plan, counts)
+        for c in range(counts.near.size):
+            row[at] = counts.near[c] / plan.pair_volume[c]
             at += 1
         for k in range(at, at + n_types):
             row[k] = 0.0

@@ -16,24 +16,23 @@ def first_illegal(X: Ints, tables: Tables) -> int:
     """Return the first row that breaks a rule other than connectedness, or -1."""
     n = tables.pe_type.size
     degree = np.empty(n, np.int64)
-    used = np.empty(max(n, tables.n_candidates), np.int64)
+    # The row in which each PE, and each link, was last used.
+    pe_used, link_used = np.full(n, -1), np.full(tables.n_candidates, -1)
     for i in range(X.shape[0]):
         row = X[i]
-        used.fill(0)
         for t in range(n):
             p = row[t]
-            if p < 0 or p >= n or used[p] == 1 or not tables.allowed[tables.pe_type[p], t]:
+            if p < 0 or p >= n or pe_used[p] == i or not tables.allowed[tables.pe_type[p], t]:
                 return i
-            used[p] = 1
+            pe_used[p] = i
             degree[t] = tables.vertical_degree[t]
-        used.fill(0)
         for k in range(tables.n_chosen):
             c = row[n + k]
-            if c < 0 or c >= tables.n_candidates or used[c] == 1:
+            if c < 0 or c >= tables.n_candidates or link_used[c] == i:
                 return i
             if (c < tables.n_planar_candidates) != (k < tables.n_planar):
                 return i
-            used[c] = 1
+            link_used[c] = i
             a, b = tables.link_a[c], tables.link_b[c]
             degree[a] += 1
             degree[b] += 1
