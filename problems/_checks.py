@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -12,10 +13,14 @@ from moela.files.guard import brief
 from problems._arrays import Bools, Floats, Ints
 
 
-def setting_error(owner: str, name: str, expected: str, got: object) -> ValueError:
-    """Return the one form of parameter error."""
+def setting_error(
+    owner: str, name: str, expected: str, got: object, known: Collection[str] = ()
+) -> ValueError:
+    """Return the one form of parameter error; if a word is like one that is ``known``, say so."""
+    close = get_close_matches(got, known, n=1) if isinstance(got, str) else []
+    hint = f" Did you mean {close[0]!r}?" if close else ""
     return ValueError(
-        f"The {name!r} parameter of {owner} must be {expected}. Got {brief(got)} instead."
+        f"The {name!r} parameter of {owner} must be {expected}. Got {brief(got)} instead.{hint}"
     )
 
 
@@ -64,8 +69,27 @@ def check_real(
 def check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> str:
     """Return `value`, or raise if it is none of `choices`."""
     if value not in choices:
-        raise setting_error(owner, name, "one of " + ", ".join(map(repr, choices)), value)
+        expected = "one of " + ", ".join(map(repr, choices))
+        raise setting_error(owner, name, expected, value, choices)
     return str(value)
+
+
+def check_names(
+    owner: str, name: str, values: object, known: Collection[str], more: str = ""
+) -> tuple[str, ...]:
+    """Return different names, at least one, as a tuple, or raise.
+
+    ``more`` is what else the parameter takes, such as "3, 4, 5 or ".
+    """
+    expected = f"{more}a sequence of different names, at least one, from {tuple(known)}"
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise setting_error(owner, name, expected, values, known)
+    listed = tuple(values)
+    for value in listed:
+        if not isinstance(value, str) or value not in known:
+            raise setting_error(owner, name, expected, value, known)
+    require(owner, name, list(listed), 0 < len(listed) == len(set(listed)), expected)
+    return listed
 
 
 def check_array(owner: str, name: str, value: object, shape: tuple[int | None, ...]) -> Floats:

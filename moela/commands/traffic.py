@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Share of what a port carries. The busiest PE of the applications of the MOELA paper sends or
 # receives 0.005 to 3 flits per cycle.
 _IDLE = 1e-4
-_RELEASED_SCALE = 2e8
+RELEASED_SCALE = 2e8
 
 
 def add_traffic(parser: argparse._ActionsContainer, purpose: str, several: bool = True) -> None:
@@ -32,7 +32,7 @@ def add_traffic(parser: argparse._ActionsContainer, purpose: str, several: bool 
     parser.add_argument(
         "--scale",
         type=float,
-        default=_RELEASED_SCALE,
+        default=RELEASED_SCALE,
         metavar="CYCLES",
         help="divisor of the files' flits; 1 if they hold flits per cycle",
     )

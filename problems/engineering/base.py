@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 from pymoo.core.problem import Problem
-from pymoo.core.variable import Real, Variable
+from pymoo.core.variable import Choice, Integer, Real, Variable
 
 from problems._arrays import Floats
 from problems.engineering.best_known import BEST_KNOWN
@@ -74,11 +74,36 @@ class EngineeringProblem(Problem):
         """Return designs, [n, n_var] or [n] dictionaries, as an array [n] for each variable."""
         designs = np.asarray(X)
         if designs.dtype == object:
-            return {
-                name: np.array([float(x[name]) for x in designs.ravel()]) for name in self.variables
-            }
+            return self._checked([self._named(x) for x in designs.ravel()])
         rows = designs.reshape(-1, self.n_var).astype(float)
         return dict(zip(self.variables, rows.T, strict=True))
+
+    def _named(self, x: object) -> Mapping[str, float]:
+        if not isinstance(x, Mapping) or x.keys() != self.variables.keys():
+            raise ValueError(
+                f"A design of {type(self).__name__} must be a dictionary with "
+                f"{', '.join(self.variables)}. Got {x!r} instead."
+            )
+        return x
+
+    def _checked(self, designs: Sequence[Mapping[str, float]]) -> dict[str, Floats]:
+        """Return the values of variables; a ValueError tells which is not among its options."""
+        values = {name: np.array([float(x[name]) for x in designs]) for name in self.variables}
+        for name, variable in self.variables.items():
+            column, expected = values[name], "a whole number"
+            if isinstance(variable, Integer):
+                fits = column == np.floor(column)
+            elif isinstance(variable, Choice):
+                fits, expected = np.isin(column, variable.options), f"one of {variable.options}"
+            else:
+                continue
+            if not fits.all():
+                i = int(np.argmin(fits))
+                raise ValueError(
+                    f"The variable {name!r} of {type(self).__name__} must be {expected}. "
+                    f"Got {column[i]:g} in design {i} instead."
+                )
+        return values
 
     def _evaluate(self, X: ArrayLike, out: dict[str, Floats], *args: object, **kw: object) -> None:
         objectives, constraints = self._formulas(self.values(X))

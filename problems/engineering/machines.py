@@ -102,17 +102,19 @@ class DiscBrake(EngineeringProblem):
 
     def _formulas(self, v: Values) -> Outputs:
         inner, outer, force, surfaces = (v[name] for name in self.variables)
-        area, cubes = outer**2 - inner**2, outer**3 - inner**3
-        # Rings without any width violate the first constraint, and have no finite time.
-        safe, safe_cubes = np.maximum(area, 1e-9), np.maximum(cubes, 1e-9)
+        area = outer**2 - inner**2
+        # The ratio of the differences of cubes and squares, which is finite for equal radii too.
+        ratio = (inner**2 + inner * outer + outer**2) / (inner + outer)
+        # The limits of a ring narrower than a tenth of a millimeter are those of such a ring.
+        pressed = np.maximum(area, 0.1 * (inner + outer))
         mass = 4.9e-5 * area * (surfaces - 1.0)
-        time = 9.82e6 * area / (force * surfaces * safe_cubes)
+        time = 9.82e6 / (force * surfaces * ratio)
         constraints = (
             20.0 - (outer - inner),
             2.5 * (surfaces + 1.0) - 30.0,
-            force / (3.14 * safe) - 0.4,
-            2.22e-3 * force * cubes / safe**2 - 1.0,
-            1.0 - 2.66e-2 * force * surfaces * cubes / safe / 900.0,
+            force / (3.14 * pressed) - 0.4,
+            2.22e-3 * force * ratio / pressed - 1.0,
+            1.0 - 2.66e-2 * force * surfaces * ratio / 900.0,
         )
         return (mass, time), constraints
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from pymoo.core.operator import Operator
 
 from moe_costmodel import RoutingTrace
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, setting_error
+from problems._checks import setting_error
 from problems._problem import DesignProblem
 from problems.moe.operators import LayerCrossover, MoveMutation, StartSampling
 
@@ -22,7 +22,6 @@ __all__ = [
     "aggregated",
     "as_windows",
     "checked_front",
-    "checked_names",
     "evenly",
     "exchanged",
 ]
@@ -211,15 +210,3 @@ def checked_front(F: ArrayLike, n_obj: int, owner: str) -> Floats:
     if array.ndim != 2 or array.shape[1] != n_obj or len(array) == 0:
         raise setting_error(owner, "F", f"of shape [n, {n_obj}]", array.shape)
     return array
-
-
-def checked_names(
-    names: Sequence[str], known: Collection[str], owner: str, parameter: str = "objectives"
-) -> tuple[str, ...]:
-    """Return names as a tuple; the ValueError tells which is unknown, or that one is repeated."""
-    listed = tuple(names)
-    if not listed or len(set(listed)) < len(listed):
-        raise setting_error(owner, parameter, "different names, at least one", list(listed))
-    for name in listed:
-        check_choice(owner, parameter, name, tuple(known))
-    return listed

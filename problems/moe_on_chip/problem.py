@@ -12,13 +12,12 @@ from numpy.typing import ArrayLike
 from moe_costmodel import RoutingTrace
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, check_real, require
+from problems._checks import check_choice, check_int, check_names, check_real, require
 from problems.moe.base import (
     AGGREGATES,
     MoEProblem,
     aggregated,
     as_windows,
-    checked_names,
     evenly,
 )
 from problems.moe_on_chip.chip import MoEChip
@@ -161,12 +160,12 @@ class MoEOnChip(MoEProblem):
         self.windows = as_windows(trace, owner)
         self.n_layers, self.n_experts = self.windows[0].n_layers, self.windows[0].n_experts
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
-        self.objective_names = checked_names(objectives, UNITS, owner)
+        self.objective_names = check_names(owner, "objectives", objectives, UNITS)
         limits = {} if constraints is None else constraints
         expected = "a mapping from names to the largest value allowed"
         require(owner, "constraints", constraints, isinstance(limits, Mapping), expected)
         if limits:
-            checked_names(list(limits), UNITS, owner, "constraints")
+            check_names(owner, "constraints", list(limits), UNITS)
         checked = {
             name: check_real(owner, f"constraints[{name!r}]", limit, 0.0, above=True)
             for name, limit in limits.items()
@@ -174,7 +173,7 @@ class MoEOnChip(MoEProblem):
         self.constraints = with_platform_limits(checked, platform, owner)
         self._wanted = list(dict.fromkeys((*self.objective_names, *self.constraints)))
         check_has_technology(owner, self._wanted, platform)
-        self.decide = checked_names(decide, PARTS, owner, "decide")
+        self.decide = check_names(owner, "decide", decide, PARTS)
         self._pes = roles.pes(platform, "experts")
         require(owner, "roles", roles, len(self._pes) > 1, "such that two PEs or more hold experts")
         self._set_capacities(capacity, layer_capacity)
@@ -322,7 +321,7 @@ class MoEOnChip(MoEProblem):
 
     def measure(self, X: ArrayLike, names: Sequence[str]) -> dict[str, Floats]:
         """Return metrics by name, objectives or not, each float [n], aggregated over windows."""
-        listed = checked_names(names, UNITS, "measure", "names")
+        listed = check_names("measure", "names", names, UNITS)
         check_has_technology("measure", listed, self.demand.platform)
         values = aggregated(self._by_window(self._rows(X), listed), self.aggregate)
         return {name: values[:, k] for k, name in enumerate(listed)}

@@ -30,7 +30,7 @@ from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import OverloadWarning
 from problems.noc.design.design import Design
 from problems.noc.evaluation.evaluation import NoCEvaluation
-from problems.noc.evaluation.metrics import UNITS
+from problems.noc.evaluation.metrics import ALL_UNITS
 from problems.noc.problem import NoC3D
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class BaselineComparison(JSONFile):
         found = _names(values["networks"], "networks", BASELINES)
         networks = {name: Design.from_dict(value) for name, value in found.items()}
         every = ("design", *networks)
-        metrics = _names(values["values"], "values", tuple(UNITS))
+        metrics = _names(values["values"], "values", tuple(ALL_UNITS))
         missing = _names(values["missing"], "missing", BASELINES)
         for name, reason in missing.items():
             fits = isinstance(reason, str) and name not in networks
@@ -258,8 +258,8 @@ def compare_with_baselines(
     Simulated annealing places the PEs of the last three. It minimizes the geometric mean of the
     problem's objectives relative to the mesh, without the part that every design has alike.
     Constraints do not count there. The express mesh has as much planar wire as the design, but at
-    least that of the mesh. Networks that the platform's ports, longest link or routing do not allow
-    are left out, and ``missing`` says why.
+    least that of the mesh. Networks that the platform's ports, longest link, routing or technology
+    do not allow are left out, and ``missing`` says why.
 
     Parameters
     ----------
@@ -307,10 +307,13 @@ def compare_with_baselines(
         n_eval = check_int(owner, "n_eval", n_eval, 1)
         networks, missing = _regular(problem.platform, wires(design))
         if not problem.platform.fixed_placement:
-            networks = {
-                name: network if name == "mesh" else _placed(problem, network, rng, n_eval)
-                for name, network in networks.items()
-            }
+            for name in [name for name in networks if name != "mesh"]:
+                regular = networks.pop(name)
+                moves = _placements(problem, regular)
+                if moves is None:
+                    missing[name] = "the technology of the platform has not enough wires or TSVs"
+                else:
+                    networks[name] = _placed(problem, moves, regular, rng, n_eval)
     values_of = Values(problem, names)
     values: dict[str, dict[str, float]] = {name: {} for name in names}
     changes: dict[str, dict[str, float]] = {name: {} for name in names}
@@ -402,17 +405,28 @@ def _express(platform: Platform, wire_length: float) -> Design:
     return express_mesh(platform, wire_length=max(wire_length, least))
 
 
-def _placed(problem: NoC3D, network: Design, rng: np.random.Generator, n_eval: int) -> Design:
+def _placements(problem: NoC3D, network: Design) -> NoC3D | None:
+    """Return a problem of all placements on a network; None if the technology forbids all."""
+    platform = with_links(network.platform, network.links)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OverloadWarning)  # the problem itself has warned
+        try:
+            return NoC3D(problem.traffic, platform=platform, objectives=("mean",))
+        except ValueError:
+            if platform.technology is None:
+                raise
+            return None
+
+
+def _placed(
+    problem: NoC3D, moves: NoC3D, network: Design, rng: np.random.Generator, n_eval: int
+) -> Design:
     """Return a network with PEs placed for the objectives of the problem."""
     # The layers take long to count, and hardly depend on the placement.
     names = [name for name in problem.objective_names if name != "virtual_layers"]
     values_of = Values(problem, names or problem.objective_names)
     mesh = values_of.mesh - values_of.shared
-    platform = with_links(network.platform, network.links)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OverloadWarning)  # the problem itself has warned
-        moves = NoC3D(problem.traffic, platform=platform, objectives=("mean",))
-    own = _evaluation(problem, platform)
+    own = _evaluation(problem, moves.platform)
 
     def score(row: Ints) -> float:
         relative = np.ones(mesh.size)

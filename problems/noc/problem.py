@@ -20,7 +20,14 @@ from pymoo.core.sampling import Sampling
 
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, require, setting_error
+from problems._checks import (
+    check_choice,
+    check_int,
+    check_names,
+    check_random_state,
+    require,
+    setting_error,
+)
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import (
     RELEASED_SCALE,
@@ -263,9 +270,7 @@ class NoC3D(Problem):
         return tuple(name for name in ALL_UNITS if name not in absent)
 
     def _known(self, names: Sequence[str], owner: str) -> Sequence[str]:
-        unknown = sorted(set(names) - set(self.metric_names))
-        require(owner, "names", unknown, not unknown, f"from {self.metric_names}")
-        return names
+        return check_names(owner, "names", names, self.metric_names)
 
     def measure(self, X: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Floats]:
         """Return metrics by name, objectives or not, each float [n], or [n, n_apps].
@@ -406,6 +411,7 @@ class NoC3D(Problem):
         """
         rows = self.legal_rows(X)
         k = check_int("neighbors", "k", k, 0)
+        random_state = check_random_state("neighbors", random_state)
         out = np.empty((len(rows), k, self.n_var), dtype=np.int64)
         seeds = draw_seeds(random_state, len(rows))
         platform = movable(self.platform)

@@ -15,7 +15,7 @@ import pytest
 import moela
 from moela import MinimizeResult, compare
 from moela.quality import indicators
-from problems.noc import Platform, synthetic_traffic
+from problems.noc import NoC3D, Platform, synthetic_traffic
 from problems.noc.evaluation.metrics import UNITS
 from problems.noc.simulation import simulate
 from tests.docs.blocks import DOCS, RECIPES, ROOT, blocks_of, run_blocks, text_of
@@ -117,7 +117,11 @@ def test_noc_runs(tmp_path, monkeypatch):
         traffic = synthetic_traffic(name, Platform.paper_4x4x4(), np.random.default_rng(k))
         np.savetxt(f"{name}_traffic.csv", traffic * 2e8)
     names = run_blocks(DOCS / "noc.md")
-    assert Platform.load("chip.json") == names["chip"]
+    chip = Platform.load("chip.json")
+    assert chip == names["chip"]
+    # The limit of the page's command is within reach of its chip.
+    traffic = synthetic_traffic("bfs", chip, np.random.default_rng(0))
+    NoC3D(traffic, platform=chip, constraints={"temperature": 85.0})
     assert names["problem"].held_out is not None
 
 

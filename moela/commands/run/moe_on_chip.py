@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from moela.commands.output import warn
 from moela.commands.parser import add_examples
 from moela.commands.run.noc_inputs import (
     constraints_of,
@@ -91,9 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder = ResultFolder(out, found, arguments, problem.ref_point)
     if not folder.result.feasible and not folder.result.interrupted:
         limits = ", ".join(f"{name}<={limit:g}" for name, limit in problem.constraints.items())
-        raise ValueError(
-            f"No chip met the constraints ({limits}) in {folder.result.n_eval} evaluations. Relax "
-            "one, or give more --evals."
+        warn(
+            f"no chip met the constraints ({limits}) in {folder.result.n_eval} evaluations. Relax "
+            "one, or give more --evals. The chips in the folder violate them least."
         )
     return write(folder, problem)
 

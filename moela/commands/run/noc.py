@@ -27,7 +27,13 @@ from moela.commands.run.search import (
     make_folder,
     search,
 )
-from moela.commands.traffic import add_technology, add_traffic, quiet, warn_of_traffic
+from moela.commands.traffic import (
+    RELEASED_SCALE,
+    add_technology,
+    add_traffic,
+    quiet,
+    warn_of_traffic,
+)
 from moela.plots.front import plot_front
 from moela.quality.front import largest_box
 
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from problems import NoC3D
     from problems.noc import BaselineComparison, Design
 
+APPLICATION = "bfs"
 FEWEST_PLACED, LARGE = 1000, 64
 """Evaluations of the placement of each regular network of so many tiles, if a tenth of those of the
 search are fewer; larger chips take fewer."""
@@ -51,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_traffic(group, "traffic files, one per application, with one row per source PE")
     add("--held-out", metavar="CSV", help="application used only to evaluate the final front")
     add("--aggregate", default="mean", metavar="HOW", help="mean or worst of several applications")
-    add("--application", default="bfs", metavar="NAME",
+    add("--application", default=APPLICATION, metavar="NAME",
         help="application that traffic without --traffic imitates")
     add("--objectives", nargs="+", default=["5"], metavar="NAME",
         help="3, 4 or 5, or names such as latency energy temperature")
@@ -85,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = search(problem, arguments, make_algorithm(arguments.algorithm, problem))
     folder = ResultFolder(out, found, arguments, problem.ref_point)
     if not folder.result.feasible and not folder.result.interrupted:
-        raise ValueError(f"no design met the constraints. {closest(problem, folder)}")
+        warn(f"no design met the constraints. {closest(problem, folder)}")
     return write(folder, problem, arguments)
 
 
@@ -102,6 +109,10 @@ def problem_of(arguments: argparse.Namespace) -> NoC3D:
     }
     if arguments.held_out and not arguments.traffic:
         raise ValueError("--held-out goes with --traffic. Got no --traffic.")
+    if not arguments.traffic and arguments.scale != RELEASED_SCALE:
+        raise ValueError("--scale goes with --traffic. Got no --traffic.")
+    if arguments.traffic and arguments.application != APPLICATION:
+        raise ValueError("--application is for runs without --traffic. Got both.")
     if not arguments.traffic:
         with quiet():
             problem = NoC3D.example(arguments.application, **common)

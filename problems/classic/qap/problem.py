@@ -213,17 +213,24 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
         out["F"] = np.empty((len(designs), self.n_obj))
         bad = costs(designs, self.distance, self._flow_last, out["F"])
         if bad >= 0:
-            raise ValueError(
-                f"A design of {self.name()} must be a permutation of 0..{self.n_var - 1}. "
-                f"Got {designs[bad].tolist()} in row {bad} instead."
-            )
+            raise self._no_permutation(designs, bad)
+
+    def _no_permutation(self, designs: Ints, row: int) -> ValueError:
+        return ValueError(
+            f"A design of {self.name()} must be a permutation of 0..{self.n_var - 1}. "
+            f"Got {designs[row].tolist()} in row {row} instead."
+        )
 
     def _designs(self, X: ArrayLike) -> Ints:
         array = np.asarray(X)
         with np.errstate(invalid="ignore"):  # NaN becomes some integer; refused below
             designs = np.ascontiguousarray(array, dtype=np.int64)
         if array.dtype.kind == "f" and not np.array_equal(designs, array):
-            raise ValueError(f"A design of {self.name()} must hold whole numbers only.")
+            i = int(np.argmax((designs != array).any(axis=-1)))
+            raise ValueError(
+                f"A design of {self.name()} must hold whole numbers only. "
+                f"Got {array.reshape(-1, self.n_var)[i].tolist()} in row {i} instead."
+            )
         return designs
 
     def _solve(self) -> KnownFront | None:
@@ -238,6 +245,9 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
         return sorted_front(F, X, "enumeration")
 
     def _neighbors(self, designs: Ints, k: int, rng: np.random.Generator) -> Ints:
+        wrong = (np.sort(designs, axis=1) != np.arange(self.n_var)).any(axis=1)
+        if wrong.any():
+            raise self._no_permutation(designs, int(wrong.argmax()))
         out = np.empty((len(designs), k, self.n_var), dtype=np.int64)
         swap_neighbors(designs, rng.random((len(designs), k, 3)), out)
         return out

@@ -25,12 +25,11 @@ from moe_costmodel.example.measured import EXAMPLE_LINK, example_shape
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from moe_costmodel.latency.buffer_cost import BufferCost
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, check_real, setting_error
+from problems._checks import check_choice, check_int, check_names, check_real, setting_error
 from problems.moe.base import (
     AGGREGATES,
     aggregated,
     as_windows,
-    checked_names,
     evenly,
 )
 from problems.moe.buffering.kernels import Misses, exchange, give_up, waiting_steps
@@ -151,10 +150,10 @@ class ExpertBuffering(OrdinalProblem):
         if cost is not None:
             miss_seconds = cost.per_miss or cost.per_upload or cost.base
         self.miss_seconds = check_real(owner, "miss_seconds", miss_seconds, 0.0, above=True)
-        self.objective_names = checked_names(objectives, OBJECTIVES, owner)
+        self.objective_names = check_names(owner, "objectives", objectives, OBJECTIVES)
         self.policies = ONLINE_POLICIES
         if policies is not None:
-            self.policies = checked_names(policies, POLICIES, owner, "policies")
+            self.policies = check_names(owner, "policies", policies, POLICIES)
         if self.rules:
             self.policies = tuple(str(rule) for rule in self.rules)
         check_int(owner, "batch_size", batch_size, 1)

@@ -26,8 +26,8 @@ from moe_costmodel.deployment.evaluation import Evaluation
 from moe_costmodel.deployment.fingerprints import sources
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, setting_error
-from problems.moe.base import AGGREGATES, MoEProblem, as_windows, checked_names
+from problems._checks import check_choice, check_names, setting_error
+from problems.moe.base import AGGREGATES, MoEProblem, as_windows
 from problems.moe.buffering.rules import checked_rules, uses_of_start
 from problems.moe.deployment.layout import PARTS, Layout
 from problems.moe.deployment.setup import (
@@ -177,7 +177,7 @@ class MoEDeployment(MoEProblem):
             raise setting_error(owner, "hardware", "a Hardware", hardware)
         if not isinstance(latency, LatencyModel):
             raise setting_error(owner, "latency", "a LatencyModel", latency)
-        decided = decidable(listed, checked_names(decide, PARTS, owner, "decide"))
+        decided = decidable(listed, check_names(owner, "decide", decide, PARTS))
         self.objective_names = named_objectives(objectives)
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         self.model = DeploymentModel(
@@ -192,7 +192,7 @@ class MoEDeployment(MoEProblem):
             self.model.require_buffering()
         self.policies = ONLINE_POLICIES
         if policies is not None:
-            self.policies = checked_names(policies, ONLINE_POLICIES, owner, "policies")
+            self.policies = check_names(owner, "policies", policies, ONLINE_POLICIES)
         self.offload_rules = checked_rules(
             cost, offload_rules, start, {"policies": policies}, owner=owner, name="offload_rules"
         )

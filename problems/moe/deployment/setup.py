@@ -10,8 +10,7 @@ import numpy as np
 from moe_costmodel import OBJECTIVES, DeploymentModel, LayerShape, Placement, RoutingTrace
 from moe_costmodel.example.measured import example_shape
 from problems._arrays import Ints
-from problems._checks import setting_error
-from problems.moe.base import checked_names
+from problems._checks import check_names, setting_error
 from problems.moe.placement.checks import current_or_default, slots_of_layer
 from problems.moe.placement.moves import Slots
 from problems.moe.placement.pair_search import pairs_of_tokens, second_moments
@@ -123,7 +122,7 @@ def named_objectives(names: Sequence[str]) -> tuple[str, ...]:
     """Return checked names, with "tokens_per_s" replaced by its minimized form."""
     renamed = [SECONDS_PER_TOKEN if name == "tokens_per_s" else name for name in names]
     known = [SECONDS_PER_TOKEN, *(name for name, o in OBJECTIVES.items() if not o.maximize)]
-    return checked_names(renamed, known, OWNER)
+    return check_names(OWNER, "objectives", renamed, known)
 
 
 def shape_of(windows: Sequence[RoutingTrace], shape: LayerShape | None) -> LayerShape:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel import GateRule, LatencyModel, LayerShape, RoutingTrace, keep_choices
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, setting_error
-from problems.moe.base import AGGREGATES, aggregated, as_windows, checked_names
+from problems._checks import check_choice, check_int, check_names, setting_error
+from problems.moe.base import AGGREGATES, aggregated, as_windows
 from problems.moe.gating.levels import GateLevels, default_rules
 from problems.moe.gating.measured_quality import MeasuredLoss
 from problems.moe.ordinal import OrdinalProblem
@@ -143,7 +143,7 @@ class GatingThresholds(OrdinalProblem):
     ) -> None:
         owner = "GatingThresholds"
         self.windows = as_windows(trace, owner)
-        self.objective_names = names = checked_names(objectives, OBJECTIVES, owner)
+        self.objective_names = names = check_names(owner, "objectives", objectives, OBJECTIVES)
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         n_layers, self.k = self.windows[0].n_layers, self.windows[0].k
         self.levels = GateLevels.of(

@@ -10,13 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel import Placement, RoutingTrace, cross_node_traffic, sample_loads
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, check_real, setting_error
+from problems._checks import check_choice, check_int, check_names, check_real, setting_error
 from problems.moe.base import (
     AGGREGATES,
     MoEProblem,
     aggregated,
     as_windows,
-    checked_names,
     exchanged,
 )
 from problems.moe.placement.checks import (
@@ -150,7 +149,7 @@ class ExpertPlacement(MoEProblem):
             defaults += ["replica_bytes"] * (self.n_replicas > 0)
             defaults += ["cross_node_traffic"] * (self.n_nodes > 1 and tokens)
             objectives = [*defaults, "migration_bytes"]
-        self.objective_names = checked_names(objectives, OBJECTIVES, owner)
+        self.objective_names = check_names(owner, "objectives", objectives, OBJECTIVES)
         if "cross_node_traffic" in self.objective_names:
             as_windows(trace, owner)
         self._k = None if k is None else check_int(owner, "k", k, 1, n_experts)

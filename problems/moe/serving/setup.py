@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moe_costmodel import SERVING_OBJECTIVES, Layout, ModelShape, RoutingTrace, legal_layouts
-from problems._checks import check_int, check_ints, check_real, setting_error
-from problems.moe.base import as_windows, checked_names
+from problems._checks import check_int, check_ints, check_names, check_real, setting_error
+from problems.moe.base import as_windows
 from problems.moe.serving.columns import PARTS
 
 __all__ = [
@@ -105,7 +105,8 @@ def named_objectives(
     names: Sequence[str] | None, mode: str, *, priced: bool, gated: bool
 ) -> tuple[str, ...]:
     """Return checked names of objectives, in natural units."""
-    listed = checked_names(_DEFAULT if names is None else names, SERVING_OBJECTIVES, OWNER)
+    wanted = _DEFAULT if names is None else names
+    listed = check_names(OWNER, "objectives", wanted, SERVING_OBJECTIVES)
     missing = {"prefill": ("tpot_mean", "tpot_p99"), "decode": ("ttft",)}.get(mode, ())
     for name in listed:
         if name in missing:
@@ -133,7 +134,7 @@ def checked_parts(
     }  # fmt: skip
     if decide is None:
         return tuple(name for name, can in allowed.items() if can)
-    listed = checked_names(decide, PARTS, OWNER, "decide")
+    listed = check_names(OWNER, "decide", decide, PARTS)
     for name in listed:
         if not allowed[name]:
             needs = "weights of each token's choices" if name == "gates" else "loads of the experts"

@@ -108,7 +108,11 @@ def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> Floats
 
     A ValueError names ``source``, such as the file of the traffic, and row and column of the fault.
     """
+    if np.ma.is_masked(traffic):
+        raise ValueError(f"{source}: must have no masked entries. Fill them, for example with 0.")
     try:
+        if np.iscomplexobj(traffic):
+            raise TypeError("complex numbers")
         values = np.array(traffic, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{source}: must be numbers [{n}, {n}]. Got {error}.") from None
@@ -145,12 +149,19 @@ def check_applications(traffic: ArrayLike | Sequence[Floats], n: int) -> Floats:
         several = traffic.ndim == 3
     else:
         several = isinstance(traffic, list | tuple) and len(traffic) > 0
-        several = several and all(isinstance(t, np.ndarray) and t.ndim == 2 for t in traffic)  # type: ignore[union-attr]
+        several = several and all(_is_matrix(t) for t in traffic)  # type: ignore[union-attr]
     if not several:
         return check_traffic(traffic, n)[None]
     if not len(traffic):  # type: ignore[arg-type]
         raise ValueError("traffic: must hold one application or more. Got none.")
     return np.stack([check_traffic(t, n, f"traffic[{i}]") for i, t in enumerate(traffic)])  # type: ignore[arg-type]
+
+
+def _is_matrix(value: object) -> bool:
+    """Return whether a value is a table: an array, a frame, or a list of rows."""
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and all(np.ndim(row) == 1 for row in value)
+    return np.ndim(value) == 2  # type: ignore[arg-type]
 
 
 def load_traffic(path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE) -> Floats:

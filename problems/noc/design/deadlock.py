@@ -95,7 +95,7 @@ def prove_deadlock_free(
         The routing is unknown, or dimension order lacks a link.
     """
     n = design.platform.n_tiles
-    paths = paths_of(design, routing)
+    paths = paths_of(design, routing, "deadlock_proof")
     cost = hop_matrix(n, design.all_links(), design.hop_cycles())
     by_tile = None
     if traffic is not None:

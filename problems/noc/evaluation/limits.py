@@ -47,7 +47,9 @@ def check_constraints(
     require("NoC3D", "constraints", constraints, isinstance(constraints, Mapping), expected)
     for name, limit in constraints.items():
         number = isinstance(limit, int | float | np.number) and not isinstance(limit, bool)
-        if name not in ALL_UNITS or not number or not math.isfinite(limit):
+        if name not in ALL_UNITS:
+            raise setting_error("NoC3D", "constraints", expected, name, ALL_UNITS)
+        if not number or not math.isfinite(limit):
             raise setting_error("NoC3D", "constraints", expected, constraints)
     limits = {name: float(limit) for name, limit in constraints.items()}
     return with_platform_limits(limits, platform, "NoC3D")

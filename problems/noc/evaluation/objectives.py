@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from problems._arrays import Floats, Ints
-from problems._checks import require, setting_error
+from problems._checks import check_names, require
 from problems.noc.evaluation.metrics import ALL_UNITS
 from problems.noc.evaluation.physical import check_has_technology
 
@@ -56,14 +56,9 @@ def check_objectives(objectives: int | Sequence[str], platform: Platform) -> tup
     """
     if isinstance(objectives, int | np.integer) and objectives in (3, 4, 5):
         return OBJECTIVES[: int(objectives)]
-    expected = f"3, 4, 5 or a sequence of different names from {tuple(ALL_UNITS)}"
-    if not isinstance(objectives, list | tuple):
-        raise setting_error("NoC3D", "objectives", expected, objectives)
-    known = all(name in tuple(ALL_UNITS) for name in objectives)
-    holds = known and 0 < len(objectives) == len(set(objectives))
-    require("NoC3D", "objectives", objectives, holds, expected)
-    check_has_technology("NoC3D", objectives, platform)
-    return tuple(objectives)
+    names = check_names("NoC3D", "objectives", objectives, ALL_UNITS, more="3, 4, 5 or ")
+    check_has_technology("NoC3D", names, platform)
+    return names
 
 
 def latency_flows(traffic: Floats, platform: Platform, model: str) -> tuple[Ints, Ints, Floats]:

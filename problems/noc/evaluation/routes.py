@@ -150,28 +150,29 @@ def paths_of_tables(parent: Ints) -> Paths:
     )
 
 
-def routing_name(design: Design, routing: str) -> str:
+def routing_name(design: Design, routing: str, owner: str = "paths_of") -> str:
     """Return one of ``ROUTINGS`` other than "model" and "lash", whose routes are those of both."""
-    name = check_choice("paths_of", "routing", routing, ROUTINGS)
+    name = check_choice(owner, "routing", routing, ROUTINGS)
     name = design.platform.routing if name == "model" else name
     return "shortest" if name == "lash" else name
 
 
-def paths_of(design: Design, routing: str) -> Paths:
+def paths_of(design: Design, routing: str, owner: str = "paths_of") -> Paths:
     """Return the paths of a design by one of ``ROUTINGS``.
 
-    A ValueError names the first link that dimension order lacks.
+    A ValueError names the first link that dimension order lacks, and the ``owner`` of the setting.
     """
-    name = routing_name(design, routing)
+    name = routing_name(design, routing, owner)
     n, place = design.platform.n_tiles, positions(design.platform.grid)
     cost = hop_matrix(n, design.all_links(), design.hop_cycles())
     if name == "dimension_order":
         table, cycles = dimension_order_table(cost, place)
         missing = np.argwhere(cycles[:n] == UNREACHED)
         if len(missing):
-            got = _first_missing(table, place, *missing[0].tolist())
-            expected = "for a design with links between all neighboring tiles; see link"
-            raise setting_error("paths_of", "routing", expected, got)
+            a, b = _first_missing(table, place, *missing[0].tolist())
+            expected = f"another one, since the design has no link between tiles {a} and {b}, "
+            expected += "and dimension order needs links between all neighboring tiles"
+            raise setting_error(owner, "routing", expected, routing)
         return _paths_of_table(table, np.zeros(n, dtype=np.int64), False)
     if name == "up_down":
         table, _, rank = up_down_table(cost)

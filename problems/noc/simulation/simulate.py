@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -174,7 +174,7 @@ def simulate_design(
         classes = {"packet": (platform.packet_flits, 1.0)}
     names, flits, shares = _check_classes(classes)
     cost = hop_matrix(n, design.all_links(), design.hop_cycles())
-    paths = paths_of(design, routing)
+    paths = paths_of(design, routing, owner)
     by_tile = matrix[np.ix_(design.placement, design.placement)]
     layer = np.zeros((n, n), dtype=np.int64)
     if routing == "lash" or (routing == "model" and platform.routing == "lash"):
@@ -331,8 +331,12 @@ def sweep_loads(
     -------
     LoadSweep
     """
+    listed = isinstance(loads, Iterable) and list(loads)
+    expected = "a sequence of numbers above 0, at least one"
+    if not listed:
+        raise setting_error("load_sweep", "loads", expected, loads)
     results: list[SimulationResult] = []
-    for load in sorted(loads):
+    for load in sorted(check_real("load_sweep", "loads", x, 0.0, 10.0, above=True) for x in listed):
         results.append(
             simulate_design(
                 design,

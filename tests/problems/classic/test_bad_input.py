@@ -310,3 +310,12 @@ def test_an_overweight_packing_says_so():
     assert not packing.feasible
     assert "over capacity" in str(packing)
     assert problem.evaluate(packing.x)[1] == [2.0]
+
+
+def test_neighbors_of_no_permutation_are_refused():
+    problem = MultiObjectiveQAP.random(n_facilities=5, seed=1)
+    X = np.array([[0, 1, 2, 3, 4], [0, 0, 1, 2, 3]])
+    with pytest.raises(ValueError, match=r"a permutation of 0..4. Got \[0, 0, 1, 2, 3\] in row 1"):
+        problem.neighbors_many(X, 2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"whole numbers only. Got \[0.5, .* in row 0"):
+        problem.neighbors_many(X + 0.5, 2, np.random.default_rng(0))

@@ -107,3 +107,27 @@ def test_rings_without_width_are_infeasible_and_finite():
     out = problem.evaluate(np.array([flat]), return_as_dictionary=True)
     assert np.isfinite(out["F"]).all()
     assert out["G"].max() > 0
+
+
+def test_a_brake_of_negative_width_has_the_published_time_and_moderate_violations():
+    brake = design(PROBLEMS["DiscBrake"], [80.0, 75.0, 3000.0, 2])
+    out = PROBLEMS["DiscBrake"].evaluate(brake, return_as_dictionary=True)
+    published = 9.82e6 * (75.0**2 - 80.0**2) / (3000.0 * 2 * (75.0**3 - 80.0**3))
+    np.testing.assert_allclose(out["F"][0, 1], published)
+    assert np.abs(out["G"]).max() < 1000.0
+    assert out["G"][0, 3] > 0.0  # such a brake is too hot
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("GearTrain", {"first": 16.5}, "'first' of GearTrain must be a whole number. Got 16.5"),
+        ("HelicalSpring", {"wire": 0.3}, "'wire' of HelicalSpring must be one of .* Got 0.3"),
+        ("GearTrain", {"fifth": 1}, "a dictionary with first, second, third, fourth. Got"),
+    ],
+)
+def test_designs_that_cannot_be_built_are_named(name, change, message):
+    problem = PROBLEMS[name]
+    known = dict(zip(problem.variables, PUBLISHED[name][0], strict=True))
+    with pytest.raises(ValueError, match=message):
+        problem.evaluate(np.array([known | change]))

@@ -314,6 +314,13 @@ def test_version_follows_the_settings(problem, trace, chip, sizes):
     assert same.version == problem.version != other.version
 
 
+@pytest.mark.parametrize("value", [3, "energy", ["latncy"], ["energy", "energy"], [[1]], ()])
+@pytest.mark.parametrize("name", ["objectives", "decide"])
+def test_names_of_a_wrong_kind_are_refused(trace, chip, sizes, name, value):
+    with pytest.raises(ValueError, match=f"'{name}' parameter of MoEOnChip must be a sequence"):
+        MoEOnChip(trace, platform=chip, activations=sizes, **{name: value})
+
+
 def test_jointly_is_better_than_greedy_on_the_mesh():
     from pymoo.optimize import minimize
 

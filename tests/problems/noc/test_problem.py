@@ -200,6 +200,9 @@ def test_empty_batches_are_empty(problem, rows):
     assert problem.neighbors(rows[0], 0, np.random.default_rng(0)).shape == (0, 160)
     with pytest.raises(ValueError, match=r"'k' parameter of neighbors .* Got -1"):
         problem.neighbors(rows[0], -1, np.random.default_rng(0))
+    for wrong in (1, None):
+        with pytest.raises(ValueError, match="'random_state' parameter of neighbors"):
+            problem.neighbors(rows[0], 1, wrong)
 
 
 def test_canonical_keeps_shape_and_placement(problem, rows):

@@ -110,6 +110,8 @@ def test_a_missing_file_is_named(tmp_path):
         (lambda t: t * 1e200, "largest number between 1e-100 and 1e100.* Got 1e\\+200"),
         (lambda t: [*t.tolist()[:5], ["a"]], r"must be numbers \[64, 64\]"),
         (lambda t: t * 0, "some traffic"),
+        (lambda t: t + 5j, "complex numbers"),
+        (lambda t: np.ma.masked_equal(t, 1.0), "no masked entries"),
     ],
 )
 def test_a_wrong_array_is_named(change, message):

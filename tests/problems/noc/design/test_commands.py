@@ -251,9 +251,42 @@ def test_constraints_out_of_reach_say_how_close_a_run_came(files, tmp_path, caps
     # Above what can be proved, below what can be reached.
     words = ["run", "noc", "--evals", 100, "--out", tmp_path, "--objectives", "latency", "energy",
              "--constraint", "peak_load<=0.014"]  # fmt: skip
-    assert main(list(map(str, words))) == 2
-    error = capsys.readouterr().err
-    assert "no design met the constraints. Closest came: peak_load 0.0" in error
+    assert main(list(map(str, words))) == 0
+    said = capsys.readouterr()
+    assert "no design met the constraints. Closest came: peak_load 0.0" in said.err
+    assert "designs, which violate constraints, in" in said.out
+    # The designs that violate them least are not lost.
+    assert len((tmp_path / "front.csv").read_text().splitlines()) > 1
+    assert (tmp_path / "best.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--scale", "5"], "--scale goes with --traffic"),
+        (["--application", "pf", "--traffic", "t.csv"], "--application is for runs without"),
+        (["--application", "hotspt"], "Did you mean 'hotspot'?"),
+        (["--objectives", "latncy", "energy"], "Did you mean 'latency'?"),
+        (["--constraint", "temprature<=85"], "Did you mean 'temperature'?"),
+    ],
+)
+def test_options_without_effect_and_misspelt_words_are_named(
+    files, tmp_path, capsys, words, expected
+):
+    out = tmp_path / "o"
+    words = [str(files / word) if word == "t.csv" else word for word in words]
+    assert main(["run", "noc", "--evals", "20", "--out", str(out), *words]) == 2
+    assert expected in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_comparisons_in_physical_units_are_shown_again(tmp_path, capsys):
+    words = ["run", "noc", "--technology", "32nm", "--objectives", "packet_latency", "power",
+             "--evals", 60, "--baseline-evals", 5, "--out", tmp_path]  # fmt: skip
+    assert main(list(map(str, words))) == 0
+    capsys.readouterr()
+    assert main(["show", str(tmp_path)]) == 0
+    assert "power" in capsys.readouterr().out
 
 
 def test_one_objective_has_no_front_to_draw(tmp_path):

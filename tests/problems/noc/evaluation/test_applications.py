@@ -1,6 +1,7 @@
 """Designs for several applications, and a held-out application."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from problems.noc import NoC3D, Platform, synthetic_traffic
@@ -22,6 +23,13 @@ NAMES = ("mean", "latency", "temperature", "edp")
 def rows(matrices):
     problem = NoC3D(matrices[0])
     return problem.operators()["sampling"]._do(problem, 10, random_state=np.random.default_rng(2))
+
+
+@pytest.mark.parametrize("kind", [list, lambda t: t.tolist(), tuple, pd.DataFrame])
+def test_applications_may_be_lists_and_frames(matrices, rows, kind):
+    F = NoC3D([kind(t) for t in matrices]).evaluate(rows)
+    np.testing.assert_array_equal(F, NoC3D(matrices).evaluate(rows))
+    np.testing.assert_array_equal(NoC3D(kind(matrices[0])).traffic, matrices[0])
 
 
 @pytest.mark.parametrize("aggregate", ["mean", "worst"])

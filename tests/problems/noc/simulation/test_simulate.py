@@ -108,12 +108,18 @@ def test_a_sweep_ends_at_saturation(mesh):
     assert sweep.plot().axes[0].get_ylabel() == "packet latency (cycles)"
 
 
+@pytest.mark.parametrize("loads", [[], 0.5, [0.5, -1.0], "ab"])
+def test_loads_of_a_sweep_are_named(mesh, loads):
+    with pytest.raises(ValueError, match="'loads' parameter of load_sweep"):
+        mesh.load_sweep(one_flow(0.1), loads=loads, random_state=np.random.default_rng(0))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"load": 0}, "'load' parameter of simulate"),
         ({"classes": {"a": 3}}, "'classes' parameter of simulate"),
-        ({"routing": "xy"}, "'routing' parameter"),
+        ({"routing": "xy"}, "'routing' parameter of simulate"),
         ({"standard_error": 0.0}, "'standard_error' parameter"),
     ],
 )
