@@ -23,7 +23,7 @@ _ROUNDING = 1e-9
 
 _EXPECTED = (
     "The 'sampling' parameter must be a pymoo Sampling, designs as an array [n, n_var] or a list, "
-    "a DataFrame, a Population, the Result of an earlier run, an EvaluationStore or the path of "
+    "a DataFrame, a Population, the result of an earlier run, an EvaluationStore or the path of "
     "one, or a design object that the problem can encode()"
 )
 
@@ -31,11 +31,13 @@ _EXPECTED = (
 def first_designs(problem: Problem, sampling: object) -> Population | None:
     """Turn the value of the parameter `sampling` into individuals, or None if it is an operator.
 
-    It may hold designs [n, n_var] or [n_var], dictionaries for mixed variables, objects that the
+    It may hold designs [n, n_var] or [n_var], dictionaries of named variables, objects that the
     problem's `encode()` understands, or a list of these; or be a DataFrame, a Population, a pymoo
-    Result, of which the optimum is taken, or an `EvaluationStore` or its path, of which the front
-    is taken. Individuals are copies, since a run writes into them. Those that are already evaluated
-    keep their objectives, which are not checked, and cost nothing.
+    Result, of which the optimum is taken, a result of `moela.minimize`, or an `EvaluationStore` or
+    its path, of which the front is taken. A problem whose variables have names reads dictionaries
+    and tables by its own `read_designs(given, parameter)`. Individuals are copies, since a run
+    writes into them. Those that are already evaluated keep their objectives, which are not checked,
+    and cost nothing.
     """
     if is_sampling(sampling):
         return None
@@ -100,6 +102,8 @@ def _read(problem: Problem, sampling: object) -> Population:
     if callable(front):
         pop: Population = front()
         return pop
+    # Of a result of moela.minimize: dictionaries of the variables.
+    sampling = getattr(front, "designs", sampling)
     return Population.new("X", _designs(problem, sampling))
 
 
@@ -111,11 +115,16 @@ def _bare(individual: Individual) -> Individual:
 
 
 def _designs(problem: Problem, sampling: object) -> Designs:
+    read = getattr(problem, "read_designs", None)
+    if callable(read):
+        sampling = read(sampling, "sampling")
     sampling = _from_frame(problem, sampling)
     if isinstance(sampling, dict) or _encodes(problem, sampling):
         sampling = [sampling]
     if isinstance(sampling, list | tuple) and len(sampling):
-        sampling = [problem.encode(x) if _encodes(problem, x) else x for x in sampling]
+        sampling = [
+            problem.encode(x) if _encodes(problem, x) else _by_number(problem, x) for x in sampling
+        ]
         if isinstance(sampling[0], dict):
             return rows(sampling)
     try:
@@ -130,6 +139,14 @@ def _designs(problem: Problem, sampling: object) -> Designs:
 def _encodes(problem: Problem, design: object) -> bool:
     plain = (np.ndarray, list, tuple, dict, int, float, str)
     return callable(getattr(problem, "encode", None)) and not isinstance(design, plain)
+
+
+def _by_number(problem: Problem, design: object) -> object:
+    """Return a dictionary of x0, x1, ... as a vector, if variables have no other names."""
+    names = [f"x{j}" for j in range(problem.n_var)]
+    if getattr(problem, "vars", None) or not isinstance(design, dict) or set(design) != set(names):
+        return design
+    return np.array([design[name] for name in names])
 
 
 def _check(problem: Problem, ind: Individual, i: int) -> None:
@@ -264,8 +281,8 @@ def _check_legal(problem: Problem, operators: Operators, X: Designs) -> None:
 def _from_frame(problem: Problem, sampling: Any) -> object:
     """Turn a DataFrame or one of its rows into designs; return anything else as it is.
 
-    Columns with the names of the variables, or x0, x1, ... as in the frame of a store, are taken if
-    there are any.
+    Columns with the names of the variables, or x0, x1, ... as in the frame of a store, are taken.
+    Columns without names are taken in their order.
     """
     columns = getattr(sampling, "columns", getattr(sampling, "index", None))
     if not callable(getattr(sampling, "to_dict", None)) or columns is None:
@@ -274,6 +291,13 @@ def _from_frame(problem: Problem, sampling: Any) -> object:
     names = list(variables or (f"x{j}" for j in range(problem.n_var)))
     missing = [str(name) for name in names if name not in columns]
     if not variables:
+        named = [str(name) for name in columns if isinstance(name, str)]
+        if missing and named:
+            raise ValueError(
+                "A DataFrame given as 'sampling' must have the columns x0 to "
+                f"x{problem.n_var - 1}, or columns without names, in the order of the variables. "
+                f"Got the columns {', '.join(named)}; rename them."
+            )
         return np.asarray(sampling if missing else sampling[names])
     if missing:
         raise ValueError(

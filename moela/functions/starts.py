@@ -12,8 +12,8 @@ from moela._arrays import rows
 from moela.core.archive import spread
 from moela.core.operators import resolve
 from moela.core.warm_start import first_designs
+from moela.functions.model.given import encoded, is_table, records
 from moela.functions.model.problem import FunctionProblem
-from moela.functions.model.variables import plain
 from moela.functions.results.result import MinimizeResult
 from moela.quality.words import of_kind
 
@@ -30,18 +30,13 @@ def start_designs(problem: Problem, start: object) -> Population | None:
             individuals = start.front._individuals
             return Population.new("X", rows([ind.X for ind in individuals]))
         return first_designs(problem, start)
-    designs = [_without_absent(design) for design in _designs(problem, start)]
+    designs = _designs(problem, start)
     if not designs:
         raise ValueError(
             "The 'start' parameter must hold at least one design. Got none instead; leave it out "
             "to start from random designs."
         )
-    X = []
-    for i, design in enumerate(designs):
-        try:
-            X.append(problem.encode(design))
-        except ValueError as error:
-            raise ValueError(f"Design {i} of 'start': {error}") from None
+    X = [encoded(problem, design, i, "start") for i, design in enumerate(designs)]
     return Population.new("X", rows(X))
 
 
@@ -50,10 +45,8 @@ def _designs(problem: FunctionProblem, start: object) -> list[Mapping[str, objec
         return _of_result(start)
     if isinstance(start, Mapping):
         return [start]
-    if hasattr(start, "to_dict") and hasattr(start, "columns"):  # a data frame
-        known = [name for name in problem.variables if name in list(start.columns)]
-        records: list[Mapping[str, object]] = start[known].to_dict("records")  # type: ignore[index]
-        return records
+    if is_table(start):
+        return records(problem, start, "start")
     if isinstance(start, list | tuple) and all(isinstance(item, Mapping) for item in start):
         return list(start)
     raise TypeError(
@@ -67,16 +60,6 @@ def _of_result(result: MinimizeResult) -> list[Mapping[str, object]]:
     F = front.F * result._view.signs
     chosen = spread(F, _MOST) if len(front) > _MOST else np.ones(len(front), dtype=bool)
     return [design for design, kept in zip(front.designs, chosen, strict=True) if kept]
-
-
-def _without_absent(design: Mapping[str, object]) -> dict[str, object]:
-    """Return a design without the variables that a table could only leave empty."""
-    values = {name: plain(value) for name, value in design.items()}
-    return {
-        name: value
-        for name, value in values.items()
-        if not (isinstance(value, float) and np.isnan(value))
-    }
 
 
 def filled(problem: Problem, start: Population, size: int, seed: int | None) -> Population:

@@ -20,6 +20,7 @@ from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandom
 
 from moela._arrays import Design, Designs, Floats
 from moela.functions.model.calls import check_function, checked_call, name_of
+from moela.functions.model.given import encoded, has_codes, is_table, records
 from moela.functions.model.operators import (
     DesignCrossover,
     DesignMutation,
@@ -167,6 +168,22 @@ class FunctionProblem(Problem):
     def encode(self, design: Mapping[str, object]) -> Designs:
         """Return the vector [n_var] of a dictionary of variables, after checking it."""
         return self._space.encode(design)
+
+    def read_designs(self, given: object, parameter: str) -> object:
+        """Return dictionaries and tables of the variables as vectors; anything else as it is.
+
+        A table of x0, x1, ..., or without names of columns, holds vectors.
+        """
+        if is_table(given) and not has_codes(self, given):
+            given = records(self, given, parameter)
+        if isinstance(given, Mapping):
+            given = [given]
+        if not isinstance(given, list | tuple):
+            return given
+        return [
+            encoded(self, design, i, parameter) if isinstance(design, Mapping) else design
+            for i, design in enumerate(given)
+        ]
 
     def record(self, individual: Individual, returned: object) -> None:
         """Write what the function returned for a design into its individual, for ask and tell.

@@ -264,6 +264,8 @@ def test_data_frames_are_designs(tmp_path):
     for given in frames:
         _, first = begin(ToyReal(), given)
         np.testing.assert_array_equal(np.stack(first[:3].get("X")), X)
+    with pytest.raises(ValueError, match=r"columns x0 to x4, .* Got the columns a, b, c, d, e;"):
+        begin(ToyReal(), pandas.DataFrame(X, columns=list("abcde")))
 
 
 class Nowhere(ElementwiseProblem):
