@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from pymoo.algorithms.base.genetic import GeneticAlgorithm
 from pymoo.algorithms.moo.moead import MOEAD
@@ -190,7 +192,11 @@ class LearnedLocalSearch(InfillCriterion):
         for individual, f, cv in zip(pop, F, CV, strict=True):
             beaten = _beaten(algorithm.pop, f, cv)
             if len(beaten):
-                algorithm.pop[algorithm.random_state.choice(beaten)] = individual
+                i = algorithm.random_state.choice(beaten)
+                # What the algorithm keeps with its members: velocities, ranks, crowding distances.
+                for key, value in algorithm.pop[i].data.items():
+                    individual.data.setdefault(key, copy(value))
+                algorithm.pop[i] = individual
 
 
 def _newest(algorithm: Algorithm | None) -> Population:

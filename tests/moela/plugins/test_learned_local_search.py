@@ -6,6 +6,9 @@ import copy
 
 import numpy as np
 import pytest
+from pymoo.algorithms.moo.cmopso import CMOPSO
+from pymoo.algorithms.moo.dnsga2 import DNSGA2
+from pymoo.algorithms.moo.kgb import KGB
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
@@ -126,6 +129,14 @@ def test_as_a_callback_it_keeps_the_budget_and_improves_the_front(kind):
         gained += hypervolume(with_it.F, point) - hypervolume(without.F, point)
     # Measured over 20 seeds: 5 % more with MOEA/D.
     assert gained > 0
+
+
+@pytest.mark.parametrize("kind", [CMOPSO, DNSGA2, KGB])
+def test_members_keep_what_the_algorithm_knows_of_them(kind):
+    problem = get_problem("zdt1", n_var=6)
+    result = solve(kind(pop_size=20, callback=LearnedLocalSearch()), problem)
+    assert len(result.F) > 1
+    assert result.algorithm.evaluator.n_eval == 200
 
 
 def test_failures_are_no_designs_to_begin_from():
