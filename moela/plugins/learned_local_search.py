@@ -7,6 +7,7 @@ from copy import copy
 import numpy as np
 from pymoo.algorithms.base.genetic import GeneticAlgorithm
 from pymoo.algorithms.moo.moead import MOEAD
+from pymoo.algorithms.moo.rvea import RVEA
 from pymoo.core.algorithm import Algorithm, LoopwiseAlgorithm
 from pymoo.core.individual import Individual
 from pymoo.core.infill import InfillCriterion
@@ -74,6 +75,11 @@ class LearnedLocalSearch(InfillCriterion):
         super().__init__()
         holds = models == "auto" or isinstance(models, Models)
         require("LearnedLocalSearch", "models", models, holds, '"auto" or moela.Models(...)')
+        if isinstance(mating, Algorithm):
+            raise ValueError(
+                "The callback of an algorithm must be an object. Got the class LearnedLocalSearch "
+                "instead; write callback=LearnedLocalSearch()."
+            )
         holds = mating is None or isinstance(mating, InfillCriterion)
         require("LearnedLocalSearch", "mating", mating, holds, "None or a Mating of pymoo")
         self.mating = mating
@@ -83,6 +89,17 @@ class LearnedLocalSearch(InfillCriterion):
         self._begun: float | None = None  # start time of the algorithm that the engine belongs to
         self._inside = False
         self._n_eval = 0  # evaluations at the last call as a callback
+        self._limit = np.inf  # evaluations of a run of RVEA
+        self._limited: float | None = None  # start time of that run
+
+    def __getattr__(self, name: str) -> object:
+        if name in ("selection", "crossover", "mutation"):
+            raise AttributeError(
+                f"LearnedLocalSearch has no {name} of its own, which this algorithm takes from its "
+                "mating to make children itself. Pass callback=LearnedLocalSearch() instead of "
+                "mating=LearnedLocalSearch()."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def do(
         self,
@@ -110,7 +127,7 @@ class LearnedLocalSearch(InfillCriterion):
         # As many as the algorithm has evaluated since the last time.
         n_eval = int(algorithm.evaluator.n_eval)
         n = n_eval - (self._n_eval if algorithm.start_time == self._begun else 0)
-        budget = evaluation_budget(algorithm.termination)
+        budget = self._budget(algorithm)
         if budget is not None:
             n = min(n, budget - n_eval)
         engine = self._engine_for(problem, algorithm.pop, n, rng, algorithm)
@@ -126,7 +143,23 @@ class LearnedLocalSearch(InfillCriterion):
         engine.learn(pop)
         self._insert(algorithm, pop[~failed(pop)])
         algorithm._set_optimum()
+        if isinstance(algorithm, RVEA):
+            _fit_generations(algorithm, budget)
         algorithm.termination.update(algorithm)
+
+    def _budget(self, algorithm: Algorithm) -> int | None:
+        """Return the number of evaluations at which a run ends, None if it is not known.
+
+        RVEA ends after a number of generations, into which it also turns a number of evaluations.
+        Its run has as many evaluations as without local searches.
+        """
+        if not isinstance(algorithm, RVEA):
+            return evaluation_budget(algorithm.termination)
+        if self._limited != algorithm.start_time:
+            left = algorithm.termination.n_max_gen - algorithm.n_gen
+            self._limit = algorithm.evaluator.n_eval + left * algorithm.n_offsprings
+            self._limited = algorithm.start_time
+        return int(self._limit) if np.isfinite(self._limit) else None
 
     def _engine_for(
         self,
@@ -197,6 +230,17 @@ class LearnedLocalSearch(InfillCriterion):
                 for key, value in algorithm.pop[i].data.items():
                     individual.data.setdefault(key, copy(value))
                 algorithm.pop[i] = individual
+
+
+def _fit_generations(algorithm: RVEA, budget: int | None) -> None:
+    """Let the generations end with the evaluations, since RVEA's penalty grows until then."""
+    if budget is None:
+        return
+    left = max(0, budget - int(algorithm.evaluator.n_eval))
+    # The termination may be the caller's.
+    algorithm.termination = copy(algorithm.termination)
+    n_each = 2 * algorithm.n_offsprings  # half of them are its own
+    algorithm.termination.n_max_gen = algorithm.n_gen + -(-left // n_each)
 
 
 def _newest(algorithm: Algorithm | None) -> Population:

@@ -12,6 +12,7 @@ from pymoo.algorithms.moo.kgb import KGB
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
+from pymoo.algorithms.moo.rvea import RVEA
 from pymoo.algorithms.soo.nonconvex.ga import GA
 from pymoo.core.mating import Mating
 from pymoo.operators.crossover.ux import UX
@@ -139,6 +140,19 @@ def test_members_keep_what_the_algorithm_knows_of_them(kind):
     assert result.algorithm.evaluator.n_eval == 200
 
 
+@pytest.mark.parametrize("termination", [("n_eval", 100), ("n_eval", 250), ("n_gen", 6)])
+def test_rvea_makes_as_many_evaluations_as_without_it(termination):
+    directions = get_reference_directions("das-dennis", 2, n_partitions=19)
+    problem = get_problem("zdt1", n_var=6)
+    plain = minimize(problem, RVEA(directions), termination, seed=1)
+    plug_in = LearnedLocalSearch()
+    for _ in range(2):
+        result = minimize(problem, RVEA(directions, callback=plug_in), termination, seed=1)
+        assert result.algorithm.evaluator.n_eval == plain.algorithm.evaluator.n_eval
+        # Its penalty grows with the generations, up to the last.
+        assert result.algorithm.n_gen - 1 == result.algorithm.termination.n_max_gen
+
+
 def test_failures_are_no_designs_to_begin_from():
     class Failing(MNKLandscape):
         def _evaluate(self, X, out, *args, **kwargs):
@@ -156,6 +170,11 @@ def test_settings_are_checked():
         LearnedLocalSearch(models="all")
     with pytest.raises(ValueError, match="mating"):
         LearnedLocalSearch(mating=3)
+    with pytest.raises(ValueError, match=r"Got the class .* callback=LearnedLocalSearch\(\)"):
+        solve(NSGA2(pop_size=10, callback=LearnedLocalSearch), get_problem("zdt1", n_var=3))
+    directions = get_reference_directions("das-dennis", 2, n_partitions=9)
+    with pytest.raises(AttributeError, match=r"no crossover .* callback=LearnedLocalSearch\(\)"):
+        solve(MOEAD(directions, mating=LearnedLocalSearch()), get_problem("zdt1", n_var=3))
     with pytest.raises(ValueError, match="at least 2 objectives"):
         solve(GA(pop_size=10, mating=LearnedLocalSearch()), get_problem("sphere", n_var=3))
 
