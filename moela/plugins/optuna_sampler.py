@@ -147,7 +147,7 @@ class OptunaSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> object:
         """Return a random value, or the place in a random permutation."""
-        place = permutation_of(param_name)
+        place = permutation_of(param_name, param_distribution)
         if place is None:
             return self._random.sample_independent(study, trial, param_name, param_distribution)
         name, i, n = place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -60,10 +61,30 @@ def place_name(name: str, i: int, n: int) -> str:
     return f"{name}[{i}/{n}]"
 
 
-def permutation_of(parameter: str) -> tuple[str, int, int] | None:
+def permutation_of(parameter: str, distribution: BaseDistribution) -> tuple[str, int, int] | None:
     """Return name, place and number of items if a parameter is the place of a permutation."""
+    from optuna.distributions import IntDistribution
+
     match = _PLACE.fullmatch(parameter)
-    return None if match is None else (match[1], int(match[2]), int(match[3]))
+    if match is None:
+        return None
+    i, n = int(match[2]), int(match[3])
+    named = n >= 2 and i < n and parameter == place_name(match[1], i, n)
+    return (match[1], i, n) if named and distribution == IntDistribution(0, n - 1) else None
+
+
+def permutations_of(
+    distributions: Mapping[str, BaseDistribution],
+) -> dict[str, tuple[str, int]]:
+    """Return permutation and number of items for each place, if all places of it are there."""
+    places = {name: permutation_of(name, each) for name, each in distributions.items()}
+    groups = {name: (place[0], place[2]) for name, place in places.items() if place is not None}
+    n_places = Counter(groups.values())
+    return {
+        name: (group, n)
+        for name, (group, n) in groups.items()
+        if n_places[group, n] == n and group not in distributions
+    }
 
 
 def ranks(keys: Sequence[int]) -> Ints:
@@ -84,15 +105,14 @@ class ParameterSpace:
         self.variables: dict[str, Variable] = {}
         self.distributions = dict(distributions)
         self._permutations: dict[str, int] = {}
+        places = permutations_of(distributions)
         for name, distribution in distributions.items():
-            place = permutation_of(name)
-            if place is not None:
-                group, _, n = place
-                if all(place_name(group, i, n) in distributions for i in range(n)):
-                    self._permutations[group] = n
-                    self.variables[group] = permutation(n)
-                    continue
-            self.variables[name] = _variable(distribution)
+            if name not in places:
+                self.variables[name] = _variable(distribution)
+                continue
+            group, n = places[name]
+            self._permutations[group] = n
+            self.variables[group] = permutation(n)
 
     def design(self, parameters: Mapping[str, object]) -> dict[str, object]:
         """Return the parameters of a trial as a dictionary of variables."""
@@ -129,7 +149,13 @@ def _variable(distribution: BaseDistribution) -> Variable:
         case IntDistribution():
             return integer(distribution.low, distribution.high, log=distribution.log)
     choices = distribution.choices  # type: ignore[attr-defined]
-    return boolean() if set(choices) == {False, True} else choice(range(len(choices)))
+    return boolean() if _are_booleans(choices) else choice(range(len(choices)))
+
+
+def _are_booleans(choices: Sequence[object]) -> bool:
+    """Return whether choices are False and True, but not 0 and 1."""
+    booleans = all(isinstance(option, bool) for option in choices)
+    return booleans and len(choices) == 2 and choices[0] is not choices[1]
 
 
 def _n_steps(distribution: BaseDistribution) -> int | None:
@@ -143,7 +169,8 @@ def _n_steps(distribution: BaseDistribution) -> int | None:
 def _to_variable(distribution: BaseDistribution, value: object) -> object:
     choices = getattr(distribution, "choices", None)
     if choices is not None:
-        return value if set(choices) == {False, True} else choices.index(value)
+        # As Optuna compares them: NaN equals itself, and 1 is an option if only True is one.
+        return value if _are_booleans(choices) else int(distribution.to_internal_repr(value))
     if _n_steps(distribution) is not None:
         return round((value - distribution.low) / distribution.step)  # type: ignore[attr-defined, operator]
     return value
@@ -152,7 +179,7 @@ def _to_variable(distribution: BaseDistribution, value: object) -> object:
 def _to_parameter(distribution: BaseDistribution, value: object) -> object:
     choices = getattr(distribution, "choices", None)
     if choices is not None:
-        return bool(value) if set(choices) == {False, True} else choices[value]
+        return bool(value) if _are_booleans(choices) else choices[value]
     if _n_steps(distribution) is not None:
         return distribution.low + value * distribution.step  # type: ignore[attr-defined]
     return value

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from moela._checks import require
+from moela.functions.model.problem import FunctionProblem
+from moela.functions.model.variables import Permutation
 from moela.functions.results.result import MinimizeResult
-from moela.plugins.optuna_space import permutation_of, place_name, ranks
+from moela.plugins.optuna_space import permutations_of, place_name, ranks
 
 if TYPE_CHECKING:
     from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
 
 def designs_of_study(study: Study, *, best: bool = True) -> list[dict[str, object]]:
@@ -31,7 +33,7 @@ def designs_of_study(study: Study, *, best: bool = True) -> list[dict[str, objec
     Raises
     ------
     ValueError
-        The study has no complete trial.
+        `study` is no study, or has no complete trial.
 
     Examples
     --------
@@ -49,23 +51,26 @@ def designs_of_study(study: Study, *, best: bool = True) -> list[dict[str, objec
     >>> result.n_eval
     40
     """
+    from optuna.study import Study
     from optuna.trial import TrialState
 
+    holds = isinstance(study, Study)
+    require("designs_of_study", "study", study, holds, "a study of Optuna")
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     require("designs_of_study", "study", study, bool(trials), "a study with complete trials")
-    return [_design(trial.params) for trial in (study.best_trials if best else trials)]
+    return [_design(trial) for trial in (study.best_trials if best else trials)]
 
 
-def _design(parameters: Mapping[str, object]) -> dict[str, object]:
+def _design(trial: FrozenTrial) -> dict[str, object]:
     design: dict[str, object] = {}
+    parameters, places = trial.params, permutations_of(trial.distributions)
     for name, value in parameters.items():
-        place = permutation_of(name)
-        if place is None:
+        if name not in places:
             design[name] = value
             continue
-        group, _, n = place
+        group, n = places[name]
         keys = [parameters[place_name(group, i, n)] for i in range(n)]
-        design[group] = ranks(keys).tolist()  # type: ignore[arg-type]
+        design[group] = ranks(keys).tolist()
     return design
 
 
@@ -76,12 +81,18 @@ def enqueue_front(study: Study, result: MinimizeResult) -> int:
     ----------
     study : optuna.study.Study
     result : MinimizeResult
-        Of `moela.minimize` on the same variables.
+        Of `moela.minimize` on the same variables. An order of items is enqueued as the order of
+        their positions.
 
     Returns
     -------
     int
         Number of designs that were enqueued.
+
+    Raises
+    ------
+    ValueError
+        `study` is no study, or `result` no result of `moela.minimize`.
 
     Examples
     --------
@@ -95,11 +106,20 @@ def enqueue_front(study: Study, result: MinimizeResult) -> int:
     >>> enqueue_front(study, result) == len(result.front)
     True
     """
+    from optuna.study import Study
+
+    require("enqueue_front", "study", study, isinstance(study, Study), "a study of Optuna")
+    holds = isinstance(result, MinimizeResult)
+    require("enqueue_front", "result", result, holds, "a result of moela.minimize")
+    problem = result.problem
+    variables = problem.variables if isinstance(problem, FunctionProblem) else {}
     for design in result.front.designs:
         parameters: dict[str, object] = {}
         for name, value in design.items():
-            if isinstance(value, list | tuple):
-                parameters |= {place_name(name, i, len(value)): v for i, v in enumerate(value)}
+            variable = variables.get(name)
+            order = variable.places(value) if isinstance(variable, Permutation) else None
+            if order is not None:
+                parameters |= {place_name(name, i, len(order)): v for i, v in enumerate(order)}
             else:
                 parameters[name] = value
         study.enqueue_trial(parameters)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -128,6 +130,81 @@ def test_mistakes_are_named():
         OptunaSampler(n_startup_trials=1)
     with pytest.raises(ValueError, match="complete trials"):
         designs_of_study(study_of(None))
+    with pytest.raises(ValueError, match=r"'study' .* a study of Optuna. Got None"):
+        designs_of_study(None)
+    with pytest.raises(ValueError, match=r"'study' .* a study of Optuna. Got 'x'"):
+        enqueue_front("x", None)
+    with pytest.raises(ValueError, match=r"'result' .* a result of moela.minimize. Got 5"):
+        enqueue_front(study_of(None), 5)
+
+
+def test_options_keep_their_types():
+    def objective(trial):
+        layers = trial.suggest_categorical("layers", [0, 1])
+        share = trial.suggest_categorical("share", [1.0, 0.0])
+        sizes = trial.suggest_categorical("sizes", [[1, 2], [3, 4], [5]])
+        odd = trial.suggest_categorical("odd", [float("nan"), None, True])
+        on = trial.suggest_categorical("on", [True, False])
+        kinds.add((type(layers), type(share), type(sizes), type(on)))
+        return layers + share + sum(sizes), 3 - layers - share + on + (odd is None)
+
+    kinds = set()
+    study = study_of(OptunaSampler(seed=1, n_startup_trials=5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Optuna, about lists
+        study.optimize(objective, n_trials=20)
+    assert kinds == {(int, float, list, bool)}
+    assert len({trial.params["layers"] for trial in study.trials}) == 2
+
+
+def test_only_all_places_of_a_permutation_are_one():
+    def objective(trial):
+        ratio = trial.suggest_float("ratio[1/2]", 10.0, 20.0)
+        count = trial.suggest_int("count[1/2]", 0, 1)
+        wrong = trial.suggest_int("wrong[3/2]", 0, 1)
+        order = suggest_permutation(trial, "order", 3)
+        return ratio + count + wrong, -ratio + float(order[0])
+
+    study = study_of(OptunaSampler(seed=1, n_startup_trials=5))
+    study.optimize(objective, n_trials=15)
+    assert all(10.0 <= trial.params["ratio[1/2]"] <= 20.0 for trial in study.trials)
+    for design in designs_of_study(study, best=False):
+        assert list(design) == ["ratio[1/2]", "count[1/2]", "wrong[3/2]", "order"]
+        assert sorted(design["order"]) == [0, 1, 2]
+
+    def overlapping(trial):
+        x = trial.suggest_float("order", 0.0, 1.0)
+        return x, 1 - x + float(suggest_permutation(trial, "order", 2)[0])
+
+    study = study_of(OptunaSampler(seed=1, n_startup_trials=5))
+    study.optimize(overlapping, n_trials=15)
+    assert list(designs_of_study(study)[0]) == ["order", "order[0/2]", "order[1/2]"]
+
+
+def test_fronts_of_tuples_and_of_orders_of_items_are_enqueued():
+    result = moela.minimize(
+        lambda d: (d["x"] + (d["k"] == (1, 2)), 1 - d["x"] + d["at"].index("b")),
+        variables={
+            "x": (0.0, 1.0),
+            "k": [(1, 2), (3, 4)],
+            "at": moela.permutation(["a", "b", "c"]),
+        },
+        objectives=["f", "g"],
+        n_eval=30,
+        verbose=False,
+        progress=False,
+    )
+
+    def objective(trial):
+        x, k = trial.suggest_float("x", 0, 1), trial.suggest_categorical("k", [(1, 2), (3, 4)])
+        at = ["abc"[i] for i in suggest_permutation(trial, "at", 3)]
+        return x + (k == (1, 2)), 1 - x + at.index("b")
+
+    study = study_of(OptunaSampler(seed=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Optuna, about tuples
+        study.optimize(objective, n_trials=enqueue_front(study, result))
+    np.testing.assert_array_equal(values(study), result.front.F)
 
 
 def test_designs_are_handed_over_in_both_directions():
