@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ from moela.evaluation.runners.outcome import ERROR, OK
 from moela.functions.model.problem import FunctionProblem
 from moela.functions.model.problem import problem as make_problem
 from moela.plugins.optuna_space import ParameterSpace, permutation_of
+from moela.quality.words import of_kind
 from moela.search.moela import MOELA
 
 try:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 Neighbors = Callable[[dict[str, object], int, np.random.Generator], Sequence[Mapping[str, object]]]
 Constraints = Callable[["FrozenTrial"], Sequence[float]]
 
+_SEEDS = 2**32  # of numpy's RandomState, from which Optuna's RandomSampler draws
 _CONSTRAINTS = "constraints"  # the key under which Optuna's own samplers keep them
 
 
@@ -54,7 +56,8 @@ class OptunaSampler(BaseSampler):
     n_startup_trials : int
         Number of trials that are drawn at random first.
     constraints_func : callable, optional
-        Returns the constraints of a trial, satisfied if <= 0, as for Optuna's own samplers.
+        Returns the constraints of a trial as a sequence of numbers, satisfied if <= 0, as for
+        Optuna's own samplers. A trial whose constraints are not known, or NaN, counts as failed.
     seed : int, optional
         The same seed gives the same trials, unless these run in parallel.
 
@@ -96,6 +99,10 @@ class OptunaSampler(BaseSampler):
         self._neighbors = neighbors
         self._n_startup = count("OptunaSampler", "n_startup_trials", n_startup_trials, at_least=2)
         self._constraints_func = constraints_func
+        holds = seed is None or (
+            isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed < _SEEDS
+        )
+        require("OptunaSampler", "seed", seed, holds, "an integer of at least 0 and below 2**32")
         self._seed = seed
         self._random = RandomSampler(seed=seed)
         self._rng = np.random.default_rng(seed)
@@ -132,7 +139,7 @@ class OptunaSampler(BaseSampler):
     def _begin(self, study: Study, search_space: dict[str, BaseDistribution]) -> _Search:
         n_constraints = 0
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            n_constraints = max(n_constraints, len(trial.system_attrs.get(_CONSTRAINTS, ())))
+            n_constraints = max(n_constraints, len(trial.system_attrs.get(_CONSTRAINTS) or ()))
         algorithm = MOELA(n_subproblems=self._n_startup)
         seed = None if self._seed is None else int(self._rng.integers(2**31))
         signs = np.array([1.0 if d.name == "MINIMIZE" else -1.0 for d in study.directions])
@@ -165,13 +172,31 @@ class OptunaSampler(BaseSampler):
         """Keep the constraints of a trial."""
         self._orders = {key: v for key, v in self._orders.items() if key[0] != trial.number}
         if self._constraints_func is not None and state == TrialState.COMPLETE:
-            constraints = [float(value) for value in self._constraints_func(trial)]
-            study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS, constraints)
+            constraints = None  # as Optuna's own samplers keep those that are not known
+            try:
+                constraints = _numbers(self._constraints_func(trial), trial.number)
+            finally:
+                study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS, constraints)
 
     def reseed_rng(self) -> None:
         """Draw other random numbers from now on, as Optuna asks for in parallel processes."""
         self._random.reseed_rng()
         self._rng = np.random.default_rng()
+
+
+def _numbers(constraints: object, number: int) -> list[float]:
+    """Return the constraints of the trial with this number as floats, after checking them."""
+    try:
+        found = [float(value) for value in constraints]  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        found = [np.nan]
+    if np.isnan(found).any():
+        raise ValueError(
+            "The 'constraints_func' of OptunaSampler must return a sequence of numbers, such as "
+            f"(0.5,), none of them NaN. Got {of_kind(constraints)} for trial {number}; for trials "
+            "that cannot be judged, raise optuna.TrialPruned in the objective."
+        )
+    return found
 
 
 class _Moves:
@@ -182,7 +207,13 @@ class _Moves:
 
     def __call__(self, x: Design, k: int, random_state: np.random.Generator) -> Designs:
         design = self._problem.decode(x)
-        near = list(self._neighbors(dict(design), k, random_state))
+        returned = self._neighbors(dict(design), k, random_state)
+        near = list(returned) if isinstance(returned, Iterable) else [None]
+        if not all(isinstance(n, Mapping) for n in near):
+            raise ValueError(
+                f"The 'neighbors' of OptunaSampler must return a list of {k} dictionaries. Got "
+                f"{of_kind(returned)} instead."
+            )
         if len(near) != k:
             raise ValueError(
                 f"The 'neighbors' of OptunaSampler must return {k} designs. Got {len(near)} "
@@ -243,7 +274,7 @@ class _Search:
     def _individual(self, trial: FrozenTrial) -> Individual | None:
         """Return an ended trial as an evaluated individual; None if it has other parameters."""
         individual = self._asked.pop(trial.number, None)
-        if individual is None:
+        if individual is None or not self._as_asked(individual, trial):
             if not self.distributions.keys() <= trial.params.keys():
                 return None
             try:
@@ -251,16 +282,30 @@ class _Search:
             except ValueError:  # outside the ranges that the study has now
                 return None
             individual = Individual(X=x)
+        constraints = trial.system_attrs.get(_CONSTRAINTS, ())
         fine = trial.state == TrialState.COMPLETE and bool(np.isfinite(trial.values).all())
+        fine = fine and constraints is not None and not np.isnan(constraints).any()
         individual.data["status"] = OK if fine else ERROR
         if fine:
-            constraints = list(trial.system_attrs.get(_CONSTRAINTS, ()))
             n = self.problem.n_ieq_constr
             individual.F = self.signs * np.array(trial.values, dtype=float)
-            individual.G = np.array((constraints + [0.0] * n)[:n], dtype=float)
+            individual.G = np.array([*constraints, *[0.0] * n][:n], dtype=float)
             individual.H = np.empty(0)
             individual.evaluated.update("FGH")
         return individual
+
+    def _as_asked(self, individual: Individual, trial: FrozenTrial) -> bool:
+        """Return whether a trial has the parameters of a design, as far as it got.
+
+        Parameters that were enqueued replace some of those that were asked for.
+        """
+        asked = self.space.parameters(self.problem.decode(individual.X))
+        return all(
+            distribution.to_internal_repr(asked[name])
+            == distribution.to_internal_repr(trial.params[name])
+            for name, distribution in self.distributions.items()
+            if name in trial.params
+        )
 
     def ask(self, number: int) -> dict[str, object]:
         """Return the parameters of the trial with this number."""

@@ -19,6 +19,7 @@ from moela.plugins import (  # noqa: E402
     enqueue_front,
     suggest_permutation,
 )
+from moela.plugins.optuna_sampler import _Search  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 QAP = MultiObjectiveQAP.random(n_facilities=8, seed=1)
@@ -117,6 +118,63 @@ def test_constraints_failures_and_trials_of_others_are_learned_from():
     assert study.sampler._search.algorithm.is_initialized
 
 
+def test_trials_of_which_a_part_was_enqueued_are_learned_as_they_were(monkeypatch):
+    def plane(trial):
+        x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+        return x + y, (1 - x) ** 2 + y
+
+    learned = []
+
+    def spy(search, trial):
+        individual = read(search, trial)
+        learned.append((trial.params, search.problem.decode(individual.X)))
+        return individual
+
+    read = _Search._individual
+    monkeypatch.setattr(_Search, "_individual", spy)
+    study = study_of(OptunaSampler(seed=1, n_startup_trials=5))
+    study.optimize(plane, n_trials=10)
+    study.enqueue_trial({"x": 0.123})
+    study.enqueue_trial({"x": 0.321})
+    study.optimize(plane, n_trials=5)
+    assert len(learned) == 14
+    for parameters, design in learned:
+        assert design == parameters
+
+
+@pytest.mark.parametrize("wrong", [[float("nan")], 0.5, None, ["a"]])
+def test_a_study_goes_on_after_wrong_constraints(wrong):
+    def constraints(trial):
+        return wrong if trial.number == 7 else [0.3 - trial.params["x"]]
+
+    def plane(trial):
+        x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+        return x + y, 1 - x + y
+
+    study = study_of(OptunaSampler(seed=1, n_startup_trials=5, constraints_func=constraints))
+    with pytest.raises(ValueError, match=r"'constraints_func' .* sequence of numbers.* trial 7;"):
+        study.optimize(plane, n_trials=20)
+    study.optimize(plane, n_trials=20)
+    assert len(study.trials) == 28
+    # Of another sampler.
+    for unknown in ([float("nan")], None):
+        other = optuna.trial.create_trial(
+            values=[0.0, 0.0],
+            params={"x": 0.5, "y": 0.5},
+            distributions=study.trials[0].distributions,
+            system_attrs={"constraints": unknown},
+        )
+        study.add_trial(other)
+        n = len(study.trials)
+        study.optimize(plane, n_trials=2)
+        search = study.sampler._search
+        assert search._individual(study.trials[n - 1]).data["status"] == "error"
+        assert [0.0, 0.0] not in search.algorithm.front.F.tolist()
+    study.sampler = OptunaSampler(seed=2, n_startup_trials=5)
+    study.optimize(plane, n_trials=2)
+    assert len(study.trials) == 36
+
+
 def test_trials_may_run_in_parallel():
     study = study_of(OptunaSampler(seed=1, n_startup_trials=10))
     study.optimize(assign, n_trials=40, n_jobs=4)
@@ -128,6 +186,13 @@ def test_mistakes_are_named():
         study_of(OptunaSampler(), ["minimize"]).optimize(lambda t: t.suggest_float("x", 0, 1), 2)
     with pytest.raises(ValueError, match="n_startup_trials"):
         OptunaSampler(n_startup_trials=1)
+    for seed in ("a", 1.5, True, -1, 2**32):
+        with pytest.raises(ValueError, match=r"'seed' .* an integer of at least 0"):
+            OptunaSampler(seed=seed)
+    for neighbors in (lambda d, k, rng: None, lambda d, k, rng: [1] * k):
+        study = study_of(OptunaSampler(neighbors=neighbors, seed=1, n_startup_trials=5))
+        with pytest.raises(ValueError, match=r"'neighbors' .* a list of \d+ dictionaries. Got"):
+            study.optimize(assign, n_trials=60)
     with pytest.raises(ValueError, match="complete trials"):
         designs_of_study(study_of(None))
     with pytest.raises(ValueError, match=r"'study' .* a study of Optuna. Got None"):
