@@ -44,6 +44,21 @@ def n_weights(budget: int | None, n_subproblems: int, problem: Problem) -> int:
     return _at_most(n_subproblems, budget, _WEIGHTS_WITH_MOVES, problem)
 
 
+def batch_within(given: int | None, left: int) -> int:
+    """Return the number of designs in a batch of the infill, with `left` evaluations left.
+
+    A design of it takes so long that none is chosen only to be dropped. Batches of the default size
+    are cut afterwards, so that a run that is continued with a larger budget chose the same ones.
+
+    Parameters
+    ----------
+    given : int or None
+        Batch size of the user; None is the default.
+    left : int
+    """
+    return N_BATCH if given is None else min(given, max(left, N_BATCH), _N_FIRST)
+
+
 def _at_most(n: int, budget: int | None, with_moves: int, problem: Problem) -> int:
     has_moves = any(hasattr(problem, name) for name in _MOVES)
     if budget is None or budget > (min(with_moves, _FEW) if has_moves else _FEW):

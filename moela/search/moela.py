@@ -12,7 +12,7 @@ from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats, rows
 from moela._checks import count
-from moela.bayesian.few import N_BATCH, infill_for, n_first, n_weights
+from moela.bayesian.few import batch_within, infill_for, n_first, n_weights
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.decomposition import (
     MANY_OBJECTIVES,
@@ -98,8 +98,9 @@ class MOELA(ArchiveAlgorithm):
         Number of designs per batch, all of one part. None asks the parts in turn until about twenty
         designs are together; a local search adds more to them the less often its neighbors have
         been better. While Gaussian processes choose the designs, which they do for all of up to 150
-        evaluations and for at most the first 100 of up to 1,000, batches have four designs. For
-        parallel evaluation, set it to a multiple of the number of workers.
+        evaluations and for at most the first 100 of up to 1,000, batches have four designs, or if a
+        number is given at most 100. For parallel evaluation, set it to a multiple of the number of
+        workers.
     models : "auto", None or Models
         The learned models: all, none, or a choice.
     archive_size : int or None
@@ -197,7 +198,7 @@ class MOELA(ArchiveAlgorithm):
 
     def _begin(self) -> None:
         problem, context, rng = self.problem, self.context, self.random_state
-        budget = planned_budget(self)
+        budget = self._budget = planned_budget(self)
         spread = simplex_weights if problem.n_obj < MANY_OBJECTIVES else direction_weights
         few_of = budget if self._settings.fewer_if_few else None
         n = n_weights(few_of, self.n_subproblems, problem)
@@ -297,8 +298,9 @@ class MOELA(ArchiveAlgorithm):
                 return pop
             # Hardly any new design is left.
             self._return()
-        if self.infill_few is not None and self.infill_few.used:
-            pop = self.infill_few.propose(self.batch_size or N_BATCH, self.front)
+        if self.infill_few is not None and self.infill_few.used and self._budget is not None:
+            size = batch_within(self.batch_size, self._budget - self.n_answered)
+            pop = self.infill_few.propose(size, self.front)
             if len(pop):
                 set_origin(pop, part="evolution", phase=self.n_phases)
                 return pop

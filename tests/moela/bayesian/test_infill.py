@@ -13,6 +13,7 @@ from pymoo.problems import get_problem
 
 from moela import MOELA, Evaluator, Models
 from moela.bayesian.few import n_first, n_weights
+from moela.bayesian.infill import Infill
 from moela.core.origin import origins
 from moela.quality.indicators import hypervolume
 from problems import MultiObjectiveQAP
@@ -332,3 +333,20 @@ def test_failures_do_not_wait_for_answers():
     minimize(Fails(), algorithm, ("n_eval", 58), seed=1, evaluator=evaluator, copy_algorithm=False)
     assert evaluator.n_failed > 0
     assert algorithm.infill_few._waiting == {}
+
+
+@pytest.mark.parametrize(
+    ("n_eval", "batch_size", "largest"),
+    [(40, 1000, 30), (40, 6, 6), (400, 1000, 100), (40, None, 4)],
+)
+def test_gaussian_processes_choose_no_designs_only_to_drop_them(
+    n_eval, batch_size, largest, monkeypatch
+):
+    def spy(infill, size, front):
+        asked.append(size)
+        return propose(infill, size, front)
+
+    asked, propose = [], Infill.propose
+    monkeypatch.setattr(Infill, "propose", spy)
+    run(get_problem("zdt1", n_var=3), n_eval, n_subproblems=10, batch_size=batch_size)
+    assert max(asked) == largest
