@@ -145,7 +145,7 @@ def minimize(
         Whether workers never wait for each other: a new design is asked for as soon as one of them
         is free. Use it with several workers if evaluations take unequal times. The result depends
         on the order in which evaluations end; with a `store`, the same call and number of workers
-        repeat that order.
+        repeat that order. With one objective, pymoo's genetic algorithm is the default then.
     callback : callable, optional
         Called after each batch with the result so far. If it returns True, the run ends.
     progress : bool, optional
@@ -192,6 +192,8 @@ def minimize(
     budget = None if n_eval is None else count("minimize", "n_eval", n_eval)
     _check(seed, store, callback, budget, limit)
     begin = start_designs(problem, start)
+    if asynchronous and algorithm is None and problem.n_obj == 1:
+        algorithm = "ga"  # which takes answers in any order
     chosen = algorithms.choose(algorithm, problem, begin, batch_size, budget)
     if begin is not None and not isinstance(chosen, ArchiveAlgorithm):
         size = int(getattr(chosen, "pop_size", None) or len(begin))

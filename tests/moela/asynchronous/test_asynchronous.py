@@ -172,6 +172,20 @@ def test_algorithms_that_need_all_answers_are_refused():
         moela.minimize(uneven, n_eval=20, **{**SETTINGS, "backend": "multiprocessing"})
 
 
+def test_one_objective_needs_no_algorithm():
+    result = moela.minimize(
+        lambda d: (d["x"] - 0.5) ** 2,
+        variables={"x": (0.0, 1.0)},
+        objectives="f",
+        n_eval=40,
+        asynchronous=True,
+        verbose=False,
+        progress=False,
+    )
+    assert type(result.algorithm).__name__ == "GA"
+    assert result.n_eval == 40
+
+
 def test_a_genetic_algorithm_keeps_its_population_size():
     result = moela.minimize(uneven, n_eval=80, algorithm=NSGA2(pop_size=20), **SETTINGS)
     assert len(result.algorithm.pop) == 20
