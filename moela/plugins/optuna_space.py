@@ -11,7 +11,15 @@ import numpy as np
 
 from moela._arrays import Ints
 from moela._checks import count
-from moela.functions.model.variables import Variable, boolean, choice, integer, permutation, real
+from moela.functions.model.variables import (
+    Variable,
+    boolean,
+    choice,
+    in_order,
+    integer,
+    permutation,
+    real,
+)
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -149,7 +157,9 @@ def _variable(distribution: BaseDistribution) -> Variable:
         case IntDistribution():
             return integer(distribution.low, distribution.high, log=distribution.log)
     choices = distribution.choices  # type: ignore[attr-defined]
-    return boolean() if _are_booleans(choices) else choice(range(len(choices)))
+    if _are_booleans(choices):
+        return boolean()
+    return choice(range(len(choices)), ordered=in_order(choices))
 
 
 def _are_booleans(choices: Sequence[object]) -> bool:

@@ -274,11 +274,16 @@ def choice(
     "one of 'S', 'M', 'L', in this order"
     """
     found = _items("choice", "options", options)
-    if ordered is None:
-        rises = [is_number(option) for option in found]
-        steps = np.diff(np.array(found, dtype=float)) if all(rises) else np.zeros(1)
-        ordered = bool((steps > 0).all() or (steps < 0).all()) and len(found) > 2
+    ordered = in_order(found) if ordered is None else ordered
     return Choice(found, _flag("choice", "ordered", ordered), when=condition("choice", when))
+
+
+def in_order(options: Sequence[object]) -> bool:
+    """Return whether options are three or more numbers that only rise or only fall."""
+    if len(options) < 3 or not all(map(is_number, options)):
+        return False
+    steps = np.diff(np.array(options, dtype=float))
+    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def permutation(items: int | Iterable[object], *, when: Conditions | None = None) -> Permutation:

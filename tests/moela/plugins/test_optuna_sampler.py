@@ -20,6 +20,7 @@ from moela.plugins import (  # noqa: E402
     suggest_permutation,
 )
 from moela.plugins.optuna_sampler import _Search  # noqa: E402
+from moela.plugins.optuna_space import ParameterSpace  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 QAP = MultiObjectiveQAP.random(n_facilities=8, seed=1)
@@ -296,3 +297,12 @@ def test_designs_are_handed_over_in_both_directions():
     study.optimize(assign, n_trials=len(result.front))
     found = [tuple(trial.values) for trial in study.trials[n:]]
     assert sorted(found) == sorted(map(tuple, result.front.F))
+
+
+@pytest.mark.parametrize(
+    ("options", "ordered"),
+    [(("a", "b", "c"), False), ((16, 32, 64), True), ((3, 1, 2), False), ((1.0, None, 2.0), False)],
+)
+def test_options_are_in_order_only_if_they_are_rising_or_falling_numbers(options, ordered):
+    distribution = optuna.distributions.CategoricalDistribution(options)
+    assert ParameterSpace({"k": distribution}).variables["k"].ordered is ordered
