@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ from moela.quality.words import number, of_kind
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+# Columns of tables of everything evaluated that are neither variables nor outputs, the last three.
+RUN_COLUMNS = ("feasible", "status", "error")
 
 
 @dataclass(frozen=True)
@@ -240,6 +243,15 @@ def aligned(rows: Sequence[Row]) -> list[Row]:
     """Return rows with the same columns; what a row lacks is None."""
     columns = dict.fromkeys(name for row in rows for name in row)
     return [{name: row.get(name) for name in columns} for row in rows]
+
+
+def run_columns(taken: Collection[str]) -> dict[str, str]:
+    """Return the columns about the run with names that no variable and no output has.
+
+    >>> run_columns(["x", "error"])
+    {'feasible': 'feasible', 'status': 'status', 'error': 'error (run)'}
+    """
+    return {name: f"{name} (run)" if name in taken else name for name in RUN_COLUMNS}
 
 
 def summary(values: Mapping[str, object]) -> str:

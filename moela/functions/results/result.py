@@ -23,7 +23,13 @@ from moela.evaluation.runners.outcome import OK, SKIPPED
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.functions.model.problem import why
 from moela.functions.model.view import ProblemView
-from moela.functions.results.front import Candidate, DesignFront, aligned
+from moela.functions.results.front import (
+    RUN_COLUMNS,
+    Candidate,
+    DesignFront,
+    aligned,
+    run_columns,
+)
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table, text
 from moela.quality.words import counted
@@ -273,11 +279,13 @@ class MinimizeResult:
         """Return the front, or with `all` everything evaluated, as a table.
 
         Columns: variables, objectives, constraints, all other outputs; with `all` also
-        ``feasible``, ``status`` and ``error``.
+        ``feasible``, ``status`` and ``error``. These three are called ``feasible (run)`` and so on
+        if a variable or an output has the name.
         """
         if not all:
             return self.front.table()
         rows: list[Row] = []
+        own: list[Row] = []
         for n, individual in enumerate(self._individuals):
             row: Row = {}
             design = self._view.design(individual.X)
@@ -287,11 +295,16 @@ class MinimizeResult:
                 row = Candidate(n, design, objectives, others).row()
             else:
                 row = dict(design)
-            row["feasible"] = bool(self._ok[n]) and bool(self._violations[n] <= 0)
-            row["status"] = str(individual.data.get("status", OK))
-            row["error"] = "" if self._ok[n] else reason_of(individual)
             rows.append(row)
-        return Table(aligned(rows))
+            feasible = bool(self._ok[n]) and bool(self._violations[n] <= 0)
+            status = str(individual.data.get("status", OK))
+            error = "" if self._ok[n] else reason_of(individual)
+            own.append(dict(zip(RUN_COLUMNS, (feasible, status, error), strict=True)))
+        rows = aligned(rows)
+        names = run_columns(rows[0] if rows else ())
+        for row, more in zip(rows, own, strict=True):
+            row |= {names[name]: value for name, value in more.items()}
+        return Table(rows)
 
     def to_frame(self, *, all: bool = False) -> DataFrame:
         """Return the front, or with `all` everything evaluated, as a pandas DataFrame.

@@ -66,6 +66,34 @@ def test_an_output_with_the_name_of_a_variable():
     assert list(result.to_frame().columns) == ["x", "x (output)", "y"]
 
 
+def test_outputs_and_variables_called_like_the_columns_about_the_run(tmp_path):
+    settings = {
+        "variables": {"status": (0.0, 1.0)},
+        "objectives": ["error", "cost"],
+        "constraints": {"feasible": (None, 0.9)},
+        **QUIET,
+    }
+
+    def function(d):
+        x = d["status"]
+        return {"error": x, "cost": 1 - x, "feasible": x}
+
+    result = moela.minimize(function, **settings, n_eval=20, store=tmp_path / "run.db")
+    frame = result.to_frame(all=True)
+    own = ["feasible (run)", "status (run)", "error (run)"]
+    assert list(frame.columns) == ["status", "error", "cost", "feasible", *own]
+    for name in ("error", "feasible"):
+        assert frame[name].tolist() == frame["status"].tolist()
+    assert set(frame["status (run)"]) == {"ok"}
+    assert frame["feasible (run)"].tolist() == (frame["feasible"] <= 0.9).tolist()
+    with result.save(tmp_path / "all.csv", all=True).open(newline="") as file:
+        assert [row["error"] for row in csv.DictReader(file)] == frame["error"].map(str).tolist()
+    again = moela.MinimizeResult.from_store(tmp_path / "run.db")
+    assert again.to_frame(all=True).equals(frame)
+    later = moela.minimize(function, **settings, n_eval=20, start=frame)
+    assert later.to_frame(all=True)["status"].tolist() == frame["status"].tolist()
+
+
 def test_text_and_html(result):
     text = repr(result)
     assert text.startswith("sink: done after 120 evaluations")
