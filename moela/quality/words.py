@@ -22,7 +22,10 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 def shown(value: object) -> str:
     """Return a value on one line; the end of a long one is left out."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer of more digits than Python prints
+        text = "a number of many digits"
     return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + " ..."
 
 

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -245,6 +246,7 @@ class Outputs:
         OutputError
             An output is missing, or its array does not have n rows.
         """
+        returned = _by_field(returned, self.names)
         if isinstance(returned, tuple | list) and len(returned) == len(self.names):
             returned = dict(zip(self.names, returned, strict=True))
         example = "{" + ", ".join(f"{name!r}: [...]" for name in self.names) + "}"
@@ -255,7 +257,7 @@ class Outputs:
             )
         columns = {}
         for name, value in returned.items():
-            column = np.asarray(value)
+            column = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
             if column.ndim == 0 or len(column) != n:
                 raise OutputError(
                     f"{expected}, each with one value per design. Got shape {column.shape} of "
@@ -269,6 +271,7 @@ class Outputs:
         n, names = len(self.names), self.names
         example = "{" + ", ".join(f"{name!r}: ..." for name in names) + "}"
         expected = f"{function} must return a dictionary {example}"
+        returned = _by_field(returned, names)
         if isinstance(returned, Mapping):
             missing = [name for name in names if name not in returned]
             if missing:
@@ -299,14 +302,14 @@ class Outputs:
             return float(value)
         if isinstance(value, complex | np.complexfloating):
             advice = " Take its real part or its absolute value."
-        elif isinstance(value, int | float | np.number):
-            if math.isfinite(value):
-                return float(value)
+        elif is_number(value):
+            return float(value)  # type: ignore[arg-type]
+        elif isinstance(value, int | float | np.number) or _is_missing(value):
             advice = (
                 " Fix the function, or let it raise an exception for such a design and pass "
                 "on_error='infeasible' to go on without it."
             )
-        elif isinstance(value, str):
+        elif isinstance(value, str | Number):  # of decimal or fractions, too
             advice = " Convert it with float()."
         elif (single := _single(value)) is not None:
             return self._number(single, name, where, function)
@@ -317,6 +320,21 @@ class Outputs:
 
 def _designs(n: int) -> str:
     return "1 design" if n == 1 else f"{n} designs"
+
+
+def _by_field(returned: object, names: Sequence[str]) -> object:
+    """Return a named tuple with these fields as a dictionary, anything else as it is."""
+    fields = getattr(returned, "_fields", ())
+    if isinstance(returned, tuple) and isinstance(fields, tuple) and set(names) <= set(fields):
+        return dict(zip(fields, returned, strict=True))
+    return returned
+
+
+def _is_missing(value: object) -> bool:
+    """Return whether a value is a masked one of numpy, or the missing one of pandas."""
+    if isinstance(value, np.ma.MaskedArray):
+        return value.size == 1 and bool(np.ma.is_masked(value))
+    return type(value).__name__ == "NAType"
 
 
 def _single(value: object) -> object:
@@ -352,6 +370,8 @@ def _kept(value: object) -> object:
     """Return an extra output as something that a store can keep: number, text, or numbers."""
     if isinstance(value, bool | int | float | str | np.number | np.bool_):
         return value
+    if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in "iuf":
+        value = value.astype(float).filled(np.nan)
     try:
         array = np.asarray(value)
     except Exception:

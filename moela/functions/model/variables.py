@@ -328,7 +328,10 @@ def is_number(value: object) -> bool:
     """Return whether a value is a finite real number of Python or numpy, and not a boolean."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         return False
-    return not isinstance(value, complex | np.complexfloating) and math.isfinite(value)
+    try:
+        return not isinstance(value, complex | np.complexfloating) and math.isfinite(value)
+    except OverflowError:  # an integer beyond all floating-point numbers
+        return False
 
 
 def equal(a: object, b: object) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
+import pandas
 import pytest
 from function_cases import LINE, QUIET, SINK, line, sink
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -258,12 +261,27 @@ def test_functions(function, words):
         ({"a": np.array([1.0, 2.0]), "b": 1}, ("objective 'a'", "one number", "mean")),
         ({"a": None, "b": 1}, ("objective 'a'", "Got None")),
         ({"a": [1.0], "b": 1}, ("objective 'a'", "Got [1.0] (list)")),
+        ({"a": np.ma.masked, "b": 1}, ("objective 'a'", "finite", "Got masked", "infeasible")),
+        (np.ma.array([0.0, 1.0], mask=[0, 1]), ("objective 'b'", "finite", "Got masked")),
+        ({"a": np.ma.array([1.0], mask=[1]), "b": 1}, ("objective 'a'", "finite", "infeasible")),
+        ({"a": pandas.NA, "b": 1}, ("objective 'a'", "Got <NA>", "Fix the function")),
+        ({"a": Decimal("0.1"), "b": 1}, ("objective 'a'", "(Decimal)", "float()")),
+        ({"a": Fraction(1, 3), "b": 1}, ("objective 'a'", "(Fraction)", "float()")),
+        ({"a": 10**400, "b": 1}, ("objective 'a'", "finite", "(int)", "Fix the function")),
+        ({"a": 10**9000, "b": 1}, ("objective 'a'", "many digits (int)")),
     ],
 )
 def test_returned_values(returned, words):
     message = message_of(lambda d: returned)
     says(message, *words, "{'x': ", "on_error='infeasible'")
     assert "Traceback" not in message
+
+
+def test_masked_values_of_batches():
+    def function(d):
+        return {"a": np.ma.masked_less(d["x"], 2.0), "b": -d["x"]}
+
+    says(message_of(function, vectorized=True), "objective 'a'", "Got masked", "infeasible")
 
 
 def test_a_coroutine_is_named():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from typing import NamedTuple
 
 import cloudpickle
 import numpy as np
 import pytest
-from function_cases import LINE, SINK, line, sink
+from function_cases import LINE, QUIET, SINK, line, sink
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.algorithms.moo.rvea import RVEA
@@ -365,3 +366,25 @@ def test_answers_can_be_recorded_by_hand_and_some_left_out():
     assert all(candidate.objectives["yield"] >= 0 for candidate in result.front)
     with pytest.raises(ValueError, match="'heat'"):
         problem.record(told[0], {"yield": 1.0, "cost": 2.0})
+
+
+class Pair(NamedTuple):
+    b: float
+    note: str
+    a: float
+
+
+def test_named_tuples_are_read_by_their_fields():
+    result = moela.minimize(lambda d: Pair(-d["x"], "fine", d["x"]), **LINE, n_eval=20, **QUIET)
+    for row in result.table():
+        assert (row["a"], row["b"], row["note"]) == (row["x"], -row["x"], "fine")
+    result = moela.minimize(
+        lambda d: Pair(-d["x"], d["x"] > 2, d["x"]), **LINE, vectorized=True, n_eval=20, **QUIET
+    )
+    assert all(row["a"] == row["x"] for row in result.table())
+
+
+def test_other_outputs_that_are_masked_are_nan():
+    masked = np.ma.array([1, 2], mask=[0, 1])
+    result = moela.minimize(lambda d: line(d) | {"c": masked}, **LINE, n_eval=10, **QUIET)
+    np.testing.assert_array_equal(result.front[0].others["c"], [1.0, np.nan])
