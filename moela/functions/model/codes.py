@@ -136,7 +136,9 @@ class _LogIntegerCode(_Scaled):
         return _logarithms(np.clip(np.rint(np.exp(A)), self._low, self._high))
 
     def values(self, A: Floats) -> list[object]:
-        return list(np.rint(np.exp(A[:, 0])).astype(np.int64).tolist())
+        numbers = np.clip(np.rint(np.exp(A[:, 0])), self._low, self._high)
+        numbers = np.where(A[:, 0] >= _logarithms(np.array(float(self._high))), self._high, numbers)
+        return list(numbers.astype(np.int64).tolist())
 
     def encode(self, value: object) -> Floats:
         return _logarithms(np.array([value], dtype=float))

@@ -70,8 +70,8 @@ def _variable(spec: object) -> Variable:
     if isinstance(spec, type) and issubclass(spec, Enum):
         return choice(list(spec))
     if isinstance(spec, range):
-        whole = abs(spec.step) == 1 and len(spec) > 1
-        return integer(min(spec), max(spec)) if whole else choice(spec)
+        whole = abs(spec.step) == 1 and bool(spec[1:])
+        return integer(*sorted((spec[0], spec[-1]))) if whole else choice(spec)
     if isinstance(spec, tuple) and len(spec) == 2 and all(map(_is_numeric, spec)):
         low, high = map(plain, spec)
         if isinstance(low, int) and isinstance(high, int):

@@ -11,6 +11,9 @@ import numpy as np
 
 from moela.quality.words import number, of_kind, shown
 
+# A design holds floating-point numbers: beyond this, they are no longer all the integers.
+LARGEST_INTEGER = 2**53
+
 Condition: TypeAlias = "tuple[tuple[str, tuple[object, ...]], ...]"
 """Names of other variables with the values for which a variable exists."""
 
@@ -200,7 +203,8 @@ def integer(low: int, high: int, *, log: bool = False, when: Conditions | None =
     Raises
     ------
     ValueError
-        The bounds are not integers, not in order, or not positive with `log`.
+        The bounds are not integers, not from -2**53 to 2**53, not in order, or not positive with
+        `log`.
 
     Examples
     --------
@@ -209,6 +213,13 @@ def integer(low: int, high: int, *, log: bool = False, when: Conditions | None =
     'integer, 1 to 1024, on a logarithmic scale'
     """
     for name, value in (("low", low), ("high", high)):
+        if isinstance(value, int | np.integer) and abs(int(value)) > LARGEST_INTEGER:
+            raise ValueError(
+                f"The '{name}' parameter of integer must be from -2**53 to 2**53, between which "
+                f"every integer is a floating-point number. Got {of_kind(value)} instead; search a "
+                "smaller number and multiply it in the function, or use moela.real, also with "
+                "log=True, and round in the function."
+            )
         if not is_number(value) or not float(value).is_integer():
             raise ValueError(
                 f"The '{name}' parameter of integer must be an integer. Got {of_kind(value)} "

@@ -41,6 +41,11 @@ def says(message, *words):
         ("(0, 1)", ("'x'", "Got '(0, 1)' (str)", "without quotes: (0, 1)")),
         ("0.01 to 0.06", ("'x'", "without quotes: (0.01, 0.06)")),
         (5, ("'x'", "Got 5 (int)", "set it in the function")),
+        ((0, 2**53 + 1), ("'x'", "'high'", "2**53", "9007199254740993", "multiply it")),
+        ((-(10**400), 5), ("'x'", "'low'", "2**53", "moela.real")),
+        ((0, 10**9000), ("'x'", "'high'", "many digits (int)")),
+        ((0.0, 10**400), ("'x'", "'high'", "finite number")),
+        (range(10**18), ("'x'", "'high'", "2**53")),
         (float, ("'x'", "(0.0, 1.0)")),
         (int, ("'x'", "(0, 10)")),
         ({"low": 0, "high": 1}, ("'x'", "(low, high)")),
@@ -282,6 +287,12 @@ def test_masked_values_of_batches():
         return {"a": np.ma.masked_less(d["x"], 2.0), "b": -d["x"]}
 
     says(message_of(function, vectorized=True), "objective 'a'", "Got masked", "infeasible")
+
+
+def test_integers_beyond_floating_point_numbers():
+    for log in (False, True):
+        with pytest.raises(ValueError, match=r"'high' parameter of integer .* -2\*\*53 to 2\*\*53"):
+            moela.integer(1, 2**63, log=log)
 
 
 def test_a_coroutine_is_named():

@@ -115,6 +115,15 @@ def test_bounds_are_exact(space):
     assert (low["shape"], high["shape"]) == (Shape.ROUND, Shape.PIN)
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_large_integers_are_within_their_bounds(log):
+    space = DesignSpace({"n": moela.integer(1, 2**53, log=log)})
+    numbers = [design["n"] for design in space.decode(np.array([space.xl, space.xu]))]
+    assert numbers == [1, 2**53]
+    for n in (3, 10**9 + 1, 2**40 + 1):
+        assert space.decode(space.encode({"n": n})[None]) == [{"n": n}]
+
+
 def test_absent_variables_do_not_make_designs_different(space):
     rng = np.random.default_rng(2)
     X = space.sample(200, rng)
