@@ -77,6 +77,11 @@ def _variable(spec: object) -> Variable:
         if isinstance(low, int) and isinstance(high, int):
             return integer(low, high)
         return real(low, high)  # type: ignore[arg-type]
+    if isinstance(spec, tuple) and len(spec) == 2 and None in spec and any(map(_is_numeric, spec)):
+        raise TypeError(
+            f"Both bounds of a variable must be numbers. Got {spec!r} instead; give the other "
+            f"bound, or write a list for a choice: {list(spec)!r}."
+        )
     if isinstance(spec, list | tuple | np.ndarray):
         return choice(spec.tolist() if isinstance(spec, np.ndarray) else spec)
     raise TypeError(f"A variable must be {_FORMS}. Got {of_kind(spec)} instead.{_advice(spec)}")
@@ -174,7 +179,7 @@ def warnings_of(variables: Mapping[str, Variable]) -> list[str]:
             )
         if isinstance(variable, Choice) and len(variable.options) == 2:
             low, high = variable.options
-            if is_number(low) and is_number(high):
+            if is_number(low) and is_number(high) and not isinstance(low, Enum):
                 notes.append(
                     f"{name!r} is one of the two values {low!r} and {high!r}. Write ({low!r}, "
                     f"{high!r}) for bounds."

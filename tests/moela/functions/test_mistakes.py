@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from decimal import Decimal
+from enum import IntEnum
 from fractions import Fraction
 
 import numpy as np
@@ -46,6 +47,8 @@ def says(message, *words):
         ((0, 10**9000), ("'x'", "'high'", "many digits (int)")),
         ((0.0, 10**400), ("'x'", "'high'", "finite number")),
         (range(10**18), ("'x'", "'high'", "2**53")),
+        ((0.0, None), ("'x'", "numbers", "Got (0.0, None)", "a choice: [0.0, None]")),
+        ((None, 5), ("'x'", "numbers", "Got (None, 5)")),
         (float, ("'x'", "(0.0, 1.0)")),
         (int, ("'x'", "(0, 10)")),
         ({"low": 0, "high": 1}, ("'x'", "(low, high)")),
@@ -386,3 +389,19 @@ def test_suspicious_variables_are_pointed_out(caplog):
         **QUIET,
     )
     says(caplog.text, "Did you mean bool, or (0.0, 1.0)", "(0.5, 2) for bounds")
+
+
+class Size(IntEnum):
+    SMALL = 10
+    LARGE = 20
+
+
+def test_a_class_of_numbers_is_no_suspicious_variable(caplog):
+    moela.minimize(
+        lambda d: (d["size"], -d["size"]),
+        variables={"size": Size},
+        objectives=["a", "b"],
+        n_eval=2,
+        **QUIET,
+    )
+    assert caplog.text == ""
