@@ -11,7 +11,7 @@ import numpy as np
 from pymoo.core.population import Population
 from pymoo.core.result import Result
 
-from moela.comparison.read.drafts import RunDraft, nameless, one_batch
+from moela.comparison.read.drafts import RunDraft, nameless, one_batch, same_kind
 from moela.comparison.read.files import read_frame
 from moela.comparison.read.sources import (
     of_experiment,
@@ -173,21 +173,23 @@ def _mark(group: list[RunDraft], position: int) -> str:
 
 def _name_problems(drafts: list[RunDraft]) -> list[RunDraft]:
     """Give problems of one class, but of other sizes or settings, different names."""
-    number: dict[tuple[str, str], int] = {}
     known: dict[str, list[tuple[str, str]]] = {}
     out = []
     for draft in drafts:
-        problem, (sizes, settings) = draft.problem, draft.kind
+        problem = draft.problem
         if problem is not None and draft.kind != ("", ""):
             kinds = known.setdefault(problem, [])
-            same = (k for k in kinds if k[0] == sizes and (not settings or k[1] in ("", settings)))
-            kind = next(same, None)
-            if kind is None:
-                kind = draft.kind
-                kinds.append(kind)
-                number[kind] = len(kinds)
-            if number[kind] > 1:
-                draft = replace(draft, problem=f"{problem} ({number[kind]})")
+            number, kind = next(
+                (
+                    (i, both)
+                    for i, kind in enumerate(kinds)
+                    if (both := same_kind(kind, draft.kind))
+                ),
+                (len(kinds), draft.kind),
+            )
+            kinds[number : number + 1] = [kind]
+            if number > 0:
+                draft = replace(draft, problem=f"{problem} ({number + 1})")
         out.append(draft)
     names = list(dict.fromkeys(d.problem for d in out if d.problem is not None))
     if len(names) > 1 and any(d.problem is None for d in out):

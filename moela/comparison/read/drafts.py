@@ -54,5 +54,22 @@ def nameless(
 
 
 def kind_of(name: str, n_var: int, n_obj: int, version: object) -> str:
-    """Return class, sizes and version of a problem as one text."""
+    """Return class, sizes and version of a problem as one text; n_var is 0 if it is not known."""
     return json.dumps([name, int(n_var), int(n_obj), None if version is None else str(version)])
+
+
+def same_kind(kind: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] | None:
+    """Return all that two kinds of one problem say together, None if they are of two problems.
+
+    A number of variables that is not known, and settings that are not, fit any.
+    """
+    (name, n_var, *rest), (other_name, other_n_var, *other_rest) = map(
+        json.loads, (kind[0], other[0])
+    )
+    if (name, rest) != (other_name, other_rest):
+        return None
+    if n_var != other_n_var and n_var and other_n_var:
+        return None
+    if kind[1] != other[1] and kind[1] and other[1]:
+        return None
+    return other[0] if not n_var else kind[0], kind[1] or other[1]

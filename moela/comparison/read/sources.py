@@ -25,6 +25,7 @@ from moela.experiments.results import ExperimentResults
 from moela.files.guard import open_file
 from moela.functions.model.problem import FunctionProblem
 from moela.functions.results.result import MinimizeResult
+from moela.functions.results.stored import stored_problem
 from moela.provenance import renames
 from moela.provenance.signature import shown_name
 from moela.quality.front import Front
@@ -190,6 +191,7 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
         seconds=run.elapsed,
         borrowed=borrowed,
         about={"settings": run.settings, "versions": run.versions, "date": run.updated},
+        **traits(stored_problem(run, store.path)),
     )
     if run.n_failed:
         compared = replace(compared, left_out={**compared.left_out, "failed": run.n_failed})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 from scipy.stats import mannwhitneyu
 
+import moela
 from moela import MOELA, EvaluationStore, Evaluator, compare, front_of
 from moela.comparison.read.dispatch import read
 from moela.experiments.run import ExperimentResults, run_experiment
@@ -165,6 +167,37 @@ def test_runs_of_a_store_that_differ_in_settings(tmp_path):
     assert "10 results that runs of NSGA2 (2) on Halves received were known before" in " ".join(
         comparison.caveats
     )
+
+
+def test_a_store_and_a_folder_of_one_run_are_of_one_problem(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    problem = moela.problem(
+        lambda d: (d["x"], d["n"] - d["x"]),
+        variables={"x": (0.0, 1.0), "n": (1, 5)},
+        objectives={"cost": "min", "gain": "max"},
+    )
+    moela.minimize(problem, n_eval=20, store="run.db", verbose=False, progress=False)
+    (stored,) = read("run.db")
+    assert stored.names == ("cost", "gain")
+    assert stored.model.decode(stored.X[0]).keys() == {"x", "n"}
+    Path("out").mkdir()
+    Path("out/front.csv").write_text("cost,gain\n0.5,4.5\n")
+    about = {"name": stored.problem, "objectives": ["cost", "gain"], "senses": ["min", "max"]}
+    Path("out/run.json").write_text(json.dumps({"problem": about}))
+    for order in ({"a": "out", "b": "run.db"}, {"b": "run.db", "a": "out"}):
+        assert {run.problem for run in read(order)} == {stored.problem}
+        assert all((run.F[:, 1] < 0).all() for run in read(order))
+
+
+def test_an_unknown_number_of_variables_joins_no_two_known_ones(tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_text("problem,f0,f1\nZDT1,1,2\n")
+    five, seven = (
+        minimize(get_problem("zdt1", n_var=n), NSGA2(10), ("n_eval", 20), seed=1) for n in (5, 7)
+    )
+    problems = [run.problem for run in read({"a": path, "b": five, "c": seven, "d": [five]})]
+    assert problems == ["ZDT1", "ZDT1", "ZDT1 (2)", "ZDT1"]
+    assert [run.problem for run in read([five, seven, path])] == ["ZDT1", "ZDT1 (2)", "ZDT1"]
 
 
 def test_results_take_names_from_algorithm_and_problem():
