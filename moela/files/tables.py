@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +24,8 @@ class TextTable:
     The separator is decided once: the first of semicolon, tab and comma that cuts the first hundred
     lines into equally many cells, two or more; else the first of them in the first line; else
     blanks. With semicolons or tabs, the decimal sign of the file may be a comma. Cells may be
-    quoted, as in CSV, but do not go over several lines. Lines that begin with ``#`` are skipped.
+    quoted, as in CSV, and then go over several lines, up to 65,536 characters, unless blanks
+    separate them. Lines that begin with ``#`` are skipped.
 
     Parameters
     ----------
@@ -43,10 +45,13 @@ class TextTable:
         self._decimal = ""
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number of each line, from 1, and its cells; none for a blank line."""
+        """Yield the number of each line, from 1, and its cells; none for a blank line.
+
+        Lines that a quoted cell joins are one, with the number of the first.
+        """
         left, separator = limit_of("cells"), self.separator
         blank = " " if separator == "\t" else None  # tabs at the ends enclose empty cells
-        for number, line in lines_of(self._text):
+        for number, line in self._lines(separator):
             content = line.strip(blank)
             if not content or content.isspace():
                 yield number, []
@@ -68,13 +73,23 @@ class TextTable:
         return invalid_file(self.path, got, expected, place)
 
     def _decide(self) -> str | None:
-        lines = (line for _, line in lines_of(self._text))
-        filled = (line for line in lines if line.strip() and not line.lstrip().startswith("#"))
-        sample = list(islice(filled, _SAMPLE))
-        counts = {s: [_count(line, s) for line in sample] for s in _SEPARATORS}
+        counts = {}
+        for s in _SEPARATORS:
+            lines = (line for _, line in self._lines(s))
+            filled = (line for line in lines if line.strip() and not line.lstrip().startswith("#"))
+            counts[s] = [_count(line, s) for line in islice(filled, _SAMPLE)]
         even = (s for s, n in counts.items() if n and n[0] > 1 and len(set(n)) == 1)
         first = (s for s, n in counts.items() if n and n[0] > 1)
         return next(even, None) or next(first, None)
+
+    def _lines(self, separator: str | None) -> Iterator[tuple[int, str]]:
+        """Yield the number and the content of each line, with those that a quoted cell joins."""
+        lines = lines_of(self._text)
+        for number, line in lines:
+            if separator and line.count('"') % 2 and not line.lstrip().startswith("#"):
+                yield number, _joined(line, lines, separator)
+            else:
+                yield number, line
 
     def _cells(self, number: int, line: str) -> list[str]:
         if self.separator == "," and '"' not in line:
@@ -103,11 +118,33 @@ class TextTable:
         return plain
 
 
+def _joined(line: str, lines: Iterator[tuple[int, str]], separator: str) -> str:
+    """Return a line with the following ones, as many as its quoted cells go over."""
+    taken = [line]
+
+    def following() -> Iterator[str]:
+        left = _LONG
+        yield line
+        for _, more in lines:
+            taken.append(more)
+            left -= len(more) + 1
+            if left < 0:
+                return  # a quote without end, which is an error of this line
+            yield more
+
+    with suppress(csv.Error):
+        next(_reader(following(), separator))
+    return "\n".join(taken)
+
+
+def _reader(lines: Iterable[str], separator: str | None) -> Iterator[list[str]]:
+    return csv.reader(lines, delimiter=separator or " ", skipinitialspace=True, strict=True)
+
+
 def _split(line: str, separator: str | None) -> list[str]:
     if '"' not in line:
         return line.split() if separator is None else [c.strip() for c in line.split(separator)]
-    reader = csv.reader([line], delimiter=separator or " ", skipinitialspace=True, strict=True)
-    return [cell.strip() for cell in next(reader)]
+    return [cell.strip() for cell in next(_reader([line], separator))]
 
 
 def _count(line: str, separator: str | None) -> int:

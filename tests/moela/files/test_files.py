@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import tempfile
+import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -211,7 +212,27 @@ def test_a_file_has_one_decimal_sign(tmp_path):
     assert table(tmp_path, "a.b;1,5\n") == [(1, ["a.b", "1.5"])]
 
 
-def test_quotes_must_be_in_pairs_within_a_line(tmp_path):
+def test_a_quoted_cell_goes_on_in_the_next_lines(tmp_path):
+    text = 'a,b\r\n1,"x;\r\n\r\n# ""y"", z"\r\n\r\n3,"4"\n5" pipe,6\n'
+    assert table(tmp_path, text) == [
+        (1, ["a", "b"]),
+        (2, ["1", 'x;\n\n# "y", z']),
+        (5, []),
+        (6, ["3", "4"]),
+        (7, ['5" pipe', "6"]),
+    ]
+    assert table(tmp_path, '"a\nb"\t"c"\n') == [(1, ["a\nb", "c"])]
+
+
+@pytest.mark.parametrize("text", ['1,2\n3,"' + "4\n" * 10**6, '1,2\n3,"4\n' * 10**6])
+def test_a_quote_without_end_is_found_in_little_time(tmp_path, text):
+    begun = time.process_time()
+    with pytest.raises(ValueError, match=r"field 'line 2' must be cells, with quotes in pairs"):
+        table(tmp_path, text)
+    assert time.process_time() - begun < 5
+
+
+def test_quotes_must_be_in_pairs(tmp_path):
     for text in ('1,"2\n3,4\n', '1,"2"3\n'):
         with pytest.raises(ValueError, match=r"field 'line 1' must be cells, with quotes in pairs"):
             table(tmp_path, text)
