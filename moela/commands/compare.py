@@ -30,6 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "all name it)",
     )
     add("--indicator", metavar="NAME", help="indicator used in the summary; default: hypervolume")
+    add("--objectives", metavar="NAME,...", help="columns of tables that are objectives; "
+        "NAME=max is maximized")  # fmt: skip
     add("--baseline", metavar="NAME", help="algorithm to compare the others with")
     add("--at", metavar="N", help='evaluations after which to compare, or "common"')
     add("--archive-size", type=int, metavar="N", help="maximum size of a front")
@@ -46,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Compare, print a summary, and write the report and pictures."""
     from moela.comparison import INDICATORS, compare
+    from moela.comparison.comparing import senses_of
     from moela.comparison.read.dispatch import read
 
     first = arguments.indicator or INDICATORS[0]
@@ -54,16 +57,18 @@ def run(arguments: argparse.Namespace) -> None:
             f"--indicator must be one of {', '.join(INDICATORS)}. Got {first} instead."
         )
     results = _results(arguments.runs)
+    objectives = _objectives(arguments.objectives)
     comparison = compare(
         results,
         _ref_point(arguments.ref_point),
-        problems=_models(read(results)),
+        problems=_models(read(results, senses_of(objectives))),
         indicators=[first, *(name for name in INDICATORS if name != first)],
         baseline=arguments.baseline,
         at=_at(arguments.at),
         archive_size=arguments.archive_size,
         paired=False if arguments.unpaired else None,
         alpha=arguments.alpha,
+        objectives=objectives,
     )
     pictures = comparison.save_pictures(arguments.pictures) if arguments.pictures else []
     report = comparison.report(arguments.html) if arguments.html else None
@@ -151,6 +156,14 @@ def _ref_point(word: str | None) -> str | list[float] | None:
             f'--ref-point must be numbers with commas between, "problem" or "pooled". Got {word} '
             "instead."
         ) from None
+
+
+def _objectives(words: str | None) -> dict[str, str] | None:
+    """Return "min" or "max" for each objective of ``cost,gain=max``."""
+    if words is None:
+        return None
+    pairs = [word.partition("=") for word in words.split(",")]
+    return {name.strip(): sense.strip() or "min" for name, _, sense in pairs}
 
 
 def _at(word: str | None) -> str | int | None:

@@ -17,6 +17,7 @@ def caveats_of(comparison: Comparison) -> list[str]:
     """Return the caveats of a comparison, problem by problem."""
     out = []
     for problem, group in by_problem(comparison.runs):
+        out += _assumptions(problem, group)
         out += _archive_rules(problem, group)
         out += _budgets(problem, group)
         out += _losses(problem, group)
@@ -30,6 +31,19 @@ def caveats_of(comparison: Comparison) -> list[str]:
             )
     out += _versions(comparison.runs)
     return out
+
+
+def _assumptions(problem: str, group: list[ComparedRun]) -> list[str]:
+    """Say so if all columns of a table were taken for objectives."""
+    assumed = {run.algorithm: run.names or () for run in group if run.assumed}
+    if not assumed:
+        return []
+    names = next(iter(assumed.values()))
+    return [
+        f"On {problem} the tables of {listed(list(assumed))} don't say which columns are "
+        f"objectives, so all of {', '.join(names)} are minimized. objectives= (--objectives) names "
+        "them and their directions; other columns are then variables and outputs."
+    ]
 
 
 def _archive_rules(problem: str, group: list[ComparedRun]) -> list[str]:

@@ -15,6 +15,7 @@ from moela.comparison.comparison import Comparison
 from moela.comparison.read.dispatch import read
 from moela.comparison.scale import make_scale
 from moela.comparison.settings import INDICATORS, ComparisonSettings, RefPoint
+from moela.functions.model.outputs import ObjectiveSpec, read_objectives
 from moela.heartbeat.working import long_work
 from moela.quality.front import Front, pooled
 from moela.quality.runs import ComparedRun, History, by_problem, check, clean, traits
@@ -33,6 +34,7 @@ def compare(
     archive_size: int | None = None,
     paired: bool | None = None,
     alpha: float = 0.05,
+    objectives: ObjectiveSpec | None = None,
 ) -> Comparison:
     """Compare algorithms, settings or designs by the fronts that they found.
 
@@ -71,6 +73,10 @@ def compare(
         at least six, since with fewer the signed rank test can't reject at 0.05.
     alpha : float
         Significance level.
+    objectives : list of str, or dict of "min" or "max" by name, optional
+        Columns of tables, such as ``result.save("front.csv")``, that are objectives. Maximized ones
+        are negated. Default: all columns but those of variables ``x0, x1, ...`` and of labels;
+        folders of `moela run` name their objectives themselves.
 
     Returns
     -------
@@ -93,7 +99,7 @@ def compare(
     settings = ComparisonSettings(
         ref_point, known_front, indicators, baseline, at, archive_size, paired, alpha
     )
-    runs = read(results)
+    runs = read(results, senses_of(objectives))
     check(runs)
     algorithms = list(dict.fromkeys(run.algorithm for run in runs))
     one_of = f"one of {', '.join(algorithms)}, or None"
@@ -122,6 +128,13 @@ def compare(
             "each front is cleared of rows that are infeasible or not finite."
         )
     return Comparison([run for run in runs if run.problem in scales], scales, settings, caveats)
+
+
+def senses_of(objectives: ObjectiveSpec | None) -> dict[str, float] | None:
+    """Return 1 for each minimized objective by name, -1 for each maximized one."""
+    if objectives is None:
+        return None
+    return {objective.name: objective.sign for objective in read_objectives(objectives)}
 
 
 def front_of(result: object) -> Front:

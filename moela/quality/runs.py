@@ -77,6 +77,8 @@ class ComparedRun:
         Results that were known before the run and may come from another one; those are not in F.
     about : dict
         Settings and versions that the run was made with, if known.
+    assumed : bool
+        Whether columns of a table were taken for objectives that nobody has named as such.
     """
 
     problem: str
@@ -95,6 +97,7 @@ class ComparedRun:
     left_out: Mapping[str, int] = field(default_factory=dict)
     borrowed: int = 0
     about: Mapping[str, object] = field(default_factory=dict)
+    assumed: bool = False
 
     @property
     def label(self) -> str:

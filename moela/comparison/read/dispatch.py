@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from pymoo.core.population import Population
@@ -36,7 +37,11 @@ ACCEPTED = (
 )
 
 
-def read(results: object) -> list[ComparedRun]:
+Senses: TypeAlias = "Mapping[str, float] | None"
+"""The objectives of tables by name: 1 to minimize, -1 to maximize."""
+
+
+def read(results: object, senses: Senses = None) -> list[ComparedRun]:
     """Return the runs in any object that `moela.compare` accepts, with names."""
     if isinstance(results, list | tuple | dict) and not results:
         raise ValueError(
@@ -45,17 +50,17 @@ def read(results: object) -> list[ComparedRun]:
         )
     if isinstance(results, Mapping):
         if not all(_is_by_name(value) for value in results.values()):
-            drafts = _by_algorithm(results)
+            drafts = _by_algorithm(results, senses)
         else:
             drafts = [
                 replace(draft, problem=str(problem), kind=("", ""))
                 for problem, group in results.items()
-                for draft in _by_algorithm(group)
+                for draft in _by_algorithm(group, senses)
             ]
     elif isinstance(results, list | tuple | np.ndarray) and _is_list_of_runs(results):
-        drafts = _apart([_drafts(item) for item in results])
+        drafts = _apart([_drafts(item, senses) for item in results])
     else:
-        drafts = _drafts(results)
+        drafts = _drafts(results, senses)
     if not drafts:
         raise ValueError(f"There is nothing to compare. Pass {ACCEPTED}.")
     return _name_algorithms(_name_problems(drafts))
@@ -65,11 +70,11 @@ def _is_by_name(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
 
-def _by_algorithm(group: Mapping[object, object]) -> list[RunDraft]:
+def _by_algorithm(group: Mapping[object, object], senses: Senses) -> list[RunDraft]:
     """Read runs by name of the algorithm."""
     out = []
     for name, value in group.items():
-        drafts = _drafts(value)
+        drafts = _drafts(value, senses)
         if not drafts:
             raise ValueError(f"There is no run of {name!r}. Leave it out, or pass {ACCEPTED}.")
         if len({(draft.algorithm, draft.maker) for draft in drafts}) == 1:
@@ -79,13 +84,13 @@ def _by_algorithm(group: Mapping[object, object]) -> list[RunDraft]:
     return out
 
 
-def _drafts(value: object) -> list[RunDraft]:
+def _drafts(value: object, senses: Senses) -> list[RunDraft]:
     """Read one or several runs."""
     if isinstance(value, Mapping):  # by seed
         return [
             replace(draft, run=replace(draft.run, seed=_seed(seed)))
             for seed, run in value.items()
-            for draft in _drafts(run)
+            for draft in _drafts(run, senses)
         ]
     if isinstance(value, Result):
         return [of_result(value)]
@@ -98,7 +103,7 @@ def _drafts(value: object) -> list[RunDraft]:
     if isinstance(value, EvaluationStore):
         return of_store(value)
     if isinstance(value, str | os.PathLike):
-        return of_path(Path(value).expanduser())
+        return of_path(Path(value).expanduser(), senses)
     if isinstance(value, Population):
         F, CV, X = value.get("F"), value.get("CV"), value.get("X")
         total = np.asarray(CV)[:, 0] if len(value) else None
@@ -106,9 +111,9 @@ def _drafts(value: object) -> list[RunDraft]:
     if isinstance(value, Front):
         return [of_front(value)]
     if hasattr(value, "columns") and hasattr(value, "itertuples"):
-        return read_frame(value)
+        return read_frame(value, senses)
     if isinstance(value, list | tuple | np.ndarray) and _is_list_of_runs(value):
-        return [draft for item in value for draft in _drafts(item)]
+        return [draft for item in value for draft in _drafts(item, senses)]
     if isinstance(value, list | tuple) or hasattr(value, "__array__"):
         points = value if isinstance(value, np.ndarray | list | tuple) else np.asarray(value)
         several = isinstance(points, np.ndarray) and points.ndim == 3

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moela._arrays import Floats
+from moela._arrays import Bools, Floats
 from moela.comparison.read.drafts import RunDraft, kind_of, nameless, one_batch
 from moela.comparison.read.record import signs_of, with_record
 from moela.files.arrays import read_array
 from moela.files.guard import brief, check_count, invalid_file
 from moela.files.tables import TextTable
 from moela.files.text import number_of
+from moela.functions.results.front import RUN_COLUMNS
+from moela.quality.runs import ComparedRun, History
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,10 +31,12 @@ _LABELS = ("algorithm", "problem", "seed")
 _INDEX = re.compile(r"(Unnamed: \d+)?$")
 # Files with more are taken for damaged.
 MOST_OBJECTIVES, MOST_RUNS = 255, 10_000  # moocore takes no more objectives
+# Tables that `moela run` writes beside run.json.
+_OF_A_RUN = ("front.csv", "evaluations.csv")
 _OBJECTIVE = re.compile(r"f_?\d+$", re.IGNORECASE)
 
 
-def read_front_file(path: Path) -> list[RunDraft]:
+def read_front_file(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDraft]:
     """Read the sets of points in a text file, or in a numpy file of an array.
 
     Rows hold numbers, separated by commas, semicolons, tabs or blanks, the same in the whole file;
@@ -42,33 +46,38 @@ def read_front_file(path: Path) -> list[RunDraft]:
     ``problem`` and ``seed`` name the run of each row; a column without a name is an index; and the
     other columns are objectives, or only those named ``f0``, ``f1``, ..., if there are any.
 
-    A ``run.json`` beside a ``front.csv``, as `moela run` writes it, is read, too. An array in a
-    ``.npy`` file is [n, M] or, for s runs, [s, n, M]. Errors name the file, the line, and expected
-    and actual content.
+    A ``run.json`` beside a ``front.csv`` or an ``evaluations.csv``, as `moela run` writes them, is
+    read, too. In any other table, `senses` names the objectives: 1 to minimize, -1 to maximize. A
+    table of everything that `moela.minimize` evaluated is one whose last columns are ``feasible``,
+    ``status`` and ``error``. An array in a ``.npy`` file is [n, M] or, for s runs, [s, n, M].
+    Errors name the file, the line, and expected and actual content.
     """
     if path.suffix == ".npy":
         return one_batch(RunDraft(nameless(F, str(path))) for F in _array(path))
     heading, sets = _tables(path)
     beside = path.with_name("run.json")
-    if path.name != "front.csv" or not beside.exists():
-        return one_batch(draft for table in sets for draft in _drafts(path, heading, table))
-    signs = signs_of(beside)
+    recorded = path.name in _OF_A_RUN and beside.exists()
+    signs = signs_of(beside) if recorded else {}
     if heading is not None and signs and set(signs) <= set(heading):
-        # The other columns are variables and outputs of any name.
-        kept = [j for j, name in enumerate(heading) if name in signs or _VARIABLE.match(name)]
-        heading = [heading[j] for j in kept]
-        sets = [_Cells(table.lines, [table.columns[j] for j in kept]) for table in sets]
-    drafts = one_batch(draft for table in sets for draft in _drafts(path, heading, table, signs))
-    return with_record(drafts, beside)
+        # The other columns are variables and outputs of any name, also of those of labels.
+        columns = _columns(path, heading, len(heading), signs, ())
+    else:
+        columns = _columns(path, heading, len(sets[0].columns), None if recorded else senses)
+        factors = tuple(signs.get(name, 1.0) for name in columns.names or ())
+        columns = columns if not signs else replace(columns, factors=factors or (1.0,))
+    drafts = one_batch(draft for table in sets for draft in _drafts(path, heading, table, columns))
+    return with_record(drafts, beside) if recorded else drafts
 
 
-def read_frame(table: DataFrame) -> list[RunDraft]:
+def read_frame(table: DataFrame, senses: Mapping[str, float] | None = None) -> list[RunDraft]:
     """Read the points in a pandas DataFrame, with the columns of `read_front_file`."""
     heading = [str(name) for name in table.columns]
     rows = table.itertuples(index=False)
     columns = [["" if v is None else str(v) for v in column] for column in zip(*rows, strict=True)]
     cells = _Cells(list(range(len(table))), columns or [[] for _ in heading])
-    return one_batch(_drafts("a DataFrame", heading, cells))
+    source = "a DataFrame"
+    found = _columns(source, heading, len(cells.columns), senses)
+    return one_batch(_drafts(source, heading, cells, found))
 
 
 def _array(path: Path) -> list[Floats]:
@@ -127,14 +136,27 @@ def _tables(path: Path) -> tuple[list[str] | None, list[_Cells]]:
     return heading, sets or [_Cells([], [[] for _ in range(width)])]
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """The positions of columns by their meaning."""
+
+    labels: dict[str, int]
+    objectives: list[int]
+    variables: list[int]
+    names: tuple[str, ...] | None = None  # of the objectives
+    factors: tuple[float, ...] = (1.0,)  # -1 for a maximized objective
+    feasible: int | None = None  # in a table of everything evaluated
+    assumed: bool = False  # whether nobody has said which are the objectives
+
+
 def _drafts(
     source: str | Path,
     heading: list[str] | None,
     table: _Cells,
-    signs: Mapping[str, float] | None = None,
+    columns: _Columns,
 ) -> list[RunDraft]:
     """Return the sets of points in rows under a heading, one per run, objectives times signs."""
-    labels, objectives, variables = _columns(source, heading, len(table.columns))
+    labels, names = columns.labels, columns.names
     groups: dict[tuple[str, ...], list[int]] = {}
     keys = zip(*(table.columns[j] for j in labels.values()), strict=True)
     for i, key in enumerate(keys):
@@ -144,24 +166,42 @@ def _drafts(
             raise invalid_file(source, "one more", f"of the first {MOST_RUNS:,} runs", place)
     if table.lines and not labels:
         groups[()] = list(range(len(table.lines)))
-    names = None if heading is None else tuple(heading[j] for j in objectives)
-    factors = np.array([(signs or {}).get(name, 1.0) for name in names or ()] or [1.0])
+    n_obj, factors = len(columns.objectives), np.array(columns.factors)
     out = []
     for key, rows in (groups or {("",) * len(labels): []}).items():
-        _check_points(source, len(rows), len(objectives))
+        _check_points(source, len(rows), n_obj)
         # An empty cell is no label.
         own = {name: cell for name, cell in zip(labels, key, strict=True) if cell}
+        F = factors * _numbers(source, table, rows, columns.objectives, heading)
+        infeasible = _infeasible(table, rows, columns)
         run = nameless(
-            factors * _numbers(source, table, rows, objectives, heading),
+            F,
             str(source),
-            X=_designs(table, rows, variables) if variables else None,
+            X=_designs(table, rows, columns.variables) if columns.variables else None,
             seed=_seed(source, table.lines[rows[0]], own["seed"]) if "seed" in own else None,
             names=names,
+            assumed=columns.assumed,
+            CV=infeasible,
         )
+        if infeasible is not None:
+            run = _with_history(run, F, infeasible)
         problem = own.get("problem")
-        kind = "" if problem is None else kind_of(problem, 0, len(objectives), None)
+        kind = "" if problem is None else kind_of(problem, 0, n_obj, None)
         out.append(RunDraft(run, problem, own.get("algorithm"), (kind, "")))
     return out
+
+
+def _infeasible(table: _Cells, rows: list[int], columns: _Columns) -> Bools | None:
+    """Return which rows are infeasible, in a table of everything that a run evaluated."""
+    if (j := columns.feasible) is None:
+        return None
+    return np.array([table.columns[j][row] != "True" for row in rows], dtype=bool)
+
+
+def _with_history(run: ComparedRun, F: Floats, infeasible: Bools) -> ComparedRun:
+    scored = np.where(infeasible[:, None], np.nan, F)
+    history = History(len(F), lambda: scored)
+    return replace(run, evaluated=True, n_eval=len(F), history=history)
 
 
 def _seed(source: str | Path, line: int, cell: str) -> int:
@@ -186,7 +226,13 @@ def _numbers(
             if number is None:
                 name = j + 1 if heading is None else f'"{heading[j]}"'
                 place = f"line {table.lines[row]}, column {name}"
-                raise invalid_file(source, brief(column[row]), "a number", place)
+                error = invalid_file(source, brief(column[row]), "a number", place)
+                if heading is None or len(columns) < 3:
+                    raise error
+                raise ValueError(
+                    f"{error} If the column is no objective, name the objectives by objectives= "
+                    "(--objectives)."
+                )
             out[i, k] = number
     return out
 
@@ -204,28 +250,62 @@ def _designs(table: _Cells, rows: list[int], columns: list[int]) -> NDArray[Any]
 
 
 def _columns(
-    source: str | Path, heading: list[str] | None, width: int
-) -> tuple[dict[str, int], list[int], list[int]]:
-    """Return the columns of labels by name, of objectives, and of variables."""
+    source: str | Path,
+    heading: list[str] | None,
+    width: int,
+    senses: Mapping[str, float] | None = None,
+    known_labels: tuple[str, ...] = _LABELS,
+) -> _Columns:
+    """Return the meanings of the columns; `senses` names the objectives, 1 to minimize."""
     if heading is None:
-        labels, objectives, variables = {}, list(range(width)), []
+        return _checked(source, heading, width, _Columns({}, list(range(width)), []))
+    if twice := [name for name, n in Counter(heading).items() if name and n > 1]:
+        raise invalid_file(source, "two", "one column of this name", f'heading, "{twice[0]}"')
+    labels = {name.lower(): j for j, name in enumerate(heading) if name.lower() in known_labels}
+    variables = [j for j, name in enumerate(heading) if _VARIABLE.match(name)]
+    about = _about_the_run(heading)
+    feasible = about[0] if about else None
+    if senses:
+        # A variable of the same name has the plain one in tables of results.
+        outputs = [f"{name} (output)" for name in senses]
+        wanted = [o if o in heading else n for n, o in zip(senses, outputs, strict=True)]
+        if missing := [name for name in wanted if name not in heading]:
+            raise invalid_file(source, brief(heading), f"with a column {missing[0]!r}", "heading")
+        objectives = [heading.index(name) for name in wanted]
+        variables = [j for j in variables if j not in objectives]
+        factors = tuple(senses.values())
+        found = _Columns(labels, objectives, variables, tuple(senses), factors, feasible)
     else:
-        if twice := [name for name, n in Counter(heading).items() if name and n > 1]:
-            raise invalid_file(source, "two", "one column of this name", f'heading, "{twice[0]}"')
-        labels = {name.lower(): j for j, name in enumerate(heading) if name.lower() in _LABELS}
-        variables = [j for j, name in enumerate(heading) if _VARIABLE.match(name)]
         objectives = [j for j, name in enumerate(heading) if _OBJECTIVE.match(name)]
-        others = {*variables, *labels.values()}
+        others = {*variables, *labels.values(), *about}
+        assumed = not objectives
         objectives = objectives or [
             j for j in range(width) if j not in others and not _INDEX.match(heading[j])
         ]
-    if not 2 <= len(objectives) <= MOST_OBJECTIVES:
+        names = tuple(heading[j] for j in objectives)
+        assumed = assumed and len(objectives) > 2
+        found = _Columns(labels, objectives, variables, names, (1.0,), feasible, assumed)
+    return _checked(source, heading, width, found)
+
+
+def _about_the_run(heading: list[str]) -> tuple[int, ...]:
+    """Return the columns that a table of everything evaluated ends with; none in other tables."""
+    n = len(RUN_COLUMNS)
+    last = [name.removesuffix(" (run)") for name in heading[-n:]]
+    return tuple(range(len(heading) - n, len(heading))) if last == list(RUN_COLUMNS) else ()
+
+
+def _checked(
+    source: str | Path, heading: list[str] | None, width: int, columns: _Columns
+) -> _Columns:
+    n_obj = len(columns.objectives)
+    if not 2 <= n_obj <= MOST_OBJECTIVES:
         expected = (
             f"2 to {MOST_OBJECTIVES} columns of objectives (f0, f1, ..., or any names but x0, x1, "
             f"... and {', '.join(_LABELS)})"
         )
-        got = f"{len(objectives)} of {width} columns"
+        got = f"{n_obj} of {width} columns"
         if heading is not None:
             got += f": {brief(heading)}"
         raise invalid_file(source, got, expected, "heading")
-    return labels, objectives, variables
+    return columns

@@ -52,8 +52,9 @@ def with_record(drafts: list[RunDraft], path: Path) -> list[RunDraft]:
         "n_eval": _whole(path, "n_eval", record.get("n_eval"), 0),
         "seconds": None if seconds is None else number_in(path, "seconds", seconds, 0.0),
         "ref_point": _ref_point(path, record, n_obj),
-        # MOELA returns everything non-dominated; the others a population or a bounded archive.
-        "evaluated": algorithm in ("moela", "moela-published"),
+        # Fronts of version 0.1, which wrote no senses, are what the algorithm returned. That of
+        # MOELA is everything non-dominated; the others have a population or a bounded archive.
+        "evaluated": bool(senses) or algorithm in ("moela", "moela-published"),
         "about": {k: record[k] for k in _ABOUT if k in record} | {"version": version},
     }
     out = []

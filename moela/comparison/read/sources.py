@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -202,11 +203,11 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
     return RunDraft(compared, title, shown_name(run.algorithm), (kind, settings), maker)
 
 
-def of_path(path: Path) -> list[RunDraft]:
-    """Return the runs in a file or folder of any accepted kind."""
+def of_path(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDraft]:
+    """Return the runs in a file or folder of any accepted kind; see `read_front_file`."""
     if path.is_dir():
         if (path / "front.csv").exists():
-            return _of_front_file(path / "front.csv")
+            return _of_front_file(path / "front.csv", senses)
         if any(path.glob("*.npz")):
             return of_experiment(ExperimentResults.load(path))
         raise ValueError(
@@ -222,11 +223,11 @@ def of_path(path: Path) -> list[RunDraft]:
             return of_store(store)
     if start.startswith(b"PK"):
         return [of_run(files.Run.load(path))]
-    return _of_front_file(path)
+    return _of_front_file(path, senses)
 
 
-def _of_front_file(path: Path) -> list[RunDraft]:
+def _of_front_file(path: Path, senses: Mapping[str, float] | None) -> list[RunDraft]:
     place = path.absolute()
     inner = place.parent if path.name == "front.csv" else place.with_name(place.stem)
     title = tuple(part for part in reversed(inner.parts) if part != inner.anchor)
-    return [replace(draft, title=title) for draft in read_front_file(path)]
+    return [replace(draft, title=title) for draft in read_front_file(path, senses)]

@@ -75,3 +75,11 @@ def test_fronts_in_text_files(tmp_path, capsys):
         np.savetxt(tmp_path / f"{name}.csv", np.array([[0, 1], [1, 0]]) + shift, delimiter=",")
     assert main(["compare", f"a={tmp_path / 'a.csv'}", f"b={tmp_path / 'b.csv'}"]) == 0
     assert "a has the largest median hypervolume" in capsys.readouterr().out
+
+
+def test_objectives_of_tables(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("n,cost,gain\n5,1,2\n6,2,3\n")
+    assert main(["compare", str(tmp_path / "a.csv"), "--objectives", "cost,gain=max"]) == 0
+    text = capsys.readouterr().out
+    assert "2 objectives (cost, gain)" in text
+    assert "a             1  2 " in text

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import ElementwiseProblem
@@ -297,6 +298,62 @@ def test_tables_with_blank_lines_are_several_runs(tmp_path):
     headed = tmp_path / "none.csv"
     headed.write_text("cost,delay\n")
     assert read(headed)[0].F.shape == (0, 2)
+
+
+@pytest.fixture(scope="module")
+def limited():
+    """A result with infeasible and failed designs, and outputs called like a variable."""
+
+    def function(d):
+        if d["x"] > 0.9:
+            raise RuntimeError("too\nhot")
+        return {"x": d["x"], "gain": 1 - d["x"] ** 2, "n": d["n"] + 5, "note": "a\nb"}
+
+    return moela.minimize(
+        function,
+        variables={"x": (0.0, 1.0), "n": (1, 3)},
+        objectives={"x": "min", "gain": "max"},
+        constraints={"n": (7, None)},
+        n_eval=60, on_error="infeasible", verbose=False, progress=False,
+    )  # fmt: skip
+
+
+def test_tables_of_everything_that_was_evaluated(tmp_path, limited):
+    assert limited.failures
+    goals = {"x": "min", "gain": "max"}
+    path = limited.save(tmp_path / "all.csv", all=True)
+    (direct,) = read(limited)
+    for given in (path, limited.to_frame(all=True)):
+        runs = compare({"a": given}, objectives=goals).runs
+        assert [run.F.tolist() for run in runs] == [direct.F.tolist()]
+        assert (runs[0].n_eval, runs[0].evaluated, runs[0].names) == (60, True, ("x", "gain"))
+        np.testing.assert_array_equal(runs[0].history.load(), direct.history.load())
+    runs = compare({"a": limited.save(tmp_path / "some.csv")}, objectives=goals).runs
+    assert [run.F.tolist() for run in runs] == [direct.F.tolist()]
+    assert len(pandas.read_csv(path)) == 60
+
+
+def test_the_evaluations_beside_a_record(tmp_path, limited):
+    limited.save(tmp_path / "evaluations.csv", all=True)
+    about = {"name": "f", "objectives": ["x", "gain"], "senses": ["min", "max"]}
+    (tmp_path / "run.json").write_text(json.dumps({"problem": about}))
+    (run,) = read(tmp_path / "evaluations.csv")
+    (direct,) = read(limited)
+    assert run.F.tolist() == direct.F.tolist()
+    assert (run.problem, run.history.n_eval) == ("f", 60)
+
+
+def test_columns_that_nobody_calls_objectives_are_pointed_out(tmp_path, limited):
+    path = tmp_path / "points.csv"
+    path.write_text("n,a,b\n1,2,3\n2,1,2\n")
+    assert "all of n, a, b are minimized. objectives=" in " ".join(compare(path).caveats)
+    chosen = compare(path, objectives=["b", "a"])
+    assert chosen.caveats == []
+    assert chosen.runs[0].F.tolist() == [[2.0, 1.0]]
+    with pytest.raises(ValueError, match="a column 'c'"):
+        compare(path, objectives=["a", "c"])
+    with pytest.raises(ValueError, match=r"must be a number.*by objectives= \(--objectives\)"):
+        compare(limited.save(tmp_path / "all.csv", all=True))
 
 
 @pytest.mark.parametrize(
