@@ -18,6 +18,11 @@ from moela.evaluation.storage.errors import DamagedError, StoreError
 from moela.evaluation.storage.schema import APPLICATION_ID, OLDEST_VERSION, SCHEMA_VERSION
 from moela.files.guard import open_file
 
+try:
+    import resource
+except ImportError:  # Windows, which has no such limits
+    resource = None  # type: ignore[assignment]
+
 BUSY_SECONDS = 60.0
 # What the sqlite3 module raises for damaged files, and for values larger than the memory.
 SQLITE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)
@@ -32,6 +37,8 @@ _LEAST_LENGTH = 2**26
 _STEPS = 100_000  # of SQLite between two looks at the clock
 _MAGIC = b"SQLite format 3\0"
 _WITHOUT_LOG = b"\x01\x01"
+_KEPT = "The evaluations committed before are safe in it."
+_NEAR_BYTES = 2**16  # a file so close to a limit has reached it: SQLite writes whole pages
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
@@ -235,8 +242,8 @@ def explained(path: Path, error: Exception) -> str:
         return _damaged(path, text, error)
     if "full" in text:
         return (
-            f"The disk has no room left for the store {path}. Every evaluation committed so far is "
-            "safe in it. Free some space and make the same call again."
+            f"The disk has no room left for the store {path}. {_KEPT} Free some space and make the "
+            "same call again."
         )
     if "readonly" in text and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         return _damaged(path, f"the header of the SQLite file: {text}")
@@ -250,19 +257,28 @@ def explained(path: Path, error: Exception) -> str:
     if "interrupted" in text:
         return _damaged(path, "the SQLite file: reading it takes longer than its size allows")
     if "too big" in text:
-        return (
-            f"A row is too large for the store {path} ({text}). Every evaluation committed so far "
-            "is safe in it."
-        )
+        return f"A row is too large for the store {path} ({text}). {_KEPT}"
     if "locked" in text:
         return (
             f"Another process has been writing to the store {path} for {BUSY_SECONDS:.0f} seconds "
             "without a pause. Make the same call again once it has ended."
         )
-    return (
-        f"The store {path} failed as an SQLite file: {text}. Every evaluation committed so far is "
-        "safe in it."
-    )
+    if "disk I/O" in text and (limit := _reached_limit(path)) is not None:
+        return (
+            f"The store {path} has reached the limit of {limit:,} bytes that this process may "
+            f"write into a file (ulimit -f). {_KEPT} Raise the limit and make the same call again."
+        )
+    return f"The store {path} failed as an SQLite file: {text}. {_KEPT}"
+
+
+def _reached_limit(path: Path) -> int | None:
+    """Return the limit on the size of files, if the store or its log is about as large."""
+    if resource is None:
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sizes = [_size(file) for file in (path, log_of(path)) if file.exists()]
+    reached = limit != resource.RLIM_INFINITY and max(sizes, default=0) + _NEAR_BYTES > limit
+    return limit if reached else None
 
 
 def _damaged(path: Path, details: str, error: DamagedError | None = None) -> str:

@@ -64,6 +64,8 @@ class Writer:
         self._newest = self._expected = 0
         self._rescued = False
         self._words = ""  # of the failure
+        self._reason = ""  # of a commit that failed first
+        self._unsafe: list[Values] = []  # rows that could not be committed
         self._safe = 0
         self._copy_each = False
 
@@ -290,8 +292,10 @@ class Writer:
         if self._rescued:  # the files were the reason, and the rest is safe now
             self._commit(unsafe)
             return
-        text = explained(self.path, error) if self.failure is None else self._message()
-        self._stop(f"{_literal(text)} {self._rescue(None, unsafe)}")
+        if not self._unsafe:
+            self._reason = explained(self.path, error)
+        self._unsafe += unsafe
+        self._stop(f"{_literal(self._reason)} {self._rescue(None, self._unsafe)}")
 
     def _stop(self, words: str) -> None:
         """Set the failure; `words` may hold ``{n}``, the number of evaluations that are safe."""
@@ -321,9 +325,13 @@ class Writer:
         expected = self._expected + len(unsafe)
         rescued = rescue(self.db, self.path, self.runs, lines, self._newest, expected)
         if rescued is None:
-            missing = f"{len(unsafe)}" if loss is None else "Some of its"
+            missing = "Some of its evaluations are lost"
+            if loss is None:
+                several = len(unsafe) != 1
+                missing = f"{len(unsafe)} evaluation{'s' * several} that ended later "
+                missing += "are lost" if several else "is lost"
             return (
-                f"{missing} evaluations are lost, since a copy of the store could be made neither "
+                f"{missing}, since a copy of the store could be made neither "
                 "beside it nor in the temporary folder."
             )
         try:

@@ -1,6 +1,7 @@
 """The store file: its content, and errors for files that cannot be used."""
 
 import os
+import re
 import sqlite3
 import subprocess
 
@@ -301,6 +302,39 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_committed(tmp_path):
         result = solve(path, n_eval=kept + 90)
         assert result.evaluator.n_fresh == 90
         np.testing.assert_array_equal(result.F, solve(None, n_eval=kept + 90).F)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits of resources")
+def test_a_limit_on_the_size_of_files_is_named_with_all_that_is_lost(script, store):
+    text = """
+        import resource, sys
+        import numpy as np
+        from evaluation_cases import One, designs
+        from pymoo.core.population import Population
+        from moela.evaluation.evaluator import Evaluator
+
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+        evaluator = Evaluator(store=sys.argv[1])
+        for X in np.split(designs(2000), 20):
+            try:
+                evaluator.eval(One(), Population.new(X=X))
+            except Exception as error:
+                first = str(error)
+                break
+        try:
+            evaluator.close()
+        except Exception as error:
+            first = str(error)
+        print(evaluator.n_fresh)
+        print(first)
+    """
+    known, message = script(text, store).strip().split("\n")
+    assert "limit of 300,000 bytes that this process may write into a file (ulimit -f)" in message
+    assert "committed before are safe in it" in message
+    (lost,) = re.findall(r"(\d+) evaluations? that ended later (?:is|are) lost", message)
+    assert message.count("lost") == 1
+    assert len(stored(store)) + int(lost) == int(known)
 
 
 @pytest.mark.parametrize("pause", [0.0, 60.0], ids=["committed-in-groups", "committed-at-once"])
