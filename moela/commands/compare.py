@@ -101,6 +101,11 @@ def _results(words: list[str]) -> list[Path] | dict[str, list[Path]]:
     plain: list[Path] = []
     for word in words:
         name, separator, path = word.partition("=")
+        if not path.strip() and not Path(word).exists() if separator else not word.strip():
+            raise ValueError(
+                f"A run to compare must be PATH or NAME=PATH. Got {word!r} without a path; write "
+                f"{name or 'NAME'}=PATH."
+            )
         # A path may have an equals sign in it.
         if separator and not Path(word).exists():
             named.setdefault(name, []).append(Path(path))

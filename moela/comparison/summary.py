@@ -72,8 +72,21 @@ def _standing(problem: str, name: str, rows: list[Row], tested: Table, alpha: fl
     if rivals["not distinguished"]:
         sentence += _power(of_first, len(tested), alpha)
     if not any(rivals.values()):
-        sentence += " One run each allows no test; make at least five, with different seeds."
+        sentence += _without_test(rows)
     return sentence
+
+
+def _without_test(rows: list[Row]) -> str:
+    """Return a sentence about algorithms with a single run, or an empty text without any."""
+    single = [row["algorithm"] for row in rows if row["runs"] == 1]
+    if not single:  # a baseline that has no run on the problem
+        return ""
+    if len(single) == len(rows):
+        return " One run each allows no test; make at least five, with different seeds."
+    return (
+        f" One run of {listed(single)} allows no test; make at least five of each, with different "
+        "seeds."
+    )
 
 
 def _with_notes(named: list[tuple[str, str]]) -> str:

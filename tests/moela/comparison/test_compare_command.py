@@ -64,6 +64,8 @@ def test_common_number_of_evaluations(folders, capsys):
         (["--indicator", "igd"], "--indicator"),
         (["--baseline", "GA"], "baseline"),
         (["x=nowhere"], "x"),
+        (["x="], "NAME=PATH. Got 'x=' without a path"),
+        ([""], "PATH or NAME=PATH. Got ''"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, folders, assert_rejected):

@@ -39,6 +39,14 @@ def test_values_by_hand():
     assert b["igd_plus"] == pytest.approx((0.25 + np.hypot(0.5, 0) + 0.25) / 3)
 
 
+def test_why_there_is_no_test():
+    several = [np.array(B) + shift for shift in range(6)]
+    assert "One run each allows no test" in str(compare({"a": [A], "b": [B]}))
+    text = str(compare({"a": [A], "b": several}))
+    assert "One run of a allows no test; make at least five of each, with different seeds." in text
+    assert "One run each" not in text
+
+
 def test_function_stays_a_function():
     import moela.comparison
 
