@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from moela._arrays import Designs
-from moela.functions.model.variables import plain
+from moela.functions.model.variables import Choice, Permutation, Variable, equal, plain
 from moela.quality.words import listed
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def encoded(
 ) -> Designs:
     """Return the vector [n_var] of a dictionary, the design `number` given as a parameter."""
     try:
-        return problem.encode(_without_absent(design))
+        return problem.encode(_restored(design, problem.variables))
     except ValueError as error:
         raise ValueError(f"Design {number} of '{parameter}': {error}") from None
 
@@ -70,11 +70,28 @@ def has_codes(problem: FunctionProblem, table: object) -> bool:
     return coded or not any(isinstance(name, str) for name in columns)
 
 
-def _without_absent(design: Mapping[str, object]) -> dict[str, object]:
-    """Return a design without the variables that a table could only leave empty."""
-    values = {name: plain(value) for name, value in design.items()}
-    return {
-        name: value
-        for name, value in values.items()
-        if not (isinstance(value, float) and np.isnan(value))
-    }
+def _restored(design: Mapping[str, object], variables: Mapping[str, Variable]) -> dict[str, object]:
+    """Return a design of a table or store as the function gets it, without absent variables.
+
+    Tables of numbers turn None into NaN, and stores keep objects as their texts.
+    """
+    values: dict[str, object] = {}
+    for name, given in design.items():
+        value, variable = plain(given), variables.get(name)
+        if isinstance(value, float) and np.isnan(value):
+            if isinstance(variable, Choice) and variable.position(None) is not None:
+                values[name] = None
+        elif isinstance(variable, Choice):
+            values[name] = _option(value, variable.options)
+        elif isinstance(variable, Permutation) and isinstance(value, list):
+            values[name] = [_option(item, variable.items) for item in value]
+        else:
+            values[name] = value
+    return values
+
+
+def _option(value: object, options: Sequence[object]) -> object:
+    """Return the option that a text stands for; any other value as it is."""
+    if not isinstance(value, str) or any(equal(option, value) for option in options):
+        return value
+    return next((option for option in options if str(option) == value), value)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-from function_cases import LINE, QUIET, SINK, line, objectives_of, run, sink
+from function_cases import LINE, QUIET, SINK, Shape, line, objectives_of, run, sink
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import ElementwiseProblem
 from pymoo.core.variable import Choice, Integer, Real
@@ -230,6 +230,30 @@ def test_a_frame_of_conditional_variables():
     assert frame["rpm"].isna().any()
     again = moela.minimize(lambda d: (d.get("rpm", 0), -d.get("rpm", 0)), start=frame, **settings)
     assert again.n_eval == 20
+
+
+def test_starting_from_options_that_tables_and_stores_write_otherwise(tmp_path):
+    variables = {
+        "gap": [None, 1, 2.5],
+        "shape": Shape,
+        "text": ["1", 1],
+        "order": moela.permutation(list(Shape)),
+    }
+    settings = dict(variables=variables, objectives=["a", "b"], n_eval=20, **QUIET)
+
+    def function(d):
+        gap = d["gap"] or 0
+        return gap, -gap - (d["shape"] is Shape.PIN)
+
+    result = moela.minimize(function, **settings, store=tmp_path / "run.db")
+    frame = result.to_frame(all=True)
+    assert frame["gap"].isna().any()
+    again = moela.minimize(function, **settings, start=frame).table(all=True)
+    assert [row["gap"] for row in again] == [row["gap"] for row in result.table(all=True)]
+    stored = moela.MinimizeResult.from_store(tmp_path / "run.db")
+    assert "Shape." in str(stored.designs[0]["shape"])
+    again = moela.minimize(function, **settings, start=stored)
+    assert result.designs[0] in [{name: row[name] for name in variables} for row in again.table()]
 
 
 # -------------------------------------------------------------------------- stores and failures
