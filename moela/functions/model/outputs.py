@@ -371,7 +371,7 @@ def _kept(value: object) -> object:
     if isinstance(value, bool | int | float | str | np.number | np.bool_):
         return value
     if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in "iuf":
-        value = value.astype(float).filled(np.nan)
+        value = np.ma.filled(value.astype(float), np.nan)
     try:
         array = np.asarray(value)
     except Exception:

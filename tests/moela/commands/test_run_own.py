@@ -107,6 +107,23 @@ def test_designs_of_a_front_begin_another_run(folder):
     assert any(all(row[name] == first[name] for name in first) for row in later)
 
 
+def test_outputs_of_several_lines_are_read_again(folder, capsys):
+    text = FUNCTION.replace("return {", 'return {"note": "two\\nlines", "error": 1.5, ')
+    Path("function.py").write_text(text)
+    words = ["function.py:simulate", "--evals", 30, "--quiet", "--store", "run.db"]
+    assert run(*words, "--out", "a") == 0
+    everything = read_table(Path("a/evaluations.csv"))
+    assert {row["note"] for row in everything} == {"two\nlines"}
+    assert {(row["error"], row["error (run)"]) for row in everything} == {("1.5", "")}
+    words = ["function.py:simulate", "--evals", 30, "--quiet"]
+    assert run(*words, "--out", "b", "--start", "a/front.csv") == 0
+    capsys.readouterr()
+    assert main(["compare", "a=a", "b=a/evaluations.csv", "c=run.db", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["problems"] == ["simulate"]
+    assert len({row["hypervolume"] for row in content["runs"]}) == 1
+
+
 def test_fronts_of_maximized_objectives_and_any_variables_are_compared(folder, capsys):
     text = FUNCTION.replace('["mass", "rise"]', '{"mass": "min", "cooled": "max"}')
     text = text.replace('"rise": 20.0 /', '"cooled": -20.0 /').replace('"fins"', '"seed"')
