@@ -52,6 +52,11 @@ class ExpertStream:
     n_experts : int
         Experts that the device holds of this layer.
 
+    Raises
+    ------
+    ValueError
+        If an id is not in 0 .. n_experts - 1, or the bounds do not ascend from 0 to n_accesses.
+
     Examples
     --------
     >>> import numpy as np
@@ -64,6 +69,22 @@ class ExpertStream:
     ids: Ints
     bounds: Ints
     n_experts: int
+
+    def __post_init__(self) -> None:
+        # The compiled replay looks ids and bounds up without a check of its own.
+        owner, ids, bounds = "ExpertStream", self.ids, self.bounds
+        count(owner, "n_experts", self.n_experts, 0)
+        for name, array in (("ids", ids), ("bounds", bounds)):
+            if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != np.int64:
+                got = shape_of(np.asarray(array))
+                raise invalid(owner, name, got, "an int64 array of one dimension")
+        if len(ids) and (ids.min() < 0 or ids.max() >= self.n_experts):
+            expected = f"in 0 .. n_experts - 1 = {self.n_experts - 1}"
+            raise invalid(owner, "ids", f"{ids.min()} .. {ids.max()}", expected)
+        ends = len(bounds) > 0 and bounds[0] == 0 and bounds[-1] == len(ids)
+        if not ends or (bounds[1:] < bounds[:-1]).any():
+            got = f"{len(bounds)} numbers, {bounds[:8].tolist()} first"
+            raise invalid(owner, "bounds", got, f"ascending from 0 to len(ids) = {len(ids)}")
 
     def events(self, capacities: ArrayLike, policy: str) -> Bools:
         """Return whether each access misses at each capacity, (n_accesses, n_capacities).

@@ -113,7 +113,7 @@ class _MoE(nn.Module):
 
     def compute(self, x: Tensor, weights: Tensor, ids: Tensor) -> Tensor:
         """Return the weighted sum of the chosen experts' outputs; weight 0 is not computed."""
-        kept = weights.reshape(-1) > 0
+        kept = weights.reshape(-1) != 0
         expert = ids.reshape(-1).masked_fill(~kept, self.gate.num_experts)
         order = expert.argsort(stable=True)[: int(kept.sum())]
         counts = torch.bincount(expert[order], minlength=self.gate.num_experts).tolist()

@@ -22,18 +22,18 @@ _fastest: dict[tuple[object, ...], str] = {}
 
 
 def sort_by_expert(ids: Tensor, weights: Tensor, n_experts: int) -> tuple[Tensor, Tensor]:
-    """Return the choices of weight above 0 sorted by expert, and their number for each expert.
+    """Return the choices whose weight is not 0 sorted by expert, and their number for each expert.
 
     The choices are flat indices into `ids` and `weights`, both (S, k); all results are int64.
     """
     expert = ids.reshape(-1)
     if expert.is_cpu:
-        kept = (weights.detach().reshape(-1) > 0).numpy()
+        kept = (weights.detach().reshape(-1) != 0).numpy()
         sorted_, of_expert = sort_choices(expert.numpy(), kept, n_experts)
         return torch.from_numpy(sorted_), torch.from_numpy(of_expert)
     # Narrow keys sort several times faster, if there are enough of them.
     narrow = torch.int16 if n_experts < torch.iinfo(torch.int16).max else torch.int32
-    kept = weights.reshape(-1) > 0
+    kept = weights.reshape(-1) != 0
     if bool(kept.all()):
         order = (expert if len(expert) < 1024 else expert.to(narrow)).argsort(stable=True)
         return order, torch.bincount(expert, minlength=n_experts)
@@ -154,9 +154,10 @@ def dynamic_gating(
     Parameters
     ----------
     x : Tensor of shape (S, d_model)
-        Tokens.
+        Tokens, of the experts' type.
     ids, weights : Tensor of shape (S, k)
-        Chosen experts and their weights; a choice of weight 0 is not computed.
+        Chosen experts and their weights. A choice of weight 0 is not computed; its id must be one
+        of an expert, too. Every other weight counts, negative ones and NaN included.
     experts : Experts
         The layer's weights.
     product : {"auto", "grouped", "loop"}
@@ -169,7 +170,8 @@ def dynamic_gating(
     Raises
     ------
     ValueError
-        If shapes do not fit or the product is unknown.
+        If shapes or types do not fit, the product is unknown, or an id is not in 0 .. n_experts - 1
+        (which is checked on a CPU only, because it would synchronize another device).
 
     Examples
     --------

@@ -44,7 +44,7 @@ class Experts:
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If the shapes or types do not fit.
 
     Examples
     --------
@@ -61,11 +61,14 @@ class Experts:
 
     def __post_init__(self) -> None:
         one_of("Experts", "activation", self.activation, ACTIVATIONS)
+        if self.down.ndim != 3:
+            fits = "of shape (n_experts, d_model, d_ffn)"
+            raise invalid("Experts", "down", f"shape {tuple(self.down.shape)}", fits)
         inner = self.down.shape[-1] * (2 if self.gated else 1)
         expected = (self.down.shape[0], inner, self.down.shape[1])
-        if self.down.ndim != 3 or tuple(self.up.shape) != expected:
-            fits = f"of shape {expected}, to fit 'down' of shape {tuple(self.down.shape)}"
-            raise invalid("Experts", "up", f"shape {tuple(self.up.shape)}", fits)
+        if tuple(self.up.shape) != expected or self.up.dtype != self.down.dtype:
+            fits = f"of shape {expected}, {self.down.dtype}, to fit 'down', {_shape(self.down)}"
+            raise invalid("Experts", "up", _shape(self.up), fits)
 
     @classmethod
     def random(
@@ -208,17 +211,37 @@ class Experts:
         return torch.bmm(hidden, self.down.transpose(1, 2))
 
 
-def check_layer(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> None:
+def check_layer(
+    x: Tensor,
+    ids: Tensor,
+    weights: Tensor,
+    experts: Experts,
+    *,
+    dtype: torch.dtype | None = None,
+    n_experts: int | None = None,
+) -> None:
     """Raise unless the arguments of a kernel fit together.
 
-    The range of ids is not checked, because that would synchronize the device.
+    `dtype` and `n_experts` are those of the layer, by default those of `experts`. The range of ids
+    is checked on a CPU only, because the check would synchronize another device.
     """
+    dtype, n_experts = dtype or experts.up.dtype, n_experts or experts.n_experts
     if x.ndim != 2 or x.shape[1] != experts.d_model:
         raise invalid("kernel", "x", _shape(x), f"of shape (tokens, {experts.d_model})")
     if ids.ndim != 2 or len(ids) != len(x) or ids.dtype not in (torch.int64, torch.int32):
         raise invalid("kernel", "ids", _shape(ids), f"integers of shape ({len(x)}, k)")
     if weights.shape != ids.shape or not weights.is_floating_point():
         raise invalid("kernel", "weights", _shape(weights), f"floats of shape {tuple(ids.shape)}")
+    if x.dtype != dtype:
+        raise invalid("kernel", "x", _shape(x), f"of the experts' type, {dtype}")
+    if ids.is_cpu and ids.numel():
+        low, high = (int(end) for end in ids.aminmax())
+        if low < 0 or high >= n_experts:
+            expected = (
+                f"experts in 0 .. {n_experts - 1} (to leave out a choice, give it weight 0 and any "
+                "of these ids)"
+            )
+            raise invalid("kernel", "ids", f"{low} .. {high}", expected)
 
 
 def _shape(tensor: Tensor) -> str:
@@ -231,7 +254,8 @@ def reference(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tens
     Parameters
     ----------
     x, ids, weights, experts
-        As for :func:`moe_costmodel.kernels.dynamic_gating`, which names the errors too.
+        As for :func:`moe_costmodel.kernels.dynamic_gating`, which names the errors too; x may be of
+        any type.
 
     Returns
     -------
@@ -246,7 +270,7 @@ def reference(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tens
     >>> reference(torch.ones(2, 8), ids, weights, experts).dtype
     torch.float64
     """
-    check_layer(x, ids, weights, experts)
+    check_layer(x, ids, weights, experts, dtype=x.dtype)
     exact = experts.to(torch.float64)
     out = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
     for token in range(len(x)):

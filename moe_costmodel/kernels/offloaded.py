@@ -183,7 +183,7 @@ class OffloadedExperts(nn.Module):
 
     def forward(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
         """Return the layer's output [S, d_model]; parameters as for any kernel."""
-        check_layer(x, ids, weights, self.slow)
+        check_layer(x, ids, weights, self.slow, dtype=self.fast.up.dtype)
         order, counts = sort_by_expert(ids, weights, self.slow.n_experts)
         sizes = counts.tolist()
         needed = [expert for expert, size in enumerate(sizes) if size]

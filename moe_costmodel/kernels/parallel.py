@@ -70,6 +70,9 @@ class ExpertParallel:
         self._place_of[order] = torch.arange(len(order), device=order.device)
         self._held = torch.bincount(device_of, minlength=self.world).tolist()
         self._local = local
+        # Buffers compute in the type of their fast memory.
+        computing = experts.fast if isinstance(experts, BufferedExperts) else experts
+        self._dtype = computing.up.dtype
         self._rank = rank
 
     def __call__(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
@@ -77,8 +80,8 @@ class ExpertParallel:
 
         All processes of the group must call, each with its own tokens (there may be none).
         """
-        check_layer(x, ids, weights, self._local)
         n_experts = len(self._place_of)
+        check_layer(x, ids, weights, self._local, dtype=self._dtype, n_experts=n_experts)
         order, counts = sort_by_expert(self._place_of[ids.long()], weights, n_experts)
         outgoing = [int(part.sum()) for part in torch.split(counts, self._held)]
 

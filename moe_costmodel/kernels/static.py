@@ -28,7 +28,7 @@ def dispatch_positions(ids: Tensor, weights: Tensor, n_experts: int) -> Tensor:
     queued = torch.zeros(n_experts, dtype=ids.dtype, device=ids.device)
     for j in range(ids.shape[1]):
         chosen = torch.nn.functional.one_hot(ids[:, j].long(), n_experts)
-        chosen = chosen * (weights[:, j : j + 1] > 0)
+        chosen = chosen * (weights[:, j : j + 1] != 0)
         places[:, j] = ((chosen.cumsum(0) - 1 + queued) * chosen).sum(dim=1)
         queued = queued + chosen.sum(dim=0)
     return places
@@ -74,8 +74,8 @@ def static_gating(
     places = dispatch_positions(ids, weights, experts.n_experts)
     combine = torch.zeros(n_tokens, experts.n_experts, capacity, dtype=x.dtype, device=x.device)
     token = torch.arange(n_tokens, device=x.device)[:, None].expand(-1, k)
-    kept = (places < capacity) & (weights > 0)
+    kept = (places < capacity) & (weights != 0)
     combine[token[kept], ids[kept].long(), places[kept].long()] = weights[kept].to(x.dtype)
-    dispatch = (combine > 0).to(x.dtype)
+    dispatch = (combine != 0).to(x.dtype)
     computed = experts.products(torch.einsum("sec,sm->ecm", dispatch, x))
     return torch.einsum("sec,ecm->sm", combine, computed)

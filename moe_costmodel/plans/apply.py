@@ -83,7 +83,7 @@ class PlannedLayer:
             device = self.device_of(ids, weights)
             out = torch.zeros_like(x)
             for number, buffer in enumerate(self.buffers):
-                out += buffer(x, ids, weights * (device == number))
+                out += buffer(x, ids, torch.where(device == number, weights, 0.0))
             return out
 
     def device_of(self, ids: Tensor, weights: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class PlannedLayer:
         copies = self._copies[ids]
         if self._devices.shape[1] == 1:
             return self._devices[ids, 0]
-        flat = torch.where(weights.reshape(-1) > 0, ids.reshape(-1), -1)
+        flat = torch.where(weights.reshape(-1) != 0, ids.reshape(-1), -1)
         order = flat.argsort(stable=True)
         ordered = flat[order]
         first = torch.searchsorted(ordered, ordered)

@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_costmodel import POLICIES, RoutingTrace, expert_streams, miss_curves, replay
+from moe_costmodel import (
+    POLICIES,
+    ExpertStream,
+    RoutingTrace,
+    expert_streams,
+    miss_curves,
+    replay,
+)
 from tests.moe_costmodel.naive import misses
 
 # Miss rate at 8 of 16 experts on 4 devices, continuous batches of B sequences, full steps.
@@ -114,6 +121,25 @@ def test_a_device_without_experts_is_fine():
 def test_bad_parameters_are_named(call, parameter):
     with pytest.raises(ValueError, match=f"'{parameter}'"):
         call(np.ones((3, 1, 2), int))
+
+
+@pytest.mark.parametrize(
+    ("ids", "bounds", "n_experts", "parameter"),
+    [
+        ([0, 3], [0, 2], 3, "ids"),
+        ([-1, 1], [0, 2], 3, "ids"),
+        ([0, 1], [0, 3], 3, "bounds"),
+        ([0, 1], [1, 2], 3, "bounds"),
+        ([0, 1], [0, 2, 1, 2], 3, "bounds"),
+        ([0, 1], [], 3, "bounds"),
+        ([0.0, 1.0], [0, 2], 3, "ids"),
+        ([0, 1], [0, 2], -1, "n_experts"),
+    ],
+)
+def test_streams_check_what_the_compiled_replay_does_not(ids, bounds, n_experts, parameter):
+    numbers = np.array(ids), np.array(bounds, dtype=np.int64)
+    with pytest.raises(ValueError, match=f"'{parameter}' parameter of ExpertStream"):
+        ExpertStream(*numbers, n_experts)
 
 
 def test_a_trace_of_loads_will_do():

@@ -105,6 +105,31 @@ def test_all_choices_dropped_gives_zero(kernel):
     assert not KERNELS[kernel](x, ids, torch.zeros_like(weights), experts).any()
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_only_weight_0_leaves_a_choice_out(kernel):
+    x, ids, weights, experts = layer()
+    weights[1], weights[2, 1], weights[3, 0] = -weights[1], -0.5, 0.0
+    close(
+        KERNELS[kernel](x, ids, weights, experts),
+        reference(x, ids, weights, experts),
+        torch.float32,
+    )
+    weights[4, 1] = float("nan")
+    missing = KERNELS[kernel](x, ids, weights, experts).isnan().any(dim=1)
+    assert missing.nonzero().ravel().tolist() == [4]
+
+
+@pytest.mark.parametrize("kernel", [*KERNELS, "reference"])
+@pytest.mark.parametrize("number", [-1, 8, 10_000_000])
+def test_an_id_that_is_no_expert_is_named(kernel, number):
+    x, ids, weights, experts = layer()
+    ids[5, 1] = number
+    message = r"'ids'.*experts in 0 \.\. 7 \(to leave out a choice, give it weight 0.*Got -?\d+ \.\."
+    for given in (weights, torch.where(ids == number, 0.0, weights)):
+        with pytest.raises(ValueError, match=message):
+            {**KERNELS, "reference": reference}[kernel](x, ids, given, experts)
+
+
 @pytest.mark.parametrize("kernel", ["padded", "dynamic-loop", "buffered"])
 def test_skipped_experts_cost_nothing(kernel):
     """An expert that has only dropped choices is never computed: its weights may be NaN."""
@@ -215,6 +240,9 @@ def test_experts_behind_a_mapped_file(tmp_path):
     ("call", "parameter"),
     [
         (lambda x, i, w, e: dynamic_gating(x[:, :3], i, w, e), "x"),
+        (lambda x, i, w, e: dynamic_gating(x.double(), i, w, e), "x"),
+        (lambda x, i, w, e: static_gating(x.double(), i, w, e), "x"),
+        (lambda x, i, w, e: BufferedExperts(e, 3)(x.double(), i, w), "x"),
         (lambda x, i, w, e: dynamic_gating(x, i[:3], w, e), "ids"),
         (lambda x, i, w, e: dynamic_gating(x, i.float(), w, e), "ids"),
         (lambda x, i, w, e: dynamic_gating(x, i, w[:, :1], e), "weights"),
@@ -224,6 +252,8 @@ def test_experts_behind_a_mapped_file(tmp_path):
         (lambda x, i, w, e: BufferedExperts(e, 2, policy="min"), "policy"),
         (lambda x, i, w, e: BufferedExperts(e, 2, fast=Experts.random(1, 4, 6)), "fast"),
         (lambda x, i, w, e: Experts(e.up, e.down[:, :, :5]), "up"),
+        (lambda x, i, w, e: Experts(e.up, e.down.double()), "up"),
+        (lambda x, i, w, e: Experts(x[0], x[0]), "down"),
         (lambda x, i, w, e: Experts(e.up, e.down, "tanh"), "activation"),
         (lambda x, i, w, e: Experts.from_module(torch.nn.Linear(2, 2)), "module"),
     ],

@@ -34,6 +34,14 @@ WORKER = textwrap.dedent("""
                 # As in test_kernels: the errors of the kernels in float32 are at most 3e-7.
                 assert torch.allclose(got.double(), expected, atol=1e-5), (rank, n_tokens)
         assert buffered.statistics.misses > 0
+    layer, x, weights = ExpertParallel(own, device_of), torch.ones(1, 8), torch.ones(1, 2)
+    for bad in (-1, 6):
+        try:
+            layer(x, torch.tensor([[0, bad]]), weights)
+        except ValueError as error:
+            assert "'ids'" in str(error) and "0 .. 5" in str(error)
+        else:
+            raise AssertionError("an id that is no expert went unnoticed")
     try:
         ExpertParallel(experts, torch.zeros(6, dtype=torch.int64) + rank)
         ExpertParallel(experts.subset([0]), torch.tensor([0, 0, 1, 1]))
