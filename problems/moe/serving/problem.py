@@ -90,8 +90,8 @@ class MoEServing(MoEProblem):
     decide : sequence of str, optional
         Parts to decide, of "parallelism", "batch", "redundancy", "placement", and "gates"; by
         default all that the model and the loads allow. Parts that are not decided keep the
-        engine's defaults: tensor parallelism over a node, no redundant experts, the engine's own
-        placement, no rules.
+        engine's defaults: tensor parallelism over a node, only the redundant experts without which
+        a layout's ranks do not divide the experts, the engine's own placement, no rules.
     ttft_slo_s, tpot_slo_s : float, optional
         Limits of the mean time to the first token and of the mean time per further token.
     price_per_gpu_hour : float, optional
@@ -359,7 +359,8 @@ class MoEServing(MoEProblem):
         """
         rows = self._rows(X).copy()
         columns, choices = self.columns, self.choices
-        legal = np.array([[choices.redundant.index(r) for r in row] for row in choices.legal])
+        index = {r: i for i, r in enumerate(choices.redundant)}
+        legal = np.array([[index.get(r, i) for i, r in enumerate(row)] for row in choices.legal])
         ranks = np.array([layout.moe_ep for layout in choices.layouts])
         layouts = rows[:, [pool.start for pool in columns.pools]]
         rows[:, columns.redundancy] = legal[layouts, rows[:, [columns.redundancy]]].max(axis=1)

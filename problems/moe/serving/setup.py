@@ -44,7 +44,8 @@ class Choices:
     redundant : tuple of int
         Redundant experts, ascending.
     legal : tuple of tuple of int
-        Redundant experts that each layout takes for each choice: the choice, or the nearest legal.
+        Redundant experts that each layout takes for each choice: the choice, or the nearest legal,
+        which is no choice if redundant experts are not decided.
     sequences, tokens : tuple of int
         Sequences on a data-parallel rank, and most tokens of a step, ascending.
     """
@@ -67,14 +68,16 @@ class Choices:
         tokens: Sequence[int] | None,
         several: bool,
     ) -> Choices:
-        """Return the checked choices; `several` allows redundant experts by default."""
+        """Return the checked choices; without `several`, a layout takes as few copies as it can."""
         experts = shape.experts
         if redundant is None:
             chosen: tuple[int, ...] = (0,)
             if experts is not None:
-                short = -experts.n_experts % n_gpus
-                more = [short + i * n_gpus for i in range(3)] if several else [short]
-                chosen = tuple(sorted({0, *(r for r in more if r <= experts.n_experts)}))
+                n = experts.n_experts
+                more = [-n % n_gpus + i * n_gpus for i in range(3)]
+                if not several:
+                    more = [-n % ep for ep in range(1, n_gpus + 1) if n_gpus % ep == 0]
+                chosen = tuple(sorted({0, *(r for r in more if r <= n)}))
         else:
             chosen = _ascending("redundant_experts", redundant, 0)
         by_copies = {r: legal_layouts(shape, n_gpus, backend, redundant_experts=r) for r in chosen}
@@ -83,6 +86,8 @@ class Choices:
             for layout in layouts:
                 found.setdefault(layout, []).append(r)
         ordered = sorted(found, key=lambda v: (v.n_gpus, v.pp, v.tp, v.moe_tp))
+        if not several:
+            chosen = chosen[:1]  # layouts that need more still take the least of theirs
         legal = [
             tuple(min(found[layout], key=lambda r: (abs(r - wanted), r)) for wanted in chosen)
             for layout in ordered

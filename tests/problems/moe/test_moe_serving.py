@@ -85,6 +85,29 @@ def test_decode_without_loads_is_the_composed_step(make):
         assert found.replicas == (4 // layout.n_gpus,)
 
 
+@pytest.mark.parametrize("backend", ["sglang", "vllm", "trtllm"])
+@pytest.mark.parametrize("n_gpus", [3, 5, 6, 7])
+@pytest.mark.parametrize("decided", [False, True])
+def test_gpus_need_not_divide_the_experts(root, tokens, backend, n_gpus, decided):
+    """Ranks that do not divide the experts take the fewest copies with which they do."""
+    settings = {"loads": tokens} if decided else {"decide": ["parallelism", "batch"]}
+    problem = MoEServing(CONFIG, "toy", n_gpus, backend, root=root, input_tokens=256,
+                         output_tokens=64, **settings)  # fmt: skip
+    assert (problem.columns.default[problem.columns.redundancy]) == 0
+    layouts = problem.choices.layouts
+    assert n_gpus in {layout.moe_ep for layout in layouts}
+    for layout in layouts:
+        row = problem.canonical(row_of(problem, layout))
+        assert np.isfinite(problem.served(row).values["tpot_mean"])
+        (pool,) = problem.plan(row).pools
+        slots = 8 + pool.redundant_experts
+        assert slots % layout.moe_ep == 0
+        if not decided:
+            assert pool.redundant_experts == -8 % layout.moe_ep
+    for check in PROBLEM_CHECKS:
+        check(problem)
+
+
 def test_mixed_steps_share_time_as_a_simulation_does(make):
     """The closed form agrees with the scheduler's simulation of a steady flow."""
     from moe_costmodel import Request, Scheduler, simulate
