@@ -144,8 +144,30 @@ def _built(
         next_token_layers=fields.whole(
             "num_nextn_predict_layers", "mtp_num_hidden_layers", default=0, low=0
         ),
-        max_context=fields.whole("max_position_embeddings", default=0, low=0),
+        max_context=_max_context(fields),
     )
+
+
+def _max_context(fields: ConfigFields) -> int:
+    """Return the longest context, 0 if unknown, as engines derive it from a config.
+
+    Some configs state the longest context after scaling, others the one before.
+    """
+    longest = fields.whole("max_position_embeddings", default=0, low=0)
+    scaling = fields.get("rope_scaling", "rope_parameters")
+    if not isinstance(scaling, Mapping):
+        return longest
+    kind = scaling.get("rope_type", scaling.get("type"))
+    factor, base = scaling.get("factor"), scaling.get("original_max_position_embeddings")
+    if kind not in ("linear", "dynamic", "yarn") or not isinstance(factor, int | float):
+        return longest
+    if kind == "yarn" and isinstance(base, int) and 0 < base < 2**31:
+        return max(longest, _scaled(base, factor))
+    return _scaled(longest, factor)
+
+
+def _scaled(context: int, factor: float) -> int:
+    return int(min(context * max(1.0, factor), 2.0**31))
 
 
 def _default_kinds(fields: ConfigFields, n_layers: int) -> list[str]:

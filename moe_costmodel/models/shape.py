@@ -134,7 +134,7 @@ class ModelShape:
     next_token_layers : int
         Layers that predict further tokens (multi-token prediction). They are not counted elsewhere.
     max_context : int
-        Longest context, 0 if unknown.
+        Longest context, which the config's scaling of positions has extended; 0 if unknown.
 
     Raises
     ------
@@ -257,6 +257,22 @@ class ModelShape:
             n_local=-(-experts.n_experts // n_devices),
             gated=experts.gated,
             dtype=self.dtypes["experts"],
+        )
+
+    def beyond_context(self, tokens: int) -> str:
+        """Return a sentence about requests that exceed the longest context, empty if they do not.
+
+        Parameters
+        ----------
+        tokens : int
+            Tokens of the longest prompt and its answer.
+        """
+        if not 0 < self.max_context < tokens:
+            return ""
+        return (
+            f"The longest request has {tokens:,} tokens, but the config of {self.name} allows "
+            f"{self.max_context:,} (max_position_embeddings and its scaling): engines refuse such "
+            "requests unless they are given a scaling of positions (rope_scaling)."
         )
 
     # -------------------------------------------------------------------------------- parameters

@@ -49,6 +49,13 @@ def export_serving(
             settings = replace(settings, location=path)
         if plan.shape.n_dense_layers and layers is None and settings.location is not None:
             notes = [*notes, "the layers without experts are taken to be the first ones"]
+        if settings.context > plan.shape.max_context > 0:
+            notes = [
+                *notes,
+                f"the server is told a context of {settings.context:,} tokens, more than the "
+                f"{plan.shape.max_context:,} of the model's config: add a scaling of positions "
+                "(rope_scaling) to the config, or it refuses to start",
+            ]
         export = engine_command(settings, engine, stem.parent, name=stem.name)
         exports.append(replace(export, notes=(*export.notes, *notes)))
     return tuple(exports)

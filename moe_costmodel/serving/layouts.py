@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from moe_costmodel._checks import count, one_of
+from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.silicon.layout import Layout
 from moe_costmodel.silicon.tables.reader import BACKENDS
 
-__all__ = ["legal_layouts"]
+__all__ = ["check_layout", "legal_layouts"]
+
+_NEAREST = 3
+_RULES = {
+    "vllm": "experts are divided by ep alone or by moe tp alone",
+    "trtllm": "tp or dp is 1",
+    "sglang": "",
+}
 
 
 def legal_layouts(
@@ -74,6 +82,38 @@ def legal_layouts(
         if _engine_runs(layout, backend)
     ]
     return sorted(found, key=lambda v: (v.n_gpus, v.pp, v.tp, v.moe_tp))
+
+
+def check_layout(shape: ModelShape, layout: Layout, backend: str, owner: str) -> None:
+    """Raise unless an engine can run a layout, with redundant experts where ranks need them.
+
+    The error names the nearest legal layouts of as many GPUs. Replicas of a dense model may share a
+    scheduler, as if they were data-parallel.
+    """
+    experts = shape.experts
+    if experts is None and layout.dp > 1:
+        layout = Layout(tp=layout.tp, moe_tp=layout.tp, pp=layout.pp)
+    n = layout.n_gpus
+    legal: list[Layout] = []
+    for ep in _divisors(n):
+        copies = -experts.n_experts % ep if experts else 0
+        found = legal_layouts(shape, n, backend, redundant_experts=copies)
+        legal += [v for v in found if v.n_gpus == n and (v.moe_ep == ep or experts is None)]
+    if layout in legal:
+        return
+
+    def distance(other: Layout) -> float:
+        names = ("tp", "dp", "moe_ep", "pp")
+        return sum(abs(math.log(getattr(other, v) / getattr(layout, v))) for v in names)
+
+    nearest = sorted(dict.fromkeys(legal), key=distance)[:_NEAREST]
+    listed = "; ".join(map(str, nearest)) or f"none on {n} GPUs: take another number of GPUs"
+    rule = _RULES[backend] and f", {_RULES[backend]}"
+    expected = (
+        f"one that {backend} can run: tp divides the heads, moe tp the width of an expert{rule}, "
+        f"and pp is at most the number of layers. The nearest are {listed}"
+    )
+    raise invalid(owner, "layout", f"({layout})", expected)
 
 
 def _divisors(n: int) -> list[int]:

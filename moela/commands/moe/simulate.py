@@ -72,6 +72,8 @@ def run(arguments: argparse.Namespace) -> None:
     requests = _requests(arguments)
     timer, settings = _system(arguments, requests)
     summary = ServingSummary.of(requests, simulate(requests, settings, timer))
+    beyond = timer.shape.beyond_context(_longest(requests))
+    notes = [beyond] if beyond else []
     limits = {
         name: None if value is None else value / 1e3
         for name, value in (("ttft_slo", arguments.slo_ttft), ("tpot_slo", arguments.slo_tpot))
@@ -93,6 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
             {
                 "requests": summary.to_dict(),
                 "kv_tokens": settings.kv_tokens,
+                "notes": notes,
                 "max_rate": None
                 if best is None
                 else {"rate": best.rate, "limit": best.limit, **best.summary.to_dict()},
@@ -103,6 +106,8 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{timer.shape.name} on {arguments.gpu}, {timer.layout}; cache of a rank "
           f"{settings.kv_tokens:,} tokens")  # fmt: skip
     print(summary)
+    for note in notes:
+        print(f"note: {note}")
     for text in (best, sweep):
         if text is not None:
             print(text)
@@ -125,20 +130,25 @@ def _requests(arguments: argparse.Namespace) -> list[Request]:
     )  # fmt: skip
 
 
+def _longest(requests: list[Request]) -> int:
+    return max(request.input_tokens + request.output_tokens for request in requests)
+
+
 def _system(
     arguments: argparse.Namespace, requests: list[Request]
 ) -> tuple[ComposedSteps, Scheduler]:
     """Return the step times, and the scheduler with the cache that the GPU's memory leaves."""
     from moe_costmodel import ComposedSteps, Layout, ModelShape, Scheduler, SiliconModel, gpu_memory
+    from moe_costmodel.serving.layouts import check_layout
 
     shape = ModelShape.from_config(arguments.model)
     model = SiliconModel(arguments.gpu, arguments.backend, arguments.tables)
     ep = arguments.ep or (arguments.tp * arguments.dp if shape.experts else 1)
     spread = max(1, arguments.tp * arguments.dp // ep)
     layout = Layout(tp=arguments.tp, dp=arguments.dp, moe_tp=spread, moe_ep=ep, pp=arguments.pp)
-    kv_tokens = arguments.kv_tokens
+    check_layout(shape, layout, arguments.backend, "moela moe simulate")
+    kv_tokens, longest = arguments.kv_tokens, _longest(requests)
     if kv_tokens is None:
-        longest = max(request.input_tokens + request.output_tokens for request in requests)
         memory = gpu_memory(shape, layout, 1, longest, kv_dtype=arguments.kv_dtype)
         gpu = model.tables.gpu
         kv_tokens = memory.most_sequences(gpu.memory_bytes) * longest

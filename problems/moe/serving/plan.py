@@ -95,6 +95,9 @@ def _predicted(served: Served, mode: str) -> dict[str, Predicted]:
 
 def _notes(evaluator: Evaluator) -> tuple[str, ...]:
     notes = []
+    longest = evaluator.input_tokens + evaluator.output_tokens
+    if beyond := evaluator.shape.beyond_context(longest):
+        notes.append(beyond)
     if evaluator.mode != "decode":
         notes.append(
             "Times to the first token leave out queueing and the host's work, which their "

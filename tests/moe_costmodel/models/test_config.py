@@ -114,6 +114,29 @@ def test_bad_configs_name_field_and_value(tmp_path, change, words):
     assert "config.json" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    [
+        (None, 4096),
+        ({"rope_type": "default"}, 4096),
+        ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 512}, 4096),
+        ({"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 4096}, 8192),
+        ({"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024}, 4096),
+        ({"type": "yarn", "factor": 4.0}, 16384),
+        ({"rope_type": "linear", "factor": 8.0}, 32768),
+        ({"rope_type": "dynamic", "factor": float("nan")}, 4096),
+    ],
+)
+@pytest.mark.parametrize("name", ["rope_scaling", "rope_parameters"])
+def test_the_longest_context_is_the_one_that_engines_derive(name, scaling, expected):
+    config = OLMOE | {"max_position_embeddings": 4096, name: scaling}
+    shape = ModelShape.from_config(config)
+    assert shape.max_context == expected
+    assert not shape.beyond_context(expected)
+    assert f"{expected:,}" in shape.beyond_context(expected + 1)
+    assert not ModelShape.from_config(OLMOE).beyond_context(10**9)
+
+
 def test_a_quantization_beside_the_config_is_read(tmp_path):
     plain = {k: v for k, v in DEEPSEEK_V3.items() if k != "quantization_config"}
     (tmp_path / "config.json").write_text(json.dumps(plain))

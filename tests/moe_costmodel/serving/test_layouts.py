@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moe_costmodel import ExpertShape, ModelShape, RoutingTrace, legal_layouts, replicate_and_pack
+from moe_costmodel import (
+    ExpertShape,
+    Layout,
+    ModelShape,
+    RoutingTrace,
+    legal_layouts,
+    replicate_and_pack,
+)
+from moe_costmodel.serving.layouts import check_layout
 from moe_costmodel.serving.loads import N_STEPS, SampledLoads, busiest_loads
 from moe_costmodel.silicon.operators.skew import benchmark_load
 
@@ -13,6 +21,11 @@ MIXTRAL = {
     "model_type": "mixtral", "hidden_size": 256, "intermediate_size": 96, "num_hidden_layers": 3,
     "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64, "num_local_experts": 8,
     "num_experts_per_tok": 2, "vocab_size": 1024,
+}  # fmt: skip
+
+DENSE = {
+    "model_type": "llama", "hidden_size": 256, "intermediate_size": 96, "num_hidden_layers": 4,
+    "num_attention_heads": 8, "num_key_value_heads": 2, "vocab_size": 1024,
 }  # fmt: skip
 
 
@@ -44,6 +57,30 @@ def test_more_slots_allow_more_ranks(shape):
     ]
     # Three and more ranks that do not divide 8 experts divide 12 slots; copies need two ranks.
     assert ranks == [{1, 2, 4}, {2, 3, 4, 6, 12}]
+
+
+@pytest.mark.parametrize("backend", ["sglang", "vllm", "trtllm"])
+def test_layouts_that_no_engine_runs_are_refused_with_the_nearest(shape, backend):
+    for n in (1, 2, 3, 4, 6, 8):
+        for layout in legal_layouts(shape, n, backend):
+            check_layout(shape, layout, backend, "test")
+    # 9 slots for 8 experts on three ranks; heads have no such copies.
+    check_layout(shape, Layout(dp=3, moe_ep=3), backend, "test")
+    with pytest.raises(ValueError, match=r"nearest are tp 1, dp 3, moe tp 1, ep 3, pp 1; .*tp 3, "):
+        check_layout(shape, Layout(tp=3, moe_ep=3), backend, "test")
+    with pytest.raises(ValueError, match=r"number of layers.*none on 5 GPUs"):
+        check_layout(ModelShape.from_config(DENSE), Layout(pp=5), backend, "test")
+    # Replicas of a dense model may share a scheduler.
+    check_layout(ModelShape.from_config(DENSE), Layout(tp=2, dp=3, moe_tp=6), backend, "test")
+
+
+def test_engines_have_rules_of_their_own(shape):
+    for backend, layout in (
+        ("vllm", Layout(tp=4, moe_tp=2, moe_ep=2)), ("trtllm", Layout(tp=2, dp=2, moe_ep=4)),
+    ):  # fmt: skip
+        check_layout(shape, layout, "sglang", "test")
+        with pytest.raises(ValueError, match="alone or|is 1"):
+            check_layout(shape, layout, backend, "test")
 
 
 def test_sampled_steps_have_the_mean_of_the_trace_and_less_noise_with_more_tokens(shape, rng):

@@ -52,12 +52,26 @@ def test_steps_outside_the_tables_are_named(common, capsys):
     assert "times are extrapolated: " in capsys.readouterr().out
 
 
+def test_requests_beyond_the_models_context_are_noted(common, tmp_path, capsys):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(CONFIG | {"max_position_embeddings": 96}))
+    call = [*common, "--model", str(config), "--rate", "20", "--number", "4", "--isl", "90"]
+    assert main([*call, "--osl", "6"]) == 0
+    assert "note: " not in capsys.readouterr().out
+    assert main([*call, "--osl", "7"]) == 0
+    assert "note: The longest request has 97 tokens, but" in capsys.readouterr().out
+    assert main([*call, "--osl", "7", "--json"]) == 0
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert "allows 96 (max_position_embeddings" in note
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([], ["--requests or --rate"]),
         (["--rate", "0"], ["'rate'", "positive"]),
         (["--rate", "5", "--ep", "3"], ["moe_ep"]),
+        (["--rate", "5", "--tp", "5"], ["one that sglang can run", "nearest", "dp 5", "Got (tp 5"]),
         (["--rate", "5", "--kv-tokens", "10"], ["kv_tokens", "longest request"]),
         (["--rate", "5", "--isl", "99000000"], ["'mean'"]),
         (["--rate", "5", "--number", "20", "--slo-ttft", "0.001"], ["ttft_slo", "at least"]),

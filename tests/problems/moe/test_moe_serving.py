@@ -108,6 +108,15 @@ def test_gpus_need_not_divide_the_experts(root, tokens, backend, n_gpus, decided
         check(problem)
 
 
+def test_plans_and_commands_name_a_context_beyond_the_models(make, tmp_path):
+    for longest, beyond in ((320, False), (319, True)):
+        problem = make(CONFIG | {"max_position_embeddings": longest})
+        plan = problem.plan(problem.starts()[0])
+        assert any("320 tokens" in note and f" {longest} " in note for note in plan.notes) == beyond
+        (export,) = plan.export(tmp_path, model="m")
+        assert any(f"the {longest} of the model's config" in n for n in export.notes) == beyond
+
+
 def test_mixed_steps_share_time_as_a_simulation_does(make):
     """The closed form agrees with the scheduler's simulation of a steady flow."""
     from moe_costmodel import Request, Scheduler, simulate
