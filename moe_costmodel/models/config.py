@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
+from os import PathLike
 from pathlib import Path
 
-from moe_costmodel._checks import InvalidParameter
+from moe_costmodel._checks import InvalidParameter, invalid
 from moe_costmodel.models.attention import Attention
 from moe_costmodel.models.families import ALIASES, ARCHITECTURES, Architecture
 from moe_costmodel.models.fields import ConfigFields
 from moe_costmodel.models.quantization import weight_types
 from moe_costmodel.models.shape import Block, ExpertShape, ModelShape
 from moela.files.fields import object_in
-from moela.files.guard import invalid_file
+from moela.files.guard import brief, invalid_file
 from moela.files.text import read_json
 
 __all__ = ["moe_layer_numbers", "read_config"]
 
+_CHOSEN = ("num_experts_per_tok", "experts_per_token")
 _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
+_ATTENTIONS = ("full_attention", "sliding_attention", "linear_attention", "attention")
+_INDEXED = ("indexed_attention", "deepseek_sparse_attention")
 # Far above any model; a damaged file would make one Python object a layer.
 _MOST_LAYERS = 10_000
 
@@ -65,6 +69,9 @@ def _opened(config: str | Path | Mapping[str, object]) -> tuple[ConfigFields, ob
     source: str | Path = "config"
     if isinstance(config, Mapping):
         content: Mapping[str, object] = config
+    elif not isinstance(config, str | PathLike):
+        expected = "the path of a config.json or of its folder, or its content as a mapping"
+        raise invalid("ModelShape.from_config", "config", brief(config), expected)
     else:
         source = Path(config)
         if source.is_dir():
@@ -114,7 +121,8 @@ def _built(
 ) -> ModelShape:
     d_model = fields.whole("hidden_size")
     n_layers = _n_layers(fields)
-    kinds = fields.words("layer_types", n_layers) or _default_kinds(fields, n_layers)
+    known = (*_ATTENTIONS, *(_INDEXED if architecture.attention == "mla" else ()))
+    kinds = fields.words("layer_types", n_layers, known) or _default_kinds(fields, n_layers)
     sparse = _sparse_layers(architecture, fields, n_layers)
     groups = Counter(zip(kinds, sparse, strict=True))
     attentions = {kind: _attention(architecture, fields, kind) for kind in set(kinds)}
@@ -187,7 +195,7 @@ def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: i
     """Tell of each layer whether it has experts."""
     if not fields.whole(*_EXPERTS, default=0, low=0):
         return [False] * n_layers
-    listed = fields.words("mlp_layer_types", n_layers)
+    listed = fields.words("mlp_layer_types", n_layers, ("dense", "sparse"))
     if listed is not None:
         return [word == "sparse" for word in listed]
     if architecture.dense_first:
@@ -203,6 +211,10 @@ def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: i
 
 def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> ExpertShape:
     n_experts = fields.whole(*_EXPERTS)
+    k = fields.whole(*_CHOSEN)
+    if k > n_experts:
+        expected = f"at most {fields.named(*_EXPERTS)} = {n_experts}"
+        raise invalid_file(fields.source, k, expected, fields.named(*_CHOSEN))
     d_ffn = fields.whole("moe_intermediate_size", "intermediate_size")
     d_shared = 0
     if architecture.shared == "number":
@@ -211,7 +223,7 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
         d_shared = fields.whole("shared_expert_intermediate_size", default=0, low=0)
     return ExpertShape(
         n_experts=n_experts,
-        k=fields.whole("num_experts_per_tok", "experts_per_token"),
+        k=k,
         d_ffn=d_ffn,
         d_shared=d_shared,
         biases=(2 * d_ffn + d_model) if architecture.expert_biases else 0,
@@ -227,7 +239,7 @@ def _attention(architecture: Architecture, fields: ConfigFields, kind: str) -> A
         return _latent(fields)
     d_model, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
     head_dim = fields.whole("head_dim", default=max(1, d_model // heads))
-    kv_heads = fields.whole("num_key_value_heads", default=heads)
+    kv_heads = _divisor(fields, "num_key_value_heads", "num_attention_heads", default=heads)
     given = fields.flag("attention_bias")
     qkv = given if architecture.qkv_bias is None else architecture.qkv_bias
     output = given if architecture.output_bias is None else architecture.output_bias
@@ -249,6 +261,14 @@ def _attention(architecture: Architecture, fields: ConfigFields, kind: str) -> A
         gated=architecture.gated_output,
         extra=extra,
     )
+
+
+def _divisor(fields: ConfigFields, name: str, of: str, default: int | None = None) -> int:
+    """Return the number of heads of keys, which the heads of another field share evenly."""
+    heads, n = fields.whole(of), fields.whole(name, default=default)
+    if heads % n:
+        raise invalid_file(fields.source, n, f"a divisor of {of} = {heads}", fields.place(name))
+    return n
 
 
 def _same_window(fields: ConfigFields) -> bool:
@@ -283,7 +303,8 @@ def _latent(fields: ConfigFields) -> Attention:
 
 def _delta_net(fields: ConfigFields) -> Attention:
     heads = fields.whole("linear_num_value_heads")
-    keys, key_dim = fields.whole("linear_num_key_heads"), fields.whole("linear_key_head_dim")
+    keys = _divisor(fields, "linear_num_key_heads", "linear_num_value_heads")
+    key_dim = fields.whole("linear_key_head_dim")
     value_dim = fields.whole("linear_value_head_dim")
     kernel = fields.whole("linear_conv_kernel_dim", default=4)
     convolved = 2 * keys * key_dim + heads * value_dim

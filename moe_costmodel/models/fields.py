@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from moela.files.fields import whole_in
-from moela.files.guard import invalid_file
+from moela.files.guard import brief, invalid_file
 
 __all__ = ["ConfigFields"]
 
@@ -51,14 +51,23 @@ class ConfigFields:
             raise invalid_file(self.source, value, "true or false", self.place(name))
         return value
 
-    def words(self, name: str, n: int) -> list[str] | None:
-        """Return a list of `n` texts, None if the field is absent."""
+    def named(self, *names: str) -> str:
+        """Return the place of the first of some fields that is present and not null."""
+        present = (name for name in names if self.content.get(name) is not None)
+        return self.place(next(present, names[0]))
+
+    def words(self, name: str, n: int, known: Sequence[str]) -> list[str] | None:
+        """Return a list of `n` of some known texts, None if the field is absent."""
         value = self.content.get(name)
         if value is None:
             return None
         texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
         if not isinstance(value, list) or not texts or len(value) < n:
             raise invalid_file(self.source, value, f"a list of {n} texts", self.place(name))
+        for i, word in enumerate(value[:n]):
+            if word not in known:
+                expected = f"one of {', '.join(known)}"
+                raise invalid_file(self.source, brief(word), expected, self.place(f"{name}[{i}]"))
         return value[:n]
 
     def wholes(self, name: str) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from moe_costmodel.models.fields import ConfigFields
-from moela.files.guard import invalid_file
+from moela.files.guard import brief, invalid_file
 
 __all__ = ["weight_types"]
 
@@ -29,8 +29,12 @@ def weight_types(fields: ConfigFields, quantization: object) -> dict[str, str]:
     plain = plain if plain in _FLOATS else "bfloat16"
     parts = ("embedding", "head", "attention", "dense", "experts", "shared", "router", "norms")
     types = dict.fromkeys(parts, plain)
-    if not isinstance(quantization, Mapping):
+    if quantization is None:
         return types
+    if not isinstance(quantization, Mapping):
+        expected = "a JSON object with quant_method (or quant_algo)"
+        place = fields.place("quantization_config")
+        raise invalid_file(fields.source, brief(quantization), expected, place)
     dtype = _type_of(fields, quantization)
     left_out = _left_out(quantization)
     n_layers = fields.whole("num_hidden_layers")

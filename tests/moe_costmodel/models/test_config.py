@@ -100,7 +100,10 @@ def test_attention_products_add_up_to_its_parameters():
     [
         ({"model_type": "deepseek_v9"}, "nearest one is 'deepseek_v"),
         ({"hidden_size": None}, "hidden_size"),
-        ({"num_experts_per_tok": 300}, "at most n_experts = 256"),
+        ({"num_experts_per_tok": 300}, "'num_experts_per_tok'.*at most n_routed_experts = 256"),
+        ({"quantization_config": "fp8"}, "'quantization_config'.*object with quant_method.*'fp8'"),
+        ({"layer_types": ["full_attention"] * 60 + ["foo"]}, r"'layer_types\[60\]'.*full_attention"),
+        ({"mlp_layer_types": ["sparse"] * 60 + ["foo"]}, r"'mlp_layer_types\[60\]'.*dense, sparse"),
         ({"num_hidden_layers": 2**40}, "num_hidden_layers"),
         ({"kv_lora_rank": "512"}, "kv_lora_rank"),
         ({"quantization_config": {"quant_method": "magic"}}, "magic"),
@@ -135,6 +138,21 @@ def test_the_longest_context_is_the_one_that_engines_derive(name, scaling, expec
     assert not shape.beyond_context(expected)
     assert f"{expected:,}" in shape.beyond_context(expected + 1)
     assert not ModelShape.from_config(OLMOE).beyond_context(10**9)
+
+
+@pytest.mark.parametrize("n", [7, 64])
+def test_heads_of_keys_divide_those_of_queries(n):
+    words = f"'num_key_value_heads'.*a divisor of num_attention_heads = 32.*Got {n}"
+    with pytest.raises(ValueError, match=words):
+        ModelShape.from_config(MIXTRAL | {"num_key_value_heads": n})
+    # Latent attention has no such heads, whatever its config says.
+    assert ModelShape.from_config(DEEPSEEK_V3 | {"num_key_value_heads": n})
+
+
+@pytest.mark.parametrize("config", [5, None, [1]])
+def test_what_is_no_config_is_named(config):
+    with pytest.raises(ValueError, match=r"'config' parameter of ModelShape\.from_config.*path"):
+        ModelShape.from_config(config)
 
 
 def test_a_quantization_beside_the_config_is_read(tmp_path):
