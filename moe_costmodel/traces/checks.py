@@ -130,7 +130,7 @@ def checked_lengths(lengths: ArrayLike, n_tokens: int, source: str) -> Ints:
 
 
 def checked_layers(layers: ArrayLike | None, n: int, source: str) -> Ints:
-    """Return the layers' numbers, by default 0 .. n - 1; there must be n of them."""
+    """Return the layers' n ascending numbers, by default 0 .. n - 1."""
     if layers is None:
         return np.arange(n)
     array = np.asarray(layers)
@@ -139,4 +139,9 @@ def checked_layers(layers: ArrayLike | None, n: int, source: str) -> Ints:
         raise invalid(shape_of(array), f"{n} integers")
     if (array < 0).any() or (array > _LAST_LAYER).any():
         raise invalid(f"{array.min()} .. {array.max()}", f"in 0 .. {_LAST_LAYER}")
+    falls = array[1:] <= array[:-1]
+    if falls.any():
+        i = int(falls.argmax())
+        expected = "ascending, each layer once (sort the layers of ids, weights and counts alike)"
+        raise invalid(f"{array[i + 1]} after {array[i]}", expected)
     return array.astype(np.int64)

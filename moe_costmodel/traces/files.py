@@ -6,13 +6,14 @@ import io
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from moe_costmodel._arrays import Array
-from moe_costmodel._checks import invalid, shape_of
+from moe_costmodel._checks import first_where, invalid, shape_of
 from moe_costmodel._fields import array_in
 from moe_costmodel.traces.members import Member, stored_members
 from moe_costmodel.traces.recorders.lines import (
@@ -36,6 +37,7 @@ __all__ = ["load_trace", "read_trace", "save_trace", "trace_of"]
 _ARRAYS = (
     "topk_ids", "topk_weights", "n_experts", "sequence_lengths", "layers", "logical_count"
 )  # fmt: skip
+_OF_LAYERS = ("topk_ids", "topk_weights", "logical_count")
 _BYTES_OF_TOKEN = 32
 _HEADER_BYTES = 10_000  # longer ones are not those of arrays of numbers
 _READERS = {
@@ -67,8 +69,13 @@ def load_trace(path: str | Path, *, mmap: bool = False, sizes: Sizes | None = No
         (``save(..., compress=False)``), and may be of any size. The arrays of other files may take
         256 MiB, times the number in the environment variable ``MOELA_FILE_LIMIT_FACTOR``.
     sizes : Sizes, optional
-        Sizes of the model, where a format does not hold them. Without the number of experts, it is
-        one more than the largest id.
+        Sizes of the model, where a format does not hold them; those that the file holds must be
+        the same. Without the number of experts, it is one more than the largest id.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or contradicts `sizes`.
     """
     return read_trace(path, mmap=mmap, sizes=sizes)[0]
 
@@ -77,7 +84,13 @@ def read_trace(
     path: str | Path, *, mmap: bool = False, sizes: Sizes | None = None
 ) -> tuple[RoutingTrace, str]:
     """Read a routing trace, and name its format; parameters as for :func:`load_trace`."""
-    path = Path(path)
+    path, sizes = Path(path), sizes or Sizes()
+    trace, kind = _read(path, mmap, sizes)
+    _check_sizes(trace, sizes, path)
+    return trace, kind
+
+
+def _read(path: Path, mmap: bool, sizes: Sizes) -> tuple[RoutingTrace, str]:
     if path.suffix == ".npz":
         return _load_npz(path, mmap), "npz"
     if path.suffix not in (".pt", ".json", ".jsonl", ".csv", ".npy"):
@@ -87,8 +100,26 @@ def read_trace(
         raise invalid("load", "mmap", True, f"False for {path}, which is no npz")
     if path.suffix == ".pt":
         return _load_pt(path), "SGLang dump"
-    recorded = _read_recorded(path, sizes or Sizes())
+    recorded = _read_recorded(path, sizes)
     return trace_of(recorded, path), recorded.format
+
+
+def _check_sizes(trace: RoutingTrace, sizes: Sizes, path: Path) -> None:
+    """Raise if a trace contradicts the sizes that were given of its model."""
+    found = {"n_experts": trace.n_experts, "n_layers": trace.n_layers}
+    if not trace.is_load_only:
+        found["k"] = trace.k
+    for name, held in found.items():
+        given = getattr(sizes, name)
+        if given is not None and held != given:
+            expected = f"the {held} that {path} holds (or not given)"
+            raise invalid("load_trace", f"sizes.{name}", given, expected)
+    if trace.is_load_only and sizes.k is not None:
+        of_layer = trace.loads().sum(axis=2)
+        uneven = first_where(of_layer, of_layer % sizes.k != 0)
+        if uneven:
+            expected = f"a divisor of each layer's load in {path}, {uneven} (or not given)"
+            raise invalid("load_trace", "sizes.k", sizes.k, expected)
 
 
 def trace_of(recorded: Recorded, source: str | Path) -> RoutingTrace:
@@ -120,7 +151,8 @@ def _read_recorded(path: Path, sizes: Sizes) -> Recorded:
     contents = _json_values(path)
     first = contents[0]
     if isinstance(first, dict) and first.get("format") == LAB_FORMAT:
-        return of_lab_lines(contents, path)
+        found = of_lab_lines(contents, path)
+        return replace(found, n_experts=found.n_experts or sizes.n_experts)
     if is_response(first):
         return of_responses(contents, path, sizes)
     if len(contents) > 1 and load_field(first):
@@ -174,6 +206,7 @@ def _load_npz(path: Path, mmap: bool) -> RoutingTrace:
         names = set(file)
         arrays = {name: file[name] for name in _ARRAYS if name in names}
     got = f"only {', '.join(map(repr, sorted(names)))}" if names else "none"
+    arrays = arrays if mmap else _by_layer(arrays)
     layers = arrays.get("layers")
     if "topk_ids" not in arrays:
         if "logical_count" not in arrays:
@@ -197,6 +230,22 @@ def _load_npz(path: Path, mmap: bool) -> RoutingTrace:
         layers=layers,
         source=str(path),
     )
+
+
+def _by_layer(arrays: dict[str, Array]) -> dict[str, Array]:
+    """Return the arrays of a trace in ascending order of layers, as far as they fit together."""
+    layers = arrays.get("layers")
+    if layers is None or layers.ndim != 1 or bool((layers[1:] > layers[:-1]).all()):
+        return arrays
+    order = np.argsort(layers, kind="stable")
+    return {
+        name: array[order]
+        if name == "layers"
+        else np.take(array, order, axis=-2)
+        if name in _OF_LAYERS and array.ndim > 1 and array.shape[-2] == len(order)
+        else array
+        for name, array in arrays.items()
+    }
 
 
 def _of_counts(path: Path, counts: Array, layers: Array | None = None) -> RoutingTrace:

@@ -179,8 +179,13 @@ def _token_mask(arguments: Mapping[str, Tensor], part: str | None) -> Tensor:
 
 
 def layer_numbers(names: list[str]) -> list[int]:
-    """Return the number of each router's block in the model, read from the router's name."""
+    """Return the number of each router's block in the model, read from the router's name.
+
+    If names have no numbers, or their numbers do not ascend, routers are numbered from 0.
+    """
     numbers = [re.findall(r"(?:layers|block|h)\.(\d+)\.", name) for name in names]
     if all(numbers):
-        return [int(first) for first, *_ in numbers]
+        found = [int(first) for first, *_ in numbers]
+        if found == sorted(set(found)):
+            return found
     return list(range(len(names)))

@@ -53,7 +53,7 @@ class RoutingTrace:
     n_experts : int
         Experts in each layer.
     layers : array_like of shape (n_layers,), integer, optional
-        Number of each MoE layer within its model. By default ``0 .. n_layers - 1``.
+        Ascending numbers of the MoE layers within their model. By default ``0 .. n_layers - 1``.
     source : str, optional
         Name of the trace in messages and plots.
 

@@ -86,6 +86,24 @@ def test_bad_fields_of_an_npz_are_named(trace, tmp_path, change, field):
         RoutingTrace.load(path)
 
 
+def test_layers_of_an_npz_are_sorted(trace, tmp_path):
+    """Version 0.1 wrote layers in any order."""
+    path, lengths = tmp_path / "t.npz", trace.sequence_lengths
+    np.savez(path, topk_ids=trace.topk_ids[:, ::-1], topk_weights=trace.topk_weights[:, ::-1],
+             n_experts=np.int64(8), layers=np.array([5, 3]), sequence_lengths=lengths)  # fmt: skip
+    same(RoutingTrace.load(path), RoutingTrace(
+        trace.topk_ids, trace.topk_weights, n_experts=8, layers=[3, 5], sequence_lengths=lengths
+    ))  # fmt: skip
+    counts = trace.loads(3)
+    np.savez(path, logical_count=counts[:, ::-1], layers=np.array([5, 3], dtype=np.uint16))
+    found = RoutingTrace.load(path)
+    assert np.array_equal(found.loads(), counts)
+    assert found.layers.tolist() == [3, 5]
+    np.savez(path, logical_count=counts, layers=np.array([3, 3]))
+    with pytest.raises(ValueError, match=r"t\.npz: field 'layers'.*each layer once"):
+        RoutingTrace.load(path)
+
+
 def test_json_counts(tmp_path):
     path = tmp_path / "c.json"
     path.write_text(json.dumps({"logical_count": [[1, 2, 3], [4, 5, 6]]}))

@@ -123,6 +123,36 @@ def test_arrays_and_load_lines(tmp_path):
     assert kind == "vLLM load lines"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"n_experts": 2}, r"sizes\.n_experts.* the 3 that .*l\.jsonl holds.*Got 2"),
+        ({"n_experts": 4}, r"sizes\.n_experts.* the 3 that .*l\.jsonl holds.*Got 4"),
+        ({"n_layers": 3}, r"sizes\.n_layers.* the 2 that"),
+        ({"k": 2}, r"sizes\.k.*a divisor of each layer's load in .*l\.jsonl, 3\.0 at \(0, 0\)"),
+    ],
+)
+def test_sizes_that_a_file_contradicts_are_named(tmp_path, sizes, words):
+    counts = [[[1, 2, 0], [0, 3, 0]], [[2, 0, 1], [1, 1, 1]]]
+    path = tmp_path / "l.jsonl"
+    path.write_text("\n".join(json.dumps({"expert_load": c}) for c in counts))
+    with pytest.raises(ValueError, match=words):
+        read_trace(path, sizes=Sizes(**sizes))
+    read_trace(path, sizes=Sizes(n_experts=3, n_layers=2, k=3))
+
+
+@pytest.mark.parametrize("name", ["t.npz", "t.jsonl"])
+def test_sizes_of_choices_are_compared_too(tmp_path, name):
+    path = tmp_path / name
+    path.write_text(lab_lines()) if name == "t.jsonl" else RoutingTrace(IDS, n_experts=6).save(path)
+    held = read_trace(path)[0]
+    good = {"n_experts": held.n_experts, "n_layers": 2, "k": 2}
+    assert read_trace(path, sizes=Sizes(**good))[0].n_experts == held.n_experts
+    for field in good:
+        with pytest.raises(ValueError, match=rf"sizes\.{field}' .*the {good[field]} that"):
+            read_trace(path, sizes=Sizes(**good | {field: 1}))
+
+
 BAD = {
     "no.json": (json.dumps({"choices": [{"text": "x"}]}), "--enable-return-routed-experts"),
     "k.json": (

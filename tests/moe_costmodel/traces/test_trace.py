@@ -50,6 +50,8 @@ def test_public_names_resolve():
         ({"sequence_lengths": [7, -1]}, "sequence_lengths"),
         ({"sequence_lengths": [2**62, 2**62, 6]}, "sequence_lengths"),
         ({"layers": [1]}, "layers"),
+        ({"layers": [3, 3]}, "'layers'.*ascending.*Got 3 after 3"),
+        ({"layers": np.array([5, 3], dtype=np.uint8)}, "'layers'.*ascending.*Got 3 after 5"),
         ({"n_experts": 0}, "n_experts"),
     ],
 )
