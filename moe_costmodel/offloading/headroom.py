@@ -109,6 +109,8 @@ class Headroom:
 
     def verdict(self) -> str:
         """Return one sentence: whether a policy is worth building, and why."""
+        if self.slots >= self.n_experts:
+            return "Don't build it: all experts are in fast memory, so that no step misses one."
         static = self.rows[_STATIC].seconds
         if self.plan is None:
             saved = _saved(static, self.rows[_NONE].seconds)
@@ -175,7 +177,8 @@ class Headroom:
 
 def _saved(new: float, old: float) -> float:
     """Return the share of the old time that the new one saves; nothing of no time."""
-    return 1.0 - new / old if old else 0.0
+    # Rounded, so that no saving is printed as -0.0%.
+    return round(1.0 - new / old, 9) + 0.0 if old else 0.0
 
 
 def _milliseconds(seconds: float) -> str:

@@ -93,17 +93,28 @@ class ServingSummary:
         }
 
     def __str__(self) -> str:
+        n = self.n_requests
+        some = f"{n} request{'s' * (n > 1)}"
+        arrived = f"at {self.rate:.4g} a second" if np.isfinite(self.rate) else "at once"
         lines = [
-            f"{self.n_requests} requests at {self.rate:.4g} a second; served "
+            f"{some if n == 1 else f'{some} {arrived}'}; served "
             f"{self.requests_per_s:.4g} requests and {self.tokens_per_s:,.0f} tokens a second",
             f"  {'':<22}{'mean':>12}{'p50':>12}{'p99':>12}",
         ]
         for name, words in (("ttft", "time to first token"), ("tpot", "time per token")):
-            values = [getattr(self, f"{name}_{what}") * 1e3 for what in ("mean", "p50", "p99")]
-            cells = "".join(f"{value:>9.4g} ms" for value in values)
+            values = [getattr(self, f"{name}_{what}") for what in ("mean", "p50", "p99")]
+            cells = "".join(f"{_cell(value):>12}" for value in values)
+            if np.isnan(values).all():
+                cells = "  none: every answer is of one token"
             lines.append(f"  {words:<22}{cells}")
         lines += [f"  times are extrapolated: {reason}" for reason in self.outside]
         return "\n".join(lines)
+
+
+def _cell(seconds: float) -> str:
+    """Return a time in ms, from 10 s on in seconds."""
+    ms = seconds * 1e3
+    return f"{ms:.4g} ms" if ms < 9999.5 else f"{seconds:.4g} s"
 
 
 def _times(name: str, values: Floats) -> dict[str, float]:

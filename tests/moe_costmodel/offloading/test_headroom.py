@@ -73,6 +73,16 @@ def test_traffic_of_a_list_needs_no_more(rng):
     assert [set(layer) for layer in found.residents] == [{0, 1}, {0, 1}]
 
 
+def test_memory_that_holds_all_experts_leaves_nothing_to_save(rng):
+    for slots in (8, 7):
+        found = headroom(trace_of(rng.integers(0, 8, 400)), slots=slots, cost=COST)
+        assert "-0.0%" not in found.verdict()
+    full = headroom(trace_of(rng.integers(0, 8, 400)), slots=8, cost=COST)
+    assert full.verdict() == (
+        "Don't build it: all experts are in fast memory, so that no step misses one."
+    )
+
+
 def test_steps_that_take_no_time_have_a_verdict(rng):
     free = MissCost(0.0, 1e-3, 3e-3)
     found = headroom(trace_of(rng.integers(0, 2, 400)), slots=2, cost=free)

@@ -37,6 +37,21 @@ def requests():
     return poisson_requests(5.0, 200, *lengths, random_state=np.random.default_rng(0))
 
 
+def test_summaries_stay_readable_at_the_ends():
+    def printed(n, output_tokens, step):
+        requests = [Request(0.0, 64, output_tokens)] * n
+        return str(ServingSummary.of(requests, simulate(requests, SETTINGS, lambda loads: step)))
+
+    assert printed(1, 4, 0.01).startswith("1 request; served ")
+    assert printed(3, 4, 0.01).startswith("3 requests at once; served ")
+    one = printed(2, 1, 0.01).splitlines()[-1]
+    assert one.split("  ")[1] == "time per token"
+    assert one.endswith("  none: every answer is of one token")
+    cells = printed(2, 4, 12345.0).splitlines()[2].split("first token")[1].split()
+    assert cells == ["1.234e+04", "s"] * 3
+    assert " 9999 ms" in printed(1, 4, 9.999)
+
+
 def test_lengths_have_mean_and_spread(rng):
     for kind, deviation in (("lognormal", 0.3), ("uniform", 0.3 / np.sqrt(3))):
         drawn = TokenLengths(500, 0.3, kind).draw(4000, rng)
