@@ -218,8 +218,9 @@ def write_location(
 ) -> tuple[Path, list[str]]:
     """Write a placement as an engine reads it; return the file, and notes.
 
-    `stem` is the path of the file without its ending.
+    `stem` is the path of the file without its ending; its folder is made if there is none.
     """
+    stem.parent.mkdir(parents=True, exist_ok=True)
     if engine == "sglang":
         path = stem.with_name(f"{stem.name}_experts.json")
         return path, write_sglang(placement, layers, path, n_layers)

@@ -32,7 +32,7 @@ def engine_command(
     engine : {"sglang", "vllm", "trtllm", "llamacpp", "ktransformers"}
         The engine; "trtllm" is TensorRT-LLM.
     folder : str or Path
-        Folder into which a file of options is written, for TensorRT-LLM.
+        Folder into which a file of options is written, for TensorRT-LLM; made if there is none.
     name : str
         Name of that file, without its ending.
 

@@ -49,6 +49,7 @@ def tensorrt_llm(settings: ServerSettings, path: str | Path) -> Export:
     if settings.n_nodes > 1:
         flags += ["--gpus_per_node", str(settings.gpus_per_node)]
     flags += ["--extra_llm_api_options", str(path)]
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(_options(settings)) + "\n", encoding="utf-8", newline="\n")
     program = ("trtllm-serve", settings.model)
     return Export("TensorRT-LLM", tuple(flags), tuple(_notes(settings)), path, program)

@@ -181,6 +181,16 @@ def test_a_plan_becomes_whole_commands(tmp_path):
         plan.export("llamacpp", tmp_path, model="m.gguf")
 
 
+@pytest.mark.parametrize("engine", ["sglang", "vllm", "trtllm"])
+def test_exports_make_their_folder(tmp_path, engine):
+    slots = [[1, 0, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3]] * 2
+    plan = Plan(model="m", shape=SHAPE, mode="decode", batch_size=16, placement=Placement(slots, 4))
+    plan.export(engine, tmp_path / "new" / engine, model="org/m")
+    assert list((tmp_path / "new" / engine).iterdir())
+    engine_command(settings(layout=Layout()), "trtllm", tmp_path / "other")
+    assert (tmp_path / "other" / "server.yaml").exists()
+
+
 def test_a_plan_of_one_device_pages_its_experts(tmp_path):
     plan = Plan(model="m", shape=SHAPE, mode="decode", batch_size=1, capacities=3,
                 placement=contiguous(2, 8, n_devices=1))  # fmt: skip
