@@ -7,16 +7,24 @@ import math
 import torch
 from torch import Tensor
 
-from moe_costmodel._checks import require
+from moe_costmodel._checks import check_number, require
 from moe_costmodel.kernels.experts import Experts, check_layer
 
 __all__ = ["capacity_of", "dispatch_positions", "static_gating"]
 
 
 def capacity_of(n_tokens: int, capacity_factor: float) -> int:
-    """Return the expert capacity: the tokens of a step times the capacity factor, at least 1."""
-    require("static_gating", "capacity_factor", capacity_factor, capacity_factor > 0, "positive")
-    return max(1, math.ceil(capacity_factor * n_tokens))
+    """Return the expert capacity: the tokens of a step times the capacity factor, at least 1.
+
+    Fractions are rounded up, but not those that the product of two floats rounds to: 0.07 times 100
+    tokens is 7.
+    """
+    owner, expected = "static_gating", "a positive, finite number"
+    factor = check_number(owner, "capacity_factor", capacity_factor, expected)
+    require(owner, "capacity_factor", capacity_factor, factor > 0, expected)
+    capacity = factor * n_tokens
+    whole = round(capacity)
+    return max(1, whole if math.isclose(capacity, whole, rel_tol=1e-12) else math.ceil(capacity))
 
 
 def dispatch_positions(ids: Tensor, weights: Tensor, n_experts: int) -> Tensor:
@@ -57,7 +65,7 @@ def static_gating(
     Raises
     ------
     ValueError
-        If shapes do not fit or the capacity factor is not positive.
+        If shapes do not fit, or the capacity factor is not positive and finite.
 
     Examples
     --------
