@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moe_costmodel._checks import one_of
+from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.kernels.experts import Experts, check_layer
 from moe_costmodel.kernels.sorting import rows_of, sort_choices
 
@@ -72,7 +72,11 @@ def expert_products(
     >>> expert_products(torch.ones(3, 8), torch.tensor([2, 0, 1, 0]), experts, product="loop").shape
     torch.Size([3, 8])
     """
-    one_of("expert_products", "product", product, ("auto", *_RUN))
+    owner = "expert_products"
+    one_of(owner, "product", product, ("auto", *_RUN))
+    if product == "grouped" and not _has_grouped(tokens):
+        expected = f"'loop' or 'auto', since this torch has no grouped product of {tokens.dtype}"
+        raise invalid(owner, "product", "'grouped'", expected)
     if not len(tokens):
         return torch.empty_like(tokens)
     if product == "auto":
@@ -110,6 +114,10 @@ def _grouped(tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
 _RUN: dict[str, Product] = {"loop": _loop, "grouped": _grouped}
 
 
+def _has_grouped(tokens: Tensor) -> bool:
+    return hasattr(F, "grouped_mm") and tokens.dtype != torch.float64
+
+
 def _choose(tokens: Tensor, counts: Tensor, experts: Experts) -> str:
     """Return the faster product for this kind of call, measured once."""
     size = len(tokens).bit_length()
@@ -118,7 +126,7 @@ def _choose(tokens: Tensor, counts: Tensor, experts: Experts) -> str:
     active = int(np.count_nonzero(counts.numpy())).bit_length() if counts.is_cpu else 0
     key = (tokens.device.type, tokens.dtype, tuple(experts.up.shape), size, active)
     if key not in _fastest:
-        if not hasattr(F, "grouped_mm") or tokens.dtype == torch.float64:
+        if not _has_grouped(tokens):
             _fastest[key] = "loop"
         else:
             seconds = {"loop": _best_of(_loop, tokens, counts, experts)}
@@ -170,7 +178,7 @@ def dynamic_gating(
     Raises
     ------
     ValueError
-        If shapes or types do not fit, the product is unknown, or an id is not in 0 .. n_experts - 1
+        If shapes or types do not fit, torch has no such product of the type, or an id is not in 0 .. n_experts - 1
         (which is checked on a CPU only, because it would synchronize another device).
 
     Examples

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from moe_costmodel._checks import count, invalid
 from moe_costmodel.gating.rules import GateRule, apply_rule
 
 __all__ = ["apply_rule", "route"]
@@ -33,6 +34,11 @@ def route(
     ids, weights : Tensor of shape (S, k)
         Heaviest first; dropped choices have weight 0.
 
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or k is not in 1 .. n_experts.
+
     Examples
     --------
     >>> import torch
@@ -41,6 +47,11 @@ def route(
     >>> ids.shape, weights.sum(dim=1).tolist()
     (torch.Size([2, 2]), [1.0, 1.0])
     """
+    if gate.ndim != 2 or x.ndim != 2 or x.shape[1] != gate.shape[1]:
+        expected = f"of shape (tokens, d_model), to fit 'gate' of shape {tuple(gate.shape)}"
+        raise invalid("route", "x", f"shape {tuple(x.shape)}", expected)
+    if count("route", "k", k) > len(gate):
+        raise invalid("route", "k", k, f"at most the {len(gate)} experts of 'gate'")
     probabilities = torch.nn.functional.linear(x, gate).float().softmax(dim=-1)
     weights, ids = probabilities.topk(k, dim=-1)
     if normalize:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats, Ints
-from moe_costmodel._checks import check_loads, count, invalid, require
+from moe_costmodel._checks import check_loads, check_number, count, invalid
 from moe_costmodel.placement.placement import Placement, even_devices
 
 __all__ = ["anti_correlation", "contiguous", "greedy", "replicate_and_pack"]
@@ -111,6 +111,7 @@ def anti_correlation(loads: ArrayLike, n_devices: int, *, weight: float = 0.5) -
     [[0, 1, 0, 1]]
     """
     array, n_devices = _even("anti_correlation", loads, n_devices)
+    weight = check_number("anti_correlation", "weight", weight)
     slots = []
     for layer in range(array.shape[1]):
         series = array[:, layer]
@@ -171,7 +172,7 @@ def replicate_and_pack(
     n_devices = count(owner, "n_devices", n_devices)
     n_nodes = count(owner, "n_nodes", n_nodes)
     n_groups = count(owner, "n_groups", n_groups)
-    require(owner, "n_replicas", n_replicas, n_replicas >= 0, "0 or more")
+    n_replicas = count(owner, "n_replicas", n_replicas, 0)
     n_experts = array.shape[2]
     if n_groups % n_nodes:
         n_groups, n_nodes = 1, 1

@@ -60,6 +60,9 @@ class Placement:
         if slots.ndim != 2 or slots.size == 0 or slots.dtype.kind not in "ui" or slots.min() < 0:
             expected = "non-negative integers of shape (layers, slots)"
             raise invalid(owner, name, shape_of(slots), expected)
+        if (most := int(slots.max())) >= slots.shape[1]:
+            expected = f"complete: with {slots.shape[1]} slots, experts below {slots.shape[1]}"
+            raise invalid(owner, name, f"expert {most}", expected)
         divides = slots.shape[1] % n_devices == 0
         require(owner, "n_devices", n_devices, divides, f"a divisor of the {slots.shape[1]} slots")
         object.__setattr__(self, name, slots.astype(np.int64))
@@ -78,6 +81,10 @@ class Placement:
         All devices must hold equally many experts.
         """
         devices = np.atleast_2d(np.asarray(device_of))
+        if devices.ndim != 2 or devices.size == 0 or devices.dtype.kind not in "ui":
+            expected = "integers of shape (layers, experts)"
+            raise invalid("Placement", "device_of", shape_of(devices), expected)
+        n_devices = even_devices("Placement", n_devices, devices.shape[1])
         sizes = np.stack([(devices == d).sum(axis=1) for d in range(n_devices)], axis=1)
         uneven = np.flatnonzero((sizes * n_devices != devices.shape[1]).any(axis=1))
         if len(uneven):

@@ -88,6 +88,8 @@ def optimal_placement(
     [5.0, 5.0]
     """
     owner = "optimal_placement"
+    if not isinstance(time_limit, int | float) or not time_limit > 0:
+        raise invalid(owner, "time_limit", time_limit, "a positive number of seconds")
     array = check_loads(owner, loads, ndim=2)
     n_steps, n_experts = array.shape
     n_devices = even_devices(owner, n_devices, n_experts)

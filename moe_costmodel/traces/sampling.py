@@ -22,6 +22,7 @@ __all__ = [
     "sample_tokens",
 ]
 
+_MOST_REPEATED = 2**28  # tokens of steps that a trace cannot fill, 2 GiB
 _FEW = 8  # recorded steps that are too few to show how loads vary together
 # Factors by which the load of the busiest device may exceed the mean by more, or by less, than in
 # drawn steps: tests/benchmarks/load_traces.py shows how often they hold.
@@ -245,6 +246,11 @@ def repeated_sequences(
     ndarray of shape (n_steps, batch_size), int64
         Indices of tokens.
 
+    Raises
+    ------
+    ValueError
+        If the steps have more than 2**28 tokens together.
+
     Examples
     --------
     >>> import numpy as np
@@ -254,6 +260,9 @@ def repeated_sequences(
     >>> repeated_sequences(RoutingTrace.example(), 64, "decode", n_steps=9, random_state=rng).shape
     (9, 64)
     """
+    if n_steps * batch_size > _MOST_REPEATED:
+        expected = f"at most {_MOST_REPEATED // n_steps:,}, beyond which steps take 2 GiB"
+        raise invalid("repeated_sequences", "batch_size", batch_size, expected)
     lengths = trace.sequence_lengths
     starts = np.cumsum(lengths) - lengths
     n_slots, length = (batch_size, n_steps) if mode == "decode" else (1, n_steps * batch_size)

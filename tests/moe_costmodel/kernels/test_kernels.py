@@ -157,6 +157,15 @@ def test_static_gating_drops_over_capacity_first_choices_first():
     )
 
 
+@pytest.mark.parametrize(
+    ("n_tokens", "factor", "expected"),
+    [(100, 0.07, 7), (100, 0.14, 14), (100, 0.56, 56), (200, 0.07, 14), (100, 0.071, 8),
+     (6, 5 / 6, 5), (3, 1 / 3, 1), (7, 0.5, 4), (5, 0.01, 1), (0, 1.0, 1), (10**6, 0.0000011, 2)],
+)  # fmt: skip
+def test_capacities_round_up_fractions_alone(n_tokens, factor, expected):
+    assert capacity_of(n_tokens, factor) == expected
+
+
 def test_static_gating_holds_far_more_memory():
     x, ids, weights, experts = layer(n_tokens=64)
     dynamic = peak_activation_bytes(lambda: dynamic_gating(x, ids, weights, experts))
@@ -248,6 +257,13 @@ def test_experts_behind_a_mapped_file(tmp_path):
         (lambda x, i, w, e: dynamic_gating(x, i, w[:, :1], e), "weights"),
         (lambda x, i, w, e: dynamic_gating(x, i, w, e, product="fast"), "product"),
         (lambda x, i, w, e: static_gating(x, i, w, e, capacity_factor=0), "capacity_factor"),
+        (lambda x, i, w, e: capacity_of(3, float("inf")), "capacity_factor"),
+        (lambda x, i, w, e: capacity_of(3, "1"), "capacity_factor"),
+        (lambda x, i, w, e: route(x, e.down[:, :, 0], k=9), "k"),
+        (lambda x, i, w, e: route(x, e.down[:, :, 0], k=0), "k"),
+        (lambda x, i, w, e: route(x, e.down[:, :9, 0], k=1), "x"),
+        (lambda x, i, w, e: dynamic_gating(
+            x.double(), i, w, e.to(torch.float64), product="grouped"), "product"),
         (lambda x, i, w, e: BufferedExperts(e, 0), "capacity"),
         (lambda x, i, w, e: BufferedExperts(e, 2, policy="min"), "policy"),
         (lambda x, i, w, e: BufferedExperts(e, 2, fast=Experts.random(1, 4, 6)), "fast"),

@@ -102,6 +102,12 @@ def test_sequences_are_repeated_at_other_positions(rng):
     assert len(tokens.sequence_lengths) == 12
 
 
+def test_steps_that_no_memory_holds_are_refused(rng):
+    trace = RoutingTrace(np.zeros((4, 1, 1), int), n_experts=1)
+    with pytest.raises(ValueError, match=r"'batch_size'.*at most 16,777,216,.*Got 1000000000"):
+        repeated_sequences(trace, 10**9, "decode", n_steps=16, random_state=rng)
+
+
 def test_the_busiest_device_of_drawn_steps_is_that_of_the_tokens():
     """The packaged trace as one window of loads; steps of 8 to 64 on four devices."""
     trace = RoutingTrace.example("code")
