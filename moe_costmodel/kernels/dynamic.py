@@ -178,8 +178,9 @@ def dynamic_gating(
     Raises
     ------
     ValueError
-        If shapes or types do not fit, torch has no such product of the type, or an id is not in 0 .. n_experts - 1
-        (which is checked on a CPU only, because it would synchronize another device).
+        If shapes or types do not fit, torch has no such product of the type, or an id is not in
+        0 .. n_experts - 1 (which is checked on a CPU only, because the check would synchronize
+        another device).
 
     Examples
     --------

@@ -102,7 +102,7 @@ def test_attention_products_add_up_to_its_parameters():
         ({"hidden_size": None}, "hidden_size"),
         ({"num_experts_per_tok": 300}, "'num_experts_per_tok'.*at most n_routed_experts = 256"),
         ({"quantization_config": "fp8"}, "'quantization_config'.*object with quant_method.*'fp8'"),
-        ({"layer_types": ["full_attention"] * 60 + ["foo"]}, r"'layer_types\[60\]'.*full_attention"),
+        ({"layer_types": ["full_attention"] * 60 + ["foo"]}, r"'layer_types\[60\]'.*full_att"),
         ({"mlp_layer_types": ["sparse"] * 60 + ["foo"]}, r"'mlp_layer_types\[60\]'.*dense, sparse"),
         ({"num_hidden_layers": 2**40}, "num_hidden_layers"),
         ({"kv_lora_rank": "512"}, "kv_lora_rank"),

@@ -79,7 +79,7 @@ def test_engines_have_rules_of_their_own(shape):
         ("vllm", Layout(tp=4, moe_tp=2, moe_ep=2)), ("trtllm", Layout(tp=2, dp=2, moe_ep=4)),
     ):  # fmt: skip
         check_layout(shape, layout, "sglang", "test")
-        with pytest.raises(ValueError, match="alone or|is 1"):
+        with pytest.raises(ValueError, match=r"alone or|is 1"):
             check_layout(shape, layout, backend, "test")
 
 
