@@ -60,9 +60,10 @@ class Placement:
         if slots.ndim != 2 or slots.size == 0 or slots.dtype.kind not in "ui" or slots.min() < 0:
             expected = "non-negative integers of shape (layers, slots)"
             raise invalid(owner, name, shape_of(slots), expected)
-        if (most := int(slots.max())) >= slots.shape[1]:
-            expected = f"complete: with {slots.shape[1]} slots, experts below {slots.shape[1]}"
-            raise invalid(owner, name, f"expert {most}", expected)
+        complete = "complete, every expert in a slot of every layer"
+        if int(slots.max()) >= slots.shape[1]:  # too few slots, and perhaps too many to count
+            expert = int(np.setdiff1d(np.arange(slots.shape[1] + 1), slots[0])[0])
+            raise invalid(owner, name, f"none for expert {expert} of layer 0", complete)
         divides = slots.shape[1] % n_devices == 0
         require(owner, "n_devices", n_devices, divides, f"a divisor of the {slots.shape[1]} slots")
         object.__setattr__(self, name, slots.astype(np.int64))
@@ -71,8 +72,7 @@ class Placement:
         copies = self.copies
         if not copies.all():
             layer, expert = (int(i) for i in np.argwhere(copies == 0)[0])
-            expected = "complete, every expert in a slot of every layer"
-            raise invalid(owner, name, f"none for expert {expert} of layer {layer}", expected)
+            raise invalid(owner, name, f"none for expert {expert} of layer {layer}", complete)
 
     @classmethod
     def from_devices(cls, device_of: ArrayLike, n_devices: int) -> Placement:
