@@ -11,7 +11,7 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.sampling import Sampling
 
 from problems._arrays import Ints
-from problems._checks import check_int
+from problems._checks import check_int, check_random_state
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.tables import Seeds
 from problems.noc.moves import mutate_batch, recombine_batch, sample_batch
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["NoCCrossover", "NoCMutation", "NoCSampling", "draw_seeds", "movable"]
 
 
-def draw_seeds(random_state: Generator, size: int) -> Seeds:
-    """Return one seed per row for the compiled moves."""
-    return random_state.integers(0, 2**64, size=size, dtype=np.uint64)
+def draw_seeds(random_state: Generator, size: int, owner: str = "operators") -> Seeds:
+    """Return one seed per row for the compiled moves; ValueError if there is no Generator."""
+    return check_random_state(owner, random_state).integers(0, 2**64, size=size, dtype=np.uint64)
 
 
 def movable(platform: Platform) -> Platform:

@@ -20,14 +20,7 @@ from pymoo.core.sampling import Sampling
 
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
-from problems._checks import (
-    check_choice,
-    check_int,
-    check_names,
-    check_random_state,
-    require,
-    setting_error,
-)
+from problems._checks import check_choice, check_int, check_names, require, setting_error
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import (
     RELEASED_SCALE,
@@ -411,9 +404,8 @@ class NoC3D(Problem):
         """
         rows = self.legal_rows(X)
         k = check_int("neighbors", "k", k, 0)
-        random_state = check_random_state("neighbors", random_state)
         out = np.empty((len(rows), k, self.n_var), dtype=np.int64)
-        seeds = draw_seeds(random_state, len(rows))
+        seeds = draw_seeds(random_state, len(rows), "neighbors")
         platform = movable(self.platform)
         neighbors_batch(rows, platform.tables, platform.fixed_part, seeds, out)
         return out
