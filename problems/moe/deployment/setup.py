@@ -120,8 +120,10 @@ def decidable(windows: Sequence[RoutingTrace], decided: tuple[str, ...]) -> tupl
 
 def named_objectives(names: Sequence[str]) -> tuple[str, ...]:
     """Return checked names, with "tokens_per_s" replaced by its minimized form."""
-    renamed = [SECONDS_PER_TOKEN if name == "tokens_per_s" else name for name in names]
-    known = [SECONDS_PER_TOKEN, *(name for name, o in OBJECTIVES.items() if not o.maximize)]
+    minimized = [name for name, objective in OBJECTIVES.items() if not objective.maximize]
+    known = ["tokens_per_s", SECONDS_PER_TOKEN, *minimized]
+    listed = check_names(OWNER, "objectives", names, known)
+    renamed = [SECONDS_PER_TOKEN if name == "tokens_per_s" else name for name in listed]
     return check_names(OWNER, "objectives", renamed, known)
 
 
