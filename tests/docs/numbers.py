@@ -351,7 +351,8 @@ CLAIMS = [
           "the process time of MOELA's first 20,000. The best ones made 70,000 to 146,000 "
           "evaluations in it, and MOELA was first on three of seven. With `batch_size=50` and "
           "`models=None` it was first on five of seven. It had 99 and 75 % of the best rival's "
-          "hypervolume on the two QAPs of 20 facilities", B + "long_runs.md", "long_runs", derived=_long_runs),
+          "hypervolume on the two QAPs of 20 facilities", B + "long_runs.md", "long_runs",
+          derived=_long_runs),
     # ------------------------------------------------------------------------- which algorithm
     Claim("drops to 94.5 % on a QAP of 20 facilities, and stays at 99 % or more on four other",
           B + "ablations.md", "ablations", derived=_no_restarts),
