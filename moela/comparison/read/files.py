@@ -73,11 +73,16 @@ def read_frame(table: DataFrame, senses: Mapping[str, float] | None = None) -> l
     """Read the points in a pandas DataFrame, with the columns of `read_front_file`."""
     heading = [str(name) for name in table.columns]
     rows = table.itertuples(index=False)
-    columns = [["" if v is None else str(v) for v in column] for column in zip(*rows, strict=True)]
+    columns = [[_cell(value) for value in column] for column in zip(*rows, strict=True)]
     cells = _Cells(list(range(len(table))), columns or [[] for _ in heading])
     source = "a DataFrame"
     found = _columns(source, heading, len(cells.columns), senses)
     return one_batch(_drafts(source, heading, cells, found))
+
+
+def _cell(value: object) -> str:
+    """Return a cell of a frame as text, an empty one for None and the missing value of pandas."""
+    return "" if value is None or type(value).__name__ == "NAType" else str(value)
 
 
 def _array(path: Path) -> list[Floats]:

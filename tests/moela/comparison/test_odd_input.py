@@ -45,6 +45,9 @@ def test_data_frames_are_tables(tmp_path):
     plain = compare({"A": pandas.DataFrame({"cost": [0, 1], "delay": [1, 0], "x0": [7, 8]})})
     assert plain.scales["problem"].names == ("cost", "delay")
     assert plain.runs[0].X.tolist() == [[7.0], [8.0]]
+    # Missing cells of pandas are failed evaluations.
+    missing = pandas.DataFrame({"cost": pandas.array([0, None], dtype="Int64"), "delay": [1, 0]})
+    assert compare({"A": missing}).runs[0].F.tolist() == [[0.0, 1.0]]
     # A front can be read from its own output, in memory and in a file.
     front = compare({"A": A, "B": [[1.0, 1.0]]}).front()
     front.to_frame().to_csv(tmp_path / "front.csv", index=False)
