@@ -47,8 +47,9 @@ def n_weights(budget: int | None, n_subproblems: int, problem: Problem) -> int:
 def batch_within(given: int | None, left: int) -> int:
     """Return the number of designs in a batch of the infill, with `left` evaluations left.
 
-    A design of it takes so long that none is chosen only to be dropped. Batches of the default size
-    are cut afterwards, so that a run that is continued with a larger budget chose the same ones.
+    To choose a design takes long, so no more are chosen than can be evaluated. Only batches of the
+    default size are cut afterwards: a run that is continued with a larger budget then has chosen
+    the same designs as one that had this budget from the beginning.
 
     Parameters
     ----------

@@ -75,6 +75,8 @@ def choose(
     start: Population | None,
     batch_size: int | None,
     budget: int | None,
+    *,
+    asynchronous: bool = False,
 ) -> Algorithm:
     """Return the algorithm of a run, with its first designs.
 
@@ -89,6 +91,8 @@ def choose(
         Of MOELA.
     budget : int or None
         Number of evaluations.
+    asynchronous : bool
+        Whether answers may come in any order.
     """
     if isinstance(given, str):
         name = (
@@ -101,7 +105,7 @@ def choose(
             )
         given = NAMES[name]()
     if given is None:
-        given = MOELA if problem.n_obj > 1 else _single(problem)
+        given = MOELA if problem.n_obj > 1 else _single(problem, asynchronous)
     if inspect.isclass(given) and issubclass(given, Algorithm):
         algorithm = _made(given, problem, batch_size, budget)
     elif isinstance(given, Algorithm):
@@ -136,8 +140,13 @@ def choose(
     return algorithm
 
 
-def _single(problem: Problem) -> type[Algorithm]:
-    """Return the class for one objective: differential evolution for numbers, else a GA."""
+def _single(problem: Problem, asynchronous: bool) -> type[Algorithm]:
+    """Return the class for one objective: differential evolution for numbers, else a GA.
+
+    Differential evolution takes no answers in another order than it asked for them.
+    """
+    if asynchronous:
+        return _ga()
     numbers = problem.vtype in (float, None) and not getattr(problem, "vars", None)
     return _de() if numbers else _ga()
 

@@ -192,9 +192,9 @@ def minimize(
     budget = None if n_eval is None else count("minimize", "n_eval", n_eval)
     _check(seed, store, callback, budget, limit)
     begin = start_designs(problem, start)
-    if asynchronous and algorithm is None and problem.n_obj == 1:
-        algorithm = "ga"  # which takes answers in any order
-    chosen = algorithms.choose(algorithm, problem, begin, batch_size, budget)
+    chosen = algorithms.choose(
+        algorithm, problem, begin, batch_size, budget, asynchronous=asynchronous
+    )
     if begin is not None and not isinstance(chosen, ArchiveAlgorithm):
         size = int(getattr(chosen, "pop_size", None) or len(begin))
         chosen.initialization.sampling = filled(problem, begin, size, seed)

@@ -98,9 +98,9 @@ class MOELA(ArchiveAlgorithm):
         Number of designs per batch, all of one part. None asks the parts in turn until about twenty
         designs are together; a local search adds more to them the less often its neighbors have
         been better. While Gaussian processes choose the designs, which they do for all of up to 150
-        evaluations and for at most the first 100 of up to 1,000, batches have four designs, or if a
-        number is given at most 100. For parallel evaluation, set it to a multiple of the number of
-        workers.
+        evaluations and for at most the first 100 of up to 1,000, batches have four designs by
+        default, and never more than 100. For parallel evaluation, set it to a multiple of the
+        number of workers.
     models : "auto", None or Models
         The learned models: all, none, or a choice.
     archive_size : int or None

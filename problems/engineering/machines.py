@@ -105,7 +105,7 @@ class DiscBrake(EngineeringProblem):
         area = outer**2 - inner**2
         # The ratio of the differences of cubes and squares, which is finite for equal radii too.
         ratio = (inner**2 + inner * outer + outer**2) / (inner + outer)
-        # The limits of a ring narrower than a tenth of a millimeter are those of such a ring.
+        # A ring narrower than 0.1 mm has the limits of one of 0.1 mm, which are finite.
         pressed = np.maximum(area, 0.1 * (inner + outer))
         mass = 4.9e-5 * area * (surfaces - 1.0)
         time = 9.82e6 / (force * surfaces * ratio)

@@ -311,7 +311,7 @@ def compare_with_baselines(
                 regular = networks.pop(name)
                 moves = _placements(problem, regular)
                 if moves is None:
-                    missing[name] = "the technology of the platform has not enough wires or TSVs"
+                    missing[name] = "it needs more wires or TSVs than the technology has"
                 else:
                     networks[name] = _placed(problem, moves, regular, rng, n_eval)
     values_of = Values(problem, names)

@@ -137,6 +137,7 @@ class _LogIntegerCode(_Scaled):
 
     def values(self, A: Floats) -> list[object]:
         numbers = np.clip(np.rint(np.exp(A[:, 0])), self._low, self._high)
+        # The logarithm of a large upper bound may be rounded to that of a smaller number.
         numbers = np.where(A[:, 0] >= _logarithms(np.array(float(self._high))), self._high, numbers)
         return list(numbers.astype(np.int64).tolist())
 

@@ -44,8 +44,9 @@ class Choices:
     redundant : tuple of int
         Redundant experts, ascending.
     legal : tuple of tuple of int
-        Redundant experts that each layout takes for each choice: the choice, or the nearest legal,
-        which is no choice if redundant experts are not decided.
+        Redundant experts that each layout takes for each choice: the choice, or the nearest legal
+        number. If redundant experts are not decided, that may be a number that is not in
+        `redundant`.
     sequences, tokens : tuple of int
         Sequences on a data-parallel rank, and most tokens of a step, ascending.
     """

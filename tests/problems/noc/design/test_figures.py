@@ -78,7 +78,7 @@ def test_a_run_that_exceeds_a_limit_says_where(files, tmp_path, capsys):
     said = capsys.readouterr()
     error = said.err
     assert "Closest came: " in error
-    assert "the technology of the platform has not enough wires or TSVs" in said.out
+    assert "it needs more wires or TSVs than the technology has" in said.out
     assert "wire tracks " in error
     assert "in layer " in error
 
