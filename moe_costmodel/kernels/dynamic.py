@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.kernels.experts import Experts, check_layer
-from moe_costmodel.kernels.sorting import rows_of, sort_choices
+from moe_costmodel.kernels.sorting import bags_of, rows_of, sort_choices
 
 __all__ = ["combine", "dynamic_gating", "expert_products", "sort_by_expert"]
 
@@ -206,12 +206,31 @@ def combine(computed: Tensor, order: Tensor, weights: Tensor) -> Tensor:
     """
     if not len(order):
         return computed.new_zeros(len(weights), computed.shape[1])
-    # embedding_bag does the inverse indexing and the weighted sum in one pass. Choices without a
-    # row point at row 0 with weight 0.
+    # embedding_bag does the inverse indexing and the weighted sum in one pass.
+    weights = weights.to(computed.dtype)
+    if len(order) == weights.numel():
+        if order.is_cpu:
+            rows = torch.from_numpy(rows_of(order.numpy()))
+        else:
+            rows = torch.empty_like(order)
+            rows[order] = torch.arange(len(order), device=order.device)
+        rows = rows.view_as(weights)
+        return F.embedding_bag(rows, computed, mode="sum", per_sample_weights=weights)
+    # Choices of weight 0 are left out: 0 times an infinite output would be NaN.
+    bags, chosen, rows = _bags(order, *weights.shape)
+    weights = weights.reshape(-1)[chosen]
+    return F.embedding_bag(rows, computed, bags, mode="sum", per_sample_weights=weights)
+
+
+def _bags(order: Tensor, n_tokens: int, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where each token's choices begin, the choices by token, and their rows of `order`."""
     if order.is_cpu:
-        row_of = torch.from_numpy(rows_of(order.numpy(), weights.numel()))
-    else:
-        row_of = torch.zeros(weights.numel(), dtype=torch.int64, device=order.device)
-        row_of[order] = torch.arange(len(order), device=order.device)
-    weights, rows = weights.to(computed.dtype), row_of.view_as(weights)
-    return F.embedding_bag(rows, computed, mode="sum", per_sample_weights=weights)
+        bags, chosen, rows = bags_of(order.numpy(), n_tokens, k)
+        return torch.from_numpy(bags), torch.from_numpy(chosen), torch.from_numpy(rows)
+    return _bags_on_device(order, n_tokens, k)
+
+
+def _bags_on_device(order: Tensor, n_tokens: int, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    chosen, rows = order.sort()
+    first = torch.arange(0, n_tokens * k, k, device=order.device)
+    return torch.searchsorted(chosen, first), chosen, rows

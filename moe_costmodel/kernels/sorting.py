@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Bools, Ints
 
-__all__ = ["rows_of", "sort_choices"]
+__all__ = ["bags_of", "rows_of", "sort_choices"]
 
 
 @numba.njit(cache=True)
@@ -41,9 +41,33 @@ def sort_choices(expert: NDArray[np.integer], kept: Bools, n_experts: int) -> tu
 
 
 @numba.njit(cache=True)
-def rows_of(order: Ints, n: int) -> Ints:
-    """Return the position of each of `n` choices in `order`, 0 if a choice is not in it."""
-    row = np.zeros(n, dtype=np.int64)
+def rows_of(order: Ints) -> Ints:
+    """Return the position in `order`, a permutation, of each choice."""
+    row = np.empty(len(order), dtype=np.int64)
     for i in range(len(order)):
         row[order[i]] = i
     return row
+
+
+@numba.njit(cache=True)
+def bags_of(order: Ints, n_tokens: int, k: int) -> tuple[Ints, Ints, Ints]:
+    """Return where each token's choices begin, the choices by token, and their places in `order`.
+
+    `order` (n,) holds some of the ``n_tokens * k`` choices. The results have shapes (n_tokens,),
+    (n,), and (n,).
+    """
+    row = np.full(n_tokens * k, -1, dtype=np.int64)
+    for i in range(len(order)):
+        row[order[i]] = i
+    bags = np.empty(n_tokens, dtype=np.int64)
+    chosen = np.empty(len(order), dtype=np.int64)
+    places = np.empty(len(order), dtype=np.int64)
+    n = 0
+    for token in range(n_tokens):
+        bags[token] = n
+        for choice in range(token * k, token * k + k):
+            if row[choice] >= 0:
+                chosen[n] = choice
+                places[n] = row[choice]
+                n += 1
+    return bags, chosen, places

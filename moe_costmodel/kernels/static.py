@@ -23,6 +23,10 @@ def capacity_of(n_tokens: int, capacity_factor: float) -> int:
     factor = check_number(owner, "capacity_factor", capacity_factor, expected)
     require(owner, "capacity_factor", capacity_factor, factor > 0, expected)
     capacity = factor * n_tokens
+    # A mask of more slots than torch can number would end in an error that names no parameter.
+    most = torch.iinfo(torch.int32).max
+    expected = f"at most {most / max(n_tokens, 1):.4g} for {n_tokens} tokens"
+    require(owner, "capacity_factor", capacity_factor, capacity <= most, expected)
     whole = round(capacity)
     return max(1, whole if math.isclose(capacity, whole, rel_tol=1e-12) else math.ceil(capacity))
 

@@ -306,7 +306,7 @@ class RoutingTrace:
                 units = "tokens" if mode == "prefill" else "sequences at once"
                 most = int(np.bincount(step).max())
                 never = f"{self.source} never has {batch_size} {units}"
-                expected = f"at most {most}, since {never} (or use drop_last=False)"
+                expected = f"at most {most}, since {never}"
                 raise invalid("steps", "batch_size", batch_size, expected)
             step = np.where(full, np.cumsum(full) - 1, -1)[step]
         return step

@@ -13,6 +13,21 @@ from moela.quality.words import nearest, of_kind
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# What other libraries call the parameters.
+_ELSEWHERE = {
+    "variables": ("bounds", "dimensions", "domain", "parameters", "search_space", "space"),
+    "n_eval": (
+        "budget", "max_evals", "maxiter", "n_calls", "n_evals", "n_evaluations", "n_iter",
+        "n_trials", "num_samples", "termination",
+    ),
+    "seed": ("random_seed", "random_state", "rng"),
+    "n_jobs": ("cores", "max_workers", "n_workers", "num_workers", "workers"),
+    "start": ("initial", "points_to_evaluate", "sampling", "x0"),
+    "store": ("checkpoint", "storage"),
+    "algorithm": ("method", "sampler"),
+}  # fmt: skip
+_OURS = {theirs: ours for ours, names in _ELSEWHERE.items() for theirs in names}
+
 
 def checked_call(function: Callable[P, T]) -> Callable[P, T]:
     """Return the function, with errors for unknown and missing parameters that say what to do."""
@@ -24,9 +39,11 @@ def checked_call(function: Callable[P, T]) -> Callable[P, T]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
         unknown = [key for key in kwargs if key not in known]
         if unknown:
+            ours = _OURS.get(unknown[0].lower())
+            hint = f" Use {ours!r}." if ours in known else nearest(unknown[0], known)
             raise TypeError(
-                f"{name} has no parameter {unknown[0]!r}.{nearest(unknown[0], known)} Its "
-                f"parameters are {', '.join(known)}."
+                f"{name} has no parameter {unknown[0]!r}.{hint} Its parameters are "
+                f"{', '.join(known)}."
             )
         if len(args) > 1:
             raise TypeError(

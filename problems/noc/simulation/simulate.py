@@ -331,7 +331,7 @@ def sweep_loads(
     -------
     LoadSweep
     """
-    listed = isinstance(loads, Iterable) and list(loads)
+    listed = list(loads) if isinstance(loads, Iterable) else []
     expected = "a sequence of numbers above 0, at least one"
     if not listed:
         raise setting_error("load_sweep", "loads", expected, loads)

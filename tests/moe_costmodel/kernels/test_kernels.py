@@ -16,7 +16,9 @@ from moe_costmodel.kernels import (  # noqa: E402
     route,
     static_gating,
 )
+from moe_costmodel.kernels import dynamic as dynamic_module  # noqa: E402
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES  # noqa: E402
+from moe_costmodel.kernels.sorting import bags_of, sort_choices  # noqa: E402
 from moe_costmodel.kernels.static import capacity_of, dispatch_positions  # noqa: E402
 
 DEVICES = [
@@ -293,3 +295,33 @@ def test_a_reset_buffer_is_empty():
     assert buffered.statistics.steps == 0
     assert torch.equal(buffered(x, ids, weights), first)
     assert buffered.statistics.misses == misses
+
+
+@pytest.mark.parametrize("kernel", [dynamic_gating, padded_batch])
+def test_an_infinite_output_reaches_only_the_tokens_that_chose_its_expert(kernel):
+    experts = Experts.random(n_experts=3, d_model=4, d_ffn=8)
+    x = torch.ones(3, 4)
+    x[0] = torch.inf
+    ids = torch.tensor([[0, 1], [1, 2], [2, 0]])
+    weights = torch.tensor([[0.5, 0.0], [0.0, 0.5], [0.0, 0.0]])
+    y = kernel(x, ids, weights, experts)
+    assert not y[0].isfinite().all()
+    assert torch.allclose(y[1].double(), reference(x, ids, weights, experts)[1], atol=1e-5)
+    assert not y[2].any()
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.7])
+def test_dropped_choices_are_sorted_alike_on_every_device(kept):
+    generator = np.random.default_rng(3)
+    n_tokens, k = 37, 4
+    expert = generator.integers(0, 8, n_tokens * k)
+    order, _ = sort_choices(expert, generator.random(n_tokens * k) < kept, 8)
+    compiled = bags_of(order, n_tokens, k)
+    of_torch = dynamic_module._bags_on_device(torch.from_numpy(order), n_tokens, k)
+    for one, other in zip(compiled, of_torch, strict=True):
+        assert np.array_equal(one, other.numpy())
+
+
+def test_a_capacity_beyond_all_memory_is_refused():
+    with pytest.raises(ValueError, match="static_gating must be at most"):
+        capacity_of(100, 1e300)

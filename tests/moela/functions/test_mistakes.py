@@ -146,7 +146,9 @@ def test_constraints(constraints, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"n_evals": 100}, ("no parameter 'n_evals'", "Did you mean 'n_eval'?", "time_limit")),
+        ({"n_evals": 100}, ("no parameter 'n_evals'. Use 'n_eval'", "time_limit")),
+        ({"seeds": 1}, ("no parameter 'seeds'", "Did you mean 'seed'?")),
+        ({"random_state": 1}, ("no parameter 'random_state'. Use 'seed'",)),
         ({"n_eval": 0}, ("'n_eval'", "at least 1", "Got 0")),
         ({"n_eval": "100"}, ("'n_eval'", "integer", "'100'")),
         ({"n_eval": ...}, ("'n_eval'", "time_limit='8h'", "neither")),
