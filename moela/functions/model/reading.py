@@ -27,6 +27,9 @@ _FORMS = (
     "moela.permutation(n), or one of moela.real, moela.integer, moela.choice and moela.boolean"
 )
 
+# Ranges beyond are written as integers, since a choice keeps all of its options.
+_MOST_OPTIONS = 1_000_000
+
 
 def read_variables(given: object) -> dict[str, Variable]:
     """Return the variables by name, parents before the variables that depend on them.
@@ -71,6 +74,11 @@ def _variable(spec: object) -> Variable:
         return choice(list(spec))
     if isinstance(spec, range):
         whole = abs(spec.step) == 1 and bool(spec[1:])
+        if not whole and bool(spec[_MOST_OPTIONS:]):
+            raise ValueError(
+                f"A range may have at most {_MOST_OPTIONS:,} options. Got {spec!r}; give the number of "
+                f"the step as an integer, and multiply it by {spec.step} in the function."
+            )
         return integer(*sorted((spec[0], spec[-1]))) if whole else choice(spec)
     if isinstance(spec, tuple) and len(spec) == 2 and all(map(_is_numeric, spec)):
         low, high = map(plain, spec)

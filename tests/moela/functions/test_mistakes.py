@@ -47,6 +47,7 @@ def says(message, *words):
         ((0, 10**9000), ("'x'", "'high'", "many digits (int)")),
         ((0.0, 10**400), ("'x'", "'high'", "finite number")),
         (range(10**18), ("'x'", "'high'", "2**53")),
+        (range(0, 10**12, 2), ("'x'", "at most 1,000,000", "multiply it by 2")),
         ((0.0, None), ("'x'", "numbers", "Got (0.0, None)", "a choice: [0.0, None]")),
         ((None, 5), ("'x'", "numbers", "Got (None, 5)")),
         (float, ("'x'", "(0.0, 1.0)")),
