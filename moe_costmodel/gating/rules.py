@@ -161,14 +161,14 @@ def apply_rule(weights: Tensor, rule: GateRule) -> Tensor:
     else:  # a copy to the CPU would wait for the device
         mask = device_mask(single, rule)
     precise = weights.to(torch.promote_types(weights.dtype, torch.float32))
-    kept = precise * mask
+    kept = torch.where(mask, precise, 0)  # 0 times an infinite weight would be NaN
     # Sums in descending order do not depend on the order of the choices.
     total, rest = (
         w.sort(dim=-1, descending=True)[0].sum(-1, keepdim=True) for w in (precise, kept)
     )
     # A token whose weights are all 0 keeps them.
     scale = total / rest.clamp_min(1e-30)
-    return (kept * scale).to(weights.dtype)
+    return torch.where(mask, precise * scale, 0).to(weights.dtype)
 
 
 def device_mask(weights: Tensor, rule: GateRule) -> Tensor:
@@ -240,7 +240,11 @@ def _keep_of(
     for j in range(len(row)):
         total += row[j]
         place = j
-        while place > 0 and row[order[place - 1]] < row[j]:
+        while place > 0:
+            ahead = row[order[place - 1]]
+            # NaN comes first, as in torch's sort.
+            if not (ahead < row[j] or (row[j] != row[j] and ahead == ahead)):
+                break
             order[place] = order[place - 1]
             place -= 1
         order[place] = j

@@ -119,3 +119,18 @@ def test_bad_rules_are_named(bad):
 def test_weights_must_be_floats():
     with pytest.raises(ValueError, match="'weights'"):
         keep_mask([[1, 2]], RULES[0])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=RULE_IDS)
+def test_every_path_has_the_same_weights_for_infinite_and_missing_ones(rule):
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(2)
+    weights = random.dirichlet(np.ones(4), size=300).astype(np.float32)
+    odd = random.choice([np.nan, np.inf, -np.inf], size=weights.shape)
+    weights = torch.from_numpy(np.where(random.random(weights.shape) < 0.3, odd, weights))
+    weights = weights.float()
+    mask = keep_mask(weights.numpy(), rule)
+    assert np.array_equal(device_mask(weights, rule).numpy(), mask)
+    single, double = apply_rule(weights, rule), apply_rule(weights.double(), rule)
+    assert torch.allclose(single.double(), double, rtol=1e-5, equal_nan=True)
+    assert not single.numpy()[~mask].any()
