@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from moe_costmodel._checks import invalid
 from moe_costmodel.kernels.dynamic import combine, sort_by_expert
-from moe_costmodel.kernels.experts import Experts, check_layer
+from moe_costmodel.kernels.experts import Experts, check_layer, check_no_gradient
 from moe_costmodel.kernels.replacement import Access, Replacement
 
 __all__ = ["BufferStatistics", "BufferedExperts"]
@@ -48,9 +48,9 @@ class BufferStatistics:
 class BufferedExperts:
     """An MoE layer whose experts are copied into fast memory when a step needs them.
 
-    A call computes the layer by dynamic gating. The experts that a step needs run in ascending
-    order of their ids. On a GPU, the next expert is copied on a separate stream while the current
-    expert computes.
+    A call computes the layer by dynamic gating, without gradients. The experts that a step needs
+    run in ascending order of their ids. On a GPU, the next expert is copied on a separate stream
+    while the current expert computes.
 
     Parameters
     ----------
@@ -131,6 +131,7 @@ class BufferedExperts:
     def __call__(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
         """Return the layer's output [S, d_model]; parameters as for any kernel."""
         check_layer(x, ids, weights, self.slow, dtype=self.fast.up.dtype)
+        check_no_gradient("BufferedExperts", x, weights, self.slow)
         order, counts = sort_by_expert(ids, weights, self.slow.n_experts)
         sizes = counts.tolist()
         plan = self.plan(sizes)

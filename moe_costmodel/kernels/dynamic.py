@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from moe_costmodel._checks import invalid, one_of
-from moe_costmodel.kernels.experts import Experts, check_layer
+from moe_costmodel.kernels.experts import Experts, check_layer, needs_gradient
 from moe_costmodel.kernels.sorting import bags_of, rows_of, sort_choices
 
 __all__ = ["combine", "dynamic_gating", "expert_products", "sort_by_expert"]
 
 Product = Callable[[Tensor, Tensor, Experts], Tensor]
+_ALIGNED = 16  # bytes, of torch.nn.functional.grouped_mm
 _fastest: dict[tuple[object, ...], str] = {}
 
 
@@ -58,7 +59,8 @@ def expert_products(
     product : {"auto", "grouped", "loop"}
         ``torch.nn.functional.grouped_mm``, or a loop over the experts that have tokens. "auto"
         takes the faster one, measured once for each device, dtype, and size, and on a CPU for each
-        number of active experts (both to a factor of two).
+        number of active experts (both to a factor of two). If gradients are needed, it takes the
+        loop.
 
     Returns
     -------
@@ -74,11 +76,13 @@ def expert_products(
     """
     owner = "expert_products"
     one_of(owner, "product", product, ("auto", *_RUN))
-    if product == "grouped" and not _has_grouped(tokens):
-        expected = f"'loop' or 'auto', since this torch has no grouped product of {tokens.dtype}"
+    if product == "grouped" and (lacking := _lacks_grouped(tokens, experts)):
+        expected = f"'loop' or 'auto', since this torch has no grouped product of {lacking}"
         raise invalid(owner, "product", "'grouped'", expected)
     if not len(tokens):
         return torch.empty_like(tokens)
+    if product != "grouped" and needs_gradient(tokens, experts.up, experts.down):
+        return _differentiable(tokens, counts, experts)
     if product == "auto":
         product = _choose(tokens, counts, experts)
     return _RUN[product](tokens, counts, experts)
@@ -105,6 +109,19 @@ def _loop(tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
     return out
 
 
+def _differentiable(tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
+    """Compute the active experts one after another, with operations that autograd can follow."""
+    up, down = experts.up.unbind(0), experts.down.unbind(0)
+    parts = tokens.split(counts.tolist())
+    return torch.cat(
+        [
+            F.linear(experts.inner(F.linear(part, up[expert])), down[expert])
+            for expert, part in enumerate(parts)
+            if len(part)
+        ]
+    )
+
+
 def _grouped(tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
     ends = counts.cumsum(0).to(torch.int32)
     hidden = F.grouped_mm(tokens, experts.up.transpose(1, 2), offs=ends)
@@ -114,8 +131,15 @@ def _grouped(tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
 _RUN: dict[str, Product] = {"loop": _loop, "grouped": _grouped}
 
 
-def _has_grouped(tokens: Tensor) -> bool:
-    return hasattr(F, "grouped_mm") and tokens.dtype != torch.float64
+def _lacks_grouped(tokens: Tensor, experts: Experts) -> str:
+    """Return the kind of tensors of which torch has no grouped product; empty if it has one."""
+    dtype, size = tokens.dtype, tokens.element_size()
+    if not hasattr(F, "grouped_mm") or dtype == torch.float64:
+        return str(dtype)
+    strides = [max(part.stride()[-2:]) for part in (tokens, experts.up, experts.down)]
+    if any(stride * size % _ALIGNED for stride in (*strides, experts.d_ffn)):
+        return f"rows of {dtype} that are no multiples of {_ALIGNED} bytes"
+    return ""
 
 
 def _choose(tokens: Tensor, counts: Tensor, experts: Experts) -> str:
@@ -126,7 +150,7 @@ def _choose(tokens: Tensor, counts: Tensor, experts: Experts) -> str:
     active = int(np.count_nonzero(counts.numpy())).bit_length() if counts.is_cpu else 0
     key = (tokens.device.type, tokens.dtype, tuple(experts.up.shape), size, active)
     if key not in _fastest:
-        if not _has_grouped(tokens):
+        if _lacks_grouped(tokens, experts):
             _fastest[key] = "loop"
         else:
             seconds = {"loop": _best_of(_loop, tokens, counts, experts)}
@@ -178,9 +202,14 @@ def dynamic_gating(
     Raises
     ------
     ValueError
-        If shapes or types do not fit, torch has no such product of the type, or an id is not in
-        0 .. n_experts - 1 (which is checked on a CPU only, because the check would synchronize
-        another device).
+        If shapes or types do not fit, torch has no such product of these types and widths, or an id
+        is not in 0 .. n_experts - 1 (which is checked on a CPU only, because the check would
+        synchronize another device).
+
+    Notes
+    -----
+    Autograd follows the kernel to `x`, `weights` and the weights of `experts`. The gradient of a
+    choice of weight 0 is 0.
 
     Examples
     --------

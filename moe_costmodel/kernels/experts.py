@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from moe_costmodel._checks import InvalidParameter, invalid, one_of, require
+from moe_costmodel._checks import InvalidParameter, invalid, one_of
 from moela.files.guard import brief, invalid_file, open_file
 
 __all__ = ["ACTIVATIONS", "Experts", "check_layer", "reference"]
@@ -22,6 +22,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "silu": F.silu,
 }
+# Where the functions of models differ: GELU from its approximations, and beyond limits such as 10.
+_GATES = (-1e3, -30.0, -4.0, -2.0, -1.0, -0.3, 0.0, 0.3, 1.0, 2.0, 4.0, 8.0, 30.0, 1e3)
+_VALUES = (-1e3, 0.5, 1e3)
 _TRUTHS = {"True": True, "False": False}
 _HEADER_BYTES = 10_000  # many times the header of two tensors
 
@@ -95,7 +98,8 @@ class Experts:
         """Return the experts of a Hugging Face module; the weights are shared.
 
         The module must be that of the experts in transformers 5, with ``gate_up_proj`` and
-        ``down_proj`` (Mixtral, OLMoE, Qwen-MoE, DeepSeek and others).
+        ``down_proj`` (Mixtral, OLMoE, Qwen-MoE, DeepSeek and others). The activation is the one
+        whose values the module has at some points; a ValueError names the module if none has them.
         """
         owner, layout = "Experts.from_module", {"has_gate": True, "is_concatenated": True}
         layout |= dict.fromkeys(("has_bias", "is_transposed", "has_post_expert_norm"), False)
@@ -105,10 +109,13 @@ class Experts:
         if not hasattr(module, "gate_up_proj") or not hasattr(module, "down_proj"):
             got = type(module).__name__
             raise invalid(owner, "module", got, "of experts with gate_up_proj and down_proj")
-        name = type(module.act_fn).__name__.lower()
-        known = [a for a in ACTIVATIONS if a in name]
-        require(owner, "module", name, bool(known), f"activated by one of {', '.join(ACTIVATIONS)}")
-        return cls(module.gate_up_proj.detach(), module.down_proj.detach(), known[0], gated=True)
+        activation = _activation_of(module)
+        if not activation:
+            got = f"{type(module).__name__} with {type(getattr(module, 'act_fn', None)).__name__}"
+            expected = f"of experts that multiply {' or '.join(ACTIVATIONS)} of the gate by values"
+            raise invalid(owner, "module", got, expected)
+        up, down = module.gate_up_proj.detach(), module.down_proj.detach()
+        return cls(up, down, activation, gated=True)
 
     @cached_property
     def transposed(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -198,6 +205,8 @@ class Experts:
         activate = ACTIVATIONS[self.activation]
         if self.gated:
             gate, value = hidden.chunk(2, dim=-1)
+            if hidden.requires_grad and activate is torch.relu_:
+                return torch.relu(gate) * value  # autograd forbids to overwrite a part of a tensor
             return activate(gate).mul_(value)
         return activate(hidden)
 
@@ -209,6 +218,41 @@ class Experts:
         """Return the outputs of all experts, each for its own slots, [n_experts, n, d_model]."""
         hidden = self.inner(torch.bmm(slots, self.up.transpose(1, 2)))
         return torch.bmm(hidden, self.down.transpose(1, 2))
+
+
+def _activation_of(module: Module) -> str:
+    """Return the name of the activation with which a module gates; empty if it is none of ours."""
+    axes = (torch.tensor(p, dtype=torch.float64, device="cpu") for p in (_GATES, _VALUES))
+    gate, value = torch.cartesian_prod(*axes).split(1, dim=1)
+    try:
+        with torch.no_grad():
+            # The activation does not know the limits that a model sets to gates and values.
+            if hasattr(module, "_apply_gate"):
+                found = module._apply_gate(torch.cat([gate, value], dim=-1))
+            else:
+                found = module.act_fn(gate) * value
+    except (AttributeError, RuntimeError, TypeError):  # no activation, or one with parameters
+        return ""
+    for name, activate in ACTIVATIONS.items():
+        if torch.allclose(found, activate(gate.clone()) * value, rtol=1e-6, atol=1e-6):
+            return name
+    return ""
+
+
+def needs_gradient(*tensors: Tensor) -> bool:
+    """Return whether autograd follows an operation on some tensors."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def check_no_gradient(owner: str, x: Tensor, weights: Tensor, experts: Experts) -> None:
+    """Raise if a kernel that computes no gradients is asked for them."""
+    if needs_gradient(x, weights, experts.up, experts.down):
+        raise invalid(
+            owner,
+            "x",
+            "an input, weights or experts that require gradients",
+            "called under torch.no_grad(), since it computes no gradients (dynamic_gating does)",
+        )
 
 
 def check_layer(
@@ -275,7 +319,7 @@ def reference(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tens
     out = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
     for token in range(len(x)):
         row = x[token : token + 1].double()
-        for expert, weight in zip(ids[token].tolist(), weights[token].tolist(), strict=True):
-            if weight:
+        for expert, weight in zip(ids[token].tolist(), weights[token].double(), strict=True):
+            if weight != 0:
                 out[token] += weight * exact.product(expert, row)[0]
     return out

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from moe_costmodel._checks import invalid
 from moe_costmodel.kernels.dynamic import combine, sort_by_expert
-from moe_costmodel.kernels.experts import Experts, check_layer
+from moe_costmodel.kernels.experts import Experts, check_layer, check_no_gradient
 from moe_costmodel.kernels.residency import Event, Residency, Upload, UploadRule
 
 __all__ = ["OffloadStatistics", "OffloadedExperts"]
@@ -61,7 +61,8 @@ class OffloadedExperts(nn.Module):
     or on a stream of the GPU.
 
     The output is that of :func:`moe_costmodel.kernels.dynamic_gating` with the experts of `slow`,
-    up to the order of additions within a product: it does not depend on what is resident.
+    up to the order of additions within a product: it does not depend on what is resident. It has
+    no gradients.
 
     Parameters
     ----------
@@ -184,6 +185,7 @@ class OffloadedExperts(nn.Module):
     def forward(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
         """Return the layer's output [S, d_model]; parameters as for any kernel."""
         check_layer(x, ids, weights, self.slow, dtype=self.fast.up.dtype)
+        check_no_gradient("OffloadedExperts", x, weights, self.slow)
         order, counts = sort_by_expert(ids, weights, self.slow.n_experts)
         sizes = counts.tolist()
         needed = [expert for expert, size in enumerate(sizes) if size]

@@ -9,7 +9,7 @@ from torch import Tensor
 from moe_costmodel._checks import invalid, require
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import combine, expert_products, sort_by_expert
-from moe_costmodel.kernels.experts import Experts, check_layer
+from moe_costmodel.kernels.experts import Experts, check_layer, check_no_gradient
 
 __all__ = ["ExpertParallel"]
 
@@ -19,7 +19,8 @@ class ExpertParallel:
 
     A call exchanges sizes, then tokens, runs the local experts, and sends the results back
     (arXiv 2303.06182, section 4). If the local experts are buffered, missing experts are copied
-    while the tokens are exchanged. The backend is gloo on CPUs and nccl on GPUs.
+    while the tokens are exchanged. The backend is gloo on CPUs and nccl on GPUs. There are no
+    gradients.
 
     Parameters
     ----------
@@ -82,6 +83,7 @@ class ExpertParallel:
         """
         n_experts = len(self._place_of)
         check_layer(x, ids, weights, self._local, dtype=self._dtype, n_experts=n_experts)
+        check_no_gradient("ExpertParallel", x, weights, self._local)
         order, counts = sort_by_expert(self._place_of[ids.long()], weights, n_experts)
         outgoing = [int(part.sum()) for part in torch.split(counts, self._held)]
 

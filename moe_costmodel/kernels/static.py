@@ -23,10 +23,8 @@ def capacity_of(n_tokens: int, capacity_factor: float) -> int:
     factor = check_number(owner, "capacity_factor", capacity_factor, expected)
     require(owner, "capacity_factor", capacity_factor, factor > 0, expected)
     capacity = factor * n_tokens
-    # A mask of more slots than torch can number would end in an error that names no parameter.
-    most = torch.iinfo(torch.int32).max
-    expected = f"at most {most / max(n_tokens, 1):.4g} for {n_tokens} tokens"
-    require(owner, "capacity_factor", capacity_factor, capacity <= most, expected)
+    if math.isinf(capacity):  # of a factor far above those that have fractions
+        return int(factor) * n_tokens
     whole = round(capacity)
     return max(1, whole if math.isclose(capacity, whole, rel_tol=1e-12) else math.ceil(capacity))
 
@@ -60,7 +58,8 @@ def static_gating(
     x, ids, weights, experts
         As for :func:`dynamic_gating`; the first choices of tokens come first in `ids`.
     capacity_factor : float
-        Capacity of every expert as a share of the S tokens; 1 never drops a token.
+        Capacity of every expert as a share of the S tokens; 1 never drops a token, unless the
+        token chooses an expert twice. No capacity is larger than the S k choices.
 
     Returns
     -------
@@ -82,7 +81,7 @@ def static_gating(
     """
     check_layer(x, ids, weights, experts)
     n_tokens, k = ids.shape
-    capacity = capacity_of(n_tokens, capacity_factor)
+    capacity = min(capacity_of(n_tokens, capacity_factor), max(1, n_tokens * k))
     places = dispatch_positions(ids, weights, experts.n_experts)
     combine = torch.zeros(n_tokens, experts.n_experts, capacity, dtype=x.dtype, device=x.device)
     token = torch.arange(n_tokens, device=x.device)[:, None].expand(-1, k)

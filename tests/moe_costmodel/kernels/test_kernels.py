@@ -8,6 +8,7 @@ from moe_costmodel.gating.rules import GateRule  # noqa: E402
 from moe_costmodel.kernels import (  # noqa: E402
     BufferedExperts,
     Experts,
+    OffloadedExperts,
     apply_rule,
     dynamic_gating,
     padded_batch,
@@ -322,6 +323,101 @@ def test_dropped_choices_are_sorted_alike_on_every_device(kept):
         assert np.array_equal(one, other.numpy())
 
 
-def test_a_capacity_beyond_all_memory_is_refused():
-    with pytest.raises(ValueError, match="static_gating must be at most"):
-        capacity_of(100, 1e300)
+@pytest.mark.parametrize("factor", [1e18, 1e308])
+def test_capacities_beyond_all_choices_compute_what_the_number_of_choices_does(factor):
+    x, ids, weights, experts = layer(n_tokens=5)
+    ids[2] = ids[2, 0]  # a token that chooses an expert twice takes two of its slots
+    assert capacity_of(5, factor) == int(factor) * 5
+    got = static_gating(x, ids, weights, experts, capacity_factor=factor)
+    close(got, reference(x, ids, weights, experts), torch.float32)
+
+
+DIFFERENTIABLE = {
+    "reference": reference,
+    **{name: KERNELS[name] for name in ("static", "padded", "dynamic", "dynamic-loop")},
+}
+
+
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE)
+@pytest.mark.parametrize(
+    ("gated", "activation"), [(False, "relu"), (True, "relu"), (True, "silu"), (True, "gelu")]
+)
+def test_gradients_are_those_of_finite_differences(kernel, gated, activation):
+    x, ids, weights, experts = layer(
+        n_tokens=4, dtype=torch.float64, gated=gated, activation=activation
+    )
+    experts = Experts(experts.up[:, :, :5], experts.down[:, :5], activation, gated)
+    x, weights = x[:, :5], weights.double().clone()
+    weights[1, 1] = 0.0
+
+    def compute(x, some, up, down):
+        return DIFFERENTIABLE[kernel](
+            x, ids, torch.where(weights == 0, weights, some), Experts(up, down, activation, gated)
+        )
+
+    inputs = [t.contiguous().requires_grad_() for t in (x, weights.clone(), experts.up)]
+    assert torch.autograd.gradcheck(
+        compute, (*inputs, experts.down.contiguous().requires_grad_()), fast_mode=True
+    )
+
+
+@pytest.mark.skipif(not hasattr(torch.nn.functional, "grouped_mm"), reason="torch lacks grouped_mm")
+def test_the_grouped_product_has_the_gradients_of_the_loop():
+    x, ids, weights, experts = layer(gated=True, activation="silu")
+    found = []
+    for product in ("loop", "grouped"):
+        inputs = [t.detach().clone().requires_grad_() for t in (x, weights, experts.up)]
+        layer_ = Experts(inputs[2], experts.down, "silu", True)
+        y = dynamic_gating(inputs[0], ids, inputs[1], layer_, product=product)
+        found.append(torch.autograd.grad(y.sum(), inputs))
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [BufferedExperts, OffloadedExperts])
+def test_kernels_without_gradients_say_so(kind):
+    x, ids, weights, experts = layer()
+    with pytest.raises(ValueError, match=f"of {kind.__name__} .*called under torch.no_grad"):
+        kind(experts, 3)(x.requires_grad_(), ids, weights)
+    with torch.no_grad():
+        assert not kind(experts, 3)(x, ids, weights).requires_grad
+
+
+@pytest.mark.skipif(not hasattr(torch.nn.functional, "grouped_mm"), reason="torch lacks grouped_mm")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("widths", [(12, 10), (16, 10), (10, 16)])
+def test_rows_that_the_grouped_product_cannot_take_are_refused(dtype, widths):
+    experts = Experts.random(4, *widths, dtype=dtype)
+    ids, x = torch.tensor([[0, 1], [2, 3]]), torch.ones(2, widths[0], dtype=dtype)
+    with pytest.raises(ValueError, match=r"'loop' or 'auto', .* multiples of 16 bytes"):
+        dynamic_gating(x, ids, torch.full((2, 2), 0.5), experts, product="grouped")
+    assert dynamic_gating(x, ids, torch.full((2, 2), 0.5), experts).shape == x.shape
+
+
+class Gated(torch.nn.Module):
+    """Experts as transformers has them, with a limit on the gate if it is given."""
+
+    def __init__(self, act_fn, limit=None):
+        super().__init__()
+        self.gate_up_proj, self.down_proj = torch.zeros(2, 8, 4), torch.zeros(2, 4, 4)
+        self.act_fn, self.limit = act_fn, limit
+
+    def _apply_gate(self, gate_up):
+        gate, up = gate_up.chunk(2, dim=-1)
+        return self.act_fn(gate if self.limit is None else gate.clamp(max=self.limit)) * up
+
+
+def test_the_activation_of_a_module_is_told_by_its_values():
+    activations = pytest.importorskip("transformers.activations").ACT2FN
+    found = {}
+    for name in (*activations, "limit"):
+        module = Gated(activations["silu"], 7.0) if name == "limit" else Gated(activations[name])
+        try:
+            found[name] = Experts.from_module(module).activation
+        except ValueError as error:
+            assert type(module.act_fn).__name__ in str(error)  # noqa: PT017
+    assert found == {
+        "relu": "relu",
+        **dict.fromkeys(("silu", "swish"), "silu"),
+        **dict.fromkeys(("gelu", "gelu_python"), "gelu"),
+    }
