@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from moe_costmodel.models.fields import ConfigFields
+from moe_costmodel.models.patterns import NAMES_AND_PATTERNS, matcher_of
 from moela.files.guard import brief, invalid_file
 
 __all__ = ["weight_types"]
@@ -20,11 +20,25 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "shared": ("mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj"),
 }
 _FLOATS = {"bfloat16", "float16", "float32"}
+_OF_ALL = ("Linear", "torch.nn.Linear", "torch.nn.modules.linear.Linear")  # classes of modules
+_EXCEPTIONS = ("modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers")
+_METHODS = (
+    "one of the methods fp8, mxfp4, gptq and awq of 4 or 8 bits, modelopt (NVFP4, FP8) and "
+    "compressed-tensors of 4 or 8 bits"
+)
 _ROOTS = ("", "model.", "language_model.", "language_model.model.", "model.language_model.")
 
 
+# Matchers of the modules that a rule is for (None: of all others), and their type (None: as it is).
+Rule: TypeAlias = tuple[list[Callable[[str], bool]] | None, str | None]
+
+
 def weight_types(fields: ConfigFields, quantization: object) -> dict[str, str]:
-    """Return the type of the weights of each part."""
+    """Return the type of the weights of each part.
+
+    A ValueError names the file and the field if a quantization is unknown, or if it is not certain
+    which modules it covers.
+    """
     plain = str(fields.get("torch_dtype", "dtype") or "bfloat16").removeprefix("torch.")
     plain = plain if plain in _FLOATS else "bfloat16"
     parts = ("embedding", "head", "attention", "dense", "experts", "shared", "router", "norms")
@@ -35,64 +49,25 @@ def weight_types(fields: ConfigFields, quantization: object) -> dict[str, str]:
         expected = "a JSON object with quant_method (or quant_algo)"
         place = fields.place("quantization_config")
         raise invalid_file(fields.source, brief(quantization), expected, place)
-    dtype = _type_of(fields, quantization)
-    left_out = _left_out(quantization)
+    rules = [*_exceptions(fields, quantization), *_rules(fields, quantization)]
     n_layers = fields.whole("num_hidden_layers")
     layers = sorted({n_layers // 2, n_layers - 1})
     for part, modules in _MODULES.items():
         # By habit the head stays as it is, whether a list of exceptions says so or not.
-        if part != "head" and not _excepted(left_out, modules, layers):
-            types[part] = dtype
+        if part != "head":
+            covered = (dtype for which, dtype in rules if _covers(which, modules, layers))
+            types[part] = next(covered, None) or plain
     return types
 
 
-def _type_of(fields: ConfigFields, quantization: Mapping[str, object]) -> str:
-    """Return the type that a quantization gives to weights."""
-    method = str(quantization.get("quant_method") or "").lower()
-    name = str(quantization.get("quant_algo") or "").upper()
-    if name in ("NVFP4", "FP8", "W4A8_AWQ", "MIXED_PRECISION", "FP8_PB_WO"):
-        return {"FP8": "fp8", "FP8_PB_WO": "fp8_block", "W4A8_AWQ": "w4afp8"}.get(name, "nvfp4")
-    if method == "fp8":
-        return "fp8_block" if quantization.get("weight_block_size") else "fp8"
-    if method == "mxfp4":
-        return "w4a16_mxfp4"
-    if method in ("gptq", "awq"):
-        return "int8_wo" if quantization.get("bits") == 8 else "int4_wo"
-    groups = quantization.get("config_groups")
-    first = next(iter(groups.values()), None) if isinstance(groups, Mapping) else None
-    weights = first.get("weights") if isinstance(first, Mapping) else None
-    if isinstance(weights, Mapping):
-        bits, kind = weights.get("num_bits"), weights.get("type")
-        if (bits, kind) == (4, "float"):
-            return "nvfp4" if weights.get("group_size") == 16 else "w4a8_mxfp4_mxfp8"
-        if (bits, kind) == (4, "int"):
-            return "int4_wo"
-        if bits == 8:
-            blocks = weights.get("strategy") == "block"
-            return "int8_wo" if kind == "int" else "fp8_block" if blocks else "fp8"
-    expected = (
-        "one of the methods fp8, mxfp4, gptq, awq, modelopt (NVFP4, FP8) and compressed-tensors "
-        "of 4 or 8 bits"
-    )
-    got = method or name or "none"
-    raise invalid_file(fields.source, got, expected, fields.place("quantization_config"))
-
-
-def _left_out(quantization: Mapping[str, object]) -> list[str]:
-    """Return the patterns of modules that stay as they are."""
-    for name in ("modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers"):
-        value = quantization.get(name)
-        if isinstance(value, list):
-            return [str(item) for item in value]
-    return []
-
-
-def _excepted(patterns: list[str], modules: tuple[str, ...], layers: list[int]) -> bool:
-    """Tell whether a part's modules are among the exceptions in all of some layers."""
-    return bool(patterns) and all(
+def _covers(
+    matchers: list[Callable[[str], bool]] | None, modules: tuple[str, ...], layers: list[int]
+) -> bool:
+    """Tell whether matchers are for a part's modules in all of some layers."""
+    return matchers is None or all(
         any(
-            _matches(pattern, f"{root}layers.{layer}.{module}")
-            for pattern in patterns
+            matches(f"{root}layers.{layer}.{module}")
+            for matches in matchers
             for root in _ROOTS
             for module in modules
         )
@@ -100,9 +75,126 @@ def _excepted(patterns: list[str], modules: tuple[str, ...], layers: list[int]) 
     )
 
 
-def _matches(pattern: str, name: str) -> bool:
-    if pattern.startswith("re:"):
-        # Patterns of a stranger's file: only a plain alphabet with `.*`, which cannot take long.
-        words = re.sub(r"\.\*", "*", pattern[3:]).replace("\\.", ".").strip("^$")
-        return fnmatchcase(name, words) or fnmatchcase(name, f"*{words}")
-    return name == pattern or any(fnmatchcase(name, form) for form in (pattern, f"{pattern}.*"))
+def _rules(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rule]:
+    """Return the rules of a quantization, of which the first one that is for a module counts."""
+    method = str(quantization.get("quant_method") or "").lower()
+    name = str(quantization.get("quant_algo") or "").upper()
+    if name in ("NVFP4", "FP8", "W4A8_AWQ", "FP8_PB_WO"):
+        types = {"FP8": "fp8", "FP8_PB_WO": "fp8_block", "W4A8_AWQ": "w4afp8"}
+        return [(None, types.get(name, "nvfp4"))]
+    if method == "fp8":
+        return [(None, "fp8_block" if quantization.get("weight_block_size") else "fp8")]
+    if method == "mxfp4":
+        return [(None, "w4a16_mxfp4")]
+    if method == "awq":
+        return [(None, _by_bits(fields, quantization.get("bits", quantization.get("w_bit", 4))))]
+    if method == "gptq":
+        return _of_gptq(fields, quantization)
+    groups = quantization.get("config_groups")
+    if isinstance(groups, Mapping) and groups:
+        return _of_groups(fields, groups)
+    raise _unknown(fields, f"{method} {name}".strip() or "none")
+
+
+def _of_gptq(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rule]:
+    """Return the rules of GPTQ, whose `dynamic` has patterns with other bits or without any."""
+    dtype = _by_bits(fields, quantization.get("bits"))
+    rules: list[Rule] = []
+    dynamic = quantization.get("dynamic") or {}
+    if not isinstance(dynamic, Mapping):
+        raise _wrong(fields, "dynamic", dynamic, "a JSON object of patterns")
+    for text, changes in dynamic.items():
+        text = str(text)
+        pattern = text.removeprefix("-:").removeprefix("+:")
+        matchers = _matchers(fields, "dynamic", [f"re:{pattern}"])
+        if text.startswith("-:"):
+            rules.append((matchers, None))
+        elif isinstance(changes, Mapping):
+            rules.append((matchers, _by_bits(fields, changes.get("bits", quantization["bits"]))))
+        else:
+            raise _wrong(fields, "dynamic", changes, "a JSON object for each pattern")
+    blocks = quantization.get("modules_in_block_to_quantize")
+    if not blocks:
+        return [*rules, (None, dtype)]
+    name, expected = "modules_in_block_to_quantize", "a list of names, or of lists of names"
+    if not isinstance(blocks, list):
+        raise _wrong(fields, name, blocks, expected)
+    names = [text for block in blocks for text in (block if isinstance(block, list) else [block])]
+    return [*rules, (_matchers(fields, name, names), dtype)]
+
+
+def _of_groups(fields: ConfigFields, groups: Mapping[str, object]) -> list[Rule]:
+    """Return the rules of the groups of compressed-tensors; names count before classes."""
+    named: list[Rule] = []
+    of_all: dict[str, None] = {}
+    for place, group in groups.items():
+        weights = group.get("weights") if isinstance(group, Mapping) else None
+        dtype = _of_group(fields, weights if isinstance(weights, Mapping) else {})
+        targets = group.get("targets") if isinstance(group, Mapping) else None
+        targets = targets or (_OF_ALL[0] if len(groups) == 1 else None)
+        texts = targets if isinstance(targets, list) else [targets]
+        if any(text in _OF_ALL for text in texts):
+            of_all[dtype] = None
+        names = [text for text in texts if text not in _OF_ALL]
+        for text in names:
+            if not isinstance(text, str) or (text.isidentifier() and text[:1].isupper()):
+                expected = f"{_OF_ALL[0]}, or {NAMES_AND_PATTERNS}"
+                raise _wrong(fields, f"config_groups.{place}.targets", text, expected)
+        if names:
+            named.append((_matchers(fields, f"config_groups.{place}.targets", names), dtype))
+    if len(of_all) > 1:
+        got, expected = " and ".join(of_all), "of one type for all modules that no target names"
+        raise _wrong(fields, "config_groups", got, expected)
+    return [*named, *((None, dtype) for dtype in of_all)]
+
+
+def _of_group(fields: ConfigFields, weights: Mapping[str, object]) -> str:
+    """Return the type that a group of compressed-tensors gives to weights."""
+    bits, kind = weights.get("num_bits"), weights.get("type", "int")
+    if (bits, kind) == (4, "float"):
+        return "nvfp4" if weights.get("group_size") == 16 else "w4a8_mxfp4_mxfp8"
+    if bits in (4, 8) and kind == "int":
+        return _by_bits(fields, bits)
+    if (bits, kind) == (8, "float"):
+        return "fp8_block" if weights.get("strategy") == "block" else "fp8"
+    raise _unknown(fields, "compressed-tensors with weights of " + brief(dict(weights)))
+
+
+def _by_bits(fields: ConfigFields, bits: object) -> str:
+    if isinstance(bits, bool) or not isinstance(bits, int) or bits not in (4, 8):
+        raise _wrong(fields, "bits", bits, "4 or 8")
+    return "int4_wo" if bits == 4 else "int8_wo"
+
+
+def _exceptions(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rule]:
+    """Return the rules for modules that stay as they are."""
+    rules: list[Rule] = []
+    for name in _EXCEPTIONS:
+        value = quantization.get(name)
+        if value is not None:
+            if not isinstance(value, list):
+                raise _wrong(fields, name, value, "a list of names and patterns")
+            rules.append((_matchers(fields, name, value), None))
+    return rules
+
+
+def _matchers(
+    fields: ConfigFields, name: str, patterns: Iterable[object]
+) -> list[Callable[[str], bool]]:
+    """Return the matchers of a field's patterns."""
+    found = []
+    for pattern in patterns:
+        try:
+            found.append(matcher_of(pattern if isinstance(pattern, str) else ""))
+        except ValueError:
+            raise _wrong(fields, name, pattern, NAMES_AND_PATTERNS) from None
+    return found
+
+
+def _unknown(fields: ConfigFields, got: str) -> ValueError:
+    return invalid_file(fields.source, got, _METHODS, fields.place("quantization_config"))
+
+
+def _wrong(fields: ConfigFields, name: str, value: object, expected: str) -> ValueError:
+    place = fields.place(f"quantization_config.{name}")
+    return invalid_file(fields.source, brief(value), expected, place)

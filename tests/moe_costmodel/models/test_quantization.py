@@ -1,10 +1,13 @@
 """Types of weights by part, as tools for quantization write them into a config.json."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 
 from moe_costmodel import ModelShape
+from moe_costmodel.models.patterns import matcher_of
 from moe_costmodel.shapes import DTYPE_BYTES
 from tests.moe_costmodel.models.test_config import DEEPSEEK_V3, MIXTRAL, QWEN3_30B
 
@@ -55,6 +58,8 @@ def test_methods_have_types_of_their_bits(quantization, expected, bits):
     [
         {"quant_method": "magic"},
         {"bits": 4},
+        {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"},
+        groups(num_bits=8, type="complex"),
         groups(num_bits=2, type="int"),
         groups(),
         {"quant_method": "compressed-tensors", "config_groups": {}},
@@ -102,6 +107,126 @@ def test_exceptions_stay_as_they_are(field, patterns, plain):
     parts = {part for part in ("attention", "dense", "experts", "shared")
              if found[part] == "bfloat16"}  # fmt: skip
     assert parts == plain
+
+
+QUANTIZED = ("attention", "dense", "experts", "shared")
+
+
+@pytest.mark.parametrize(
+    ("quantization", "plain"),
+    [
+        ({"quant_method": "awq", "modules_to_not_convert": ["self_attn"]}, {"attention"}),
+        ({"quant_method": "awq", "modules_to_not_convert": ["mlp.experts"]}, {"experts"}),
+        ({"quant_method": "fp8", "modules_to_not_convert": ["experts"]}, {"experts", "shared"}),
+        ({"quant_method": "fp8", "ignored_layers": [], "ignore": ["self_attn"]}, {"attention"}),
+        # Of 61 layers, two are looked at, and "6" is not the beginning of 60.
+        ({"quant_method": "awq", "modules_to_not_convert": ["layers.3", "layers.6"]}, set()),
+        ({"quant_method": "awq", "modules_to_not_convert": ["gate", "lm_head"]}, set()),
+    ],
+)
+def test_plain_names_are_parts_of_the_names_of_modules(quantization, plain):
+    found = types(quantization)
+    assert {part for part in QUANTIZED if found[part] == "bfloat16"} == plain
+
+
+@pytest.mark.parametrize(
+    ("pattern", "plain"),
+    [
+        (r"re:.*mlp\.(gate|up|gate_up|down)_proj.*", {"dense"}),  # Kimi-K2-Thinking
+        ("re:.*self_attn", {"attention"}),  # a pattern need not reach the end
+        ("re:self_attn.*", set()),  # but must begin at the beginning
+        (".*self_attn.*", {"attention"}),
+        (r"re:model\.layers\.\d+\.(?:self_attn|mlp\.down_proj)", {"attention", "dense"}),
+        (r"re:^model.layers.[0-9]+.mlp.shared_experts?.down_proj$", {"shared"}),
+        (r"re:.*mlp$", set()),
+        (r"re:.*\.o_proj|.*\.down_proj$", {"attention", "dense", "experts", "shared"}),
+        (r"re:.*self(_attn)?\.", {"attention"}),
+        ("re:" + ".*" * 40 + "Z", set()),  # exponential by backtracking
+    ],
+)
+def test_regular_expressions_match_the_beginning_of_names(pattern, plain):
+    found = types({"quant_method": "fp8", "ignore": [pattern]})
+    assert {part for part in QUANTIZED if found[part] == "bfloat16"} == plain
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "re:(a*)*b", "re:(?!.*experts).*", "re:((a|b)|c)", "re:a{2,9}", r"re:(a)\1", "re:(a",
+        "re:a)", "re:*a", "re:[9-0]", "re:[^a]", "re:" + "a" * 2000, "", 7,
+    ],
+)  # fmt: skip
+def test_patterns_that_may_mean_something_else_are_refused(pattern):
+    message = r"quantization_config\.ignore' must be a name of a module.*list the modules by name"
+    with pytest.raises(ValueError, match=message):
+        types({"quant_method": "fp8", "ignore": [pattern]})
+
+
+def test_patterns_that_are_read_match_what_python_does():
+    pieces = [
+        "a",
+        "b",
+        ".",
+        ".*",
+        "a*",
+        "b+",
+        "a?",
+        "[ab]",
+        "(a|bb|)",
+        "(b)?",
+        r"\.",
+        "^",
+        "$",
+        "|",
+    ]
+    names = ["", "a", "b", "ab", "ba", "aab", "abb", "b.a", "a.bb"]
+    random = np.random.default_rng(0)
+    for _ in range(500):
+        pattern = "".join(random.choice(pieces, random.integers(1, 5)))
+        matches = matcher_of(f"re:{pattern}")
+        for name in names:
+            assert matches(name) == (re.match(pattern, name) is not None), (pattern, name)
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+@pytest.mark.parametrize("bits", [2, 3, "8", True, None, 4.0])
+def test_other_numbers_of_bits_are_refused(method, bits):
+    with pytest.raises(ValueError, match=r"quantization_config\.bits' must be 4 or 8"):
+        types({"quant_method": method, "bits": bits})
+
+
+def test_the_patterns_of_gptq_have_types_of_their_own():
+    dynamic = {
+        r"-:.*self_attn.*": {},
+        r"+:.*shared_experts.*": {"bits": 8},
+        r".*mlp\.down_proj.*": {"group_size": 64},
+    }
+    found = types({"quant_method": "gptq", "bits": 4, "dynamic": dynamic})
+    assert [found[part] for part in QUANTIZED] == ["bfloat16", "int4_wo", "int4_wo", "int8_wo"]
+    blocks = [["mlp.experts"], ["mlp.down_proj"]]
+    some = {"quant_method": "gptq", "bits": 8, "modules_in_block_to_quantize": blocks}
+    found = types(some)
+    assert [found[part] for part in QUANTIZED] == ["bfloat16", "int8_wo", "int8_wo", "bfloat16"]
+
+
+def test_groups_of_compressed_tensors_count_by_target():
+    int4 = {"weights": {"num_bits": 4, "type": "int"}}
+    fp8 = {"weights": {"num_bits": 8, "type": "float"}}
+    config = {"quant_method": "compressed-tensors", "ignore": ["shared_experts"]}
+    two = {"a": fp8 | {"targets": ["Linear"]}, "b": int4 | {"targets": ["re:.*mlp.experts.*"]}}
+    found = types(config | {"config_groups": two})
+    assert [found[part] for part in QUANTIZED] == ["fp8", "fp8", "int4_wo", "bfloat16"]
+    alone = {"a": int4 | {"targets": ["re:.*mlp.experts.*"]}}
+    found = types(config | {"config_groups": alone})
+    assert [found[part] for part in QUANTIZED] == ["bfloat16", "bfloat16", "int4_wo", "bfloat16"]
+
+
+@pytest.mark.parametrize("targets", [["Linear"], None, ["FusedMoE"], [3]])
+def test_groups_without_a_target_that_is_certain_are_refused(targets):
+    int4 = {"weights": {"num_bits": 4, "type": "int"}, "targets": targets}
+    fp8 = {"weights": {"num_bits": 8, "type": "float"}, "targets": ["Linear"]}
+    with pytest.raises(ValueError, match=r"quantization_config\.config_groups"):
+        types({"quant_method": "compressed-tensors", "config_groups": {"a": fp8, "b": int4}})
 
 
 def test_experts_of_mixtral_have_names_of_their_own():
