@@ -16,7 +16,7 @@ from moe_costmodel._checks import first_where
 from moe_costmodel._fields import array_in, known_in
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.shapes import LayerShape
-from moela.files.fields import number_in, object_in, text_in
+from moela.files.fields import number_in, object_in, text_in, whole_in
 from moela.files.guard import brief, invalid_file
 from moela.files.text import read_json
 
@@ -165,6 +165,8 @@ class Measurements:
             for i, note in enumerate(_list_in(path, "notes", content.get("notes", [])))
         ]
         clock = text_in(path, "clock", content.get("clock", "wall"))
+        if clock not in _CLOCKS:
+            raise invalid_file(path, brief(clock), f"one of {', '.join(_CLOCKS)}", "clock")
         return cls(hardware, records, clock, text_in(path, "date", content.get("date", "")), notes)
 
 
@@ -192,21 +194,45 @@ def record_in(path: str | Path, field: str, content: object) -> Record:
             raise invalid_file(
                 path, f"only {', '.join(map(repr, at))}" if at else "none", "present", place
             )
-        if name != "counts" or layer is None:
+        if name in _WHOLE:
+            whole_in(path, place, at[name], *_WHOLE[name])
+        elif name != "counts" or layer is None:
             number_in(path, place, at[name], 0, _MOST)
-            continue
-        counts = array_in(path, place, at[name], ndim=(_DEPTH.get(kind, 1),))
-        if counts.shape[-1] != layer.n_local:
-            expected = f"tokens of each of the layer's {layer.n_local} experts"
-            raise invalid_file(path, f"a list of {counts.shape[-1]}", expected, place)
-        if wrong := first_where(counts, ~((counts >= 0) & (counts <= _MOST))):
-            raise invalid_file(path, wrong, f"from 0 to {_MOST:g}", place)
+    if layer is not None and "counts" in _NEEDED[kind]:
+        _check_counts(path, f"{field}.at", kind, at, layer)
     return Record(kind, at, repeats.astype(float).tolist(), layer)
+
+
+def _check_counts(path: str | Path, place: str, kind: str, at: At, layer: LayerShape) -> None:
+    """Raise unless the tokens of experts and the misses of a record fit together."""
+    counts = array_in(path, f"{place}.counts", at["counts"], ndim=(_DEPTH.get(kind, 1),))
+    if counts.shape[-1] != layer.n_local:
+        expected = f"tokens of each of the layer's {layer.n_local} experts"
+        raise invalid_file(path, f"a list of {counts.shape[-1]}", expected, f"{place}.counts")
+    if wrong := first_where(counts, ~((counts >= 0) & (counts <= _MOST))):
+        raise invalid_file(path, wrong, f"from 0 to {_MOST:g}", f"{place}.counts")
+    most, chosen = at["tokens"] * layer.k, counts.sum(axis=-1)
+    if wrong := first_where(np.atleast_1d(chosen), np.atleast_1d(chosen > most)):
+        expected = f"at most {most} choices a step, those of {at['tokens']} tokens (tokens times k)"
+        raise invalid_file(path, wrong, expected, f"{place}.counts")
+    for name, of, most in (
+        ("misses", "needed experts of all steps", int(np.count_nonzero(counts))),
+        ("uploads", "misses", at.get("misses", 0)),
+    ):
+        if name in _NEEDED[kind] and at[name] > most:
+            expected = f"at most the {most} {of}"
+            raise invalid_file(path, brief(at[name]), expected, f"{place}.{name}")
 
 
 # Of files: from a clock tick to years; and tokens or bytes that a float holds exactly.
 _SECONDS = (1e-12, 1e9)
 _MOST = 2**53
+_CLOCKS = ("wall", "cpu", "cuda")
+_WHOLE = {
+    **dict.fromkeys(("tokens", "batch", "capacity"), (1, _MOST)),
+    **dict.fromkeys(("misses", "uploads"), (0, _MOST)),
+    "prefill": (0, 1),
+}
 _DEPTH = {"buffered": 2, "offloaded": 2, "whole": 3}  # of counts: of several steps, and layers
 _NEEDED = {
     "products": ("tokens", "counts"),

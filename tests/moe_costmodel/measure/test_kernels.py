@@ -130,6 +130,15 @@ def test_a_bad_hardware_file_is_named(assert_file_rejected, content, message):
     assert_file_rejected(Hardware.load, content, message)
 
 
+BUFFERED = {"tokens": 1, "counts": [[1, 1, 0, 0], [0, 0, 0, 1]], "capacity": 1, "misses": 2}
+
+
+def test_a_clock_that_nobody_has_is_named(tmp_path):
+    path = Measurements(Hardware(name="x", memory_bytes=1), [], "sundial").save(tmp_path / "k.json")
+    with pytest.raises(ValueError, match=r"'clock' must be one of wall, cpu, cuda.*sundial"):
+        Measurements.load(path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -142,6 +151,14 @@ def test_a_bad_hardware_file_is_named(assert_file_rejected, content, message):
         ({"at": {"bytes": -1}}, "at.bytes"),
         ({"kind": "layer", "at": {"tokens": 2, "counts": [1, 2]}}, "at.counts"),
         ({"kind": "layer", "at": {"tokens": 2, "counts": [1, 2, "a", -1]}}, "at.counts"),
+        ({"kind": "layer", "at": {"tokens": 2, "counts": [2, 2, 1, 0]}}, "at.counts"),
+        ({"kind": "layer", "at": {"tokens": 5.5, "counts": [1, 1, 0, 0]}}, "at.tokens"),
+        ({"kind": "layer", "at": {"tokens": 0, "counts": [0, 0, 0, 0]}}, "at.tokens"),
+        ({"kind": "buffered", "at": BUFFERED | {"misses": 4}}, "at.misses"),
+        ({"kind": "buffered", "at": BUFFERED | {"misses": 1.5}}, "at.misses"),
+        ({"kind": "buffered", "at": BUFFERED | {"capacity": 0}}, "at.capacity"),
+        ({"kind": "offloaded", "at": BUFFERED | {"uploads": 3}}, "at.uploads"),
+        ({"kind": "step", "at": {"tokens": 1, "context": 2.5, "prefill": 2}}, "at.prefill"),
         ({"shape": None}, "shape"),
         ({"shape": {"n_experts": 2}}, "shape"),
         ({"shape": {"n_experts": 2, "k": 3, "d_model": 1, "d_ffn": 1}}, "shape"),
