@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _logging(), _signs_of_life(chosen, arguments):
             status: int | None = importlib.import_module(COMMANDS[chosen][0]).run(arguments)
     except KeyboardInterrupt as error:
-        print(f"moela: {error or 'interrupted'}", file=sys.stderr)
+        print(f"moela: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -20,7 +20,7 @@ from moe_costmodel.latency.model_steps import Layer, decode_step, replaced_layer
 from moe_costmodel.latency.model_timer import ModelTimer
 from moe_costmodel.measure.jobs import draw_choices
 from moe_costmodel.measure.measurements import Measurements
-from moe_costmodel.measure.timing import clock_for, clock_of, pinned_threads
+from moe_costmodel.measure.timing import check_budget, clock_for, clock_of, pinned_threads
 from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.offloading.replay import Admission
 from moe_costmodel.shapes import LayerShape
@@ -326,6 +326,7 @@ def measure_misses(
     True
     """
     started, clock = time.perf_counter(), clock_for(clock, threads)
+    budget_s = check_budget("measure_misses", budget_s)
     count("measure_misses", "batch_size", batch_size)
     count("measure_misses", "context", context)
     with pinned_threads(threads):

@@ -17,7 +17,7 @@ from moe_costmodel.latency.model_timer import ModelTimer
 from moe_costmodel.latency.step import RestOfModel
 from moe_costmodel.measure.jobs import copy_call
 from moe_costmodel.measure.measurements import Measurements, Record
-from moe_costmodel.measure.timing import clock_for, pinned_threads, time_call
+from moe_costmodel.measure.timing import check_budget, clock_for, pinned_threads, time_call
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import RoutingTrace
 from moela.heartbeat.working import long_work
@@ -124,6 +124,7 @@ def measure_rest(
     True
     """
     started, clock = time.perf_counter(), clock_for(clock, threads)
+    budget_s = check_budget("measure_rest", budget_s)
     with pinned_threads(threads):
         timer = ModelTimer(
             model, batch_sizes=batch_sizes, contexts=contexts, prompts=prompts, routing=False,
@@ -216,6 +217,7 @@ def measure_model(
     """
     hardware = hardware or Hardware.here(threads=1)
     started, clock = time.perf_counter(), clock_for(clock, hardware.threads)
+    budget_s = check_budget("measure_model", budget_s)
     with pinned_threads(hardware.threads):
         timer = ModelTimer(
             model, batch_sizes=batch_sizes, contexts=contexts, prompts=prompts, policies=policies,

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import invalid, one_of
+from moe_costmodel._checks import count, invalid, one_of, require
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.measure.exchange import measure_exchange
 from moe_costmodel.measure.jobs import Job, jobs_of
 from moe_costmodel.measure.measurements import KINDS, Measurements, Record
 from moe_costmodel.measure.timing import (
+    check_budget,
     clock_for,
     coarse_to_fine,
     pinned_threads,
@@ -37,6 +41,7 @@ DEFAULT_SHAPES = (
     LayerShape(n_experts=64, k=6, d_model=192, d_ffn=128, gated=True),
     LayerShape(n_experts=16, k=4, d_model=384, d_ffn=192, gated=True),
 )
+_EXCHANGE_S = 5.0  # that two processes take to start, on the machines that it was tried on
 _TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -53,6 +58,7 @@ def measure_kernels(
     clock: str | None = None,
     progress: bool = True,
     random_state: np.random.Generator | int | None = 0,
+    path: str | Path | None = None,
 ) -> Measurements:
     """Measure the parts of an MoE layer here: router, products, layer, copies, exchange, the rest.
 
@@ -71,12 +77,12 @@ def measure_kernels(
         them, so that a budget that ends early leaves gaps rather than missing ends; points of which
         no prediction is made ("products" and "gating") come last. Points of one rank are in random
         order, so that a drift of the machine does not look like an effect of size. The notes of the
-        result tell if the budget ended early.
+        result tell if the budget ended early, or left no time for the exchange.
     tokens : sequence of int
         Numbers of tokens in a step.
     kinds : sequence of str
-        Names from `measure.measurements.KINDS`; "all_to_all" starts two processes, which takes a
-        few seconds.
+        Names from `measure.measurements.KINDS`; "all_to_all" starts two processes, which takes some
+        5 seconds. It is left out of a shorter budget.
     rotate_bytes : int
         Calls rotate over copies of the layer's weights that take this much memory together, because
         in a model the other layers evict a layer's weights from the caches between two steps. Use
@@ -88,6 +94,9 @@ def measure_kernels(
         Show a progress bar.
     random_state : Generator or int, optional
         Source of routing and order.
+    path : str or Path, optional
+        File to save the result in. It is opened before anything is measured, and gets what was
+        measured if Ctrl-C or an error ends the measurement.
 
     Returns
     -------
@@ -97,7 +106,10 @@ def measure_kernels(
     Raises
     ------
     ValueError
-        If the hardware is of another kind, a dtype is unknown, or there is nothing to measure.
+        If the hardware is of another kind, a dtype is unknown, there is nothing to measure, or the
+        budget ended before a point was measured.
+    OSError
+        If the file cannot be written.
 
     Examples
     --------
@@ -110,9 +122,10 @@ def measure_kernels(
     for dtype in dtypes:
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
             raise invalid("measure_kernels", "dtypes", repr(dtype), "names of torch types")
-    if not shapes or not tokens or not budget_s > 0:
-        expected = "not empty, nor tokens, with a positive budget"
-        raise invalid("measure_kernels", "shapes", shapes, expected)
+    budget_s = check_budget("measure_kernels", budget_s)
+    for name, sizes in (("shapes", shapes), ("tokens", tokens)):
+        require("measure_kernels", name, sizes, len(sizes) > 0, "not empty")
+    tokens = [count("measure_kernels", "tokens", n) for n in tokens]
     clock = clock_for(clock, hardware.threads)
     for kind in kinds:
         one_of("measure_kernels", "kinds", kind, KINDS)
@@ -120,10 +133,17 @@ def measure_kernels(
     records: list[Record] = []
     notes: list[str] = []
     started = time.perf_counter()
+    taken = partial(_taken, hardware, records, clock, notes)
     with (
+        _kept(path, taken),
         pinned_threads(hardware.threads),
         scratch_folder() as folder,
     ):
+        if "all_to_all" in kinds and budget_s < _EXCHANGE_S:
+            notes.append(f"a budget below {_EXCHANGE_S:g} s leaves no time for the exchange")
+        elif "all_to_all" in kinds:
+            several = hardware.device == "cuda" and torch.cuda.device_count() > 1
+            records += measure_exchange(backend="nccl" if several else "gloo")
         layers = [replace(shape, dtype=dtype) for shape in shapes for dtype in dtypes]
         jobs = [
             job
@@ -131,9 +151,6 @@ def measure_kernels(
             for job in jobs_of(layer, hardware, tokens, random, folder, rotate_bytes)
             if job.kind in kinds
         ]
-        if "all_to_all" in kinds:
-            several = hardware.device == "cuda" and torch.cuda.device_count() > 1
-            records += measure_exchange(backend="nccl" if several else "gloo")
         ranks = _ranks(jobs)
         order = sorted(random.permutation(len(jobs)), key=lambda i: ranks[i])
         for done, i in enumerate(tqdm(order, disable=not progress, desc="measure", unit="point")):
@@ -150,9 +167,44 @@ def measure_kernels(
                 threads=hardware.threads,
             )
             records.append(Record(job.kind, job.at, repeats, job.shape))
-    return Measurements.taken_now(
-        hardware, records, links=links_of(records), clock=clock, notes=notes
-    )
+        if not records:
+            expected = "longer than the preparation of the points, which took all of it"
+            raise invalid("measure_kernels", "budget_s", f"{budget_s:g} s", expected)
+        found = taken()
+        if path is not None:
+            found.save(path)
+    return found
+
+
+def _taken(hardware: Hardware, records: list[Record], clock: str, notes: list[str]) -> Measurements:
+    links = links_of(records)
+    return Measurements.taken_now(hardware, records, links=links, clock=clock, notes=notes)
+
+
+@contextmanager
+def _kept(path: str | Path | None, taken: Callable[[], Measurements]) -> Iterator[None]:
+    """Make sure that a file can be written, and save what was taken if the context fails."""
+    if path is None:
+        yield
+        return
+    path = Path(path)
+    is_new = not path.exists()
+    with path.open("ab"):
+        pass
+    try:
+        yield
+    except BaseException as error:
+        found = taken()
+        if not found.records:
+            if is_new:
+                path.unlink()
+            raise
+        found.notes.append(f"ended early, after {len(found.records)} points")
+        found.save(path)
+        if isinstance(error, KeyboardInterrupt):
+            points = f"{len(found.records)} points that were measured"
+            raise KeyboardInterrupt(f"interrupted; {path} holds the {points}") from None
+        raise
 
 
 def _ranks(jobs: Sequence[Job]) -> list[float]:

@@ -11,11 +11,12 @@ from typing import TypeAlias
 
 import torch
 
-from moe_costmodel._checks import one_of
+from moe_costmodel._checks import check_number, one_of, require
 
 __all__ = [
     "CLOCKS",
     "Call",
+    "check_budget",
     "clock_for",
     "clock_of",
     "coarse_to_fine",
@@ -65,6 +66,14 @@ def coarse_to_fine(n: int) -> list[int]:
                 finer += [(low, middle), (middle, high)]
         parts = finer
     return order
+
+
+def check_budget(owner: str, budget_s: object) -> float:
+    """Return a budget of time, which must be a positive, finite number of seconds."""
+    expected = "a positive, finite number of seconds"
+    seconds = check_number(owner, "budget_s", budget_s, expected)
+    require(owner, "budget_s", budget_s, seconds > 0, expected)
+    return seconds
 
 
 def clock_for(clock: str | None, threads: int) -> str:

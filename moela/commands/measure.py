@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure, write, and print the results."""
+    """Measure, write, and print the results; an interrupted measurement is written, too."""
     from moe_costmodel.hardware import Hardware
     from moe_costmodel.measure.kernels import DEFAULT_SHAPES, measure_kernels
     from moe_costmodel.measure.measurements import KINDS
@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
         kinds=[k for k in KINDS if k != "all_to_all" or not arguments.no_exchange],
         clock=arguments.clock,
         progress=not arguments.quiet and sys.stderr.isatty(),
+        path=arguments.out,
     )
-    measured.save(arguments.out)
     if arguments.json:
         print_json(
             {

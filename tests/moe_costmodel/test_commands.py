@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from moe_costmodel import RoutingTrace
+from moela import cli
 from moela.commands import measure
 from moela.commands import trace as trace_command
 
@@ -110,3 +111,13 @@ def test_measure(tmp_path, capsys, monkeypatch):
     assert content["hardware"]["versions"]["torch"] == torch.__version__
     with pytest.raises(SystemExit):
         run("measure", "--shape", "4,2")
+
+
+@pytest.mark.parametrize(("message", "said"), [((), "interrupted"), (("saved",), "saved")])
+def test_an_interrupted_command_says_so(capsys, monkeypatch, message, said):
+    def interrupted(arguments):
+        raise KeyboardInterrupt(*message)
+
+    monkeypatch.setattr(measure, "run", interrupted)
+    assert cli.main(["measure"]) == 130
+    assert capsys.readouterr().err == f"moela: {said}\n"

@@ -121,4 +121,4 @@ def _with_exchange(hardware: Hardware) -> Hardware:
 
     small = LayerShape(n_experts=2, k=1, d_model=8, d_ffn=8)
     kinds = ("copy", "all_to_all")
-    return measure_kernels(hardware, [small], budget_s=1.0, kinds=kinds, progress=False).hardware
+    return measure_kernels(hardware, [small], budget_s=30.0, kinds=kinds, progress=False).hardware

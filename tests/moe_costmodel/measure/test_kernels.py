@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from moe_costmodel.hardware import Hardware, Link  # noqa: E402
+from moe_costmodel.measure import kernels  # noqa: E402
 from moe_costmodel.measure.exchange import measure_exchange  # noqa: E402
 from moe_costmodel.measure.jobs import choices_of  # noqa: E402
 from moe_costmodel.measure.kernels import measure_kernels  # noqa: E402
@@ -70,6 +71,49 @@ def test_a_spent_budget_is_said():
     assert "points left" in found.notes[0]
 
 
+def test_a_short_budget_leaves_out_the_exchange(monkeypatch):
+    monkeypatch.setattr(kernels, "measure_exchange", lambda **_: pytest.fail("was measured"))
+    found = measure_kernels(shapes=[SHAPE], budget_s=0.01, tokens=(1,), progress=False)
+    assert "no time for the exchange" in found.notes[0]
+    with pytest.raises(ValueError, match=r"'budget_s'.*longer than the preparation"):
+        measure_kernels(
+            shapes=[SHAPE], budget_s=1e-6, tokens=(1,), kinds=("layer",), progress=False
+        )
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("before", [None, "old"])
+def test_what_was_measured_before_an_end_is_saved(tmp_path, monkeypatch, error, before):
+    path, calls = tmp_path / "k.json", []
+
+    def two(*_, **__):
+        calls.append(1)
+        if len(calls) % 3 == 0:
+            raise error
+        return [1.0] * 5
+
+    monkeypatch.setattr(kernels, "time_call", two)
+    settings = {"shapes": [SHAPE], "tokens": (1,), "kinds": KINDS_HERE, "progress": False}
+    if before:
+        path.write_text(before)
+    message = r"interrupted; .*k\.json holds the 2 points" if error is KeyboardInterrupt else None
+    with pytest.raises(error, match=message):
+        measure_kernels(path=path, **settings)
+    found = Measurements.load(path)
+    assert (len(found.records), found.notes) == (2, ["ended early, after 2 points"])
+    calls += [1, 1]
+    with pytest.raises(error):
+        measure_kernels(path=tmp_path / "none.json", **settings)
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernels, "jobs_of", lambda *_: pytest.fail("was measured"))
+    for path in (tmp_path / "none" / "k.json", tmp_path):
+        with pytest.raises(OSError, match=tmp_path.name):
+            measure_kernels(shapes=[SHAPE], budget_s=1.0, path=path)
+
+
 def test_exchange_between_two_processes():
     records = measure_exchange()
     assert len(records) == 5
@@ -83,7 +127,12 @@ def test_exchange_between_two_processes():
         ({"dtypes": ["int99"]}, "dtypes"),
         ({"shapes": []}, "shapes"),
         ({"kinds": ["magic"]}, "kinds"),
-        ({"budget_s": 0}, "shapes"),
+        ({"tokens": []}, "tokens"),
+        ({"tokens": [2.5]}, "tokens"),
+        ({"budget_s": 0}, "budget_s"),
+        ({"budget_s": "5"}, "budget_s"),
+        ({"budget_s": True}, "budget_s"),
+        ({"budget_s": float("nan")}, "budget_s"),
         ({"hardware": Hardware(name="gpu", memory_bytes=1, device="cuda")}, "hardware"),
     ],
 )
