@@ -128,6 +128,9 @@ def trace_of(recorded: Recorded, source: str | Path) -> RoutingTrace:
         return _of_counts(Path(source), recorded.counts)
     ids = recorded.ids
     assert ids is not None
+    if ids.size == 0:
+        expected = "of at least one token, layer and choice"
+        raise invalid_file(source, f"shape {ids.shape}", expected, "topk_ids")
     n_experts = recorded.n_experts or max(int(ids.max()) + 1, ids.shape[2])
     return RoutingTrace(
         ids.astype(np.min_scalar_type(n_experts)) if ids.min() >= 0 else ids,

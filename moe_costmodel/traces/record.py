@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import Module
 
-from moe_costmodel._checks import invalid
+from moe_costmodel._checks import invalid, shape_of
 from moe_costmodel.traces.families import Family, RouterOutput, Routing, count_experts, find_routers
 from moe_costmodel.traces.trace import RoutingTrace
+from moela.files.guard import brief
 from moela.heartbeat.working import long_work
 
 __all__ = ["Batch", "edit_routing", "layer_numbers", "record"]
 
-Batch: TypeAlias = Tensor | Mapping[str, Tensor]
+Batch: TypeAlias = Tensor | Mapping[str, Tensor] | ArrayLike
+_IDS = ("input_ids", "decoder_input_ids")
+_MASKS = ("attention_mask", "decoder_attention_mask")
 
 
 @long_work("recording a routing trace")
@@ -34,13 +38,20 @@ def record(
         A Hugging Face MoE model of one of :data:`moe_costmodel.FAMILIES`, or a model whose routers
         return the same (logits, weights, indices), such as the packaged example model.
     batches : iterable
-        Each a Tensor of token ids [batch, length], or a mapping of the model's arguments
-        (``input_ids``, ``attention_mask``, ``decoder_input_ids``, ...). Every row is a sequence.
-        Padding that an attention mask marks is left out.
+        Each the token ids of a batch (a Tensor, array or nested lists of shape (batch, length), or
+        (length,) for one sequence), or a mapping of the model's arguments (``input_ids``,
+        ``attention_mask``, ``decoder_input_ids``, ...). Every row is a sequence. Padding that an
+        attention mask marks is left out.
     part : {"encoder", "decoder"}, optional
         Half of an encoder-decoder model to record; required for such a model.
     source : str, optional
         Name of the trace; by default the model's class.
+
+    Raises
+    ------
+    ValueError
+        If the model is of no known family, or a batch has no token ids, ids that the model does not
+        know, or a mask of another shape.
 
     Notes
     -----
@@ -58,11 +69,13 @@ def record(
 
     masks: list[Tensor] = []
     device = next(model.parameters()).device
-    for batch in batches:
-        arguments = dict(batch) if isinstance(batch, Mapping) else {"input_ids": batch}
+    vocabulary = _vocabulary(model)
+    if not isinstance(batches, Iterable) or isinstance(batches, str):
+        raise invalid("record", "batches", brief(batches), "a list of batches of token ids")
+    for i, batch in enumerate([batches] if isinstance(batches, Mapping) else batches):
         arguments = {
             name: value.to(device) if isinstance(value, Tensor) else value
-            for name, value in arguments.items()
+            for name, value in _arguments(batch, f"batches[{i}]", vocabulary).items()
         }
         masks.append(_token_mask(arguments, part).cpu())
         # The hooks stay for this call only, because `batches` may run the model to generate text.
@@ -168,14 +181,76 @@ def _hooks(
             handle.remove()
 
 
-def _token_mask(arguments: Mapping[str, Tensor], part: str | None) -> Tensor:
+def _vocabulary(model: Module) -> int:
+    """Return the number of token ids that a model knows, or that of all if it does not tell."""
+    embedding: object = None
+    if hasattr(model, "get_input_embeddings"):
+        with suppress(NotImplementedError):
+            embedding = model.get_input_embeddings()
+    else:
+        named = [part for name, part in model.named_modules() if name.endswith("embed_tokens")]
+        embedding = named[0] if named else None
+    return int(getattr(embedding, "num_embeddings", 2**31))
+
+
+def _arguments(batch: Batch, place: str, vocabulary: int) -> dict[str, object]:
+    """Return the model's arguments of a batch; ids and masks are tensors (batch, length)."""
+    given = dict(batch) if isinstance(batch, Mapping) else {"input_ids": batch}
+    arguments: dict[str, object] = {}
+    for name, value in given.items():
+        where = f"{place}[{name!r}]" if isinstance(batch, Mapping) else place
+        if name in _IDS and value is not None:
+            arguments[name] = _token_ids(value, where, vocabulary)
+        elif name in _MASKS and value is not None:
+            arguments[name] = _rows(value, where, "biuf", "a mask")
+        else:
+            arguments[name] = value
+    return arguments
+
+
+def _token_ids(value: object, place: str, vocabulary: int) -> Tensor:
+    """Return token ids, (batch, length), int64."""
+    ids = _rows(value, place, "iu", "integers, the ids of tokens,")
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= vocabulary:
+        expected = f"ids of tokens in 0 .. {vocabulary - 1}, those of the model"
+        raise invalid("record", place, f"{low} .. {high}", expected)
+    return ids.long()
+
+
+def _rows(value: object, place: str, kinds: str, what: str) -> Tensor:
+    """Return a batch of one or more rows as a tensor of two dimensions."""
+    expected = f"{what} of shape (batch, length) with at least one token"
+    if isinstance(value, Tensor):
+        rows = value
+    else:
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            raise invalid("record", place, "rows of different lengths", expected) from None
+        if array.dtype.kind not in kinds:
+            raise invalid("record", place, shape_of(array), expected)
+        rows = torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))
+    kind = "f" if rows.is_floating_point() else "b" if rows.dtype == torch.bool else "iu"
+    if rows.is_complex() or kind not in kinds or rows.ndim not in (1, 2) or not rows.numel():
+        got = f"shape {tuple(rows.shape)}, {rows.dtype}"
+        raise invalid("record", place, got, expected)
+    return rows if rows.ndim == 2 else rows[None]
+
+
+def _token_mask(arguments: Mapping[str, object], part: str | None) -> Tensor:
     """Return the positions of a batch that are tokens, (batch, length), bool."""
     prefix = "decoder_" if part == "decoder" else ""
     ids = arguments.get(f"{prefix}input_ids")
-    if ids is None:
+    if not isinstance(ids, Tensor):
         raise invalid("record", "batches", list(arguments), f"of mappings with {prefix}input_ids")
     mask = arguments.get(f"{prefix}attention_mask")
-    return torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+    if not isinstance(mask, Tensor):
+        return torch.ones_like(ids, dtype=torch.bool)
+    if mask.shape != ids.shape:
+        got, fits = f"{prefix}attention_mask of shape {tuple(mask.shape)}", tuple(ids.shape)
+        raise invalid("record", "batches", got, f"with a mask of the shape of its ids, {fits}")
+    return mask.bool()
 
 
 def layer_numbers(names: list[str]) -> list[int]:

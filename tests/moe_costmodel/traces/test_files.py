@@ -317,3 +317,10 @@ def test_no_corruption_gets_past_the_loader(tmp_path, seed, n_flips, suffix, mma
     else:
         assert loaded.loads().sum() > 0
         assert loaded.is_load_only or loaded.topk_ids.max() < loaded.n_experts
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 0), (0, 2, 2), (3, 0, 2)])
+def test_an_array_of_no_choices_is_named(tmp_path, shape):
+    np.save(tmp_path / "none.npy", np.zeros(shape, dtype=np.int64))
+    with pytest.raises(ValueError, match=r"none\.npy.*at least one token"):
+        RoutingTrace.load(tmp_path / "none.npy")

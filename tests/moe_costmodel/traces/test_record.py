@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from moe_costmodel import RoutingTrace  # noqa: E402
+from moe_costmodel.example import load_model  # noqa: E402
 from moe_costmodel.traces.families import find_routers  # noqa: E402
 from moe_costmodel.traces.record import edit_routing  # noqa: E402
 from tests.moe_costmodel.tiny_models import MODELS, build, ids, nllb, switch  # noqa: E402
@@ -147,3 +148,48 @@ def test_models_that_cannot_be_recorded_are_named():
         RoutingTrace.record(build("mixtral"), [])
     with pytest.raises(ValueError, match="'part'"):
         RoutingTrace.record(build("mixtral"), [ids(1, 3)], part="encoder")
+
+
+@pytest.mark.parametrize("model", ["mixtral", "example"])
+def test_batches_may_be_arrays_lists_and_single_sequences(model):
+    model = build("mixtral") if model == "mixtral" else load_model()
+    tokens = ids(2, 9)
+    expected = RoutingTrace.record(model, [tokens[:1], tokens[1:]])
+    for batches in (
+        tokens, tokens.numpy(), tokens.tolist(), list(tokens), iter(tokens),
+        [tokens[:1].numpy().astype(np.uint8), [tokens[1].tolist()]],
+        [{"input_ids": row.tolist()} for row in tokens],
+    ):  # fmt: skip
+        found = RoutingTrace.record(model, batches)
+        assert np.array_equal(found.topk_ids, expected.topk_ids)
+        assert found.sequence_lengths.tolist() == [9, 9]
+    assert RoutingTrace.record(model, {"input_ids": tokens}).sequence_lengths.tolist() == [9, 9]
+
+
+def test_masks_may_be_lists():
+    batch = {"input_ids": [1, 2, 3, 4], "attention_mask": [True, True, True, False]}
+    assert RoutingTrace.record(build("mixtral"), [batch]).sequence_lengths.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([torch.rand(2, 3)], r"'batches\[0\]'.*integers.*float32"),
+        ([ids(1, 3), [[0.5]]], r"'batches\[1\]'.*integers.*float64"),
+        ([torch.tensor([[50]])], r"'batches\[0\]'.*in 0 \.\. 49, .*50 \.\. 50"),
+        ([[[3, -1]]], r"'batches\[0\]'.*in 0 \.\. 49, .*-1 \.\. 3"),
+        ([torch.zeros(1, 0, dtype=torch.long)], r"'batches\[0\]'.*at least one token.*\(1, 0\)"),
+        ([[[1, 2], [3]]], r"'batches\[0\]'.*rows of different lengths"),
+        ([1, 2, 3], r"'batches\[0\]'.*of shape \(batch, length\)"),
+        ([["a b"]], r"'batches\[0\]'.*integers"),
+        ("a b", "'batches'.*list of batches"),
+        (7, "'batches'.*list of batches"),
+        ([torch.ones(1, 2, 3, dtype=torch.long)], r"'batches\[0\]'.*\(1, 2, 3\)"),
+        ([{"input_ids": [1, 2], "attention_mask": [1]}], r"mask of the shape.*\(1, 2\)"),
+        ([{"input_ids": [0.5]}], r"batches\[0\]\['input_ids'\].*integers"),
+        ([{"inputs_embeds": torch.rand(1, 2, 16)}], "'batches'.*mappings with input_ids"),
+    ],
+)
+def test_batches_without_token_ids_are_refused(batches, message):
+    with pytest.raises(ValueError, match=message):
+        RoutingTrace.record(build("mixtral"), batches)
