@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -28,9 +28,9 @@ __all__ = ["advise"]
 def advise(
     trace: RoutingTrace,
     *,
-    others: Sequence[RoutingTrace] = (),
+    others: RoutingTrace | Iterable[RoutingTrace] = (),
     recent: RoutingTrace | None = None,
-    devices: Sequence[int] = (8,),
+    devices: int | Iterable[int] = (8,),
     batch_size: int | None = None,
     mode: Mode = "decode",
     running: Placement | None = None,
@@ -55,12 +55,12 @@ def advise(
     ----------
     trace : RoutingTrace
         Recorded traffic; loads only will do.
-    others : sequence of RoutingTrace
+    others : RoutingTrace or iterable of RoutingTrace
         Other traffic of the model to score on.
     recent : RoutingTrace, optional
         A short record of the traffic to come, such as the first minute of a new workload. The
         placement is then fitted on both, weighted by how far they differ.
-    devices : sequence of int
+    devices : int or iterable of int
         Numbers of devices to advise for. 1 advises on buffers only.
     batch_size, mode
         Steps of token traces, as for :meth:`RoutingTrace.loads`. By default 16 sequences (prefill:
@@ -108,15 +108,17 @@ def advise(
     share = check_number(owner, "moe_share", moe_share)
     require(owner, "moe_share", moe_share, 0 < share <= 1, "above 0 and at most 1")
     max_replicas = count(owner, "max_replicas", max_replicas, 0)
-    require(owner, "devices", list(devices), len(devices) > 0, "at least one number of devices")
-    for n in devices:
-        count(owner, "devices", n)
-        if n > trace.n_experts:
-            raise invalid(owner, "devices", n, f"at most the {trace.n_experts} experts of a layer")
-    traffic = traffic_of(trace, others, recent, batch_size, mode)
+    numbers = _numbers(devices, trace.n_experts)
+    slots = None if slots is None else count(owner, "slots", slots)
+    beside = [others] if isinstance(others, RoutingTrace) else list(others)
+    named = [("others", other) for other in beside]
+    for name, other in named if recent is None else [*named, ("recent", recent)]:
+        if not isinstance(other, RoutingTrace):
+            raise invalid(owner, name, type(other).__name__, "of the type RoutingTrace")
+    traffic = traffic_of(trace, beside, recent, batch_size, mode)
     found: list[Recommendation] = []
     unknown: list[str] = []
-    for n in dict.fromkeys(devices):
+    for n in numbers:
         if n == 1:
             continue
         adviser = PlacementAdviser(
@@ -131,7 +133,7 @@ def advise(
         )
     elif recent is not None:
         unknown.append("What is gained in single steps: recent traffic is used as a sum.")
-    buffers, reason = buffer_advice(trace, others, slots, cost)
+    buffers, reason = buffer_advice(trace, beside, slots, cost)
     found += buffers
     unknown += [reason] if reason else []
     thresholds, reason = threshold_advice(trace, deployment)
@@ -140,6 +142,19 @@ def advise(
     k = None if trace.is_load_only else trace.k
     layers = tuple(traffic.layers.tolist())
     return TraceAdvice(trace.source, tuple(found), tuple(unknown), layers, k)
+
+
+def _numbers(devices: object, n_experts: int) -> list[int]:
+    """Return different numbers of devices; those of an array are numpy's."""
+    owner = "advise"
+    flat = devices.ravel() if isinstance(devices, np.ndarray) else devices
+    given = list(flat) if isinstance(flat, Iterable) else [flat]
+    require(owner, "devices", given, len(given) > 0, "at least one number of devices")
+    numbers = [count(owner, "devices", n) for n in given]
+    for n in numbers:
+        if n > n_experts:
+            raise invalid(owner, "devices", n, f"at most the {n_experts} experts of a layer")
+    return list(dict.fromkeys(numbers))
 
 
 def _running(traffic: Traffic, running: Placement | None, n_devices: int) -> Placement:

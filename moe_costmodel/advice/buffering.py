@@ -8,6 +8,7 @@ import numpy as np
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel.advice.recommendation import Recommendation
+from moe_costmodel.advice.traffic import smallest_steps
 from moe_costmodel.advice.windows import FEWEST_STEPS, gain_on, interval_of, window_slices
 from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.offloading.planner import (
@@ -40,12 +41,19 @@ def buffer_advice(
             "Which experts meet in a step, which expert buffers depend on: the trace holds sums "
             "over steps. Record each token's choices."
         )
+    halves = trace.split() if smallest_steps(trace) > 1 else None
+    fewest = 0 if halves is None else min(map(smallest_steps, halves))
+    if halves is None or fewest < FEWEST_STEPS:
+        return [], (
+            f"Which experts to keep: a half of the trace has only {fewest} steps, and each needs "
+            f"at least {FEWEST_STEPS} to show how steps differ. Record more."
+        )
     slots = max(1, trace.n_experts // 2) if slots is None else slots
     if slots >= trace.n_experts:
         why = f"All {trace.n_experts} experts of a layer fit."
         return [Recommendation("expert buffer", 1, False, "No buffer.", why)], ""
     cost = cost or MissCost.published()
-    first, second = trace.split()
+    first, second = halves
     plan = plan_offload(first, slots=slots * trace.n_layers, cost=cost)
     rows = _Rows(plan, second, slots, cost)
     gain = interval_of(rows.gains(rows.plan, rows.unfitted), of_mean=True)

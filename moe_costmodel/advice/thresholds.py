@@ -29,6 +29,8 @@ def threshold_advice(
     """Return advice on thresholds, and the reason why there is none, or an empty text."""
     if trace.is_load_only or not trace.has_weights:
         return [], "Whether thresholds pay: the trace has no gate weights, which rules compare."
+    if trace.n_tokens < 2:
+        return [], "Whether thresholds pay: the trace has one token, and at least 2 are needed."
     second = trace.split()[1]
     rules = [GateRule("top-p", p) for p in (0.95, 0.9, 0.85, 0.8)]
     rules += [GateRule("top-k", float(k)) for k in range(max(1, trace.k - 2), trace.k)]
@@ -52,7 +54,7 @@ def threshold_advice(
             1.0 - float(gated[w].sum() / without[w].sum()) for w in window_slices(len(without))
         ]
         value = 1.0 - float(gated.sum() / without.sum())
-        gain = Predicted(value, min(*gains, value), max(*gains, value))
+        gain = Predicted(value, min([*gains, value]), max([*gains, value]))
         if best is None or value > best[0]:
             best = value, rule, gain
     if best is None:

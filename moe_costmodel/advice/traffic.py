@@ -12,7 +12,7 @@ from moe_costmodel._checks import invalid
 from moe_costmodel.advice.windows import FEWEST_STEPS
 from moe_costmodel.traces.trace import Mode, RoutingTrace
 
-__all__ = ["Traffic", "traffic_of"]
+__all__ = ["Traffic", "smallest_steps", "traffic_of"]
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,13 @@ def traffic_of(
     return Traffic(trace.source, whole[:, busy], first, second, kept, counts, trace.layers[busy])
 
 
+def smallest_steps(trace: RoutingTrace) -> int:
+    """Return the number of the smallest steps of a trace: of one token, or as recorded."""
+    return len(trace.loads()) if trace.is_load_only else trace.n_tokens
+
+
 def _halves(trace: RoutingTrace) -> tuple[RoutingTrace, ...]:
-    n = len(trace.loads()) if trace.is_load_only else trace.n_tokens
-    return trace.split() if n >= 2 else ()
+    return trace.split() if smallest_steps(trace) >= 2 else ()
 
 
 def _most(trace: RoutingTrace, mode: Mode) -> int:

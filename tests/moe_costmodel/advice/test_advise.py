@@ -154,12 +154,44 @@ def test_bad_parameters_are_named(rng):
         "others": {"others": [other]},
         "recent": {"recent": other},
         "devices": {"devices": [64]},
+        "slots": {"slots": 2.5},
         "running": {"running": contiguous(6, 32, 2), "devices": [4]},
         "moe_share": {"moe_share": 0.0},
         "drift": {"drift": 1.5},
     }.items():
         with pytest.raises(ValueError, match=f"'{name}'"):
             advise(trace, **settings)
+
+
+@pytest.mark.parametrize("devices", [[], 2.5, True, "8", None, [4, 0]])
+def test_devices_that_are_no_numbers_are_refused(rng, devices):
+    with pytest.raises(ValueError, match="'devices' parameter of advise"):
+        advise(RoutingTrace.from_counts(skewed(rng)), devices=devices)
+
+
+@pytest.mark.parametrize("kind", ["others", "recent"])
+def test_other_traffic_must_be_traces(rng, kind):
+    with pytest.raises(ValueError, match=f"'{kind}' parameter of advise must be of the type"):
+        advise(RoutingTrace.from_counts(skewed(rng)), **{kind: [np.ones((2, 2))]})
+
+
+def test_numbers_of_devices_may_be_single_and_of_numpy(rng):
+    trace, other = (RoutingTrace.from_counts(skewed(rng), source=name) for name in "ab")
+    expected = str(advise(trace, devices=[4, 8], others=[other]))
+    for devices in (np.array([4, 8]), (n for n in (4, 8, 4)), [np.int32(4), 8]):
+        assert str(advise(trace, devices=devices, others=other)) == expected
+    for devices in (4, np.int64(4), np.array(4)):
+        assert str(advise(trace, devices=devices)) == str(advise(trace, devices=[4]))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 15])
+@pytest.mark.parametrize("weights", [None, 1.0])
+def test_a_trace_that_is_too_short_says_how_many_steps_are_needed(n, weights):
+    ids = np.arange(2 * n).reshape(n, 1, 2) % 4
+    weights = None if weights is None else np.full(ids.shape, 0.5)
+    found = advise(RoutingTrace(ids, weights, n_experts=4), devices=[2])
+    assert any(f"only {n // 2} steps, and each needs at least 8" in text for text in found.unknown)
+    assert "expert buffer" not in by_knob(found)
 
 
 def test_command_writes_files_and_commands(tmp_path, rng, capsys):
