@@ -112,8 +112,10 @@ class Experts:
         activation = _activation_of(module)
         if not activation:
             got = f"{type(module).__name__} with {type(getattr(module, 'act_fn', None)).__name__}"
-            expected = f"of experts that multiply {' or '.join(ACTIVATIONS)} of the gate by values"
-            raise invalid(owner, "module", got, expected)
+            known = " or ".join(ACTIVATIONS)
+            raise invalid(
+                owner, "module", got, f"of experts that multiply {known} of the gate by values"
+            )
         up, down = module.gate_up_proj.detach(), module.down_proj.detach()
         return cls(up, down, activation, gated=True)
 
