@@ -253,7 +253,7 @@ def check_no_gradient(owner: str, x: Tensor, weights: Tensor, experts: Experts) 
             owner,
             "x",
             "an input, weights or experts that require gradients",
-            "called under torch.no_grad(), since it computes no gradients (dynamic_gating does)",
+            "used under torch.no_grad(), since there are no gradients (dynamic_gating has them)",
         )
 
 

@@ -168,7 +168,10 @@ def measure_kernels(
             )
             records.append(Record(job.kind, job.at, repeats, job.shape))
         if not records:
-            expected = "longer than the preparation of the points, which took all of it"
+            expected = (
+                "long enough to prepare and to measure a point (the exchange takes "
+                f"{_EXCHANGE_S:g} s)"
+            )
             raise invalid("measure_kernels", "budget_s", f"{budget_s:g} s", expected)
         found = taken()
         if path is not None:

@@ -26,7 +26,7 @@ Atom: TypeAlias = tuple[str, str]  # one character, of those that are meant, or 
 Item: TypeAlias = Atom | list[list[Atom]]  # alternatives in parentheses
 
 _ATOM = re.compile(
-    r"(?P<end>[\^$])(?![*+?])|(?P<one>\\[dw.\-_/]|\[(?:[A-Za-z0-9_]-[A-Za-z0-9_]|[A-Za-z0-9_])+\]|"
+    r"(?P<end>[\^$])(?![*+?])|(?P<one>\\[dw.\-_/]|\[(?:[A-Za-z0-9]-[A-Za-z0-9]|\\[dw.]|[A-Za-z0-9_.])+\]|"
     r"[A-Za-z0-9_\-/:,\ .])(?P<many>[*+?]?)\??"
 )
 _MOST = 1_000

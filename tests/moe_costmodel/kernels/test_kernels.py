@@ -377,7 +377,7 @@ def test_the_grouped_product_has_the_gradients_of_the_loop():
 @pytest.mark.parametrize("kind", [BufferedExperts, OffloadedExperts])
 def test_kernels_without_gradients_say_so(kind):
     x, ids, weights, experts = layer()
-    with pytest.raises(ValueError, match=f"of {kind.__name__} .*called under torch.no_grad"):
+    with pytest.raises(ValueError, match=f"of {kind.__name__} .*under torch.no_grad"):
         kind(experts, 3)(x.requires_grad_(), ids, weights)
     with torch.no_grad():
         assert not kind(experts, 3)(x, ids, weights).requires_grad

@@ -75,7 +75,7 @@ def test_a_short_budget_leaves_out_the_exchange(monkeypatch):
     monkeypatch.setattr(kernels, "measure_exchange", lambda **_: pytest.fail("was measured"))
     found = measure_kernels(shapes=[SHAPE], budget_s=0.01, tokens=(1,), progress=False)
     assert "no time for the exchange" in found.notes[0]
-    with pytest.raises(ValueError, match=r"'budget_s'.*longer than the preparation"):
+    with pytest.raises(ValueError, match=r"'budget_s'.*long enough to prepare and to measure"):
         measure_kernels(
             shapes=[SHAPE], budget_s=1e-6, tokens=(1,), kinds=("layer",), progress=False
         )

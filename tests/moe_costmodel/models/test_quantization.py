@@ -138,6 +138,7 @@ def test_plain_names_are_parts_of_the_names_of_modules(quantization, plain):
         (".*self_attn.*", {"attention"}),
         (r"re:model\.layers\.\d+\.(?:self_attn|mlp\.down_proj)", {"attention", "dense"}),
         (r"re:^model.layers.[0-9]+.mlp.shared_experts?.down_proj$", {"shared"}),
+        (r"re:model[.]layers[\.]\d+[_.]self_attn", {"attention"}),
         (r"re:.*mlp$", set()),
         (r"re:.*\.o_proj|.*\.down_proj$", {"attention", "dense", "experts", "shared"}),
         (r"re:.*self(_attn)?\.", {"attention"}),
