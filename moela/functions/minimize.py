@@ -122,8 +122,9 @@ def minimize(
         `time_limit`.
     retries : int
         How often a failed evaluation is tried again.
-    start : dict, list of dict, DataFrame or MinimizeResult, optional
-        Designs to evaluate first. Random ones are added if they are few.
+    start : dict, iterable of dict, DataFrame, MinimizeResult, or path of a .csv file, optional
+        Designs to evaluate first; also a front or candidates of it. Random ones are added if they
+        are few.
     ref_point : dict by name or sequence, optional
         A value of each objective to beat, in the order of `objectives`.
     vectorized : bool

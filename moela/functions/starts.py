@@ -1,8 +1,10 @@
-"""Designs to start from: dictionaries, a data frame, or an earlier result."""
+"""Designs to start from: dictionaries, a table or its file, or an earlier result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 from pymoo.core.population import Population
@@ -12,9 +14,11 @@ from moela._arrays import rows
 from moela.core.archive import spread
 from moela.core.operators import resolve
 from moela.core.warm_start import first_designs
-from moela.functions.model.given import encoded, is_table, records
+from moela.functions.model.given import encoded, in_list, is_table, records
 from moela.functions.model.problem import FunctionProblem
+from moela.functions.results.front import Candidate, DesignFront
 from moela.functions.results.result import MinimizeResult
+from moela.functions.tables import read_designs
 from moela.quality.words import of_kind
 
 # Designs taken of an earlier result, far from each other; as many as MOELA begins with.
@@ -25,10 +29,15 @@ def start_designs(problem: Problem, start: object) -> Population | None:
     """Return the first designs of a run, not yet evaluated; None without any."""
     if start is None:
         return None
+    if isinstance(start, str | os.PathLike) and Path(start).suffix.lower() == ".csv":
+        start = read_designs(Path(start), problem)
+    if isinstance(start, MinimizeResult):
+        start = start.front
     if not isinstance(problem, FunctionProblem):
-        if isinstance(start, MinimizeResult):
-            individuals = start.front._individuals
-            return Population.new("X", rows([ind.X for ind in individuals]))
+        if isinstance(start, DesignFront):
+            return Population.new("X", rows([ind.X for ind in start.population]))
+        if isinstance(start, Candidate | Iterator | list | tuple):
+            start = in_list(start)
         return first_designs(problem, start)
     designs = _designs(problem, start)
     if not designs:
@@ -41,23 +50,24 @@ def start_designs(problem: Problem, start: object) -> Population | None:
 
 
 def _designs(problem: FunctionProblem, start: object) -> list[Mapping[str, object]]:
-    if isinstance(start, MinimizeResult):
-        return _of_result(start)
-    if isinstance(start, Mapping):
-        return [start]
+    if isinstance(start, DesignFront):
+        return _of_front(start)
     if is_table(start):
         return records(problem, start, "start")
-    if isinstance(start, list | tuple) and all(isinstance(item, Mapping) for item in start):
-        return list(start)
+    designs = in_list(start)
+    if isinstance(designs, list) and all(isinstance(item, Mapping) for item in designs):
+        return designs
+    path = isinstance(start, str | os.PathLike)
     raise TypeError(
-        "The 'start' parameter must be a list of dictionaries of the variables, a data frame, or "
-        f"the result of an earlier call. Got {of_kind(start)} instead."
+        "The 'start' parameter must be a list of dictionaries of the variables, a data frame, the "
+        "path of a .csv file, the result of an earlier call, or designs of its front. Got "
+        f"{of_kind(start)} instead"
+        + ("; for a store, pass moela.MinimizeResult.from_store(path)." if path else ".")
     )
 
 
-def _of_result(result: MinimizeResult) -> list[Mapping[str, object]]:
-    front = result.front
-    F = front.F * result._view.signs
+def _of_front(front: DesignFront) -> list[Mapping[str, object]]:
+    F = front._minimized
     chosen = spread(F, _MOST) if len(front) > _MOST else np.ones(len(front), dtype=bool)
     return [design for design, kept in zip(front.designs, chosen, strict=True) if kept]
 

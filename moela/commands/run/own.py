@@ -10,9 +10,9 @@ from moela.commands.parser import add_examples
 from moela.commands.run import search
 from moela.commands.run.loading import load_problem
 from moela.commands.run.results import ResultFolder
-from moela.commands.run.starting import read_designs
 from moela.functions.durations import seconds
 from moela.functions.model.problem import FunctionProblem
+from moela.functions.tables import read_designs
 from moela.quality.table import Row, Table
 
 ALGORITHMS = ("moela", "nsga2", "nsga3", "moead", "ga", "de")

@@ -1,8 +1,8 @@
-"""Given designs of a function: dictionaries and tables of its variables."""
+"""Given designs of a function: dictionaries, fronts and tables of its variables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -61,6 +61,21 @@ def is_table(given: object) -> bool:
     return hasattr(given, "to_dict") and (hasattr(given, "columns") or hasattr(given, "index"))
 
 
+def in_list(given: object) -> object:
+    """Return a design, a front or an iterable as a list; anything else, an array too, as it is.
+
+    Candidates of a front become dictionaries of the variables.
+    """
+    front = getattr(given, "designs", None)
+    if isinstance(front, list):
+        return front
+    if isinstance(given, Mapping) or _of_candidate(given) is not given:
+        given = [given]
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes | np.ndarray):
+        return given
+    return [_of_candidate(item) for item in given]
+
+
 def has_codes(problem: FunctionProblem, table: object) -> bool:
     """Return whether a data frame or a row holds vectors: x0, x1, ..., or no names at all."""
     columns = list(getattr(table, "columns", getattr(table, "index", ())))
@@ -70,17 +85,38 @@ def has_codes(problem: FunctionProblem, table: object) -> bool:
     return coded or not any(isinstance(name, str) for name in columns)
 
 
+def _of_candidate(given: object) -> object:
+    """Return the dictionary of the variables in a candidate of a front; anything else as it is."""
+    design = getattr(given, "design", None)
+    return design if isinstance(design, Mapping) else given
+
+
+def position_of(cell: str, options: Sequence[object]) -> int | None:
+    """Return the position of the option that a cell of a table stands for, None if there is none.
+
+    In a table, None is an empty cell, and spaces around a text are lost.
+    """
+    tests: tuple[Callable[[object], bool], ...] = (
+        lambda option: equal(option, cell),
+        lambda option: str(option) == cell,
+        lambda option: ("" if option is None else str(option).strip()) == cell,
+    )
+    return next((i for fits in tests for i, option in enumerate(options) if fits(option)), None)
+
+
 def _restored(design: Mapping[str, object], variables: Mapping[str, Variable]) -> dict[str, object]:
     """Return a design of a table or store as the function gets it, without absent variables.
 
-    Tables of numbers turn None into NaN, and stores keep objects as their texts.
+    Tables turn None, and what is absent, into NaN; stores keep objects as their texts.
     """
     values: dict[str, object] = {}
     for name, given in design.items():
         value, variable = plain(given), variables.get(name)
         if isinstance(value, float) and np.isnan(value):
-            if isinstance(variable, Choice) and variable.position(None) is not None:
-                values[name] = None
+            options = variable.options if isinstance(variable, Choice) else ()
+            at = position_of("", options)
+            if at is not None:
+                values[name] = options[at]
         elif isinstance(variable, Choice):
             values[name] = _option(value, variable.options)
         elif isinstance(variable, Permutation) and isinstance(value, list):
@@ -92,6 +128,5 @@ def _restored(design: Mapping[str, object], variables: Mapping[str, Variable]) -
 
 def _option(value: object, options: Sequence[object]) -> object:
     """Return the option that a text stands for; any other value as it is."""
-    if not isinstance(value, str) or any(equal(option, value) for option in options):
-        return value
-    return next((option for option in options if str(option) == value), value)
+    at = position_of(value, options) if isinstance(value, str) else None
+    return value if at is None else options[at]

@@ -20,7 +20,7 @@ from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandom
 
 from moela._arrays import Design, Designs, Floats
 from moela.functions.model.calls import check_function, checked_call, name_of
-from moela.functions.model.given import encoded, has_codes, is_table, records
+from moela.functions.model.given import encoded, has_codes, in_list, is_table, records
 from moela.functions.model.operators import (
     DesignCrossover,
     DesignMutation,
@@ -170,15 +170,15 @@ class FunctionProblem(Problem):
         return self._space.encode(design)
 
     def read_designs(self, given: object, parameter: str) -> object:
-        """Return dictionaries and tables of the variables as vectors; anything else as it is.
+        """Return dictionaries, fronts and tables of the variables as vectors; others as they are.
 
         A table of x0, x1, ..., or without names of columns, holds vectors.
         """
         if is_table(given) and not has_codes(self, given):
             given = records(self, given, parameter)
-        if isinstance(given, Mapping):
-            given = [given]
-        if not isinstance(given, list | tuple):
+        elif not is_table(given):
+            given = in_list(given)
+        if not isinstance(given, list):
             return given
         return [
             encoded(self, design, i, parameter) if isinstance(design, Mapping) else design

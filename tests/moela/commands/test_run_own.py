@@ -107,6 +107,22 @@ def test_designs_of_a_front_begin_another_run(folder):
     assert any(all(row[name] == first[name] for name in first) for row in later)
 
 
+def test_a_front_with_options_that_are_none_begins_another_run(folder):
+    text = """
+variables = {"k": [None, 1, 2], "x": (0.0, 1.0)}
+objectives = ["a", "b"]
+
+
+def simulate(d):
+    return {"a": d["x"], "b": (d["k"] or 0) - d["x"]}
+"""
+    Path("none.py").write_text(text)
+    words = ["none.py:simulate", "--evals", 20, "--quiet"]
+    assert run(*words, "--out", "a") == 0
+    assert "" in {row["k"] for row in read_table(Path("a/front.csv"))}
+    assert run(*words, "--out", "b", "--start", "a/front.csv") == 0
+
+
 def test_outputs_of_several_lines_are_read_again(folder, capsys):
     text = FUNCTION.replace("return {", 'return {"note": "two\\nlines", "error": 1.5, ')
     Path("function.py").write_text(text)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas
 import pytest
 from function_cases import QUIET
+from pymoo.core.problem import ElementwiseProblem
+from pymoo.core.variable import Choice, Real
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
@@ -72,6 +74,42 @@ def test_results_of_minimize_are_designs():
     np.testing.assert_array_equal(np.array(first)[: len(front)], front)
 
 
+def forms(result):
+    """Return the designs of a result in every form in which its user may have them."""
+    designs = result.designs
+    return (
+        result, result.front, list(result.front), iter(result.front), designs, iter(designs),
+        dict(enumerate(designs)).values(),
+    )  # fmt: skip
+
+
+def test_fronts_candidates_and_iterables_are_designs(tmp_path):
+    settings = {"variables": VARIABLES, "objectives": ["f", "g"], "n_eval": 20, **QUIET}
+    result = moela.minimize(fall, **settings)
+    result.save(tmp_path / "front.csv")
+    same(first_of(result.knee()), [result.knee().design])
+    for given in forms(result):
+        same(first_of(given), result.designs)
+    for given in (*forms(result), tmp_path / "front.csv", str(tmp_path / "front.csv")):
+        again = moela.minimize(fall, start=given, **settings)
+        same(list(again.table(all=True)), result.designs)
+    again = moela.minimize(fall, start=result.knee(), **settings)
+    same(list(again.table(all=True)), [result.knee().design])
+
+
+def test_pymoo_problems_start_from_the_same_forms(tmp_path):
+    bnh = get_problem("bnh")
+    result = moela.minimize(bnh, n_eval=20, store=tmp_path / "run.db", **QUIET)
+    result.save(tmp_path / "front.csv")
+    front = [ind.X.tolist() for ind in result.front.population]
+    for given in (*forms(result)[:-1], str(tmp_path / "front.csv"), tmp_path / "run.db"):
+        again = moela.minimize(bnh, start=given, n_eval=20, **QUIET)
+        first = [ind.X.tolist() for ind in again.population[: len(front)]]
+        assert sorted(first) == sorted(front)
+    again = moela.minimize(bnh, start=result.knee(), n_eval=20, **QUIET)
+    assert list(again.population[0].X) == list(result.knee().design.values())
+
+
 @pytest.mark.parametrize(
     ("sampling", "words"),
     [
@@ -95,3 +133,44 @@ def test_tables_to_start_from_are_refused_by_their_columns():
     ):
         with pytest.raises(ValueError, match=words):
             moela.minimize(fall, start=table, **settings)
+
+
+@pytest.mark.parametrize("empty", [None, "", " "])
+def test_an_empty_cell_is_the_option_that_is_written_so(tmp_path, empty):
+    def choose(d):
+        return d["x"], -d["x"] - (d["k"] == empty) - d.get("y", 0.0)
+
+    variables = {
+        "k": [empty, "None of these", 2],
+        "only": moela.choice([empty, "a"], when={"k": 2}),
+        "x": (0.0, 1.0),
+        "y": moela.real(0.0, 1.0, when={"k": 2}),
+    }
+    settings = {"variables": variables, "objectives": ["a", "b"], "n_eval": 20, **QUIET}
+    result = moela.minimize(choose, **settings)
+    result.save(tmp_path / "all.csv", all=True)
+    rows = [{name: row[name] for name in variables} for row in result.table(all=True)]
+    assert any(row["k"] == empty for row in rows)
+    starts = [tmp_path / "all.csv"]
+    if empty != " ":  # pandas keeps it
+        starts.append(pandas.read_csv(tmp_path / "all.csv"))
+    for start in starts:
+        again = moela.minimize(choose, start=start, **settings).table(all=True)
+        assert [{name: row[name] for name in variables} for row in again] == rows
+
+
+def test_options_of_pymoo_problems_are_read_from_a_table(tmp_path):
+    class Mixed(ElementwiseProblem):
+        def __init__(self):
+            variables = {"k": Choice(options=["", "1", None]), "x": Real(bounds=(0.0, 1.0))}
+            super().__init__(vars=variables, n_obj=2)
+
+        def _evaluate(self, x, out, *args, **kwargs):
+            out["F"] = [x["x"], len(str(x["k"])) - x["x"]]
+
+    path = tmp_path / "start.csv"
+    path.write_text("x,k\n0.25,\n0.5,1\n")
+    result = moela.minimize(Mixed(), start=path, n_eval=20, **QUIET)
+    assert [dict(ind.X) for ind in result.population[:2]] == [
+        {"k": "", "x": 0.25}, {"k": "1", "x": 0.5},
+    ]  # fmt: skip

@@ -191,6 +191,7 @@ def test_parameters(changes, words):
         ([], ("'start'", "at least one design", "leave it out")),
         (0.5, ("'start'", "list of dictionaries", "0.5")),
         ([[0.5]], ("'start'", "list of dictionaries", "[[0.5]]")),
+        ("run.db", ("'start'", ".csv", "'run.db'", "MinimizeResult.from_store")),
     ],
 )
 def test_first_designs(start, words):

@@ -9,8 +9,8 @@ from pymoo.core.problem import Problem
 
 from moela.files.guard import brief, invalid_file
 from moela.files.tables import TextTable
+from moela.functions.model.given import position_of
 from moela.functions.model.problem import FunctionProblem
-from moela.functions.model.variables import Choice
 from moela.quality.table import Row
 
 
@@ -20,8 +20,9 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
     Parameters
     ----------
     path : str or Path
-        CSV with a heading. An empty cell is a variable that does not exist in that design; columns
-        that are no variables are left out.
+        CSV with a heading. An empty cell is the option that is None or an empty text; without such
+        an option, the variable does not exist in that design. Columns that are no variables are
+        left out.
     problem : Problem
 
     Returns
@@ -37,8 +38,8 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
     lines = ((number, cells) for number, cells in table if cells)
     _, heading = next(lines, (0, []))
     named = isinstance(problem, FunctionProblem)
-    variables = list(problem.variables if named else getattr(problem, "vars", None) or ())
-    names = variables or [f"x{j}" for j in range(problem.n_var)]
+    variables = dict(problem.variables if named else getattr(problem, "vars", None) or {})
+    names = list(variables) or [f"x{j}" for j in range(problem.n_var)]
     places = {}
     for name in names:
         column = next((c for c in (f"{name} (variable)", name) if c in heading), None)
@@ -53,19 +54,18 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
             raise table.error(number, f"{len(cells)} cells", f"{len(heading)} cells")
         design: Row = {}
         for name, j in places.items():
-            if cells[j]:
-                variable = problem.variables[name] if named else None
-                design[name] = _value(cells[j], variable)
+            options = getattr(variables.get(name), "options", ())
+            at = position_of(cells[j], options)
+            if at is not None:
+                design[name] = options[at]
+            elif cells[j]:
+                design[name] = _value(cells[j])
         designs.append(design)
     return designs if variables else [list(design.values()) for design in designs]
 
 
-def _value(cell: str, variable: object) -> object:
+def _value(cell: str) -> object:
     """Return the value that a cell writes; what is no Python literal is a text."""
-    if isinstance(variable, Choice):
-        found = [option for option in variable.options if str(option) == cell]
-        if found:
-            return found[0]
     try:
         return ast.literal_eval(cell)
     except (ValueError, SyntaxError):
