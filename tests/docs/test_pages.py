@@ -18,7 +18,7 @@ from moela.quality import indicators
 from problems.noc import NoC3D, Platform, synthetic_traffic
 from problems.noc.evaluation.metrics import UNITS
 from problems.noc.simulation import simulate
-from tests.docs.blocks import DOCS, RECIPES, ROOT, blocks_of, run_blocks, text_of
+from tests.docs.blocks import DOCS, RECIPES, ROOT, blocks_of, files_of, run_blocks, text_of
 
 PAGES = [
     *ROOT.glob("*.md"),
@@ -78,17 +78,35 @@ def test_recipe_runs(page, tmp_path, monkeypatch):
         pytest.importorskip("aiconfigurator_core")
     monkeypatch.chdir(tmp_path)
     root = logging.getLogger()
-    handlers, levels = root.handlers[:], (root.level, logging.getLogger("moela").level)
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = []  # basicConfig does nothing beside those of pytest
     try:
         names = run_blocks(page)
+        assert written_by(page) <= files_in(tmp_path)
+        if any(name.endswith((".db", ".log")) for name in written_by(page)):
+            run_blocks(page)  # again, since nothing that it has left may stop it
     finally:
-        for handler in set(root.handlers) - set(handlers):
+        for handler in root.handlers:
             handler.close()
         root.handlers[:] = handlers
-        root.setLevel(levels[0])
-        logging.getLogger("moela").setLevel(levels[1])
+        root.setLevel(level)
     for result in (value for value in names.values() if isinstance(value, MinimizeResult)):
         assert len(result.front) > 0
+    if page.stem == "logging":
+        lines = Path("progress.log").read_text(encoding="utf-8").splitlines()
+        assert sum("done after 100 evaluations" in line for line in lines) == 2
+
+
+def written_by(page: Path) -> set[str]:
+    """Return the names of the files in the code of a page."""
+    found = re.findall(r'"(\w+\.(?:csv|db|html|json|log|png))"', "\n".join(blocks_of(page)))
+    return set(found) | set(files_of(page))
+
+
+def test_recipes_share_no_file():
+    uses = Counter(name for page in RECIPES for name in written_by(page))
+    assert len(uses) > 10
+    assert [name for name, n in uses.items() if n > 1] == []
 
 
 def test_recipes_are_short_and_listed():
