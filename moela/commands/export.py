@@ -55,19 +55,30 @@ def run(arguments: argparse.Namespace) -> None:
     networks = {} if found is None else found.networks
     out = Path(arguments.out)
     before = set(out.iterdir()) if out.is_dir() else set()
-    if arguments.to != "booksim" and (arguments.traffic or arguments.rate):
-        raise ValueError(f"--traffic and --rate go with --to booksim. Got --to {arguments.to}.")
+    matrix = arguments.match == "matrix"
+    if arguments.to != "booksim" and (arguments.traffic or arguments.rate or matrix):
+        raise ValueError(
+            f"--traffic, --rate and --match matrix go with --to booksim. Got --to {arguments.to}."
+        )
+    if matrix and not arguments.traffic:
+        raise ValueError(
+            "--match matrix needs the traffic of the design. Got none; add --traffic FILE."
+        )
     traffic = None
     if arguments.traffic:
         platform, scale = design.platform, arguments.scale
         traffic = load_traffic(arguments.traffic, n=platform.n_tiles, scale=scale)
         warn_of_traffic(traffic, platform, scale, [arguments.traffic])
-    out.mkdir(parents=True, exist_ok=True)
+    if arguments.to not in ("booksim", "hotspot"):
+        out.mkdir(parents=True, exist_ok=True)
     if arguments.to == "booksim":
         rate, match = arguments.rate, arguments.match
-        design.to_booksim(
-            out, traffic=traffic, injection_rate=rate, match=match, baselines=networks
-        )
+        try:
+            design.to_booksim(
+                out, traffic=traffic, injection_rate=rate, match=match, baselines=networks
+            )
+        except ValueError as error:
+            raise ValueError(_reworded(str(error))) from None
     elif arguments.to == "hotspot":
         design.to_hotspot(out, baselines=networks)
     elif arguments.to == "csv":
@@ -83,3 +94,12 @@ def run(arguments: argparse.Namespace) -> None:
         print_json({"out": str(out), "new_files": written})
         return
     print(f"{out}/: {', '.join(written or ['as before'])}")
+
+
+def _reworded(message: str) -> str:
+    """Return a message about a call of `Design.to_booksim` with the options in its place."""
+    for name, option in (("traffic", "--traffic"), ("injection_rate", "--rate")):
+        message = message.replace(f"The '{name}' parameter of to_booksim", option)
+    return message.replace(
+        "scale it down, or set injection_rate", "give a larger --scale, or a --rate"
+    )

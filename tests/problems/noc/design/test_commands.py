@@ -304,4 +304,26 @@ def test_files_that_are_no_designs_are_named(tmp_path, capsys):
         assert "design.json" in capsys.readouterr().err
     Design.mesh().save(path)
     assert main(["export", str(path), "--to", "csv", "--out", str(tmp_path), "--rate", "1"]) == 2
-    assert "--rate go with --to booksim" in capsys.readouterr().err
+    assert "--rate and --match matrix go with --to booksim" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--to", "csv", "--match", "matrix"], "--match matrix go with --to booksim"),
+        (["--to", "booksim", "--match", "matrix"], "add --traffic FILE"),
+        (["--to", "booksim", "--traffic", "bfs.csv", "--scale", "1"], "a larger --scale, or a"),
+        (["--to", "booksim", "--rate", "2"], "--rate must be"),
+    ],
+)
+def test_an_export_that_is_refused_names_options_and_leaves_no_folder(
+    files, tmp_path, monkeypatch, capsys, words, expected
+):
+    monkeypatch.chdir(files)
+    Design.mesh(Platform.load("p.json")).save(tmp_path / "design.json")
+    out = tmp_path / "out"
+    assert main(["export", str(tmp_path / "design.json"), "--out", str(out), *words]) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert "to_booksim" not in error
+    assert not out.exists()
