@@ -76,8 +76,8 @@ def _variable(spec: object) -> Variable:
         whole = abs(spec.step) == 1 and bool(spec[1:])
         if not whole and bool(spec[_MOST_OPTIONS:]):
             raise ValueError(
-                f"A range may have at most {_MOST_OPTIONS:,} options. Got {spec!r}; give the number "
-                f"of the step as an integer, and multiply it by {spec.step} in the function."
+                f"A range may have at most {_MOST_OPTIONS:,} options. Got {spec!r}; give the "
+                f"number of the step as an integer, and multiply it by {spec.step} in the function."
             )
         return integer(*sorted((spec[0], spec[-1]))) if whole else choice(spec)
     if isinstance(spec, tuple) and len(spec) == 2 and all(map(_is_numeric, spec)):
