@@ -82,9 +82,9 @@ def _without_test(rows: list[Row]) -> str:
     if not single:  # a baseline that has no run on the problem
         return ""
     if len(single) == len(rows):
-        return " One run each allows no test; make at least five, with different seeds."
+        return " One run each allows no test; make at least six, with different seeds."
     return (
-        f" One run of {listed(single)} allows no test; make at least five of each, with different "
+        f" One run of {listed(single)} allows no test; make at least six of each, with different "
         "seeds."
     )
 
@@ -117,6 +117,8 @@ def _power(rows: list[Row], n_pairs: int, alpha: float) -> str:
 
 def _overall(comparison: Comparison, name: str) -> list[str]:
     overall, alpha = comparison.ranks(name), comparison.alpha
+    if len(overall.algorithms) == 2 and len(comparison.problems) == 1:
+        return []  # nothing beyond the test of this pair
     differ = "differ" if overall.p_value < alpha else "are not shown to differ"
     p = p_equals(overall.p_value)
     if overall.ranking is None:
@@ -128,10 +130,11 @@ def _overall(comparison: Comparison, name: str) -> list[str]:
         ]
     ranking = overall.ranking
     order = sorted(range(len(overall.algorithms)), key=lambda i: ranking.ranks[i])
+    by = f"Friedman's chi-squared = {ranking.statistic:.2f}" if len(order) > 2 else "sign test"
     each = listed([f"{overall.algorithms[i]} {ranking.ranks[i]:.2f}" for i in order])
     sentence = (
         f"Over {ranking.n_blocks} {overall.blocks}, the mean ranks by {TITLES[name]} are {each}; "
-        f"the algorithms {differ} (Friedman's chi-squared = {ranking.statistic:.2f}, {p})."
+        f"the algorithms {differ} ({by}, {p})."
     )
     groups = [listed([overall.algorithms[i] for i in group]) for group in ranking.groups()]
     if len(order) > 2 and groups:
@@ -196,11 +199,19 @@ def methods(comparison: Comparison) -> list[str]:
             "better than a run of the other: 0.5 is no difference; from 0.56 the effect is small, "
             "from 0.64 medium, from 0.71 large."
         )
-    if len(comparison.algorithms) > 1 and comparison.ranks().ranking is not None:
+    overall = comparison.ranks()
+    if overall.ranking is not None:
+        out.append(f"Mean ranks are over {overall.blocks}, 1 is best.")
+        if len(overall.algorithms) > 2:
+            out.append(
+                "Friedman's test says whether any two algorithms differ; its p comes from random "
+                "orders for up to 60 values, else from the chi-squared distribution."
+            )
+        elif overall.blocks == "problems":
+            out.append("The sign test over the problems says whether the two algorithms differ.")
         out.append(
-            f"Mean ranks are over {comparison.ranks().blocks}, 1 is best. Friedman's test says "
-            "whether any two algorithms differ; Nemenyi's critical difference is the smallest "
-            "significant difference of mean ranks (Demsar 2006)."
+            "Nemenyi's critical difference is the smallest significant difference of mean ranks "
+            "(Demsar 2006)."
         )
     if comparison.has_history:
         out.append(

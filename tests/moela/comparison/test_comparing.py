@@ -43,7 +43,7 @@ def test_why_there_is_no_test():
     several = [np.array(B) + shift for shift in range(6)]
     assert "One run each allows no test" in str(compare({"a": [A], "b": [B]}))
     text = str(compare({"a": [A], "b": several}))
-    assert "One run of a allows no test; make at least five of each, with different seeds." in text
+    assert "One run of a allows no test; make at least six of each, with different seeds." in text
     assert "One run each" not in text
 
 
@@ -254,6 +254,17 @@ def test_few_runs_are_not_paired_unless_asked():
     assert found["test"] == "signed rank"
     assert found["p_value"] == pytest.approx(2 / 2**5)
     assert compare(runs).ranks().blocks == "seeds"
+
+
+def test_two_algorithms_on_one_problem_have_no_sentence_beyond_their_test():
+    runs = {"A": [np.array(A)] * 3, "B": [np.array(A) + 0.1] * 3}
+    comparison = compare(runs)
+    (found,) = comparison.tests().rows
+    assert found["p_value"] == pytest.approx(found["least_p"])
+    assert found["verdict"] == "not distinguished"
+    assert "All together" not in str(comparison)
+    several = compare({problem: runs for problem in ("P", "Q", "R")})
+    assert "the algorithms are not shown to differ (sign test, p = 0.25)" in str(several)
 
 
 def test_pairs_follow_the_seeds_not_the_order():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from moela.quality import statistics
 
@@ -28,6 +30,16 @@ def test_rank_sum_of_r():
     x = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46]
     y = [1.15, 0.88, 0.90, 0.74, 1.21]
     assert statistics.compare_samples(x, y) == pytest.approx(0.2544123, abs=5e-8)
+
+
+def test_ties_between_a_few_runs_have_an_exact_p_value():
+    # Three equal values against three others: one of 20 choices, on both sides.
+    assert statistics.compare_samples([2.0] * 3, [1.0] * 3) == pytest.approx(0.1)
+    x, y = [1, 2, 2, 3], [2, 3, 3, 4, 4, 9]
+    ranks = rankdata(x + y)
+    sums = np.array([sum(chosen) for chosen in itertools.combinations(ranks, 4)])
+    tail = min((sums <= ranks[:4].sum()).mean(), (sums >= ranks[:4].sum()).mean())
+    assert statistics.compare_samples(x, y) == pytest.approx(2 * tail)
 
 
 def test_rank_sum_of_scipy():
@@ -64,7 +76,23 @@ def test_friedman_of_r():
     assert ranking.p_value == pytest.approx(0.003805, abs=5e-7)
 
 
-def test_friedman_of_scipy():
+def test_a_few_blocks_have_the_p_value_of_their_orders():
+    # Two algorithms: the sign test. Three in full agreement: one order of six in both other blocks.
+    assert statistics.rank_blocks([[1.0, 2.0]] * 4).p_value == pytest.approx(2 / 2**4)
+    assert statistics.rank_blocks([[1.0, 2.0], [1.0, 1.0]]).p_value == 1.0
+    assert statistics.rank_blocks([[1.0, 2.0, 3.0]] * 3).p_value == pytest.approx(1 / 36, abs=2e-3)
+    # With two of three tied, the best one must be the same of three in all blocks.
+    assert statistics.rank_blocks([[1.0, 1.0, 3.0]] * 3).p_value == pytest.approx(1 / 9, abs=5e-3)
+
+
+def test_a_few_groups_have_the_p_value_of_their_arrangements():
+    assert statistics.compare_groups([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]) == pytest.approx(0.1)
+    groups = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]  # 3! of 6! / 2^3 arrangements
+    assert statistics.compare_groups(groups) == pytest.approx(6 / 90, abs=3e-3)
+
+
+def test_friedman_of_scipy(monkeypatch):
+    monkeypatch.setattr(statistics, "_FEW", 0)
     before = [72, 96, 88, 92, 74, 76, 82]
     at_once = [120, 120, 132, 120, 101, 96, 112]
     later = [76, 95, 104, 96, 84, 72, 76]
@@ -117,14 +145,16 @@ def test_holm_of_r():
     )
 
 
-def test_kruskal_of_r():
+def test_kruskal_of_r(monkeypatch):
+    monkeypatch.setattr(statistics, "_FEW", 0)
     # Hollander and Wolfe 1973, p. 116: mucociliary efficiency; kruskal.test.
     groups = [[2.9, 3.0, 2.5, 2.6, 3.2], [3.8, 2.7, 4.0, 2.4], [2.8, 3.4, 3.7, 2.2, 2.0]]
     assert statistics.compare_groups(groups) == pytest.approx(0.6799648, abs=5e-8)
     assert statistics.compare_groups([[1.0, 1.0], [1.0]]) == 1.0
 
 
-def test_ties_as_in_r():
+def test_ties_as_in_r(monkeypatch):
+    monkeypatch.setattr(statistics, "_FEW", 0)
     # friedman.test, kruskal.test and wilcox.test of R 4.5.0 on a table with many ties.
     table = np.array(
         [
