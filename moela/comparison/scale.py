@@ -112,7 +112,7 @@ class Scale:
                 out[name] = self.share(F)
             elif name == "r2":
                 # The ideal of the common scale is 0.
-                out[name] = indicators.r2(Z, np.zeros(len(self.ideal)))
+                out[name] = indicators.r2(self.clipped(F), np.zeros(len(self.ideal)))
             else:
                 out[name] = getattr(indicators, name)(Z, reference)
         return {name: float(f"{value:.12g}") for name, value in out.items()}

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import ArrayLike
 
 from moela._arrays import Floats
-from moela._checks import require
+from moela._checks import count, require
 from moela.quality.magnitude import common_exponent, divided, exponents, multiplied
 
 # Largest fronts, by number of objectives, whose hypervolume moocore computes exactly in at most a
@@ -140,11 +140,12 @@ def _alone(room: Floats, rays: Floats) -> Floats:
 def igd_plus(F: ArrayLike, reference: ArrayLike) -> float:
     """Return the mean distance from points of a reference front [r, M] to what F [n, M] dominates.
 
-    Infinite for an empty front; a ValueError if the distance is too large for a float. Ishibuchi,
-    Masuda, Tanigaki and Nojima 2015, "Modified distance calculation in generational distance and
+    Infinite for an empty front; a ValueError if the reference front is empty or the distance is too
+    large for a float. Ishibuchi, Masuda, Tanigaki and Nojima 2015, "Modified distance calculation in generational distance and
     inverted generational distance".
     """
-    points, targets = _table("igd_plus", F), _table("igd_plus", reference)
+    points = _table("igd_plus", F)
+    targets = _reference("igd_plus", reference, points)
     by = common_exponent(points.shape[1], points, targets)
     points, targets = divided(points, by), divided(targets, by)
     distance = moocore.igd_plus(points, ref=targets) if len(points) else np.inf
@@ -154,11 +155,12 @@ def igd_plus(F: ArrayLike, reference: ArrayLike) -> float:
 def epsilon(F: ArrayLike, reference: ArrayLike) -> float:
     """Return the distance that F [n, M] must be moved to weakly dominate a reference front [r, M].
 
-    Infinite for an empty front; a ValueError if the distance is too large for a float. Additive
-    epsilon of Zitzler, Thiele, Laumanns, Fonseca and Grunert da Fonseca 2003, "Performance
+    Infinite for an empty front; a ValueError if the reference front is empty or the distance is too
+    large for a float. Additive epsilon of Zitzler, Thiele, Laumanns, Fonseca and Grunert da Fonseca 2003, "Performance
     assessment of multiobjective optimizers".
     """
-    points, targets = _table("epsilon", F), _table("epsilon", reference)
+    points = _table("epsilon", F)
+    targets = _reference("epsilon", reference, points)
     by = common_exponent(points.shape[1], points, targets)
     points, targets = divided(points, by), divided(targets, by)
     distance = moocore.epsilon_additive(points, ref=targets) if len(points) else np.inf
@@ -169,11 +171,16 @@ def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> fl
     """Return the expected weighted Chebyshev distance of a front to an ideal point.
 
     R2 is the expectation, over weight vectors w uniform on the simplex, of
-    min over points of max over objectives of w_i (f_i - ideal_i), infinite for an empty front, and
-    a ValueError if it is too large for a float. The ideal [M] is at least as good as every point of
+    min over points of max over objectives of w_i (f_i - ideal_i), infinite for an empty front. Points
+    with an infinite objective add nothing. The ideal [M] is at least as good as every point of
     F [n, M] in every objective. By default the value is exact for two objectives, and for more it
     averages 4096 quasi-random weight vectors, the same for every front, which was within 0.4 % for
     3 to 10 objectives.
+
+    Raises
+    ------
+    ValueError
+        A point is better than the ideal in some objective, or R2 is too large for a float.
 
     References
     ----------
@@ -182,6 +189,13 @@ def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> fl
     """
     points = _table("r2", F)
     origin, n_obj = _point("r2", "ideal", ideal, points), points.shape[1]
+    if n_directions is not None:
+        n_directions = count("r2", "n_directions", n_directions)
+    require("r2", "ideal", ideal, bool(np.isfinite(origin).all()), "finite")
+    low = points.min(axis=0, initial=np.inf)
+    fits = bool((origin <= low).all())
+    require("r2", "ideal", ideal, fits, f"at most the least value of each objective, {low}")
+    points = points[np.isfinite(points).all(axis=1)]
     if len(points) == 0:
         return float("inf")
     by = common_exponent(n_obj, points, origin)
@@ -279,15 +293,26 @@ def _even(n_dim: int, n: int) -> Floats:
     return np.asarray((0.5 + np.arange(1, n + 1)[:, None] * steps) % 1.0)
 
 
-def _table(owner: str, F: ArrayLike, least: int = 2) -> Floats:
+def _table(owner: str, F: ArrayLike, least: int = 2, name: str = "F") -> Floats:
+    """Return points [n, M] without NaN, which would count as a value of any size."""
     points = np.asarray(F, dtype=float)
     fits = points.ndim == 2 and points.shape[1] >= least
-    require(owner, "F", points.shape, fits, f"of shape [n, M] with M at least {least}")
+    require(owner, name, points.shape, fits, f"of shape [n, M] with M at least {least}")
+    require(owner, name, "a NaN", not np.isnan(points).any(), "without NaN")
     return points
+
+
+def _reference(owner: str, reference: ArrayLike, points: Floats) -> Floats:
+    """Return a reference front [r >= 1, M] with the objectives of other points [n, M]."""
+    targets, n_obj = _table(owner, reference, name="reference"), points.shape[1]
+    fits = len(targets) > 0 and targets.shape[1] == n_obj
+    require(owner, "reference", targets.shape, fits, f"of shape [r, {n_obj}] with r at least 1")
+    return targets
 
 
 def _point(owner: str, name: str, given: ArrayLike, points: Floats) -> Floats:
     """Return a parameter as a point [M] with the objectives of other points [n, M]."""
     point, n_obj = np.asarray(given, dtype=float), points.shape[1]
-    require(owner, name, given, point.shape == (n_obj,), f"{n_obj} numbers")
+    fits = point.shape == (n_obj,) and not np.isnan(point).any()
+    require(owner, name, given, bool(fits), f"{n_obj} numbers, none of them NaN")
     return point

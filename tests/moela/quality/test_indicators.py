@@ -203,6 +203,33 @@ def test_what_is_no_float_is_refused():
         indicators.beyond([[most, 0.0], [0.0, 1.0]])
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: indicators.igd_plus([[1.0, 2.0]], np.empty((0, 2))),
+        lambda: indicators.epsilon([[1.0, 2.0]], np.empty((0, 2))),
+        lambda: indicators.igd_plus([[np.nan, 1.0]], [[0.0, 0.0]]),
+        lambda: indicators.epsilon([[0.0, 1.0]], [[0.0, np.nan]]),
+        lambda: indicators.hypervolume([[0.0, np.nan]], [1.0, 1.0]),
+        lambda: indicators.hypervolume([[0.0, 0.0]], [np.nan, 1.0]),
+        lambda: indicators.r2([[0.5, 0.5]], [1.0, 1.0]),
+        lambda: indicators.r2([[0.5, 0.5]], [-np.inf, 0.0]),
+        lambda: indicators.r2([[0.5, 0.5]], [0.0, 0.0], n_directions=0),
+    ],
+)
+def test_an_indicator_that_would_mean_nothing_is_refused(call):
+    with pytest.raises(ValueError, match="parameter of"):
+        call()
+
+
+def test_infinite_points_add_nothing():
+    F, both = [[0.5, 0.5]], [[0.5, 0.5], [np.inf, 0.0]]
+    assert indicators.r2(both, [0.0, 0.0]) == indicators.r2(F, [0.0, 0.0])
+    assert indicators.igd_plus(both, [[0.0, 0.4]]) == indicators.igd_plus(F, [[0.0, 0.4]])
+    assert indicators.hypervolume(both, [1.0, 1.0]) == indicators.hypervolume(F, [1.0, 1.0])
+    assert indicators.r2([[np.inf, 0.0]], [0.0, 0.0]) == np.inf
+
+
 def test_extent_of_tiny_objectives():
     np.testing.assert_array_equal(indicators.extent([[5e-324, 0.0], [1e-320, 0.0]])[1], 1.0)
     assert indicators.extent([[5e-324, 0.0], [1e-320, 0.0]])[0] == 1e-320 - 5e-324
