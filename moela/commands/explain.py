@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="DB", help="SQLite file that an Evaluator wrote")
     add = parser.add_argument
     add("--run", type=int, metavar="N", help="number of the run (default: newest)")
-    add("--design", type=int, metavar="I", help="position on the front (default: the knee)")
+    add("--design", type=int, metavar="I", help="position on the front, from 0 (default: the knee)")
     add("--importances", metavar="PNG", help="picture of the importances of variables to write")
     add("--slices", metavar="PNG", help="picture of objectives over single variables to write")
     add("--variables", nargs="+", metavar="NAME", help="variables of --slices (default: the first)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 import numpy as np
 
@@ -14,6 +15,14 @@ _MOST_VARIABLES, _MOST_NEIGHBORS = 4, 2
 # A variable is named if it differs from the median of the front by this share of its range there,
 # or if at most this share of the front has the same value.
 _FAR, _RARE = 0.25, 0.5
+
+
+class Role(StrEnum):
+    """Why a design of a front is the one to compare others with."""
+
+    KNEE = "knee"
+    BALANCED = "balanced"  # the front has no knee
+    LEAST_VIOLATING = "least violating"  # no design is feasible
 
 
 class Explanation(str):
@@ -32,28 +41,31 @@ def explain(
     names: Sequence[str],
     designs: Sequence[Mapping[str, object]],
     *,
-    knee: int,
+    marked: tuple[int, Role],
     notes: Sequence[str] = (),
 ) -> Explanation:
     """Explain design i of a front with objectives F [n, n_obj] in their own signs.
 
-    `notes` are sentences to add, such as those on constraints.
+    `marked` is the design to compare it with, and its role. `notes` are sentences to add, such as
+    those on constraints.
     """
-    n = len(F)
-    lines = [f"Design {i} of {n} on the front: {_values(designs[i])}", ""]
+    n, (mark, role) = len(F), marked
+    kind = "the front" if role != Role.LEAST_VIOLATING else "the list of least violations"
+    place = f", the only one on {kind}" if n == 1 else f" (of 0 to {n - 1} on {kind})"
+    lines = [f"Design {i}{place}: {_values(designs[i])}", ""]
     for j, name in enumerate(names):
         lines.append(_standing(F[:, j] * signs[j], F[i, j], name, i))
     if n > 1:
         lines.append("")
-        if i == knee:
-            lines.append("It is the knee: going on in either direction costs much for little.")
+        if i == mark:
+            lines.append(_own_role(role, F.shape[1]))
         else:
             lines.append(
-                f"Against the knee (design {knee}): {_trade(F[i], F[knee], signs, names)}."
-                f"{_differences(designs[i], designs[knee])}"
+                f"{_OTHER_ROLE[role]} (design {mark}): {_trade(F[i], F[mark], signs, names)}."
+                f"{_differences(designs[i], designs[mark])}"
             )
         for k in _neighbors(i, F, signs):
-            if k != knee:
+            if k != mark:
                 lines.append(
                     f"Against its neighbor, design {k}: {_trade(F[i], F[k], signs, names)}."
                     f"{_differences(designs[i], designs[k])}"
@@ -66,6 +78,24 @@ def explain(
     elif n > 1 and designs[i]:
         lines += ["", "No variable sets it apart from most of the front."]
     return Explanation("\n".join(lines))
+
+
+_OTHER_ROLE = {
+    Role.KNEE: "Against the knee",
+    Role.BALANCED: "The front has no knee. Against the balanced design",
+    Role.LEAST_VIOLATING: "No design is feasible. Against the design that violates least",
+}
+
+
+def _own_role(role: Role, n_obj: int) -> str:
+    if role == Role.KNEE and n_obj == 2:
+        return "It is the knee: going on in either direction costs much for little."
+    return {
+        Role.KNEE: "It is the knee: little is gained in one objective for much in others.",
+        Role.BALANCED: "The front has no knee: it bulges nowhere. This is the balanced design, "
+        "whose pseudo-weights are closest to equal.",
+        Role.LEAST_VIOLATING: "No design is feasible. This one violates the constraints least.",
+    }[role]
 
 
 def _values(design: Mapping[str, object]) -> str:
@@ -95,16 +125,19 @@ def _differences(design: Mapping[str, object], other: Mapping[str, object]) -> s
 
 def _standing(minimized: Floats, value: float, name: str, i: int) -> str:
     """Return where a design stands in one objective, all [n] minimized."""
-    n = len(minimized)
-    rank = int((minimized < minimized[i]).sum()) + 1
+    n, better = len(minimized), int((minimized < minimized[i]).sum())
     text = f"{name} {number(value)}: "
     if n == 1:
         return text + "the only design"
     span = float(np.ptp(minimized))
     share = (minimized[i] - minimized.min()) / span if span > 0 else 0.0
-    if rank == 1:
+    if better == 0:
         return text + f"the best of {n}"
-    return text + f"number {rank} of {n}, {100 * share:.0f} % of the front's range from the best"
+    are = "is" if better == 1 else "are"
+    return (
+        f"{text}{better} of {n} {are} better, {100 * share:.0f} % of the front's range from the "
+        "best"
+    )
 
 
 def _trade(a: Floats, b: Floats, signs: Floats, names: Sequence[str]) -> str:

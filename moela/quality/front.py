@@ -12,7 +12,7 @@ from moela._arrays import Floats, Ints
 from moela._checks import count, require
 from moela.notebook import html
 from moela.quality import indicators
-from moela.quality.explain import Explanation, explain
+from moela.quality.explain import Explanation, Role, explain
 from moela.quality.indicators import beyond, extent
 from moela.quality.magnitude import divided, exponents
 from moela.quality.runs import ComparedRun, Designs, clean, designs_array, numbers, vector
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+# Least bulge of a knee on scaled objectives: smaller ones are not visible, and come from the
+# unevenness of straight fronts, too.
+LEAST_BULGE = 0.05
 # Scaled distances to an aspiration count as this at most.
 _FARTHEST = 1e100
 
@@ -136,20 +139,31 @@ class Front:
             return np.asarray((self.F - self.F.min(axis=0)) / extent(self.F))
 
     def knee(self) -> int:
-        """Return the strongest knee: the point at which the front bulges most; see `knees`."""
-        return int(self.knees()[0])
+        """Return the strongest knee; see `knees`.
+
+        A front that bulges nowhere, such as a straight or concave one, has no knee. Then it is the
+        balanced point: that of equal pseudo-weights.
+        """
+        return self.marked()[0]
+
+    def marked(self) -> tuple[int, Role]:
+        """Return the point that `knee` returns, and whether it is a knee or balanced."""
+        found = self.knees()
+        if len(found):
+            return int(found[0]), Role.KNEE
+        return self.by_weights(np.ones(len(self.names))), Role.BALANCED
 
     def knees(self, n: int = 1) -> Ints:
         """Return the points at which the front bulges most toward the ideal, strongest first.
 
         A point's bulge is its distance below the hyperplane through the extremes of the front; see
-        `bulges`. A knee bulges more than its 2 M nearest neighbors, so that several of them lie
-        in different regions.
+        `bulges`. A knee bulges by more than 0.05, and more than its 2 M nearest neighbors, so that
+        several of them lie in different regions.
 
         Parameters
         ----------
         n : int
-            Number of knees at most; the front may have fewer.
+            Number of knees at most; the front may have fewer, or none.
 
         Returns
         -------
@@ -167,11 +181,11 @@ class Front:
         k = min(2 * Z.shape[1], len(Z) - 1)
         peaks: list[int] = []
         for i in np.argsort(-bulge, kind="stable"):
-            near = np.argsort(((Z - Z[i]) ** 2).sum(axis=1), kind="stable")[: k + 1]
-            if bulge[i] >= bulge[near].max() and (bulge[i] > 1e-12 or not peaks):
-                peaks.append(int(i))
-            if len(peaks) == n:
+            if bulge[i] <= LEAST_BULGE or len(peaks) == n:
                 break
+            near = np.argsort(((Z - Z[i]) ** 2).sum(axis=1), kind="stable")[: k + 1]
+            if bulge[i] >= bulge[near].max():
+                peaks.append(int(i))
         return np.array(peaks, dtype=np.intp)
 
     def bulges(self) -> Floats:
@@ -258,7 +272,8 @@ class Front:
     def explain(self, i: int) -> Explanation:
         """Return in words what point i gives up for what, and which variables set it apart.
 
-        It is compared with the knee and with its neighbors on the front. Objectives are minimized.
+        It is compared with the point that `knee` returns and with its neighbors on the front.
+        Objectives are minimized.
 
         Parameters
         ----------
@@ -275,7 +290,7 @@ class Front:
         require("explain", "i", i, bool(holds), f"an integer from 0 to {len(self) - 1}")
         n, signs = len(self), np.ones(len(self.names))
         designs: list[Row] = [{}] * n if self.X is None else [_variables(x) for x in self.X]
-        return explain(int(i), self.F, signs, self.names, designs, knee=self.knee())
+        return explain(int(i), self.F, signs, self.names, designs, marked=self.marked())
 
     def contributions(self, ref_point: ArrayLike | None = None) -> Floats:
         """Return the volume [n] that each point dominates and no other point does.

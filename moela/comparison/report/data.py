@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 # Maximum number of points shown per algorithm, and of points decoded per problem.
 MAX_POINTS, MAX_DECODED = 400, 600
-# Share of the front's extent; smaller knees would not be visible.
-_LEAST_BULGE = 0.05
 _MAX_TEXT, _MAX_BRIEF = 20_000, 200
 _SYMBOLS = {
     "o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down",
@@ -88,8 +86,7 @@ def _shown(F: Floats, forced: list[bool]) -> list[int]:
 
 def _choices(front: Front, ref_point: Floats) -> list[tuple[str, int]]:
     """Return points of a front to look at first, each with the reason."""
-    bulges = front.bulges()
-    knees = [int(i) for i in front.knees(3) if bulges[i] > _LEAST_BULGE]
+    knees = front.knees(3).tolist()
     out = [("knee" if len(knees) == 1 else f"knee {k + 1}", i) for k, i in enumerate(knees)]
     equal = np.ones(len(front.names))
     out.append(("equal pseudo-weights", front.by_weights(equal)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from moela._arrays import Floats
 from moela.functions.model.outputs import in_order, number_of_each
 from moela.functions.model.view import ProblemView
 from moela.notebook import html
-from moela.quality.explain import Explanation, explain
+from moela.quality.explain import Explanation, Role, explain
 from moela.quality.front import Front
 from moela.quality.table import Row, Table, text
 from moela.quality.words import number, of_kind
@@ -149,15 +149,28 @@ class DesignFront:
     def knee(self) -> Candidate:
         """Return the design at which the front bulges most toward the ideal.
 
-        Beyond it, a small gain in one objective costs much in another. With one objective, it is
-        the best design.
+        Beyond it, a small gain in one objective costs much in another. A front that bulges nowhere,
+        such as a straight or concave one, has no knee; then it is the balanced design, whose
+        pseudo-weights are closest to equal. With one objective, it is the best design, and if none
+        is feasible, the one that violates the constraints least.
 
         References
         ----------
         Das 1999, "On characterizing the 'knee' of the Pareto curve based on normal-boundary
         intersection".
         """
-        return self[self._knee()]
+        return self[self.marked()[0]]
+
+    def marked(self) -> tuple[int, Role]:
+        """Return the position of the design that `knee` returns, and why it is that one."""
+        self._need_designs()
+        if not self.feasible:
+            return 0, Role.LEAST_VIOLATING
+        if len(self) == 1:
+            return 0, Role.BALANCED
+        points, positions = self._points()
+        i, role = points.marked()
+        return positions[i], role
 
     def by_weights(self, weights: Mapping[str, float] | Sequence[float]) -> Candidate:
         """Return the design whose compromise is closest to some weights of the objectives.
@@ -169,7 +182,7 @@ class DesignFront:
         """
         self._need_designs()
         values = self._vector("weights", weights, 0.0)
-        return self[0 if len(self) == 1 else self._points().by_weights(values)]
+        return self[self._chosen(lambda front: front.by_weights(values))]
 
     def by_reference(self, point: Mapping[str, float] | Sequence[float]) -> Candidate:
         """Return the design that best achieves desired values of the objectives.
@@ -181,7 +194,7 @@ class DesignFront:
         """
         self._need_designs()
         values = self._vector("point", point, None) * self._view.signs
-        return self[0 if len(self) == 1 else self._points().by_reference(values)]
+        return self[self._chosen(lambda front: front.by_reference(values))]
 
     def explain(self, which: int | Candidate = 0) -> Explanation:
         """Return in words what a design gives up for what, and what sets it apart.
@@ -190,23 +203,46 @@ class DesignFront:
         ----------
         which : int or Candidate
             Position on the front, or what `knee`, `by_weights` or `by_reference` returned.
+
+        Raises
+        ------
+        ValueError
+            The front does not hold the candidate.
         """
-        i = self._index(which.index if isinstance(which, Candidate) else which)
+        i = self._found(which) if isinstance(which, Candidate) else self._index(which)
         others = self[i].others
         notes = [
             constraint.standing(float(others[constraint.name]))
             for constraint in self._view.constraints
         ]
         return explain(
-            i, self.F, self._view.signs, self.names, self.designs, knee=self._knee(), notes=notes
+            i, self.F, self._view.signs, self.names, self.designs, marked=self.marked(), notes=notes
         )
 
-    def _knee(self) -> int:
-        self._need_designs()
-        return 0 if len(self) == 1 else self._points().knee()
+    def _found(self, candidate: Candidate) -> int:
+        """Return the position of a candidate, which may come from another result."""
+        same = [
+            i for i, own in enumerate(self)
+            if own.objectives == candidate.objectives and own.design == candidate.design
+        ]  # fmt: skip
+        if not same:
+            raise ValueError(
+                "The 'which' parameter of explain must be a design on this front. Got "
+                f"{candidate!r} instead; explain it by the result that it comes from."
+            )
+        return candidate.index if candidate.index in same else same[0]
 
-    def _points(self) -> Front:
-        return Front(self._minimized, names=self.names)
+    def _chosen(self, choose: Callable[[Front], int]) -> int:
+        """Return the position of the point that a function chooses."""
+        if len(self) == 1 or len(self.names) == 1:
+            return 0
+        points, positions = self._points()
+        return positions[choose(points)]
+
+    def _points(self) -> tuple[Front, list[int]]:
+        """Return the non-dominated designs, which infeasible ones may not all be, and positions."""
+        points = Front(self._minimized, np.arange(len(self)), names=self.names)
+        return points, np.asarray(points.X).tolist()
 
     def _index(self, i: object) -> int:
         if isinstance(i, bool) or not isinstance(i, int | np.integer):

@@ -43,7 +43,7 @@ def test_explanations():
     assert knee == made.by_weights([0.5, 0.5]) == made.by_reference([0.0, 0.0]) == 2
     assert "It is the knee" in made.explain(knee)
     text = made.explain(0)
-    assert text.startswith("Design 0 of 5 on the front: x0 = 0, x1 = 1")
+    assert text.startswith("Design 0 (of 0 to 4 on the front): x0 = 0, x1 = 1")
     assert f"Against the knee (design {knee})" in text
     assert "cost" in text
     with pytest.raises(ValueError, match="from 0 to 4"):
@@ -76,6 +76,10 @@ def test_concave_front_has_no_bulge():
     assert made.bulges().max() == pytest.approx(0.0, abs=1e-9)
     # The middle of the sphere lies (sqrt(3) - 1) / sqrt(3) = 0.42 above the plane.
     assert made.bulges().min() < -0.3
+    assert len(made.knees()) == 0
+    assert made.knee() == made.by_weights([1.0, 1.0, 1.0])
+    assert "The front has no knee" in made.explain(made.knee())
+    assert f"Against the balanced design (design {made.knee()})" in made.explain(0)
     # An outlier in one objective is no knee.
     outlier = Front([*made.F.tolist(), [-1e-6, 1.6, 0.5]])
     assert outlier.bulges().argmax() != len(outlier) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import sys
 
@@ -137,7 +138,7 @@ def test_choices_return_the_same_kind(result):
 def test_explanations_agree_with_the_numbers(result):
     front, knee = result.front, result.knee()
     text = result.explain(0)
-    assert text.startswith(f"Design 0 of {len(front)}")
+    assert text.startswith(f"Design 0 (of 0 to {len(front) - 1} on the front): ")
     assert repr(text) == str(text)
     assert "the best of" in text
     mass, rise = front.F[0]
@@ -152,6 +153,44 @@ def test_explanations_agree_with_the_numbers(result):
     assert "It is the knee" in own
     assert f"design {knee.index - 1}" in own
     assert f"design {knee.index + 1}" in own
+
+
+def test_a_front_without_a_knee_has_a_balanced_design():
+    arc = moela.minimize(
+        lambda d: {"a": d["x"], "b": (1 - d["x"] ** 2) ** 0.5},
+        variables={"x": (0.0, 1.0)}, objectives=["a", "b"], n_eval=40, **QUIET,
+    )  # fmt: skip
+    chosen = arc.knee()
+    assert all(0.3 < value < 0.9 for value in chosen.objectives.values())
+    text = arc.explain(chosen)
+    assert "The front has no knee" in text
+    assert "It is the knee" not in text
+    assert f"a {chosen.objectives['a']:.6g}: {chosen.index} of {len(arc.front)} are better" in text
+
+
+def test_a_candidate_is_explained_on_the_front_that_holds_it(result):
+    few = moela.minimize(sink, **SINK, **QUIET, n_eval=30)
+    stranger = next(c for c in result.front if c.design not in few.designs)
+    with pytest.raises(ValueError, match="must be a design on this front"):
+        few.explain(stranger)
+    moved = dataclasses.replace(few.front[0], index=len(few.front) - 1)
+    assert few.explain(moved) == few.explain(0)
+
+
+def test_without_a_feasible_design_the_least_violating_one_is_chosen():
+    never = moela.minimize(
+        lambda d: {"a": d["x"], "b": 2 * d["x"], "c": 5.0 + d["x"]},
+        variables={"x": (0.0, 1.0)}, objectives=["a", "b"], constraints={"c": (None, 1.0)},
+        n_eval=20, **QUIET,
+    )  # fmt: skip
+    front = never.front
+    violations = [c.others["c"] for c in front]
+    assert violations[never.knee().index] == min(violations)
+    # Only one of them is non-dominated, wherever it stands in the list.
+    assert never.by_weights([1, 1]).objectives["a"] == front.F[:, 0].min()
+    assert "This one violates the constraints least" in never.explain()
+    assert "No design is feasible. Against" in never.explain(1)
+    assert "knee" not in never.explain(1)
 
 
 def test_explanations_of_many_objectives(three):
