@@ -40,9 +40,25 @@ def instance(owner: str, name: str, value: object) -> None:
         )
 
 
+def file_path(owner: str, path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file to write; a TypeError or ValueError says if it can't be one."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"The 'path' parameter of {owner} must be a text or a Path. Got {path!r} "
+            f"({type(path).__name__}) instead."
+        )
+    found = Path(path).expanduser()
+    if found.is_dir():
+        raise ValueError(
+            f"The 'path' parameter of {owner} must be a file to write. Got the folder {found} "
+            "instead; add the name of a file."
+        )
+    return found
+
+
 def in_folder(owner: str, path: str | os.PathLike[str]) -> Path:
     """Return the path of a file to write, whose folder must exist."""
-    found = Path(path)
+    found = file_path(owner, path)
     if not found.parent.is_dir():
         raise FileNotFoundError(
             f"The 'path' parameter of {owner} must lie in a folder that exists. Got {found} "

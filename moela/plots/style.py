@@ -94,7 +94,14 @@ def scatter_mixed(axes: Axes, parts: Sequence[tuple[Floats, Floats, Look]], **ki
 def saved(figure: Figure, path: str | Path | None) -> Figure:
     """Save a figure if a path is given, and return it."""
     if path is not None:
-        figure.savefig(in_folder("the picture", path), dpi=DPI)
+        out = in_folder("the picture", path)
+        kinds = figure.canvas.get_supported_filetypes()
+        if out.suffix and out.suffix[1:].lower() not in kinds:
+            raise ValueError(
+                "The 'path' parameter of the picture must end in "
+                f"{', '.join(f'.{kind}' for kind in sorted(kinds))}. Got {out} instead."
+            )
+        figure.savefig(out, dpi=DPI)
     return figure
 
 

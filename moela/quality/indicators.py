@@ -141,8 +141,8 @@ def igd_plus(F: ArrayLike, reference: ArrayLike) -> float:
     """Return the mean distance from points of a reference front [r, M] to what F [n, M] dominates.
 
     Infinite for an empty front; a ValueError if the reference front is empty or the distance is too
-    large for a float. Ishibuchi, Masuda, Tanigaki and Nojima 2015, "Modified distance calculation in generational distance and
-    inverted generational distance".
+    large for a float. Ishibuchi, Masuda, Tanigaki and Nojima 2015, "Modified distance calculation
+    in generational distance and inverted generational distance".
     """
     points = _table("igd_plus", F)
     targets = _reference("igd_plus", reference, points)
@@ -156,8 +156,8 @@ def epsilon(F: ArrayLike, reference: ArrayLike) -> float:
     """Return the distance that F [n, M] must be moved to weakly dominate a reference front [r, M].
 
     Infinite for an empty front; a ValueError if the reference front is empty or the distance is too
-    large for a float. Additive epsilon of Zitzler, Thiele, Laumanns, Fonseca and Grunert da Fonseca 2003, "Performance
-    assessment of multiobjective optimizers".
+    large for a float. Additive epsilon of Zitzler, Thiele, Laumanns, Fonseca and Grunert da Fonseca
+    2003, "Performance assessment of multiobjective optimizers".
     """
     points = _table("epsilon", F)
     targets = _reference("epsilon", reference, points)
@@ -171,9 +171,9 @@ def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> fl
     """Return the expected weighted Chebyshev distance of a front to an ideal point.
 
     R2 is the expectation, over weight vectors w uniform on the simplex, of
-    min over points of max over objectives of w_i (f_i - ideal_i), infinite for an empty front. Points
-    with an infinite objective add nothing. The ideal [M] is at least as good as every point of
-    F [n, M] in every objective. By default the value is exact for two objectives, and for more it
+    min over points of max over objectives of w_i (f_i - ideal_i), infinite for an empty front.
+    Points with an infinite objective add nothing. The ideal [M] is at least as good as every point
+    of F [n, M] in every objective. By default the value is exact for two objectives, and for more it
     averages 4096 quasi-random weight vectors, the same for every front, which was within 0.4 % for
     3 to 10 objectives.
 

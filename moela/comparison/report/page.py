@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from moela._checks import file_path
 from moela._version import __version__
 from moela.comparison.pictures import Captioned, pictures_of_all, pictures_of_problem
 from moela.comparison.report.data import problem_data
@@ -28,6 +29,7 @@ from moela.comparison.summary import (
     p_text,
     reference_text,
 )
+from moela.files.replacing import replacing
 from moela.provenance.environment import provenance, version_of
 from moela.quality.json_data import finite
 from moela.quality.table import Row, Table, text
@@ -67,10 +69,9 @@ def write_report(
     templates.filters["shown"] = _shown
     templates.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     plotly, script = get_plotlyjs(), part("front.js") + part("page.js")
-    out = Path(path).expanduser()
+    out = file_path("report", path)
     out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(out) as scratch:
         # Only the package's own files and plotly's script are not escaped.
         page = _render(
             templates,
@@ -82,9 +83,6 @@ def write_report(
             script=Markup(script),
         )
         scratch.write_text(page, encoding="utf-8")
-        scratch.replace(out)
-    finally:
-        scratch.unlink(missing_ok=True)
     return out
 
 

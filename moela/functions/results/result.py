@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -18,7 +16,6 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Floats
-from moela._checks import in_folder
 from moela.evaluation.runners.outcome import OK, SKIPPED
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.functions.model.problem import why
@@ -30,9 +27,10 @@ from moela.functions.results.front import (
     aligned,
     run_columns,
 )
+from moela.functions.results.saving import save_table
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table, text
-from moela.quality.words import counted
+from moela.quality.words import counted, of_kind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,6 +124,11 @@ class MinimizeResult:
         """
         from moela.functions.results.stored import read_run
 
+        if not isinstance(store, str | os.PathLike | EvaluationStore):
+            raise TypeError(
+                "The 'store' parameter of from_store must be the path of a file or an "
+                f"EvaluationStore. Got {of_kind(store)} instead."
+            )
         if isinstance(store, EvaluationStore):
             found, problem, individuals = read_run(store, run)
         else:
@@ -319,28 +322,15 @@ class MinimizeResult:
     def save(self, path: str | Path, *, all: bool = False) -> Path:
         """Write the table as a ``.csv`` or ``.json`` file, and return its path.
 
+        The file is written whole or not at all. In JSON, numbers that are not finite are null.
+
         Parameters
         ----------
         path : str or Path
         all : bool
             Whether to write everything evaluated instead of the front.
         """
-        path = in_folder("save", path)
-        table = self.table(all=all)
-        match path.suffix.lower():
-            case ".csv":
-                with path.open("w", newline="", encoding="utf-8") as file:
-                    writer = csv.DictWriter(file, table.columns)
-                    writer.writeheader()
-                    writer.writerows(table.rows)
-            case ".json":
-                content = json.dumps(table.rows, indent=1, default=_plain)
-                path.write_text(content + "\n", encoding="utf-8")
-            case _:
-                raise ValueError(
-                    f"The 'path' parameter of save must end in .csv or .json. Got {path} instead."
-                )
-        return path
+        return save_table(self.table(all=all), path)
 
     # ------------------------------------------------------------------------- choosing, explaining
 
@@ -441,10 +431,3 @@ def reason_of(individual: Individual) -> str:
     """Return why an evaluation failed, on one line and without the design."""
     data = individual.data
     return why(str(data.get("error") or ""), str(data.get("status")))
-
-
-def _plain(value: object) -> object:
-    """Return a value as JSON has it; what JSON has not becomes its text."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return str(value)

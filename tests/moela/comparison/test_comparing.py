@@ -263,7 +263,7 @@ def test_two_algorithms_on_one_problem_have_no_sentence_beyond_their_test():
     assert found["p_value"] == pytest.approx(found["least_p"])
     assert found["verdict"] == "not distinguished"
     assert "All together" not in str(comparison)
-    several = compare({problem: runs for problem in ("P", "Q", "R")})
+    several = compare(dict.fromkeys(("P", "Q", "R"), runs))
     assert "the algorithms are not shown to differ (sign test, p = 0.25)" in str(several)
 
 

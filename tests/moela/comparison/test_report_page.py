@@ -134,6 +134,15 @@ def test_decode_that_fails_does_not_end_the_report(tmp_path):
     assert "no such design" in data_of(page)["problems"][0]["points"][0]["decoded"]
 
 
+def test_a_report_that_cannot_be_written_names_its_path(tmp_path):
+    made = compare({"A": [[1.0, 2.0], [2.0, 1.0]]})
+    with pytest.raises(ValueError, match="'path' parameter of report must be a file"):
+        made.report(tmp_path)
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(ValueError, match=r"Got the folder .*report\.html"):
+        made.report(tmp_path / "report.html")
+
+
 def test_methods_and_settings_are_told(page):
     text = html.unescape(page.read_text(encoding="utf-8"))
     for words in ("Holm's correction", "Vargha and Delaney", "rank sum test", "Nemenyi"):

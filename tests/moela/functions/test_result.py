@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import json
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,6 +217,43 @@ def test_files(result, tmp_path):
     rows = json.loads(result.save(tmp_path / "all.json", all=True).read_text())
     assert len(rows) == 120
     assert rows[0]["shape"] in ("round", "pin")
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path):
+    result = moela.minimize(
+        lambda d: {"a": d["x"], "b": -d["x"], "c": float("nan"), "d": float("inf")},
+        variables={"x": (0.0, 1.0)}, objectives=["a", "b"], n_eval=10, **QUIET,
+    )  # fmt: skip
+    path = result.save(tmp_path / "all.json", all=True)
+    rows = json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
+    assert (rows[0]["c"], rows[0]["d"]) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["front.csv", "front.json"])
+def test_an_earlier_file_stays_if_the_disk_is_full(result, tmp_path, monkeypatch, name):
+    path = result.save(tmp_path / name)
+    before = path.read_bytes()
+
+    def full(self, file):
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        result.save(path)
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_what_is_no_file_to_write_is_refused(result, tmp_path):
+    with pytest.raises(TypeError, match=r"'path' parameter of save must be a text.*bytes"):
+        result.save(b"front.csv")
+    with pytest.raises(ValueError, match="Got the folder"):
+        result.save(tmp_path)
+    with pytest.raises(ValueError, match=r"must end in .*\.png.*Got .*front\.foo"):
+        result.plot(path=tmp_path / "front.foo")
+    with pytest.raises(TypeError, match="'store' parameter of from_store"):
+        moela.MinimizeResult.from_store(3)
 
 
 def test_results_go_into_comparisons(result):
