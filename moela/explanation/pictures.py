@@ -43,7 +43,7 @@ def plot_importances(found: Importances, *, title: str | None, path: str | Path 
             hatch=None if known else "///", ecolor="#595959", height=0.62,
             error_kw={"lw": 1.2},
         )  # fmt: skip
-        dress(axes, "R2 lost if shuffled", "", name)
+        dress(axes, "R2 lost if shuffled", "", name, inches=(3.3, 3.0))
         axes.set_xlim(left=0.0)
         axes.grid(visible=False, axis="y")
         axes.locator_params(axis="x", nbins=4)
@@ -69,7 +69,8 @@ def plot_slices(
     for i, name in enumerate(found.names):
         for j, variable in enumerate(variables):
             axes = panels[i, j]
-            dress(axes, variable if i == n - 1 else "", name if j == 0 else "")
+            labels = (variable if i == n - 1 else "", name if j == 0 else "")
+            dress(axes, *labels, inches=(3.8, 2.1))
             _draw(axes, found, name, variable)
             axes.locator_params(axis="y", nbins=5)
             axes.set_ylim(*found.limits(name))

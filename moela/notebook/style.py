@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +21,7 @@ LINES: tuple[LineStyle, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 
 # Large for their figures, so that a picture can be read at half its size.
 TEXT, SMALL = 15, 13.5
 DPI = 130
+_LETTER = 0.56  # mean width of a letter, in its size
 
 
 def literal(text: str) -> str:
@@ -33,6 +37,21 @@ def short(text: str, size: int = 28) -> str:
     return literal(plain)
 
 
+def fitted(text: str, inches: float, *, lines: int = 2, size: float = TEXT) -> str:
+    """Return a literal text that fits into a width of a picture, on a few lines.
+
+    The middle of a longer text is left out. Letters of East Asian scripts count as two.
+    """
+    plain = " ".join(str(text).split())
+    wide = sum(east_asian_width(c) in "WF" for c in plain) / max(len(plain), 1)
+    per_line = max(6, int(72 * inches / (_LETTER * size * (1 + wide))))
+    # Lines break between words, so that not all of them are full.
+    most = per_line * lines - (per_line // 4) * (lines - 1)
+    if len(plain) > most:
+        plain = f"{plain[: most // 2].rstrip()}…{plain[-(most // 2 - 1) :].lstrip()}"
+    return "\n".join(literal(line) for line in wrap(plain, per_line))
+
+
 def new_figure(width: float = 8.0, height: float = 5.6) -> Figure:
     """Return a new figure without pyplot, which would change the caller's backend and windows."""
     from moela.notebook.figures import ShownFigure
@@ -40,11 +59,23 @@ def new_figure(width: float = 8.0, height: float = 5.6) -> Figure:
     return ShownFigure(figsize=(width, height), layout="constrained")
 
 
-def dress(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
-    """Set the labels, title, font sizes and grid of axes; labels are literal text."""
-    axes.set_xlabel(short(xlabel, 60), fontsize=TEXT)
-    axes.set_ylabel(short(ylabel, 60), fontsize=TEXT)
-    axes.set_title(short(title, 70), fontsize=TEXT)
+def dress(
+    axes: Axes,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    *,
+    inches: tuple[float, float] = (7.2, 7.2),
+) -> None:
+    """Set the labels, title, font sizes and grid of axes; labels are literal text.
+
+    `inches` are the width and height of the axes, into which the labels are fitted.
+    """
+    width, height = inches
+    # A power of ten stands at the right end of the label.
+    axes.set_xlabel(fitted(xlabel, max(0.7 * width, width - 1.2)), fontsize=TEXT)
+    axes.set_ylabel(fitted(ylabel, height), fontsize=TEXT)
+    axes.set_title(fitted(title, width), fontsize=TEXT)
     axes.tick_params(labelsize=SMALL)
     for axis in (axes.xaxis, axes.yaxis):
         axis.get_offset_text().set_fontsize(SMALL)
@@ -53,3 +84,14 @@ def dress(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> No
     for side in ("top", "right"):
         if side in axes.spines:
             axes.spines[side].set_visible(False)
+
+
+def name_ticks(axes: Axes, labels: Sequence[str], inches: float) -> None:
+    """Label the positions 0, 1, ... on a horizontal axis of this width; long labels are turned."""
+    room = 0.9 * inches / max(len(labels), 1)
+    words = [short(label, 24) for label in labels]
+    most = int(72 * room / (_LETTER * SMALL))
+    axes.set_xticks(range(len(labels)), words)
+    if max(map(len, words), default=0) > most:
+        for tick in axes.get_xticklabels():
+            tick.set(rotation=22, ha="right", rotation_mode="anchor")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from moela._arrays import Floats
 from moela._checks import require
-from moela.notebook.style import COLORS, SMALL, TEXT, dress, new_figure, short
+from moela.notebook.style import COLORS, SMALL, TEXT, dress, fitted, name_ticks, new_figure, short
 from moela.plots.style import saved
 from moela.quality.front import largest_box
 
@@ -93,11 +93,11 @@ def plot_front(
     colors: dict[str, Any] = {"color": _BLUE}
     if m > 2:
         colors = {"c": F[:, 2], "cmap": "viridis"}
-    dress(left, *labels[:2])
+    dress(left, *labels[:2], inches=(5.0, 4.4) if beside else (6.8, 4.8))
     points = left.scatter(F[:, 0], F[:, 1], s=30, **colors)
     if m > 2:
         bar = figure.colorbar(points, ax=left)
-        bar.set_label(short(labels[2], 60), fontsize=TEXT)
+        bar.set_label(fitted(labels[2], 4.4), fontsize=TEXT)
         bar.ax.tick_params(labelsize=SMALL)
     left.plot(*F[best, :2], "o", ms=14, mfc="none", mec=_ORANGE, mew=2.5, label="largest box")
     if other is not None:
@@ -135,6 +135,4 @@ def _draw_lines(
     at = np.arange(F.shape[1])
     axes.plot(at, Z.T, color=_GRAY, lw=0.8, alpha=max(0.08, min(0.6, 30 / len(F))))
     axes.plot(at, Z[best], color=_ORANGE, lw=3, marker="o", ms=8, label="largest box")
-    words = [short(label) for label in labels]
-    touching = sum(map(len, words)) > 48
-    axes.set_xticks(at, words, rotation=20 if touching else 0, ha="right" if touching else "center")
+    name_ticks(axes, labels, 6.0)

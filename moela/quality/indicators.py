@@ -173,9 +173,9 @@ def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> fl
     R2 is the expectation, over weight vectors w uniform on the simplex, of
     min over points of max over objectives of w_i (f_i - ideal_i), infinite for an empty front.
     Points with an infinite objective add nothing. The ideal [M] is at least as good as every point
-    of F [n, M] in every objective. By default the value is exact for two objectives, and for more it
-    averages 4096 quasi-random weight vectors, the same for every front, which was within 0.4 % for
-    3 to 10 objectives.
+    of F [n, M] in every objective. By default the value is exact for two objectives, and for more
+    it averages 4096 quasi-random weight vectors, the same for every front, which was within 0.4 %
+    for 3 to 10 objectives.
 
     Raises
     ------

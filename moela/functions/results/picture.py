@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from moela._arrays import Bools, Floats
-from moela.notebook.style import COLORS, SMALL, dress, new_figure, short
+from moela.notebook.style import COLORS, SMALL, dress, name_ticks, new_figure, short
 from moela.plots.style import saved
+from moela.quality.explain import Role
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,42 +29,55 @@ def plot_result(
     signs: Floats,
     names: Sequence[str],
     *,
-    knee: int | None,
+    marked: tuple[int, Role] | None,
     title: str | None,
     path: str | Path | None,
 ) -> Figure:
-    """Draw everything evaluated F [n, n_obj], of which `ok` [n] is feasible, and the front.
+    """Draw the front among everything evaluated F [n, n_obj], of which `ok` [n] may be shown.
 
     Two objectives are drawn against each other, more as parallel coordinates beside the first two,
-    and one over the evaluations.
+    and one over the evaluations. `marked` is the design to ring, and its role; None for an empty
+    front.
     """
     labels = [
         f"{name} ({'min' if sign > 0 else 'max'})" for name, sign in zip(names, signs, strict=True)
     ]
+    feasible = marked is None or marked[1] != Role.LEAST_VIOLATING
+    ring = None if marked is None or not feasible or len(front) < 2 else marked
     if len(names) == 1:
         figure = new_figure(7.2, 4.4)
-        _draw_progress(figure.subplots(), F[:, 0], ok, float(signs[0]), labels[0])
+        axes = figure.subplots()
+        dress(axes, "evaluations", labels[0], inches=(6.0, 3.6))
+        _draw_progress(axes, F[:, 0], ok, float(signs[0]), feasible)
     elif len(names) == 2:
         figure = new_figure(7.2, 5.0)
-        _draw_plane(figure.subplots(), F, ok, front, signs, labels, knee)
+        axes = figure.subplots()
+        dress(axes, *labels, inches=(6.0, 4.2))
+        _draw_plane(axes, F[ok], front, signs, ring, feasible)
     else:
         figure = new_figure(12.0, 4.8)
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
-        _draw_plane(left, F, ok, front, signs, labels, knee)
-        _draw_parallel(right, front, signs, labels, knee)
+        dress(left, *labels[:2], inches=(4.4, 3.4))
+        _draw_plane(left, F[ok], front, signs, ring, feasible)
+        whose = "the front" if feasible else "these designs"
+        dress(right, "", f"0 is the best of {whose}, 1 the worst", inches=(5.6, 3.4))
+        _draw_parallel(right, front, signs, ring)
+        name_ticks(right, labels, 5.6)
     if title:
         figure.suptitle(short(title, 70))
     return saved(figure, path)
 
 
-def _draw_progress(axes: Axes, values: Floats, ok: Bools, sign: float, label: str) -> None:
-    dress(axes, "evaluations", label)
+def _draw_progress(axes: Axes, values: Floats, ok: Bools, sign: float, feasible: bool) -> None:
     at = np.flatnonzero(ok)
     if len(at) == 0:
         return
-    axes.plot(at + 1, values[at], "o", ms=3, color=_GRAY, label="evaluated")
-    best = sign * np.minimum.accumulate(sign * values[at])
-    axes.step(at + 1, best, where="post", lw=2, color=_BLUE, label="best so far")
+    looks = {"color": _GRAY} if feasible else {"mfc": "none", "mec": _GRAY}
+    label = "evaluated" if feasible else "infeasible"
+    axes.plot(at + 1, values[at], "o", ms=3, label=label, **looks)
+    if feasible:
+        best = sign * np.minimum.accumulate(sign * values[at])
+        axes.step(at + 1, best, where="post", lw=2, color=_BLUE, label="best so far")
     # Values far from the best would leave no room for it.
     low, high = np.quantile(sign * values[at], [0.0, 0.9])
     margin = 0.05 * (high - low) or 1.0
@@ -73,46 +87,45 @@ def _draw_progress(axes: Axes, values: Floats, ok: Bools, sign: float, label: st
 
 def _draw_plane(
     axes: Axes,
-    F: Floats,
-    ok: Bools,
+    others: Floats,
     front: Floats,
     signs: Floats,
-    labels: Sequence[str],
-    knee: int | None,
+    ring: tuple[int, Role] | None,
+    feasible: bool,
 ) -> None:
-    dress(axes, labels[0], labels[1])
+    """Draw the first two objectives of the front and of the other designs near it."""
     if len(front) == 0:
         return
-    others = F[ok]
     low, high = front.min(axis=0), front.max(axis=0)
-    margin = 0.5 * np.where(high > low, high - low, 1.0)
+    # If the front has no range, most of the others tell what is near.
+    away = np.quantile(np.maximum(low - others, others - high), 0.9, axis=0)
+    margin = np.where(high > low, 0.5 * (high - low), away)
     near = ((others >= low - margin) & (others <= high + margin)).all(axis=1)
-    axes.plot(*others[near][:, :2].T, "o", ms=3, color=_GRAY, label="evaluated", zorder=1)
-    if len(signs) == 2:
+    gray: dict[str, Any] = {"color": _GRAY} if feasible else {"mfc": "none", "mec": _GRAY}
+    blue: dict[str, Any] = {"color": _BLUE} if feasible else {"mfc": "none", "mec": _BLUE}
+    words = ("evaluated", "front") if feasible else ("infeasible", "least violating")
+    axes.plot(*others[near][:, :2].T, "o", ms=3, label=words[0], zorder=1, **gray)
+    if len(signs) == 2 and feasible:
         x, y = front[np.lexsort((signs * front).T[::-1])].T
         axes.step(x, y, where="post", lw=1.5, alpha=0.6, color=_BLUE, zorder=2)
-    axes.plot(*front[:, :2].T, "o", ms=5, color=_BLUE, label="front", zorder=3)
-    if knee is not None:
-        axes.plot(
-            *front[knee, :2], "o", ms=12, mfc="none", mec=_ORANGE, mew=2.2, label="knee", zorder=4
-        )
+    axes.plot(*front[:, :2].T, "o", ms=5, label=words[1], zorder=3, **blue)
+    if ring is not None:
+        i, role = ring
+        axes.plot(*front[i, :2], "o", ms=12, mfc="none", mec=_ORANGE, mew=2.2, label=role, zorder=4)
     axes.locator_params(axis="x", nbins=6)
     axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
 
 
-def _draw_parallel(
-    axes: Axes, front: Floats, signs: Floats, labels: Sequence[str], knee: int | None
-) -> None:
-    dress(axes, "", "0 is the best of the front, 1 the worst")
+def _draw_parallel(axes: Axes, front: Floats, signs: Floats, ring: tuple[int, Role] | None) -> None:
     if len(front) == 0:
         return
     minimized = front * signs
     span = np.ptp(minimized, axis=0)
     Z = (minimized - minimized.min(axis=0)) / np.where(span > 0, span, 1.0)
-    at = np.arange(len(labels))
+    at = np.arange(len(signs))
     drawn = Z[:: max(1, len(Z) // _MOST_LINES)]
     axes.plot(at, drawn.T, color=_BLUE, lw=0.7, alpha=max(0.1, min(0.6, 30 / len(drawn))))
-    if knee is not None:
-        axes.plot(at, Z[knee], color=_ORANGE, lw=2.5, marker="o", label="knee")
+    if ring is not None:
+        i, role = ring
+        axes.plot(at, Z[i], color=_ORANGE, lw=2.5, marker="o", label=role)
         axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
-    axes.set_xticks(at, [short(label, 18) for label in labels])

@@ -402,11 +402,12 @@ class MinimizeResult:
         """
         from moela.functions.results.picture import plot_result
 
-        view, ok = self._view, self._ok & (self._violations <= 0)
+        view = self._view
+        ok = self._ok & (self._violations <= 0) if self.feasible else self._ok
         F = np.array([ind.F for ind in self._individuals], dtype=float).reshape(-1, len(view.names))
         return plot_result(
             F * view.signs, ok, self.front.F, view.signs, view.names,
-            knee=self.knee().index if len(self.front) else None, title=title, path=path,
+            marked=self.front.marked() if len(self.front) else None, title=title, path=path,
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------------- internal

@@ -209,6 +209,47 @@ def test_pictures(result, three, tmp_path):
     assert len(three.plot().axes) == 2
 
 
+def words_of(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_the_picture_of_infeasible_designs_shows_no_front():
+    never = moela.minimize(
+        lambda d: {"a": d["x"], "b": 1 - d["x"], "c": 5.0},
+        variables={"x": (0.0, 1.0)}, objectives=["a", "b"], constraints={"c": (None, 1.0)},
+        n_eval=20, **QUIET,
+    )  # fmt: skip
+    (axes,) = never.plot().axes
+    assert words_of(axes) == ["infeasible", "least violating"]
+    assert {line.get_markerfacecolor() for line in axes.get_lines()} == {"none"}
+
+
+def test_a_front_of_one_design_is_drawn_among_the_others():
+    one = moela.minimize(
+        lambda d: {"a": 100 * d["x"], "b": 900 * d["x"]},
+        variables={"x": (0.0, 1.0)}, objectives=["a", "b"], n_eval=30, **QUIET,
+    )  # fmt: skip
+    (axes,) = one.plot().axes
+    assert len(one.front) == 1
+    assert words_of(axes) == ["evaluated", "front"]
+    assert len(axes.get_lines()[0].get_xdata()) >= 24
+
+
+def test_long_names_of_objectives_do_not_touch():
+    names = [f"number {k} of the objectives with a long name (kWh)" for k in range(5)]
+    many = moela.minimize(
+        lambda d: {name: 1e6 * abs(d["x"] - 0.2 * k) for k, name in enumerate(names)},
+        variables={"x": (0.0, 1.0)}, objectives=names, n_eval=30, **QUIET,
+    )  # fmt: skip
+    figure = many.plot()
+    figure.draw_without_rendering()
+    left, right = figure.axes
+    offset, label = left.xaxis.get_offset_text(), left.xaxis.label
+    assert not offset.get_window_extent().overlaps(label.get_window_extent())
+    assert all(tick.get_rotation() > 0 for tick in right.get_xticklabels())
+    assert left.yaxis.label.get_window_extent().height < figure.bbox.height
+
+
 def test_files(result, tmp_path):
     with result.save(tmp_path / "front.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
