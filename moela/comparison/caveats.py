@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moela.comparison.summary import counted, listed
+from moela.comparison.summary import listed
 from moela.quality.runs import ComparedRun, by_problem
+from moela.quality.words import amount
 
 if TYPE_CHECKING:
     from moela.comparison.comparison import Comparison
@@ -88,7 +89,7 @@ def _losses(problem: str, group: list[ComparedRun]) -> list[str]:
         for reason, why in _REASONS.items():
             if n := sum(run.left_out.get(reason, 0) for run in runs):
                 were = "was" if n == 1 else "were"
-                points = counted(n, "point")
+                points = amount(n, "point")
                 out.append(f"Of {algorithm} on {problem}, {points} {why} {were} left out.")
         if borrowed := sum(run.borrowed for run in runs):
             out.append(
@@ -98,7 +99,7 @@ def _losses(problem: str, group: list[ComparedRun]) -> list[str]:
             )
         if empty := sum(len(run.F) == 0 for run in runs):
             out.append(
-                f"{empty} of {counted(len(runs), 'run')} of {algorithm} on {problem} found no "
+                f"{empty} of {amount(len(runs), 'run')} of {algorithm} on {problem} found no "
                 "feasible point: there the hypervolume is 0, and other indicators are infinite."
             )
     return out

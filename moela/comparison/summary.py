@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from moela.comparison.scale import LARGER_IS_BETTER, TITLES
 from moela.quality.statistics import least_p_value
 from moela.quality.table import Row, Table, text
+from moela.quality.words import amount
 
 if TYPE_CHECKING:
     from moela.comparison.comparison import Comparison
@@ -260,12 +261,7 @@ def counts_text(comparison: Comparison) -> str:
     """Return the numbers of algorithms, problems and runs."""
     c = comparison
     counts = {"algorithm": len(c.algorithms), "problem": len(c.problems), "run": len(c.runs)}
-    return ", ".join(counted(n, noun) for noun, n in counts.items())
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    return ", ".join(amount(n, noun) for noun, n in counts.items())
 
 
 def reference_text(comparison: Comparison, problem: str) -> str:

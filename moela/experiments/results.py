@@ -20,6 +20,7 @@ from moela.quality.indicators import beyond
 from moela.quality.runs import vector
 from moela.quality.statistics import quartiles
 from moela.quality.table import Row, Table
+from moela.quality.words import amount
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -78,10 +79,10 @@ class ExperimentResults:
         return ExperimentResults((*self.runs, *other.runs), self.failures | other.failures)
 
     def __repr__(self) -> str:
-        return (
-            f"ExperimentResults({len(self.runs)} runs, {len(self.algorithms)} algorithms, "
-            f"{len(self.problems)} problems, {len(self.seeds)} seeds)"
-        )
+        parts = {"run": self.runs, "algorithm": self.algorithms, "problem": self.problems,
+                 "seed": self.seeds}  # fmt: skip
+        sizes = ", ".join(amount(len(found), noun) for noun, found in parts.items())
+        return f"ExperimentResults({sizes})"
 
     def _repr_html_(self) -> str:
         return html.paragraph(repr(self)) + self.table(None)._repr_html_()

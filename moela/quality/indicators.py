@@ -34,7 +34,7 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     """Return the volume that a front dominates, up to a reference point.
 
     Points of F [n, M] that aren't better than the reference point [M] in every objective add
-    nothing. The value is exact or approximate as asked for, by default by `is_exact`. An
+    nothing, nor do failures, which are NaN. The value is exact or approximate as asked for, by default by `is_exact`. An
     approximate value averages 262,144 directions of a deterministic low-discrepancy sequence; its
     relative error was below 0.0004 on fronts of up to 6 objectives and below 0.003 on those of up
     to 12.
@@ -144,7 +144,7 @@ def igd_plus(F: ArrayLike, reference: ArrayLike) -> float:
     large for a float. Ishibuchi, Masuda, Tanigaki and Nojima 2015, "Modified distance calculation
     in generational distance and inverted generational distance".
     """
-    points = _table("igd_plus", F)
+    points = _without_nan("igd_plus", F)
     targets = _reference("igd_plus", reference, points)
     by = common_exponent(points.shape[1], points, targets)
     points, targets = divided(points, by), divided(targets, by)
@@ -159,7 +159,7 @@ def epsilon(F: ArrayLike, reference: ArrayLike) -> float:
     large for a float. Additive epsilon of Zitzler, Thiele, Laumanns, Fonseca and Grunert da Fonseca
     2003, "Performance assessment of multiobjective optimizers".
     """
-    points = _table("epsilon", F)
+    points = _without_nan("epsilon", F)
     targets = _reference("epsilon", reference, points)
     by = common_exponent(points.shape[1], points, targets)
     points, targets = divided(points, by), divided(targets, by)
@@ -187,7 +187,7 @@ def r2(F: ArrayLike, ideal: ArrayLike, *, n_directions: int | None = None) -> fl
     Hansen and Jaszkiewicz 1998, "Evaluating the quality of approximations to the non-dominated
     set"; exact for two objectives: Schäpermeier and Kerschke 2025, "Exact R2" (moocore).
     """
-    points = _table("r2", F)
+    points = _without_nan("r2", F)
     origin, n_obj = _point("r2", "ideal", ideal, points), points.shape[1]
     if n_directions is not None:
         n_directions = count("r2", "n_directions", n_directions)
@@ -294,17 +294,22 @@ def _even(n_dim: int, n: int) -> Floats:
 
 
 def _table(owner: str, F: ArrayLike, least: int = 2, name: str = "F") -> Floats:
-    """Return points [n, M] without NaN, which would count as a value of any size."""
     points = np.asarray(F, dtype=float)
     fits = points.ndim == 2 and points.shape[1] >= least
     require(owner, name, points.shape, fits, f"of shape [n, M] with M at least {least}")
-    require(owner, name, "a NaN", not np.isnan(points).any(), "without NaN")
+    return points
+
+
+def _without_nan(owner: str, F: ArrayLike, name: str = "F") -> Floats:
+    """Return points [n, M], of which none is a failure, for which distances would mean nothing."""
+    points = _table(owner, F, name=name)
+    require(owner, name, "a NaN", not np.isnan(points).any(), "without NaN; leave out failures")
     return points
 
 
 def _reference(owner: str, reference: ArrayLike, points: Floats) -> Floats:
     """Return a reference front [r >= 1, M] with the objectives of other points [n, M]."""
-    targets, n_obj = _table(owner, reference, name="reference"), points.shape[1]
+    targets, n_obj = _without_nan(owner, reference, "reference"), points.shape[1]
     fits = len(targets) > 0 and targets.shape[1] == n_obj
     require(owner, "reference", targets.shape, fits, f"of shape [r, {n_obj}] with r at least 1")
     return targets

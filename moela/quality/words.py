@@ -29,6 +29,15 @@ def shown(value: object) -> str:
     return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + " ..."
 
 
+def amount(n: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> amount(1, "run"), amount(1200, "run")
+    ('1 run', '1,200 runs')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def number(value: float) -> str:
     """Return a number with at most six significant digits."""
     return f"{value:.6g}"

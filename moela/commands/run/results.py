@@ -123,7 +123,7 @@ class ResultFolder:
         senses = ["min" if sign > 0 else "max" for sign in signs]
         self.record = {
             "command": command,
-            "settings": {k: v for k, v in vars(self._arguments).items() if k not in _NOT_SETTINGS},
+            "settings": self._settings(),
             "problem": {
                 "name": problem, "version": version, "objectives": self.names, "senses": senses
             },
@@ -138,6 +138,13 @@ class ResultFolder:
             **provenance(),
         }  # fmt: skip
         self.write_json("run.json", self.record)
+
+    def _settings(self) -> dict[str, object]:
+        """Return the options of the command, with the algorithm that ran if none was named."""
+        options = {k: v for k, v in vars(self._arguments).items() if k not in _NOT_SETTINGS}
+        if options.get("algorithm", "") is None and self.result.algorithm is not None:
+            options["algorithm"] = type(self.result.algorithm).__name__.lower()
+        return options
 
     def finish(self, lines: Sequence[object]) -> int:
         """Print lines of text, or with ``--json`` the record and the files; return the status.

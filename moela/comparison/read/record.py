@@ -46,6 +46,8 @@ def with_record(drafts: list[RunDraft], path: Path) -> list[RunDraft]:
     n_obj = drafts[0].run.F.shape[1]
     name, version = (_text(path, f"problem.{k}", problem.get(k)) for k in ("name", "version"))
     algorithm = _text(path, "settings.algorithm", settings.get("algorithm"))
+    if algorithm is None and "algorithm" in settings and n_obj > 1:
+        algorithm = "moela"  # the default, which earlier versions wrote as null
     seed = _whole(path, "settings.seed", settings.get("seed"))
     seconds = record.get("seconds")
     known: dict[str, Any] = {

@@ -21,7 +21,6 @@ from moela.comparison.pictures import Captioned, pictures_of_all, pictures_of_pr
 from moela.comparison.report.data import problem_data
 from moela.comparison.scale import TITLES
 from moela.comparison.summary import (
-    counted,
     counts_text,
     findings,
     medians,
@@ -33,6 +32,7 @@ from moela.files.replacing import replacing
 from moela.provenance.environment import provenance, version_of
 from moela.quality.json_data import finite
 from moela.quality.table import Row, Table, text
+from moela.quality.words import amount
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -122,12 +122,12 @@ def _render(templates: Environment, comparison: Comparison, **page: object) -> s
         problems=sections,
         together=together,
         runs=table,
-        runs_text=counted(len(table), "run"),
+        runs_text=amount(len(table), "run"),
         methods=methods(comparison),
         settings={name: _plain(value) for name, value in vars(comparison.settings).items()},
         made_with={"date": made["date"], "python": made["python"], **versions, **made["machine"]},
         sources=sources[:_MAX_SOURCES],
-        sources_text=counted(len(sources), "source"),
+        sources_text=amount(len(sources), "source"),
         known=_known(comparison),
         data=finite({"problems": data}),
     )
@@ -160,7 +160,7 @@ def _problem(comparison: Comparison, problem: str) -> dict[str, object]:
         speedups = _speedups(comparison.speedup().where(problem=problem))
     return {
         "scale_text": f"{reference[:1].upper()}{reference[1:]}",
-        "pooled_size": counted(scale.pooled_size, "point"),
+        "pooled_size": amount(scale.pooled_size, "point"),
         "objectives": scale.names,
         "medians": medians(comparison, problem),
         "tests": _tests(comparison.tests().where(problem=problem)),

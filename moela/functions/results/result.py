@@ -30,7 +30,7 @@ from moela.functions.results.front import (
 from moela.functions.results.saving import save_table
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table, text
-from moela.quality.words import counted, of_kind
+from moela.quality.words import amount, counted, of_kind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -134,8 +134,9 @@ class MinimizeResult:
         else:
             with EvaluationStore(store) as opened:
                 found, problem, individuals = read_run(opened, run)
-        of = "" if found.budget is None else f" of {found.budget:,}"
-        ending = f"run {found.id}, {found.state} after {found.n_eval:,}{of} evaluations"
+        of = "" if found.budget is None else f"{found.n_eval:,} of "
+        spent = amount(found.n_eval if found.budget is None else found.budget, "evaluation")
+        ending = f"run {found.id}, {found.state} after {of}{spent}"
         return cls(problem, individuals, ending=ending)
 
     # ------------------------------------------------------------------------------- what there is
@@ -246,7 +247,7 @@ class MinimizeResult:
             )
         else:
             found = f"{n} design{'s' * (n != 1)} on the front"
-        parts = [f"{self._ending or f'{self.n_eval:,} evaluations'}: {found}"]
+        parts = [f"{self._ending or amount(self.n_eval, 'evaluation')}: {found}"]
         counts: dict[str, int] = {}
         for failure in self.failures:
             reason = str(failure["error"])

@@ -60,6 +60,7 @@ def test_a_function_with_its_names_in_the_file(folder, capsys):
     assert len(everything) == 80
     record = json.loads((out / "run.json").read_text())
     assert (record["n_eval"], record["front_size"]) == (80, len(front))
+    assert record["settings"]["algorithm"] == "moela"
     best = json.loads((out / "best.json").read_text())
     assert best["objectives"] == pytest.approx(record["best"]["objectives"])
     assert set(best["design"]) == {"height", "fins", "shape", "fan"}

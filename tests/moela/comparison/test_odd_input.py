@@ -196,7 +196,9 @@ def test_experiments_and_comparisons_have_one_pooled_reference_point():
     from moela.experiments.run import ExperimentResults
 
     run = cases.recorded([[1.0, 7.0, 2.0], [2.0, 7.0, 1.0]])
-    point = ExperimentResults([run]).ref_point("P", "pooled")
+    results = ExperimentResults([run])
+    assert repr(results) == "ExperimentResults(1 run, 1 algorithm, 1 problem, 1 seed)"
+    point = results.ref_point("P", "pooled")
     assert point.tolist() == compare(run).scales["P"].ref_point.tolist()
     assert point[1] > 7.0
 

@@ -286,6 +286,20 @@ def test_front_of_moela_run(tmp_path):
     )
 
 
+def test_the_default_algorithm_of_moela_run_has_a_name(tmp_path):
+    for folder, algorithm in (("old", None), ("new", "moela")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "front.csv").write_text("cost,delay,x\n1.0,4.0,7\n2.0,3.0,5\n")
+        record = {
+            "command": "moela run",
+            "settings": {"algorithm": algorithm, "seed": len(folder + str(algorithm))},
+            "problem": {"name": "simulate", "objectives": ["cost", "delay"], "senses": ["min"] * 2},
+        }
+        (tmp_path / folder / "run.json").write_text(json.dumps(record))
+    comparison = compare([tmp_path / "old", tmp_path / "new"])
+    assert comparison.algorithms == ["moela"]
+
+
 def test_tables_with_blank_lines_are_several_runs(tmp_path):
     path = tmp_path / "sets.dat"
     path.write_text("# two sets\n1 4\n4 1\n\n2 3\n3 2\n\n")
