@@ -34,10 +34,10 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     """Return the volume that a front dominates, up to a reference point.
 
     Points of F [n, M] that aren't better than the reference point [M] in every objective add
-    nothing, nor do failures, which are NaN. The value is exact or approximate as asked for, by default by `is_exact`. An
-    approximate value averages 262,144 directions of a deterministic low-discrepancy sequence; its
-    relative error was below 0.0004 on fronts of up to 6 objectives and below 0.003 on those of up
-    to 12.
+    nothing, nor do failures, which are NaN. The value is exact or approximate as asked for, by
+    default by `is_exact`. An approximate value averages 262,144 directions of a deterministic
+    low-discrepancy sequence; its relative error was below 0.0004 on fronts of up to 6 objectives
+    and below 0.003 on those of up to 12.
 
     Objectives may be of any size: they are scaled by powers of two, which changes no digit.
 

@@ -72,7 +72,7 @@ def _draw_progress(axes: Axes, values: Floats, ok: Bools, sign: float, feasible:
     at = np.flatnonzero(ok)
     if len(at) == 0:
         return
-    looks = {"color": _GRAY} if feasible else {"mfc": "none", "mec": _GRAY}
+    looks: dict[str, Any] = {"color": _GRAY} if feasible else {"mfc": "none", "mec": _GRAY}
     label = "evaluated" if feasible else "infeasible"
     axes.plot(at + 1, values[at], "o", ms=3, label=label, **looks)
     if feasible:
