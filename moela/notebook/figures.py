@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import warnings
 from functools import lru_cache
-from typing import Any
 
 from matplotlib import font_manager, rc_context, rcParams
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -34,7 +34,7 @@ class ShownFigure(Figure):
     def _repr_png_(self) -> bytes:
         return png(self)
 
-    def draw(self, renderer: Any) -> None:
+    def draw(self, renderer: RendererBase) -> None:
         """Draw with fonts for all scripts."""
         own = list(rcParams["font.family"])
         texts = [text for text in self.findobj(Text) if text.get_fontfamily() == own]
@@ -50,8 +50,8 @@ class ShownFigure(Figure):
             warnings.filterwarnings("ignore", r"Glyph \d+ .*missing", UserWarning)
             super().draw(renderer)
         nowhere = "".join(sorted(_missing(missing, families)))
-        if nowhere and nowhere != getattr(self, "_told", ""):
-            self._told = nowhere
+        if nowhere and nowhere != getattr(self, "_warned", ""):
+            self._warned = nowhere
             warnings.warn(
                 f"No font for pictures has the letters {nowhere}. Install one that has, such as "
                 "Noto Sans CJK for Chinese, Japanese and Korean.",

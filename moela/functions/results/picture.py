@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -72,9 +72,8 @@ def _draw_progress(axes: Axes, values: Floats, ok: Bools, sign: float, feasible:
     at = np.flatnonzero(ok)
     if len(at) == 0:
         return
-    looks: dict[str, Any] = {"color": _GRAY} if feasible else {"mfc": "none", "mec": _GRAY}
-    label = "evaluated" if feasible else "infeasible"
-    axes.plot(at + 1, values[at], "o", ms=3, label=label, **looks)
+    label, inside = ("evaluated", _GRAY) if feasible else ("infeasible", "none")
+    axes.plot(at + 1, values[at], "o", ms=3, color=_GRAY, mfc=inside, label=label)
     if feasible:
         best = sign * np.minimum.accumulate(sign * values[at])
         axes.step(at + 1, best, where="post", lw=2, color=_BLUE, label="best so far")
@@ -101,14 +100,15 @@ def _draw_plane(
     away = np.quantile(np.maximum(low - others, others - high), 0.9, axis=0)
     margin = np.where(high > low, 0.5 * (high - low), away)
     near = ((others >= low - margin) & (others <= high + margin)).all(axis=1)
-    gray: dict[str, Any] = {"color": _GRAY} if feasible else {"mfc": "none", "mec": _GRAY}
-    blue: dict[str, Any] = {"color": _BLUE} if feasible else {"mfc": "none", "mec": _BLUE}
+    inside = (_GRAY, _BLUE) if feasible else ("none", "none")
     words = ("evaluated", "front") if feasible else ("infeasible", "least violating")
-    axes.plot(*others[near][:, :2].T, "o", ms=3, label=words[0], zorder=1, **gray)
+    axes.plot(
+        *others[near][:, :2].T, "o", ms=3, color=_GRAY, mfc=inside[0], label=words[0], zorder=1
+    )
     if len(signs) == 2 and feasible:
         x, y = front[np.lexsort((signs * front).T[::-1])].T
         axes.step(x, y, where="post", lw=1.5, alpha=0.6, color=_BLUE, zorder=2)
-    axes.plot(*front[:, :2].T, "o", ms=5, label=words[1], zorder=3, **blue)
+    axes.plot(*front[:, :2].T, "o", ms=5, color=_BLUE, mfc=inside[1], label=words[1], zorder=3)
     if ring is not None:
         i, role = ring
         axes.plot(*front[i, :2], "o", ms=12, mfc="none", mec=_ORANGE, mew=2.2, label=role, zorder=4)
