@@ -27,7 +27,17 @@ from moela.evaluation.storage.sqlite import owner_alive
 from moela.provenance import environment, renames
 from moela.provenance.content import CONTENT, Content, Doubts, Fingerprint, compare, content_of
 from moela.provenance.scalars import Arrays
-from moela.provenance.signature import Json, Signature, differences, dump, of_algorithm, of_problem
+from moela.provenance.signature import (
+    VALUES,
+    Json,
+    Signature,
+    differences,
+    dump,
+    each_once,
+    of_algorithm,
+    of_problem,
+    values_of,
+)
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -57,6 +67,11 @@ class Signed(NamedTuple):
     problem: Problem
     signature: Signature
     content: Content
+
+    def beside(self) -> Signature:
+        """Return what a store keeps of a problem beside its signature."""
+        values = values_of(self.problem)
+        return {CONTENT: self.content.record(), **({VALUES: values} if values else {})}
 
 
 def sign(problem: Problem) -> Signed:
@@ -111,7 +126,7 @@ def enter(
             "problem": of_problem(signed.problem, old=True),
             "algorithm": of_algorithm(algorithm, old=True),
         }
-        return _open(journal, identity, before, signed.content, budget, on_mismatch)
+        return _open(journal, identity, before, signed, budget, on_mismatch)
     except BaseException:
         journal.close()
         raise
@@ -142,7 +157,7 @@ def begin_again(opened: OpenRun, signed: Signed, budget: int | None) -> OpenRun:
     run = opened.run
     logger.warning("run %d is not continued, and none of its results are reused", run.id)
     identity = RunIdentity(
-        {**signed.signature, CONTENT: signed.content.record()},
+        {**signed.signature, **signed.beside()},
         json.loads(run.algorithm),
         run.seed,
         run.seed_drawn,
@@ -208,7 +223,7 @@ def _open(
     journal: Journal,
     identity: RunIdentity,
     before: dict[str, Signature],
-    content: Content,
+    signed: Signed,
     budget: int | None,
     on_mismatch: str,
 ) -> OpenRun:
@@ -216,7 +231,7 @@ def _open(
 
     ``before`` holds the signatures of problem and algorithm in the spelling of version 0.1.
     """
-    runs = journal.runs()
+    runs, content = journal.runs(), signed.content
     wanted = json.loads(dump(asdict(identity)))
     stored = [json.loads(run.problem) for run in runs]
     problems = compare(stored, wanted["problem"], before["problem"], content, "problem")
@@ -229,6 +244,7 @@ def _open(
     for match in sorted(same, key=lambda match: bool(_relevant(match.doubts, versioned))):
         opened = OpenRun(match.run, journal, True, _relevant(match.doubts, versioned))
         _take_over(opened, budget)
+        _keep_values(opened, signed)
         sources = _stored_sources(match.run)
         if sources is None:  # version 0.1 used the runs with the same text
             earlier = [(r, p) for r, p in zip(runs, problems, strict=True) if r.id < match.run.id]
@@ -241,7 +257,7 @@ def _open(
     # One spelling per file, in which readers group the runs.
     problem = _as_stored([run.problem for run in runs], identity.problem, before["problem"])
     maker = _as_stored([run.algorithm for run in runs], identity.algorithm, before["algorithm"])
-    problem = {**problem, CONTENT: content.record()}
+    problem = {**problem, **signed.beside()}
     sources = _sources(list(zip(runs, problems, strict=True)), versioned)
     _say_what_is_unseen(content, versioned)
     _say_what_is_not_reused(list(zip(runs, problems, strict=True)), sources)
@@ -292,6 +308,14 @@ def _keep_sources(opened: OpenRun) -> None:
     problem = _stored_problem(opened)
     problem[_REUSED] = {str(run): state for run, state in opened.sources.items()}
     opened.journal.update_run(opened.run.id, problem=dump(problem))
+
+
+def _keep_values(opened: OpenRun, signed: Signed) -> None:
+    """Add the names behind digests to a run of a version that kept the digests only."""
+    problem = json.loads(opened.run.problem)
+    values = values_of(signed.problem)
+    if values and VALUES not in problem:
+        opened.journal.update_run(opened.run.id, problem=dump(problem | {VALUES: values}))
 
 
 def _stored_problem(opened: OpenRun) -> dict[str, Any]:
@@ -413,7 +437,7 @@ def _mismatch(journal: Journal, compared: list[tuple[list[str], RunRow]], seed_d
         )
     if seed_drawn:
         changes = [f"{line} (drawn)" if line.startswith("seed:") else line for line in changes]
-    lines = "\n".join(f"  {line}" for line in _each_once(changes))
+    lines = "\n".join(f"  {line}" for line in each_once(changes))
     return (
         f"The store {journal.path} does not hold this run. The most similar one, run {run.id}, "
         f"differs (stored -> now):\n{lines}\n"
@@ -423,31 +447,3 @@ def _mismatch(journal: Journal, compared: list[tuple[list[str], RunRow]], seed_d
         "problem. To keep the runs apart, name another file. To start a new run from the results "
         "of an old one, pass sampling=EvaluationStore(path).front() to the algorithm."
     )
-
-
-# Lines about a change that follow from another one, by the beginnings of both.
-_FOLLOWING = {
-    "problem.settings.variables": (
-        "problem.settings.variable_names",
-        "problem.n_var:",
-        "problem.xl:",
-        "problem.xu:",
-    ),
-    "problem.n_var:": ("problem.xl:", "problem.xu:"),
-    "problem.settings.outputs": ("problem.n_obj:", "problem.n_ieq_constr:", "problem.n_eq_constr:"),
-}
-
-
-def _each_once(changes: list[str]) -> list[str]:
-    """Return the lines about changes without those that follow from others."""
-    left_out = tuple(
-        line
-        for cause, lines in _FOLLOWING.items()
-        if any(change.startswith(cause) for change in changes)
-        for line in lines
-    )
-    kept = [line for line in changes if not line.startswith(left_out)] if left_out else changes
-    # NSGA2 and others make as many offspring as their population is large.
-    size = "algorithm.settings.pop_size:"
-    value = next((line.removeprefix(size) for line in kept if line.startswith(size)), None)
-    return [line for line in kept if line != f"algorithm.settings.n_offsprings:{value}"]

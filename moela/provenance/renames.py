@@ -250,9 +250,11 @@ def without_digests(signature: Signature) -> Signature:
 def without_content(signature: Signature) -> Signature:
     """Return the signature of a problem as far as version 0.1 wrote it.
 
-    Today's stores add the digests of `content`, and the runs whose results a run reuses.
+    Today's stores add the digests of `content`, the runs whose results a run reuses, and the values
+    that digests stand for.
     """
-    return {key: value for key, value in signature.items() if key not in ("content", "reused")}
+    added = ("content", "reused", "values")
+    return {key: value for key, value in signature.items() if key not in added}
 
 
 def _without_digests(signature: Signature) -> Signature:

@@ -45,6 +45,10 @@ _MAX_DEPTH = 8
 _MAX_TEXT = 200
 _MAX_BITS = 10_000
 _MAX_SHORT = 16  # characters whose text is below _MAX_TEXT, however they are escaped
+# Settings whose long values a reader of a store needs, the most needed first, and the characters
+# that these values may take together.
+_READ = ("outputs", "objective_names", "variable_names", "variables")
+_MAX_VALUES = 1_000_000
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _UNKNOWN = object()
 _NO_ARRAYS: Arrays = {}
@@ -52,6 +56,9 @@ _NO_ARRAYS: Arrays = {}
 
 LAMBDA = "the function"
 """The name of a function that has none."""
+
+VALUES = "values"
+"""The key under which a stored problem keeps `values_of` it."""
 
 
 def shown_name(signature: Signature) -> str:
@@ -100,6 +107,27 @@ def of_problem(problem: Problem, *, old: bool = False, arrays: Arrays = _NO_ARRA
     }
 
 
+def values_of(problem: Problem) -> dict[str, Json]:
+    """Return by digest what the digests in the signature of a problem stand for.
+
+    Only names, directions and variables are kept, since these say what the numbers in a store mean.
+    They take a megabyte at most; a list beyond that is kept as its number of items.
+    """
+    known: dict[str, Json] = {}
+    if callable(getattr(problem, "signature", None)):  # replaces these settings
+        return known
+    room = _MAX_VALUES
+    for name in _READ:
+        found = _digested(_plain(vars(problem).get(name)))
+        for digest, (text, value) in sorted(found.items(), key=lambda item: len(item[1][0])):
+            if len(text) <= room:
+                room -= 0 if digest in known else len(text)
+                known[digest] = value
+            elif isinstance(value, list):
+                known[digest] = len(value)
+    return known
+
+
 def of_algorithm(algorithm: Algorithm | None, *, old: bool = False) -> Signature:
     """Return the signature of an algorithm: class and settings, without the state of the run.
 
@@ -144,6 +172,34 @@ def _differences(old: object, new: object, name: str, before: object) -> Iterato
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}", inner)
 
 
+# Lines about a change that follow from another one, by the beginnings of both.
+_FOLLOWING = {
+    "problem.settings.variables": (
+        "problem.settings.variable_names",
+        "problem.n_var:",
+        "problem.xl:",
+        "problem.xu:",
+    ),
+    "problem.n_var:": ("problem.xl:", "problem.xu:"),
+    "problem.settings.outputs": ("problem.n_obj:", "problem.n_ieq_constr:", "problem.n_eq_constr:"),
+}
+
+
+def each_once(changes: list[str]) -> list[str]:
+    """Return the lines of `differences` without those that follow from others."""
+    left_out = tuple(
+        line
+        for cause, lines in _FOLLOWING.items()
+        if any(change.startswith(cause) for change in changes)
+        for line in lines
+    )
+    kept = [line for line in changes if not line.startswith(left_out)] if left_out else changes
+    # NSGA2 and others make as many offspring as their population is large.
+    size = "algorithm.settings.pop_size:"
+    value = next((line.removeprefix(size) for line in kept if line.startswith(size)), None)
+    return [line for line in kept if line != f"algorithm.settings.n_offsprings:{value}"]
+
+
 def _settings(
     obj: object, skip: frozenset[str], old: bool, arrays: Arrays = _NO_ARRAYS
 ) -> dict[str, Json]:
@@ -170,14 +226,21 @@ def _short(value: Json) -> Json:
     """Replace long values by a digest, but keep their names, so that a difference can be named."""
     if isinstance(value, dict):
         return {key: _short(inner) for key, inner in value.items()}
+    return next(iter(_digested(value)), value)
+
+
+def _digested(value: Json) -> dict[str, tuple[str, Json]]:
+    """Return text and value of everything that `_short` replaces, by digest."""
+    if isinstance(value, dict):
+        return {d: pair for inner in value.values() for d, pair in _digested(inner).items()}
     if value is None or isinstance(value, float | bool):
-        return value
+        return {}
     if isinstance(value, str) and len(value) <= _MAX_SHORT:
-        return value
+        return {}
     text = dump(value)
     if len(text) <= _MAX_TEXT:
-        return value
-    return "digest " + blake2b(text.encode(), digest_size=8).hexdigest()
+        return {}
+    return {f"digest {blake2b(text.encode(), digest_size=8).hexdigest()}": (text, value)}
 
 
 def _plain(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.individual import Individual, calc_cv
 from pymoo.core.population import Population
+from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 
 from moela._arrays import Floats, rows
@@ -26,11 +28,13 @@ from moela.experiments.results import ExperimentResults
 from moela.files.guard import open_file
 from moela.functions.model.problem import FunctionProblem
 from moela.functions.results.result import MinimizeResult
-from moela.functions.results.stored import stored_problem
+from moela.functions.results.stored import stored_problem, unnamed_in
 from moela.provenance import renames
 from moela.provenance.signature import shown_name
 from moela.quality.front import Front
 from moela.quality.runs import History, traits
+
+_LOG = logging.getLogger(__name__)
 
 # A store with more is taken for damaged.
 _MAX_OBJECTIVES, _MAX_ROWS = MOST_OBJECTIVES, 100_000_000
@@ -143,12 +147,17 @@ def of_store(store: EvaluationStore) -> list[RunDraft]:
     for run in store.runs():
         problem = json.dumps(renames.without_content(run.problem), sort_keys=True)
         if run.n_eval:
-            out.append(_of_stored(store, run, after_others=problem in earlier))
+            model = stored_problem(run, store.path)
+            if problem not in earlier and (unnamed := unnamed_in(model)):
+                _LOG.warning("%s: %s", store.path, unnamed)
+            out.append(_of_stored(store, run, model, after_others=problem in earlier))
             earlier.add(problem)
     return out
 
 
-def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) -> RunDraft:
+def _of_stored(
+    store: EvaluationStore, run: StoredRun, model: Problem, *, after_others: bool
+) -> RunDraft:
     n_obj = run.problem.get("n_obj")
     if not isinstance(n_obj, int) or not 2 <= n_obj <= _MAX_OBJECTIVES or run.n_eval > _MAX_ROWS:
         raise ValueError(
@@ -192,7 +201,7 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
         seconds=run.elapsed,
         borrowed=borrowed,
         about={"settings": run.settings, "versions": run.versions, "date": run.updated},
-        **traits(stored_problem(run, store.path)),
+        **traits(model),
     )
     if run.n_failed:
         compared = replace(compared, left_out={**compared.left_out, "failed": run.n_failed})

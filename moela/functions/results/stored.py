@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,9 @@ from moela.functions.model.variables import (
     Variable,
     is_number,
 )
-from moela.provenance.signature import shown_name
+from moela.provenance.signature import VALUES, shown_name
+
+_LOG = logging.getLogger(__name__)
 
 # Classes of variables in a store, and names of the problems made of functions.
 _PREFIX = "moela."
@@ -38,26 +41,45 @@ _PROBLEMS: dict[str, type[FunctionProblem]] = {
     for kind in (FunctionProblem, BinaryFunctionProblem, PermutationFunctionProblem)
 }
 _MOST = 10_000_000  # variables, objectives or constraints
-# A list that was too long for the store is there as a digest.
+_MOST_OPTIONS = 1_000_000  # of all variables together
+# A list that was too long for the store is there as a digest, or as its number of items.
 _DIGEST = re.compile(r"digest [0-9a-f]{16}")
 
 
 class StoredProblem(Problem):
-    """A problem of a store that is no plain function: its sizes and the names of its objectives."""
+    """A problem of which a store has no variables: its sizes and the names of its objectives.
+
+    Attributes
+    ----------
+    objective_names : tuple of str
+        Only if the store has them.
+    unnamed : str
+        What the store lacks, as sentences; empty if it has all that the problem had.
+    """
 
     def __init__(self, run: StoredRun, path: Path) -> None:
         about = run.problem
         names = ("n_var", "n_obj", "n_ieq_constr", "n_eq_constr")
         super().__init__(**{name: _count(run, name, path) for name in names})
-        settings = about.get("settings")
-        titles = settings.get("objective_names") if isinstance(settings, dict) else None
+        titles = _settings(run).get("objective_names")
         if isinstance(titles, list) and len(titles) == self.n_obj:
             self.objective_names = tuple(map(str, titles))
+            titles = None
+        self.unnamed = ""
+        if titles is not None or about.get("class") in _PROBLEMS:
+            self.unnamed = _UNNAMED.format(run=run.id)
         self._name = shown_name(about)
 
     def name(self) -> str:
         """Return the name of the class of the problem."""
         return self._name
+
+
+_UNNAMED = (
+    "The store does not hold the names of run {run}: f1, f2, ... are its objectives, all as "
+    "minimized, and x0, x1, ... its variables as codes. An early version of moela wrote it, or the "
+    "names take more than a megabyte. Make the same call again to add the names."
+)
 
 
 class _NotStored:
@@ -80,9 +102,9 @@ def stored_problem(run: StoredRun, path: Path) -> Problem:
     too long for the store, are texts.
     """
     kind = _PROBLEMS.get(str(run.problem.get("class")))
-    settings = run.problem.get("settings")
-    if kind is None or not isinstance(settings, dict):
+    if kind is None:
         return StoredProblem(run, path)
+    settings = _settings(run)
     try:
         found = kind(
             _NotStored(shown_name(run.problem)),
@@ -97,6 +119,11 @@ def stored_problem(run: StoredRun, path: Path) -> Problem:
     return found
 
 
+def unnamed_in(problem: Problem) -> str:
+    """Return which names of a stored problem the store lacks, as sentences; empty if none."""
+    return problem.unnamed if isinstance(problem, StoredProblem) else ""
+
+
 def read_run(
     store: EvaluationStore, number: int | None
 ) -> tuple[StoredRun, Problem, list[Individual]]:
@@ -107,7 +134,23 @@ def read_run(
     number = max(runs.values(), key=lambda run: run.updated).id if number is None else number
     evaluations = sorted(store.evaluations(number), key=lambda e: e.n)
     problem = stored_problem(runs[number], store.path)
+    if unnamed := unnamed_in(problem):
+        _LOG.warning("%s", unnamed)
     return runs[number], problem, [_individual(e, problem) for e in evaluations]
+
+
+def _settings(run: StoredRun) -> dict[str, object]:
+    """Return the settings of a problem, with what their digests stand for if the store has it."""
+    values = run.problem.get(VALUES)
+    known = values if isinstance(values, dict) else {}
+
+    def whole(setting: object) -> object:
+        if isinstance(setting, dict):
+            return {name: whole(inner) for name, inner in setting.items()}
+        return known.get(setting, setting) if isinstance(setting, str) else setting
+
+    settings = run.problem.get("settings")
+    return {name: whole(value) for name, value in settings.items()} if settings else {}
 
 
 def _count(run: StoredRun, name: str, path: Path) -> int:
@@ -149,17 +192,22 @@ def _outputs(about: Mapping[str, object]) -> Outputs:
 def _variables(about: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, Variable]:
     """Return the variables in their order, which is that of the columns of a design."""
     given, names = settings["variables"], settings["variable_names"]
-    if not isinstance(given, dict) or not isinstance(names, list) or set(names) != set(given):
+    if not isinstance(given, dict) or not isinstance(names, list) or sorted(names) != sorted(given):
         raise ValueError("no variables")
     stored = [_width(given[name]) for name in names]
     missing = int(about["n_var"]) - sum(width or 0 for width in stored)  # type: ignore[call-overload]
     widths = [missing if width is None else width for width in stored]
     starts = np.cumsum([0, *widths]).tolist()
     upper = about.get("xu")
-    found: dict[str, Variable] = {}
+    counts = dict.fromkeys(names, 0)
     for name, width, start in zip(names, widths, starts, strict=False):
-        high = upper[start] if isinstance(upper, list) and start < len(upper) else 0.0
-        found[name] = _variable(given[name], width, high)
+        if {"options", "items"} & given[name].keys():
+            high = upper[start] if isinstance(upper, list) and start < len(upper) else 0.0
+            last = int(high + 0.5) if is_number(high) else 0
+            counts[name] = _n_options(given[name]) or max(width, last)
+    if sum(counts.values()) > _MOST_OPTIONS:
+        raise ValueError("too many options")
+    found = {name: _variable(given[name], n) for name, n in counts.items()}
     for name in names:
         when = tuple((str(parent), tuple(values)) for parent, values in given[name]["when"])
         object.__setattr__(found[name], "when", _known(when, found))
@@ -170,11 +218,19 @@ def _width(about: Mapping[str, object]) -> int | None:
     """Return the number of columns of a variable, or None if the store does not say."""
     if about["class"] != f"{_PREFIX}Permutation":
         return 1
-    items = about["items"]
-    return len(items) if isinstance(items, list) else None
+    return _n_options(about) or None
 
 
-def _variable(about: Mapping[str, object], width: int, high: object) -> Variable:
+def _n_options(about: Mapping[str, object]) -> int:
+    """Return the number of options or items of a variable, 0 without any or if it is not stored."""
+    given = about.get("options", about.get("items"))
+    if isinstance(given, list):
+        return len(given)
+    return given if type(given) is int and given > 0 else 0
+
+
+def _variable(about: Mapping[str, object], n: int) -> Variable:
+    """Return a variable, one of n options if the store does not name them."""
     match str(about["class"]).removeprefix(_PREFIX):
         case "Real":
             low, top = _bound(about["low"]), _bound(about["high"])
@@ -189,16 +245,15 @@ def _variable(about: Mapping[str, object], width: int, high: object) -> Variable
         case "Boolean":
             return Boolean()
         case "Choice":
-            n = int(high + 0.5) if is_number(high) else 0  # type: ignore[operator]
             return Choice(_options(about["options"], n), about["ordered"] is True)
         case "Permutation":
-            return Permutation(_options(about["items"], width))
+            return Permutation(_options(about["items"], n))
     raise ValueError("no variable")
 
 
 def _options(given: object, n: int) -> tuple[object, ...]:
-    """Return options, of which a store has plain values, classes with settings, or a digest."""
-    if isinstance(given, str) and _DIGEST.fullmatch(given):
+    """Return n options, of which a store has values, classes with settings, or only the number."""
+    if type(given) is int or (isinstance(given, str) and _DIGEST.fullmatch(given)):
         given = [f"option {i + 1}" for i in range(n)]
     if not isinstance(given, list) or len(given) < 2:
         raise ValueError("no options")

@@ -1,0 +1,107 @@
+"""Names, directions and kinds of variables in a store, also if they are many and long."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from function_cases import QUIET
+
+import moela
+from moela.evaluation.storage import rows
+from moela.functions.results.stored import StoredProblem
+from moela.provenance.signature import VALUES, values_of
+
+NAMES = [f"thickness_of_layer_{i:03}" for i in range(500)]
+TOOLS = [f"{'a long name of a tool ' * 3}{i}" for i in range(20)]
+MANY = {
+    "variables": {
+        **dict.fromkeys(NAMES, (0.0, 1.0)),
+        "tool": TOOLS,
+        "order": moela.permutation(99),
+    },
+    "objectives": {"cost": "min", "weight": "min", "yield of good parts": "max", "noise": "min"},
+    "constraints": {f"stress in load case {i}": (None, 2.0) for i in range(6)},
+}
+
+
+def layers(d):
+    x = d[NAMES[0]]
+    goals = {"cost": x, "weight": 1 - x, "yield of good parts": x**2, "noise": x**3}
+    return goals | dict.fromkeys(MANY["constraints"], x)
+
+
+def make(store, n_eval=20, **changes):
+    settings = {**MANY, **QUIET, "algorithm": "nsga2", "n_eval": n_eval, "store": store, **changes}
+    return moela.minimize(layers, **settings)
+
+
+def change_row(store, change):
+    """Change the JSON of the problem of the first run, with a valid checksum."""
+    with closing(sqlite3.connect(store, isolation_level=None)) as db:
+        ((text,),) = db.execute("SELECT problem FROM runs").fetchall()
+        problem = json.loads(text)
+        change(problem)
+        rows.update_run(db, 1, {"problem": json.dumps(problem)})
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """Return a store with one run."""
+    store = tmp_path_factory.mktemp("names") / "run.db"
+    make(store)
+    with closing(sqlite3.connect(store)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+    return store
+
+
+def test_a_result_from_a_store_has_all_names_and_directions(tmp_path):
+    result = make(tmp_path / "run.db")
+    stored = moela.MinimizeResult.from_store(tmp_path / "run.db")
+    assert stored.problem.describe() == result.problem.describe()
+    assert stored.front.designs == result.front.designs
+    assert stored.front.names == result.front.names
+    assert stored.front.F.tolist() == result.front.F.tolist()
+
+
+def test_a_run_without_the_names_is_continued_and_gets_them(tmp_path, caplog):
+    store = tmp_path / "run.db"
+    make(store)
+    change_row(store, lambda problem: problem.pop(VALUES))
+    stored = moela.MinimizeResult.from_store(store)
+    assert isinstance(stored.problem, StoredProblem)
+    assert "does not hold the names of run 1" in caplog.text
+    result = make(store, 30)
+    stored = moela.MinimizeResult.from_store(store)
+    assert stored.n_eval == 30
+    assert stored.front.designs == result.front.designs
+    assert len(moela.EvaluationStore(store).runs()) == 1
+
+
+def test_options_beyond_a_megabyte_have_numbers(tmp_path):
+    tools = ["a" * 100_000 + str(i) for i in range(12)]
+    result = make(tmp_path / "run.db", variables=MANY["variables"] | {"tool": tools})
+    assert len(json.dumps(values_of(result.problem))) < 1_000_000
+    stored = moela.MinimizeResult.from_store(tmp_path / "run.db")
+    assert stored.front.names == result.front.names
+    position = tools.index(result.front[0].design["tool"])
+    assert stored.front[0].design["tool"] == f"option {position + 1}"
+
+
+@pytest.mark.parametrize("n", [len(TOOLS), 4, 502])
+@pytest.mark.parametrize("value", [None, 7, 10**12, -1, {"a": 1}, ["x"], [None] * 600, [[]], "x"])
+def test_values_of_a_stranger_are_harmless(shared, tmp_path, n, value):
+    store = tmp_path / "run.db"
+    store.write_bytes(shared.read_bytes())
+
+    def spoil(problem):
+        kept = problem[VALUES]
+        (digest,) = [d for d, known in kept.items() if len(known) == n]
+        kept[digest] = value
+
+    change_row(store, spoil)
+    stored = moela.MinimizeResult.from_store(store)
+    assert stored.front.names in (("f1", "f2", "f3", "f4"), tuple(MANY["objectives"]))
+    assert len(stored.table(all=True)) == 20
