@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from moela import __version__
 from moela.heartbeat.working import working
+from moela.quality.words import harmless_lines
 
 if TYPE_CHECKING:
     from moela.commands.parser import Parser
@@ -128,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         about: object = error
         if isinstance(error, OSError) and error.filename is not None:
             about = f"{error.filename}: {error.strerror}."  # without Python's error number
-        print(f"moela: {about}", file=sys.stderr)
+        print(harmless_lines(f"moela: {about}"), file=sys.stderr)
         return 2
     return status or 0
 
@@ -191,12 +192,21 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+class _Lines(logging.Formatter):
+    """Formats without control characters, which a name in a file may hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless_lines(super().format(record))
+
+
 @contextmanager
 def _logging() -> Iterator[None]:
     """Show what the library logs on standard error while a command runs."""
     logger = logging.getLogger("moela")
     before = logger.level
-    logging.basicConfig(format="moela: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("moela: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logger.setLevel(logging.INFO)
     try:
         yield

@@ -6,6 +6,7 @@ import argparse
 
 from moela.commands.output import add_json, print_json
 from moela.commands.parser import add_examples
+from moela.quality.words import harmless_lines
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
             }
         )
         return
-    print(f"{result.problem.name()}: {result.status}\n\n{result.explain(chosen)}")
+    print(harmless_lines(f"{result.problem.name()}: {result.status}\n\n{result.explain(chosen)}"))
     print(f"\n{found}" if found is not None else "\nToo few designs for importances of variables.")
     if pictures:
         print(f"pictures in {', '.join(pictures)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from moela.comparison.scale import LARGER_IS_BETTER, TITLES
 from moela.quality.statistics import least_p_value
 from moela.quality.table import Row, Table, text
-from moela.quality.words import amount
+from moela.quality.words import amount, harmless
 
 if TYPE_CHECKING:
     from moela.comparison.comparison import Comparison
@@ -249,12 +249,7 @@ def summary_text(comparison: Comparison) -> str:
     if comparison.caveats:
         lines += ["", "Caveats"]
         lines += [f"- {caveat}" for caveat in comparison.caveats]
-    return "\n".join(_harmless(line) for line in lines)
-
-
-def _harmless(line: str) -> str:
-    """Return a line without control characters, by which a name could steer a terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in line)
+    return "\n".join(map(harmless, lines))
 
 
 def counts_text(comparison: Comparison) -> str:

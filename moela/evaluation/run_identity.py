@@ -38,6 +38,7 @@ from moela.provenance.signature import (
     of_problem,
     values_of,
 )
+from moela.quality.words import harmless
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -404,7 +405,7 @@ def _take_over(opened: OpenRun, budget: int | None) -> None:
             "same run do the same work twice",
             run.id,
             journal.path,
-            run.owner,
+            harmless(str(run.owner)),
         )
     stored, now = json.loads(run.versions), environment.versions()
     both = sorted(stored.keys() & now.keys())  # the list of packages has grown since version 0.1
@@ -415,7 +416,7 @@ def _take_over(opened: OpenRun, budget: int | None) -> None:
         logger.warning(
             "run %d continues with other versions, so its last bits may change: %s",
             run.id,
-            "; ".join(changes),
+            harmless("; ".join(changes)),
         )
     journal.update_run(run.id, owner=worker_name(), budget=budget)
     logger.info("run %d in %s continues after %d evaluations", run.id, journal.path, run.n_eval)

@@ -17,7 +17,7 @@ from moela.explanation.slices import Slice, slice_of
 from moela.heartbeat.working import long_work
 from moela.notebook import html
 from moela.quality.table import Row, Table
-from moela.quality.words import nearest
+from moela.quality.words import harmless, nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -226,7 +226,8 @@ class Importances:
         return float(values.min()) - margin, float(values.max()) + margin
 
     def __repr__(self) -> str:
-        return "\n".join([self._head(), "", str(self.table()), "", *self._notes()])
+        head, *notes = map(harmless, [self._head(), *self._notes()])
+        return "\n".join([head, "", str(self.table()), "", *notes])
 
     def _repr_html_(self) -> str:
         notes = "".join(html.paragraph(note) for note in self._notes())

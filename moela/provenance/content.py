@@ -22,6 +22,7 @@ from moela.provenance.scalars import Arrays
 from moela.provenance.signature import NO_CONTENT, Signature, differences
 from moela.provenance.sources import is_ours
 from moela.provenance.walk import BEYOND, CODE, Walk, digest, is_of_libraries, visible_state
+from moela.quality.words import harmless
 
 Record = dict[str, Any]
 """A `Content` as JSON data."""
@@ -123,7 +124,7 @@ class Doubts:
             ("cannot be seen into", self.unseen),
             ("was not part of the stored signature", self.unsigned),
         ]
-        return "; ".join(f"{_listed(names)} {verb}" for verb, names in parts if names)
+        return harmless("; ".join(f"{_listed(names)} {verb}" for verb, names in parts if names))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from moela._arrays import Floats
-from moela.quality.words import number, shown
+from moela.quality.words import harmless, number, shown
 
 # Variables and neighbors that are named at most.
 _MOST_VARIABLES, _MOST_NEIGHBORS = 4, 2
@@ -77,7 +77,7 @@ def explain(
         lines += ["", "It differs from most of the front in: " + "; ".join(apart) + "."]
     elif n > 1 and designs[i]:
         lines += ["", "No variable sets it apart from most of the front."]
-    return Explanation("\n".join(lines))
+    return Explanation("\n".join(map(harmless, lines)))
 
 
 _OTHER_ROLE = {

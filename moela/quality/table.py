@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from moela.notebook import html
+from moela.quality.words import harmless
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -93,7 +94,7 @@ class Table:
     def __str__(self) -> str:
         if not self.rows:
             return "no rows"
-        cells = [self.columns, *self._cells()]
+        cells = [[*map(harmless, line)] for line in (self.columns, *self._cells())]
         numeric = self.numeric_columns
         pads = [str.rjust if c in numeric else str.ljust for c in self.columns]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

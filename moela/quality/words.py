@@ -38,6 +38,16 @@ def amount(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def harmless(line: str) -> str:
+    """Return a line without control characters, by which a text could steer a terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in line)
+
+
+def harmless_lines(text: str) -> str:
+    """Return a text of several lines without other control characters, as `harmless` does."""
+    return "\n".join(map(harmless, text.split("\n")))
+
+
 def number(value: float) -> str:
     """Return a number with at most six significant digits."""
     return f"{value:.6g}"

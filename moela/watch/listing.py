@@ -7,7 +7,7 @@ import os
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.heartbeat.working import long_work
 from moela.quality.table import Row, Table
-from moela.quality.words import duration
+from moela.quality.words import duration, harmless
 from moela.watch.state import Snapshot, WatchedRun
 
 _COLUMNS = (
@@ -67,7 +67,7 @@ def failure_lines(path: str | os.PathLike[str]) -> list[str]:
     for s in snapshots(path):
         lines.append(f"run {s.run}: {s.n_failed:,} of {s.n_fresh:,} evaluations failed")
         lines += [f"  {n:,} x {status}: {text}" for n, status, text in s.failures]
-    return lines
+    return [*map(harmless, lines)]
 
 
 def _cells(s: Snapshot) -> list[str]:

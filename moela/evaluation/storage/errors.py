@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from moela.quality.words import harmless_lines
+
 
 class StoreError(RuntimeError):
-    """A store cannot be read or written; the message says why and what to do."""
+    """A store cannot be read or written; the message says why and what to do.
+
+    The message may hold texts of the store, so control characters are replaced.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(harmless_lines(message))
 
 
 class StoreMismatchError(StoreError):

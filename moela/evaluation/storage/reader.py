@@ -39,7 +39,7 @@ from moela.notebook import html
 from moela.provenance import renames
 from moela.provenance.signature import Json, Signature, shown_name
 from moela.quality.table import Row, Table
-from moela.quality.words import duration
+from moela.quality.words import duration, harmless
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -77,7 +77,7 @@ class StoredRun:
 
     def __repr__(self) -> str:
         row = self.row()
-        return (
+        return harmless(
             f"<run {self.id}: {row['algorithm']} on {row['problem']}, seed {row['seed']}, "
             f"{self.state}, {row['evaluations']} evaluations, {self.n_failed} failed>"
         )

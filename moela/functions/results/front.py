@@ -17,7 +17,7 @@ from moela.notebook import html
 from moela.quality.explain import Explanation, Role, explain
 from moela.quality.front import Front
 from moela.quality.table import Row, Table, text
-from moela.quality.words import number, of_kind
+from moela.quality.words import harmless, number, of_kind
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -52,7 +52,7 @@ class Candidate:
     def __repr__(self) -> str:
         values = [f"{name} {text(value)}" for name, value in self.row().items()]
         note = "" if self.feasible else " (violates constraints)"
-        return f"Candidate {self.index}: {', '.join(values)}{note}"
+        return harmless(f"Candidate {self.index}: {', '.join(values)}{note}")
 
     def row(self) -> Row:
         """Return variables, objectives, and other outputs in one dictionary."""
@@ -118,7 +118,7 @@ class DesignFront:
             f"{name} ({sense})" for name, sense in zip(self.names, self._view.senses(), strict=True)
         )
         kind = "designs" if self.feasible else "infeasible designs"
-        return f"DesignFront({len(self)} {kind}; {goals})"
+        return harmless(f"DesignFront({len(self)} {kind}; {goals})")
 
     def _repr_html_(self) -> str:
         return html.paragraph(repr(self)) + self.table()._repr_html_()

@@ -30,7 +30,7 @@ from moela.functions.results.front import (
 from moela.functions.results.saving import save_table
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table, text
-from moela.quality.words import amount, counted, of_kind
+from moela.quality.words import amount, counted, harmless, of_kind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -256,7 +256,7 @@ class MinimizeResult:
             parts.append(counted(counts))
         if self._advice:
             parts.append(self._advice)
-        return ". ".join(part.rstrip(".") for part in parts) + "."
+        return harmless(". ".join(part.rstrip(".") for part in parts) + ".")
 
     def __len__(self) -> int:
         return len(self.front)
@@ -265,7 +265,7 @@ class MinimizeResult:
         table = self.front.table()
         head = Table(table.rows[:_SHOWN_ROWS], table.formats)
         more = len(table) - len(head)
-        lines = [f"{self._view.title}: {self.status}"]
+        lines = [harmless(f"{self._view.title}: {self.status}")]
         if len(head):
             lines += ["", str(head)]
         if more > 0:
