@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from moela.commands.output import print_json
 from moela.commands.parser import add_examples
 
+_LAST_PORT = 65535
+
 if TYPE_CHECKING:
     from moela.watch.follow import Follower
 
@@ -27,23 +29,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Watch the run until the user interrupts."""
+    """Watch the run until it is done or the user interrupts."""
     from moela.watch.follow import Follower
     from moela.watch.terminal import watch
 
     if not arguments.every > 0:
         raise ValueError(f"--every must be a positive number of seconds. Got {arguments.every}.")
+    if not 0 <= arguments.port <= _LAST_PORT:
+        raise ValueError(
+            f"--port must be an integer from 0 to {_LAST_PORT}. Got {arguments.port} instead."
+        )
     if hasattr(os, "nice") and not (arguments.once or arguments.json):
         os.nice(10)  # the run comes first
     follower = Follower(arguments.store, arguments.run)
     try:
-        if arguments.once:
-            follower.refresh()  # so that a file that is no store is refused
+        snapshot = follower.refresh()  # so that a file that is no store is refused at once
         if arguments.json:
-            snapshot = follower.refresh()
             print_json(None if snapshot is None else snapshot.to_dict())
         elif arguments.serve:
-            follower.refresh()  # so that a file that is no store is refused at once
             _serve(follower, arguments.port)
         else:
             watch(follower, every=arguments.every, once=arguments.once)
@@ -54,7 +57,14 @@ def run(arguments: argparse.Namespace) -> None:
 def _serve(follower: Follower, port: int) -> None:
     from moela.watch.page import WatchServer
 
-    with WatchServer(follower, port) as server:
+    try:
+        opened = WatchServer(follower, port)
+    except OSError as error:
+        raise OSError(
+            f"--port {port} cannot be used: {error.strerror or error}. Give another port, or leave "
+            "--port out for any free one."
+        ) from None
+    with opened as server:
         print(f"Open {server.address} in a browser. Ctrl-C ends it.", flush=True)
         try:
             server.serve_forever()

@@ -22,6 +22,7 @@ from moela.watch.state import Snapshot
 from moela.watch.terminal import PAUSE_PER_SECOND
 
 _HOST = "127.0.0.1"
+_DEFAULT_PORT = 80  # which browsers leave out
 # A page may ask as often as it likes; the store is read again after this many seconds.
 _LEAST_SECONDS = 1.0
 _POLICY = (
@@ -60,6 +61,13 @@ class WatchServer(ThreadingHTTPServer):
         self.service_actions()
 
     @property
+    def hosts(self) -> set[str]:
+        """The names under which browsers reach this server, with its port."""
+        names = (_HOST, "localhost")
+        with_port = {f"{name}:{self.server_port}" for name in names}
+        return with_port | set(names) if self.server_port == _DEFAULT_PORT else with_port
+
+    @property
     def address(self) -> str:
         """The address to open in a browser."""
         return f"http://{_HOST}:{self.server_port}/"
@@ -90,8 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         # A page of another site may reach this server under a name that it resolves to this host.
-        if self.headers.get("Host") not in (f"{_HOST}:{self.server.server_port}",):
-            self.send_error(403)
+        if (self.headers.get("Host") or "").lower() not in self.server.hosts:
+            self.send_error(403, explain=f"Open {self.server.address} instead.")
             return
         path = self.path.partition("?")[0]
         if path == "/state.json":
@@ -101,6 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_error(404)
 
+    def do_HEAD(self) -> None:
+        self.do_GET()  # which leaves the content out
+
     def _send(self, kind: str, content: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", f"{_TYPES[kind]}; charset=utf-8")
@@ -109,7 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
         """Write nothing: a request every two seconds is no news."""
@@ -153,7 +165,7 @@ def _data(s: Snapshot) -> dict[str, object]:
     span = np.ptp(F, axis=0) if len(F) else np.zeros(len(s.names))
     return {
         "title": f"{s.algorithm} on {s.problem}, seed {s.seed}",
-        "about": f"Run {s.run} of {s.store}",
+        "about": f"Run {s.run} of {s.store}. {s.unnamed}".strip(),
         "message": f"{s.state}; last batch {duration(s.idle)} ago",
         "run": s.run,
         "n_eval": s.n_eval,

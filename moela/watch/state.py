@@ -14,8 +14,9 @@ from moela._arrays import Design, Floats
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
+from moela.functions.model.problem import why
 from moela.functions.model.view import ProblemView
-from moela.functions.results.stored import stored_problem
+from moela.functions.results.stored import stored_problem, unnamed_in
 from moela.provenance.signature import shown_name
 from moela.quality.json_data import finite
 
@@ -48,7 +49,7 @@ class Snapshot:
     idle: float  # seconds since then
     rate: float | None  # designs answered per second of the newest evaluations
     seconds_left: float | None
-    failures: list[tuple[int, str, str]]  # count, status, last line of the error; most first
+    failures: list[tuple[int, str, str]]  # count, status, reason; most first
     workers: list[tuple[str, int]]  # name and evaluations; most first
     names: list[str]  # of the objectives
     senses: list[str]  # "min" or "max" for each
@@ -58,6 +59,7 @@ class Snapshot:
     n_front: int
     ref_point: list[float]  # worst values of the first designs
     curve: list[tuple[int, float]]  # evaluations, and the share of the box that is dominated
+    unnamed: str  # which names the store lacks, as sentences; empty if none
 
     def to_dict(self) -> dict[str, object]:
         """Return the snapshot as JSON data; numbers that are not finite are None."""
@@ -114,7 +116,7 @@ class WatchedRun:
         self._recent.append((evaluation.n, evaluation.elapsed))
         self._workers[evaluation.worker] += 1
         if evaluation.status != OK or evaluation.F is None:
-            self._reasons[evaluation.status, _last_line(evaluation.error)] += 1
+            self._reasons[evaluation.status, _reason(evaluation.error)] += 1
             return
         if self._ref_point is None:
             self._waiting.append(evaluation.F)
@@ -182,6 +184,7 @@ class WatchedRun:
             n_front=len(self._front),
             ref_point=(ref_point * signs).tolist() if len(ref_point) else [],
             curve=_shares(self._curve, ref_point, best),
+            unnamed=unnamed_in(view.problem),
         )
 
     def _rate(self) -> float | None:
@@ -239,10 +242,9 @@ def _design(view: ProblemView, x: Design) -> Design:
     return view.design(x) if view.own is not None else x
 
 
-def _last_line(error: str | None) -> str:
-    """Return the last line of a traceback, without the numbers that differ from case to case."""
-    lines = (error or "").strip().splitlines()
-    text = re.sub(r"0x[0-9a-f]+|-?\d+(\.\d+)?(e[+-]?\d+)?", "#", lines[-1]) if lines else ""
+def _reason(error: str | None) -> str:
+    """Return why an evaluation failed, without the numbers that differ from case to case."""
+    text = re.sub(r"0x[0-9a-f]+|-?\d+(\.\d+)?(e[+-]?\d+)?", "#", why(error or "", ""))
     return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + " ..."
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 import time
 from typing import TextIO
 
 from moela.evaluation.storage.errors import StoreError
-from moela.quality.words import duration
+from moela.quality.words import duration, harmless
 from moela.watch.follow import Follower
 from moela.watch.state import Snapshot
 
@@ -24,6 +25,8 @@ def lines_of(snapshot: Snapshot, width: int = 80) -> list[str]:
     s = snapshot
     title = f"{s.algorithm} on {s.problem}, seed {s.seed} (run {s.run} of {s.store})"
     lines = [title, "", _progress(s, width), *_speed(s), ""]
+    if s.unnamed:
+        lines += [*textwrap.wrap(s.unnamed, width), ""]
     if s.best:
         names = s.titles()
         left = max(map(len, names))
@@ -41,7 +44,7 @@ def lines_of(snapshot: Snapshot, width: int = 80) -> list[str]:
         shown = ", ".join(f"{name} {n:,}" for name, n in s.workers[:8])
         more = f" and {len(s.workers) - 8} more" if len(s.workers) > 8 else ""
         lines += ["", f"evaluations by worker: {shown}{more}"]
-    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+    return [harmless(line if len(line) <= width else line[: width - 1] + "…") for line in lines]
 
 
 def sparkline(curve: list[tuple[int, float]], width: int) -> str:
@@ -65,24 +68,44 @@ def watch(
 ) -> None:
     """Draw the run again every few seconds, until it is done or the user stops watching.
 
-    Without a terminal, or with `once`, the state is written once.
+    Without a terminal, or with `once`, the state is written once. A run that was stopped is not
+    done, since it may be continued; neither is one without a number of evaluations to make.
+
+    Parameters
+    ----------
+    follower : Follower
+    every : float
+        Seconds between two views.
+    once : bool
+    out : text stream, optional
+        Default: standard output.
+
+    Raises
+    ------
+    StoreError
+        The file does not exist or is no store. One that was a store before may come back.
+    ValueError
+        The store does not hold the run.
     """
     out = sys.stdout if out is None else out
+    follower.refresh()
     if once or not out.isatty():
-        print("\n".join(_shown(follower, 10_000)), file=out)
+        print("\n".join(_shown(follower, 10_000)[0]), file=out)
         return
     out.write(_OTHER_SCREEN + _HIDE)
     lines: list[str] = []
+    done = False
     try:
-        while True:
+        while not done:
             start = time.monotonic()
             size = shutil.get_terminal_size()
-            lines = _shown(follower, size.columns)
+            lines, done = _shown(follower, size.columns)
             shown = [line + _CLEAR_LINE for line in [*lines, "", "Ctrl-C ends watching."]]
             out.write(_HOME + "\n".join(shown[: size.lines - 1]) + _CLEAR_BELOW)
             out.flush()
-            # Reading takes longer the longer the run is; the run shall not be slowed down.
-            time.sleep(max(every, PAUSE_PER_SECOND * (time.monotonic() - start)))
+            if not done:
+                # Reading takes longer the longer the run is; the run shall not be slowed down.
+                time.sleep(max(every, PAUSE_PER_SECOND * (time.monotonic() - start)))
     except KeyboardInterrupt:
         pass
     finally:
@@ -90,14 +113,15 @@ def watch(
         print("\n".join(lines), file=out)
 
 
-def _shown(follower: Follower, width: int) -> list[str]:
+def _shown(follower: Follower, width: int) -> tuple[list[str], bool]:
+    """Return the lines to show, and whether the run is done."""
     try:
         snapshot = follower.refresh()
     except StoreError as error:
-        return [str(error)[: 4 * width], "Waiting for it to come back."]
+        return [harmless(str(error))[: 4 * width], "Waiting for it to come back."], False
     if snapshot is None:
-        return [f"The store {follower.path} has no run yet."]
-    return lines_of(snapshot, width)
+        return [f"The store {follower.path} has no run yet."], False
+    return lines_of(snapshot, width), snapshot.state == "done"
 
 
 def _progress(s: Snapshot, width: int) -> str:

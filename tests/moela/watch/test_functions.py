@@ -58,6 +58,41 @@ def test_tables_name_the_function(tmp_path, function, name):
     follower.close()
 
 
+def test_failures_are_counted_by_reason(tmp_path, capsys):
+    def rising(d):
+        if d["x"] > 4:
+            raise ValueError(f"mesh failed at {d['x']}")
+        if d["x"] < 1:
+            raise RuntimeError("license server gone")
+        if d["x"] < 2:
+            return {"mass": d["x"]}
+        return simulate(d)
+
+    path = tmp_path / "run.db"
+    result = moela.minimize(
+        rising,
+        variables={"x": (0.1, 5.0)},
+        objectives=["mass", "rise"],
+        n_eval=30,
+        store=path,
+        on_error="infeasible",
+        algorithm="nsga2",
+        verbose=False,
+        progress=False,
+    )
+    follower = Follower(path)
+    snapshot = follower.refresh()
+    follower.close()
+    reasons = {(status, text.partition(" Got")[0]) for _, status, text in snapshot.failures}
+    missing = "rising must return a dictionary {'mass': ..., 'rise': ...}."
+    assert reasons == {
+        ("error", "ValueError: mesh failed at #"),
+        ("error", "RuntimeError: license server gone"),
+        ("error", missing),
+    }
+    assert sum(n for n, _, _ in snapshot.failures) == len(result.failures)
+
+
 def test_values_have_the_signs_and_names_of_the_function(tmp_path):
     path = tmp_path / "run.db"
     result = moela.minimize(

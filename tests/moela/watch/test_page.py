@@ -67,11 +67,31 @@ def test_only_this_host_and_these_files_are_served(finished):
             ("etc/passwd", {}, 404),
             ("../secret", {}, 404),
             ("state.json", {"Host": "example.com"}, 403),
+            ("state.json", {"Host": "localhost.example.com"}, 403),
+            ("state.json", {"Host": "localhost:1"}, 403),
         ):
             with pytest.raises(urllib.error.HTTPError) as caught:
                 get(address + path, **headers)
             assert caught.value.code == code
             caught.value.close()
+
+
+def test_the_page_has_two_names_and_heads(finished):
+    with serving(finished) as address:
+        port = address.rstrip("/").rpartition(":")[2]
+        for host in ("localhost", "LOCALHOST", "127.0.0.1"):
+            assert b"plotly.js" in get(address, Host=f"{host}:{port}")[1]
+        request = urllib.request.Request(address, method="HEAD")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert int(answer.headers["Content-Length"]) > 0
+            assert answer.read() == b""
+
+
+def test_a_port_that_is_taken_is_named(finished, assert_rejected):
+    with serving(finished) as address:
+        port = address.rstrip("/").rpartition(":")[2]
+        words = (f"--port {port}", "in use", "another port")
+        assert_rejected(["watch", finished, "--serve", "--port", port], *words)
 
 
 POINT = """

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from moocore import hypervolume
 
+import moela
 from moela import EvaluationStore, describe_runs
 from moela.cli import main
 from moela.evaluation.storage.errors import StoreError
@@ -119,10 +120,71 @@ def test_terminal_shows_the_state(finished):
 
 def test_a_store_that_is_missing_or_empty_is_told(tmp_path, assert_rejected):
     assert_rejected(["watch", tmp_path / "none.db", "--once", "--serve"], "There is no store")
-    out = io.StringIO()
-    watch(Follower(tmp_path / "none.db"), once=True, out=out)
-    assert "There is no store" in out.getvalue()
+    for words in ((), ("--once",), ("--serve",), ("--json",)):
+        assert_rejected(["watch", tmp_path / "none.db", *words], "There is no store")
+    (tmp_path / "notes.md").write_text("no store")
+    assert_rejected(["watch", tmp_path / "notes.md"], "is not a store")
+    for port in ("-1", "65536"):
+        assert_rejected(["watch", tmp_path / "none.db", "--port", port], "--port", "65535", port)
     assert_rejected(["watch", tmp_path / "none.db", "--every", "0"], "--every", "positive")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_run_is_watched_until_it_is_done(tmp_path, monkeypatch):
+    path = cases.run(tmp_path / "run.db", 60, budget=80)
+    pauses = []
+
+    def go_on(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            path.rename(tmp_path / "away.db")
+        else:
+            (tmp_path / "away.db").rename(path)
+            cases.run(path, 80)
+
+    monkeypatch.setattr("moela.watch.terminal.time.sleep", go_on)
+    out = Terminal()
+    watch(Follower(path), out=out)
+    assert len(pauses) == 2
+    text = out.getvalue()
+    assert "60 of 80" in text
+    assert "Waiting for it to come back." in text
+    assert "80 of 80  done" in text
+
+
+def test_a_store_of_a_stranger_does_not_steer_the_terminal(tmp_path, capsys):
+    path = tmp_path / "run.db"
+
+    def simulate(d):
+        if d["x\x1b[2J"] > 0.9:
+            raise ValueError("no mesh\x1b]0;pwned\x07")
+        return d["x\x1b[2J"], 1 - d["x\x1b[2J"], d["kind"] == "\x1b[31m"
+
+    simulate.__qualname__ = "simulate\x9b1m"
+    simulate.__name__ = "\x1b[31m"
+    result = moela.minimize(
+        simulate,
+        variables={"x\x1b[2J": (0.0, 1.0), "kind": ["\x1b[31m", "b"]},
+        objectives=["m\x1b[31m", "r\x1b]0;pwned\x07", "k"],
+        n_eval=40,
+        store=path,
+        on_error="infeasible",
+        algorithm="nsga2",
+        verbose=False,
+        progress=False,
+    )
+    for words in (["watch"], ["explain"], ["runs"], ["runs", "--failures"], ["compare"]):
+        main([words[0], str(path), *words[1:]])
+    printed = capsys.readouterr()
+    stored = moela.MinimizeResult.from_store(path)
+    shown = [result, stored.front, stored.front[0], stored.importances(), stored.explain()]
+    text = "".join([printed.out, printed.err, *map(repr, shown)])
+    assert "pwned" in text
+    assert [c for c in text if not (c.isprintable() or c == "\n")] == []
 
 
 def test_pieces_of_the_terminal():
