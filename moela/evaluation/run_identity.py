@@ -22,7 +22,7 @@ from moela.evaluation.runners.runner import Runner
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.rescue import rescued_copies
-from moela.evaluation.storage.schema import PLANNED, RunIdentity, RunRow, settings_of
+from moela.evaluation.storage.schema import PLANNED, RunIdentity, RunRow, planned_of, settings_of
 from moela.evaluation.storage.sqlite import owner_alive
 from moela.provenance import environment, renames
 from moela.provenance.content import CONTENT, Content, Doubts, Fingerprint, compare, content_of
@@ -376,11 +376,12 @@ def _reopen(journal: Journal, run_id: int, problem: Signature) -> RunRow:
 
 
 def _other_differences(
-    run: RunRow, wanted: dict[str, Json], before: dict[str, Signature]
+    run: RunRow, wanted: dict[str, Any], before: dict[str, Signature]
 ) -> list[str]:
     """Return the differences of a stored run in everything but the problem."""
+    maker = json.loads(run.algorithm)
     stored: dict[str, Json] = {
-        "algorithm": json.loads(run.algorithm),
+        "algorithm": renames.as_planned(maker, wanted["algorithm"], planned_of(run)),
         "seed": run.seed,
         "settings": settings_of(run),
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from moela._checks import require
 
@@ -24,10 +26,15 @@ _RANGES = {
 }
 
 
-def check_settings(settings: Mapping[str, object]) -> None:
-    """Raise a ValueError that names the first setting outside its range."""
+def check_settings(settings: dict[str, Any]) -> None:
+    """Raise a ValueError that names the first setting outside its range.
+
+    Numbers of numpy become those of Python.
+    """
     for name, expected in _RANGES.items():
         value = settings[name]
+        if isinstance(value, np.integer | np.floating):
+            value = settings[name] = value.item()
         require("Evaluator", name, value, _in_range(name, value), expected)
     for name, choices in _CHOICES.items():
         value = settings[name]

@@ -23,10 +23,6 @@ from moela.search.moela import MOELA
 # Initial designs of a single-objective search. Of 20 to 50, 20 was best after 200 and 500
 # evaluations of most problems (python -m tests.benchmarks.function_settings --single).
 _POP_SIZE = 20
-# Below this budget, 50 initial designs leave too little for the search: after 60 evaluations, 10
-# sub-problems brought 79 % of the best hypervolume on a frame of mixed variables, 50 brought 68 %.
-# From 100 on, neither was better on most problems (python -m tests.benchmarks.function_settings).
-_FEW, _FEW_SUBPROBLEMS = 100, 10
 
 
 def _nsga2() -> type[Algorithm]:
@@ -74,7 +70,6 @@ def choose(
     problem: Problem,
     start: Population | None,
     batch_size: int | None,
-    budget: int | None,
     *,
     asynchronous: bool = False,
 ) -> Algorithm:
@@ -89,8 +84,6 @@ def choose(
         Designs to begin with.
     batch_size : int or None
         Of MOELA.
-    budget : int or None
-        Number of evaluations.
     asynchronous : bool
         Whether answers may come in any order.
     """
@@ -107,7 +100,7 @@ def choose(
     if given is None:
         given = MOELA if problem.n_obj > 1 else _single(problem, asynchronous)
     if inspect.isclass(given) and issubclass(given, Algorithm):
-        algorithm = _made(given, problem, batch_size, budget)
+        algorithm = _made(given, problem, batch_size)
     elif isinstance(given, Algorithm):
         # The object belongs to the caller, who may use it again.
         algorithm = copy.deepcopy(given)
@@ -151,14 +144,10 @@ def _single(problem: Problem, asynchronous: bool) -> type[Algorithm]:
     return _de() if numbers else _ga()
 
 
-def _made(
-    kind: type[Algorithm], problem: Problem, batch_size: int | None, budget: int | None
-) -> Algorithm:
+def _made(kind: type[Algorithm], problem: Problem, batch_size: int | None) -> Algorithm:
     """Return an algorithm of a class, with the operators of the problem."""
     if issubclass(kind, ArchiveAlgorithm):
         sizes = {} if batch_size is None else {"batch_size": batch_size}
-        if kind is MOELA and budget is not None and budget < _FEW:
-            sizes["n_subproblems"] = _FEW_SUBPROBLEMS
         make: Callable[..., Algorithm] = kind  # each has its own parameters
         return make(**sizes)
     parameters = inspect.signature(kind.__init__).parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 from moela.functions.model.variables import is_number
 from moela.quality.words import of_kind
@@ -12,7 +13,7 @@ _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|h|m|s)[a-z]*\.?\s*,?")
 
 
 def seconds(name: str, given: object) -> float | None:
-    """Return a duration in seconds: a number, "90 min", "8h", "1h30m" or "hh:mm:ss"; None stays.
+    """Return a duration in seconds: a number, timedelta, "90 min", "8h" or "hh:mm:ss"; None stays.
 
     Raises
     ------
@@ -24,12 +25,14 @@ def seconds(name: str, given: object) -> float | None:
     value = 0.0
     if is_number(given):
         value = float(given)  # type: ignore[arg-type]
+    elif isinstance(given, timedelta):
+        value = given.total_seconds()
     elif isinstance(given, str):
         value = _of_text(given.lower().strip())
     if value <= 0:
         raise ValueError(
-            f"The '{name}' parameter must be a positive number of seconds, or a text such as "
-            f"'90s', '30 min', '8h' or '01:30:00'. Got {of_kind(given)} instead."
+            f"The '{name}' parameter must be a positive number of seconds, a timedelta, or a text "
+            f"such as '90s', '30 min', '8h' or '01:30:00'. Got {of_kind(given)} instead."
         )
     return value
 

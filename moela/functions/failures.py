@@ -91,6 +91,16 @@ def of_same_problem(error: StoreMismatchError) -> bool:
     return bool(changes) and "problem" not in changes
 
 
+def begins_anew(error: StoreMismatchError) -> str:
+    """Return that a new run begins in a store that holds this problem, and what differs."""
+    store, run = re.findall(r"The store (.*) does not hold this run\. .* run (\d+),", str(error))[0]
+    changes = re.findall(r"^  ((?:algorithm|seed|settings)\b.*)", str(error), flags=re.MULTILINE)
+    return (
+        f"a new run begins in {store}, and uses the evaluations of the others; the most similar "
+        f"one, run {run}, differs (stored -> now): {'; '.join(changes)}"
+    )
+
+
 def in_other_words(error: StoreMismatchError) -> StoreMismatchError:
     """Return the error of a store that holds something else, with advice for `moela.minimize`."""
     message = str(error)

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -29,7 +30,13 @@ from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.termination import ElapsedTime
 from moela.functions import algorithms
 from moela.functions.durations import seconds, shown_seconds
-from moela.functions.failures import all_failed, in_other_words, in_words, of_same_problem
+from moela.functions.failures import (
+    all_failed,
+    begins_anew,
+    in_other_words,
+    in_words,
+    of_same_problem,
+)
 from moela.functions.model.calls import checked_call, takes_one
 from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
 from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoint
@@ -61,18 +68,18 @@ def minimize(
     objectives: ObjectiveSpec | None = None,
     constraints: ConstraintSpec | None = None,
     n_eval: int | None = None,
-    time_limit: float | str | None = None,
+    time_limit: float | str | timedelta | None = None,
     seed: int | None = 1,
     n_jobs: int | None = None,
     store: str | os.PathLike[str] | None = None,
     on_error: Literal["raise", "infeasible"] = "raise",
-    timeout: float | str | None = None,
+    timeout: float | str | timedelta | None = None,
     retries: int = 0,
     start: object = None,
     ref_point: RefPoint | None = None,
     vectorized: bool = False,
     noisy: bool = False,
-    version: str | None = None,
+    version: str | float | None = None,
     algorithm: AlgorithmChoice | None = None,
     batch_size: int | None = None,
     backend: str | None = None,
@@ -104,7 +111,7 @@ def minimize(
         (within 0.0001 if x is 0).
     n_eval : int, optional
         Number of evaluations, failed and repeated ones included. Needed without a `time_limit`.
-    time_limit : float or str, optional
+    time_limit : float, str or timedelta, optional
         Time after which the run ends, with the batch in hand: seconds, "90 min", "8h", "01:30:00".
         With a `store`, only the time spent running counts.
     seed : int or None
@@ -117,9 +124,8 @@ def minimize(
     on_error : {"raise", "infeasible"}
         Whether a failed evaluation ends the run with an EvaluationError, or counts as an infeasible
         design.
-    timeout : float or str, optional
-        Time after which an evaluation is killed and counts as failed: seconds, or a text as for
-        `time_limit`.
+    timeout : float, str or timedelta, optional
+        Time after which an evaluation is killed and counts as failed, as for `time_limit`.
     retries : int
         How often a failed evaluation is tried again.
     start : dict, iterable of dict, DataFrame, MinimizeResult, or path of a .csv file, optional
@@ -133,9 +139,9 @@ def minimize(
     noisy : bool
         Whether the same design may have other results next time. Known designs are then evaluated
         again, instead of answered from memory or store.
-    version : str, optional
+    version : str or number, optional
         A text to change when the results of the function change for a reason that its code does not
-        show, so that a store does not mix old results with new ones.
+        show, so that a store does not mix old results with new ones. 2 is the same as "2".
     algorithm : str, Algorithm or class, optional
         "moela" (default), "nsga2", "nsga3", "moead", "ga", "de", or any algorithm of pymoo.
     batch_size : int, optional
@@ -148,7 +154,8 @@ def minimize(
         on the order in which evaluations end; with a `store`, the same call and number of workers
         repeat that order. With one objective, pymoo's genetic algorithm is the default then.
     callback : callable, optional
-        Called after each batch with the result so far. If it returns True, the run ends.
+        Called after each batch with the result so far. If it returns True, the run ends; if False
+        or None, it goes on.
     progress : bool, optional
         Progress bar; by default one is shown if standard error is a terminal.
     verbose : bool
@@ -193,9 +200,7 @@ def minimize(
     budget = None if n_eval is None else count("minimize", "n_eval", n_eval)
     _check(seed, store, callback, budget, limit)
     begin = start_designs(problem, start)
-    chosen = algorithms.choose(
-        algorithm, problem, begin, batch_size, budget, asynchronous=asynchronous
-    )
+    chosen = algorithms.choose(algorithm, problem, begin, batch_size, asynchronous=asynchronous)
     if begin is not None and not isinstance(chosen, ArchiveAlgorithm):
         size = int(getattr(chosen, "pop_size", None) or len(begin))
         chosen.initialization.sampling = filled(problem, begin, size, seed)
@@ -233,6 +238,7 @@ def minimize(
                 # Another algorithm or seed uses what the store holds of the same problem.
                 if on_mismatch == "new" or not of_same_problem(error):
                     raise in_other_words(error) from None
+                _LOG.warning(begins_anew(error))
             else:
                 break
     of_budget = f" of {budget:,}" if budget and stopped else ""
@@ -276,7 +282,13 @@ class _Run:
             so_far = MinimizeResult(
                 self.problem, self.individuals, ending=f"{self.n:,} evaluations"
             )
-            self.stopped = self.callback(so_far) is True or self.stopped
+            answer = self.callback(so_far)
+            if answer is not None and not isinstance(answer, bool | np.bool_):
+                raise TypeError(
+                    "The 'callback' parameter of minimize must return True to end the run, or "
+                    f"False or None to go on. Got {of_kind(answer)} instead."
+                )
+            self.stopped = bool(answer) or self.stopped
 
 
 def _loop(

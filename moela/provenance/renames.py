@@ -237,6 +237,22 @@ def modern(value: Any) -> Any:
     return _modern_settings(read, bases)
 
 
+def as_planned(algorithm: Signature, wanted: Signature, planned: int | None) -> Signature:
+    """Return the stored signature of a run of MOELA with the sizes of another one of equal effect.
+
+    A run that was planned for fewer than 100 evaluations has ten sub-problems and initial designs
+    at most. `moela.minimize` used to pass these numbers, and now leaves them to MOELA.
+    """
+    few = planned is not None and planned < 100 and algorithm.get("class") == "moela.MOELA"
+    old, new = algorithm.get("settings", {}), wanted.get("settings", {})
+    sizes = {name: new.get(name) for name in ("n_subproblems", "n_init")}
+    if not few or "tuned" in old or any(old.get(name) != 10 for name in sizes):
+        return algorithm
+    if not all(isinstance(size, int) and size >= 10 for size in sizes.values()):
+        return algorithm
+    return {**algorithm, "settings": {**old, **sizes}}
+
+
 def without_digests(signature: Signature) -> Signature:
     """Return the signature of an object of ours without its digests, which depend on old names.
 

@@ -215,10 +215,11 @@ def check_decode(problem: Problem) -> None:
 
 
 def check_version(problem: Problem) -> None:
-    """Check that `version`, if it exists, is a string."""
-    version = getattr(problem, "version", "none")
-    assert isinstance(version, str), f"version must be a string. Got {version!r} instead."
-    assert version, "version must not be empty."
+    """Check that `version`, if it exists and is not None, is a text or a number."""
+    version = getattr(problem, "version", None)
+    known = version is None or isinstance(version, str | int | float | np.number)
+    assert known, f"version must be a text or a number. Got {version!r} instead."
+    assert version != "", "version must not be empty."
 
 
 def check_problem_copies(problem: Problem) -> None:

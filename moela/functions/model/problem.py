@@ -329,7 +329,7 @@ def problem(
     constraints: ConstraintSpec | None = None,
     vectorized: bool = False,
     ref_point: RefPoint | None = None,
-    version: str | None = None,
+    version: str | float | None = None,
 ) -> FunctionProblem:
     """Return the pymoo problem of a plain function, for any algorithm of pymoo.
 
@@ -352,9 +352,9 @@ def problem(
         [n]. Values that do not exist are NaN or None.
     ref_point : dict by name or sequence, optional
         A value of each objective to beat, in the order of `objectives`.
-    version : str, optional
+    version : str or number, optional
         A text to change when the results of the function change for a reason that its code does not
-        show, so that a store does not mix old results with new ones.
+        show, so that a store does not mix old results with new ones. 2 is the same as "2".
 
     Returns
     -------
@@ -388,8 +388,10 @@ def problem(
         raise TypeError(
             f"The 'vectorized' parameter must be True or False. Got {of_kind(vectorized)} instead."
         )
-    if version is not None and not isinstance(version, str | int | float):
-        raise TypeError(f"The 'version' parameter must be a text. Got {of_kind(version)} instead.")
+    if version is not None and not isinstance(version, str | int | float | np.number):
+        raise TypeError(
+            f"The 'version' parameter must be a text or a number. Got {of_kind(version)} instead."
+        )
     if is_binary(known):
         kind: type[FunctionProblem] = BinaryFunctionProblem
     elif len(known) == 1 and all(isinstance(v, Permutation) for v in known.values()):

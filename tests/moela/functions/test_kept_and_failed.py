@@ -71,6 +71,43 @@ def test_another_seed_uses_what_a_store_holds(tmp_path):
         assert [run.seed for run in reader.runs()] == [1, 2, 2]
 
 
+@pytest.mark.few_evaluations
+def test_a_run_of_a_small_budget_continues_with_a_larger_one(tmp_path, caplog):
+    settings = {**LINE, **QUIET, "store": tmp_path / "run.db"}
+    first = moela.minimize(line, **settings, n_eval=20)
+    assert objectives_of(first) == objectives_of(moela.minimize(line, **LINE, **QUIET, n_eval=20))
+    moela.minimize(line, **settings, n_eval=110)
+    with EvaluationStore(tmp_path / "run.db") as reader:
+        ((n_eval, n_fresh),) = [(run.n_eval, run.n_fresh) for run in reader.runs()]
+    assert (n_eval, n_fresh) == (110, 110)
+    assert "a new run begins" not in caplog.text
+
+
+@pytest.mark.few_evaluations
+def test_a_run_with_the_sizes_of_a_small_budget_is_continued(tmp_path):
+    settings = {**LINE, **QUIET, "store": tmp_path / "run.db"}
+    moela.minimize(line, **settings, n_eval=20, algorithm=moela.MOELA(n_subproblems=10))
+    for n_eval in (20, 30):
+        assert moela.minimize(line, **settings, n_eval=n_eval).n_eval == n_eval
+    with EvaluationStore(tmp_path / "run.db") as reader:
+        assert [run.n_fresh for run in reader.runs()] == [30]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 2}, {"algorithm": "de"}, {"algorithm": "ga"}, {"noisy": True}], ids=str
+)
+def test_a_new_run_in_a_store_of_the_function_says_what_differs(tmp_path, caplog, changes):
+    settings = {"variables": {"x": (0.0, 1.0)}, "objectives": ["a"], **QUIET, "n_eval": 20}
+    settings |= {"store": tmp_path / "run.db", "algorithm": "nsga2"}
+    moela.minimize(line, **settings)
+    assert "a new run begins" not in caplog.text
+    moela.minimize(line, **(settings | changes))
+    (told,) = [r.getMessage() for r in caplog.records if "a new run begins" in r.getMessage()]
+    assert "run 1, differs (stored -> now): " in told
+    expected = {"seed": "seed: '1' -> '2'", "algorithm": "algorithm.class: ", "noisy": "dedupe"}
+    assert expected[next(iter(changes))] in told
+
+
 def test_a_changed_function_is_noticed(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     state = tmp_path / "state"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -288,6 +289,7 @@ def test_a_script_needs_no_guard():
     [
         (90, 90), (1.5, 1.5), ("90", 90), ("90s", 90), ("30 min", 1800), ("8h", 28800),
         ("1h30m", 5400), ("1 day, 2 hours", 93600), ("01:30:05", 5405), (None, None),
+        (timedelta(hours=1), 3600),
     ],
 )  # fmt: skip
 def test_durations(given, expected):
@@ -315,6 +317,24 @@ def test_callbacks_see_the_result_and_may_stop():
         seen.append((result.n_eval, len(result.front)))
         return result.n_eval >= 60
 
-    result = run(n_eval=500, callback=watch)
+    result = run(n_eval=500, callback=lambda result: np.bool_(watch(result)))
     assert seen[0][0] == 50
     assert result.status.startswith(f"stopped by the callback after {seen[-1][0]} of 500")
+
+
+@pytest.mark.parametrize("answer", [1, "stop", np.array([True])])
+def test_a_callback_that_returns_something_else_is_refused(answer):
+    with pytest.raises(TypeError, match="'callback'.* must return True .* Got "):
+        run(n_eval=20, algorithm="nsga2", callback=lambda result: answer)
+
+
+def test_numbers_of_numpy_are_numbers():
+    three = np.int64(3)
+    result = run(
+        n_eval=3 * three, n_jobs=three // 3, retries=three, seed=three, timeout=np.float32(60),
+        version=three, algorithm="nsga2",
+    )  # fmt: skip
+    assert result.n_eval == 9
+    assert result.problem.version == "3"
+    evaluator = moela.Evaluator(n_jobs=three, retries=three, chunk_size=three)
+    assert {type(n) for n in (evaluator.n_jobs, evaluator.retries, evaluator.chunk_size)} == {int}

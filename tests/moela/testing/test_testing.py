@@ -269,7 +269,7 @@ def counting(self):
         ("check_features", broken(features=lambda self, X: X.sum(axis=1) * 1.0)),
         ("check_features", broken(features=lambda self, X: X - X.mean(axis=0))),
         ("check_decode", broken(decode=lambda self, x: x, encode=lambda self, d: d[::-1])),
-        ("check_version", broken(version=3)),
+        ("check_version", broken(version=["3"])),
         ("check_version", broken(version="")),
     ],
 )
