@@ -16,7 +16,7 @@ from moela.commands.output import plain, print_json
 from moela.commands.run.search import advice
 from moela.functions.results.result import MinimizeResult
 from moela.provenance.environment import provenance
-from moela.quality.indicators import hypervolume
+from moela.quality.indicators import hypervolume, is_exact
 from moela.quality.table import Row
 
 Values = Sequence[object]
@@ -114,12 +114,14 @@ class ResultFolder:
         self.path(name).write_text(text + "\n", encoding="utf-8")
 
     def write_record(self, command: str, problem: str, version: str | None, **more: object) -> None:
-        """Write run.json: the settings, the outcome, versions and machine."""
-        signs, ref_point, volume = self.result.signs, None, None
+        """Write run.json: the settings, the outcome, versions and machine.
+
+        It is there before the hypervolume, which takes a while for large fronts.
+        """
+        signs, ref_point = self.result.signs, None
         if self.ref_point is not None and self.result.feasible:
             values = (signs * self.ref_point).tolist()
             ref_point = dict(zip(self.names, values, strict=True))
-            volume = hypervolume(signs * self.F, self.ref_point, exact=True)
         senses = ["min" if sign > 0 else "max" for sign in signs]
         self.record = {
             "command": command,
@@ -133,11 +135,19 @@ class ResultFolder:
             "n_eval": self.result.n_eval,
             "seconds": round(self._seconds, 3),
             "ending": self.result.ending,
-            "hypervolume": volume,
+            "hypervolume": None,
+            "hypervolume_is_exact": None,
             **more,
             **provenance(),
         }  # fmt: skip
         self.write_json("run.json", self.record)
+        if self.ref_point is not None and ref_point is not None:
+            F = signs * self.F
+            n_inside = int((self.ref_point > F).all(axis=1).sum())
+            exact = is_exact(n_inside, len(self.names))
+            self.record["hypervolume"] = hypervolume(F, self.ref_point, exact=exact)
+            self.record["hypervolume_is_exact"] = exact
+            self.write_json("run.json", self.record)
 
     def _settings(self) -> dict[str, object]:
         """Return the options of the command, with the algorithm that ran if none was named."""

@@ -18,6 +18,7 @@ from moela.cli import main
 from moela.commands.example_texts import FUNCTION, PROBLEM
 from moela.commands.run.loading import load_problem
 from moela.commands.run.search import reworded
+from moela.quality import indicators
 
 ROOT = Path(__file__).parents[3]
 # A simulator that leaves a file when it is called, and is slow until there is a file "fast".
@@ -29,13 +30,23 @@ SLOW = "import pathlib, time\n\n" + FUNCTION.replace(
     1,
 )
 
+EIGHT = """
+objectives = [f"o{i}" for i in range(8)]
+ref_point = [2.0] * 8
+variables = {f"x{i}": (0.1, 1.0) for i in range(8)}
+
+
+def simulate(d):
+    return {o: 1 - x / sum(d.values()) for o, x in zip(objectives, d.values())}
+"""
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Return a folder with example files, which is the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("function", "problem", "slow"):
+    for name in ("function", "problem", "slow", "eight"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     Path("function.py").write_text(FUNCTION)
     Path("problem.py").write_text(PROBLEM)
@@ -68,6 +79,23 @@ def test_a_function_with_its_names_in_the_file(folder, capsys):
     printed = capsys.readouterr()
     assert "80 evaluations" in printed.out
     assert "fins    integer, 5 to 25" in printed.err
+
+
+def test_the_hypervolume_of_a_large_front_is_approximate(folder, monkeypatch):
+    Path("eight.py").write_text(EIGHT)
+    monkeypatch.setitem(indicators.EXACT_UP_TO, 8, 10)
+    record = folder / "o" / "run.json"
+
+    def measured(*arguments, **settings):
+        assert json.loads(record.read_text())["n_eval"] == 40  # whatever comes, the record is there
+        return indicators.hypervolume(*arguments, **settings)
+
+    monkeypatch.setattr("moela.commands.run.results.hypervolume", measured)
+    words = ("--evals", 40, "--algorithm", "nsga2", "--out", "o", "--quiet")
+    assert run("eight.py:simulate", *words) == 0
+    content = json.loads(record.read_text())
+    assert content["hypervolume_is_exact"] is False
+    assert content["hypervolume"] > 0
 
 
 def test_json_is_all_that_standard_output_gets(folder, capfd):
