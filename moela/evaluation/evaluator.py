@@ -176,7 +176,7 @@ class Evaluator(PymooEvaluator):
         self.recheck = recheck
         self.inner_max_num_threads = inner_max_num_threads
         self.progress = progress
-        check_settings(vars(self))
+        check_settings(self.__dict__)
         self.backend = check_backend(backend, timeout)
         self._session: Session | None = None
         self._problem: weakref.ref[Problem] | None = None  # of the last session

@@ -109,7 +109,7 @@ def stored_problem(run: StoredRun, path: Path) -> Problem:
         found = kind(
             _NotStored(shown_name(run.problem)),
             variables=_variables(run.problem, settings),
-            outputs=_outputs(settings["outputs"]),
+            outputs=_outputs(settings["outputs"]),  # type: ignore[arg-type]
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return StoredProblem(run, path)

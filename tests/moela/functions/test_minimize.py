@@ -324,7 +324,7 @@ def test_callbacks_see_the_result_and_may_stop():
 
 @pytest.mark.parametrize("answer", [1, "stop", np.array([True])])
 def test_a_callback_that_returns_something_else_is_refused(answer):
-    with pytest.raises(TypeError, match="'callback'.* must return True .* Got "):
+    with pytest.raises(TypeError, match=r"'callback'.* must return True .* Got "):
         run(n_eval=20, algorithm="nsga2", callback=lambda result: answer)
 
 
