@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +29,8 @@ class InstanceTimes:
         sequences run, with the wait for that. NaN of an instance that computes no prompts.
     tpot_mean, tpot_p99 : float
         Mean seconds per token after the first, and the time that 99 % of these tokens stay within;
-        NaN of an instance that computes no answers.
+        NaN of an instance that computes no answers. All steps with prompts count as alike, so
+        `tpot_p99` leaves out that more prompts than the mean may meet in a step.
     requests_per_s : float
         Requests that the instance completes per second.
     """
@@ -39,13 +41,23 @@ class InstanceTimes:
     requests_per_s: float
 
 
+class _Schedule(NamedTuple):
+    """Steps of one group of sequences."""
+
+    running: float  # sequences that decode in a step with prompts
+    tokens: float  # of prompts in such a step
+    steps: float  # until the first token of a prompt
+    share: float  # of steps with prompts among those in which a running sequence gains a token
+
+
 @dataclass(frozen=True)
 class Instance:
     """Steady state of an instance of a model.
 
     A step computes a token of each running sequence of a data-parallel rank and, in a mixed one,
-    new tokens of prompts, as far as `max_num_batched_tokens` allows. All ranks take each step
-    together, each with as much work. When a sequence ends, the next request takes its place.
+    new tokens of prompts, as far as `max_num_batched_tokens` allows; the end of a prompt and the
+    begin of the next share a step. All ranks take each step together, each with as much work. When
+    a sequence ends, the next request takes its place.
 
     With pipeline stages, the sequences of a rank form as many groups, which go through the stages
     one behind the other. Stages count as equally busy.
@@ -91,36 +103,19 @@ class Instance:
         return float(self.layout.pp) if self.role == "prefill" else self.sequences / self.group
 
     @cached_property
-    def _schedule(self) -> tuple[float, float, float, float]:
-        """Running sequences, prompts and tokens of each in a mixed step, and the share of steps.
-
-        The steps are those in which a running sequence gains a token.
-        """
-        inputs, outputs = self.input_tokens, self.output_tokens
-        most, n = float(self.max_num_batched_tokens), self.group
-        if self.role == "prefill":
-            prompts = min(n, max(1.0, most // inputs))
-            steps = max(1.0, np.ceil(inputs / most))
-            return 0.0, prompts, inputs / steps, 1.0
-        decoding = float(max(outputs - 1, 1))
-        room = most - n
-        steps = np.ceil(inputs / room) if room > 0 else np.inf
-        if room > 0 and n * steps <= decoding + steps:
-            return n, 1.0, inputs / steps, (n - 1) * steps / decoding
-        # Prompts fill all steps. Either they fit, several in a step, or they limit how many run.
-        wanted = n * inputs / (decoding + 1)
-        if room >= wanted and room >= inputs:
-            return n, wanted / inputs, float(inputs), 1.0
-        running = min(n, decoding * most / (inputs + decoding))
-        room = max(most - running, 1.0)
-        steps = max(1.0, np.ceil(inputs / room))
-        prompts = 1.0 if steps > 1 else room / inputs
-        return running, prompts, inputs / steps if steps > 1 else float(inputs), 1.0
-
-    @cached_property
-    def chunk_steps(self) -> float:
-        """Steps that compute one prompt."""
-        return max(1.0, round(self.input_tokens / self._schedule[2]))
+    def _schedule(self) -> _Schedule:
+        inputs, most, n = self.input_tokens, float(self.max_num_batched_tokens), self.group
+        decoding = 0.0 if self.role == "prefill" else self.output_tokens - 1.0
+        # A sequence needs at least one step for its prompt, and does not decode then.
+        room = most - n * decoding / (decoding + 1)
+        alone = np.ceil(inputs / room) if room > 0 else np.inf
+        if n * alone <= decoding + alone:
+            share = (n - 1) * alone / decoding if decoding else 1.0
+            return _Schedule(n - 1, inputs / alone, alone, share)
+        # All steps compute prompts: those of all sequences, or as many as the tokens allow.
+        prompts = min(n / (decoding + alone), most / (inputs + decoding))
+        waiting = n / prompts - decoding
+        return _Schedule(prompts * decoding, prompts * inputs, waiting, 1.0)
 
     # ------------------------------------------------------------------------------------- steps
 
@@ -132,13 +127,13 @@ class Instance:
         if self.role != "prefill":
             found["decode"] = (self.group, context, ())
         if self.role != "decode":
-            running, prompts, length, _ = self._schedule
-            prefix = round((self.input_tokens - length) / 2)
-            chunks = [Chunk(max(1, round(length)), prefix)] * int(prompts)
-            part = round((prompts - len(chunks)) * length)
+            now = self._schedule
+            whole, part = divmod(max(1, round(now.tokens)), self.input_tokens)
+            chunks = [Chunk(self.input_tokens)] * whole
             if part:
-                chunks.append(Chunk(part, prefix))
-            found["prompts"] = (max(running - 1.0, 0.0), context, tuple(chunks))
+                # Its tokens attend to as many earlier ones as those of a whole prompt on average.
+                chunks.append(Chunk(part, round((self.input_tokens - part) / 2)))
+            found["prompts"] = (now.running, context, tuple(chunks))
         return found
 
     @cached_property
@@ -160,28 +155,24 @@ class Instance:
         seconds : dict of str to ndarray of shape (n_steps,)
             Seconds of sampled steps, by the names of :attr:`steps`.
         """
-        outputs = self.output_tokens
-        running, prompts, _, share = self._schedule
+        more, now = self.output_tokens - 1, self._schedule
         ranks = self.layout.dp * self.groups
         if self.role == "prefill":
-            first = self.chunk_steps * float(seconds["prompts"].mean())
-            return InstanceTimes(first, np.nan, np.nan, ranks * prompts / first)
+            slow = float(seconds["prompts"].mean())
+            steps = np.ceil(self.input_tokens / self.max_num_batched_tokens)
+            rate = ranks * now.tokens / self.input_tokens / slow
+            return InstanceTimes(steps * slow, np.nan, np.nan, rate)
         decode = seconds["decode"]
         mean = float(decode.mean())
         if self.role == "decode":
-            rate = self.layout.dp * self.sequences / (mean * max(outputs - 1, 1))
+            rate = self.layout.dp * self.sequences / (mean * max(more, 1))
             return InstanceTimes(np.nan, mean, _percentile(decode, None, 0.0), rate)
         mixed = seconds["prompts"]
         slow = float(mixed.mean())
-        tpot = share * slow + (1 - share) * mean
-        first = self.chunk_steps * slow
-        if share >= 1.0 and running < self.group:
-            rate = ranks * prompts / first
-            # Requests that cannot run wait for their prompt (Little's law).
-            first = max(first, ranks * self.group / rate - (outputs - 1) * tpot)
-        else:
-            rate = ranks * running / (first + (outputs - 1) * tpot)
-        return InstanceTimes(first, tpot, _percentile(decode, mixed, share), rate)
+        tpot = now.share * slow + (1 - now.share) * mean
+        first = now.steps * slow
+        rate = ranks * self.group / (first + more * tpot)  # Little's law
+        return InstanceTimes(first, tpot, _percentile(decode, mixed, now.share), rate)
 
     # ------------------------------------------------------------------------------------ memory
 
