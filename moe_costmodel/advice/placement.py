@@ -12,6 +12,7 @@ from moe_costmodel.advice.drift import DriftedLoads
 from moe_costmodel.advice.recommendation import Migration, Recommendation
 from moe_costmodel.advice.traffic import Traffic
 from moe_costmodel.advice.windows import (
+    busiest_counts,
     busiest_loads,
     cross_validated,
     gain_on,
@@ -133,7 +134,7 @@ class PlacementAdviser:
         return _Candidate(name, fit, gain, placement, scored)
 
     def _gain(self, placement: Placement, loads: Floats) -> float:
-        return gain_on(busiest_loads(placement, loads), busiest_loads(self.running, loads))
+        return gain_on(busiest_counts(placement, loads), busiest_counts(self.running, loads))
 
     def _drawn(self, placement: Placement) -> Predicted:
         new = busiest_loads(placement, self.draws)
@@ -281,7 +282,7 @@ class PlacementAdviser:
         for window in windows:
             again = best.fit(before)
             gains.append(
-                gain_on(busiest_loads(again, loads[window]), busiest_loads(fixed, loads[window]))
+                gain_on(busiest_counts(again, loads[window]), busiest_counts(fixed, loads[window]))
             )
             moved.append(float(migration_bytes(last, again, 1.0).sum()))
             before, last = loads[window], again

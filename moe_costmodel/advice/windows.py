@@ -12,7 +12,14 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel.objectives import Predicted
 from moe_costmodel.placement.placement import Placement
 
-__all__ = ["busiest_loads", "cross_validated", "gain_on", "interval_of", "window_slices"]
+__all__ = [
+    "busiest_counts",
+    "busiest_loads",
+    "cross_validated",
+    "gain_on",
+    "interval_of",
+    "window_slices",
+]
 
 MOST_WINDOWS = 8
 FEWEST_STEPS = 8
@@ -27,9 +34,33 @@ def busiest_loads(placement: Placement, loads: Floats) -> Floats:
     """Return the tokens of the busiest device, summed over layers, (n_steps,).
 
     Layers run one after another and wait for their busiest device, so a step of the experts takes
-    a time that grows with this sum.
+    a time that grows with this sum. Each copy of an expert takes an equal part of its tokens.
     """
     per_device = placement.device_loads(loads)
+    return np.asarray(per_device.max(axis=2).sum(axis=1), dtype=np.float64)
+
+
+def busiest_counts(placement: Placement, counts: Floats) -> Floats:
+    """Return the same of whole tokens, each of which goes to one copy of its expert, (n_steps,).
+
+    SGLang chooses the copy at random, and vLLM by the token's position in the batch, which has
+    nothing to do with its experts. Equal parts would promise a gain even if an expert has a single
+    token, which no copy can share.
+    """
+    held, copies = placement.on_device(), placement.copies
+    per_device = np.matmul(counts.transpose(1, 0, 2), held * (copies == 1)[:, :, None])
+    per_device = per_device.transpose(1, 0, 2)
+    layer, expert = np.nonzero(copies > 1)
+    if len(layer):
+        generator = np.random.default_rng(0)
+        left = np.rint(counts[:, layer, expert]).astype(np.int64)
+        up_to, n = held[layer, expert].cumsum(axis=1), copies[layer, expert]
+        for rank in range(int(n.max())):
+            at = np.flatnonzero(n > rank)
+            taken = generator.binomial(left[:, at], 1.0 / (n[at] - rank))
+            left[:, at] -= taken
+            device = (up_to[at] <= rank).sum(axis=1)
+            np.add.at(per_device, (slice(None), layer[at], device), taken)
     return np.asarray(per_device.max(axis=2).sum(axis=1), dtype=np.float64)
 
 
@@ -56,11 +87,11 @@ def cross_validated(
     windows = window_slices(len(loads))
     middle = windows[len(windows) // 2].start
     gains = []
-    now = busiest_loads(running, loads)
+    now = busiest_counts(running, loads)
     early, late = fit(loads[:middle]), fit(loads[middle:])
     for window in windows:
         placement = late if window.start < middle else early
-        gains.append(gain_on(busiest_loads(placement, loads[window]), now[window]))
+        gains.append(gain_on(busiest_counts(placement, loads[window]), now[window]))
     return np.array(gains)
 
 

@@ -13,7 +13,7 @@ from moe_costmodel import (
     greedy,
 )
 from moe_costmodel.advice.drift import DriftedLoads
-from moe_costmodel.advice.windows import busiest_loads, interval_of, window_slices
+from moe_costmodel.advice.windows import busiest_counts, busiest_loads, interval_of, window_slices
 from moe_costmodel.example import measured
 from moela.cli import main
 from tests.moe_costmodel.random_traces import random_trace
@@ -120,6 +120,27 @@ def test_steps_show_drift(rng):
     changing = np.concatenate([steps(rng, skewed(rng), 6) for _ in range(8)])
     found = by_knob(advise(RoutingTrace.from_counts(changing), devices=[4]))
     assert not found["placement"].adopt
+
+
+def test_redundant_experts_promise_nothing_that_single_tokens_cannot_keep():
+    """Copies of an expert cannot share the one token that it has in a step of few tokens."""
+    trace = RoutingTrace.example("code")
+    found = by_knob(advise(trace, devices=[4], batch_size=1, max_replicas=8))["redundant experts"]
+    assert not found.adopt
+    assert found.gain.value < 0.05
+    assert abs(found.scored["second half"]) < 0.05
+
+
+def test_a_token_goes_to_one_copy_of_its_expert():
+    placement = Placement([[0, 1, 2, 0, 3, 0]], 3)
+    one = np.tile([1.0, 0.0, 0.0, 0.0], (200, 1, 1))
+    assert (busiest_counts(placement, one) == 1.0).all()
+    assert busiest_loads(placement, one) == pytest.approx(1 / 3)
+    # Copies of an expert share its many tokens evenly, up to chance.
+    assert busiest_counts(placement, 3e6 * one) == pytest.approx(1e6, rel=0.01)
+    single = np.random.default_rng(0).integers(0, 9, (20, 2, 6)).astype(float)
+    plain = contiguous(2, 6, 3)
+    assert np.array_equal(busiest_counts(plain, single), busiest_loads(plain, single))
 
 
 def test_devices_that_do_not_divide_the_experts_need_redundant_ones(rng):
