@@ -104,10 +104,9 @@ def layer_times(
     counts, bounds, _, _, windows = traffic
     policy, capacities, _, charges = buffering
     n_slots, n_devices = len(slots), machine[0]
-    n_local, buffered, replicated = n_slots // n_devices, policy >= 0, n_slots > counts.shape[1]
+    n_local, buffered = n_slots // n_devices, policy >= 0
     layout = _slots_of_experts(slots, counts.shape[1])
     needed = np.empty((n_devices, _BLOCK, n_local), dtype=np.uint16)
-    load = np.zeros((n_devices, _BLOCK if replicated else 0))
     work = np.zeros((3, n_devices, _BLOCK), dtype=np.int32)
     misses = np.zeros((n_devices, _BLOCK), dtype=np.int32)
     exchange, contents = np.zeros(_BLOCK), np.zeros((4, n_devices, n_local), dtype=np.int64)
@@ -119,11 +118,11 @@ def layer_times(
             end = min(first + _BLOCK, windows[window + 1])
             turn, n = first - windows[window], end - first
             if len(bounds):
-                _assign_entries(traffic, first, end, turn, layout, needed, load, work)
+                _assign_entries(traffic, first, end, turn, layout, needed, work)
             else:
-                _assign_counts(counts[first:end], turn, slots, layout, needed, load, work)
+                _assign_counts(counts[first:end], turn, slots, layout, needed, work)
             rows = work[1, :, :n]
-            busiest = _exchanges(rows, load, machine, exchange, out[2, first:end])
+            busiest = _exchanges(rows, machine, exchange, out[2, first:end])
             most_rows = max(most_rows, busiest)
             for device in range(n_devices if buffered else 0):
                 served, n_served = needed[device, :n], work[0, device]
@@ -166,22 +165,19 @@ def _assign_entries(
     turn: int,
     layout: Layout,
     needed: Slots,
-    load: Floats,
     work: Shorts,
 ) -> None:
     """Assign the active experts of steps begin to end to their slots, and add up their work.
 
     `turn` is the number of the first step in its window. The outputs are `needed`, the slots of
-    each device that compute, ascending, from 0, (n_devices, n_steps, n_local); `load`, the rows if
-    an expert's tokens are divided evenly among its copies, (n_devices, n_steps), empty without
-    replicas; and `work`, the slots that compute, rows, and rows of the busiest slot.
+    each device that compute, ascending, from 0, (n_devices, n_steps, n_local), and `work`, the slots
+    that compute, rows, and rows of the busiest slot.
     """
     _, bounds, experts, tokens, _ = traffic
     own, first, rank, copies = layout
     n_needed, rows, most = work
-    n_local, replicated = needed.shape[2], load.size > 0
+    n_local, replicated = needed.shape[2], len(own) > len(copies)
     work[:] = 0
-    load[:] = 0.0
     for step in range(end - begin):
         for i in range(bounds[begin + step], bounds[begin + step + 1]):
             expert, n = experts[i], int(tokens[i])
@@ -196,8 +192,7 @@ def _assign_entries(
             for at in range(first[expert], first[expert + 1]):
                 slot = own[at]
                 device = slot // n_local
-                load[device, step] += n / copies[expert]
-                dealt = _dealt(n, copies[expert], rank[slot], turn + step)
+                dealt = _dealt(n, copies[expert], rank[slot], turn + step + expert)
                 needed[device, step, n_needed[device, step]] = slot - device * n_local
                 n_needed[device, step] += 1 if dealt > 0 else 0
                 rows[device, step] += dealt
@@ -211,59 +206,58 @@ def _assign_counts(
     slots: Ints,
     layout: Layout,
     needed: Slots,
-    load: Floats,
     work: Shorts,
 ) -> None:
     """Do as `_assign_entries`, given the tokens of all experts, (n_steps, n_experts)."""
     _, _, rank, copies = layout
     n_needed, rows, most = work
-    n_local, replicated = needed.shape[2], load.size > 0
+    n_local, replicated = needed.shape[2], len(slots) > len(copies)
     for step in range(len(counts)):
         for device in range(len(rows)):
             begin = device * n_local
-            n, total, largest, share = 0, 0, 0, 0.0
+            n, total, largest = 0, 0, 0
             for slot in range(begin, begin + n_local):
                 expert = slots[slot]
                 dealt = int(counts[step, expert])
                 if replicated:
-                    share += dealt / copies[expert]
-                    dealt = _dealt(dealt, copies[expert], rank[slot], turn + step)
+                    dealt = _dealt(dealt, copies[expert], rank[slot], turn + step + expert)
                 needed[device, step, n] = slot - begin
                 n += 1 if dealt > 0 else 0
                 total += dealt
                 largest = max(largest, dealt)
             n_needed[device, step], rows[device, step], most[device, step] = n, total, largest
-            if replicated:
-                load[device, step] = share
 
 
 @numba.njit(cache=True)
 def _dealt(tokens: int, copies: int, rank: int, turn: int) -> int:
-    """Return the tokens of one copy: an even share; the copies take turns with the remainder."""
+    """Return the tokens of one copy: an even share; the copies take turns with the remainder.
+
+    Turns count from the number of the expert. If all experts began at their first copies, the first
+    devices would get the remainders of a step together.
+    """
     return tokens // copies + (1 if (rank - turn) % copies < tokens % copies else 0)
 
 
 @numba.njit(cache=True)
-def _exchanges(rows: Shorts, load: Floats, machine: Machine, out: Floats, share: Floats) -> int:
+def _exchanges(rows: Shorts, machine: Machine, out: Floats, share: Floats) -> int:
     """Write the seconds of each step's exchange, one way, and its largest share on a device.
 
     Returns the most rows of a device in any step. A step without rows is even.
     """
     n_devices, n_nodes, links, width = machine
-    per_node, replicated, most_rows = n_devices // n_nodes, load.size > 0, 0
+    per_node, most_rows = n_devices // n_nodes, 0
     for step in range(rows.shape[1]):
-        busiest, busiest_node, total, fullest, seconds = 0, 0, 0, 0.0, 0.0
+        busiest, busiest_node, total, seconds = 0, 0, 0, 0.0
         for node in range(n_nodes):
             on_node = 0
             for device in range(node * per_node, (node + 1) * per_node):
                 n = rows[device, step]
                 on_node += n
                 busiest = max(busiest, n)
-                fullest = max(fullest, load[device, step] if replicated else float(n))
             busiest_node = max(busiest_node, on_node)
             total += on_node
         most_rows = max(most_rows, busiest)
-        share[step] = fullest / total if total else 1.0 / n_devices
+        share[step] = busiest / total if total else 1.0 / n_devices
         if n_devices > 1:
             sent = float(busiest) * (1 - 1 / n_devices)
             seconds = links[0] + sent * width[0] * width[1] / links[1]

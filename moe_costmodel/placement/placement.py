@@ -142,7 +142,9 @@ class Placement:
     def device_loads(self, loads: ArrayLike) -> Floats:
         """Return the tokens that each device computes, (n_steps, n_layers, n_devices).
 
-        The loads are the tokens of each expert in each step, (n_steps, n_layers, n_experts).
+        The loads are the tokens of each expert in each step, (n_steps, n_layers, n_experts). Each
+        copy of an expert counts an equal part of its tokens, so the busiest device of a step with
+        few tokens is busier than these loads say.
         """
         array = check_loads("device_loads", loads, ndim=3)
         if array.shape[1:] != (self.n_layers, self.n_experts):

@@ -89,7 +89,8 @@ class PlannedLayer:
     def device_of(self, ids: Tensor, weights: Tensor) -> Tensor:
         """Return the device that computes each choice, (S, k).
 
-        The copies of an expert take turns with its tokens; each step begins one copy later.
+        The copies of an expert take turns with its tokens; each step, and each further expert,
+        begins one copy later.
         """
         copies = self._copies[ids]
         if self._devices.shape[1] == 1:
@@ -100,7 +101,7 @@ class PlannedLayer:
         first = torch.searchsorted(ordered, ordered)
         place = torch.empty_like(flat)
         place[order] = torch.arange(len(flat), device=flat.device) - first
-        turn = (place.view_as(ids) + self._step) % copies
+        turn = (place.view_as(ids) + self._step + ids) % copies
         self._step += 1
         return self._devices[ids, turn]
 

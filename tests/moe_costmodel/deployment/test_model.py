@@ -10,7 +10,7 @@ from moe_costmodel.gating.quality import gate_mass, keep_choices
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.latency.rule_cost import RuleCost
 from moe_costmodel.latency.step import MemoryModel, RestOfModel, StepModel
-from moe_costmodel.placement.heuristics import greedy, replicate_and_pack
+from moe_costmodel.placement.heuristics import contiguous, greedy, replicate_and_pack
 from moe_costmodel.placement.placement import Placement, avg_max_load, cross_node_traffic
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import RoutingTrace
@@ -51,7 +51,7 @@ def full_replay(model, trace, rules, capacities, policy, placement, batch):
             for step in range(len(loads)):
                 n = loads[step, layer, expert]
                 for rank, slot in enumerate(own):
-                    more = (rank - step) % len(own) < n % len(own)
+                    more = (rank - step - expert) % len(own) < n % len(own)
                     tokens[step, layer, slot] = n // len(own) + more
     device_of = np.arange(slots.shape[1]) // n_local
     steps = StepModel(
@@ -166,7 +166,9 @@ def test_counted_objectives_are_those_of_the_parts(windows):
     loads = windows[0].loads(4)
     placement = replicate_and_pack(loads, 4, n_replicas=4)
     found = evaluated(model, placement=placement, batch_size=4)
-    assert found["avg_max_load"] == pytest.approx(avg_max_load(placement, loads).mean())
+    single = contiguous(3, 8, 4)
+    alone = evaluated(model, placement=single, batch_size=4)
+    assert alone["avg_max_load"] == pytest.approx(avg_max_load(single, loads).mean())
     per_token = cross_node_traffic(windows[0], placement, 2).sum() * 2 * SHAPE.d_model * 4
     assert found["cross_node_bytes"] == pytest.approx(per_token)
     assert found["replica_bytes"] == 3 * SHAPE.expert_bytes
@@ -177,6 +179,21 @@ def test_counted_objectives_are_those_of_the_parts(windows):
     mass = gate_mass(windows[0], GateRule("skip", 0.6))
     assert found["quality_loss"] == pytest.approx(1 - mass.mass.mean())
     assert model.mean_experts(GateRule("skip", 0.6)) == pytest.approx(mass.experts.mean())
+
+
+def test_the_largest_share_of_a_device_counts_whole_tokens(windows):
+    """Two copies on two devices cannot halve the one token that an expert has in a step."""
+    model = model_of(windows[:1], n_devices=2)
+    everywhere = Placement(np.tile(np.arange(8), (3, 2)), 2)
+    found = evaluated(model, placement=everywhere, batch_size=1)
+    loads = windows[0].loads(1)
+    assert loads.max() == 1
+    devices = np.zeros((2, *loads.shape[:2]))
+    for step, layer, expert in np.argwhere(loads):
+        devices[(step + expert) % 2, step, layer] += 1
+    shares = devices.max(axis=0) / loads.sum(axis=2)
+    assert found["avg_max_load"] == pytest.approx(shares.mean())
+    assert found["avg_max_load"] > avg_max_load(everywhere, loads).mean() == 0.5
 
 
 def test_nodes_slow_the_exchange(windows):

@@ -179,6 +179,7 @@ def test_tokens_are_dealt_out_to_copies_as_the_deployment_model_does(rng):
             own = [i for i, e in enumerate(slots) if e == expert]
             expected = [0, 0, 0]
             for rank, slot in enumerate(own):
-                expected[slot // 4] += n // len(own) + ((rank - step) % len(own) < n % len(own))
+                place = (rank - step - expert) % len(own)
+                expected[slot // 4] += n // len(own) + (place < n % len(own))
             found = [int(((chosen == expert) & (device == d)).sum()) for d in range(3)]
             assert found == expected
