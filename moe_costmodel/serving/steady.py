@@ -12,7 +12,7 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel.serving.curves import CurveTable, StepCurve
 from moe_costmodel.shapes import DTYPE_BYTES
 from moe_costmodel.silicon.layout import Layout
-from moe_costmodel.silicon.memory import gpu_memory
+from moe_costmodel.silicon.memory import gpu_memory, most_of_stage
 from moe_costmodel.silicon.step import Chunk, StepTime
 
 __all__ = ["Instance", "InstanceTimes"]
@@ -189,9 +189,10 @@ class Instance:
         if experts is None or not self.redundant_experts:
             return found.total
         width = DTYPE_BYTES[self.curves.shape.dtypes["experts"]]
-        copies = self.redundant_experts / self.layout.moe_ep / self.layout.moe_tp
-        copies *= self.curves.shape.n_moe_layers / self.layout.pp
-        return found.total + copies * experts.parameters(self.curves.shape.d_model) * width
+        shape, layout = self.curves.shape, self.layout
+        copies = self.redundant_experts / layout.moe_ep / layout.moe_tp
+        copies *= most_of_stage(shape.n_moe_layers, shape.n_layers, layout.pp)
+        return found.total + copies * experts.parameters(shape.d_model) * width
 
 
 def _percentile(decode: Floats, mixed: Floats | None, share: float) -> float:

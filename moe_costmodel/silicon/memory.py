@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moe_costmodel._checks import check_fraction, check_number, count, one_of, require
 from moe_costmodel.models.shape import Block, ModelShape
 from moe_costmodel.shapes import DTYPE_BYTES
 from moe_costmodel.silicon.layout import Layout
 
-__all__ = ["GpuMemory", "gpu_memory"]
+__all__ = ["GpuMemory", "gpu_memory", "most_of_stage"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,10 @@ def gpu_memory(
     *,
     kv_dtype: str = "bfloat16",
 ) -> GpuMemory:
-    """Return the memory of one GPU.
+    """Return the memory of the fullest GPU.
+
+    With pipeline stages, that is a GPU of a stage with as many layers as any, and with the
+    embedding or the head.
 
     Tensor parallelism divides attention, dense parts, embedding and head. Keys and values are
     divided by heads, so they are copied where there are fewer heads than GPUs. The cache of latent
@@ -110,19 +113,45 @@ def gpu_memory(
     count(owner, "context", context)
     one_of(owner, "kv_dtype", kv_dtype, DTYPE_BYTES)
     require(owner, "layout", layout, isinstance(layout, Layout), "a Layout")
-    parts = shape.parameters()
-    width = {part: DTYPE_BYTES[shape.dtypes[part]] for part in parts}
     spread = layout.moe_tp * layout.moe_ep
-    divided = {"embedding": layout.tp, "head": layout.tp, "dense": layout.tp, "shared": layout.tp,
-               "experts": spread, "router": 1, "norms": 1}  # fmt: skip
-    weights = sum(parts[part] / n * width[part] for part, n in divided.items())
-    cache = 0.0
+    divided = {"dense": layout.tp, "shared": layout.tp, "experts": spread, "router": 1, "norms": 1}
+    width = {part: DTYPE_BYTES[dtype] for part, dtype in shape.dtypes.items()}
+    ends = shape.parameters()
+    layers, caches = [], []
     for block in shape.blocks:
-        attention = _attention_weights(block, shape.d_model, layout.tp)
-        weights += block.n_layers * attention * width["attention"]
-        cache += block.n_layers * _cache(block, layout.tp, context, DTYPE_BYTES[kv_dtype])
-    weights, cache = weights / layout.pp, cache / layout.pp
+        parts = replace(shape, blocks=(replace(block, n_layers=1),)).parameters()
+        parts["norms"] -= shape.d_model  # the last norm of the model
+        held = sum(parts[part] / n * width[part] for part, n in divided.items())
+        held += _attention_weights(block, shape.d_model, layout.tp) * width["attention"]
+        layers.append((held, block.n_layers))
+        held = _cache(block, layout.tp, context, DTYPE_BYTES[kv_dtype])
+        caches.append((held, block.n_layers))
+    first, last = (ends[part] / layout.tp * width[part] for part in ("embedding", "head"))
+    weights = first + last if layout.pp == 1 else max(first, last)
+    weights += shape.d_model * width["norms"] + _of_stage(layers, layout.pp)
+    cache = _of_stage(caches, layout.pp)
     return GpuMemory(weights, cache, n_sequences * cache)
+
+
+def most_of_stage(number: int, n_layers: int, pp: int) -> int:
+    """Return how many of `number` equal layers the fullest pipeline stage holds.
+
+    Equal layers lie evenly among the `n_layers` of the model. A few that come first, such as dense
+    ones, leave a later stage without them.
+    """
+    stage = -(-n_layers // pp)
+    return -(-stage * number // n_layers)
+
+
+def _of_stage(groups: list[tuple[float, int]], pp: int) -> float:
+    """Return the most bytes of a pipeline stage, from those of a layer and numbers of layers."""
+    n_layers = sum(number for _, number in groups)
+    left, total = -(-n_layers // pp), 0.0
+    for held, number in sorted(groups, reverse=True):
+        taken = min(left, most_of_stage(number, n_layers, pp))
+        total += taken * held
+        left -= taken
+    return total
 
 
 def _attention_weights(block: Block, d_model: int, tp: int) -> float:

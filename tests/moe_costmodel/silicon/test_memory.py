@@ -38,3 +38,26 @@ def test_tensor_parallelism_copies_latents_and_data_parallelism_spreads_them():
     most = tensor.most_sequences(141e9)
     assert tensor.weights + most * tensor.per_sequence <= 0.9 * 141e9
     assert gpu_memory(shape, Layout(), 1, 4096).most_sequences(141e9) == 0
+
+
+def test_the_fullest_pipeline_stage_holds_whole_layers_and_an_end_of_the_model():
+    shape = ModelShape.from_config(DEEPSEEK_V3)  # 3 dense layers before 58 with experts
+    sizes, experts = shape.weight_bytes(), shape.n_moe_layers
+    layer = (sizes["experts"] + sizes["shared"] + sizes["router"]) / experts
+    layer += (sizes["attention"] + sizes["norms"]) / shape.n_layers
+    cache = gpu_memory(shape, Layout(), 1, 4096).cache / shape.n_layers
+    for pp, layers in ((16, 4), (8, 8), (2, 30)):
+        stage = gpu_memory(shape, Layout(pp=pp), 1, 4096)
+        dense = -(-shape.n_layers // pp) - layers
+        more = dense * (sizes["dense"] / 3 + sizes["attention"] / shape.n_layers)
+        assert stage.weights == pytest.approx(layers * layer + sizes["head"] + more, rel=1e-3)
+        assert stage.cache == pytest.approx((layers + dense) * cache)
+
+
+def test_stages_hold_layers_of_all_kinds_evenly():
+    shape = ModelShape.from_config(GPT_OSS)  # every other layer has a window
+    whole = gpu_memory(shape, Layout(), 1, 100_000).cache
+    assert gpu_memory(shape, Layout(pp=2), 1, 100_000).cache == pytest.approx(whole / 2)
+    # Five of nine layers have no window, and nearly all of the cache.
+    stage = gpu_memory(shape, Layout(pp=4), 1, 100_000).cache
+    assert stage == pytest.approx(whole * 5 / 18, rel=0.01)
