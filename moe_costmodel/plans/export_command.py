@@ -37,6 +37,7 @@ def settings_of(plan: Plan, model: str, layout: Layout | None = None) -> ServerS
         n_experts=plan.shape.n_experts,
         k=plan.shape.k,
         n_moe_layers=plan.n_layers,
+        moe_layers=plan.layers,
         resident_experts=int(plan.capacities.max()) if plan.is_buffered else 0,
         expert_bytes=float(plan.shape.expert_bytes),
         thresholds=plan.has_thresholds,

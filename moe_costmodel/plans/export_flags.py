@@ -16,6 +16,7 @@ from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import quantity
 from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.engines.one_machine import blocks_on_cpu
 from moe_costmodel.plans.export_files import lru_notes
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
             notes.append("-ser is a flag of the fork ik_llama.cpp; the main line has none")
     if plan.is_buffered and plan.offload is not None:
         single, more = best_single_capacity(plan, evaluate)
-        flags += ["--n-cpu-moe", str(plan.n_layers)]
+        flags += ["--n-cpu-moe", str(blocks_on_cpu(plan.layers, plan.n_layers))]
         flags += ["--moe-expert-cache", str(int(single.capacities.flat[0]))]
         notes += more
         notes.append(
@@ -215,7 +216,7 @@ def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
         notes += lru_notes("llama.cpp", plan, copies=False)
     elif plan.is_buffered:
         whole = int(plan.capacities.sum()) // plan.slots_per_device
-        flags += ["--n-cpu-moe", str(plan.n_layers - whole)]
+        flags += ["--n-cpu-moe", str(blocks_on_cpu(plan.layers, plan.n_layers - whole))]
         notes.append(
             f"llama.cpp keeps whole layers: {whole} of {plan.n_layers} on the GPU in the plan's "
             "memory, the others computed on the CPU; the plan's times are those of copying "

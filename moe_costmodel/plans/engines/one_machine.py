@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from moe_costmodel.plans.engines.export import Export, refusal
 from moe_costmodel.plans.engines.settings import ServerSettings
 from moe_costmodel.plans.engines.sglang import PROGRAM, sglang_words
 
-__all__ = ["ktransformers", "llamacpp"]
+__all__ = ["blocks_on_cpu", "ktransformers", "llamacpp"]
 
 
 def _require_whole_experts(settings: ServerSettings, engine: str, remedy: str) -> None:
@@ -17,6 +18,21 @@ def _require_whole_experts(settings: ServerSettings, engine: str, remedy: str) -
     if layout.moe_ep > 1 or layout.dp > 1 or settings.role != "both":
         expected = "without expert or data parallelism, for both phases"
         raise refusal(engine, expected, f"{layout}, {settings.role}", remedy)
+
+
+def blocks_on_cpu(moe_layers: Sequence[int], number: int) -> int:
+    """Return the ``--n-cpu-moe`` that leaves the experts of the first MoE layers on the CPU.
+
+    llama.cpp counts all blocks of a model from the first on, also those without experts.
+
+    Parameters
+    ----------
+    moe_layers : sequence of int
+        Numbers of the layers with experts within the model, ascending.
+    number : int
+        How many of them are computed on the CPU.
+    """
+    return moe_layers[number - 1] + 1 if number else 0
 
 
 def llamacpp(settings: ServerSettings) -> Export:
@@ -63,16 +79,18 @@ def llamacpp(settings: ServerSettings) -> Export:
 def _cached(settings: ServerSettings) -> tuple[list[str], list[str]]:
     """Return the flags that keep some experts on the GPU, and notes."""
     share = settings.resident_experts / settings.n_slots
-    rest = settings.n_moe_layers - int(share * settings.n_moe_layers)
+    on_cpu = settings.n_moe_layers - int(share * settings.n_moe_layers)
+    rest = blocks_on_cpu(settings.moe_layers or range(settings.n_moe_layers), on_cpu)
+    unknown = "" if settings.moe_layers else "; add the number of dense layers that come first"
     if not settings.expert_bytes:
         return ["--n-cpu-moe", str(rest)], [
-            f"llama.cpp keeps whole layers: the experts of the first {rest} layers are computed on "
-            "the CPU"
+            f"llama.cpp keeps whole layers: the experts of the first {on_cpu} layers that have any "
+            f"are computed on the CPU{unknown}"
         ]
     held = settings.resident_experts * settings.n_moe_layers * settings.expert_bytes
     return ["--cpu-moe", "--moe-cache-mib", str(math.ceil(held / 2**20))], [
         "--moe-cache-mib is newer than llama-cpp-python 0.3.36; an older llama.cpp keeps whole "
-        f"layers instead: --n-cpu-moe {rest}"
+        f"layers instead: --n-cpu-moe {rest}{unknown}"
     ]
 
 

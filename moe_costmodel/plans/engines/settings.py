@@ -38,6 +38,8 @@ class ServerSettings:
         File of the placement, as the engine reads it.
     n_experts, k, n_moe_layers : int
         Experts of a layer, experts of a token, and layers with experts; 0 if unknown.
+    moe_layers : tuple of int
+        Numbers of the layers with experts within the model, ascending from 0; empty if unknown.
     resident_experts : int
         Experts of each layer in the GPU's memory; 0 if all are.
     expert_bytes : float
@@ -91,6 +93,7 @@ class ServerSettings:
     role: str = "both"
     gpus_per_node: int = 8
     replicas: int = 1
+    moe_layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         owner = "ServerSettings"
@@ -110,6 +113,10 @@ class ServerSettings:
         check_fraction(owner, "memory_fraction", self.memory_fraction)
         one_of(owner, "kv_dtype", self.kv_dtype, KV_TYPES)
         one_of(owner, "role", self.role, ROLES)
+        ascending = list(self.moe_layers) == sorted(set(self.moe_layers))
+        fits = ascending and len(self.moe_layers) in (0, self.n_moe_layers)
+        expected = f"the ascending numbers of {self.n_moe_layers} layers, or none"
+        require(owner, "moe_layers", self.moe_layers, fits, expected)
 
     @property
     def n_slots(self) -> int:

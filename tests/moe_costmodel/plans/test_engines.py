@@ -5,6 +5,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,10 @@ def test_paged_experts_in_each_engine(tmp_path):
     found = parsed("llamacpp", engine_command(case, "llamacpp"))
     assert found["cpu_moe"]
     assert found["moe_cache_mib"] == 16 * 16
+    behind = replace(case, expert_bytes=0.0, moe_layers=tuple(range(1, 17)))
+    assert parsed("llamacpp", engine_command(behind, "llamacpp"))["n_cpu_moe"] == 13
+    with pytest.raises(ValueError, match="ascending numbers of 16 layers"):
+        settings(layout=Layout(), moe_layers=(1, 2))
     found = parsed("ktransformers", engine_command(case, "ktransformers"))
     assert found["kt_num_gpu_experts"] == 16
     for engine in ("vllm", "trtllm"):

@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.offloading.rule import Admission, OffloadRule
 from moe_costmodel.placement.heuristics import replicate_and_pack
 from moe_costmodel.placement.placement import Placement
 from moe_costmodel.plans.export_flags import best_single_capacity, best_single_rule
@@ -159,6 +161,12 @@ def test_llamacpp_keeps_whole_layers(trace):
     assert export.flags == ("--n-cpu-moe", "2")  # 15 of 24 slots are one whole layer
     assert "1 of 3 on the GPU" in export.notes[0]
     assert planned(model_of(trace), batch_size=3).to_llamacpp().flags == ()
+    # llama.cpp counts the dense layers, too, that come before and between those with experts.
+    later = replace(plan, layers=(1, 4, 5))
+    assert later.to_llamacpp().flags == ("--n-cpu-moe", "5")
+    kept = replace(later, offload=OffloadRule("lru", Admission()), policy="lru")
+    kept = replace(kept, capacities=np.full((3, 1), 4))
+    assert kept.to_llamacpp().flags[:2] == ("--n-cpu-moe", "6")
 
 
 def test_engines_of_one_device_refuse_several(trace):
