@@ -168,15 +168,15 @@ def _joined(
 
 
 def _check_choices(trace: RoutingTrace, counts: Floats, k: int) -> None:
-    """Raise unless no expert gets more than one choice of each token."""
-    total = counts.sum(axis=0)
-    share = total / np.maximum(total.sum(axis=1, keepdims=True), 1e-300)
-    layer, expert = np.unravel_index(int(share.argmax()), share.shape)
-    most = float(share[layer, expert])
+    """Raise unless no expert gets more than one choice of each token in any recorded step."""
+    share = counts.max(axis=2) / np.maximum(counts.sum(axis=2), 1e-300)
+    step, layer = np.unravel_index(int(share.argmax()), share.shape)
+    most, expert = float(share[step, layer]), int(counts[step, layer].argmax())
     if k * most > 1 + 1e-6:
         expected = (
-            f"at most {int(1 / most)}, since expert {expert} of layer {trace.layers[layer]} of "
-            f"{trace.source} gets {most:.1%} of the choices, and a token chooses it once at most"
+            f"at most {int(1 / most)}, since expert {expert} of layer {trace.layers[layer]} gets "
+            f"{most:.1%} of the choices in recorded step {step} of {trace.source}, and a token "
+            "chooses it once at most"
         )
         raise invalid("LoadSteps", "k", k, expected)
 

@@ -133,7 +133,10 @@ def test_the_busiest_device_of_drawn_steps_is_that_of_the_tokens():
     ("settings", "message"),
     [
         ({}, "'k' parameter .* which the loads of trace do not tell"),
-        ({"k": 4}, "at most 2, since expert 0 of layer 0 of trace gets 40.0%"),
+        (
+            {"k": 4},
+            "at most 2, since expert 0 of layer 0 gets 40.0% of the choices in recorded step 0",
+        ),
         ({"k": 2, "mode": "train"}, "'mode' parameter"),
         ({"k": 2, "batch_size": 0}, "'batch_size' parameter"),
     ],
@@ -142,3 +145,12 @@ def test_wrong_settings_are_named(rng, settings, message):
     trace = RoutingTrace.from_counts([[[40, 30, 20, 10]]])
     with pytest.raises(ValueError, match=message):
         sample_loads(trace, **{"batch_size": 8, **settings}, random_state=rng)
+
+
+@pytest.mark.parametrize("draw", [sample_loads, sample_tokens])
+def test_an_expert_that_would_serve_a_token_twice_in_one_step_is_named(rng, draw):
+    """Over both steps together, no expert has more than half of the choices."""
+    trace = RoutingTrace.from_counts([[[0, 2, 1, 1]], [[4, 0, 0, 0]]])
+    message = "at most 1, since expert 0 of layer 0 gets 100.0% of the choices in recorded step 1"
+    with pytest.raises(ValueError, match=message):
+        draw(trace, 4, k=2, n_steps=2, random_state=rng)
