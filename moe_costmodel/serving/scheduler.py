@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from moe_costmodel._arrays import Floats, Ints
-from moe_costmodel._checks import check_number, count, invalid
+from moe_costmodel._checks import check_number, count, invalid, require
 from moe_costmodel.serving.requests import Request
 from moe_costmodel.silicon.step import Chunk
 from moela.heartbeat.working import long_work
@@ -18,6 +18,7 @@ __all__ = ["RankLoad", "Scheduler", "ServedRequests", "simulate"]
 
 # vLLM's balance between data-parallel ranks: a waiting request counts as four running ones.
 _WAITING = 4
+_NAMED = 4  # ranks whose work an error message shows
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class Scheduler:
         for name in ("max_num_seqs", "max_num_batched_tokens", "n_ranks"):
             count("Scheduler", name, getattr(self, name))
         count("Scheduler", "kv_tokens", self.kv_tokens, 0)
-        check_number("Scheduler", "host_seconds", self.host_seconds)
+        host = check_number("Scheduler", "host_seconds", self.host_seconds)
+        require("Scheduler", "host_seconds", host, host >= 0, "a number of at least 0")
         if self.max_num_batched_tokens < self.max_num_seqs:
             expected = f"at least max_num_seqs = {self.max_num_seqs}"
             got = self.max_num_batched_tokens
@@ -202,6 +204,15 @@ class _Rank:
             self.running.append(self.waiting.popleft())
 
 
+def _checked(seconds: float, loads: Sequence[RankLoad]) -> float:
+    """Return the time of a step, or raise an error that names the work of its ranks."""
+    if 0 <= seconds < np.inf:
+        return seconds
+    work = "; ".join(map(str, loads[:_NAMED])) + ("; ..." if len(loads) > _NAMED else "")
+    expected = f"a function that returns finite seconds of at least 0, also for {work}"
+    raise invalid("simulate", "step_seconds", f"{seconds} s", expected)
+
+
 @long_work("simulating requests")
 def simulate(
     requests: Sequence[Request],
@@ -220,7 +231,7 @@ def simulate(
         Settings of the engine.
     step_seconds : callable
         Seconds of a step, from the work of all ranks, such as
-        :class:`moe_costmodel.ProfiledKernels`.
+        :class:`moe_costmodel.ProfiledKernels`; finite and not negative.
     concurrency : int
         Requests in flight, as benchmark clients keep them: so many are sent at the start, and each
         later one when an earlier one ends. Times of arrival then only give the order. If 0,
@@ -234,8 +245,8 @@ def simulate(
     Raises
     ------
     ValueError
-        If there are no requests, or one that the cache of a rank cannot hold, or `concurrency` is
-        negative.
+        If there are no requests, or one that the cache of a rank cannot hold, or `concurrency` or
+        the time of a step is negative, or the time of a step is not finite.
 
     Examples
     --------
@@ -290,7 +301,7 @@ def simulate(
         # Before the step has ended, its sequences count as served.
         if settings.asynchronous:
             planned = compose()
-        now += step_seconds(loads) + settings.host_seconds
+        now += _checked(step_seconds(loads), loads) + settings.host_seconds
         n_steps += 1
         for sequence in gaining:
             if np.isnan(first[sequence.number]):

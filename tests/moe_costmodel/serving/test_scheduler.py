@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from moe_costmodel import Chunk, Request, Scheduler, poisson_requests, read_requests, simulate
+from moe_costmodel import (
+    Chunk,
+    Request,
+    Scheduler,
+    max_rate,
+    poisson_requests,
+    read_requests,
+    simulate,
+)
 
 
 def recorded(settings, requests, seconds=lambda loads: 0.01):
@@ -93,5 +101,21 @@ def test_requests_are_read_from_json_lines(tmp_path):
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="max_num_batched_tokens"):
         Scheduler(max_num_seqs=256, max_num_batched_tokens=64)
+    with pytest.raises(ValueError, match="host_seconds"):
+        Scheduler(host_seconds=-1.0)
     with pytest.raises(ValueError, match="at least one request"):
         simulate([], Scheduler(), lambda loads: 0.01)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_a_step_without_a_time_is_named(seconds):
+    requests = [Request(0.1 * i, 16, 4) for i in range(20)]
+    message = r"finite seconds.*RankLoad\(n_decode=.*Got (nan|inf|-1.0) s"
+
+    def timer(loads):
+        return seconds if loads[0].n_decode else 0.01
+
+    with pytest.raises(ValueError, match=message):
+        simulate(requests, Scheduler(), timer)
+    with pytest.raises(ValueError, match=message):
+        max_rate(requests, Scheduler(), timer, tpot_slo=1.0)
