@@ -284,7 +284,9 @@ class ModelShape:
     def active_parameters(self) -> dict[str, int]:
         """Return the parameters that take part in the computation of one token, by part.
 
-        Of the embedding, one row is used; it is counted in full, as published numbers do.
+        A token uses one row of the embedding, which counts in full. Published numbers of several
+        models are lower: those of gpt-oss and DeepSeek-V2-Lite agree without the embedding, that of
+        GLM-4.5-Air without embedding and head.
         """
         return self._counted(active=True)
 

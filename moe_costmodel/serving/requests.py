@@ -108,6 +108,10 @@ def _first(found: dict[str, object], names: Sequence[str]) -> object:
 class TokenLengths:
     """Distribution of the lengths of prompts or answers.
 
+    Lengths are rounded, and drawn values below 1 count as 1. The mean of drawn lengths is then
+    larger than `mean` if `mean` is a few tokens and `spread` is large: 1.86 for a lognormal mean of
+    1.5 and spread of 2, and 2.11 for a mean of 2 and spread of 1.
+
     Parameters
     ----------
     mean : float
