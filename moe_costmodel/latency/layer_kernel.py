@@ -170,8 +170,8 @@ def _assign_entries(
     """Assign the active experts of steps begin to end to their slots, and add up their work.
 
     `turn` is the number of the first step in its window. The outputs are `needed`, the slots of
-    each device that compute, ascending, from 0, (n_devices, n_steps, n_local), and `work`, the slots
-    that compute, rows, and rows of the busiest slot.
+    each device that compute, ascending, from 0, (n_devices, n_steps, n_local), and `work`, the
+    slots that compute, rows, and rows of the busiest slot.
     """
     _, bounds, experts, tokens, _ = traffic
     own, first, rank, copies = layout
