@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
+from collections.abc import Iterable, Iterator
+from types import BuiltinFunctionType, FunctionType
 
 import numpy as np
 from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Designs
+from moela.quality.words import of_kind
+
+_ATOMS = frozenset([type(None), bool, int, complex, str, bytes])
+_Memo = dict[
+    int, tuple[object, object]
+]  # by id: the object, so that its id stays its own, and a hash
 
 
 class Duplicates:
     """A set of designs, as fingerprints of eight bytes each.
 
     If the problem has a method `canonical(X)`, designs with equal canonical forms are duplicates;
-    otherwise designs with equal variables.
+    otherwise designs with equal variables. Variables that are objects are equal if their content
+    is.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -29,12 +39,12 @@ class Duplicates:
         return key in self._known
 
     def keys(self, X: Designs) -> list[int]:
-        """Return the fingerprint of each design of X, [n, n_var] numbers or [n] dictionaries."""
+        """Return the fingerprint of each design of X, [n, n_var] or [n] dictionaries."""
         if len(X) == 0:
             return []
         if self._canonical:
             X = self._problem.canonical(np.asarray(X))
-        if isinstance(X, np.ndarray) and X.dtype != object:
+        if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
             # Adding zero turns -0.0 into 0.0, which is the same design.
             data = memoryview(np.ascontiguousarray(X + 0).tobytes())
             size = len(data) // len(X)
@@ -71,17 +81,67 @@ class Duplicates:
 
 
 def _fingerprint(x: Designs | dict[str, object]) -> int:
+    memo: _Memo = {}
     if isinstance(x, dict):
-        data = repr(sorted((str(name), _plain(value)) for name, value in x.items())).encode()
+        content: object = sorted((str(name), _plain(value, memo)) for name, value in x.items())
     else:
-        # Adding zero turns -0.0 into 0.0, which is the same design.
-        data = np.ascontiguousarray(x + 0).tobytes()
-    return _hashed(data)
+        content = [_plain(value, memo) for value in np.asarray(x).ravel().tolist()]
+    return _hashed_text(content)
 
 
 def _hashed(data: bytes | memoryview) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def _plain(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value
+def _hashed_text(content: object) -> int:
+    return _hashed(repr(content).encode(errors="surrogatepass"))
+
+
+def _plain(value: object, memo: _Memo) -> object:
+    """Return a number or a text as it is, and a hash of the content of anything else.
+
+    The content of an object is what it hands to pickle. `memo` holds the objects of the design that
+    were met before.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    kind = type(value)
+    if kind is float:
+        return value + 0.0  # type: ignore[operator]  # -0.0 is the same design as 0.0
+    if kind in _ATOMS:
+        return value
+    known = memo.get(id(value))
+    if known is None:
+        memo[id(value)] = value, f"object {len(memo)}"  # for objects that refer to each other
+        known = memo[id(value)] = value, _hashed_text([kind.__qualname__, _content(value, memo)])
+    return known[1]
+
+
+def _content(value: object, memo: _Memo) -> list[object]:
+    def parts(values: Iterable[object]) -> list[object]:
+        return [_plain(inner, memo) for inner in values]
+
+    match value:
+        case type() | FunctionType() | BuiltinFunctionType():
+            return [value.__module__, value.__qualname__]
+        case np.ndarray():
+            return [value.dtype.str, value.shape, parts(value.ravel().tolist())]
+    # A subclass may have attributes, too.
+    if type(value) in (list, tuple):
+        return parts(value)  # type: ignore[arg-type]
+    if type(value) in (set, frozenset):
+        return sorted(parts(value), key=repr)  # type: ignore[arg-type]
+    if type(value) is dict:
+        return sorted((parts(pair) for pair in value.items()), key=repr)  # type: ignore[attr-defined]
+    reduce = copyreg.dispatch_table.get(type(value))
+    try:
+        reduced = value.__reduce_ex__(4) if reduce is None else reduce(value)
+    except TypeError as error:
+        raise TypeError(
+            "A design must consist of values that can be pickled, so that it can be recognized. "
+            f"Got {of_kind(value)} instead; give the problem a method canonical(X) that returns "
+            "designs without it."
+        ) from error
+    if isinstance(reduced, str):
+        return [type(value).__module__, reduced]
+    return parts([list(part) if isinstance(part, Iterator) else part for part in reduced])
