@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -23,4 +24,21 @@ def rows(X: Sequence[Any] | Designs) -> Designs:
         out = np.empty(len(X), dtype=object)
         out[:] = X
         return out
-    return np.atleast_2d(np.asarray(X))
+    return as_objects(np.atleast_2d(np.asarray(X)))
+
+
+def as_objects(X: Designs) -> Designs:
+    """Return strings as objects, so that none is cut where it replaces a shorter one."""
+    return X.astype(object) if X.dtype.kind in "US" else X
+
+
+def numbers_of(X: Designs) -> NDArray[Any] | None:
+    """Return designs as an array of real numbers, None if they are others, such as strings."""
+    if X.dtype.kind in "biuf":
+        return X
+    if X.dtype != object or not all(isinstance(value, Number) for value in X.flat):
+        return None
+    try:
+        return X.astype(float)
+    except (TypeError, ValueError):  # complex numbers
+        return None

@@ -24,7 +24,9 @@ from pymoo.operators.sampling.rnd import (
     IntegerRandomSampling,
 )
 
-from moela._arrays import Bools, Designs, Floats, Ints
+from moela._arrays import Bools, Designs, Floats, Ints, as_objects, numbers_of
+from moela._bounds import Where, check_inside, surely_inside
+from moela.provenance.sources import is_ours
 
 Kind = Literal["real", "integer", "binary", "mixed", "own"]
 Bound = Floats | float
@@ -270,12 +272,27 @@ def neighbors_of(
     The first of these that exists is used: the problem's `neighbors_many(X, k, random_state)`, its
     `neighbors(x, k, random_state)`, a move by variable type, k mutations. A move of a real variable
     has the standard deviation `step` (or [n]), as a fraction of its range.
+
+    Raises
+    ------
+    ValueError
+        A method of the problem gives another number of designs, or one that is out of bounds.
     """
-    if hasattr(problem, "neighbors_many"):
-        return np.asarray(problem.neighbors_many(X, k, random_state))
-    if hasattr(problem, "neighbors"):
-        return np.stack([np.asarray(problem.neighbors(x, k, random_state)) for x in X])
     n = len(X)
+    for name in ("neighbors_many", "neighbors"):
+        method = getattr(problem, name, None)
+        if method is None:
+            continue
+        title, one = f"{type(problem).__name__}.{name}()", X.shape[1:]
+        if name == "neighbors_many":
+            near = _returned(method(X, k, random_state), (n, k), one, title)
+        else:
+            near = np.stack([_returned(method(x, k, random_state), (k,), one, title) for x in X])
+        # The moves of our own problems are compiled, and their tests check them.
+        own = is_ours(getattr(method, "__module__", None)) and is_ours(type(problem).__module__)
+        if not own:
+            _check_near(problem, X, near, title)
+        return near
     repeated = np.repeat(X, k, axis=0)
     steps = np.broadcast_to(np.asarray(step, dtype=float), (n,)).repeat(k)
     match operators.kind:
@@ -297,6 +314,41 @@ def neighbors_of(
         pop = Population.new("X", moved)
         moved = operators.repair(problem, pop, random_state=random_state).get("X")
     return moved.reshape(n, k, *moved.shape[1:])
+
+
+def _returned(given: object, sizes: tuple[int, ...], one: tuple[int, ...], title: str) -> Designs:
+    """Return the neighbors that a method has given as an array, ([n,] k) designs of shape `one`."""
+    expected = f"{title} must return an array of shape {(*sizes, *one)}"
+    try:
+        near = as_objects(np.asarray(given))
+    except ValueError:
+        raise ValueError(f"{expected}. Got rows of different lengths instead.") from None
+    shape, at = near.shape, len(sizes) - 1
+    if shape == (*sizes, *one):
+        return near
+    if near.ndim == len(sizes) + len(one) and shape[:at] + shape[at + 1 :] == sizes[:at] + one:
+        raise ValueError(
+            f"{title} must return k = {sizes[at]} designs. Got {shape[at]} instead; repeat some if "
+            "there are fewer."
+        )
+    raise ValueError(
+        f"{expected}: k neighbors of {'each' if at else 'the'} design. Got shape {shape} instead."
+    )
+
+
+def _check_near(problem: Problem, X: Designs, near: Designs, title: str) -> None:
+    """Check the neighbors of designs X [n, ...] that a method has returned, [n, k, ...]."""
+    if numbers_of(near) is None and X.dtype.kind in "biuf":
+        raise ValueError(
+            f"{title} must return real numbers, as it gets them. Got {near.flat[0]!r} instead."
+        )
+    if surely_inside(problem, near):
+        return
+    wheres = [
+        Where(f"neighbor {j} of design {i} from {title}", "keep its moves within the bounds")
+        for i, j in np.ndindex(near.shape[:2])
+    ]
+    check_inside(problem, near.reshape(-1, *near.shape[2:]), wheres)
 
 
 def _chosen(n: int, n_var: int, random_state: np.random.Generator) -> Bools:

@@ -11,15 +11,12 @@ from pymoo.core.operator import Operator
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.result import Result
-from pymoo.core.variable import Binary, BoundedVariable, Choice, Integer, Variable
 from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.sampling.rnd import PermutationRandomSampling
 
 from moela._arrays import Design, Designs, rows
+from moela._bounds import Where, check_number, is_whole, numbers_inside, value_inside
 from moela.core.operators import Operators
-
-# A value outside its bounds by this much of their range at most was only rounded.
-_ROUNDING = 1e-9
 
 _EXPECTED = (
     "The 'sampling' parameter must be a pymoo Sampling, designs as an array [n, n_var] or a list, "
@@ -58,15 +55,15 @@ def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
     """
     variables = getattr(problem, "vars", None)
     for i, ind in enumerate(pop):
-        before, evaluated = ind.X, bool(ind.evaluated)
+        before, evaluated, where = ind.X, bool(ind.evaluated), _given(i)
         if variables:
             X: Design = {
-                name: _value_inside(name, before[name], variable, i)
+                name: value_inside(name, before[name], variable, where)
                 for name, variable in variables.items()
             }
             same = before == X
         else:
-            X = _numbers_inside(problem, operators, before, i)
+            X = _typed(problem, operators, before, where)
             same = np.array_equal(before, X)
         if evaluated and not same:
             ind.reset(data=False)
@@ -74,6 +71,10 @@ def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
         ind.X = X
     if not variables and len(pop):
         _check_legal(problem, operators, rows([ind.X for ind in pop]))
+
+
+def _given(i: int) -> Where:
+    return Where(f"design {i} given as 'sampling'", "correct the design, or leave it out")
 
 
 def is_sampling(sampling: object) -> bool:
@@ -165,7 +166,7 @@ def _check(problem: Problem, ind: Individual, i: int) -> None:
         )
     else:
         for j, value in enumerate(ind.X):
-            _check_number(value, j, i)
+            check_number(value, j, _given(i))
     if not ind.evaluated:
         return
     for name, size, what in (
@@ -181,82 +182,16 @@ def _check(problem: Problem, ind: Individual, i: int) -> None:
             )
 
 
-def _check_number(value: Any, name: object, i: int) -> None:
-    number = isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
-    if not number or np.isnan(value):
-        raise _wrong(i, name, value, "a number")
-
-
-def _wrong(i: int, name: object, value: object, expected: str) -> ValueError:
-    return ValueError(
-        f"Variable {name!r} of design {i} given as 'sampling' must be {expected}. Got {value!r} "
-        "instead; correct the design, or leave it out."
-    )
-
-
-def _numbers_inside(problem: Problem, operators: Operators, X: Designs, i: int) -> Designs:
-    """Return the numbers X [n_var] of the i-th given design inside their bounds."""
-    n, X = problem.n_var, np.asarray(X)
-    xl = np.full(n, -np.inf) if problem.xl is None else np.asarray(problem.xl, dtype=float)
-    xu = np.full(n, np.inf) if problem.xu is None else np.asarray(problem.xu, dtype=float)
-    values = np.asarray(X, dtype=float)
-    slack = _slack(xl, xu)
-    for wrong, bound, word in (
-        (values < xl - slack, xl, "at least"),
-        (values > xu + slack, xu, "at most"),
-    ):
-        for j in np.flatnonzero(wrong)[:1].tolist():
-            raise _wrong(i, j, X[j], f"{word} {bound[j]:g}, its bound")
-    values = np.clip(values, xl, xu)
-    vtype = float if problem.vtype is None else problem.vtype
-    if isinstance(vtype, type) and issubclass(vtype, bool | int | np.bool_ | np.integer):
-        boolean = issubclass(vtype, bool | np.bool_)
-        whole = np.rint(values)
-        wrong = np.abs(values - whole) > _ROUNDING
-        if boolean:
-            wrong |= (whole != 0.0) & (whole != 1.0)
-        for j in np.flatnonzero(wrong)[:1].tolist():
-            raise _wrong(i, j, X[j], "0 or 1" if boolean else "an integer")
-        values = whole
-        # The default operators compute with the type; a problem's own may have another.
-        kinds = {"binary": bool, "integer": int}
-        if operators.kind in kinds and (X.dtype == float or operators.kind == "binary"):
-            return whole.astype(kinds[operators.kind])
+def _typed(problem: Problem, operators: Operators, X: Designs, where: Where) -> Designs:
+    """Return the numbers X [n_var] of a given design inside of their bounds, in their type."""
+    X = np.asarray(X)
+    values = numbers_inside(problem, X, where)
+    # The default operators compute with the type; a problem's own may have another.
+    kinds = {"binary": bool, "integer": int}
+    default = is_whole(problem) and operators.kind in kinds
+    if default and (X.dtype == float or operators.kind == "binary"):
+        return values.astype(kinds[operators.kind])
     return X if np.array_equal(values, X) else values
-
-
-def _slack(low: Any, high: Any) -> Any:
-    span = np.subtract(high, low)
-    return _ROUNDING * np.where(np.isfinite(span), span, 0.0)
-
-
-def _value_inside(name: str, value: Any, variable: Variable, i: int) -> Any:
-    """Return a value of a mixed variable of the i-th given design inside its bounds."""
-    if isinstance(variable, Choice):
-        if not any(option == value for option in variable.options):
-            options = ", ".join(map(repr, variable.options))
-            raise _wrong(i, name, value, f"one of {options}")
-        return value
-    if not isinstance(variable, BoundedVariable):
-        return value
-    _check_number(value, name, i)
-    if isinstance(variable, Binary):
-        if value not in (0, 1):
-            raise _wrong(i, name, value, "0 or 1, False or True")
-        return bool(value)
-    low, high = variable.bounds
-    low = -np.inf if low is None else low
-    high = np.inf if high is None else high
-    slack = float(_slack(low, high))
-    if value < low - slack:
-        raise _wrong(i, name, value, f"at least {low:g}, its bound")
-    if value > high + slack:
-        raise _wrong(i, name, value, f"at most {high:g}, its bound")
-    if not isinstance(variable, Integer):
-        return value if low <= value <= high else min(max(value, low), high)
-    if abs(value - round(value)) > _ROUNDING:
-        raise _wrong(i, name, value, "an integer")
-    return round(float(value))
 
 
 def _check_legal(problem: Problem, operators: Operators, X: Designs) -> None:

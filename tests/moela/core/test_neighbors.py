@@ -93,13 +93,89 @@ def test_mixed_moves_are_legal_and_differ():
 def test_the_problems_own_neighbors_come_first():
     problem = ToyReal()
     X = np.zeros((3, 5))
-    problem.neighbors = lambda x, k, random_state: np.full((k, 5), 7.0)
+    problem.neighbors = lambda x, k, random_state: np.full((k, 5), 0.5)
     near = neighbors_of(problem, resolve(problem), X, 2, np.random.default_rng(0))
     assert near.shape == (3, 2, 5)
-    assert (near == 7.0).all()
-    problem.neighbors_many = lambda X, k, random_state: np.full((len(X), k, 5), 8.0)
+    assert (near == 0.5).all()
+    problem.neighbors_many = lambda X, k, random_state: np.full((len(X), k, 5), 1.5)
     near = neighbors_of(problem, resolve(problem), X, 2, np.random.default_rng(0))
-    assert (near == 8.0).all()
+    assert (near == 1.5).all()
+
+
+def own_neighbors(problem, moves, k=3):
+    """Return k neighbors of each of two sampled designs by a problem's own `neighbors`."""
+    problem.neighbors = lambda x, k, random_state: moves(np.repeat(np.array([x]), k, axis=0))
+    rng = np.random.default_rng(0)
+    operators = resolve(problem)
+    X = operators.sampling(problem, 2, random_state=rng).get("X")
+    return neighbors_of(problem, operators, X, k, rng)
+
+
+def changed(row, column, value):
+    def moves(near):
+        near[row, column] = value
+        return near
+
+    return moves
+
+
+def with_value(row, name, value):
+    def moves(near):
+        near[row] = {**near[row], name: value}
+        return near
+
+    return moves
+
+
+@pytest.mark.parametrize(
+    ("problem", "moves", "message"),
+    [
+        (ToyReal(), changed(2, 3, 2.5), "3 of neighbor 2 .* at most 2, its bound. Got .*2.5"),
+        (ToyReal(), changed(1, 0, -1.5), "0 of neighbor 1 .* at least -1, its bound. Got .*-1.5"),
+        (ToyReal(), changed(0, 4, np.nan), "4 of neighbor 0 .* a number. Got .*nan"),
+        (ToyInteger(), changed(1, 2, 21), "2 of neighbor 1 .* at most 20, its bound. Got .*21"),
+        (ToyInteger(), lambda near: near + 0.5, "0 of neighbor 0 .* an integer. Got .*.5"),
+        (ToyBinary(), lambda near: near + 2, "0 of neighbor 0 .* at most 1"),
+        (ToyMixed(), with_value(2, "width", 4.5), "'width' of neighbor 2 .* at most 4"),
+        (ToyMixed(), with_value(2, "metal", "gold"), "'metal' of neighbor 2 .* one of 'copper'"),
+        (ToyMixed(), with_value(0, "sealed", 2), "'sealed' of neighbor 0 .* 0 or 1"),
+        (ToyMixed(), with_value(0, "layers", 1.5), "'layers' of neighbor 0 .* an integer"),
+        (ToyReal(), lambda near: near * 1j, "must return real numbers.* Got .*j"),
+        (ToyReal(), lambda near: near.astype(str), "must return real numbers"),
+    ],
+)
+def test_neighbors_out_of_bounds_are_refused_by_name(problem, moves, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        own_neighbors(problem, moves)
+    assert f"{type(problem).__name__}.neighbors()" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("moves", "message"),
+    [
+        (lambda near: near[:2], "return k = 3 designs. Got 2 instead; repeat some"),
+        (lambda near: near[0], r"shape \(3, 5\): k neighbors .* Got shape \(5,\)"),
+        (lambda near: [[1.0], [1.0, 2.0]], "rows of different lengths"),
+    ],
+)
+def test_too_few_neighbors_and_other_shapes_are_refused(moves, message):
+    with pytest.raises(ValueError, match=rf"ToyReal.neighbors\(\) must .*{message}"):
+        own_neighbors(ToyReal(), moves)
+
+
+def test_too_few_neighbors_of_many_designs_are_refused():
+    problem = ToyReal()
+    problem.neighbors_many = lambda X, k, random_state: X[:, None]
+    with pytest.raises(ValueError, match=r"neighbors_many\(\) must return k = 2 designs. Got 1 "):
+        neighbors_of(problem, resolve(problem), np.zeros((3, 5)), 2, np.random.default_rng(0))
+
+
+def test_neighbors_on_a_bound_or_off_it_by_rounding_stay_as_they_are():
+    near = own_neighbors(ToyReal(), changed(1, 0, 2.0 + 1e-12))
+    assert near[0, 1, 0] == 2.0 + 1e-12
+    problem = ToyReal()
+    problem.xl, problem.xu = np.full(5, -1.0), np.array([2.0, 3.0, 3.0, 3.0, 2.0])
+    assert own_neighbors(problem, changed(1, 2, 3.0))[0, 1, 2] == 3.0
 
 
 @pytest.mark.parametrize("old", ["neighbours", "neighbours_many"])
