@@ -6,7 +6,8 @@ import numpy as np
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Choice, Variable
 
-from moela._arrays import Designs, Floats
+from moela._arrays import Designs, Floats, numbers_of
+from moela.quality.words import shown
 
 # Largest number of columns to describe permutations with: beyond it, fitting a move model takes
 # longer than most evaluations.
@@ -37,6 +38,12 @@ class Encoder:
         return placed.reshape(len(X), -1).astype(float)
 
 
+def describes(problem: Problem, X: Designs) -> bool:
+    """Return whether `encode` has features of these designs: of a method, or numbers."""
+    named = hasattr(problem, "features") or getattr(problem, "vars", None)
+    return bool(named) or numbers_of(X) is not None
+
+
 def _permuted_values(X: Designs) -> Designs | None:
     """Return the values that all rows of X [n, n_var] are permutations of, if they are."""
     n = X.shape[-1]
@@ -52,14 +59,44 @@ def encode(problem: Problem, X: Designs) -> Floats:
     """Return the problem's `features(X)` if it has that method, else the variables, [n, d].
 
     Numbers are scaled by their bounds if they have any; each option of a choice becomes a column.
+
+    Raises
+    ------
+    TypeError
+        Designs are no numbers, and the problem has no such method.
+    ValueError
+        The method returns another shape, or NaN or infinity.
     """
+    title = type(problem).__name__
     if hasattr(problem, "features"):
-        return np.asarray(problem.features(X), dtype=float)
+        features = np.asarray(problem.features(X), dtype=float)
+        if len(X) and (features.ndim != 2 or len(features) != len(X)):
+            single = features.shape == (len(X),)
+            advice = "; a single feature is a column, values[:, None]" if single else ""
+            raise ValueError(
+                f"{title}.features(X) must return an array of shape ({len(X)}, d), a row for each "
+                f"design. Got shape {features.shape} instead{advice}."
+            )
+        if not np.isfinite(features).all():
+            row, column = np.argwhere(~np.isfinite(features))[0].tolist()
+            raise ValueError(
+                f"{title}.features(X) must return finite numbers. Got {features[row, column]} for "
+                f"feature {column} of the design {shown(X[row])}; describe such a design by other "
+                "numbers."
+            )
+        return features
     variables = getattr(problem, "vars", None)
     if variables:
         columns = [_column([x[name] for x in X], variable) for name, variable in variables.items()]
         return np.concatenate(columns, axis=1)
-    values = np.asarray(X, dtype=float)
+    numbers = numbers_of(np.asarray(X))
+    if numbers is None:
+        raise TypeError(
+            f"Designs must be numbers for a learned model, or {title} must have a method "
+            f"features(X). Got the design {shown(X[0])}; add the method, or use MOELA, which does "
+            "without models of such designs."
+        )
+    values = np.asarray(numbers, dtype=float)
     if problem.has_bounds():
         span = problem.xu - problem.xl
         if np.count_nonzero(problem.xl) == np.count_nonzero(span != 1.0) == 0:

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 from pymoo.core.population import Population
 
-from moela._arrays import Bools, Floats, Ints, rows
+from moela._arrays import Bools, Designs, Floats, Ints, rows
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import random_weights
@@ -15,8 +15,8 @@ from moela.core.individuals import unevaluated
 from moela.core.origin import asked_by, listed_origins, origins, set_origin
 from moela.core.scaling import Scalarization
 from moela.learning.feasibility import FeasibilityModel, constraints_of
-from moela.learning.features import Encoder
-from moela.learning.models import Models, given
+from moela.learning.features import Encoder, describes
+from moela.learning.models import NO_MODELS, Models, given
 from moela.learning.move_ranking import MoveRanking
 from moela.learning.start_model import StartModel
 from moela.search.local_search import LocalSearches, add_tries, mark_exhausted
@@ -89,6 +89,21 @@ class GuidedSearch:
         )
         if self.models.starts is not None:
             self.start_model = StartModel(by, given(self.models.starts))
+
+    def fit_encoder(self, X: Designs) -> bool:
+        """Find out from the initial designs X [n, ...] how designs are described.
+
+        Returns whether they have features. If not, all models are dropped.
+        """
+        self.encoder.fit(X)
+        if describes(self.context.problem, X):
+            return True
+        self.models = NO_MODELS
+        self.move_ranking = self.feasibility = self.start_model = None
+        screening = self.screening
+        screening.model = screening.feasibility = None
+        screening.needs_features = False
+        return False
 
     def restart(self) -> None:
         """End all searches, and forget which perturbations have paid."""

@@ -102,7 +102,8 @@ class MOELA(ArchiveAlgorithm):
         default, and never more than 100. For parallel evaluation, set it to a multiple of the
         number of workers.
     models : "auto", None or Models
-        The learned models: all, none, or a choice.
+        The learned models: all, none, or a choice. Designs that are no numbers, such as strings,
+        have models only if the problem defines `features`.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
     **kwargs
@@ -345,8 +346,9 @@ class MOELA(ArchiveAlgorithm):
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         self._aim(F)
-        if self.operators.kind == "own":
-            self.guided.encoder.fit(rows([ind.X for ind in pop]))
+        own = self.operators.kind == "own"
+        if own and not self.guided.fit_encoder(rows([ind.X for ind in pop])):
+            self.evolution.feasibility = self.infill_few = None
         gains = self._take_initial(pop, F, CV, accepted)
         masks = _by_part(pop)
         self._update_log(masks, accepted, _sums(gains, masks))
