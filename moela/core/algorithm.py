@@ -26,12 +26,13 @@ from moela.core.archive import ARCHIVED, Archive, ArchivedDesigns
 from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
 from moela.core.failures import FailureCounts, example_of
+from moela.core.individuals import Answered, checked_objectives, checked_violations, population_of
 from moela.core.operators import KINDS, Operators, resolve
-from moela.core.origin import origins, set_origin
+from moela.core.origin import listed_origins, origins, set_origin
 from moela.core.parameters import ClassGiven, PymooParameters, refuse_unknown
 from moela.core.scaling import Normalization
 from moela.core.units import Units
-from moela.core.warm_start import first_designs, is_sampling, put_inside
+from moela.core.warm_start import check_answered, first_designs, is_sampling, put_inside
 from moela.evaluation.checks import CheckedEvaluator, check_budget, check_problem
 from moela.evaluation.runners.outcome import (
     INFINITE,
@@ -40,7 +41,6 @@ from moela.evaluation.runners.outcome import (
     infinite_objective,
     infinite_warning,
 )
-from moela.evaluation.runners.violation import violations_of
 from moela.evaluation.termination import evaluation_budget
 
 _LOG = logging.getLogger(__name__)
@@ -186,6 +186,37 @@ class ArchiveAlgorithm(Algorithm):
         """Return the designs to evaluate next; pass them to `tell` with their objectives."""
         return super().ask()
 
+    def tell(self, infills: object = None, **kwargs: object) -> Result | None:
+        """Process evaluated designs, in any order and number; return the result at the end.
+
+        Parameters
+        ----------
+        infills : Population, Individual or list of Individual
+            Designs from `ask`, or others. A design that was told before is ignored.
+
+        Raises
+        ------
+        TypeError
+            `infills` is something else.
+        ValueError
+            A design has no objectives or constraints, or others than the problem, or NaN; or one
+            that the algorithm has not asked for is out of bounds. No design of the call counts.
+        """
+        if infills is None:
+            return self.advance(**kwargs)
+        title = type(self).__name__
+        pop = population_of(title, infills)
+        if self.problem is None:
+            raise RuntimeError(f"{title}.tell() needs a problem. Call setup(problem, ...) first.")
+        added = pop[[part is None for part in listed_origins(pop, "part")]]
+        check_answered(self.problem, self.operators, added, title)
+        new = pop[self._answered.new(pop)]
+        if len(new) == 0 < len(pop):
+            return None
+        result = self.advance(new, **kwargs)
+        self._answered.add(new)
+        return result
+
     def _setup(self, problem: Problem, **kwargs: object) -> None:
         if problem.n_obj < 2:
             raise ValueError(
@@ -205,6 +236,7 @@ class ArchiveAlgorithm(Algorithm):
             units,
         )
         self.n_answered = 0  # evaluations told so far
+        self._answered = Answered(problem)
         # Of these, designs with an infinite objective that only this class saw.
         self._n_infinite = 0
         self._failures = FailureCounts()
@@ -392,12 +424,13 @@ class ArchiveAlgorithm(Algorithm):
         pop, failures = infills, failed(infills)
         counted = ~origins(infills, "already_evaluated", bool)
         if failures.any():
-            self._failures.count(infills)
             pop = infills[~failures]
             # A design that was skipped, beyond the budget or after Ctrl-C, was not evaluated.
             counted &= np.array([ind.data.get("status") != SKIPPED for ind in infills], dtype=bool)
+        F, CV = checked_objectives(self.problem, pop), checked_violations(self.problem, pop)
         self.n_answered += int(np.count_nonzero(counted))
-        F, CV = self._objectives(pop), self._violations(pop)
+        if failures.any():
+            self._failures.count(infills)
         finite = np.isfinite(F).all(axis=1)
         if not finite.all():
             self._set_aside(pop[~finite], F[~finite])
@@ -419,41 +452,6 @@ class ArchiveAlgorithm(Algorithm):
             first = pop[0].data["error"]
             _LOG.warning("%s", infinite_warning(first, len(pop), self.n_answered))
         self._n_infinite += len(pop)
-
-    def _objectives(self, pop: Population) -> Floats:
-        try:
-            F = np.array([ind.F for ind in pop], dtype=float)
-        except ValueError:
-            F = np.empty(0)
-        expected = (len(pop), self.problem.n_obj)
-        if len(pop) == 0:
-            return np.empty(expected)
-        if F.shape != expected:
-            raise ValueError(
-                f"Every told design must have {self.problem.n_obj} objectives, F of shape "
-                f"{expected}. Got {[np.shape(ind.F) for ind in pop[:3]]} for the first ones; "
-                "evaluate the population before tell()."
-            )
-        if np.isnan(F).any():
-            row, column = np.argwhere(np.isnan(F))[0].tolist()
-            raise ValueError(
-                f"Objectives must be finite. Got F[{column}] = {F[row, column]} for the design X = "
-                f"{pop[row].X}; fix the problem, or set such designs aside with evaluator="
-                "moela.Evaluator(on_error='infeasible')."
-            )
-        return F
-
-    def _violations(self, pop: Population) -> Floats:
-        if not self.problem.has_constraints():
-            return np.zeros(len(pop))
-        CV = np.maximum(violations_of(pop), 0.0)
-        if np.isnan(CV).any():
-            row = int(np.flatnonzero(np.isnan(CV))[0])
-            raise ValueError(
-                f"Constraints must not be NaN. Got G = {pop[row].G}, H = {pop[row].H} for the "
-                f"design X = {pop[row].X}; fix the problem."
-            )
-        return CV
 
 
 def _no_display(algorithm: Algorithm) -> None:

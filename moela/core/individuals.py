@@ -1,4 +1,4 @@
-"""Fast creation of unevaluated individuals."""
+"""Individuals: fast creation of unevaluated ones, and checks of evaluated ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
+from pymoo.core.problem import Problem
 
-from moela._arrays import Designs
+from moela._arrays import Bools, Designs, Floats, rows
+from moela.core.duplicates import Duplicates
+from moela.evaluation.runners.outcome import failed
+from moela.evaluation.runners.violation import violations_of
+from moela.quality.words import of_kind
+
+_ANSWERED, _FAILED, _SUCCEEDED = "answered", "failed", "succeeded"
 
 
 def unevaluated(X: Sequence[Any] | Designs) -> Population:
@@ -31,3 +38,108 @@ def unevaluated(X: Sequence[Any] | Designs) -> Population:
     pop = np.empty(len(individuals), dtype=object)
     pop[:] = individuals
     return pop.view(Population)
+
+
+def population_of(owner: str, answers: object) -> Population:
+    """Return what a user tells an algorithm as a population: an individual, or a list of them."""
+    if isinstance(answers, Population):
+        return answers
+    listed = [answers] if isinstance(answers, Individual) else answers
+    if isinstance(listed, list | tuple) and all(isinstance(ind, Individual) for ind in listed):
+        return Population.create(*listed)
+    raise TypeError(
+        f"{owner}.tell() needs the evaluated individuals that ask() has returned, as a Population "
+        f"or a list. Got {of_kind(answers)} instead."
+    )
+
+
+class Answered:
+    """The individuals that a user has told an algorithm, so that none counts twice.
+
+    Both the algorithm and the individual must know of it: an individual may be told to a copy of
+    the algorithm, too, and an algorithm may ask for a design twice.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._designs = Duplicates(problem)
+
+    def new(self, pop: Population) -> Bools:
+        """Mark the individuals that were not told before, [n]; a success after a failure is new."""
+        marks = []
+        ids: set[int] = set()
+        keys = self._designs.keys(rows([ind.X for ind in pop])) if len(pop) else []
+        for ind, key, fails in zip(pop, keys, failed(pop), strict=True):
+            known = ind.data.get(_ANSWERED) if key in self._designs else None
+            marks.append(id(ind) not in ids and (known is None or (known == _FAILED and not fails)))
+            ids.add(id(ind))
+        return np.array(marks, dtype=bool)
+
+    def add(self, pop: Population) -> None:
+        """Remember individuals."""
+        if len(pop):
+            self._designs.add(rows([ind.X for ind in pop]))
+        for ind, fails in zip(pop, failed(pop), strict=True):
+            ind.data[_ANSWERED] = _FAILED if fails else _SUCCEEDED
+
+
+def checked_objectives(problem: Problem, pop: Population) -> Floats:
+    """Return the objectives of evaluated individuals [b, M].
+
+    Raises
+    ------
+    ValueError
+        An individual has another number of objectives, or one that is NaN.
+    """
+    try:
+        F = np.array([ind.F for ind in pop], dtype=float)
+    except ValueError:
+        F = np.empty(0)
+    expected = (len(pop), problem.n_obj)
+    if len(pop) == 0:
+        return np.empty(expected)
+    if F.shape != expected:
+        raise ValueError(
+            f"Every told design must have {problem.n_obj} objectives, F of shape {expected}. Got "
+            f"{[np.shape(ind.F) for ind in pop[:3]]} for the first ones; evaluate the population "
+            "before tell()."
+        )
+    if np.isnan(F).any():
+        row, column = np.argwhere(np.isnan(F))[0].tolist()
+        raise ValueError(
+            f"Objectives must be finite. Got F[{column}] = {F[row, column]} for the design X = "
+            f"{pop[row].X}; fix the problem, or set such designs aside with evaluator="
+            "moela.Evaluator(on_error='infeasible')."
+        )
+    return F
+
+
+def checked_violations(problem: Problem, pop: Population) -> Floats:
+    """Return the constraint violations of evaluated individuals [b]; zeros without constraints.
+
+    Raises
+    ------
+    ValueError
+        An individual has another number of constraints, or one that is NaN.
+    """
+    if not problem.has_constraints():
+        return np.zeros(len(pop))
+    for name, size, kind in (
+        ("G", problem.n_ieq_constr, "inequality"),
+        ("H", problem.n_eq_constr, "equality"),
+    ):
+        values = [getattr(ind, name) for ind in pop.tolist()]
+        shapes = [(0,) if value is None else np.shape(value) for value in values]
+        for i in [i for i, shape in enumerate(shapes) if shape != (size,)][:1]:
+            raise ValueError(
+                f"Every told design must have {size} {kind} constraints, {name} of shape "
+                f"{(size,)}. Got shape {shapes[i]} for design {i} of the batch; set {name} as well "
+                "as F before tell()."
+            )
+    CV = np.maximum(violations_of(pop), 0.0)
+    if np.isnan(CV).any():
+        row = int(np.flatnonzero(np.isnan(CV))[0])
+        raise ValueError(
+            f"Constraints must not be NaN. Got G = {pop[row].G}, H = {pop[row].H} for the design "
+            f"X = {pop[row].X}; fix the problem."
+        )
+    return CV

@@ -15,9 +15,10 @@ from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.sampling.rnd import PermutationRandomSampling
 
 from moela._arrays import Design, Designs, rows
-from moela._bounds import Where, check_number, is_whole, numbers_inside, value_inside
+from moela._bounds import Where, check_inside, check_number, is_whole, numbers_inside, value_inside
 from moela.core.operators import Operators
 
+_GIVEN = "given as 'sampling'"
 _EXPECTED = (
     "The 'sampling' parameter must be a pymoo Sampling, designs as an array [n, n_var] or a list, "
     "a DataFrame, a Population, the result of an earlier run, an EvaluationStore or the path of "
@@ -55,7 +56,7 @@ def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
     """
     variables = getattr(problem, "vars", None)
     for i, ind in enumerate(pop):
-        before, evaluated, where = ind.X, bool(ind.evaluated), _given(i)
+        before, evaluated, where = ind.X, bool(ind.evaluated), _where(i)
         if variables:
             X: Design = {
                 name: value_inside(name, before[name], variable, where)
@@ -70,11 +71,32 @@ def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
             ind.data.pop("status", None)
         ind.X = X
     if not variables and len(pop):
-        _check_legal(problem, operators, rows([ind.X for ind in pop]))
+        _check_legal(problem, operators, rows([ind.X for ind in pop]), _GIVEN)
 
 
-def _given(i: int) -> Where:
-    return Where(f"design {i} given as 'sampling'", "correct the design, or leave it out")
+def check_answered(problem: Problem, operators: Operators, pop: Population, owner: str) -> None:
+    """Raise if a design that a user tells an algorithm without being asked is not legal.
+
+    A value that misses a bound by rounding only is accepted.
+    """
+    if len(pop) == 0:
+        return
+    named = getattr(problem, "vars", None)
+    for i, ind in enumerate(pop):
+        shape = np.shape(ind.X)
+        if not isinstance(ind.X, dict) and (named or shape != (problem.n_var,)):
+            raise ValueError(
+                f"Design {i} told to {owner} must have the problem's {problem.n_var} variables. "
+                f"Got shape {shape} instead."
+            )
+    X, how = rows([ind.X for ind in pop]), f"told to {owner}"
+    check_inside(problem, X, [_where(i, how) for i in range(len(pop))])
+    if X.dtype != object:
+        _check_legal(problem, operators, X, how)
+
+
+def _where(i: int, how: str = _GIVEN) -> Where:
+    return Where(f"design {i} {how}", "correct the design, or leave it out")
 
 
 def is_sampling(sampling: object) -> bool:
@@ -166,7 +188,7 @@ def _check(problem: Problem, ind: Individual, i: int) -> None:
         )
     else:
         for j, value in enumerate(ind.X):
-            check_number(value, j, _given(i))
+            check_number(value, j, _where(i))
     if not ind.evaluated:
         return
     for name, size, what in (
@@ -194,13 +216,13 @@ def _typed(problem: Problem, operators: Operators, X: Designs, where: Where) -> 
     return X if np.array_equal(values, X) else values
 
 
-def _check_legal(problem: Problem, operators: Operators, X: Designs) -> None:
+def _check_legal(problem: Problem, operators: Operators, X: Designs, how: str) -> None:
     """Check given designs by the rules that the problem itself has beyond bounds."""
     if callable(getattr(problem, "check", None)):
         try:
             problem.check(X)
         except ValueError as error:
-            raise ValueError(f"Designs given as 'sampling' must be legal. {error}") from error
+            raise ValueError(f"Designs {how} must be legal. {error}") from error
         return
     own = problem.operators().get("sampling") if hasattr(problem, "operators") else None
     ordered = isinstance(operators.crossover, OrderCrossover)
@@ -208,7 +230,7 @@ def _check_legal(problem: Problem, operators: Operators, X: Designs) -> None:
         expected = np.arange(problem.n_var)
         for i in np.flatnonzero((np.sort(X, axis=1) != expected).any(axis=1))[:1].tolist():
             raise ValueError(
-                f"Design {i} given as 'sampling' must be a permutation of 0 to "
+                f"Design {i} {how} must be a permutation of 0 to "
                 f"{problem.n_var - 1}. Got {X[i]} instead; correct the design, or leave it out."
             )
 

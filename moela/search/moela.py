@@ -377,10 +377,10 @@ class MOELA(ArchiveAlgorithm):
             self._leave()
 
     def _take(self, infills: Population | None) -> tuple[Population, Floats, Floats, Bools]:
-        if infills is not None:
-            self.guided.arrived(infills)
         taken = super()._take(infills)
-        if infills is not None and self.infill_few is not None:
+        assert infills is not None
+        self.guided.arrived(infills)
+        if self.infill_few is not None:
             self.infill_few.add_failed(infills[tried_and_failed(infills)])
         return taken
 
