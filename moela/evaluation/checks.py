@@ -14,11 +14,11 @@ from pymoo.core.problem import Problem
 from pymoo.core.termination import Termination
 from pymoo.core.variable import Choice
 
-from moela._arrays import Floats
+from moela._arrays import Designs, Floats
 from moela._checks import instance
 from moela.evaluation.batch import unevaluated
-from moela.evaluation.runners.call import NoAnswerError, outputs, worker_name
-from moela.evaluation.runners.outcome import INVALID, Outcome, failure
+from moela.evaluation.runners.call import NoAnswerError, complex_error, outputs, worker_name
+from moela.evaluation.runners.outcome import INVALID, Outcome, Values, failure
 from moela.evaluation.termination import LEAST_BUDGET, evaluation_budget
 
 
@@ -128,6 +128,8 @@ class CheckedEvaluator(PymooEvaluator):
         except NoAnswerError as error:
             outcome = Outcome(INVALID, error=str(error), worker=worker_name())
             raise failure(X[0], outcome) from None
+        if any(np.iscomplexobj(values) for values in out.values()):
+            self._check_real(problem, X, out)
         for name, values in out.items():
             if isinstance(values, np.ndarray) and len(values) == len(individuals):
                 _set_rows(individuals, name, values)
@@ -135,6 +137,15 @@ class CheckedEvaluator(PymooEvaluator):
                 pop.set(name, values)
         for individual in individuals:
             individual.evaluated.update(out)
+
+    @staticmethod
+    def _check_real(problem: Problem, X: Designs, out: Values) -> None:
+        for i, x in enumerate(X):
+            row = {name: values[i] for name, values in out.items() if values is not None}
+            error = complex_error(problem, row)
+            if error:
+                outcome = Outcome(INVALID, error=error, worker=worker_name())
+                raise failure(x, outcome)
 
 
 def _set_rows(individuals: Sequence[Individual], name: str, values: NDArray[np.generic]) -> None:

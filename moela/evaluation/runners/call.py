@@ -184,8 +184,12 @@ def _checked(
         array = np.array(value)
         if problem.replace_nan_values_by is not None:
             array[np.isnan(array)] = problem.replace_nan_values_by
+        is_complex = np.iscomplexobj(array)
+        if is_complex and not array.imag.any():
+            is_complex, array = False, array.real.copy()
         try:
-            out[name] = array.astype(np.float64, copy=False)
+            # A cast would drop imaginary parts, with which a row is invalid.
+            out[name] = array if is_complex else array.astype(np.float64, copy=False)
         except (TypeError, ValueError):
             out[name] = array
     if problem.callback is not None:
@@ -257,8 +261,29 @@ def _check_shape(problem: Problem, name: str, value: ArrayLike, n: int, width: i
         )
 
 
+def complex_error(problem: Problem, values: Values) -> str:
+    """Describe the objective or constraint of one row that is not real; empty if all are.
+
+    Those whose imaginary part is 0, in a batch of complex numbers, become real in place.
+    """
+    for name in ("F", "G", "H"):
+        value = values.get(name)
+        if value is None or not np.iscomplexobj(value):
+            continue
+        if value.imag.any():
+            return (
+                f"{_title(problem)} gave {name} = {value}: objectives and constraints must be real "
+                "numbers. Take the real part or the absolute value."
+            )
+        values[name] = value.real.astype(np.float64)
+    return ""
+
+
 def _row(problem: Problem, values: Values) -> Outcome:
-    F, error = values.get("F"), ""
+    error = complex_error(problem, values)
+    if error:
+        return Outcome(INVALID, error=error)
+    F = values.get("F")
     finite = F is None or np.isfinite(F).all()
     if F is not None and not finite and np.isnan(F).any():
         error = f"F = {F}: objectives must be finite numbers."

@@ -1,6 +1,7 @@
 """Evaluations that raise, hang, die or return invalid values: an error, or a status."""
 
 import time
+import warnings
 
 import evaluation_cases as cases
 import numpy as np
@@ -166,6 +167,23 @@ def test_one_bad_row_of_a_vectorized_problem_costs_only_itself(settings):
     np.testing.assert_allclose(pop.get("F")[good], evaluate(cases.Rows(), X).get("F")[good])
     # The error of a row is told without that of its batch.
     assert all(text.count("Traceback") == 1 for text in pop[~good].get("error"))
+
+
+def test_imaginary_parts_are_not_dropped():
+    class Complex(One):
+        def _evaluate(self, x, out, *args, **kwargs):
+            out["F"] = [np.sqrt(complex(x[0] - 0.3)), x[1]]
+            out["wave"] = 2j
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pop = evaluate(Complex(), X, on_error="infeasible")
+        with pytest.raises(EvaluationError, match=r"must be real numbers\. Take the real part"):
+            minimize(Complex(), MOELA(), ("n_eval", 30), seed=1)
+    np.testing.assert_array_equal(failed(pop), BAD)
+    assert set(pop[BAD].get("status")) == {"invalid"}
+    assert pop[~BAD].get("F").dtype == float
+    assert pop[~BAD][0].get("wave") == 2j
 
 
 def test_a_crash_in_a_chunk_costs_only_the_row_that_did_it():
