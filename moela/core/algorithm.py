@@ -28,7 +28,7 @@ from moela.core.duplicates import Duplicates
 from moela.core.failures import FailureCounts, example_of
 from moela.core.individuals import Answered, checked_objectives, checked_violations, population_of
 from moela.core.operators import KINDS, Operators, resolve
-from moela.core.origin import listed_origins, origins, set_origin
+from moela.core.origin import origins, set_origin
 from moela.core.parameters import ClassGiven, PymooParameters, refuse_unknown
 from moela.core.scaling import Normalization
 from moela.core.units import Units
@@ -208,8 +208,7 @@ class ArchiveAlgorithm(Algorithm):
         pop = population_of(title, infills)
         if self.problem is None:
             raise RuntimeError(f"{title}.tell() needs a problem. Call setup(problem, ...) first.")
-        added = pop[[part is None for part in listed_origins(pop, "part")]]
-        check_answered(self.problem, self.operators, added, title)
+        check_answered(self.problem, self.operators, pop, title)
         new = pop[self._answered.new(pop)]
         if len(new) == 0 < len(pop):
             return None

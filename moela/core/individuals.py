@@ -107,8 +107,8 @@ def checked_objectives(problem: Problem, pop: Population) -> Floats:
         row, column = np.argwhere(np.isnan(F))[0].tolist()
         raise ValueError(
             f"Objectives must be finite. Got F[{column}] = {F[row, column]} for the design X = "
-            f"{pop[row].X}; fix the problem, or set such designs aside with evaluator="
-            "moela.Evaluator(on_error='infeasible')."
+            f"{pop[row].X}; fix the problem, leave such designs out of tell(), or set them aside "
+            "with evaluator=moela.Evaluator(on_error='infeasible')."
         )
     return F
 

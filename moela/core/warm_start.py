@@ -17,6 +17,7 @@ from pymoo.operators.sampling.rnd import PermutationRandomSampling
 from moela._arrays import Design, Designs, rows
 from moela._bounds import Where, check_inside, check_number, is_whole, numbers_inside, value_inside
 from moela.core.operators import Operators
+from moela.core.origin import listed_origins
 
 _GIVEN = "given as 'sampling'"
 _EXPECTED = (
@@ -75,22 +76,23 @@ def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
 
 
 def check_answered(problem: Problem, operators: Operators, pop: Population, owner: str) -> None:
-    """Raise if a design that a user tells an algorithm without being asked is not legal.
+    """Raise if one of the told designs that `owner` has not asked for is not legal.
 
     A value that misses a bound by rounding only is accepted.
     """
-    if len(pop) == 0:
+    places = [i for i, part in enumerate(listed_origins(pop, "part")) if part is None]
+    if not places:
         return
     named = getattr(problem, "vars", None)
-    for i, ind in enumerate(pop):
+    for i, ind in zip(places, pop[places], strict=True):
         shape = np.shape(ind.X)
         if not isinstance(ind.X, dict) and (named or shape != (problem.n_var,)):
             raise ValueError(
                 f"Design {i} told to {owner} must have the problem's {problem.n_var} variables. "
                 f"Got shape {shape} instead."
             )
-    X, how = rows([ind.X for ind in pop]), f"told to {owner}"
-    check_inside(problem, X, [_where(i, how) for i in range(len(pop))])
+    X, how = rows([ind.X for ind in pop[places]]), f"told to {owner}"
+    check_inside(problem, X, [_where(i, how) for i in places])
     if X.dtype != object:
         _check_legal(problem, operators, X, how)
 

@@ -36,6 +36,12 @@ PREFIX = "out."
 WHERE = " for the design "
 
 
+_IF_NOT_FINITE = (
+    "Fix the function, or let it raise an exception for such a design and pass "
+    "on_error='infeasible' to go on without it."
+)
+
+
 class OutputError(ValueError):
     """A function returned something else than its objectives and constraints."""
 
@@ -215,8 +221,14 @@ class Outputs:
         """Names of the objectives, then of the constraints."""
         return [o.name for o in self.objectives] + [c.name for c in self.constraints]
 
-    def read(self, returned: object, design: Mapping[str, object], function: str) -> Answer:
-        """Return the outputs of a design.
+    def read(
+        self,
+        returned: object,
+        design: Mapping[str, object],
+        function: str,
+        if_not_finite: str = _IF_NOT_FINITE,
+    ) -> Answer:
+        """Return the outputs of a design; `if_not_finite` is the advice about NaN and infinity.
 
         Raises
         ------
@@ -225,7 +237,9 @@ class Outputs:
         """
         where = f"{WHERE}{design_text(design)}"
         named = self._named(returned, where, function)
-        values = [self._number(named[name], name, where, function) for name in self.names]
+        values = [
+            self._number(named[name], name, where, function, if_not_finite) for name in self.names
+        ]
         m = len(self.objectives)
         F = np.array([o.sign * v for o, v in zip(self.objectives, values[:m], strict=True)])
         limits = zip(self.constraints, values[m:], strict=True)
@@ -294,7 +308,9 @@ class Outputs:
             )
         raise OutputError(f"{expected}. Got {of_kind(returned)}{where}.{_mistake(returned)}")
 
-    def _number(self, value: object, name: str, where: str, function: str) -> float:
+    def _number(
+        self, value: object, name: str, where: str, function: str, if_not_finite: str
+    ) -> float:
         kind = "objective" if name in [o.name for o in self.objectives] else "constraint"
         expected = f"The {kind} {name!r} that {function} returns must be a finite number"
         advice = ""
@@ -305,14 +321,11 @@ class Outputs:
         elif is_number(value):
             return float(value)  # type: ignore[arg-type]
         elif isinstance(value, int | float | np.number) or _is_missing(value):
-            advice = (
-                " Fix the function, or let it raise an exception for such a design and pass "
-                "on_error='infeasible' to go on without it."
-            )
+            advice = f" {if_not_finite}"
         elif isinstance(value, str | Number):  # of decimal or fractions, too
             advice = " Convert it with float()."
         elif (single := _single(value)) is not None:
-            return self._number(single, name, where, function)
+            return self._number(single, name, where, function, if_not_finite)
         elif isinstance(value, list | tuple | np.ndarray):
             advice = " Return one number, such as the mean or the largest."
         raise OutputError(f"{expected}. Got {of_kind(value)}{where}.{advice}")

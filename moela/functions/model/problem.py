@@ -45,6 +45,7 @@ from moela.functions.model.variables import Permutation, Variable, is_number, on
 from moela.quality.words import nearest, of_kind
 
 # The function of one design, or of a batch of designs; users annotate theirs as they like.
+_IF_NOT_MEASURED = "If the design could not be measured, leave it out of tell()."
 CALLED = "The function was called with"
 PlainFunction: TypeAlias = "Callable[..., object]"
 RefPoint: TypeAlias = "Mapping[str, float] | Sequence[float]"
@@ -199,8 +200,18 @@ class FunctionProblem(Problem):
         ------
         OutputError
             A ValueError: something is missing or is no number; the message names the design.
+        TypeError
+            `individual` is none, but a batch or a design.
         """
-        answer = self.outputs.read(returned, self.decode(individual.X), self.name())
+        if not isinstance(individual, Individual):
+            raise TypeError(
+                "The 'individual' parameter of record must be an individual of the batch from "
+                f"ask(). Got {of_kind(individual)} instead; call record once for each: for "
+                "individual in batch: ..."
+            )
+        answer = self.outputs.read(
+            returned, self.decode(individual.X), self.name(), _IF_NOT_MEASURED
+        )
         for key, value in {"F": answer.F, "G": answer.G, **answer.extra}.items():
             individual.set(key, value)
         individual.evaluated.update(("F", "G"))

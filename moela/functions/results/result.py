@@ -27,6 +27,7 @@ from moela.functions.results.front import (
     aligned,
     run_columns,
 )
+from moela.functions.results.measured import with_results
 from moela.functions.results.saving import save_table
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table, text
@@ -51,12 +52,17 @@ class MinimizeResult:
     ----------
     problem : Problem
     individuals : list of Individual
-        Everything evaluated, in order.
+        Everything evaluated, in order. Those without a result yet are left out.
     algorithm : Algorithm, optional
     ending : str
         Why the run ended, in words.
     advice : str
         How to go on, in words.
+
+    Raises
+    ------
+    ValueError
+        No individual has a result, or one does not have all objectives and constraints.
 
     Attributes
     ----------
@@ -90,7 +96,7 @@ class MinimizeResult:
     ) -> None:
         self.problem, self.algorithm = problem, algorithm
         self._view = ProblemView(problem)
-        self._individuals = list(individuals)
+        self._individuals = with_results(problem, individuals)
         self._ending, self._advice = ending, advice
 
     @classmethod

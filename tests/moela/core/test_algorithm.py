@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from pymoo.core.evaluator import Evaluator
@@ -13,9 +15,11 @@ from pymoo.termination.max_gen import MaximumGenerationTermination
 
 from moela._arrays import rows
 from moela.core.algorithm import ArchiveAlgorithm
+from moela.core.operators import resolve
 from moela.evaluation.runners.outcome import failed
 from moela.evaluation.runners.violation import violation, violation_of
-from moela.testing import ToyConstrained, ToyMixed, ToyReal
+from moela.search.moela import MOELA
+from moela.testing import ToyConstrained, ToyMixed, ToyPermutation, ToyReal
 
 
 class RandomChildren(ArchiveAlgorithm):
@@ -96,6 +100,111 @@ def test_tell_before_evaluation_says_so():
     algorithm.setup(ToyReal(), seed=1)
     with pytest.raises(ValueError, match=r"evaluate the population before tell\(\)"):
         algorithm.tell(infills=algorithm.ask())
+
+
+def asked(problem, n_eval=40):
+    """Return an algorithm that has been set up, and its first designs, evaluated."""
+    algorithm = RandomChildren(n_init=8)
+    algorithm.setup(problem, termination=("n_eval", n_eval), seed=1)
+    return algorithm, evaluated_as_they_are(problem, algorithm.ask())
+
+
+def evaluated_as_they_are(problem, pop):
+    Evaluator().eval(problem, pop)
+    return pop
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [list, lambda pop: [list(pop)], lambda pop: [tuple(pop)], lambda pop: [pop[4:], pop[:4]]],
+)
+def test_designs_are_told_in_any_parts_and_those_told_before_do_not_count(parts):
+    problem = ToyReal()
+    algorithm, pop = asked(problem)
+    n_asked = 0
+    while algorithm.has_next():
+        n_asked += len(pop)
+        for part in parts(pop):
+            algorithm.tell(part)
+            algorithm.tell(part)
+        algorithm.tell(pop)
+        if algorithm.has_next():
+            pop = evaluated_as_they_are(problem, algorithm.ask())
+    assert n_asked == algorithm.n_eval == algorithm.n_answered == 40
+
+
+def test_a_copy_that_was_not_told_takes_designs_that_the_original_was_told():
+    algorithm, pop = asked(ToyReal())
+    other = copy.deepcopy(algorithm)
+    algorithm.tell(pop)
+    other.tell(pop)
+    assert algorithm.n_answered == other.n_answered == 8
+
+
+def test_a_design_that_succeeds_after_a_failure_is_taken():
+    algorithm, pop = asked(ToyReal())
+    pop[0].data["status"] = "error"
+    algorithm.tell(pop)
+    algorithm.tell(pop[0])
+    assert algorithm.n_answered == 8
+    pop[0].data["status"] = "ok"
+    algorithm.tell(pop[0])
+    assert algorithm.n_answered == 9
+
+
+def test_a_tell_that_raises_counts_nothing():
+    algorithm, pop = asked(ToyReal())
+    F, pop[3].F = pop[3].F, np.array([1.0, np.nan])
+    with pytest.raises(ValueError, match="finite"):
+        algorithm.tell(pop)
+    assert algorithm.n_answered == 0
+    pop[3].F = F
+    algorithm.tell(pop)
+    assert algorithm.n_answered == 8
+
+
+@pytest.mark.parametrize("told", [5, [5], np.zeros((8, 2)), "pop"])
+def test_what_is_no_individual_is_not_told(told):
+    algorithm, _ = asked(ToyReal())
+    with pytest.raises(TypeError, match=r"RandomChildren.tell\(\) needs the evaluated individuals"):
+        algorithm.tell(told)
+
+
+@pytest.mark.parametrize(
+    ("problem", "X", "message"),
+    [
+        (ToyReal(), np.full(5, 3.0), "Variable 0 of design 0 told to .* at most 2, its bound"),
+        (ToyReal(), np.full(5, np.nan), "Variable 0 of design 0 told to .* a number. Got .*nan"),
+        (ToyReal(), np.zeros(4), r"Design 0 told to .* 5 variables. Got shape \(4,\)"),
+        (ToyPermutation(), np.zeros(8, int), "Designs told to MOELA must be legal. "),
+    ],
+)
+def test_designs_of_others_are_told_if_they_are_legal(problem, X, message):
+    algorithm = MOELA()
+    algorithm.setup(problem, termination=("n_eval", 200), seed=1)
+    algorithm.tell(evaluated_as_they_are(problem, algorithm.ask()))
+    n = algorithm.n_answered
+    legal = resolve(problem).sampling(problem, 2, random_state=np.random.default_rng(5))
+    algorithm.tell(evaluated_as_they_are(problem, legal))
+    algorithm.tell(legal)
+    assert algorithm.n_answered == n + 2
+    with pytest.raises(ValueError, match=message):
+        algorithm.tell(Individual(X=X, F=np.zeros(2)))
+    assert algorithm.n_answered == n + 2
+
+
+def test_a_constrained_design_is_not_told_without_its_constraints():
+    algorithm, pop = asked(ToyConstrained())
+    pop[2].G = np.empty(0)
+    with pytest.raises(
+        ValueError, match=r"2 inequality constraints, .* Got shape \(0,\) for design"
+    ):
+        algorithm.tell(pop)
+    pop[2].G, pop[2].H = np.zeros(2), np.zeros(1)
+    with pytest.raises(
+        ValueError, match=r"0 equality constraints, H of shape \(0,\). Got .*\(1,\)"
+    ):
+        algorithm.tell(pop)
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf])

@@ -368,6 +368,49 @@ def test_answers_can_be_recorded_by_hand_and_some_left_out():
         problem.record(told[0], {"yield": 1.0, "cost": 2.0})
 
 
+@pytest.fixture
+def batch():
+    """Return a constrained problem, and eight designs of which three are measured."""
+    problem = moela.problem(
+        lambda d: (d["x"], 1 - d["x"], d["x"]),
+        variables={"x": (0.0, 1.0)},
+        objectives=["a", "b"],
+        constraints={"c": (None, 0.9)},
+    )
+    algorithm = MOELA(n_subproblems=8)
+    algorithm.setup(problem, termination=("n_eval", 100), seed=1)
+    asked = algorithm.ask()
+    for individual in asked[:3]:
+        problem.record(individual, problem.function(problem.decode(individual.X)))
+    return problem, asked
+
+
+def test_a_result_leaves_out_designs_that_are_not_measured(batch):
+    problem, asked = batch
+    result = moela.MinimizeResult(problem, asked)
+    assert result.n_eval == 3
+    assert result.front.F.tolist() == moela.MinimizeResult(problem, asked[:3]).front.F.tolist()
+    assert len(moela.MinimizeResult(problem, [])) == 0
+    with pytest.raises(ValueError, match=r"None of the 5 has one; record\(\) them first"):
+        moela.MinimizeResult(problem, asked[3:])
+    asked[1].G = np.empty(0)
+    with pytest.raises(ValueError, match=r"G of shape \(1,\). Got shape \(0,\) for design 1"):
+        moela.MinimizeResult(problem, asked)
+
+
+def test_record_takes_one_individual(batch):
+    problem, asked = batch
+    for given in (asked, asked[0].X, {"x": 0.5}):
+        with pytest.raises(TypeError, match=r"individual of the batch .* for individual in batch"):
+            problem.record(given, (0.1, 0.9, 0.1))
+
+
+def test_record_of_a_missing_measurement_gives_advice_for_ask_and_tell(batch):
+    problem, asked = batch
+    with pytest.raises(ValueError, match=r"finite number. Got nan .* leave it out of tell\(\)"):
+        problem.record(asked[4], (np.nan, 0.9, 0.1))
+
+
 class Pair(NamedTuple):
     b: float
     note: str
