@@ -32,7 +32,7 @@ def as_objects(X: Designs) -> Designs:
     return X.astype(object) if X.dtype.kind in "US" else X
 
 
-def numbers_of(X: Designs) -> NDArray[Any] | None:
+def numbers_of(X: Designs) -> Designs | None:
     """Return designs as an array of real numbers, None if they are others, such as strings."""
     if X.dtype.kind in "biuf":
         return X

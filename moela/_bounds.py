@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import UnionType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Binary, BoundedVariable, Choice, Integer, Variable
 
@@ -29,10 +31,10 @@ class Where(NamedTuple):
         )
 
 
-def check_number(value: Any, name: object, where: Where) -> None:
+def check_number(value: object, name: object, where: Where) -> None:
     """Raise a ValueError unless the value of a variable is a number, and not NaN."""
     number = isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
-    if not number or np.isnan(value):
+    if not number or value != value:
         raise where.wrong(name, value, "a number")
 
 
@@ -177,7 +179,7 @@ def is_whole(problem: Problem) -> bool:
     return _has_type(problem, bool | int | np.bool_ | np.integer)
 
 
-def _has_type(problem: Problem, kinds: Any) -> bool:
+def _has_type(problem: Problem, kinds: type | UnionType) -> bool:
     vtype = float if problem.vtype is None else problem.vtype
     return isinstance(vtype, type) and issubclass(vtype, kinds)
 
@@ -189,6 +191,6 @@ def _limits(problem: Problem, n: int) -> tuple[Floats, Floats]:
     return xl, xu
 
 
-def _slack(low: Any, high: Any) -> Any:
+def _slack(low: ArrayLike, high: ArrayLike) -> Floats:
     span = np.subtract(high, low)
     return _ROUNDING * np.where(np.isfinite(span), span, 0.0)
