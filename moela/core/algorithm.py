@@ -25,7 +25,7 @@ from moela._checks import count, instance
 from moela.core.archive import ARCHIVED, Archive, ArchivedDesigns
 from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
-from moela.core.failures import FailureCounts, example_of
+from moela.core.failures import FailureCounts, check_asked, example_of
 from moela.core.individuals import Answered, checked_objectives, checked_violations, population_of
 from moela.core.operators import KINDS, Operators, resolve
 from moela.core.origin import origins, set_origin
@@ -159,6 +159,7 @@ class ArchiveAlgorithm(Algorithm):
                 f"{type(self).__name__}.ask() needs a problem. Call setup(problem, ...) first."
             )
         infills = self._infill() if self.is_initialized else self._initialize_infill()
+        check_asked(self, infills)
         for individual in infills:  # faster than pymoo's `Population.set`
             individual.data["n_gen"] = individual.data["n_iter"] = self.n_iter
         return infills
@@ -366,8 +367,7 @@ class ArchiveAlgorithm(Algorithm):
         budget = evaluation_budget(self.termination)
         if budget is None or len(pop) <= budget - self.n_eval:
             return pop
-        cost = np.cumsum(~origins(pop, "already_evaluated", bool))
-        return pop[cost <= budget - self.n_eval]
+        return pop[np.cumsum(~origins(pop, "already_evaluated", bool)) <= budget - self.n_eval]
 
     def _sample(self) -> Population:
         pop = first_designs(self.problem, self.operators.sampling)

@@ -1,9 +1,10 @@
-"""The failed evaluations of a run: how many for which reason, and an example."""
+"""The failures of a run: evaluations, by reason and with an example, and empty batches."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+from pymoo.core.algorithm import Algorithm
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
@@ -21,6 +22,20 @@ def example_of(problem: Problem, individual: Individual) -> Population:
     copied, data = Individual(X=individual.X), individual.data
     Marks(problem).put_on(copied, data.get("status", SKIPPED), data.get("error"))
     return Population.create(copied)
+
+
+def check_asked(algorithm: Algorithm, pop: Population) -> None:
+    """Raise a RuntimeError if an algorithm asks for no design although its run goes on.
+
+    Such a run would never end, since nothing is evaluated.
+    """
+    if len(pop) or not algorithm.has_next():
+        return
+    source = "_ask()" if algorithm._has_begun else "sampling"
+    raise RuntimeError(
+        f"{type(algorithm).__name__} must ask for at least one design while its run goes on. Its "
+        f"{source} returned none; return designs that are known already if no others are left."
+    )
 
 
 class FailureCounts:

@@ -49,6 +49,26 @@ def test_parameter_errors_have_one_form(n_init):
         RandomChildren(n_init=n_init)
 
 
+@pytest.mark.parametrize("source", ["ask", "sampling"])
+def test_an_algorithm_that_asks_for_nothing_is_named(source):
+    class AsksForNothing(RandomChildren):
+        def _ask(self):
+            return super()._ask()[:0]
+
+    class SamplesNothing(RandomChildren):
+        def _draw(self, sampling, n):
+            return Population.empty()
+
+    cls = AsksForNothing if source == "ask" else SamplesNothing
+    with pytest.raises(RuntimeError, match=rf"{cls.__name__} must ask .* Its _?{source}"):
+        minimize(ToyReal(), cls(n_init=5), ("n_eval", 20), seed=1)
+
+
+def test_asking_after_the_end_of_a_run_gives_no_design():
+    algorithm = minimize(ToyReal(), RandomChildren(n_init=5), ("n_eval", 20), seed=1).algorithm
+    assert len(algorithm.ask()) == 0
+
+
 def test_the_budget_inside_other_terminations_is_met():
     termination = TerminateIfAny(
         MaximumFunctionCallTermination(43), MaximumGenerationTermination(1000)
