@@ -159,7 +159,6 @@ class ArchiveAlgorithm(Algorithm):
                 f"{type(self).__name__}.ask() needs a problem. Call setup(problem, ...) first."
             )
         infills = self._infill() if self.is_initialized else self._initialize_infill()
-        check_asked(self, infills)
         for individual in infills:  # faster than pymoo's `Population.set`
             individual.data["n_gen"] = individual.data["n_iter"] = self.n_iter
         return infills
@@ -364,6 +363,7 @@ class ArchiveAlgorithm(Algorithm):
         return max(int(self.evaluator.n_eval), self.n_answered)
 
     def _within_budget(self, pop: Population) -> Population:
+        check_asked(self, pop)
         budget = evaluation_budget(self.termination)
         if budget is None or len(pop) <= budget - self.n_eval:
             return pop

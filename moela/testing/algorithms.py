@@ -22,6 +22,7 @@ from pymoo.util.display.multi import MultiObjectiveOutput
 
 from moela.core.operators import resolve
 from moela.testing.drive import (
+    LegalRecorder,
     MakeAlgorithm,
     Recorder,
     as_set,
@@ -48,15 +49,33 @@ N_EVAL = 101
 
 
 def check_budget(make: MakeAlgorithm, problem: Problem) -> None:
-    """Check that budgets are met to the evaluation, odd and very small ones too."""
+    """Check that budgets are met to the evaluation, odd and very small ones too.
+
+    All designs asked for must be legal.
+    """
     for budget in (1, 3, 17, 64, N_EVAL):
-        res, recorder = run(make, problem, budget)
+        res, recorder = run(make, problem, budget, recorder=LegalRecorder())
         n = len(recorder.designs)
         assert n == budget, (
             f"A run with n_eval={budget} must evaluate {budget} designs. It did {n}."
         )
         counted = res.algorithm.evaluator.n_eval
         assert counted == n, f"evaluator.n_eval must count {n} evaluations. Got {counted} instead."
+
+
+def check_designs_differ(make: MakeAlgorithm, problem: Problem) -> None:
+    """Check that a run does not ask for the same designs over and over.
+
+    At least a third as many designs must differ as among those that are sampled. Leave it out for
+    an algorithm that evaluates designs again on purpose, such as one for noisy objectives.
+    """
+    asked = len(set(run(make, problem, N_EVAL)[1].designs))
+    pop = resolve(problem).sampling(problem, N_EVAL, random_state=np.random.default_rng(1))
+    sampled = len({key(ind.X) for ind in pop})
+    assert 3 * asked >= sampled, (
+        f"Most of the {N_EVAL} designs asked for must differ. Only {asked} do; of as many sampled "
+        f"designs, {sampled} do."
+    )
 
 
 def check_ask_tell_budget(make: MakeAlgorithm, problem: Problem) -> None:
@@ -232,8 +251,10 @@ def check_answers_in_any_order(make: MakeAlgorithm, problem: Problem) -> None:
 
 def check_arguments_untouched(make: MakeAlgorithm, problem: Problem) -> None:
     """Check that a run changes neither the problem nor the arguments of the constructor."""
-    before = pickle.dumps(problem)
     sampling = resolve(problem).sampling(problem, 12, random_state=np.random.default_rng(5))
+    # What the problem keeps when it is first evaluated is not the algorithm's doing.
+    evaluate(problem, copy.deepcopy(sampling), Recorder())
+    before = {name: pickle.dumps(value) for name, value in vars(problem).items()}
     X = [ind.X for ind in sampling]
     given = copy.deepcopy(X)
     termination = get_termination("n_eval", N_EVAL)
@@ -244,7 +265,11 @@ def check_arguments_untouched(make: MakeAlgorithm, problem: Problem) -> None:
     minimize(problem, make(sampling=X), termination, seed=1)
     first = set(recorder.designs[:12])
     assert {key(x) for x in given} <= first, "A run must begin with the designs given as sampling."
-    assert pickle.dumps(problem) == before, "A run must not change the problem. It did."
+    after = {name: pickle.dumps(value) for name, value in vars(problem).items()}
+    changed = [name for name in before | after if before.get(name) != after.get(name)]
+    assert not changed, (
+        f"A run must not change the problem. It changed the attributes {', '.join(changed)}."
+    )
     assert not termination.has_terminated(), "minimize() must not change the termination object."
     for ind, x in zip(sampling, given, strict=True):
         assert key(ind.X) == key(x), "A run must not change the designs given as sampling."
@@ -291,6 +316,7 @@ def check_scale(make: MakeAlgorithm, problem: Problem) -> None:
 
 ON_EACH_PROBLEM: tuple[AlgorithmCheck, ...] = (
     check_budget,
+    check_designs_differ,
     check_same_seed,
     check_ask_and_tell,
     check_copies,
@@ -357,7 +383,7 @@ def check_algorithm(
 def run_algorithm_check(
     check: AlgorithmCheck, make_algorithm: MakeAlgorithm, problems: Sequence[Problem] | None = None
 ) -> None:
-    """Run one check on each problem, or on the first where the variables do not matter.
+    """Run one check on a copy of each problem, or of the first where variables do not matter.
 
     Parameters
     ----------
@@ -382,7 +408,8 @@ def run_algorithm_check(
     """
     problems = toy_problems() if problems is None else list(problems)
     for problem in problems if check in ON_EACH_PROBLEM else problems[:1]:
-        run_check(check, make_algorithm, problem)
+        # No check finds what an earlier one has left in the problem.
+        run_check(check, make_algorithm, copy.deepcopy(problem))
 
 
 class _Collect(Callback):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +17,18 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 from pymoo.optimize import minimize
+from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
-from moela._arrays import Bools, Design, Floats
+from moela._arrays import Bools, Design, Floats, rows
+from moela.testing.legal import assert_legal
 
 MakeAlgorithm = Callable[..., Algorithm]
 
 _Check = TypeVar("_Check", bound=Callable[..., None])
 
-_LIMIT = 10_000  # asks after which a run is taken not to end
+_LIMIT = 10_000  # iterations after which a run is taken not to end
+_EMPTY = 100  # the same for iterations in a row that evaluate nothing
+_NO_DESIGN = "ask() must return at least one design while the run goes on. Got 0."
 
 
 def unskipped(checks: Sequence[_Check], skip: Sequence[str], caller: str) -> list[_Check]:
@@ -87,6 +93,13 @@ class Recorder(Evaluator):
         self.designs: list[str] = []
         self.F: list[Floats] = []
         self.CV: list[float] = []
+        self._n_empty = 0  # in a row
+
+    def eval(self, problem: Problem, pop: Population, *args: Any, **kwargs: Any) -> Population:
+        """Evaluate and record designs; fail if there have been none many times in a row."""
+        self._n_empty = self._n_empty + 1 if isinstance(pop, Population) and len(pop) == 0 else 0
+        assert self._n_empty < _EMPTY, _NO_DESIGN
+        return super().eval(problem, pop, *args, **kwargs)
 
     def _eval(self, problem: Problem, pop: Population, *args: object, **kwargs: object) -> None:
         super()._eval(problem, pop, *args, **kwargs)
@@ -104,11 +117,51 @@ class Recorder(Evaluator):
         return as_set(F[~dominated(F)]) if len(F) else set()
 
 
+class LegalRecorder(Recorder):
+    """A recorder that fails on an illegal design, before the problem or the algorithm does."""
+
+    def _eval(self, problem: Problem, pop: Population, *args: object, **kwargs: object) -> None:
+        assert_legal(problem, rows([ind.X for ind in pop]), "ask()")
+        super()._eval(problem, pop, *args, **kwargs)
+
+
+class Limit(MaximumFunctionCallTermination):
+    """A budget of evaluations that fails the run if it does not end."""
+
+    def __init__(self, n_eval: int) -> None:
+        super().__init__(n_eval)
+        self._n = 0
+
+    def _update(self, algorithm: Algorithm) -> float:
+        self._n += 1
+        if self._n > _LIMIT:
+            raise AssertionError(_endless("iterations"))
+        return float(super()._update(algorithm))
+
+
+def _endless(what: str) -> str:
+    return f"The run must end. It has not after {_LIMIT} {what}."
+
+
 def key(x: Design) -> str:
-    """Return a design as text that is equal for equal designs."""
+    """Return a design as text that is equal for equal designs, objects of any class included."""
     if isinstance(x, dict):
-        return repr(sorted((name, getattr(v, "item", lambda v=v: v)()) for name, v in x.items()))
-    return repr(np.asarray(x).tolist())
+        return repr(sorted((name, _by_value(value)) for name, value in x.items()))
+    X = np.asarray(x)
+    return repr([_by_value(value) for value in X.ravel()] if X.dtype == object else X.tolist())
+
+
+def _by_value(value: object) -> object:
+    """Return a value itself if its text tells all of it, else its pickle."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, str | bytes | int | float | complex):
+        return value
+    written = io.BytesIO()
+    pickler = pickle.Pickler(written)
+    # Without it, a pickle also tells which of several equal parts are one object.
+    pickler.fast = True
+    pickler.dump(value)
+    return written.getvalue()
 
 
 def as_set(F: ArrayLike) -> set[tuple[float, ...]]:
@@ -124,11 +177,16 @@ def dominated(F: Floats) -> Bools:
 
 
 def run(
-    make: MakeAlgorithm, problem: Problem, n_eval: int, seed: int = 1, **kwargs: object
+    make: MakeAlgorithm,
+    problem: Problem,
+    n_eval: int,
+    seed: int = 1,
+    recorder: Recorder | None = None,
+    **kwargs: object,
 ) -> tuple[Result, Recorder]:
-    """Run `minimize` with a recorder."""
-    recorder = Recorder()
-    res = minimize(problem, make(), ("n_eval", n_eval), seed=seed, evaluator=recorder, **kwargs)
+    """Run `minimize` with a recorder, by default a new one."""
+    recorder = Recorder() if recorder is None else recorder
+    res = minimize(problem, make(), Limit(n_eval), seed=seed, evaluator=recorder, **kwargs)
     return res, recorder
 
 
@@ -143,7 +201,7 @@ def ask(algorithm: Algorithm) -> Population:
     """Ask, and check that at least one design comes."""
     infills = algorithm.ask()
     assert infills is not None, "ask() must return a population. Got None instead."
-    assert len(infills) > 0, "ask() must return at least one design while the run goes on. Got 0."
+    assert len(infills) > 0, _NO_DESIGN
     return infills
 
 
@@ -168,4 +226,4 @@ def drive(
         infills = ask(algorithm)
         evaluate(problem, infills, recorder)
         algorithm.tell(infills=answer(step, infills))
-    raise AssertionError(f"The run must end. It has not after {_LIMIT} asks.")
+    raise AssertionError(_endless("asks"))

@@ -14,9 +14,12 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.algorithms.moo.rvea import RVEA
 from pymoo.algorithms.soo.nonconvex.ga import GA
+from pymoo.core.duplicate import DefaultDuplicateElimination
 from pymoo.core.mating import Mating
+from pymoo.core.problem import Problem
 from pymoo.operators.crossover.ux import UX
 from pymoo.operators.mutation.bitflip import BitflipMutation
+from pymoo.operators.sampling.rnd import BinaryRandomSampling
 from pymoo.operators.selection.rnd import RandomSelection
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
@@ -26,6 +29,7 @@ import moela
 from moela import LearnedLocalSearch, Models
 from moela.plugins.learned_local_search import _tournaments
 from moela.quality.indicators import hypervolume
+from moela.testing import ToyBinary
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
 
 MNK = MNKLandscape.random(n=40, k=3, n_obj=2, seed=1)
@@ -188,3 +192,19 @@ def test_better_parents_win_tournaments():
     wins = np.bincount(_tournaments(pop, 2000, np.random.default_rng(1)), minlength=4)
     # A design wins against all worse ones and itself: 7, 5, 3 and 1 of 16 pairs.
     assert wins / 2000 == pytest.approx([7 / 16, 5 / 16, 3 / 16, 1 / 16], abs=0.04)
+
+
+def test_a_run_ends_when_the_mating_has_no_new_design():
+    class FourDesigns(ToyBinary):
+        def __init__(self):
+            Problem.__init__(self, n_var=2, n_obj=2, xl=0, xu=1, vtype=bool)
+
+    mating = Mating(
+        RandomSelection(),
+        UX(),
+        BitflipMutation(),
+        eliminate_duplicates=DefaultDuplicateElimination(),
+    )
+    algorithm = NSGA2(8, sampling=BinaryRandomSampling(), mating=LearnedLocalSearch(mating))
+    result = minimize(FourDesigns(), algorithm, ("n_eval", 60), seed=1)
+    assert result.algorithm.evaluator.n_eval == 4
