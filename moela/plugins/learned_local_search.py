@@ -1,4 +1,4 @@
-"""Learned local search for any algorithm of pymoo, as its mating or as its callback."""
+"""Learned local search for algorithms of pymoo, as its mating or as its callback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from moela.plugins.engine import Engine
 
 
 class LearnedLocalSearch(InfillCriterion):
-    """MOELA's learned local search for any algorithm of pymoo.
+    """MOELA's learned local search for algorithms of pymoo.
 
     As the `mating` of a genetic algorithm, it makes its children: some by crossover and mutation as
     before, the others by local searches. Learned models rank many candidate moves, so that only the
@@ -36,7 +36,11 @@ class LearnedLocalSearch(InfillCriterion):
     what each way to make a design has gained decides how often it is used.
 
     As the `callback` of an algorithm, it evaluates designs of local searches after each iteration,
-    and puts those that are better into the algorithm's population.
+    and puts those that are better into the algorithm's population. Algorithms that make their
+    designs without a mating, such as CMOPSO, ignore the parameter `mating`; they need the callback.
+
+    For mixed variables, give the algorithm
+    ``eliminate_duplicates=MixedVariableDuplicateElimination()`` of pymoo as well.
 
     Moves are those of the problem's `neighbors()`, else moves by the type of the variables.
 

@@ -45,7 +45,9 @@ class OptunaSampler(BaseSampler):
 
     Parameters of a trial may be real, integer, categorical, and permutations, which
     `suggest_permutation` makes. All trials that are complete, whoever made them, are learned from.
-    The first trial, whose parameters are not known before, is drawn at random.
+    The first trial, whose parameters are not known before, is drawn at random. A sampler that is
+    pickled, and restored later with its study, continues as if it had not stopped, if the functions
+    that it was given can be pickled.
 
     Parameters
     ----------
@@ -110,6 +112,13 @@ class OptunaSampler(BaseSampler):
         self._lock = threading.Lock()
         self._search: _Search | None = None
         self._orders: dict[tuple[int, str], list[int]] = {}  # drawn in the first trial
+
+    def __getstate__(self) -> dict[str, object]:
+        # Locks cannot be copied or pickled, and a copy needs one of its own.
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -71,6 +73,34 @@ def test_the_same_seed_gives_the_same_trials():
     for study in runs:
         study.optimize(assign, n_trials=30)
     np.testing.assert_array_equal(*map(values, runs))
+
+
+def swap_first(design, k, random_state):
+    order = list(design["at"])
+    near = []
+    for place in random_state.integers(1, len(order), k):
+        moved = order.copy()
+        moved[0], moved[place] = moved[place], moved[0]
+        near.append({"at": moved})
+    return near
+
+
+@pytest.mark.parametrize("stops", [(0, 1), (5,), (12, 25)], ids=str)
+@pytest.mark.parametrize("how", ["pickled", "deep-copied with the study"])
+def test_a_copy_of_a_sampler_continues_as_the_original_would(how, stops):
+    def new():
+        return OptunaSampler(neighbors=swap_first, n_startup_trials=10, seed=3)
+
+    whole, study = study_of(new()), study_of(new())
+    whole.optimize(assign, n_trials=30)
+    for stop in stops:
+        study.optimize(assign, n_trials=stop - len(study.trials))
+        if how == "pickled":
+            study.sampler = pickle.loads(pickle.dumps(study.sampler))
+        else:
+            study = copy.deepcopy(study)
+    study.optimize(assign, n_trials=30 - len(study.trials))
+    np.testing.assert_array_equal(values(study), values(whole))
 
 
 def test_moves_of_the_user_are_used():
