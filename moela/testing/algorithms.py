@@ -22,6 +22,7 @@ from pymoo.util.display.multi import MultiObjectiveOutput
 
 from moela.core.operators import resolve
 from moela.testing.drive import (
+    Count,
     LegalRecorder,
     MakeAlgorithm,
     Recorder,
@@ -30,9 +31,9 @@ from moela.testing.drive import (
     dominated,
     drive,
     evaluate,
+    global_state_of,
     global_state_unchanged,
     key,
-    other_global_state,
     run,
     run_check,
     set_up,
@@ -51,16 +52,23 @@ N_EVAL = 101
 def check_budget(make: MakeAlgorithm, problem: Problem) -> None:
     """Check that budgets are met to the evaluation, odd and very small ones too.
 
-    All designs asked for must be legal.
+    All designs asked for must be legal, and only the evaluator may evaluate designs.
     """
     for budget in (1, 3, 17, 64, N_EVAL):
-        res, recorder = run(make, problem, budget, recorder=LegalRecorder())
+        count = Count(problem.callback)
+        watched = copy.copy(problem)
+        watched.callback = count
+        res, recorder = run(make, watched, budget, recorder=LegalRecorder())
         n = len(recorder.designs)
         assert n == budget, (
             f"A run with n_eval={budget} must evaluate {budget} designs. It did {n}."
         )
         counted = res.algorithm.evaluator.n_eval
         assert counted == n, f"evaluator.n_eval must count {n} evaluations. Got {counted} instead."
+        assert count.n <= n, (
+            f"Only the evaluator may evaluate designs. It evaluated {n}; the problem was asked for "
+            f"the objectives of {count.n}."
+        )
 
 
 def check_designs_differ(make: MakeAlgorithm, problem: Problem) -> None:
@@ -101,10 +109,11 @@ def check_other_seed(make: MakeAlgorithm, problem: Problem) -> None:
 
 def check_global_random_state(make: MakeAlgorithm, problem: Problem) -> None:
     """Check that no global random state is read or advanced."""
-    with global_state_unchanged("A run"):
-        first = run(make, problem, 64)[1]
-    with other_global_state():
-        second = run(make, problem, 64)[1]
+    runs = []
+    for seed in (986, 987):
+        with global_state_of(seed), global_state_unchanged("A run"):
+            runs.append(run(make, problem, 64)[1])
+    first, second = runs
     _assert_same(first, second, "Two runs under different global random states")
 
 

@@ -19,7 +19,7 @@ from pymoo.core.result import Result
 from pymoo.optimize import minimize
 from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
-from moela._arrays import Bools, Design, Floats, rows
+from moela._arrays import Bools, Design, Designs, Floats, rows
 from moela.testing.legal import assert_legal
 
 MakeAlgorithm = Callable[..., Algorithm]
@@ -29,6 +29,10 @@ _Check = TypeVar("_Check", bound=Callable[..., None])
 _LIMIT = 10_000  # iterations after which a run is taken not to end
 _EMPTY = 100  # the same for iterations in a row that evaluate nothing
 _NO_DESIGN = "ask() must return at least one design while the run goes on. Got 0."
+_NOTHING_NEW = (
+    "ask() must return designs that are not evaluated while the run goes on. For "
+    f"{_EMPTY} iterations there were none."
+)
 
 
 def unskipped(checks: Sequence[_Check], skip: Sequence[str], caller: str) -> list[_Check]:
@@ -54,7 +58,7 @@ def run_check(check: Callable[..., None], *arguments: object) -> None:
 
 @contextmanager
 def global_state_unchanged(name: str) -> Iterator[None]:
-    """Check that no global random state is advanced."""
+    """Check that no global random state is advanced or seeded."""
     before: Any = np.random.get_state()  # noqa: NPY002
     plain = random.getstate()
     yield
@@ -65,11 +69,11 @@ def global_state_unchanged(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def other_global_state() -> Iterator[None]:
-    """Seed the global random states differently, and restore them."""
+def global_state_of(seed: int) -> Iterator[None]:
+    """Seed the global random states, and restore them."""
     before, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
-    np.random.seed(987)  # noqa: NPY002
-    random.seed(987)
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
     try:
         yield
     finally:
@@ -97,9 +101,11 @@ class Recorder(Evaluator):
 
     def eval(self, problem: Problem, pop: Population, *args: Any, **kwargs: Any) -> Population:
         """Evaluate and record designs; fail if there have been none many times in a row."""
-        self._n_empty = self._n_empty + 1 if isinstance(pop, Population) and len(pop) == 0 else 0
-        assert self._n_empty < _EMPTY, _NO_DESIGN
-        return super().eval(problem, pop, *args, **kwargs)
+        before = len(self.designs)
+        evaluated = super().eval(problem, pop, *args, **kwargs)
+        self._n_empty = 0 if len(self.designs) > before else self._n_empty + 1
+        assert self._n_empty < _EMPTY, _NOTHING_NEW
+        return evaluated
 
     def _eval(self, problem: Problem, pop: Population, *args: object, **kwargs: object) -> None:
         super()._eval(problem, pop, *args, **kwargs)
@@ -123,6 +129,20 @@ class LegalRecorder(Recorder):
     def _eval(self, problem: Problem, pop: Population, *args: object, **kwargs: object) -> None:
         assert_legal(problem, rows([ind.X for ind in pop]), "ask()")
         super()._eval(problem, pop, *args, **kwargs)
+
+
+class Count:
+    """Counts the designs that a problem evaluates, as its callback."""
+
+    def __init__(self, callback: Callable[..., None] | None) -> None:
+        self.n = 0
+        self._callback = callback
+
+    def __call__(self, X: Designs, out: dict[str, object]) -> None:
+        """Count designs, then call the problem's own callback."""
+        self.n += len(X)
+        if self._callback is not None:
+            self._callback(X, out)
 
 
 class Limit(MaximumFunctionCallTermination):

@@ -35,9 +35,13 @@ def assert_legal(problem: Problem, X: Designs, what: str) -> None:
         _assert_legal_numbers(problem, X, what)
     if hasattr(problem, "check"):
         try:
-            problem.check(X)
+            verdict = problem.check(X)
         except ValueError as error:
             raise AssertionError(f"{what} must give legal designs. {error}") from error
+        assert np.asarray(verdict).dtype != bool or np.all(verdict), (
+            "check(X) must raise a ValueError for illegal designs, since nobody reads what it "
+            f"returns. It returned {verdict!r} for the designs of {what}."
+        )
 
 
 def _assert_legal_numbers(problem: Problem, X: Designs, what: str) -> None:

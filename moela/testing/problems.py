@@ -18,9 +18,9 @@ from moela._arrays import Design, Designs, Floats, rows
 from moela.core.operators import check_spelling, neighbors_of, resolve
 from moela.testing.drive import (
     designs_unchanged,
+    global_state_of,
     global_state_unchanged,
     key,
-    other_global_state,
     run_check,
     unskipped,
 )
@@ -34,6 +34,10 @@ _MANY = 300  # neighbors, as many as a search with learned models may ask for
 
 def check_evaluation(problem: Problem) -> None:
     """Check that `evaluate` takes many rows and returns finite arrays of the right shapes."""
+    low, high = problem.bounds()
+    if low is not None and high is not None:
+        crossed = np.flatnonzero(~(np.asarray(low) <= np.asarray(high)))
+        assert not len(crossed), f"xl must be at most xu. It is not for variable {crossed[0]}."
     out = _evaluated(problem, _designs(problem))
     shapes = {"F": problem.n_obj, "G": problem.n_ieq_constr, "H": problem.n_eq_constr}
     for name, n in shapes.items():
@@ -102,24 +106,29 @@ def check_operators_leave_parents(problem: Problem) -> None:
 def check_operators_randomness(problem: Problem) -> None:
     """Check that operators draw only from the `random_state` that they are given."""
 
-    def everything(seed: int) -> list[str]:
+    def everything(seed: int) -> tuple[list[str], list[str]]:
         rng = np.random.default_rng(seed)
         pop = _sampled(problem, _N, rng)
+        sampled = [key(x) for x in pop.get("X")]
         children = _children(problem, pop, rng)
         near = neighbors_of(problem, resolve(problem), pop.get("X"), 2, rng)
-        return [
-            key(x) for x in (*pop.get("X"), *children.get("X"), *near.reshape(-1, *near.shape[2:]))
-        ]
+        flat = near.reshape(-1, *near.shape[2:])
+        return sampled, [key(x) for x in (*children.get("X"), *flat)]
 
-    with global_state_unchanged("Operators"):
-        first = everything(7)
-    with other_global_state():
-        second = everything(7)
-    assert first == second, (
+    runs = []
+    for state in (986, 987):
+        with global_state_of(state), global_state_unchanged("Operators"):
+            runs.append(everything(7))
+    assert runs[0] == runs[1], (
         "Operators must give the same designs for the same random_state. They differ; something "
         "draws from a global random state, or keeps a state of its own."
     )
-    assert first != everything(8), "Operators must give other designs for another random_state."
+    others = everything(8)
+    for name, one, other in zip(("sampling", "moves"), runs[0], others, strict=True):
+        assert one != other, (
+            f"Operators must give other designs for another random_state. Those of {name} are the "
+            "same."
+        )
 
 
 def check_neighbors(problem: Problem) -> None:
@@ -128,6 +137,8 @@ def check_neighbors(problem: Problem) -> None:
     if not hasattr(problem, "neighbors"):
         return
     X = _designs(problem)
+    earlier: Designs | None = None
+    listed: list[str] = []
     for i, x in enumerate(X[:5]):
         before = key(x)
         for k in (6, _MANY) if i == 0 else (6,):
@@ -136,14 +147,17 @@ def check_neighbors(problem: Problem) -> None:
             assert_legal(problem, near, "neighbors()")
             same = [j for j, other in enumerate(near) if key(other) == before]
             assert not same, f"neighbors() must differ from x. Number {same[0]} is x itself."
-            again = [key(other) for other in _near(problem, x, k)]
-            assert [key(other) for other in near] == again, (
-                "neighbors() must repeat for the same random_state."
+            assert earlier is None or [key(other) for other in earlier] == listed, (
+                "neighbors() must return arrays of its own. Those of an earlier call have changed."
             )
+            earlier, listed = near, [key(other) for other in near]
+            again = [key(other) for other in _near(problem, x, k)]
+            assert listed == again, "neighbors() must repeat for the same random_state."
 
 
 def _near(problem: Any, x: Design, k: int) -> Designs:
     near = problem.neighbors(x, k, np.random.default_rng(1))
+    assert near is not None, "neighbors(x, k, random_state) must return k designs. Got None."
     assert len(near) == k, (
         f"neighbors(x, k, random_state) must return k designs. Got {len(near)} for k = {k}; repeat "
         "some if there are fewer."
