@@ -263,7 +263,7 @@ def check_arguments_untouched(make: MakeAlgorithm, problem: Problem) -> None:
     sampling = resolve(problem).sampling(problem, 12, random_state=np.random.default_rng(5))
     # What the problem keeps when it is first evaluated is not the algorithm's doing.
     evaluate(problem, copy.deepcopy(sampling), Recorder())
-    before = {name: pickle.dumps(value) for name, value in vars(problem).items()}
+    before = {name: pickle.dumps(value) for name, value in _state(problem).items()}
     X = [ind.X for ind in sampling]
     given = copy.deepcopy(X)
     termination = get_termination("n_eval", N_EVAL)
@@ -274,7 +274,7 @@ def check_arguments_untouched(make: MakeAlgorithm, problem: Problem) -> None:
     minimize(problem, make(sampling=X), termination, seed=1)
     first = set(recorder.designs[:12])
     assert {key(x) for x in given} <= first, "A run must begin with the designs given as sampling."
-    after = {name: pickle.dumps(value) for name, value in vars(problem).items()}
+    after = {name: pickle.dumps(value) for name, value in _state(problem).items()}
     changed = [name for name in before | after if before.get(name) != after.get(name)]
     assert not changed, (
         f"A run must not change the problem. It changed the attributes {', '.join(changed)}."
@@ -432,6 +432,12 @@ class _Collect(Callback):
     def notify(self, algorithm: Algorithm) -> None:
         self.designs += [key(ind.X) for ind in algorithm.off]
         self.fronts.append(as_set(algorithm.opt.get("F")))
+
+
+def _state(problem: Problem) -> dict[str, object]:
+    """Return the attributes that a problem has in a pickle."""
+    state = problem.__getstate__()
+    return state if isinstance(state, dict) else {"(all)": state}
 
 
 def _pickled(value: _T) -> _T:

@@ -270,6 +270,18 @@ def test_each_check_gets_a_problem_that_no_other_check_has_changed():
         run_algorithm_check(algorithms.check_arguments_untouched, WritesIntoTheProblem, [problem])
 
 
+def test_a_problem_may_keep_what_it_does_not_pickle():
+    class Remembers(ToyReal):
+        def _evaluate(self, x, out, *args, **kwargs):
+            super()._evaluate(x, out)
+            self.last = x
+
+        def __getstate__(self):
+            return {name: value for name, value in vars(self).items() if name != "last"}
+
+    run_algorithm_check(algorithms.check_arguments_untouched, Small, [Remembers()])
+
+
 def test_designs_that_must_come_again_are_no_fault():
     class FourDesigns(ToyReal):
         def __init__(self):
