@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from moela._checks import require
@@ -26,7 +24,7 @@ _RANGES = {
 }
 
 
-def check_settings(settings: dict[str, Any]) -> None:
+def check_settings(settings: dict[str, object]) -> None:
     """Raise a ValueError that names the first setting outside its range.
 
     Numbers of numpy become those of Python.

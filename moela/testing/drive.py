@@ -99,7 +99,9 @@ class Recorder(Evaluator):
         self.CV: list[float] = []
         self._n_empty = 0  # in a row
 
-    def eval(self, problem: Problem, pop: Population, *args: Any, **kwargs: Any) -> Population:
+    def eval(
+        self, problem: Problem, pop: Population, *args: object, **kwargs: object
+    ) -> Population:
         """Evaluate and record designs; fail if there have been none many times in a row."""
         before = len(self.designs)
         evaluated = super().eval(problem, pop, *args, **kwargs)

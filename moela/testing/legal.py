@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Binary, Choice, Integer, Variable
@@ -67,7 +65,7 @@ def _whole(vtype: object) -> bool:
     return isinstance(vtype, type) and issubclass(vtype, bool | np.bool_ | int | np.integer)
 
 
-def _assert_legal_mixed(variables: dict[str, Variable], x: Any, what: str) -> None:
+def _assert_legal_mixed(variables: dict[str, Variable], x: object, what: str) -> None:
     assert isinstance(x, dict), f"{what} must give dictionaries of variables. Got {x!r} instead."
     assert set(x) == set(variables), f"{what} must give every variable. Got {sorted(x)} instead."
     for name, variable in variables.items():

@@ -6,7 +6,6 @@ import copy
 import pickle
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -155,7 +154,7 @@ def check_neighbors(problem: Problem) -> None:
             assert listed == again, "neighbors() must repeat for the same random_state."
 
 
-def _near(problem: Any, x: Design, k: int) -> Designs:
+def _near(problem: Problem, x: Designs, k: int) -> Designs:
     near = problem.neighbors(x, k, np.random.default_rng(1))
     assert near is not None, "neighbors(x, k, random_state) must return k designs. Got None."
     assert len(near) == k, (

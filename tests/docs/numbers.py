@@ -387,8 +387,9 @@ CLAIMS = [
           "ablations", ("| 5,000 | 5 | 0.899 | 0.664 | 0.918 | 0.976 | 0.961 | 0.875 |",)),
     Claim("MOELA had 87 to 103 % of its hypervolume on nine QAP and MNK problems, 95 %",
           B + "ablations.md", "ablations", ("| 0.952 | 1 of 9 |",), _hamming),
-    Claim("On 16 of 18 problems, after 300 evaluations, both together multiplied the hypervolume "
-          "by 1.00 to 3.1. MOELA had 99 % of the hypervolume without them on WFG1, and 92 % on WFG9",
+    Claim("On 16 of 18 problems, after 300 evaluations, both together multiplied the "
+          "hypervolume by 1.00 to 3.1. MOELA had 99 % of the hypervolume without them on WFG1, and "
+          "92 % on WFG9",
           B + "smooth_early.md", "tables_smooth",
           derived=_without_surrogate),
     # ---------------------------------------------------------------------- where evaluations run
