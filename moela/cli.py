@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from moela import __version__
 from moela.heartbeat.working import working
-from moela.quality.words import harmless_lines
 
 if TYPE_CHECKING:
     from moela.commands.parser import Parser
@@ -129,7 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         about: object = error
         if isinstance(error, OSError) and error.filename is not None:
             about = f"{error.filename}: {error.strerror}."  # without Python's error number
-        print(harmless_lines(f"moela: {about}"), file=sys.stderr)
+        from moela.commands.output import complain
+
+        complain(about)
         return 2
     return status or 0
 
@@ -192,20 +193,15 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-class _Lines(logging.Formatter):
-    """Formats without control characters, which a name in a file may hold."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return harmless_lines(super().format(record))
-
-
 @contextmanager
 def _logging() -> Iterator[None]:
     """Show what the library logs on standard error while a command runs."""
     logger = logging.getLogger("moela")
     before = logger.level
+    from moela.commands.output import LineFormatter
+
     handler = logging.StreamHandler()
-    handler.setFormatter(_Lines("moela: %(message)s"))
+    handler.setFormatter(LineFormatter("moela: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logger.setLevel(logging.INFO)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import os
 import sys
@@ -12,6 +13,8 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, is_dataclass
 
 import numpy as np
+
+from moela.quality.words import harmless_lines
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
@@ -60,4 +63,17 @@ def only_stderr(active: bool) -> Iterator[None]:
 
 def warn(message: str) -> None:
     """Print a warning on standard error."""
-    print(f"moela: warning: {message}", file=sys.stderr)
+    complain(f"warning: {message}")
+
+
+def complain(message: object) -> None:
+    """Print a message on standard error, without control characters of a file that it quotes."""
+    print(harmless_lines(f"moela: {message}"), file=sys.stderr)
+
+
+class LineFormatter(logging.Formatter):
+    """Formats log lines without control characters, which a name in a file may hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return harmless_lines(super().format(record))

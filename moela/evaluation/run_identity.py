@@ -375,9 +375,7 @@ def _reopen(journal: Journal, run_id: int, problem: Signature) -> RunRow:
     )
 
 
-def _other_differences(
-    run: RunRow, wanted: dict[str, Any], before: dict[str, Signature]
-) -> list[str]:
+def _other_differences(run: RunRow, wanted: Signature, before: dict[str, Signature]) -> list[str]:
     """Return the differences of a stored run in everything but the problem."""
     maker = json.loads(run.algorithm)
     stored: dict[str, Json] = {

@@ -342,6 +342,7 @@ def test_variable_that_does_not_exist_in_the_design():
     says(message, "KeyError: 'rpm'", "{'fan': False}", "'rpm' exists only if fan is True.")
 
 
+@pytest.mark.few_evaluations
 def test_all_failed_although_failures_are_allowed():
     message = message_of(lambda d: None, on_error="infeasible")
     says(message, "All of the first 10 evaluations failed", "Got None", "Fix the function")
