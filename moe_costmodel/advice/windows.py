@@ -52,7 +52,7 @@ def busiest_counts(placement: Placement, counts: Floats) -> Floats:
     per_device = per_device.transpose(1, 0, 2)
     layer, expert = np.nonzero(copies > 1)
     if len(layer):
-        generator = np.random.default_rng(0)
+        generator, steps = np.random.default_rng(0), np.arange(len(counts))[:, None]
         left = np.rint(counts[:, layer, expert]).astype(np.int64)
         up_to, n = held[layer, expert].cumsum(axis=1), copies[layer, expert]
         for rank in range(int(n.max())):
@@ -60,7 +60,7 @@ def busiest_counts(placement: Placement, counts: Floats) -> Floats:
             taken = generator.binomial(left[:, at], 1.0 / (n[at] - rank))
             left[:, at] -= taken
             device = (up_to[at] <= rank).sum(axis=1)
-            np.add.at(per_device, (slice(None), layer[at], device), taken)
+            np.add.at(per_device, (steps, layer[at], device), taken)
     return np.asarray(per_device.max(axis=2).sum(axis=1), dtype=np.float64)
 
 
