@@ -167,7 +167,7 @@ def _surely_inside(variables: dict[str, Variable], X: Designs) -> bool:
                     return False
                 if high is not None and not column.max() <= high:
                     return False
-                if isinstance(variable, Binary) and not np.isin(column, (0, 1)).all():
+                if isinstance(variable, Binary) and not ((column == 0) | (column == 1)).all():
                     return False
     except (KeyError, TypeError, ValueError):  # no such dictionaries, or options without a hash
         return False

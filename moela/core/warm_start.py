@@ -14,7 +14,7 @@ from pymoo.core.result import Result
 from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.sampling.rnd import PermutationRandomSampling
 
-from moela._arrays import Design, Designs, rows
+from moela._arrays import Design, Designs, numbers_of, rows
 from moela._bounds import Where, check_inside, check_number, is_whole, numbers_inside, value_inside
 from moela.core.operators import Operators
 from moela.core.origin import listed_origins
@@ -188,7 +188,7 @@ def _check(problem: Problem, ind: Individual, i: int) -> None:
             f"A design given as 'sampling' must have the problem's {problem.n_var} variables. Got "
             f"shape {np.shape(ind.X)} instead."
         )
-    else:
+    elif problem.has_bounds() or numbers_of(np.asarray(ind.X)) is not None:
         for j, value in enumerate(ind.X):
             check_number(value, j, _where(i))
     if not ind.evaluated:
@@ -209,6 +209,8 @@ def _check(problem: Problem, ind: Individual, i: int) -> None:
 def _typed(problem: Problem, operators: Operators, X: Designs, where: Where) -> Designs:
     """Return the numbers X [n_var] of a given design inside of their bounds, in their type."""
     X = np.asarray(X)
+    if numbers_of(X) is None:
+        return X
     values = numbers_inside(problem, X, where)
     # The default operators compute with the type; a problem's own may have another.
     kinds = {"binary": bool, "integer": int}

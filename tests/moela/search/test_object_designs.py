@@ -110,6 +110,12 @@ def test_strings_and_objects_are_searched_once_each_and_runs_repeat(problem, n_e
     assert evaluated(problem, MOELA(), n_eval) == seen
 
 
+def test_a_run_on_strings_begins_from_an_earlier_one():
+    earlier = minimize(Spelling(), MOELA(), ("n_eval", 100), seed=1)
+    later = minimize(Spelling(), MOELA(sampling=earlier.opt), ("n_eval", 60), seed=2)
+    assert later.algorithm.front.pop.get("F").min() <= earlier.F.min()
+
+
 def test_strings_have_models_only_with_features():
     for problem, learns in ((Spelling(), False), (Described(), True)):
         result = minimize(problem, MOELA(), ("n_eval", 1100), seed=1)
