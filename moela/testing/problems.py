@@ -141,7 +141,7 @@ def check_neighbors(problem: Problem) -> None:
     for i, x in enumerate(X[:5]):
         before = key(x)
         for k in (6, _MANY) if i == 0 else (6,):
-            near = _near(problem, x, k)
+            near = _near(problem, x, k, X.shape[1:])
             assert key(x) == before, "neighbors() must not change x."
             assert_legal(problem, near, "neighbors()")
             same = [j for j, other in enumerate(near) if key(other) == before]
@@ -150,11 +150,11 @@ def check_neighbors(problem: Problem) -> None:
                 "neighbors() must return arrays of its own. Those of an earlier call have changed."
             )
             earlier, listed = near, [key(other) for other in near]
-            again = [key(other) for other in _near(problem, x, k)]
+            again = [key(other) for other in _near(problem, x, k, X.shape[1:])]
             assert listed == again, "neighbors() must repeat for the same random_state."
 
 
-def _near(problem: Problem, x: Designs, k: int) -> Designs:
+def _near(problem: Problem, x: Design, k: int, shape: tuple[int, ...]) -> Designs:
     near = problem.neighbors(x, k, np.random.default_rng(1))
     assert near is not None, "neighbors(x, k, random_state) must return k designs. Got None."
     assert len(near) == k, (
@@ -162,7 +162,7 @@ def _near(problem: Problem, x: Designs, k: int) -> Designs:
         "some if there are fewer."
     )
     near = np.asarray(near)
-    expected = (k, *np.shape(x))
+    expected = (k, *shape)
     assert near.shape == expected, (
         f"neighbors(x, {k}) must have shape {expected}. Got {near.shape} instead."
     )
