@@ -22,7 +22,6 @@ FACADES = {
     ("moe_costmodel/models/shape.py", "moe_costmodel/models"): "ModelShape.from_config",
     ("moe_costmodel/traces/trace.py", "moe_costmodel/traces"): "methods of RoutingTrace",
     ("moela/cli.py", "moela/commands"): "the entry, which hands over to a command",
-    ("moela/cli.py", "moela/quality"): "the entry, whose messages may hold texts of a store",
     ("moela/comparison/comparison.py", "moela/comparison/report"): "Comparison.report",
     ("problems/noc/problem.py", "problems/noc"): "NoC3D.beside_baselines",
 }
