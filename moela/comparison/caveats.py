@@ -19,6 +19,7 @@ def caveats_of(comparison: Comparison) -> list[str]:
     out = []
     for problem, group in by_problem(comparison.runs):
         out += _assumptions(problem, group)
+        out += _unnamed(problem, group)
         out += _archive_rules(problem, group)
         out += _budgets(problem, group)
         out += _losses(problem, group)
@@ -44,6 +45,16 @@ def _assumptions(problem: str, group: list[ComparedRun]) -> list[str]:
         f"On {problem} the tables of {listed(list(assumed))} don't say which columns are "
         f"objectives, so all of {', '.join(names)} are minimized. objectives= (--objectives) names "
         "them and their directions; other columns are then variables and outputs."
+    ]
+
+
+def _unnamed(problem: str, group: list[ComparedRun]) -> list[str]:
+    """Say so if a store holds no names of objectives, so that maximized ones are not known."""
+    if not any(run.about.get("unnamed") for run in group):
+        return []
+    return [
+        f"On {problem} a store does not hold the names of the objectives. Here they are f1, f2, "
+        "..., all as minimized. Make the calls of its runs again to add the names."
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.individual import Individual, calc_cv
 from pymoo.core.population import Population
-from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 
 from moela._arrays import Floats, rows
@@ -33,8 +31,6 @@ from moela.provenance import renames
 from moela.provenance.signature import shown_name
 from moela.quality.front import Front
 from moela.quality.runs import History, traits
-
-_LOG = logging.getLogger(__name__)
 
 # A store with more is taken for damaged.
 _MAX_OBJECTIVES, _MAX_ROWS = MOST_OBJECTIVES, 100_000_000
@@ -147,17 +143,12 @@ def of_store(store: EvaluationStore) -> list[RunDraft]:
     for run in store.runs():
         problem = json.dumps(renames.without_content(run.problem), sort_keys=True)
         if run.n_eval:
-            model = stored_problem(run, store.path)
-            if problem not in earlier and (unnamed := unnamed_in(model)):
-                _LOG.warning("%s: %s", store.path, unnamed)
-            out.append(_of_stored(store, run, model, after_others=problem in earlier))
+            out.append(_of_stored(store, run, after_others=problem in earlier))
             earlier.add(problem)
     return out
 
 
-def _of_stored(
-    store: EvaluationStore, run: StoredRun, model: Problem, *, after_others: bool
-) -> RunDraft:
+def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) -> RunDraft:
     n_obj = run.problem.get("n_obj")
     if not isinstance(n_obj, int) or not 2 <= n_obj <= _MAX_OBJECTIVES or run.n_eval > _MAX_ROWS:
         raise ValueError(
@@ -189,6 +180,14 @@ def _of_stored(
     seconds = np.maximum(np.maximum.accumulate(ended), 0.0)
     scored = np.where(feasible[:, None], F, np.nan)
     index = np.flatnonzero(np.isfinite(F).all(axis=1))
+    model = stored_problem(run, store.path)
+    about: dict[str, object] = {
+        "settings": run.settings,
+        "versions": run.versions,
+        "date": run.updated,
+    }
+    if unnamed_in(model):
+        about["unnamed"] = True
     compared = nameless(
         F[index],
         f"{store.path}, run {run.id}",
@@ -200,7 +199,7 @@ def _of_stored(
         n_eval=run.n_eval,
         seconds=run.elapsed,
         borrowed=borrowed,
-        about={"settings": run.settings, "versions": run.versions, "date": run.updated},
+        about=about,
         **traits(model),
     )
     if run.n_failed:

@@ -10,6 +10,7 @@ import pytest
 from function_cases import QUIET
 
 import moela
+from moela.cli import main
 from moela.evaluation.storage import rows
 from moela.functions.results.stored import StoredProblem
 from moela.provenance.signature import VALUES, values_of
@@ -66,13 +67,18 @@ def test_a_result_from_a_store_has_all_names_and_directions(tmp_path):
     assert stored.front.F.tolist() == result.front.F.tolist()
 
 
-def test_a_run_without_the_names_is_continued_and_gets_them(tmp_path, caplog):
+def test_a_run_without_the_names_is_continued_and_gets_them(tmp_path, caplog, capsys):
     store = tmp_path / "run.db"
     make(store)
     change_row(store, lambda problem: problem.pop(VALUES))
     stored = moela.MinimizeResult.from_store(store)
     assert isinstance(stored.problem, StoredProblem)
-    assert "does not hold the names of run 1" in caplog.text
+    told = "does not hold the names of run 1"
+    assert told in caplog.text
+    assert main(["compare", str(store)]) == 0
+    assert "On layers a store does not hold the names" in capsys.readouterr().out
+    assert main(["watch", str(store)]) == 0
+    assert told in capsys.readouterr().out
     result = make(store, 30)
     stored = moela.MinimizeResult.from_store(store)
     assert stored.n_eval == 30
