@@ -93,11 +93,11 @@ def of_same_problem(error: StoreMismatchError) -> bool:
 
 def begins_anew(error: StoreMismatchError) -> str:
     """Return that a new run begins in a store that holds this problem, and what differs."""
-    store, run = re.findall(r"The store (.*) does not hold this run\. .* run (\d+),", str(error))[0]
     changes = re.findall(r"^  ((?:algorithm|seed|settings)\b.*)", str(error), flags=re.MULTILINE)
+    most_similar = str(error).partition("The most similar one")[2].partition("\n")[0]
     return (
-        f"a new run begins in {store}, and uses the evaluations of the others; the most similar "
-        f"one, run {run}, differs (stored -> now): {'; '.join(changes)}"
+        f"a new run begins in the store; the most similar one there{most_similar} "
+        f"{'; '.join(changes)}"
     )
 
 

@@ -120,8 +120,10 @@ def values_of(problem: Problem) -> dict[str, Json]:
     for name in _READ:
         found = _digested(_plain(vars(problem).get(name)))
         for digest, (text, value) in sorted(found.items(), key=lambda item: len(item[1][0])):
+            if digest in known:
+                continue
             if len(text) <= room:
-                room -= 0 if digest in known else len(text)
+                room -= len(text)
                 known[digest] = value
             elif isinstance(value, list):
                 known[digest] = len(value)
