@@ -118,7 +118,7 @@ class OptunaSampler(BaseSampler):
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
+        self.__dict__.update(state, _lock=threading.Lock())
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
