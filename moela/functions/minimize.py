@@ -244,9 +244,12 @@ def minimize(
     of_budget = f" of {budget:,}" if budget and stopped else ""
     ending = f"after {run.n:,}{of_budget} evaluations"
     if stopped:
-        ending = f"{stopped} {ending}"
-    else:
-        ending = f"{'done' if budget and run.n >= budget else 'time is over'} {ending}"
+        how = stopped
+    elif budget and run.n >= budget:
+        how = "done"
+    else:  # without a limit, an algorithm of pymoo that finds no design that it does not know
+        how = "no new design was found" if limit is None else "time is over"
+    ending = f"{how} {ending}"
     if not stopped or given_advice() is not None:  # the command line says it itself
         advice = ""
     result = MinimizeResult(problem, run.individuals, solver, ending=ending, advice=advice)

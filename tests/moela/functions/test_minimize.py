@@ -310,6 +310,18 @@ def test_time_limits():
     assert both.status.startswith("done after 20 evaluations")
 
 
+def test_an_algorithm_that_finds_no_new_design_says_so():
+    result = moela.minimize(
+        lambda d: (d["b"], 2 - d["b"]),
+        variables={"b": (0, 2), "c": bool},
+        objectives=["p", "q"],
+        n_eval=200,
+        algorithm="nsga2",
+        verbose=False,
+    )
+    assert result.status.startswith("no new design was found after 6 evaluations")
+
+
 def test_callbacks_see_the_result_and_may_stop():
     seen = []
 
