@@ -41,11 +41,11 @@ def busiest_loads(placement: Placement, loads: Floats) -> Floats:
 
 
 def busiest_counts(placement: Placement, counts: Floats) -> Floats:
-    """Return the same of whole tokens, each of which goes to one copy of its expert, (n_steps,).
+    """Return the same sums if whole tokens go to copies that are chosen at random, (n_steps,).
 
-    SGLang chooses the copy at random, and vLLM by the token's position in the batch, which has
-    nothing to do with its experts. Equal parts would promise a gain even if an expert has a single
-    token, which no copy can share.
+    SGLang chooses the copy so with ``--ep-dispatch-algorithm dynamic``. Equal parts, as in
+    `busiest_loads`, would promise a gain even if an expert has a single token, which no two copies
+    can share.
     """
     held, copies = placement.on_device(), placement.copies
     per_device = np.matmul(counts.transpose(1, 0, 2), held * (copies == 1)[:, :, None])

@@ -24,6 +24,11 @@ class Role(StrEnum):
     BALANCED = "balanced"  # the front has no knee
     LEAST_VIOLATING = "least violating"  # no design is feasible
 
+    @property
+    def named(self) -> str:
+        """The name of such a design in a sentence."""
+        return "the knee" if self is Role.KNEE else f"the {self} design"
+
 
 class Explanation(str):
     """A text that shows itself with its line breaks."""

@@ -108,7 +108,8 @@ def write(folder: ResultFolder) -> int:
     more = f"... and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
     lines: list[object] = [result.status, *([shown] if rows else []), *([more] if more else [])]
     if best is not None and len(folder.names) > 1:
-        lines.append(f"best.json holds the knee, row {best.index}.")
+        role = result.front.marked()[1]
+        lines.append(f"best.json holds {role.named}, row {best.index}.")
     lines.append(f"{folder.out}/: {', '.join(folder.files)}")
     return folder.finish(lines)
 

@@ -83,7 +83,7 @@ def _problem(
 def _write(folder: ResultFolder, problem: MoEServing, model: ServedModel, gpu: Gpu) -> int:
     """Write the result of a run into a folder, and print a table of it."""
     plans = [problem.plan(x) for x in folder.X]
-    knee = folder.result.front.knee().index
+    knee, role = folder.result.front.marked()
     columns = file_columns(plans)
     folder.write_front({name: v for name, v in columns.items() if name not in folder.names})
     rows = evenly_spread(len(plans), knee)
@@ -96,14 +96,14 @@ def _write(folder: ResultFolder, problem: MoEServing, model: ServedModel, gpu: G
     folder.path("plan.txt").write_text(f"{plans[knee]}\n", encoding="utf-8")
     folder.path("command.sh").write_text(script(exports), encoding="utf-8")
     title = f"{len(plans)} ways to serve {model.shape.name} on {gpu.name}"
-    plot_plans(plans, knee, title=title, path=folder.path("front.png"))
+    plot_plans(plans, knee, role=role, title=title, path=folder.path("front.png"))
     commands = [export.command for export in exports]
     folder.write_record(
         "moela run moe", "MoEServing", problem.version, model=str(model.source), gpu=gpu.name,
         limits=problem.limits, knee=folder.row(knee), commands=commands, notes=model.notes,
     )  # fmt: skip
     marked = [{"row": f"{i} *" if i == knee else f"{i}  ", **plan_row(plans[i])} for i in rows]
-    lines: list[object] = [table_of(marked), "(* the knee of the front)"]
+    lines: list[object] = [table_of(marked), f"(* {role.named} of the front)"]
     lines.append(f"{len(plans)} deployments in {folder.out}/: {', '.join(folder.files)}")
     lines += explained(plans[knee], exports)
     return folder.finish(lines)

@@ -10,6 +10,7 @@ import numpy as np
 
 from moela.notebook.style import COLORS, TEXT
 from moela.plots.style import Picture
+from moela.quality.explain import Role
 from moela.quality.table import Row, Table
 
 if TYPE_CHECKING:
@@ -102,12 +103,17 @@ def file_columns(plans: Sequence[ServingPlan]) -> dict[str, list[object]]:
 
 
 def plot_plans(
-    plans: Sequence[ServingPlan], marked: int, *, title: str = "", path: str | Path | None = None
+    plans: Sequence[ServingPlan],
+    marked: int,
+    *,
+    role: Role = Role.KNEE,
+    title: str = "",
+    path: str | Path | None = None,
 ) -> Figure:
     """Draw the tokens per second of a request against those of a GPU, with their intervals.
 
-    Plans have a look by the GPUs of an instance; one is marked. The figure is saved if there is a
-    path.
+    Plans have a look by the GPUs of an instance; one is marked with its role. The figure is saved
+    if there is a path.
     """
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -131,7 +137,7 @@ def plot_plans(
     best = plans[marked].objectives
     at = best["tokens_per_s_per_user"].value, best["tokens_per_s_per_gpu"].value
     axes.plot(*at, "o", ms=17, mfc="none", mec=COLORS[6], mew=1.8)
-    axes.annotate("knee", at, xytext=(10, 10), textcoords="offset points", fontsize=TEXT - 2)
+    axes.annotate(role, at, xytext=(10, 10), textcoords="offset points", fontsize=TEXT - 2)
     axes.set(xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

@@ -44,9 +44,9 @@ from moela.functions.model.space import DesignSpace, is_binary
 from moela.functions.model.variables import Permutation, Variable, is_number, only_if
 from moela.quality.words import nearest, of_kind
 
-# The function of one design, or of a batch of designs; users annotate theirs as they like.
 _IF_NOT_MEASURED = "If the design could not be measured, leave it out of tell()."
 CALLED = "The function was called with"
+# The function of one design, or of a batch of designs; users annotate theirs as they like.
 PlainFunction: TypeAlias = "Callable[..., object]"
 RefPoint: TypeAlias = "Mapping[str, float] | Sequence[float]"
 

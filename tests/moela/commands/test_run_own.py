@@ -46,7 +46,7 @@ def folder(tmp_path, monkeypatch):
     """Return a folder with example files, which is the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("function", "problem", "slow", "eight"):
+    for name in ("curve", "function", "problem", "slow", "eight"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     Path("function.py").write_text(FUNCTION)
     Path("problem.py").write_text(PROBLEM)
@@ -79,6 +79,17 @@ def test_a_function_with_its_names_in_the_file(folder, capsys):
     printed = capsys.readouterr()
     assert "80 evaluations" in printed.out
     assert "fins    integer, 5 to 25" in printed.err
+
+
+@pytest.mark.parametrize(("power", "named"), [(0.3, "the knee"), (2, "the balanced design")])
+def test_the_summary_says_what_the_best_design_is(folder, capsys, power, named):
+    Path("curve.py").write_text(
+        "variables, objectives = {'x': (0.0, 1.0)}, ['a', 'b']\n"
+        "def simulate(d):\n"
+        f"    return {{'a': d['x'], 'b': 1 - d['x']**{power}}}\n"
+    )
+    assert run("curve.py:simulate", "--evals", 60, "--out", "curve", "--quiet") == 0
+    assert f"best.json holds {named}, row" in capsys.readouterr().out
 
 
 def test_the_hypervolume_of_a_large_front_is_approximate(folder, monkeypatch):
