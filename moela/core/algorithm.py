@@ -303,8 +303,11 @@ class ArchiveAlgorithm(Algorithm):
         # With ask and tell, somebody else's evaluator may be used; then only this class counts.
         budget = evaluation_budget(self.termination)
         if budget is not None and self.n_answered >= budget:
-            self.termination.terminate()
-            self.termination.update(self)
+            self._terminate()
+
+    def _terminate(self) -> None:
+        self.termination.terminate()
+        self.termination.update(self)
 
     def __deepcopy__(self, memo: dict[int, object]) -> ArchiveAlgorithm:
         for name in self._shared_by_copies:
@@ -396,17 +399,17 @@ class ArchiveAlgorithm(Algorithm):
             return self.operators.sampling
         return resolve(self.problem, **{**self._given, "sampling": None}).sampling
 
-    def _resample(self, *, again: bool = False) -> Population:
-        """Sample `n_init` designs and return the new ones: at least two, or none.
+    def _resample(self, *, least: int = 2, again: bool = False) -> Population:
+        """Sample as many designs as a run begins with; return the new ones: so many, or none.
 
         With `again`, those that are not new are returned if there are no others.
         """
         pop = self._draw(self._sampler(), self._n_first())
         pop = self.operators.repair(self.problem, pop, random_state=self.random_state)
         set_origin(pop, part="initial")
-        new = pop[self.context.duplicates.claim(pop.get("X"))]
-        if len(new) > 1:
-            return new
+        new = self.context.duplicates.first_of_each(pop.get("X"))
+        if np.count_nonzero(new) >= least:
+            return pop[self.context.duplicates.claim(pop.get("X"))]
         return pop if again else Population.empty()
 
     def _draw(self, sampling: Sampling, n: int) -> Population:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from itertools import groupby, repeat
@@ -191,3 +192,18 @@ def listed_origins(pop: Population, field: str) -> list[Any]:
 def asked_by(pop: Population, part: str) -> Bools:
     """Mark the individuals that a part has asked for, [n]."""
     return np.array([other == part for other in listed_origins(pop, "part")], dtype=bool)
+
+def by_part(pop: Population) -> dict[str, Bools]:
+    """Mark the individuals [b] that each part has asked for, if any, and those of "screening"."""
+    parts = listed_origins(pop, "part")
+    masks = {
+        part: np.array([other == part for other in parts], dtype=bool)
+        for part in dict.fromkeys(parts)
+        if part is not None
+    }
+    return {**masks, "screening": origins(pop, "chosen_by_model", bool)}
+
+
+def sums_of(gains: Floats, masks: Mapping[str, Bools]) -> dict[str, float]:
+    """Return the sum of gains [b] under each mask [b]."""
+    return {name: float(gains[mine].sum()) for name, mine in masks.items()}

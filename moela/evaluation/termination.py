@@ -75,6 +75,12 @@ class ElapsedTime(Termination):
         return {**self.__dict__, "_since": None}
 
 
+def out_of_time(termination: Termination) -> bool:
+    """Return whether an `ElapsedTime`, alone or in a collection, has come to its end."""
+    criteria = (termination, *getattr(termination, "criteria", ()))
+    return any(isinstance(c, ElapsedTime) and c.elapsed >= c.max_time for c in criteria)
+
+
 def evaluation_budget(termination: Termination | None) -> int | None:
     """Return the number of evaluations at which a termination ends the run, None if it has none.
 

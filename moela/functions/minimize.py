@@ -27,7 +27,7 @@ from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.interrupts import Interrupts, given_advice, store_advice
 from moela.evaluation.runners.outcome import OK, EvaluationError
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
-from moela.evaluation.termination import ElapsedTime
+from moela.evaluation.termination import ElapsedTime, out_of_time
 from moela.functions import algorithms
 from moela.functions.durations import seconds, shown_seconds
 from moela.functions.failures import (
@@ -247,8 +247,8 @@ def minimize(
         how = stopped
     elif budget and run.n >= budget:
         how = "done"
-    else:  # without a limit, an algorithm of pymoo that finds no design that it does not know
-        how = "no new design was found" if limit is None else "time is over"
+    else:
+        how = "time is over" if out_of_time(solver.termination) else "no new design was found"
     ending = f"{how} {ending}"
     if not stopped or given_advice() is not None:  # the command line says it itself
         advice = ""

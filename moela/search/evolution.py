@@ -109,10 +109,9 @@ class Evolution:
             self.feasible_share = float((CV <= 0.0).mean())
 
     def children(self, size: int, front: Archive) -> Population:
-        """Make up to `size` unevaluated children.
+        """Make up to `size` unevaluated children that nobody has asked for.
 
-        Duplicates are made again, but only a few times, since small spaces run out; if there is
-        nothing new, the last children are returned.
+        Duplicates are made again, but only a few times, since small spaces run out.
         """
         pop = Population.empty()
         size = min(size, len(self.subproblems))
@@ -125,7 +124,7 @@ class Evolution:
             pop = Population.merge(pop, made[new])
             if len(pop) >= size:
                 break
-        return pop if len(pop) else made[:size]
+        return pop
 
     @property
     def _some_infeasible(self) -> bool:

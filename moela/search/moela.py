@@ -21,7 +21,7 @@ from moela.core.decomposition import (
     simplex_weights,
 )
 from moela.core.operators import any_real
-from moela.core.origin import forget_details, listed_origins, origins, set_origin
+from moela.core.origin import by_part, forget_details, origins, set_origin, sums_of
 from moela.core.parameters import AlgorithmParameters
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
@@ -54,6 +54,8 @@ _BATCH = 20
 # Children at a time if evolution makes nearly all designs: one for this many evaluations so far,
 # within limits.
 _EVALUATIONS_PER_CHILD = 50
+# Draws of so many designs as a run begins with, after which no design is taken to be new.
+_DRAWS = 20
 # Evaluations before the first test for stagnation, as a multiple of the initial designs.
 _LEAST_GROUPS = 10
 
@@ -314,11 +316,9 @@ class MOELA(ArchiveAlgorithm):
                 break
             pop = self._propose(part)
             if len(pop) == 0:
-                # Also if a search has no new neighbors left.
                 if asked:
                     break
-                part = "evolution"
-                pop = self._propose(part)
+                part, pop = self._propose_elsewhere(part)
             self.allocation.charge(part, len(pop))
             asked[part] = pop
             n_asked += len(pop)
@@ -329,6 +329,22 @@ class MOELA(ArchiveAlgorithm):
         parts = [part for part, asked_for in asked.items() for _ in asked_for]
         set_origin(pop, part=parts, phase=self.n_phases)
         return pop
+
+    def _propose_elsewhere(self, tried: str) -> tuple[str, Population]:
+        """Return another part that has new designs, or the sampling, and these designs.
+
+        If all are known, the run ends, unless its evaluator computes known designs again.
+        """
+        for part in sorted({"evolution", *self.allocation.base} - {tried}):
+            pop = self._propose(part)
+            if len(pop):
+                return part, pop
+        for _ in range(_DRAWS):
+            pop = self._resample(least=1, again=not getattr(self.evaluator, "dedupe", True))
+            if len(pop):
+                return "initial", pop
+        self._terminate()
+        return "initial", pop
 
     def _propose(self, part: str) -> Population:
         if part == "search":
@@ -350,16 +366,16 @@ class MOELA(ArchiveAlgorithm):
         if own and not self.guided.fit_encoder(rows([ind.X for ind in pop])):
             self.evolution.feasibility = self.infill_few = None
         gains = self._take_initial(pop, F, CV, accepted)
-        masks = _by_part(pop)
-        self._update_log(masks, accepted, _sums(gains, masks))
+        masks = by_part(pop)
+        self._update_log(masks, accepted, sums_of(gains, masks))
         self._train(pop, F, CV)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         if len(pop) == 0:
             return
         gains = self.main.take(F, CV, accepted)
-        masks = _by_part(pop)
-        gained = _sums(gains, masks)
+        masks = by_part(pop)
+        gained = sums_of(gains, masks)
         self._update_log(masks, accepted, gained)
         self.guided.train_on_moves(pop, F)
         self._train(pop, F, CV)
@@ -403,8 +419,8 @@ class MOELA(ArchiveAlgorithm):
         if self.awaiting_initial:
             self._take_initial(pop, F, CV, accepted)
         else:
-            masks = _by_part(pop)
-            gained = _sums(self.current.take(F, CV, accepted), masks)
+            masks = by_part(pop)
+            gained = sums_of(self.current.take(F, CV, accepted), masks)
             self._advance_parts(masks, gained, pop, F, CV, accepted)
 
     def _take_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> Floats:
@@ -442,19 +458,3 @@ class MOELA(ArchiveAlgorithm):
                 entry["n_eval"] += int(np.count_nonzero(mine))
                 entry["accepted"] += int(np.count_nonzero(accepted & mine))
                 entry["hypervolume"] += self.context.units.volume(gained[name])
-
-
-def _by_part(pop: Population) -> dict[str, Bools]:
-    """Mark the individuals [b] that each part has asked for, if any, and those of "screening"."""
-    parts = listed_origins(pop, "part")
-    masks = {
-        part: np.array([other == part for other in parts], dtype=bool)
-        for part in dict.fromkeys(parts)
-        if part is not None
-    }
-    return {**masks, "screening": origins(pop, "chosen_by_model", bool)}
-
-
-def _sums(gains: Floats, masks: Mapping[str, Bools]) -> dict[str, float]:
-    """Return the sum of gains [b] under each mask [b]."""
-    return {name: float(gains[mine].sum()) for name, mine in masks.items()}

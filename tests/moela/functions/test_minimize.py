@@ -310,16 +310,25 @@ def test_time_limits():
     assert both.status.startswith("done after 20 evaluations")
 
 
-def test_an_algorithm_that_finds_no_new_design_says_so():
+@pytest.mark.parametrize("algorithm", [None, "nsga2"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"n_eval": 200}, {"time_limit": "1h"}, {"n_eval": 200, "asynchronous": True}],
+)
+def test_a_run_ends_when_every_design_of_a_small_space_is_known(algorithm, settings):
+    seen = []
     result = moela.minimize(
-        lambda d: (d["b"], 2 - d["b"]),
+        lambda d: seen.append(tuple(d.values())) or (d["b"], 2 - d["b"]),
         variables={"b": (0, 2), "c": bool},
         objectives=["p", "q"],
-        n_eval=200,
-        algorithm="nsga2",
+        algorithm=algorithm,
         verbose=False,
+        progress=False,
+        **settings,
     )
-    assert result.status.startswith("no new design was found after 6 evaluations")
+    assert result.status.startswith("no new design was found after ")
+    assert len(seen) == len(set(seen)) == 6
+    assert result.n_eval <= 8
 
 
 def test_callbacks_see_the_result_and_may_stop():

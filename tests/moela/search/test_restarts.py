@@ -179,9 +179,10 @@ def test_the_result_is_the_front_of_everything_in_all_phases():
     assert log["initial"]["n_eval"] > 50
 
 
-def test_a_space_that_is_used_up_ends_no_run():
+def test_a_run_ends_when_each_design_of_a_small_space_is_known_and_not_before():
     result = minimize(Tiny(), quick(n_subproblems=10), ("n_gen", 300), seed=1)
-    assert result.algorithm.n_phases > 2
+    assert result.algorithm.n_eval == 3**4
+    assert not result.algorithm.has_next()
     X = np.stack(np.meshgrid(*[range(3)] * 4), axis=-1).reshape(-1, 4)
     front = front_of(Tiny().evaluate(X))
     np.testing.assert_array_equal(np.unique(result.F, axis=0), front)
