@@ -12,9 +12,12 @@ from pymoo.core.variable import Choice, Integer, Real, Variable
 from moela._arrays import Bools, Designs, Floats, Ints, rows
 from moela.core.context import SearchContext
 from moela.learning.features import Encoder
+from moela.learning.permutations import ASPECTS, n_columns, ones
 
 # Share of the candidates that move in all variables at once by small steps.
 _PROB_ALL = 0.25
+# Aspects of permutations with more columns take too long.
+_MOST_COLUMNS = 10_000
 
 
 class Mating(Protocol):
@@ -40,6 +43,9 @@ class CandidateSource(ABC):
     def __init__(self, context: SearchContext, encoder: Encoder) -> None:
         self.context, self.encoder = context, encoder
         self.is_real: Bools = np.zeros(0, dtype=bool)  # columns along which slopes can be followed
+        # Number of the description that each column of the features belongs to, if a process
+        # should use only one of several.
+        self.descriptions: Ints | None = None
 
     @abstractmethod
     def of(self, X: Designs) -> Designs:
@@ -114,13 +120,18 @@ class Vectors(CandidateSource):
         at = _ranked(len(parents), n, rng)
         base = parents[at]
         partners = parents[rng.integers(0, len(parents), (n, self.mating.n_partners))]
-        children, _ = self.mating.children(base, partners, self.zero, self.one, rng)
+        children = self._mated(base, partners)
         same = rng.random(n) < _PROB_ALL
         if same.any():
             size = 10.0 ** rng.uniform(-3.0, -1.0, (int(same.sum()), 1))
             moved = base[same] + rng.normal(size=base[same].shape) * size
             children[same] = np.clip(moved, 0.0, 1.0)
         return self._snapped(children), at
+
+    def _mated(self, base: Floats, partners: Floats) -> Floats:
+        """Make a child of each base [b, n_var] and its partners [b, n_partners, n_var]."""
+        rng = self.context.random_state
+        return self.mating.children(base, partners, self.zero, self.one, rng)[0]
 
     def bounds(self, centers: Designs, radius: float) -> tuple[Floats, Floats]:
         """Return bounds that let integers take a step, and choices any option."""
@@ -174,6 +185,42 @@ class Vectors(CandidateSource):
         return np.where(n > 0, snapped, points)
 
 
+class CodedVectors(Vectors):
+    """Candidates as points of the unit cube, for vectors of real numbers some of which are codes.
+
+    Every candidate is a design that exists, since the run's repair brings it there, and it is
+    described by the features of that design. The mating should know the codes.
+    """
+
+    def __init__(self, context: SearchContext, encoder: Encoder, mating: Mating) -> None:
+        super().__init__(context, encoder, mating)
+        codes = context.operators.codes
+        self.n_values[codes.whole] = self.span[codes.whole].astype(int) + 1
+        self.is_choice[codes.labels] = True
+        self.is_real = (self.n_values == 0) & ~self.is_choice
+
+    def _mated(self, base: Floats, partners: Floats) -> Floats:
+        problem = self.context.problem
+        children, _ = self.mating.children(
+            self._designs(base),
+            self._designs(partners),
+            problem.xl,
+            problem.xu,
+            self.context.random_state,
+        )
+        return self.of(children)
+
+    def features(self, candidates: Designs) -> Floats:
+        """Return the features of the designs."""
+        return self.encoder(self._designs(candidates))
+
+    def _designs(self, points: Floats) -> Floats:
+        return self.low + points * self.span
+
+    def _snapped(self, points: Floats) -> Floats:
+        return self.of(self.context.repaired_rows(self._designs(points)))
+
+
 class OwnDesigns(CandidateSource):
     """Candidates as designs, varied by the problem's own operators and neighbors."""
 
@@ -196,8 +243,19 @@ class OwnDesigns(CandidateSource):
         return rows([*made, *near]), np.concatenate([first, base.repeat(4)])
 
     def features(self, candidates: Designs) -> Floats:
-        """Return the features of the designs."""
-        return self.encoder(candidates)
+        """Return the features of the designs, of permutations all aspects that are small enough."""
+        features = self.encoder(candidates)
+        if not self.encoder.gives_places:
+            return features
+        m = features.shape[1]
+        aspects = [aspect for aspect in ASPECTS if n_columns(m, aspect) <= _MOST_COLUMNS]
+        if not aspects:
+            return features / (m - 1.0)
+        if self.descriptions is None:
+            sizes = [n_columns(m, aspect) for aspect in aspects]
+            self.descriptions = np.arange(len(aspects)).repeat(sizes)
+        places = features.astype(np.int64)
+        return np.concatenate([ones(places, aspect) for aspect in aspects], axis=1)
 
     def population(self, candidates: Designs) -> Population:
         """Return individuals."""

@@ -39,17 +39,22 @@ class GaussianProcess(SharedFits):
     ----------
     n_inputs : int
         Number of inputs, d.
+    n_scales : int, optional
+        1 if all inputs share a length scale.
 
     Attributes
     ----------
     correlation : float
         Correlation of leave-one-out predictions with the outputs at the last fit.
+    loss : float
+        Negative logarithm of likelihood times prior at the last fit, up to a constant that depends
+        on the number of rows.
     """
 
-    def __init__(self, n_inputs: int) -> None:
+    def __init__(self, n_inputs: int, n_scales: int | None = None) -> None:
         self.n_inputs = n_inputs
-        self.n_scales = n_inputs if n_inputs <= _MOST_SCALES else 1
-        self.correlation = 0.0
+        self.n_scales = n_scales or (n_inputs if n_inputs <= _MOST_SCALES else 1)
+        self.correlation, self.loss = 0.0, np.inf
         self._theta: Floats | None = None
         self._prior_mean = _PRIOR_SHIFT + 0.5 * np.log(max(n_inputs, 1))
 
@@ -90,6 +95,7 @@ class GaussianProcess(SharedFits):
             )
             if found.fun < best or self._theta is None:
                 best, self._theta = float(found.fun), found.x
+        self.loss = best
         self.learn(X, y)
 
     def learn(self, X: Floats, y: Floats) -> None:

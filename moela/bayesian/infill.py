@@ -9,6 +9,7 @@ from pymoo.core.population import Population
 from moela._arrays import Designs, Floats, Ints, rows
 from moela._threads import one_thread
 from moela.bayesian.acquisition import ExpectedImprovement, directions
+from moela.bayesian.alternatives import AlternativeProcesses, columns_of
 from moela.bayesian.candidate_search import CandidateSearch, Described
 from moela.bayesian.candidates import CandidateSource
 from moela.bayesian.gaussian_process import GaussianProcess
@@ -111,6 +112,7 @@ class Infill:
         self._asked: ExpectedImprovement | None = None
         self._promised = 0.0
         self._fitted_at = 0
+        self._groups: list[Ints] | None = None
         self._objectives: list[GaussianProcess] = []
         self._constraints: dict[int, GaussianProcess] = {}
         self._failures: GaussianProcess | None = None
@@ -175,6 +177,8 @@ class Infill:
             varied = spread > _NARROW
             scale = _input_scale(raw, spread)[varied]
             features = raw[:, varied] / scale
+            described_by = self.candidates.descriptions
+            self._groups = None if described_by is None else columns_of(described_by[varied])
             acquisition = self._fit(features, F, G, front)
             acquisition.include(F[CV <= 0.0])
             known = _good(F, CV, acquisition)
@@ -281,7 +285,7 @@ class Infill:
         due = len(every) >= (1.0 + _GROWTH) * self._fitted_at
         d = features.shape[1]
         if not self._objectives or self._objectives[0].n_inputs != d:
-            self._objectives = [GaussianProcess(d) for _ in range(F.shape[1])]
+            self._objectives = [self._process(d) for _ in range(F.shape[1])]
             self._constraints, self._failures, due = {}, None, True
         outputs = [Output.of(column, powered=True) for column in learned.T]
         self._rows: list[tuple[GaussianProcess, Floats, Floats]] = []
@@ -293,7 +297,7 @@ class Infill:
             values = bilog(G)
             for j in np.flatnonzero((G > 0.0).any(axis=0)).tolist():
                 fresh = j not in self._constraints
-                process = self._constraints.setdefault(j, GaussianProcess(d))
+                process = self._constraints.setdefault(j, self._process(d))
                 out = Output.of(values[:, j], powered=False)
                 self._learn(process, features, out(values[:, j]), due or fresh)
                 limits.append((process, float(out(np.array(0.0)))))
@@ -301,7 +305,7 @@ class Infill:
             # A least-squares classifier (Rasmussen and Williams 2006, sec. 6.5).
             failing = np.where(np.arange(len(every)) < len(F), -1.0, 1.0)
             fresh = self._failures is None
-            self._failures = self._failures or GaussianProcess(d)
+            self._failures = self._failures or self._process(d)
             out = Output.of(failing, powered=False)
             self._learn(self._failures, every, out(failing), due or fresh)
             limits.append((self._failures, float(out(np.array(_FAILURE_LIMIT)))))
@@ -311,6 +315,9 @@ class Infill:
         rays = directions(_N_RAYS if n_obj == 2 else _N_RAYS_MANY, n_obj, self.context.random_state)
         ref = np.full(n_obj, 1.0 + _BEYOND)
         return ExpectedImprovement(self._objectives, outputs, limits, ideal, nadir, ref, rays)
+
+    def _process(self, n_inputs: int) -> GaussianProcess:
+        return AlternativeProcesses(self._groups) if self._groups else GaussianProcess(n_inputs)
 
     def _adapt(self, F: Floats) -> None:
         """Adapt the trust region to how far the promised growth was kept by designs F [b, M]."""

@@ -193,6 +193,7 @@ def asked_by(pop: Population, part: str) -> Bools:
     """Mark the individuals that a part has asked for, [n]."""
     return np.array([other == part for other in listed_origins(pop, "part")], dtype=bool)
 
+
 def by_part(pop: Population) -> dict[str, Bools]:
     """Mark the individuals [b] that each part has asked for, if any, and those of "screening"."""
     parts = listed_origins(pop, "part")

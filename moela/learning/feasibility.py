@@ -10,6 +10,7 @@ from scipy.special import ndtr
 from moela._arrays import Floats
 from moela._threads import one_thread
 from moela.core.scaling import Normalization
+from moela.learning.permutations import n_columns, ones
 from moela.learning.window import SharedFits, Window, spread_of
 
 # Rows before the first fit, and relative growth until the next one.
@@ -29,6 +30,8 @@ _LEAST_ERROR, _FARTHEST = 1e-4, 2.0**10
 _LARGEST = 2.0**960
 # Weight of the predicted value among the moves from an infeasible design.
 _WEIGHT_OF_VALUE = 0.1
+# Columns of zeros and ones for items and places up to which a permutation is described by these.
+_MOST_COLUMNS = 2500
 _TINY = 1e-12
 
 
@@ -50,6 +53,7 @@ class FeasibilityModel(SharedFits):
 
     def __init__(self, n_obj: int, *, smooth: bool = False, size: int = 500) -> None:
         self.n_obj, self.smooth = n_obj, smooth
+        self.permuted = False  # whether features are the places of permuted items
         self.window = Window(size)
         self.n_fits = self._fitted_at = 0
 
@@ -92,7 +96,9 @@ class FeasibilityModel(SharedFits):
         if not used.any():
             return
         # Waves count less the shorter they are, so that few designs are not explained by these.
-        spread = spread * np.repeat(np.maximum(np.arange(X.shape[1] // n_columns), 1), n_columns)
+        if self.smooth:
+            number = np.arange(X.shape[1] // n_columns).repeat(n_columns)
+            spread = spread * np.maximum(number, 1)
         Z = (X[:, used] - center[used]) / spread[used]
         unit = spread_of(Y)
         unit = np.where(unit > 0.0, unit, 1.0)
@@ -134,7 +140,14 @@ class FeasibilityModel(SharedFits):
         return np.asarray(self._expanded(features) @ self._coefficients)
 
     def _expanded(self, features: Floats) -> Floats:
-        """Add waves of each feature to features [..., d] in [0, 1] if the model is smooth."""
+        """Return what the model is linear in: features [..., d], or functions of them."""
+        if self.permuted:
+            m = features.shape[-1]
+            if n_columns(m, "place") > _MOST_COLUMNS:
+                return features
+            places = features.reshape(-1, m).astype(np.int64)
+            known = np.concatenate([ones(places, "place"), ones(places, "order")], axis=1)
+            return known.reshape(*features.shape[:-1], -1)
         if not self.smooth:
             return features
         waves = [np.cos(np.pi * k * features) for k in range(1, _N_WAVES + 1)]

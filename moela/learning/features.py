@@ -7,52 +7,54 @@ from pymoo.core.problem import Problem
 from pymoo.core.variable import Choice, Variable
 
 from moela._arrays import Designs, Floats, numbers_of
+from moela.learning.permutations import ones, permuted_items, places_of
 from moela.quality.words import shown
 
-# Largest number of columns to describe permutations with: beyond it, fitting a move model takes
-# longer than most evaluations.
+# Largest number of columns to describe permutations with.
 _MOST_COLUMNS = 1024
 
 
 class Encoder:
     """Computes the features of the designs of one run.
 
-    As `encode` does, unless the initial designs are permutations. For these, a column for each
-    value and place is 1 if the value is at that place, since the numbers themselves mean nothing.
+    As `encode` does, unless the initial designs are permutations. Their features are the place of
+    each item, since the numbers themselves mean nothing; for models that know nothing of
+    permutations, a column for each item and place, which is 1 if the item is there.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self._values: Designs | None = None
+        self._items: Designs | None = None
+        self._in_columns = False
 
-    def fit(self, X: Designs) -> None:
+    def fit(self, X: Designs, *, in_columns: bool = False) -> None:
         """Find out from the initial designs X [n, n_var] whether designs are permutations."""
-        named = hasattr(self.problem, "features") or getattr(self.problem, "vars", None)
-        self._values = None if named else _permuted_values(X)
+        named = has_features(self.problem) or getattr(self.problem, "vars", None)
+        self._items = None if named else permuted_items(X)
+        self._in_columns = in_columns and X.shape[-1] ** 2 <= _MOST_COLUMNS
+
+    @property
+    def gives_places(self) -> bool:
+        """Whether features are the places of permuted items."""
+        return self._items is not None and not self._in_columns
 
     def __call__(self, X: Designs) -> Floats:
         """Return the features [n, d] of designs X, [n, n_var] or [n] dictionaries."""
-        if self._values is None:
+        if self._items is None:
             return encode(self.problem, X)
-        placed = np.asarray(X)[:, :, None] == self._values
-        return placed.reshape(len(X), -1).astype(float)
+        places = places_of(np.asarray(X), self._items)
+        return ones(places, "place") if self._in_columns else places.astype(float)
+
+
+def has_features(problem: Problem) -> bool:
+    """Return whether a problem has a method `features(X)`."""
+    return callable(getattr(problem, "features", None))
 
 
 def describes(problem: Problem, X: Designs) -> bool:
     """Return whether `encode` has features of these designs: of a method, or numbers."""
-    named = hasattr(problem, "features") or getattr(problem, "vars", None)
+    named = has_features(problem) or getattr(problem, "vars", None)
     return bool(named) or numbers_of(X) is not None
-
-
-def _permuted_values(X: Designs) -> Designs | None:
-    """Return the values that all rows of X [n, n_var] are permutations of, if they are."""
-    n = X.shape[-1]
-    if X.ndim != 2 or n < 3 or n * n > _MOST_COLUMNS or X.dtype.kind not in "iuf":
-        return None
-    values = np.sort(X, axis=1)
-    distinct = bool((np.diff(values[0]) > 0).all())
-    same = len(X) > 1 and distinct and bool((values == values[0]).all())
-    return values[0] if same and not bool((X == X[0]).all()) else None
 
 
 def encode(problem: Problem, X: Designs) -> Floats:
@@ -68,7 +70,7 @@ def encode(problem: Problem, X: Designs) -> Floats:
         The method returns another shape, or NaN or infinity.
     """
     title = type(problem).__name__
-    if hasattr(problem, "features"):
+    if has_features(problem):
         features = np.asarray(problem.features(X), dtype=float)
         if len(X) and (features.ndim != 2 or len(features) != len(X)):
             single = features.shape == (len(X),)

@@ -9,6 +9,7 @@ from moela.core.scaling import Normalization
 from moela.learning.hamming_model import HammingModel
 from moela.learning.models import Regressor
 from moela.learning.move_model import MoveModel
+from moela.learning.permutation_moves import PermutationMoveModel
 
 # Moves before the models are compared, the newest ones that count, and new ones until the next
 # comparison.
@@ -91,9 +92,18 @@ class MoveRanking:
         self.hamming_model.add(features, F)
         self.hamming_model.fit_if_due(normalization, used=self.uses_hamming)
 
-    def add_moves(self, moves: Floats, changes: Floats) -> None:
-        """Learn from moves [b, d] and the changes of the objectives [b, M] that they made."""
-        self.move_model.add(moves, changes)
+    def add_moves(self, moves: Floats, features: Floats, changes: Floats) -> None:
+        """Learn from moves [b, d] to `features` [b, d] and the changes of F [b, M] they made."""
+        if isinstance(self.move_model, PermutationMoveModel):
+            self.move_model.add_between(features - moves, features, changes)
+        else:
+            self.move_model.add(moves, changes)
+
+    def of_permutations(self) -> MoveRanking:
+        """Return a ranking for features that are the places of permuted items."""
+        ranking = MoveRanking(hamming=False, least_moves=self.move_model.min_rows)
+        ranking.move_model = PermutationMoveModel(min_rows=self.move_model.min_rows)
+        return ranking
 
     def fit_if_due(self, normalization: Normalization | None = None) -> None:
         """Refit the move model if it has learned enough since the last fit."""

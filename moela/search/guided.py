@@ -15,7 +15,7 @@ from moela.core.individuals import unevaluated
 from moela.core.origin import asked_by, listed_origins, origins, set_origin
 from moela.core.scaling import Scalarization
 from moela.learning.feasibility import FeasibilityModel, constraints_of
-from moela.learning.features import Encoder, describes
+from moela.learning.features import Encoder, describes, has_features
 from moela.learning.models import NO_MODELS, Models, given
 from moela.learning.move_ranking import MoveRanking
 from moela.learning.start_model import StartModel
@@ -60,7 +60,7 @@ class GuidedSearch:
         self.feasibility: FeasibilityModel | None = None
         if models.moves is not None and context.problem.has_constraints():
             smooth = context.operators.kind in ("real", "integer")
-            smooth = smooth and not hasattr(context.problem, "features")
+            smooth = smooth and not has_features(context.problem)
             self.feasibility = FeasibilityModel(context.problem.n_obj, smooth=smooth)
         self.start_model: StartModel | None = None
         self.screening = Screening(
@@ -95,7 +95,13 @@ class GuidedSearch:
 
         Returns whether they have features. If not, all models are dropped.
         """
-        self.encoder.fit(X)
+        own = self.models.moves is not None and given(self.models.moves) is not None
+        self.encoder.fit(X, in_columns=own)
+        if self.encoder.gives_places:
+            if self.move_ranking is not None:
+                self.move_ranking = self.screening.model = self.move_ranking.of_permutations()
+            if self.feasibility is not None:
+                self.feasibility.permuted = True
         if describes(self.context.problem, X):
             return True
         self.models = NO_MODELS
@@ -250,7 +256,7 @@ class GuidedSearch:
         bases = [base.F for base in listed_origins(pop[~own], "base")]
         if bases:
             before[~own] = self.context.units.objectives(np.array(bases, dtype=float))
-        self.move_ranking.add_moves(origins(pop, "move"), after - before)
+        self.move_ranking.add_moves(origins(pop, "move"), origins(pop, "features"), after - before)
         if own.any():
             self._check_moves(pop[own], position[own], before[own], after[own])
         self.move_ranking.fit_if_due(self.context.normalization)

@@ -15,6 +15,7 @@ from pymoo.optimize import minimize
 
 from moela._arrays import Design, Designs, Floats, rows
 from moela.core.operators import check_spelling, neighbors_of, resolve
+from moela.learning.features import has_features
 from moela.testing.drive import (
     designs_unchanged,
     global_state_of,
@@ -229,7 +230,7 @@ def check_ref_point(problem: Problem) -> None:
 
 def check_features(problem: Problem) -> None:
     """Check that `features(X)` is a finite matrix with one row per design, whatever the batch."""
-    if not hasattr(problem, "features"):
+    if not has_features(problem):
         return
     X = _designs(problem)
     with designs_unchanged(X, "features()"):

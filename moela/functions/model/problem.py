@@ -288,6 +288,9 @@ class BinaryFunctionProblem(FunctionProblem):
 class PermutationFunctionProblem(FunctionProblem):
     """A function of one permutation; designs are the numbers 0 to n_var - 1 in some order."""
 
+    # Learned models have features of their own for permutations, see `moela.learning.permutations`.
+    features = None  # type: ignore[assignment]
+
     def __init__(self, function: PlainFunction, **settings: object) -> None:
         super().__init__(function, **settings)  # type: ignore[arg-type]
         self.vtype = int
@@ -309,11 +312,6 @@ class PermutationFunctionProblem(FunctionProblem):
     def neighbors(self, x: Design, k: int, random_state: np.random.Generator) -> Designs:
         """Return k random neighbors of a design [n_var]."""
         return permutation_moves(np.asarray(x), k, random_state)
-
-    def features(self, X: Designs) -> Floats:
-        """Return a column for each item and place, 1 if the item is at the place: [n, d]."""
-        X = self.canonical(X)
-        return (X[:, :, None] == np.arange(self.n_var)).reshape(len(X), -1).astype(float)
 
     def decode(self, x: Design) -> dict[str, object]:
         """Return a design [n_var] as the dictionary that the function gets."""

@@ -9,9 +9,12 @@ from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.sampling.rnd import PermutationRandomSampling
 from pymoo.optimize import minimize
+from sklearn.linear_model import Ridge
 
-from moela import MOELA
+from moela import MOELA, Models
 from moela.learning.features import Encoder, encode
+from moela.learning.permutation_moves import PermutationMoveModel
+from moela.learning.permutations import ASPECTS
 from problems import MultiObjectiveQAP
 
 PERMUTED = {
@@ -32,19 +35,36 @@ class Assignment(Problem):
         out["F"] = self.inner.evaluate(X.astype(int), return_values_of=["F"])
 
 
+def random_permutations(m, n=5):
+    rng = np.random.default_rng(1)
+    return np.array([rng.permutation(m) for _ in range(n)])
+
+
 def described(problem, X, first):
     encoder = Encoder(problem)
     encoder.fit(np.array(first))
     return encoder(np.array(X))
 
 
-def test_permutations_are_who_is_where():
+def test_permutations_are_described_by_the_place_of_each_item():
     first = [[0, 1, 2], [2, 1, 0]]
     rows = described(Assignment(3), [[1, 2, 0]], first)
-    np.testing.assert_array_equal(rows, [[0, 1, 0, 0, 0, 1, 1, 0, 0]])
+    np.testing.assert_array_equal(rows, [[2, 0, 1]])
     # Any values will do, such as city codes, and they need not be whole.
     values = described(Assignment(3), [[7.5, 40.0, -1.0]], [[40.0, 7.5, -1.0], [-1.0, 7.5, 40.0]])
-    np.testing.assert_array_equal(values, [[0, 1, 0, 0, 0, 1, 1, 0, 0]])
+    np.testing.assert_array_equal(values, [[2, 0, 1]])
+
+
+def test_models_that_know_no_permutations_get_columns_if_these_are_few():
+    encoder = Encoder(Assignment(3))
+    encoder.fit(np.array([[0, 1, 2], [2, 1, 0]]), in_columns=True)
+    assert not encoder.gives_places
+    rows = encoder(np.array([[1, 2, 0]]))
+    np.testing.assert_array_equal(rows, [[0, 0, 1, 1, 0, 0, 0, 1, 0]])
+    first = random_permutations(33)
+    encoder.fit(first, in_columns=True)
+    assert encoder.gives_places
+    assert encoder(first).shape == (5, 33)
 
 
 @pytest.mark.parametrize(
@@ -63,20 +83,23 @@ def test_what_is_no_permutation_stays_as_it_is(first):
     np.testing.assert_array_equal(described(problem, first, first), encode(problem, first))
 
 
-def test_long_permutations_would_take_too_many_columns():
-    rng = np.random.default_rng(1)
-    first = [rng.permutation(33) for _ in range(5)]
-    assert described(Assignment(33), first, first).shape == (5, 33)
-
-
 def test_features_of_the_problem_come_first():
     qap = MultiObjectiveQAP.random(n_facilities=5, n_obj=2, correlation=0.0, seed=1)
     qap.features = lambda X: np.zeros((len(X), 2))
     assert described(qap, [[0, 1, 2, 3, 4]], [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]).shape == (1, 2)
 
 
-def test_a_permutation_of_somebody_is_learned_like_our_own():
-    algorithm = minimize(Assignment(), MOELA(**PERMUTED), ("n_eval", 3000), seed=1).algorithm
-    ranking = algorithm.guided.move_ranking
-    assert ranking.hamming_model.window.n_rows == 3000
-    assert ranking.uses_hamming
+def test_a_permutation_of_somebody_has_a_model_of_its_own():
+    algorithm = minimize(Assignment(), MOELA(**PERMUTED), ("n_eval", 1500), seed=1).algorithm
+    model = algorithm.guided.move_ranking.move_model
+    assert isinstance(model, PermutationMoveModel)
+    assert model.ready
+    # What an item is worth depends on its place, in a QAP.
+    assert (model.weights.argmax(axis=0) == ASPECTS.index("place")).all()
+
+
+def test_a_regressor_of_the_user_learns_permutations_in_columns():
+    models = Models(moves=Ridge())
+    algorithm = MOELA(models=models, **PERMUTED)
+    algorithm = minimize(Assignment(), algorithm, ("n_eval", 400), seed=1).algorithm
+    assert algorithm.guided.move_ranking.move_model.window.inputs[0].shape[1] == 144

@@ -197,7 +197,8 @@ def test_the_better_model_is_used_until_it_is_no_longer():
 def test_a_useless_move_model_does_not_keep_the_other_out():
     rng = np.random.default_rng(12)
     ranking = MoveRanking()
-    ranking.add_moves(rng.normal(size=(200, 3)), rng.normal(size=(200, 2)))
+    moves = rng.normal(size=(200, 3))
+    ranking.add_moves(moves, moves, rng.normal(size=(200, 2)))
     ranking.fit_if_due()
     ranking.move_model.check(np.arange(100.0), -np.arange(100.0))
     assert not ranking.ready

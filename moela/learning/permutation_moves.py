@@ -1,0 +1,149 @@
+"""Move model of permutations: a ridge regression for each aspect, weighted by what it explains."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import nnls
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import lsmr
+
+from moela._arrays import Floats, Ints
+from moela.core.kernels.jit import compiled
+from moela.learning.move_model import Linear, MoveModel
+from moela.learning.permutations import ASPECTS, Aspect, differences, pair_columns
+
+# Of the regressions, relative to the square of a change of 1 in a column.
+_PENALTY = 1.0
+# Iterations of a fit.
+_N_ITERATIONS = 30
+# Newest moves that the weights of the aspects are chosen by, and as how many moves the belief
+# counts that all are the same.
+_MOST_CHECKS, _PRIOR_CHECKS = 300, 5.0
+# With more items, pairs whose order changes are too many to learn.
+_MOST_ORDERED = 200
+
+
+class PermutationMoveModel(MoveModel):
+    """Linear regression of the change of the objectives on the changes of a permutation.
+
+    A regression is fitted to each aspect of a permutation. The predicted change is a weighted sum
+    of theirs; the weights of an objective are the non-negative ones that explain best the moves
+    which came after the last fit, as it predicted them ("stacking": Breiman 1996, "Stacked
+    regressions", Machine Learning 24). So problems of assignment, tours and schedules are each
+    predicted by what they depend on.
+
+    A design is described by the place of each of its m items.
+    """
+
+    _mutable = ("window", "_checks", "_new", "_explained")
+
+    def __init__(self, size: int = 4000, *, min_rows: int = 12) -> None:
+        super().__init__(None, size, min_rows=min_rows)
+        self._aspects: tuple[Aspect, ...] = ASPECTS
+        self._coefficients: list[Floats] = []  # of each aspect, [columns, M] in units of C
+        self.weights: Floats = np.empty((0, 0))  # [aspects, M]
+        # Predicted by each aspect, [b, aspects, M], and observed, [b, M].
+        self._explained: list[tuple[Floats, Floats]] = []
+
+    def add_between(self, before: Floats, after: Floats, changes: Floats) -> None:
+        """Add moves between places [b, m] and the changes of the objectives [b, M]."""
+        self.window.add(np.concatenate([before, after], axis=1), changes)
+
+    def changes_to(self, features: Floats, near: Floats) -> Floats:
+        """Predict the change of F [n, k, M] from designs [n, m] to their neighbors [n, k, m]."""
+        n, k, m = near.shape
+        both = np.concatenate([features[:, None], near], axis=1).reshape(-1, m)
+        values = _values(both.astype(np.int64), *self._tables).reshape(n, k + 1, -1)
+        return np.asarray(values[:, 1:] - values[:, :1])
+
+    def predict(self, moves: Floats) -> Floats:
+        """Raise an error: a move alone does not say between which permutations it is."""
+        raise NotImplementedError("use changes_to(features, near)")
+
+    def _fit_ridge(self, D: Floats, targets: Floats) -> None:
+        places = D.astype(np.int64)
+        m = places.shape[1] // 2
+        if m > _MOST_ORDERED:
+            self._aspects = tuple(aspect for aspect in ASPECTS if aspect != "order")
+        changes = [differences(places[:, :m], places[:, m:], a) for a in self._aspects]
+        n_new = min(self.window.n_rows - self._fitted_at, len(places))
+        n_obj = targets.shape[1]
+        if self._coefficients:
+            predicted = np.stack(
+                [
+                    (rows[len(places) - n_new :] @ known) / self._unit
+                    for rows, known in zip(changes, self._coefficients, strict=True)
+                ],
+                axis=1,
+            )
+            self._explained.append((predicted, targets[-n_new:]))
+        self.weights = self._weights(n_obj)
+        self._coefficients = [_ridge(rows, targets) * self._unit for rows in changes]
+        self._tables = self._tabulated(m)
+        self.fitted = Linear(np.empty((0, n_obj)))
+
+    def _weights(self, n_obj: int) -> Floats:
+        """Return the weights [aspects, M] that explain the newest moves."""
+        n = len(self._aspects)
+        out = np.full((n, n_obj), 1.0 / n)
+        while len(self._explained) > 1 and (
+            sum(len(observed) for _, observed in self._explained[1:]) >= _MOST_CHECKS
+        ):
+            del self._explained[0]
+        if not self._explained:
+            return out
+        predicted = np.concatenate([rows for rows, _ in self._explained])
+        observed = np.concatenate([rows for _, rows in self._explained])
+        for j in range(n_obj):
+            P, y = predicted[:, :, j], observed[:, j]
+            prior = np.sqrt(_PRIOR_CHECKS * (P**2).mean())
+            A = np.concatenate([P, prior * np.eye(n)])
+            out[:, j] = nnls(A, np.concatenate([y, np.full(n, prior / n)]))[0]
+        return out
+
+    def _tabulated(self, m: int) -> tuple[Floats, Floats, Floats]:
+        """Return tables [M, m, m] of what items at places, successors, and orders are worth."""
+        weighted = {
+            aspect: known * weights
+            for aspect, known, weights in zip(
+                self._aspects, self._coefficients, self.weights, strict=True
+            )
+        }
+        at = pair_columns(m)
+        place = weighted["place"].T.reshape(-1, m, m)
+        pairs = weighted["neighbors"].T[:, at] + weighted["successor"].T.reshape(-1, m, m)
+        order = np.zeros_like(pairs[:, :0, :0])
+        if "order" in weighted:
+            order = np.where(np.triu(np.ones((m, m), dtype=bool), 1), weighted["order"].T[:, at], 0)
+        place, pairs, order = map(np.ascontiguousarray, (place, pairs, order))
+        return place, pairs, order
+
+
+def _ridge(rows: csr_array, targets: Floats) -> Floats:
+    """Return the coefficients [d, M] that fit targets [n, M] by rows [n, d]."""
+    damp, limits = np.sqrt(_PENALTY), {"atol": 1e-4, "btol": 1e-4, "maxiter": _N_ITERATIONS}
+    return np.column_stack([lsmr(rows, target, damp, **limits)[0] for target in targets.T])
+
+
+@compiled
+def _values(places: Ints, place: Floats, pairs: Floats, order: Floats) -> Floats:
+    """Return what permutations with these places [b, m] are worth, [b, M], by tables [M, m, m]."""
+    b, m = places.shape
+    n_obj = place.shape[0]
+    out = np.zeros((b, n_obj))
+    items = np.empty(m, dtype=np.int64)
+    ordered = order.shape[1] > 0
+    for r in range(b):
+        for i in range(m):
+            items[places[r, i]] = i
+        for j in range(n_obj):
+            total = 0.0
+            for i in range(m):
+                total += place[j, i, places[r, i]]
+                total += pairs[j, items[i], items[(i + 1) % m]]
+            if ordered:
+                for p in range(m - 1):
+                    for q in range(p + 1, m):
+                        total += order[j, items[p], items[q]]
+            out[r, j] = total
+    return out
