@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pymoo.core.problem import Problem
 
-from moela.bayesian.candidates import Mating, OwnDesigns, Vectors
+from moela.bayesian.candidates import CodedVectors, Mating, OwnDesigns, Vectors
 from moela.bayesian.infill import Infill
 from moela.core.context import SearchContext
 from moela.learning.features import Encoder
@@ -33,8 +33,11 @@ _BELOW, _COUNTS = 100, (10, 20)
 # many designs to begin with. Such runs have so few of both up to these budgets only.
 _FIRST_WITH_MOVES, _WEIGHTS_WITH_MOVES = 500, 150
 _MOVES = ("neighbors", "neighbors_many")
-# A problem with one of these knows better than its variables how designs vary, or what they have.
-_OWN = ("operators", "features", *_MOVES)
+# A problem with one of these knows better than its variables what designs have. If it leaves the
+# mating of real variables to the run, its designs are still vectors of numbers: in runs of plain
+# functions, vectors brought up to 3 times the hypervolume that designs varied by the problem's
+# operators did.
+_OWN = ("operators", "features")
 
 
 def n_first(budget: int | None, n_init: int, problem: Problem) -> int:
@@ -64,8 +67,7 @@ def batch_within(given: int | None, left: int) -> int:
 
 
 def _at_most(n: int, budget: int | None, with_moves: int, problem: Problem) -> int:
-    has_moves = any(hasattr(problem, name) for name in _MOVES)
-    if budget is None or budget > (min(with_moves, _FEW) if has_moves else _FEW):
+    if budget is None or budget > (min(with_moves, _FEW) if _has_moves(problem) else _FEW):
         return n
     return min(n, _COUNTS[budget >= _BELOW])
 
@@ -97,7 +99,23 @@ def infill_for(
     most, infeasible, trial = (
         (None, None, None) if budget <= _ALL else (_N_FIRST, _N_INFEASIBLE, _N_TRIAL)
     )
-    own = varied or any(hasattr(context.problem, name) for name in _OWN)
-    if own or context.operators.kind == "own":
+    own = any(hasattr(context.problem, name) for name in _OWN)
+    if varied or _has_moves(context.problem) or not _are_numbers(context, own):
         return Infill(context, OwnDesigns(context, encoder), most, infeasible)
+    if own:
+        return Infill(context, CodedVectors(context, encoder, mating), most, infeasible)
     return Infill(context, Vectors(context, encoder, mating), most, infeasible, trial)
+
+
+def _has_moves(problem: Problem) -> bool:
+    return any(hasattr(problem, name) for name in _MOVES)
+
+
+def _are_numbers(context: SearchContext, own: bool) -> bool:
+    """Return whether designs are vectors in which numbers close to each other mean the same."""
+    operators = context.operators
+    if not own:
+        return operators.kind != "own"
+    codes = operators.codes
+    mostly_real = 2 * len(codes.whole) <= context.problem.n_var
+    return operators.default_real and mostly_real and len(codes.labels) == len(codes.keys) == 0

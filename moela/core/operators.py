@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -69,10 +69,14 @@ def any_real(problem: Problem) -> bool:
 
 @dataclass(frozen=True)
 class Codes:
-    """Columns of vectors of numbers that are codes: labels without an order, and whole numbers."""
+    """Columns of vectors of numbers that are codes.
+
+    These are labels without an order, whole numbers, and keys that items are sorted by.
+    """
 
     labels: Ints
     whole: Ints
+    keys: Ints = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
     def relabel(
         self,

@@ -235,9 +235,8 @@ class MOELA(ArchiveAlgorithm):
         self.infill_few = None
         if self.shares is None and models.surrogate_size:
             varied = any(self._given[name] is not None for name in ("crossover", "mutation"))
-            self.infill_few = infill_for(
-                context, self.guided.encoder, RealMating(), budget, varied=varied
-            )
+            mating, encoder = RealMating(self.operators.codes), self.guided.encoder
+            self.infill_few = infill_for(context, encoder, mating, budget, varied=varied)
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}
             for part in ("initial", *PARTS, "screening")

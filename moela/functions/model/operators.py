@@ -75,7 +75,12 @@ class _ByType:
                 if not (isinstance(variable, Real) or getattr(variable, "log", False)):
                     whole.append(at.start)
         self.labels = np.array(labels, dtype=np.intp)
-        self.codes = Codes(self.labels, np.array(whole, dtype=np.intp))
+        keys = [np.arange(at.start, at.stop) for at in self.orders]
+        self.codes = Codes(
+            self.labels,
+            np.array(whole, dtype=np.intp),
+            np.concatenate([np.empty(0, dtype=np.intp), *keys]),
+        )
         # Columns, a problem with their bounds, and distribution indices.
         self.numbers = [
             (np.array(columns), _bounds(space, columns), etas)
@@ -116,7 +121,7 @@ class DesignCrossover(Crossover):
 
     @property
     def codes(self) -> Codes:
-        """Which columns hold labels, and which hold whole numbers."""
+        """Which columns hold labels, whole numbers, and keys of an order."""
         return self._types.codes
 
     def _do(
