@@ -51,8 +51,7 @@ class HammingModel(SharedFits):
         """Whether the model has been fitted."""
         return self.n_fits > 0
 
-    @staticmethod
-    def accepts(features: Floats) -> bool:
+    def accepts(self, features: Floats) -> bool:
         """Return whether features [b, d] are zeros and ones only."""
         return features.shape[1] > 0 and bool(((features == 0.0) | (features == 1.0)).all())
 

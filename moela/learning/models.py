@@ -35,12 +35,13 @@ class Models:
         "auto" uses extremely randomized trees; None starts from the design that is best now.
     moves : "auto", None or scikit-learn regressor
         Predicts how a move changes the objectives, to rank neighbors before any is evaluated.
-        "auto" uses ridge regression, for permutations of several aspects; None evaluates neighbors in random order. Unless it is None,
-        the constraints of a problem are learned, too.
+        "auto" uses ridge regression, for permutations that of several aspects; None evaluates
+        neighbors in random order. Unless it is None, the constraints of a problem are learned, too.
     hamming : bool
         Whether a kernel regression on Hamming distances may rank moves instead, while it predicts
-        better. It needs designs that are described by zeros and ones: rows of bits, or features of
-        the problem. Without `moves` it is not used.
+        better. It needs designs that are described by zeros and ones: rows of bits, permutations of
+        up to 32 items (a column for each item and place), or features of the problem. Without
+        `moves` it is not used.
     surrogate_size : int
         Use a surrogate of objectives and constraints to choose offspring for this many evaluations
         (real variables with default operators only; about 5 ms each; 0 disables it). It is used

@@ -134,6 +134,14 @@ class MoveModel(SharedFits):
         assert self.fitted is not None
         return np.asarray(self.fitted.predict(moves / self._scale)) * self._unit
 
+    def add_at(self, moves: Floats, ends: Floats, changes: Floats) -> None:
+        """Add moves [b, d] to designs with features `ends` [b, d], and the changes of F [b, M]."""
+        self.add(moves, changes)
+
+    def predict_at(self, moves: Floats, ends: Floats) -> Floats:
+        """Predict the changes of F [b, M] by moves [b, d] to designs with features `ends`."""
+        return self.predict(moves)
+
     def changes_to(self, features: Floats, near: Floats) -> Floats:
         """Predict the change of F [n, k, M] from designs [n, d] to their neighbors [n, k, d]."""
         n, k, d = near.shape

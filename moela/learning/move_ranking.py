@@ -9,7 +9,7 @@ from moela.core.scaling import Normalization
 from moela.learning.hamming_model import HammingModel
 from moela.learning.models import Regressor
 from moela.learning.move_model import MoveModel
-from moela.learning.permutation_moves import PermutationMoveModel
+from moela.learning.permutation_moves import PermutationHammingModel, PermutationMoveModel
 
 # Moves before the models are compared, the newest ones that count, and new ones until the next
 # comparison.
@@ -78,7 +78,7 @@ class MoveRanking:
         """Predict the changes of the objectives [b, M] by either model, with inputs [b, d]."""
         assert self.hamming_model is not None
         by_hamming = self.hamming_model.changes_to(features - moves, features[:, None])[:, 0]
-        return self.move_model.predict(moves), by_hamming
+        return self.move_model.predict_at(moves, features), by_hamming
 
     def add_designs(
         self, features: Floats, F: Floats, normalization: Normalization | None = None
@@ -92,17 +92,16 @@ class MoveRanking:
         self.hamming_model.add(features, F)
         self.hamming_model.fit_if_due(normalization, used=self.uses_hamming)
 
-    def add_moves(self, moves: Floats, features: Floats, changes: Floats) -> None:
-        """Learn from moves [b, d] to `features` [b, d] and the changes of F [b, M] they made."""
-        if isinstance(self.move_model, PermutationMoveModel):
-            self.move_model.add_between(features - moves, features, changes)
-        else:
-            self.move_model.add(moves, changes)
+    def add_moves(self, moves: Floats, ends: Floats, changes: Floats) -> None:
+        """Learn from moves [b, d] to designs with features `ends`, and their changes of F."""
+        self.move_model.add_at(moves, ends, changes)
 
     def of_permutations(self) -> MoveRanking:
-        """Return a ranking for features that are the places of permuted items."""
-        ranking = MoveRanking(hamming=False, least_moves=self.move_model.min_rows)
+        """Return a new ranking for features that are the places of permuted items."""
+        ranking = MoveRanking(hamming=False)
         ranking.move_model = PermutationMoveModel(min_rows=self.move_model.min_rows)
+        if self.hamming_model is not None:
+            ranking.hamming_model = PermutationHammingModel()
         return ranking
 
     def fit_if_due(self, normalization: Normalization | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Move model of permutations: a ridge regression for each aspect, weighted by what it explains."""
+"""Models of permutations: ridge regressions of each aspect, weighted by what they explain."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from scipy.sparse.linalg import lsmr
 
 from moela._arrays import Floats, Ints
 from moela.core.kernels.jit import compiled
+from moela.learning.hamming_model import HammingModel
 from moela.learning.move_model import Linear, MoveModel
-from moela.learning.permutations import ASPECTS, Aspect, differences, pair_columns
+from moela.learning.permutations import (
+    ASPECTS,
+    Aspect,
+    differences,
+    n_columns,
+    ones,
+    pair_columns,
+)
 
 # Of the regressions, relative to the square of a change of 1 in a column.
 _PENALTY = 1.0
@@ -21,6 +29,8 @@ _N_ITERATIONS = 30
 _MOST_CHECKS, _PRIOR_CHECKS = 300, 5.0
 # With more items, pairs whose order changes are too many to learn.
 _MOST_ORDERED = 200
+# Columns of zeros and ones up to which their Hamming distance is used.
+_MOST_COLUMNS = 1024
 
 
 class PermutationMoveModel(MoveModel):
@@ -45,9 +55,13 @@ class PermutationMoveModel(MoveModel):
         # Predicted by each aspect, [b, aspects, M], and observed, [b, M].
         self._explained: list[tuple[Floats, Floats]] = []
 
-    def add_between(self, before: Floats, after: Floats, changes: Floats) -> None:
-        """Add moves between places [b, m] and the changes of the objectives [b, M]."""
-        self.window.add(np.concatenate([before, after], axis=1), changes)
+    def add_at(self, moves: Floats, ends: Floats, changes: Floats) -> None:
+        """Add moves [b, m] that lead to places `ends` [b, m], and the changes of F [b, M]."""
+        self.window.add(np.concatenate([ends - moves, ends], axis=1), changes)
+
+    def predict_at(self, moves: Floats, ends: Floats) -> Floats:
+        """Predict the changes of the objectives [b, M] by moves [b, m] to places `ends` [b, m]."""
+        return self.changes_to(ends - moves, ends[:, None])[:, 0]
 
     def changes_to(self, features: Floats, near: Floats) -> Floats:
         """Predict the change of F [n, k, M] from designs [n, m] to their neighbors [n, k, m]."""
@@ -55,10 +69,6 @@ class PermutationMoveModel(MoveModel):
         both = np.concatenate([features[:, None], near], axis=1).reshape(-1, m)
         values = _values(both.astype(np.int64), *self._tables).reshape(n, k + 1, -1)
         return np.asarray(values[:, 1:] - values[:, :1])
-
-    def predict(self, moves: Floats) -> Floats:
-        """Raise an error: a move alone does not say between which permutations it is."""
-        raise NotImplementedError("use changes_to(features, near)")
 
     def _fit_ridge(self, D: Floats, targets: Floats) -> None:
         places = D.astype(np.int64)
@@ -117,6 +127,36 @@ class PermutationMoveModel(MoveModel):
             order = np.where(np.triu(np.ones((m, m), dtype=bool), 1), weighted["order"].T[:, at], 0)
         place, pairs, order = map(np.ascontiguousarray, (place, pairs, order))
         return place, pairs, order
+
+
+class PermutationHammingModel(HammingModel):
+    """A Hamming-kernel model of which item is where, if there are not too many.
+
+    A design is described by the place of each of its m items.
+    """
+
+    def accepts(self, features: Floats) -> bool:
+        """Return whether there are few enough columns for designs with these places [b, m]."""
+        return n_columns(features.shape[1], "place") <= _MOST_COLUMNS
+
+    def add(self, features: Floats, F: Floats) -> None:
+        """Add designs with places [b, m] and objectives F [b, M]."""
+        super().add(_who_is_where(features), F)
+
+    def changes_to(self, features: Floats, near: Floats) -> Floats:
+        """Predict the change of F [n, k, M] from designs [n, m] to their neighbors [n, k, m]."""
+        n, k, m = near.shape
+        columns = _who_is_where(near.reshape(n * k, m)).reshape(n, k, -1)
+        return super().changes_to(_who_is_where(features), columns)
+
+    def predict(self, features: Floats) -> Floats:
+        """Predict the objectives [b, M] of designs with these places [b, m]."""
+        return super().predict(_who_is_where(features))
+
+
+def _who_is_where(places: Floats) -> Floats:
+    """Return a column of zeros and ones for each item and place, [n, m * m]."""
+    return ones(places.astype(np.int64), "place")
 
 
 def _ridge(rows: csr_array, targets: Floats) -> Floats:

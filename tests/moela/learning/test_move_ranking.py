@@ -151,7 +151,7 @@ def test_refits_are_rarer_while_nobody_asks():
     [([[0, 1], [1, 1]], True), ([[0, 0.5]], False), ([[0, 2]], False), (np.empty((3, 0)), False)],
 )
 def test_only_zeros_and_ones_are_taken(features, expected):
-    assert HammingModel.accepts(np.array(features, dtype=float)) is expected
+    assert HammingModel().accepts(np.array(features, dtype=float)) is expected
 
 
 def test_objectives_that_never_change_do_no_harm():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from moela.learning.permutation_moves import PermutationMoveModel
+from moela.learning.permutation_moves import PermutationHammingModel, PermutationMoveModel
 from moela.learning.permutations import (
     ASPECTS,
     differences,
@@ -89,9 +89,7 @@ def trained(evaluate, n_batches=40, size=20):
     for batch in range(n_batches):
         before = random_places(size, 100 + batch)
         after = exchanged(before, 500 + batch)
-        model.add_between(
-            before.astype(float), after.astype(float), evaluate(after) - evaluate(before)
-        )
+        model.add_at(1.0 * (after - before), 1.0 * after, evaluate(after) - evaluate(before))
         model.fit_if_due()
     return model
 
@@ -130,7 +128,7 @@ def test_copies_learn_on_their_own():
     before = random_places(200, 11)
     after = exchanged(before, 12)
     for each in (twin, model):
-        each.add_between(before * 1.0, after * 1.0, evaluate(after) - evaluate(before))
+        each.add_at(1.0 * (after - before), 1.0 * after, evaluate(after) - evaluate(before))
         each.fit_if_due()
     base, near = random_places(5, 13) * 1.0, random_places(5, 14)[:, None] * 1.0
     np.testing.assert_array_equal(twin.changes_to(base, near), model.changes_to(base, near))
@@ -140,7 +138,29 @@ def test_very_long_permutations_have_no_order():
     before = random_places(40, 15, m=210)
     after = exchanged(before, 16)
     model = PermutationMoveModel()
-    model.add_between(before * 1.0, after * 1.0, np.random.default_rng(1).normal(size=(40, 2)))
+    model.add_at(1.0 * (after - before), 1.0 * after, np.random.default_rng(1).normal(size=(40, 2)))
     assert model.fit_if_due()
     assert model.weights.shape == (3, 2)
     assert model.changes_to(before[:2] * 1.0, after[:2, None] * 1.0).shape == (2, 1, 2)
+
+
+def test_distances_learn_what_depends_on_several_items_at_once():
+    rng = np.random.default_rng(17)
+    worth = rng.normal(size=(6, N_ITEMS, N_ITEMS))
+
+    def evaluate(places):  # items 0 to 5 act only together with the place of the next one
+        return np.column_stack(
+            [sum(worth[i][places[:, i], places[:, i + 1]] for i in range(6)), places[:, 0]]
+        ).astype(float)
+
+    model = PermutationHammingModel()
+    base = random_places(1, 18).repeat(900, axis=0)
+    for seed in range(6):
+        base = exchanged(base, 19 + seed)
+    model.add(base[:800] * 1.0, evaluate(base[:800]))
+    assert model.fit_if_due(used=False)
+    predicted = model.predict(base[800:] * 1.0)
+    assert spearmanr(predicted[:, 0], evaluate(base[800:])[:, 0]).statistic > 0.3
+    near = exchanged(base[800:], 30)
+    changes = model.changes_to(base[800:] * 1.0, near[:, None] * 1.0)[:, 0]
+    np.testing.assert_allclose(changes, model.predict(near * 1.0) - predicted, atol=2e-4)
