@@ -1,0 +1,142 @@
+"""Tests of candidates for the infill: in which form, and which description processes use."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymoo.core.problem import Problem
+from pymoo.operators.crossover.ox import OrderCrossover
+from pymoo.operators.mutation.inversion import InversionMutation
+from pymoo.operators.sampling.rnd import PermutationRandomSampling
+from pymoo.problems import get_problem
+
+import moela
+from moela import MOELA
+from moela.bayesian.alternatives import AlternativeProcesses, columns_of
+from moela.bayesian.candidates import CodedVectors, OwnDesigns, Vectors
+from moela.learning.permutations import ASPECTS, n_columns, ones
+
+pytestmark = pytest.mark.few_evaluations
+
+
+def started(problem, budget=40):
+    """Return MOELA after the first designs of a run."""
+    algorithm = MOELA()
+    algorithm.setup(problem, termination=("n_eval", budget), seed=1)
+    algorithm.evaluator.eval(problem, asked := algorithm.ask())
+    algorithm.tell(infills=asked)
+    return algorithm
+
+
+def candidates_of(problem):
+    return started(problem).infill_few.candidates
+
+
+def function_of(**variables):
+    def function(d):
+        numbers = [hash(str(value)) % 97 / 97.0 for value in d.values()]
+        return sum(numbers), -numbers[0]
+
+    return moela.problem(function, variables=variables, objectives=["a", "b"])
+
+
+class Tour(Problem):
+    """Two lengths of a tour, the same in both directions."""
+
+    def __init__(self, m=10):
+        super().__init__(n_var=m, n_obj=2, xl=0, xu=m - 1, vtype=int)
+        self.places = np.random.default_rng(3).random((2, m, 2))
+
+    def operators(self):
+        return {
+            "sampling": PermutationRandomSampling(),
+            "crossover": OrderCrossover(),
+            "mutation": InversionMutation(),
+        }
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        steps = [np.linalg.norm(p[X] - p[np.roll(X, -1, axis=1)], axis=2) for p in self.places]
+        out["F"] = np.column_stack([length.sum(axis=1) for length in steps])
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind"),
+    [
+        (get_problem("zdt1", n_var=5), Vectors),
+        (function_of(x=(0.0, 1.0), y=(-1.0, 1.0)), CodedVectors),
+        (function_of(x=(0.0, 1.0), n=(1, 5)), CodedVectors),
+        (function_of(x=(0.0, 1.0), n=(1, 5), k=(1, 5)), OwnDesigns),
+        (function_of(x=(0.0, 1.0), y=(0.0, 1.0), kind=["a", "b"]), OwnDesigns),
+        (function_of(x=(0.0, 1.0), order=moela.permutation(4)), OwnDesigns),
+        (function_of(order=moela.permutation(6)), OwnDesigns),
+        (Tour(), OwnDesigns),
+    ],
+)
+def test_vectors_of_mostly_real_numbers_have_trust_regions(problem, kind):
+    assert type(candidates_of(problem)) is kind
+
+
+def test_coded_vectors_are_designs_that_exist():
+    variables = {
+        "x": (-2.0, 3.0),
+        "y": moela.real(1.0, 100.0, log=True),
+        "n": (1, 6),
+        "k": moela.integer(1, 1000, log=True),
+    }
+    problem = function_of(**variables)
+    source = candidates_of(problem)
+    known = source.of(problem.operators()["sampling"](problem, 12).get("X"))
+    made, parents = source.varied(known, 200)
+    assert made.shape == (200, 4)
+    assert parents.max() < 12
+    assert made.min() >= 0.0
+    assert made.max() <= 1.0
+    X = source.population(made).get("X")
+    np.testing.assert_array_equal(X, problem.canonical(X))
+    np.testing.assert_allclose(source.of(X), made, atol=1e-9)
+    np.testing.assert_allclose(source.features(made), problem.features(X), atol=1e-9)
+    np.testing.assert_array_equal(source.is_real, [True, True, False, True])
+    near = source.within(made, known[:1].repeat(200, axis=0), 0.1)
+    assert np.abs(near[:, 0] - known[0, 0]).max() <= 0.1 + 1e-9
+    # An integer may always take a step.
+    steps = np.abs(near[:, 2] - known[0, 2]) * source.span[2]
+    assert steps.max() == pytest.approx(1.0)
+
+
+def test_permutations_are_described_by_all_aspects():
+    source = candidates_of(Tour())
+    X = np.array([np.random.default_rng(seed).permutation(10) for seed in range(3)])
+    features = source.features(X)
+    assert features.shape == (3, sum(n_columns(10, aspect) for aspect in ASPECTS))
+    columns = columns_of(source.descriptions)
+    for aspect, at in zip(ASPECTS, columns, strict=True):
+        np.testing.assert_array_equal(features[:, at], ones(X.argsort(axis=1), aspect))
+
+
+def test_a_process_uses_the_description_that_explains_most():
+    rng = np.random.default_rng(5)
+    X = rng.integers(0, 2, (90, 60)).astype(float)
+    groups = [np.arange(20), np.arange(20, 40), np.arange(40, 60)]
+    process = AlternativeProcesses(groups)
+    for used, at in enumerate(groups):
+        y = X[:, at] @ rng.normal(size=20)
+        y = (y - y.mean()) / y.std()
+        process = AlternativeProcesses(groups)
+        process.fit(X[:60], y[:60])
+        assert process.used == used
+        mean, deviation = process.predict(X[60:])
+        assert np.corrcoef(mean, y[60:])[0, 1] > 0.9
+        assert (np.abs(mean - y[60:]) < 4.0 * deviation).mean() > 0.9
+        assert process.correlation > 0.9
+        process.learn(X, y)
+        np.testing.assert_allclose(process.predict(X)[0], y, atol=0.1)
+
+
+def test_tours_are_predicted_by_their_neighbors():
+    algorithm = started(Tour(), budget=60)
+    while algorithm.has_next():
+        asked = algorithm.ask()
+        algorithm.evaluator.eval(algorithm.problem, asked)
+        algorithm.tell(infills=asked)
+    chosen = {process.used for process in algorithm.infill_few._objectives}
+    assert chosen == {ASPECTS.index("neighbors")}
