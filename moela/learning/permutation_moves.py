@@ -27,6 +27,7 @@ _N_ITERATIONS = 30
 # Newest moves that the weights of the aspects are chosen by, and as how many moves the belief
 # counts that all are the same.
 _MOST_CHECKS, _PRIOR_CHECKS = 300, 5.0
+_MOST_STEPS = 1000
 # With more items, pairs whose order changes are too many to learn.
 _MOST_ORDERED = 200
 # Columns of zeros and ones up to which their Hamming distance is used.
@@ -108,7 +109,8 @@ class PermutationMoveModel(MoveModel):
             P, y = predicted[:, :, j], observed[:, j]
             prior = np.sqrt(_PRIOR_CHECKS * (P**2).mean())
             A = np.concatenate([P, prior * np.eye(n)])
-            out[:, j] = nnls(A, np.concatenate([y, np.full(n, prior / n)]))[0]
+            target = np.concatenate([y, np.full(n, prior / n)])
+            out[:, j] = nnls(A, target, maxiter=_MOST_STEPS)[0]
         return out
 
     def _tabulated(self, m: int) -> tuple[Floats, Floats, Floats]:

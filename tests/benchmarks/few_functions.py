@@ -11,6 +11,7 @@ resumes. `--again MOELA` makes the runs of an algorithm anew.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,14 @@ ALGORITHMS: dict[str, Any] = {
 class Runs:
     """Feasible fronts by problem, algorithm, budget and seed, kept in a JSON file."""
 
-    def __init__(self, path: Path | None, again: list[str]) -> None:
-        self.path, self.again = path, again
+    def __init__(
+        self,
+        path: Path | None,
+        again: list[str],
+        cases: Mapping[str, Any],
+        algorithms: Mapping[str, Any],
+    ) -> None:
+        self.path, self.again, self.cases, self.algorithms = path, again, cases, algorithms
         self.fronts: dict[str, Any] = {}
         if path is not None and path.exists():
             self.fronts = json.loads(path.read_text(encoding="utf-8"))
@@ -53,7 +60,7 @@ class Runs:
         runs = self.fronts.setdefault(name, {}).setdefault(algorithm, {})
         key = f"{budget}; {seed}"
         if key not in runs or algorithm in self.again:
-            runs[key] = front(name, algorithm, budget, seed)
+            runs[key] = front(self.cases[name], self.algorithms[algorithm], budget, seed)
             print(f"{name}, {algorithm}, {key}", flush=True)
             if self.path is not None:
                 text = json.dumps(self.fronts, separators=(",", ":"))
@@ -61,14 +68,13 @@ class Runs:
         return {"front": runs[key]}
 
 
-def front(name: str, algorithm: str, budget: int, seed: int) -> list[list[float]]:
+def front(make: Any, algorithm: Any, budget: int, seed: int) -> list[list[float]]:
     """Return the feasible front of a run, at most so many points of it."""
-    case = CASES[name]()
     result = moela.minimize(
-        **case,
+        **make(),
         n_eval=budget,
         seed=seed,
-        algorithm=ALGORITHMS[algorithm](),
+        algorithm=algorithm(),
         progress=False,
         verbose=False,
     )
@@ -95,7 +101,7 @@ def main() -> None:
     if arguments.quick:
         arguments.seeds, arguments.budgets, path = 1, [60], None
         arguments.problems = ["controller", "features"]
-    runs = Runs(path, arguments.again)
+    runs = Runs(path, arguments.again, CASES, ALGORITHMS)
     chosen = tables.pick(CASES, arguments.problems)
     kinds = tables.pick(ALGORITHMS, arguments.algorithms, OURS)
     parts = [tables.header("Plain functions, few evaluations", __spec__.name, ABOUT)]
