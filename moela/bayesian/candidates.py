@@ -186,18 +186,18 @@ class Vectors(CandidateSource):
 
 
 class CodedVectors(Vectors):
-    """Candidates as points of the unit cube, for vectors of real numbers some of which are codes.
+    """Candidates as points of the unit cube, for vectors whose real numbers may stand for others.
 
-    Every candidate is a design that exists, since the run's repair brings it there, and it is
-    described by the features of that design. The mating should know the codes.
+    These are whole numbers and logarithms. Every candidate is a design that exists, since the run's
+    repair brings it there, and it is described by the features of that design. The mating should
+    know the codes.
     """
 
     def __init__(self, context: SearchContext, encoder: Encoder, mating: Mating) -> None:
         super().__init__(context, encoder, mating)
-        codes = context.operators.codes
-        self.n_values[codes.whole] = self.span[codes.whole].astype(int) + 1
-        self.is_choice[codes.labels] = True
-        self.is_real = (self.n_values == 0) & ~self.is_choice
+        whole = context.operators.codes.whole
+        self.n_values[whole] = self.span[whole].astype(int) + 1
+        self.is_real = self.n_values == 0
 
     def _mated(self, base: Floats, partners: Floats) -> Floats:
         problem = self.context.problem

@@ -34,9 +34,8 @@ _BELOW, _COUNTS = 100, (10, 20)
 _FIRST_WITH_MOVES, _WEIGHTS_WITH_MOVES = 500, 150
 _MOVES = ("neighbors", "neighbors_many")
 # A problem with one of these knows better than its variables what designs have. If it leaves the
-# mating of real variables to the run, its designs are still vectors of numbers: in runs of plain
-# functions, vectors brought up to 3 times the hypervolume that designs varied by the problem's
-# operators did.
+# mating of real variables to the run, its designs are still vectors of numbers: on plain functions,
+# these brought more hypervolume than designs varied by the problem's operators.
 _OWN = ("operators", "features")
 
 

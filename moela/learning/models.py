@@ -35,8 +35,9 @@ class Models:
         "auto" uses extremely randomized trees; None starts from the design that is best now.
     moves : "auto", None or scikit-learn regressor
         Predicts how a move changes the objectives, to rank neighbors before any is evaluated.
-        "auto" uses ridge regression, for permutations that of several aspects; None evaluates
-        neighbors in random order. Unless it is None, the constraints of a problem are learned, too.
+        "auto" uses ridge regression, separately for several aspects of a permutation; None
+        evaluates neighbors in random order. Unless it is None, the constraints of a problem are
+        learned, too.
     hamming : bool
         Whether a kernel regression on Hamming distances may rank moves instead, while it predicts
         better. It needs designs that are described by zeros and ones: rows of bits, permutations of

@@ -46,7 +46,7 @@ class MoveModel(SharedFits):
     until there are enough.
     """
 
-    _mutable = ("window", "_checks", "_new", "_dropped")
+    _mutable: tuple[str, ...] = ("window", "_checks", "_new", "_dropped")
 
     def __init__(
         self, estimator: Regressor | None = None, size: int = 4000, *, min_rows: int = 12

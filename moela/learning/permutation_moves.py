@@ -46,7 +46,7 @@ class PermutationMoveModel(MoveModel):
     A design is described by the place of each of its m items.
     """
 
-    _mutable = ("window", "_checks", "_new", "_explained")
+    _mutable = (*MoveModel._mutable, "_explained")
 
     def __init__(self, size: int = 4000, *, min_rows: int = 12) -> None:
         super().__init__(None, size, min_rows=min_rows)
