@@ -12,12 +12,13 @@ from pymoo.core.variable import Choice, Integer, Real, Variable
 from moela._arrays import Bools, Designs, Floats, Ints, rows
 from moela.core.context import SearchContext
 from moela.learning.features import Encoder
-from moela.learning.permutations import ASPECTS, n_columns, ones
+from moela.learning.permutations import Aspect, n_columns, ones
 
 # Share of the candidates that move in all variables at once by small steps.
 _PROB_ALL = 0.25
-# Aspects of permutations with more columns take too long.
-_MOST_COLUMNS = 10_000
+# Aspects of permutations, as far as all together have no more columns, which would take too long.
+_BY_USE: tuple[Aspect, ...] = ("neighbors", "order", "place", "successor")
+_MOST_COLUMNS = 6000
 
 
 class Mating(Protocol):
@@ -243,19 +244,22 @@ class OwnDesigns(CandidateSource):
         return rows([*made, *near]), np.concatenate([first, base.repeat(4)])
 
     def features(self, candidates: Designs) -> Floats:
-        """Return the features of the designs, of permutations all aspects that are small enough."""
+        """Return the features of the designs, of permutations several aspects."""
         features = self.encoder(candidates)
         if not self.encoder.gives_places:
             return features
         m = features.shape[1]
-        aspects = [aspect for aspect in ASPECTS if n_columns(m, aspect) <= _MOST_COLUMNS]
-        if not aspects:
+        sizes = [n_columns(m, aspect) for aspect in _BY_USE]
+        kept = [
+            aspect
+            for aspect, n in zip(_BY_USE, np.cumsum(sizes), strict=True)
+            if n <= _MOST_COLUMNS
+        ]
+        if not kept:
             return features / (m - 1.0)
-        if self.descriptions is None:
-            sizes = [n_columns(m, aspect) for aspect in aspects]
-            self.descriptions = np.arange(len(aspects)).repeat(sizes)
+        self.descriptions = np.arange(len(kept)).repeat(sizes[: len(kept)])
         places = features.astype(np.int64)
-        return np.concatenate([ones(places, aspect) for aspect in aspects], axis=1)
+        return np.concatenate([ones(places, aspect) for aspect in kept], axis=1)
 
     def population(self, candidates: Designs) -> Population:
         """Return individuals."""

@@ -13,7 +13,7 @@ from pymoo.problems import get_problem
 import moela
 from moela import MOELA
 from moela.bayesian.alternatives import AlternativeProcesses, columns_of
-from moela.bayesian.candidates import CodedVectors, OwnDesigns, Vectors
+from moela.bayesian.candidates import _BY_USE, CodedVectors, OwnDesigns, Vectors
 from moela.learning.permutations import ASPECTS, n_columns, ones
 
 pytestmark = pytest.mark.few_evaluations
@@ -109,7 +109,7 @@ def test_permutations_are_described_by_all_aspects():
     features = source.features(X)
     assert features.shape == (3, sum(n_columns(10, aspect) for aspect in ASPECTS))
     columns = columns_of(source.descriptions)
-    for aspect, at in zip(ASPECTS, columns, strict=True):
+    for aspect, at in zip(_BY_USE, columns, strict=True):
         np.testing.assert_array_equal(features[:, at], ones(X.argsort(axis=1), aspect))
 
 
@@ -139,4 +139,17 @@ def test_tours_are_predicted_by_their_neighbors():
         algorithm.evaluator.eval(algorithm.problem, asked)
         algorithm.tell(infills=asked)
     chosen = {process.used for process in algorithm.infill_few._objectives}
-    assert chosen == {ASPECTS.index("neighbors")}
+    assert chosen == {_BY_USE.index("neighbors")}
+
+
+@pytest.mark.parametrize(("m", "n_aspects"), [(40, 4), (50, 3), (70, 2), (100, 1), (120, 0)])
+def test_long_permutations_have_fewer_aspects(m, n_aspects):
+    source = candidates_of(Tour(m))
+    X = np.array([np.random.default_rng(seed).permutation(m) for seed in range(3)])
+    features = source.features(X)
+    if n_aspects:
+        expected = sum(n_columns(m, aspect) for aspect in _BY_USE[:n_aspects])
+        assert features.shape == (3, expected)
+        assert len(columns_of(source.descriptions)) == n_aspects
+    else:
+        np.testing.assert_allclose(features, X.argsort(axis=1) / (m - 1.0))
