@@ -1,4 +1,4 @@
-"""`moela.minimize` and evolution after 300, 1,000 and 5,000 evaluations of functions of an order.
+"""`moela.minimize` and evolution after 300 and 1,000 evaluations of functions of an order.
 
     python -m tests.benchmarks.orders --out docs/benchmarks/orders.md
 
@@ -106,7 +106,7 @@ def main() -> None:
     parser = tables.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--seeds", type=int, default=7)
-    parser.add_argument("--budgets", nargs="+", type=int, default=[300, 1000, 5000])
+    parser.add_argument("--budgets", nargs="+", type=int, default=[300, 1000])
     parser.add_argument("--problems", nargs="+", metavar="NAME")
     parser.add_argument("--algorithms", nargs="+", metavar="NAME")
     parser.add_argument("--again", nargs="+", metavar="NAME", default=[])
