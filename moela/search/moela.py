@@ -54,7 +54,7 @@ _BATCH = 20
 # Children at a time if evolution makes nearly all designs: one for this many evaluations so far,
 # within limits.
 _EVALUATIONS_PER_CHILD = 50
-# Draws of so many designs as a run begins with, after which no design is taken to be new.
+# Times that all parts and the sampling are asked for new designs before all are taken to be known.
 _DRAWS = 20
 # Evaluations before the first test for stagnation, as a multiple of the initial designs.
 _LEAST_GROUPS = 10
@@ -317,7 +317,7 @@ class MOELA(ArchiveAlgorithm):
             if len(pop) == 0:
                 if asked:
                     break
-                part, pop = self._propose_elsewhere(part)
+                part, pop = self._propose_elsewhere()
             self.allocation.charge(part, len(pop))
             asked[part] = pop
             n_asked += len(pop)
@@ -329,16 +329,16 @@ class MOELA(ArchiveAlgorithm):
         set_origin(pop, part=parts, phase=self.n_phases)
         return pop
 
-    def _propose_elsewhere(self, tried: str) -> tuple[str, Population]:
-        """Return another part that has new designs, or the sampling, and these designs.
+    def _propose_elsewhere(self) -> tuple[str, Population]:
+        """Return a part that has new designs, or the sampling, and these designs.
 
         If all are known, the run ends, unless its evaluator computes known designs again.
         """
-        for part in sorted({"evolution", *self.allocation.base} - {tried}):
-            pop = self._propose(part)
-            if len(pop):
-                return part, pop
         for _ in range(_DRAWS):
+            for part in sorted({"evolution", *self.allocation.base}):
+                pop = self._propose(part)
+                if len(pop):
+                    return part, pop
             pop = self._resample(least=1, again=not getattr(self.evaluator, "dedupe", True))
             if len(pop):
                 return "initial", pop

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from pymoo.core.sampling import Sampling
 from pymoo.core.variable import Choice, Integer, Real
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
@@ -186,6 +187,18 @@ def test_a_run_ends_when_each_design_of_a_small_space_is_known_and_not_before():
     X = np.stack(np.meshgrid(*[range(3)] * 4), axis=-1).reshape(-1, 4)
     front = front_of(Tiny().evaluate(X))
     np.testing.assert_array_equal(np.unique(result.F, axis=0), front)
+
+
+class FewSamples(Sampling):
+    """The same few designs again and again."""
+
+    def _do(self, problem, n_samples, *args, **kwargs):
+        return np.eye(4, problem.n_var, dtype=bool)[np.arange(n_samples) % 4]
+
+
+def test_a_sampling_of_few_designs_ends_no_run():
+    result = minimize(TwoBasins(), quick(sampling=FewSamples()), ("n_eval", 700), seed=1)
+    assert result.algorithm.n_eval == 700
 
 
 def test_answers_from_before_a_restart_count_for_the_result_only():
