@@ -11,7 +11,8 @@ resumes. `--again MOELA` makes the runs of an algorithm anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,48 +87,78 @@ def front(make: Any, algorithm: Any, budget: int, seed: int) -> list[list[float]
     return [[float(f"{value:.6g}") for value in f] for f in F[some]]
 
 
+@dataclass(frozen=True)
+class Page:
+    """What a page compares, on which functions, and what it must show."""
+
+    title: str
+    script: str
+    doc: str
+    about: str
+    data: Path
+    cases: Mapping[str, Any]
+    algorithms: Mapping[str, Any]
+    no_rival: str  # an algorithm that is shown beside the rivals
+    quick: Sequence[str]  # cases of a quick run
+    least: float  # ratio to the best rival
+
+    def write(self) -> None:
+        """Make the runs that are missing, and write the page."""
+        parser = tables.script_parser(self.doc)
+        parser.add_argument("--quick", action="store_true", help="a run of under a minute")
+        parser.add_argument("--seeds", type=int, default=7)
+        parser.add_argument("--budgets", nargs="+", type=int, default=[300, 1000])
+        parser.add_argument("--problems", nargs="+", metavar="NAME")
+        parser.add_argument("--algorithms", nargs="+", metavar="NAME")
+        parser.add_argument("--again", nargs="+", metavar="NAME", default=[])
+        parser.add_argument("--out")
+        arguments = parser.parse_args()
+        path: Path | None = self.data
+        if arguments.quick:
+            arguments.seeds, arguments.budgets, path = 1, [60], None
+            arguments.problems = self.quick
+        runs = Runs(path, arguments.again, self.cases, self.algorithms)
+        chosen = tables.pick(self.cases, arguments.problems)
+        kinds = tables.pick(self.algorithms, arguments.algorithms, OURS)
+        parts = [tables.header(self.title, self.script, self.about)]
+        bars = []
+        for budget in arguments.budgets:
+            rows, ranks = [["function", *kinds]], []
+            for name in chosen:
+                found = {
+                    algorithm: [
+                        runs.get(name, algorithm, budget, s + 1) for s in range(arguments.seeds)
+                    ]
+                    for algorithm in kinds
+                }
+                medians = values(found)
+                rivals = [v for key, v in medians.items() if key not in (OURS, self.no_rival)]
+                best = max(rivals, default=0.0)
+                ratio = medians[OURS] / best if best > 0.0 else 1.0
+                ranks.append(1 + sum(value > medians[OURS] for value in rivals))
+                unit = best if best > 0.0 else 1.0
+                rows.append([name, *(f"{v / unit:.3f}" for v in medians.values())])
+                bars.append(f"bar: {name} at {budget}, of the best, {ratio:.3f}, {self.least:g}")
+            parts += [f"## After {budget:,} evaluations\n", tables.markdown(rows)]
+            bars.append(f"bar: mean rank at {budget}, {np.mean(ranks):.2f}, 1.3")
+        tables.finish(parts, arguments.out)
+        print("\n".join(bars))
+
+
 def main() -> None:
     """Make the runs that are missing, and write the page."""
-    parser = tables.script_parser(__doc__)
-    parser.add_argument("--quick", action="store_true", help="a run of under a minute")
-    parser.add_argument("--seeds", type=int, default=7)
-    parser.add_argument("--budgets", nargs="+", type=int, default=[300, 1000])
-    parser.add_argument("--problems", nargs="+", metavar="NAME")
-    parser.add_argument("--algorithms", nargs="+", metavar="NAME")
-    parser.add_argument("--again", nargs="+", metavar="NAME", default=[])
-    parser.add_argument("--out")
-    arguments = parser.parse_args()
-    path: Path | None = DATA
-    if arguments.quick:
-        arguments.seeds, arguments.budgets, path = 1, [60], None
-        arguments.problems = ["controller", "features"]
-    runs = Runs(path, arguments.again, CASES, ALGORITHMS)
-    chosen = tables.pick(CASES, arguments.problems)
-    kinds = tables.pick(ALGORITHMS, arguments.algorithms, OURS)
-    parts = [tables.header("Plain functions, few evaluations", __spec__.name, ABOUT)]
-    bars = []
-    for budget in arguments.budgets:
-        rows, ratios, ranks = [["function", *kinds]], {}, []
-        for name in chosen:
-            found = {
-                algorithm: [
-                    runs.get(name, algorithm, budget, s + 1) for s in range(arguments.seeds)
-                ]
-                for algorithm in kinds
-            }
-            medians = values(found)
-            rivals = [value for key, value in medians.items() if key not in (OURS, _MANY)]
-            best = max(rivals, default=0.0)
-            ratios[name] = medians[OURS] / best if best > 0.0 else 1.0
-            ranks.append(1 + sum(value > medians[OURS] for value in rivals))
-            rows.append([name, *(f"{v / best if best > 0.0 else v:.3f}" for v in medians.values())])
-        parts += [f"## After {budget:,} evaluations\n", tables.markdown(rows)]
-        bars += [
-            f"bar: {name} at {budget}, of the best, {r:.3f}, 0.95" for name, r in ratios.items()
-        ]
-        bars.append(f"bar: mean rank at {budget}, {np.mean(ranks):.2f}, 1.3")
-    tables.finish(parts, arguments.out)
-    print("\n".join(bars))
+    Page(
+        title="Plain functions, few evaluations",
+        script=__spec__.name,
+        doc=__doc__,
+        about=ABOUT,
+        data=DATA,
+        cases=CASES,
+        algorithms=ALGORITHMS,
+        no_rival=_MANY,
+        quick=("controller", "features"),
+        least=0.95,
+    ).write()
 
 
 ABOUT = (

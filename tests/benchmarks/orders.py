@@ -22,8 +22,8 @@ import moela
 from moela import MOELA
 from moela.plugins import LearnedLocalSearch
 from moela.rivals import VSRLS, MemeticGBT
-from tests.benchmarks import few_functions, plain_functions, tables
-from tests.benchmarks.feasible import values
+from tests.benchmarks import plain_functions, tables
+from tests.benchmarks.few_functions import Page
 from tests.benchmarks.plain_functions import Case
 
 DATA = Path(__file__).parent / "results" / "orders.json"
@@ -107,42 +107,18 @@ CASES: dict[str, Any] = {
 
 def main() -> None:
     """Make the runs that are missing, and write the page."""
-    parser = tables.script_parser(__doc__)
-    parser.add_argument("--quick", action="store_true", help="a run of under a minute")
-    parser.add_argument("--seeds", type=int, default=7)
-    parser.add_argument("--budgets", nargs="+", type=int, default=[300, 1000])
-    parser.add_argument("--problems", nargs="+", metavar="NAME")
-    parser.add_argument("--algorithms", nargs="+", metavar="NAME")
-    parser.add_argument("--again", nargs="+", metavar="NAME", default=[])
-    parser.add_argument("--out")
-    arguments = parser.parse_args()
-    path: Path | None = DATA
-    if arguments.quick:
-        arguments.seeds, arguments.budgets, path = 1, [60], None
-        arguments.problems = ["tour of 40", "facilities"]
-    runs = few_functions.Runs(path, arguments.again, CASES, ALGORITHMS)
-    chosen = tables.pick(CASES, arguments.problems)
-    kinds = tables.pick(ALGORITHMS, arguments.algorithms, OURS)
-    parts = [tables.header("Orders", __spec__.name, ABOUT)]
-    bars = []
-    for budget in arguments.budgets:
-        rows = [["function", *kinds]]
-        for name in chosen:
-            found = {
-                algorithm: [
-                    runs.get(name, algorithm, budget, s + 1) for s in range(arguments.seeds)
-                ]
-                for algorithm in kinds
-            }
-            medians = values(found)
-            rivals = [value for key, value in medians.items() if key not in (OURS, _LEARNED)]
-            best = max(rivals, default=0.0)
-            rows.append([name, *(f"{v / best if best > 0.0 else v:.3f}" for v in medians.values())])
-            ratio = medians[OURS] / best if best > 0.0 else 1.0
-            bars.append(f"bar: {name} at {budget}, of the best, {ratio:.3f}, 1")
-        parts += [f"## After {budget:,} evaluations\n", tables.markdown(rows)]
-    tables.finish(parts, arguments.out)
-    print("\n".join(bars))
+    Page(
+        title="Orders",
+        script=__spec__.name,
+        doc=__doc__,
+        about=ABOUT,
+        data=DATA,
+        cases=CASES,
+        algorithms=ALGORITHMS,
+        no_rival=_LEARNED,
+        quick=("tour of 40", "facilities"),
+        least=1.0,
+    ).write()
 
 
 ABOUT = (
