@@ -7,7 +7,7 @@ import numpy as np
 from moela._arrays import Floats, Ints
 from moela.bayesian.gaussian_process import GaussianProcess
 
-# The best description is looked for at these fits, and at each so many.
+# All groups are compared at so many first fits, and at one in so many later ones.
 _FIRST, _EACH = 3, 5
 
 
@@ -17,10 +17,10 @@ def columns_of(descriptions: Ints) -> list[Ints]:
 
 
 class AlternativeProcesses(GaussianProcess):
-    """A Gaussian process whose inputs are one group of columns, as good as the data show.
+    """A Gaussian process that uses one of several groups of columns, the one that fits best.
 
-    Each group has a single length scale. The group whose process has the largest likelihood times
-    prior is used, as chosen at the first fits and at some of the later ones.
+    Each group has a process of its own, with a single length scale. The one of the largest
+    likelihood times prior is used. All are compared at the first fits and at some later ones.
 
     Parameters
     ----------

@@ -16,7 +16,8 @@ from moela.learning.permutations import Aspect, n_columns, ones
 
 # Share of the candidates that move in all variables at once by small steps.
 _PROB_ALL = 0.25
-# Aspects of permutations, as far as all together have no more columns, which would take too long.
+# Aspects of permutations, the most useful first. They are used up to this total of columns, since
+# more would take too long.
 _BY_USE: tuple[Aspect, ...] = ("neighbors", "order", "place", "successor")
 _MOST_COLUMNS = 6000
 
@@ -187,11 +188,10 @@ class Vectors(CandidateSource):
 
 
 class CodedVectors(Vectors):
-    """Candidates as points of the unit cube, for vectors whose real numbers may stand for others.
+    """Candidates as points of the unit cube, for vectors in which some numbers are codes.
 
-    These are whole numbers and logarithms. Every candidate is a design that exists, since the run's
-    repair brings it there, and it is described by the features of that design. The mating should
-    know the codes.
+    A code is a whole number or a logarithm. The run's repair turns each candidate into the closest
+    design that exists. The features of that design describe the candidate.
     """
 
     def __init__(self, context: SearchContext, encoder: Encoder, mating: Mating) -> None:

@@ -111,7 +111,7 @@ def _has_moves(problem: Problem) -> bool:
 
 
 def _are_numbers(context: SearchContext, own: bool) -> bool:
-    """Return whether designs are vectors in which numbers close to each other mean the same."""
+    """Return whether designs are vectors in which close numbers mean similar designs."""
     operators = context.operators
     if not own:
         return operators.kind != "own"

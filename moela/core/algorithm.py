@@ -400,9 +400,9 @@ class ArchiveAlgorithm(Algorithm):
         return resolve(self.problem, **{**self._given, "sampling": None}).sampling
 
     def _resample(self, *, least: int = 2, again: bool = False) -> Population:
-        """Sample as many designs as a run begins with; return the new ones: so many, or none.
+        """Sample as many designs as a run begins with, and return the new ones.
 
-        With `again`, those that are not new are returned if there are no others.
+        If fewer than `least` are new, return none of them, or with `again` all.
         """
         pop = self._draw(self._sampler(), self._n_first())
         pop = self.operators.repair(self.problem, pop, random_state=self.random_state)

@@ -20,13 +20,14 @@ from moela.learning.permutations import (
     pair_columns,
 )
 
-# Of the regressions, relative to the square of a change of 1 in a column.
+# Of the ridge regressions: what is known from c moves shrinks by a factor of about c / (c + 1).
 _PENALTY = 1.0
-# Iterations of a fit.
+# Iterations of the solver in a fit.
 _N_ITERATIONS = 30
-# Newest moves that the weights of the aspects are chosen by, and as how many moves the belief
-# counts that all are the same.
+# The newest moves, by which the weights of the aspects are chosen. The prior, equal weights, counts
+# as much as this many moves.
 _MOST_CHECKS, _PRIOR_CHECKS = 300, 5.0
+# Limit on the iterations of a choice of weights.
 _MOST_STEPS = 1000
 # With more items, pairs whose order changes are too many to learn.
 _MOST_ORDERED = 200

@@ -54,7 +54,7 @@ _BATCH = 20
 # Children at a time if evolution makes nearly all designs: one for this many evaluations so far,
 # within limits.
 _EVALUATIONS_PER_CHILD = 50
-# Times that all parts and the sampling are asked for new designs before all are taken to be known.
+# If all parts and the sampling find no new design this many times, all designs count as known.
 _DRAWS = 20
 # Evaluations before the first test for stagnation, as a multiple of the initial designs.
 _LEAST_GROUPS = 10

@@ -89,7 +89,7 @@ def front(make: Any, algorithm: Any, budget: int, seed: int) -> list[list[float]
 
 @dataclass(frozen=True)
 class Page:
-    """What a page compares, on which functions, and what it must show."""
+    """A page that compares algorithms on functions, and the ratio that it must show."""
 
     title: str
     script: str

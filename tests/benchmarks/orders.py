@@ -57,7 +57,7 @@ def ordering(n: int = 25) -> Case:
 
 
 def changeovers(n: int = 30) -> Case:
-    """One machine whose setups depend on the job before: weighted tardiness and setup time."""
+    """A machine with setups that depend on the job before: weighted tardiness and setup time."""
     rng = np.random.default_rng(22)
     times, weights = rng.integers(5, 50, n), rng.uniform(1.0, 5.0, n)
     due, setups = rng.integers(100, 800, n), rng.integers(0, 25, (n, n))

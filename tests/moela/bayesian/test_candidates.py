@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 from pymoo.core.problem import Problem
@@ -34,7 +36,7 @@ def candidates_of(problem):
 
 def function_of(**variables):
     def function(d):
-        numbers = [hash(str(value)) % 97 / 97.0 for value in d.values()]
+        numbers = [zlib.crc32(str(value).encode()) % 97 / 97.0 for value in d.values()]
         return sum(numbers), -numbers[0]
 
     return moela.problem(function, variables=variables, objectives=["a", "b"])
