@@ -208,8 +208,7 @@ class Screening:
         near = self.context.neighbors(X, k, step)
         if not self.needs_features:
             return near, np.empty((n, k, 0))
-        flat = near.reshape(n * k, *near.shape[2:])
-        return near, self.encoder(flat).reshape(n, k, -1)
+        return near, self.encoder.near(X, near)
 
     def walk(
         self, found: Candidates, rank: Floats, searches: LocalSearches

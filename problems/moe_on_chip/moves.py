@@ -12,7 +12,7 @@ from problems._arrays import Floats, Ints
 from problems.moe_on_chip.kernels import describe
 from problems.moe_on_chip.mappings import ExpertStatistics
 from problems.noc.chip.platform import Platform
-from problems.noc.evaluation.features import FeaturePlan, features_batch
+from problems.noc.features.description import Description
 from problems.noc.moves import mutate_batch, recombine_batch, sample_batch
 from problems.noc.operators import draw_seeds
 
@@ -46,7 +46,7 @@ class Moves:
     statistics : ExpertStatistics
     sources : float array [n_tiles]
         Share of the tokens that live on each PE.
-    plan : FeaturePlan
+    network : Description
         Of the network, under the traffic of a reference mapping.
     decide : tuple of str
         Of :data:`PARTS`.
@@ -55,8 +55,7 @@ class Moves:
     platform: Platform
     statistics: ExpertStatistics
     sources: Floats
-    plan: FeaturePlan
-    n_network_features: int
+    network: Description
     decide: tuple[str, ...]
     _distances: OrderedDict[bytes, Floats] = field(default_factory=OrderedDict)
 
@@ -214,17 +213,22 @@ class Moves:
 
     def features(self, rows: Ints) -> Floats:
         """Return the features of the network, then :data:`FEATURES`, [n, n_features]."""
-        statistics = self.statistics
-        out = np.empty((len(rows), self.n_network_features + len(FEATURES)))
-        network = np.empty((len(rows), self.n_network_features))
-        features_batch(
-            np.ascontiguousarray(rows[:, self.n_mapped :]), self.platform.tables, self.plan, network
+        network = self.network.features(np.ascontiguousarray(rows[:, self.n_mapped :]))
+        return np.concatenate([network, self._mapped(rows)], axis=1)
+
+    def neighbor_features(self, rows: Ints, near: Ints) -> Floats:
+        """Return the features of neighbors [n, k, n_var] of rows [n, n_var], [n, k, n_features]."""
+        split = self.n_mapped
+        network = self.network.neighbor_features(
+            np.ascontiguousarray(rows[:, split:]), np.ascontiguousarray(near[..., split:])
         )
-        mapped = np.empty((len(rows), len(FEATURES)))
+        mapped = self._mapped(near.reshape(-1, near.shape[-1]))
+        return np.concatenate([network, mapped.reshape(*near.shape[:2], -1)], axis=-1)
+
+    def _mapped(self, rows: Ints) -> Floats:
+        statistics, out = self.statistics, np.empty((len(rows), len(FEATURES)))
         describe(
             np.ascontiguousarray(rows), np.ascontiguousarray(statistics.mean), statistics.together,
-            int(statistics.pes[0]), self.platform.tables.place, self.sources, mapped,
+            int(statistics.pes[0]), self.platform.tables.place, self.sources, out,
         )  # fmt: skip
-        out[:, : self.n_network_features] = network
-        out[:, self.n_network_features :] = mapped
         return out

@@ -29,7 +29,7 @@ from problems.moe_on_chip.visits import StepTraffic
 from problems.noc.chip.platform import Platform
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row
-from problems.noc.evaluation.features import FeaturePlan
+from problems.noc.features.description import Description
 from problems.noc.evaluation.limits import with_platform_limits
 from problems.noc.evaluation.physical import check_has_technology
 from problems.noc.links import ALL
@@ -257,14 +257,14 @@ class MoEOnChip(MoEProblem):
         mean = self._mean_traffic(in_order)
         expected = "such that tokens are sent to other PEs than their own"
         require("MoEOnChip", "trace", self.windows[0].source, mean.any(), expected)
-        plan, names = FeaturePlan.of(platform, mean)
-        self.feature_names = (*names, *FEATURES)
+        network = Description(platform, mean)
+        self.feature_names = (*network.names, *FEATURES)
         decide = tuple(self.decide)
         if "experts" not in decide:
             movable(platform)
         elif platform.fixed_part == ALL:
             decide = ("experts",)
-        self._moves = Moves(platform, statistics, self._sources, plan, len(names), decide)
+        self._moves = Moves(platform, statistics, self._sources, network, decide)
         greedy = statistics.greedy(self._moves.distance(mesh))
         self.named_starts = {
             "in order of ids": in_order,
@@ -420,6 +420,11 @@ class MoEOnChip(MoEProblem):
     def features(self, X: ArrayLike) -> Floats:
         """Return the features named in ``feature_names`` for learned models, [n, n_features]."""
         return self._moves.features(self._rows(X))
+
+    def neighbor_features(self, X: ArrayLike, near: ArrayLike) -> Floats:
+        """Return ``features`` of neighbors near [n, k, n_var] of designs X, [n, k, n_features]."""
+        rows = self._rows(np.reshape(near, (-1, self.n_var)))
+        return self._moves.neighbor_features(self._rows(X), rows.reshape(np.shape(near)))
 
     def decode(self, x: ArrayLike) -> MoEChip:
         """Return the MoEChip of one design; the ValueError names the rule that it breaks."""

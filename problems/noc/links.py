@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from problems._arrays import Ints
-from problems.noc.chip.jit import compiled
+from problems.noc.chip.jit import compiled, lean
 from problems.noc.chip.tables import Seeds, Tables
 
 __all__ = [
@@ -64,7 +64,7 @@ class Network(NamedTuple):
     singles: Ints  # [1] moves of single links among eight moves of links
 
 
-@compiled
+@lean
 def draw(state: Seeds, n: int) -> int:
     """Return an integer from 0 to n - 1 and advance the splitmix64 state."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -75,7 +75,7 @@ def draw(state: Seeds, n: int) -> int:
     return int(np.int64(((z >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)))
 
 
-@compiled
+@lean
 def shuffle(values: Ints, size: int, state: Seeds) -> None:
     """Shuffle the first ``size`` values in place."""
     for i in range(size - 1, 0, -1):
@@ -83,14 +83,14 @@ def shuffle(values: Ints, size: int, state: Seeds) -> None:
         values[i], values[j] = values[j], values[i]
 
 
-@compiled
+@lean
 def copy_row(row: Ints, out: Ints) -> None:
     """Copy a row of X. An explicit loop compiles ten times as fast as a slice assignment."""
     for k in range(row.size):
         out[k] = row[k]
 
 
-@compiled
+@lean
 def copy_canonical(row: Ints, n_tiles: int, out: Ints) -> None:
     """Copy a row of X and put its links in ascending order (they nearly always are)."""
     copy_row(row, out)
@@ -123,7 +123,7 @@ def new_network(tables: Tables) -> Network:
     )
 
 
-@compiled
+@lean
 def replace(network: Network, tables: Tables, old: int, new: int) -> None:
     """Replace a chosen link by a candidate."""
     neighbor, degree = network.neighbor, network.degree
@@ -143,7 +143,7 @@ def replace(network: Network, tables: Tables, old: int, new: int) -> None:
     network.used[new] = 1
 
 
-@compiled
+@lean
 def load_links(network: Network, tables: Tables, links: Ints) -> None:
     """Fill the network with the links of a design."""
     used, degree, neighbor = network.used, network.degree, network.neighbor
@@ -162,7 +162,7 @@ def load_links(network: Network, tables: Tables, links: Ints) -> None:
             used[c] = 1
 
 
-@compiled
+@lean
 def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
     """Return whether an unused link can replace another of its kind.
 
@@ -199,7 +199,7 @@ def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
     return reached[c] != reached[d]
 
 
-@compiled
+@lean
 def may_swap(placement: Ints, tables: Tables, a: int, b: int) -> bool:
     """Return whether the PEs on two tiles differ in type and may change places."""
     p, q = tables.pe_type[placement[a]], tables.pe_type[placement[b]]
@@ -211,7 +211,7 @@ def may_swap(placement: Ints, tables: Tables, a: int, b: int) -> bool:
     )
 
 
-@compiled
+@lean
 def replace_sorted(links: Ints, position: int, new: int) -> None:
     """Replace the link at a position by another and keep the list ascending."""
     i = position
@@ -224,7 +224,7 @@ def replace_sorted(links: Ints, position: int, new: int) -> None:
     links[i] = new
 
 
-@compiled
+@lean
 def draw_swap(placement: Ints, tables: Tables, state: Seeds) -> tuple[int, int]:
     """Return two tiles that may be swapped, or (-1, -1)."""
     n = placement.size
@@ -235,7 +235,7 @@ def draw_swap(placement: Ints, tables: Tables, state: Seeds) -> tuple[int, int]:
     return -1, -1
 
 
-@compiled
+@lean
 def draw_link_move(links: Ints, network: Network, tables: Tables, state: Seeds) -> tuple[int, int]:
     """Return the position of a link and a candidate that may replace it, or (-1, -1)."""
     if links.size > 0:
@@ -250,7 +250,7 @@ def draw_link_move(links: Ints, network: Network, tables: Tables, state: Seeds) 
     return -1, -1
 
 
-@compiled
+@lean
 def add_link(network: Network, tables: Tables, c: int) -> None:
     """Add a candidate to the network, within the degree cap."""
     for end, other in (
@@ -262,7 +262,7 @@ def add_link(network: Network, tables: Tables, c: int) -> None:
     network.used[c] = 1
 
 
-@compiled
+@lean
 def remove_link(network: Network, tables: Tables, c: int) -> None:
     """Remove a candidate from the network."""
     neighbor, degree = network.neighbor, network.degree
@@ -278,7 +278,7 @@ def remove_link(network: Network, tables: Tables, c: int) -> None:
     network.used[c] = 0
 
 
-@compiled
+@lean
 def is_connected(network: Network) -> bool:
     """Return whether paths lead from the first tile to all."""
     reached, queue = network.reached, network.queue
@@ -298,7 +298,7 @@ def is_connected(network: Network) -> bool:
     return n_reached == queue.size
 
 
-@compiled
+@lean
 def exchange_ends(
     links: Ints, network: Network, tables: Tables, state: Seeds
 ) -> tuple[int, int, int, int]:
@@ -331,7 +331,7 @@ def exchange_ends(
     return -1, -1, -1, -1
 
 
-@compiled
+@lean
 def replace_link(links: Ints, old: int, new: int) -> None:
     """Replace a link of the row by another and keep the list ascending."""
     for position in range(links.size):
@@ -340,7 +340,7 @@ def replace_link(links: Ints, old: int, new: int) -> None:
             break
 
 
-@compiled
+@lean
 def move_link(links: Ints, network: Network, tables: Tables, state: Seeds) -> None:
     """Replace a random link in the row and in its network, if any may be replaced.
 

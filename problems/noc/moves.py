@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from problems._arrays import Ints
-from problems.noc.chip.jit import compiled
+from problems.noc.chip.jit import compiled, lean
 from problems.noc.chip.tables import Seeds, Tables
 from problems.noc.links import (
     ALL,
@@ -66,18 +66,24 @@ def mutate_batch(
                 placement[a], placement[b] = placement[b], placement[a]
 
 
-@compiled
-def neighbors_batch(X: Ints, tables: Tables, fixed: int, seeds: Seeds, out: Ints) -> None:
+@lean
+def fill_neighbors(
+    X: Ints,
+    tables: Tables,
+    fixed: int,
+    seeds: Seeds,
+    out: Ints,
+    network: Network,
+    state: Seeds,
+    made: Ints,
+    base: Ints,
+) -> None:
     """Fill ``out`` [n, k, n_var] with k designs one move away from each row, no move twice.
 
     Moves repeat if the platform has fewer than k. Nothing moves that is ``fixed``.
     """
     n = tables.pe_type.size
     k = out.shape[1]
-    network = new_network(tables)
-    state = np.empty(1, np.uint64)
-    made = np.empty(k, np.int64)
-    base = np.empty(X.shape[1], np.int64)
     for i in range(X.shape[0]):
         state[0] = seeds[i]
         copy_canonical(X[i], n, base)
@@ -120,6 +126,17 @@ def neighbors_batch(X: Ints, tables: Tables, fixed: int, seeds: Seeds, out: Ints
                     out[i, j, a], out[i, j, b] = placement[b], placement[a]
                 else:
                     replace_sorted(out[i, j, n:], a, b)
+
+
+@compiled
+def neighbors_batch(X: Ints, tables: Tables, fixed: int, seeds: Seeds, out: Ints) -> None:
+    """Fill ``out`` [n, k, n_var] with k designs one move away from each row, no move twice.
+
+    Moves repeat if the platform has fewer than k. Nothing moves that is ``fixed``.
+    """
+    state, made = np.empty(1, np.uint64), np.empty(out.shape[1], np.int64)
+    base = np.empty(X.shape[1], np.int64)
+    fill_neighbors(X, tables, fixed, seeds, out, new_network(tables), state, made, base)
 
 
 @compiled

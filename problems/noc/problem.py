@@ -33,8 +33,8 @@ from problems.noc.chip.traffic import (
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row, whole_numbers
 from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
-from problems.noc.evaluation.features import FeaturePlan, features_batch
-from problems.noc.evaluation.legality import first_illegal
+from problems.noc.features.description import Description
+from problems.noc.evaluation.legality import first_illegal, first_illegal_neighbor
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
 from problems.noc.evaluation.metrics import ALL_UNITS, CAPACITY_BOUND, NEEDS_WAITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
@@ -155,7 +155,7 @@ class NoC3D(Problem):
         # Each of several applications has the same weight, whatever its total.
         shares = self._traffic / self._traffic.sum(axis=(1, 2), keepdims=True)
         combined = self._traffic[0] if len(shares) == 1 else shares.mean(axis=0)
-        self._plan, self._feature_names = FeaturePlan.of(platform, combined)
+        self._description = Description(platform, combined)
         n, n_planar = platform.n_tiles, platform.n_planar_links
         counts = (n, n_planar, platform.n_chosen - n_planar)
         low, high = platform.n_planar_candidates, len(platform.candidates)
@@ -413,18 +413,23 @@ class NoC3D(Problem):
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The columns of ``features``."""
-        return self._feature_names
+        return self._description.names
 
     def features(self, X: ArrayLike) -> Floats:
-        """Return a few dozen numbers about each design for learned models, [n, n_features].
+        """Return a few dozen numbers about each design for learned models, [n, n_features]."""
+        return self._description.features(self.legal_rows(X))
 
-        Parts that a row shares with the row before are not counted again, so consecutive neighbors
-        of one design take the least time.
+    def neighbor_features(self, X: ArrayLike, near: ArrayLike) -> Floats:
+        """Return ``features`` of neighbors near [n, k, n_var] of designs X, [n, k, n_features].
+
+        What a neighbor shares with its design is not counted again.
         """
-        rows = self.legal_rows(X)
-        out = np.empty((len(rows), len(self.feature_names)))
-        features_batch(rows, self.platform.tables, self._plan, out)
-        return out
+        rows, groups = self.legal_rows(X), np.shape(near)[:2]
+        flat = self._rows(np.reshape(near, (-1, self.n_var)))
+        neighbors = flat.reshape(*groups, self.n_var)
+        if first_illegal_neighbor(rows, neighbors, self.platform.tables) >= 0:
+            self.check(flat)
+        return self._description.neighbor_features(rows, neighbors)
 
     def canonical(self, X: ArrayLike) -> Ints:
         """Return X with the links of each row ascending: one row per design, same shape."""

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from numba import njit
+from numba.core.cpu import CPUTargetOptions
 
-__all__ = ["compiled", "inlined"]
+__all__ = ["compiled", "inlined", "lean"]
 
 F = TypeVar("F", bound=Callable[..., object])
+
+# An option of numba that has no documentation. A version without it compiles slower functions.
+_LEAN = {"_nrt": False} if hasattr(CPUTargetOptions, "_nrt") else {}
 
 
 def compiled(function: F) -> F:
@@ -18,10 +22,23 @@ def compiled(function: F) -> F:
     If neither the package's folder nor the user's cache folder can be written (as in some
     containers), numba refuses to cache, and the function is compiled anew in each process.
     """
+    return cast(F, _cached(function, {}))
+
+
+def lean(function: F) -> F:
+    """Compile a function that makes no arrays, without counting references to its arguments.
+
+    Where a short function takes a tuple of arrays, this counting takes most of the time. Let a
+    function that is `compiled` make the arrays, and call this one.
+    """
+    return cast(F, _cached(function, _LEAN))
+
+
+def _cached(function: F, options: dict[str, bool]) -> Callable[..., object]:
     try:
-        return cast(F, njit(cache=True, nogil=True)(function))
+        return cast(F, njit(cache=True, nogil=True, **options)(function))
     except RuntimeError:
-        return cast(F, njit(nogil=True)(function))
+        return cast(F, njit(nogil=True, **options)(function))
 
 
 def inlined(function: F) -> F:

@@ -1,0 +1,410 @@
+"""Counts of designs, from which features are made; only what a move changes is counted again.
+
+Traffic is counted in whole units, small enough to lose nothing. Sums of whole numbers are exact in
+any order. So only PEs and links that differ from a design before are counted again, and a row's
+features still have the same bits in every batch. That design, the *anchor*, stays the same while
+rows are a few moves away from it. numba's cache looks only at the file of the function itself:
+after an edit here, delete the cache of ``problems.noc.features.kernel``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from problems._arrays import Floats, Ints
+from problems.noc.chip.jit import compiled, inlined
+from problems.noc.chip.tables import Tables
+from problems.noc.features.plan import FeaturePlan
+
+__all__ = [
+    "Counts",
+    "count_links",
+    "count_pes",
+    "list_neighbors",
+    "make_anchor",
+    "near_by_bits",
+    "near_by_lists",
+    "new_counts",
+    "return_to_anchor",
+    "set_loads",
+]
+
+Bits = NDArray[np.uint64]
+
+
+class Counts(NamedTuple):
+    """Counts of one design, changed to those of a row and back to those of the anchor."""
+
+    sums: Ints  # all counts that are one number for the whole design; these are parts of it:
+    kinds: Ints  # [n_levels, n_types] PEs of each type in each layer
+    distance: Ints  # [n_pair_classes] traffic of each pair of types times its grid distance
+    near: Ints  # [n_pair_classes] traffic of each pair of types that needs at most two links
+    cut_traffic: Ints  # [3, widest] traffic across each cut of the chip
+    cut_links: Ints  # [3, widest] links across each cut of the chip
+    layers: Ints  # [n_levels] planar links in each layer
+    lengths: Ints  # [longest + 1] planar links of each length
+    degrees: Ints  # [n_types] sum of the degrees of the PEs of each type
+    routers: Ints  # [4] degrees times traffic, squared degrees, routers at the cap, direct traffic
+    anchored: Ints  # [same as sums] those of the anchor
+
+    pe: Ints  # [n_tiles] PE on each tile, -1 at first
+    place: Ints  # [3, n_tiles] position of each PE; at first all are at the origin
+    links: Ints  # [n_chosen] the links of the anchor; -1 at first
+    degree: Ints  # [n_tiles]
+    load: Floats  # [n_tiles] traffic of each router by port
+    anchored_load: Floats  # [n_tiles] that of the anchor
+    hot: Floats  # [3] the anchor's features of heat
+    linked: Bits  # [n_tiles], up to 64: a bit for each tile itself, and for each linked to it
+    ends: Bits  # [n_tiles] the bits of each PE's tile; no bits at first
+    anchored_ends: Bits  # [n_tiles] those of the anchor
+    neighbor: Ints  # [n_tiles, max_degree] the tiles linked to each in the anchor
+    listed: Ints  # [n_tiles] how many of them there are
+
+    tiles: Ints  # [n_tiles] tiles whose PE differs from the anchor's
+    pe_before: Ints  # [n_tiles] the anchor's PE on each of them
+    changed: Ints  # [2 * n_chosen] links that differ from the anchor's
+    by: Ints  # [2 * n_chosen] 1 for each that is added, -1 for each removed
+    near_changed: Ints  # [n_tiles] PEs whose bits differ from the anchor's
+    marked: Ints  # [n_tiles] scratch
+    row_neighbor: Ints  # [n_tiles, max_degree] scratch: `neighbor` of a row
+    row_listed: Ints  # [n_tiles] scratch
+    heat: Floats  # [n_levels, n_stacks] scratch: watts
+
+
+@compiled
+def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
+    """Return the counts of no design: every PE at the origin, and the links of every design."""
+    n, n_types, n_pairs = tables.pe_type.size, tables.type_count.size, plan.pair_volume.size
+    n_levels, widest = plan.grid[2], plan.grid.max()
+    width = n_levels * n_types + 2 * n_pairs + 6 * widest + n_levels + plan.longest + 1 + n_types
+    sums = np.zeros(width + 4, np.int64)
+    at = n_levels * n_types
+    kinds = sums[:at].reshape((n_levels, n_types))
+    distance, near = sums[at : at + n_pairs], sums[at + n_pairs : at + 2 * n_pairs]
+    at += 2 * n_pairs
+    cut_traffic = sums[at : at + 3 * widest].reshape((3, widest))
+    at += 3 * widest
+    cut_links = sums[at : at + 3 * widest].reshape((3, widest))
+    at += 3 * widest
+    layers, lengths = sums[at : at + n_levels], sums[at + n_levels : width - n_types]
+    counts = Counts(
+        sums,
+        kinds,
+        distance,
+        near,
+        cut_traffic,
+        cut_links,
+        layers,
+        lengths,
+        sums[width - n_types : width],
+        sums[width:],
+        np.zeros(width + 4, np.int64),
+        np.full(n, -1, np.int64),
+        np.zeros((3, n), np.int64),
+        np.full(tables.n_chosen, -1, np.int64),
+        np.zeros(n, np.int64),
+        np.zeros(n, np.float64),
+        np.zeros(n, np.float64),
+        np.zeros(3, np.float64),
+        np.zeros(n, np.uint64),
+        np.zeros(n, np.uint64),
+        np.zeros(n, np.uint64),
+        np.empty((n, tables.max_degree), np.int64),
+        np.zeros(n, np.int64),
+        np.empty(n, np.int64),
+        np.empty(n, np.int64),
+        np.empty(2 * tables.n_chosen, np.int64),
+        np.empty(2 * tables.n_chosen, np.int64),
+        np.empty(n, np.int64),
+        np.empty(n, np.int64),
+        np.empty((n, tables.max_degree), np.int64),
+        np.empty(n, np.int64),
+        np.empty((n_levels, n // n_levels), np.float64),
+    )
+    for kind in range(n_types):
+        kinds[0, kind] = tables.type_count[kind]
+    for t in range(n):
+        counts.linked[t] = np.uint64(1) << np.uint64(t)
+    for c in range(tables.n_candidates, tables.link_a.size):
+        a, b = tables.link_a[c], tables.link_b[c]
+        counts.degree[a] += 1
+        counts.degree[b] += 1
+        counts.linked[a] ^= np.uint64(1) << np.uint64(b)
+        counts.linked[b] ^= np.uint64(1) << np.uint64(a)
+        # These links are vertical, and a is below b.
+        for cut in range(tables.place[a, 2], tables.place[b, 2]):
+            cut_links[2, cut] += 1
+    for degree in counts.degree:
+        counts.routers[1] += degree * degree
+        counts.routers[2] += degree == tables.max_degree
+    list_neighbors(counts.links[:0], tables, counts.neighbor, counts.listed)
+    return counts
+
+
+@inlined
+def list_neighbors(links: Ints, tables: Tables, neighbor: Ints, listed: Ints) -> None:
+    """List the tiles linked to each, by the links of a row and those of every design."""
+    listed.fill(0)
+    n_always = tables.link_a.size - tables.n_candidates
+    for k in range(links.size + n_always):
+        c = links[k] if k < links.size else tables.n_candidates + k - links.size
+        a, b = tables.link_a[c], tables.link_b[c]
+        neighbor[a, listed[a]] = b
+        neighbor[b, listed[b]] = a
+        listed[a] += 1
+        listed[b] += 1
+
+
+@inlined
+def count_pes(row: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> int:
+    """Change the counts to the placement in a row; return how many tiles have another PE.
+
+    Each cut that a PE crosses now separates it from PEs on one side instead of the other.
+    """
+    volume, pair_class, first_of_type = plan.volume, plan.pair_class, plan.first_of_type
+    pe, place, kinds = counts.pe, counts.place, counts.kinds
+    distance, cut_traffic, routers = counts.distance, counts.cut_traffic, counts.routers
+    to, pe_type = tables.place, tables.pe_type
+    n_types = first_of_type.size - 1
+    n_tiles = 0
+    # Loops over unsigned indices compile to vector instructions, loops over signed ones do not.
+    for t in range(pe.size):
+        p = row[t]
+        before = pe[t]
+        if before == p:
+            continue
+        counts.tiles[n_tiles], counts.pe_before[n_tiles] = t, before
+        n_tiles += 1
+        kind, degree, flows = pe_type[p], counts.degree[t], volume[p]
+        counts.degrees[kind] += degree
+        routers[0] += degree * plan.ends[p]
+        if before >= 0:
+            counts.degrees[pe_type[before]] -= degree
+            routers[0] -= degree * plan.ends[before]
+        for i in range(counts.listed[t]):
+            q = pe[counts.neighbor[t, i]]
+            if q >= 0:
+                routers[3] += flows[q]
+                if before >= 0:
+                    routers[3] -= volume[before, q]
+        pe[t] = p
+        kinds[place[2, p], kind] -= 1
+        kinds[to[t, 2], kind] += 1
+        for axis in range(3):
+            old, new = place[axis, p], to[t, axis]
+            places = place[axis]
+            for cut in range(min(old, new), max(old, new)):
+                for other in range(n_types):
+                    column = pair_class[kind, other]
+                    if column < 0:
+                        continue
+                    more = 0
+                    start, stop = first_of_type[other], first_of_type[other + 1]
+                    for q in range(np.uint64(start), np.uint64(stop)):
+                        more += flows[q] if places[q] <= cut else -flows[q]
+                    if new < old:
+                        more = -more
+                    distance[column] += more
+                    cut_traffic[axis, cut] += more
+            places[p] = new
+    return n_tiles
+
+
+@inlined
+def change_degree(t: int, by: int, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
+    """Change the degree of a tile, and the counts of degrees."""
+    p, degree, routers = counts.pe[t], counts.degree[t], counts.routers
+    counts.degree[t] = degree + by
+    counts.degrees[tables.pe_type[p]] += by
+    routers[0] += by * plan.ends[p]
+    routers[1] += by * (2 * degree + by)
+    routers[2] += (degree + by == tables.max_degree) - (degree == tables.max_degree)
+
+
+@inlined
+def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> int:
+    """Change the counts to the links of a row; return how many are added or removed.
+
+    If the links are not ascending, some are removed and added again, with the same counts.
+    """
+    link_a, link_b, place, length = tables.link_a, tables.link_b, tables.place, plan.length
+    before, linked, n_changed = counts.links, counts.linked, 0
+    i, end = 0, links.size
+    while i < end and before[i] == links[i]:
+        i += 1
+    while i < end and before[end - 1] == links[end - 1]:
+        end -= 1
+    j = i
+    while i < end or j < end:
+        if i < end and j < end and before[i] == links[j]:
+            i += 1
+            j += 1
+            continue
+        if j == end or (i < end and before[i] < links[j]):
+            c, by = before[i], -1
+            i += 1
+        else:
+            c, by = links[j], 1
+            j += 1
+        if c < 0:
+            continue
+        counts.changed[n_changed], counts.by[n_changed] = c, by
+        n_changed += 1
+        a, b = link_a[c], link_b[c]
+        change_degree(a, by, tables, plan, counts)
+        change_degree(b, by, tables, plan, counts)
+        counts.routers[3] += by * plan.volume[counts.pe[a], counts.pe[b]]
+        # Bits are flipped, so that a link may be added again before it is removed.
+        linked[a] ^= np.uint64(1) << np.uint64(b)
+        linked[b] ^= np.uint64(1) << np.uint64(a)
+        if c < length.size:
+            counts.layers[place[a, 2]] += by
+            counts.lengths[length[c]] += by
+        for axis in range(3):
+            from_, to = place[a, axis], place[b, axis]
+            for cut in range(min(from_, to), max(from_, to)):
+                counts.cut_links[axis, cut] += by
+    return n_changed
+
+
+@inlined
+def count_near(
+    p: int, first: int, before: bool, tables: Tables, plan: FeaturePlan, counts: Counts
+) -> None:
+    """Add the traffic of PE ``p`` with those from ``first`` on that have a bit in common with it.
+
+    With ``before``, what the anchor has of it is taken away. The inner loops compile to vector
+    instructions.
+    """
+    kind, flows, ends, old = tables.pe_type[p], plan.volume[p], counts.ends, counts.anchored_ends
+    own, own_old = ends[p], old[p]
+    for other in range(plan.first_of_type.size - 1):
+        column = plan.pair_class[kind, other]
+        if column < 0:
+            continue
+        start, stop = max(plan.first_of_type[other], first), plan.first_of_type[other + 1]
+        more = 0
+        if before:
+            for q in range(np.uint64(start), np.uint64(stop)):
+                more += flows[q] if (own & ends[q]) != 0 else 0
+                more -= flows[q] if (own_old & old[q]) != 0 else 0
+        else:
+            for q in range(np.uint64(start), np.uint64(stop)):
+                more += flows[q] if (own & ends[q]) != 0 else 0
+        counts.near[column] += more
+
+
+@inlined
+def near_by_bits(tables: Tables, plan: FeaturePlan, counts: Counts) -> int:
+    """Change the traffic that needs at most two links, by pair of types, on up to 64 tiles.
+
+    Two PEs are so near if a tile is linked to both, or is that of one and linked to the other. Only
+    pairs with a PE whose bits have changed are counted again, unless there are many such PEs.
+    Returns the number of these PEs.
+    """
+    pe, linked, near = counts.pe, counts.linked, counts.near
+    ends, before, changed = counts.ends, counts.anchored_ends, counts.near_changed
+    n_changed = 0
+    for t in range(pe.size):
+        p = pe[t]
+        if ends[p] != linked[t]:
+            ends[p] = linked[t]
+            changed[n_changed] = p
+            n_changed += 1
+    if 4 * n_changed > pe.size:
+        near.fill(0)
+        for p in range(pe.size):
+            count_near(p, p + 1, False, tables, plan, counts)
+        return n_changed
+    for i in range(n_changed):
+        p = changed[i]
+        count_near(p, 0, True, tables, plan, counts)
+        for j in range(i):  # a pair of two such PEs has been counted twice
+            q = changed[j]
+            column = plan.pair_class[tables.pe_type[p], tables.pe_type[q]]
+            if column < 0:
+                continue
+            if (before[p] & before[q]) != 0:
+                near[column] += plan.volume[p, q]
+            if (ends[p] & ends[q]) != 0:
+                near[column] -= plan.volume[p, q]
+    return n_changed
+
+
+@inlined
+def near_by_lists(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
+    """Count that traffic on any number of tiles, in a time that grows in proportion to it."""
+    pe, marked, near = counts.pe, counts.marked, counts.near
+    neighbor, listed = counts.row_neighbor, counts.row_listed
+    list_neighbors(links, tables, neighbor, listed)
+    near.fill(0)
+    marked.fill(-1)
+    for t in range(pe.size):
+        p = pe[t]
+        for i in range(listed[t] + 1):
+            u = neighbor[t, i - 1] if i else t
+            for j in range(listed[u] + 1):
+                v = neighbor[u, j - 1] if j else u
+                q = pe[v]
+                if q <= p or marked[v] == t:
+                    continue
+                marked[v] = t
+                column = plan.pair_class[tables.pe_type[p], tables.pe_type[q]]
+                if column >= 0:
+                    near[column] += plan.volume[p, q]
+
+
+@inlined
+def set_load(t: int, plan: FeaturePlan, counts: Counts) -> None:
+    """Compute the traffic of a router by port."""
+    counts.load[t] = plan.share[counts.pe[t]] / max(counts.degree[t], 1)
+
+
+@inlined
+def set_loads(n_tiles: int, n_links: int, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
+    """Compute the loads of the routers whose PE or links differ from the anchor's."""
+    for i in range(n_tiles):
+        set_load(counts.tiles[i], plan, counts)
+    for i in range(n_links):
+        set_load(tables.link_a[counts.changed[i]], plan, counts)
+        set_load(tables.link_b[counts.changed[i]], plan, counts)
+
+
+@inlined
+def make_anchor(links: Ints, tables: Tables, counts: Counts) -> None:
+    """Make the row whose counts these are the anchor."""
+    for k in range(np.uint64(links.size)):
+        counts.links[k] = links[k]
+    for k in range(np.uint64(counts.sums.size)):
+        counts.anchored[k] = counts.sums[k]
+    for k in range(np.uint64(counts.ends.size)):
+        counts.anchored_ends[k] = counts.ends[k]
+        counts.anchored_load[k] = counts.load[k]
+    list_neighbors(links, tables, counts.neighbor, counts.listed)
+
+
+@inlined
+def return_to_anchor(n_tiles: int, n_links: int, n_near: int, tables: Tables, counts: Counts) -> None:
+    """Change the counts of a row back to those of the anchor."""
+    for i in range(n_tiles):
+        t, p = counts.tiles[i], counts.pe_before[i]
+        counts.pe[t] = p
+        for axis in range(3):
+            counts.place[axis, p] = tables.place[t, axis]
+    for i in range(n_links):
+        c, by = counts.changed[i], counts.by[i]
+        a, b = tables.link_a[c], tables.link_b[c]
+        counts.degree[a] -= by
+        counts.degree[b] -= by
+        counts.linked[a] ^= np.uint64(1) << np.uint64(b)
+        counts.linked[b] ^= np.uint64(1) << np.uint64(a)
+    for i in range(n_near):
+        p = counts.near_changed[i]
+        counts.ends[p] = counts.anchored_ends[p]
+    for k in range(np.uint64(counts.sums.size)):
+        counts.sums[k] = counts.anchored[k]
+    for k in range(np.uint64(counts.load.size)):
+        counts.load[k] = counts.anchored_load[k]

@@ -1,0 +1,51 @@
+"""The features of the designs of one platform and traffic, by name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from problems._arrays import Floats, Ints
+from problems.noc.chip.platform import Platform
+from problems.noc.features.kernel import features_batch, near_features_batch
+from problems.noc.features.plan import FeaturePlan
+
+__all__ = ["Description"]
+
+
+class Description:
+    """Describes designs by a few dozen numbers, for learned models.
+
+    Parameters
+    ----------
+    platform : Platform
+    traffic : float array [n_tiles, n_tiles]
+        From PE i to PE j.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The features.
+    """
+
+    def __init__(self, platform: Platform, traffic: Floats) -> None:
+        self._tables = platform.tables
+        self._plan, self.names = FeaturePlan.of(platform, traffic)
+
+    def features(self, rows: Ints) -> Floats:
+        """Return the features of legal rows, [n, n_features].
+
+        Only what differs from a design before is counted again, so neighbors of one design in a
+        row take little time.
+        """
+        out = np.empty((len(rows), len(self.names)))
+        features_batch(rows, self._tables, self._plan, out)
+        return out
+
+    def neighbor_features(self, rows: Ints, near: Ints) -> Floats:
+        """Return the features of legal neighbors [n, k, n_var] of legal rows, [n, k, n_features].
+
+        They are those of `features`, in half the time.
+        """
+        out = np.empty((*near.shape[:2], len(self.names)))
+        near_features_batch(rows, near, self._tables, self._plan, out)
+        return out
