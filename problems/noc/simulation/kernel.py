@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from problems._arrays import Floats, Ints
-from problems.noc.chip.jit import compiled, inlined
+from problems.noc.chip.jit import inlined, lean
 
 __all__ = [
     "DEADLOCKED",
@@ -364,7 +364,7 @@ def move_flit(net: Channels, state: State, router: int, port: int, v: int, t: in
     return -1
 
 
-@compiled
+@lean
 def run_cycles(
     net: Channels,
     state: State,
