@@ -63,6 +63,7 @@ class Encoder:
                 f"of shape ({groups[0]}, {groups[1]}, d), a row for each neighbor. Got shape "
                 f"{features.shape} instead."
             )
+        _check_finite(features, near, f"{type(self.problem).__name__}.neighbor_features(X, near)")
         return features
 
 
@@ -99,13 +100,7 @@ def encode(problem: Problem, X: Designs) -> Floats:
                 f"{title}.features(X) must return an array of shape ({len(X)}, d), a row for each "
                 f"design. Got shape {features.shape} instead{advice}."
             )
-        if not np.isfinite(features).all():
-            row, column = np.argwhere(~np.isfinite(features))[0].tolist()
-            raise ValueError(
-                f"{title}.features(X) must return finite numbers. Got {features[row, column]} for "
-                f"feature {column} of the design {shown(X[row])}; describe such a design by other "
-                "numbers."
-            )
+        _check_finite(features, X, f"{title}.features(X)")
         return features
     variables = getattr(problem, "vars", None)
     if variables:
@@ -125,6 +120,18 @@ def encode(problem: Problem, X: Designs) -> Floats:
             return values
         return np.asarray((values - problem.xl) / np.where(span > 0, span, 1.0))
     return values
+
+
+def _check_finite(features: Floats, X: Designs, method: str) -> None:
+    """Raise a ValueError if some features [..., d] of designs X [...] are not finite."""
+    if np.isfinite(features).all():
+        return
+    *design, column = np.argwhere(~np.isfinite(features))[0].tolist()
+    raise ValueError(
+        f"{method} must return finite numbers. Got {features[(*design, column)]} for feature "
+        f"{column} of the design {shown(X[tuple(design)])}; describe such a design by other "
+        "numbers."
+    )
 
 
 def _column(values: list[object], variable: Variable) -> Floats:

@@ -26,14 +26,14 @@ from problems.moe_on_chip.evaluation import UNITS, step_metrics
 from problems.moe_on_chip.mappings import ExpertStatistics, check_mapping
 from problems.moe_on_chip.moves import FEATURES, PARTS, Moves
 from problems.moe_on_chip.visits import StepTraffic
+from problems.noc.chip.given import movable
 from problems.noc.chip.platform import Platform
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row
-from problems.noc.features.description import Description
 from problems.noc.evaluation.limits import with_platform_limits
 from problems.noc.evaluation.physical import check_has_technology
+from problems.noc.features.description import Description
 from problems.noc.links import ALL
-from problems.noc.operators import movable
 
 if TYPE_CHECKING:
     from problems.noc.problem import NoC3D

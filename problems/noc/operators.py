@@ -12,33 +12,19 @@ from pymoo.core.sampling import Sampling
 
 from problems._arrays import Ints
 from problems._checks import check_int, check_random_state
-from problems.noc.chip.platform import Platform
+from problems.noc.chip.given import movable
 from problems.noc.chip.tables import Seeds
 from problems.noc.moves import mutate_batch, recombine_batch, sample_batch
 
 if TYPE_CHECKING:
     from problems.noc.problem import NoC3D
 
-__all__ = ["NoCCrossover", "NoCMutation", "NoCSampling", "draw_seeds", "movable"]
+__all__ = ["NoCCrossover", "NoCMutation", "NoCSampling", "draw_seeds"]
 
 
 def draw_seeds(random_state: Generator, size: int, owner: str = "operators") -> Seeds:
     """Return one seed per row for the compiled moves; ValueError if there is no Generator."""
     return check_random_state(owner, random_state).integers(0, 2**64, size=size, dtype=np.uint64)
-
-
-def movable(platform: Platform) -> Platform:
-    """Return the platform, or raise a ValueError if it leaves a search nothing to decide."""
-    if not (platform.fixed_placement and platform.n_chosen == len(platform.candidates)):
-        return platform
-    links = "its 'planar_links' are as many as 'n_planar_links'"
-    if platform.planar_links is None:
-        links = f"each design has all {platform.n_links} links that the platform allows"
-    raise ValueError(
-        f"Nothing is left to decide on this platform: its 'fixed_placement' is True, and {links}. "
-        "Free the links or the placement; NoC3D.evaluate and NoC3D.measure take its only design, "
-        "problem.mesh_row()."
-    )
 
 
 class NoCSampling(Sampling):

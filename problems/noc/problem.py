@@ -21,6 +21,7 @@ from pymoo.core.sampling import Sampling
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_names, require, setting_error
+from problems.noc.chip.given import movable, platform_of
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import (
     RELEASED_SCALE,
@@ -33,14 +34,14 @@ from problems.noc.chip.traffic import (
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row, whole_numbers
 from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
-from problems.noc.features.description import Description
 from problems.noc.evaluation.legality import first_illegal, first_illegal_neighbor
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
 from problems.noc.evaluation.metrics import ALL_UNITS, CAPACITY_BOUND, NEEDS_WAITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
 from problems.noc.evaluation.physical import PHYSICAL_UNITS
+from problems.noc.features.description import Description
 from problems.noc.moves import neighbors_batch
-from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds, movable
+from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,7 +137,7 @@ class NoC3D(Problem):
         aggregate: str = "mean",
         held_out: ArrayLike | None = None,
     ) -> None:
-        self.platform = platform = _platform_of(platform, "NoC3D")
+        self.platform = platform = platform_of(platform, "NoC3D")
         self.model = check_choice("NoC3D", "model", model, MODELS)
         self.aggregate = check_choice("NoC3D", "aggregate", aggregate, AGGREGATES)
         self.objective_names = check_objectives(objectives, platform)
@@ -184,7 +185,7 @@ class NoC3D(Problem):
         **settings: Any,
     ) -> NoC3D:
         """Make the problem from traffic files; see ``load_traffic`` and ``NoC3D``."""
-        platform = _platform_of(platform, "from_traffic")
+        platform = platform_of(platform, "from_traffic")
         paths = [path] if isinstance(path, str | Path) else list(path)
         require("from_traffic", "path", paths, paths, "one traffic file or more")
         read = partial(load_traffic, n=platform.n_tiles, scale=scale)
@@ -205,7 +206,7 @@ class NoC3D(Problem):
         **settings: Any,
     ) -> NoC3D:
         """Make the problem with synthetic traffic; see ``synthetic_traffic`` and ``NoC3D``."""
-        platform = _platform_of(platform, "example")
+        platform = platform_of(platform, "example")
         traffic = synthetic_traffic(application, platform, np.random.default_rng(seed))
         return cls(traffic, platform=platform, **settings)
 
@@ -424,9 +425,11 @@ class NoC3D(Problem):
 
         What a neighbor shares with its design is not counted again.
         """
-        rows, groups = self.legal_rows(X), np.shape(near)[:2]
-        flat = self._rows(np.reshape(near, (-1, self.n_var)))
-        neighbors = flat.reshape(*groups, self.n_var)
+        rows, flat = self.legal_rows(X), self._rows(np.reshape(near, (-1, self.n_var)))
+        neighbors = flat.reshape(np.shape(near))
+        if neighbors.ndim != 3 or len(neighbors) != len(rows):
+            shape = f"({len(rows)}, k, {self.n_var})"
+            raise ValueError(f"near must have shape {shape}. Got {neighbors.shape} instead.")
         if first_illegal_neighbor(rows, neighbors, self.platform.tables) >= 0:
             self.check(flat)
         return self._description.neighbor_features(rows, neighbors)
@@ -454,10 +457,3 @@ class NoC3D(Problem):
         if not isinstance(design, Design) or design.platform != self.platform:
             raise setting_error("encode", "design", "a Design of the problem's platform", design)
         return design.row()
-
-
-def _platform_of(value: Platform | None, owner: str) -> Platform:
-    """Return a platform, by default that of the paper, or raise if the value is no platform."""
-    platform = Platform.paper_4x4x4() if value is None else value
-    require(owner, "platform", platform, isinstance(platform, Platform), "a Platform")
-    return platform

@@ -22,7 +22,7 @@ def compiled(function: F) -> F:
     If neither the package's folder nor the user's cache folder can be written (as in some
     containers), numba refuses to cache, and the function is compiled anew in each process.
     """
-    return cast(F, _cached(function, {}))
+    return _cached(function, {})
 
 
 def lean(function: F) -> F:
@@ -31,14 +31,15 @@ def lean(function: F) -> F:
     Where a short function takes a tuple of arrays, this counting takes most of the time. Let a
     function that is `compiled` make the arrays, and call this one.
     """
-    return cast(F, _cached(function, _LEAN))
+    return _cached(function, _LEAN)
 
 
-def _cached(function: F, options: dict[str, bool]) -> Callable[..., object]:
+def _cached(function: F, options: dict[str, bool]) -> F:
+    compiler = cast(Callable[..., Callable[[F], F]], njit)
     try:
-        return cast(F, njit(cache=True, nogil=True, **options)(function))
+        return compiler(cache=True, nogil=True, **options)(function)
     except RuntimeError:
-        return cast(F, njit(nogil=True, **options)(function))
+        return compiler(nogil=True, **options)(function)
 
 
 def inlined(function: F) -> F:

@@ -364,7 +364,9 @@ def set_load(t: int, plan: FeaturePlan, counts: Counts) -> None:
 
 
 @inlined
-def set_loads(n_tiles: int, n_links: int, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
+def set_loads(
+    n_tiles: int, n_links: int, tables: Tables, plan: FeaturePlan, counts: Counts
+) -> None:
     """Compute the loads of the routers whose PE or links differ from the anchor's."""
     for i in range(n_tiles):
         set_load(counts.tiles[i], plan, counts)
@@ -387,7 +389,9 @@ def make_anchor(links: Ints, tables: Tables, counts: Counts) -> None:
 
 
 @inlined
-def return_to_anchor(n_tiles: int, n_links: int, n_near: int, tables: Tables, counts: Counts) -> None:
+def return_to_anchor(
+    n_tiles: int, n_links: int, n_near: int, tables: Tables, counts: Counts
+) -> None:
     """Change the counts of a row back to those of the anchor."""
     for i in range(n_tiles):
         t, p = counts.tiles[i], counts.pe_before[i]
