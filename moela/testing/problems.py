@@ -248,6 +248,31 @@ def check_features(problem: Problem) -> None:
     )
 
 
+def check_neighbor_features(problem: Problem) -> None:
+    """Check that `neighbor_features(X, near)` has the bits of `features` of the neighbors."""
+    if not hasattr(problem, "neighbor_features"):
+        return
+    assert has_features(problem), "neighbor_features() needs a features() to agree with."
+    X, k = _designs(problem), 3
+    near = neighbors_of(problem, resolve(problem), X, k, np.random.default_rng(1))
+    with (
+        designs_unchanged(X, "neighbor_features()"),
+        designs_unchanged(near, "neighbor_features()"),
+    ):
+        features = np.asarray(problem.neighbor_features(X, near))
+    expected = np.asarray(problem.features(near.reshape(len(X) * k, *near.shape[2:])))
+    expected = expected.reshape(len(X), k, -1)
+    assert features.shape == expected.shape, (
+        f"neighbor_features(X, near) must have shape {expected.shape}. Got {features.shape} "
+        "instead."
+    )
+    both = features, expected
+    assert np.array_equal(*both), (
+        "neighbor_features(X, near) must be features() of the neighbors, to the last bit. They are "
+        f"not those of design {_first_difference(*(a.reshape(len(X), -1) for a in both))}."
+    )
+
+
 def check_decode(problem: Problem) -> None:
     """Check that `encode(decode(x))` is the same design."""
     if not (hasattr(problem, "decode") and hasattr(problem, "encode")):
@@ -303,6 +328,7 @@ PROBLEM_CHECKS: tuple[ProblemCheck, ...] = (
     check_canonical,
     check_ref_point,
     check_features,
+    check_neighbor_features,
     check_decode,
     check_version,
     check_problem_copies,
@@ -318,7 +344,7 @@ def check_problem(problem: Problem, *, skip: Sequence[str] = ()) -> None:
     problem : Problem
         A pymoo problem. Its extensions of pymoo's interface are checked if they exist:
         `operators`, `neighbors`, `neighbors_many`, `canonical`, `check`, `ref_point`,
-        `features`, `decode` and `encode`, `version`.
+        `features`, `neighbor_features`, `decode` and `encode`, `version`.
     skip : sequence of str
         Names of checks to leave out.
 

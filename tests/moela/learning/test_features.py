@@ -101,3 +101,44 @@ def test_a_regressor_of_the_user_learns_permutations_in_columns():
     algorithm = MOELA(models=models, **PERMUTED)
     algorithm = minimize(Assignment(), algorithm, ("n_eval", 400), seed=1).algorithm
     assert algorithm.guided.move_ranking.move_model.window.inputs[0].shape[1] == 144
+
+
+class Grouped(Assignment):
+    """Describes neighbors together; says how often it was asked to."""
+
+    def __init__(self, answer=None):
+        super().__init__(8)
+        self.answer, self.n_asked = answer, 0
+
+    def features(self, X):
+        return np.asarray(X, dtype=float)
+
+    def neighbor_features(self, X, near):
+        assert near.shape == (len(X), near.shape[1], 8)
+        self.n_asked += 1
+        return near.astype(float) if self.answer is None else self.answer(near)
+
+
+def test_a_problem_may_describe_neighbors_together():
+    problem, plain = Grouped(), Grouped()
+    plain.neighbor_features = None
+    fronts = [minimize(p, MOELA(**PERMUTED), ("n_eval", 600), seed=1).F for p in (problem, plain)]
+    assert problem.n_asked > 10
+    np.testing.assert_array_equal(*fronts)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (
+            lambda near: near[0] * 1.0,
+            r"Grouped.neighbor_features\(X, near\) must return an array of",
+        ),
+        (lambda near: np.where(near == 3, np.inf, near), "must return finite numbers. Got inf for"),
+    ],
+)
+def test_wrong_features_of_neighbors_are_named(answer, message):
+    encoder = Encoder(Grouped(answer))
+    X = random_permutations(8)
+    with pytest.raises(ValueError, match=message):
+        encoder.near(X, np.repeat(X[:, None], 3, axis=1))

@@ -159,6 +159,21 @@ def counting(self):
         ("check_features", broken(features=lambda self, X: X.sum(axis=1) * 1.0)),
         ("check_features", broken(features=lambda self, X: X - X.mean(axis=0))),
         ("check_features", broken(features=lambda self, X: np.where(X == 3, np.nan, X))),
+        ("check_neighbor_features", broken(neighbor_features=lambda self, X, near: near * 1.0)),
+        (
+            "check_neighbor_features",
+            broken(
+                features=lambda self, X: X * 1.0,
+                neighbor_features=lambda self, X, near: near[:, ::-1] * 1.0,
+            ),
+        ),
+        (
+            "check_neighbor_features",
+            broken(
+                features=lambda self, X: X * 1.0,
+                neighbor_features=lambda self, X, near: near[0] * 1.0,
+            ),
+        ),
         ("check_decode", broken(decode=lambda self, x: x, encode=lambda self, d: d[::-1])),
         ("check_version", broken(version=["3"])),
         ("check_version", broken(version="")),
