@@ -2,42 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from moela._arrays import Floats, Ints
+from moela._arrays import Bools, Floats, Ints
 from moela.bayesian.gaussian_process import GaussianProcess
 
 # All groups are compared at so many first fits, and at one in so many later ones.
 _FIRST, _EACH = 3, 5
 
 
-def columns_of(descriptions: Ints) -> list[Ints]:
-    """Return the columns of each description, from the description that each belongs to, [d]."""
-    return [np.flatnonzero(descriptions == number) for number in np.unique(descriptions)]
+@dataclass(frozen=True)
+class Descriptions:
+    """Several descriptions of a design, side by side in its features.
+
+    Attributes
+    ----------
+    number : int array [d]
+        The description that each column belongs to, -1 if it belongs to all.
+    scale : int array [d]
+        Columns of a description that have the same number here share a length scale.
+    """
+
+    number: Ints
+    scale: Ints
+
+    def groups(self, used: Bools) -> list[tuple[Ints, Ints]]:
+        """Return the columns of each description among those `used` [d], and their scales."""
+        number, scale = self.number[used], self.scale[used]
+        groups = []
+        for each in np.unique(number[number >= 0]):
+            columns = np.flatnonzero((number == each) | (number < 0))
+            groups.append((columns, np.unique(scale[columns], return_inverse=True)[1]))
+        return groups
 
 
 class AlternativeProcesses(GaussianProcess):
     """A Gaussian process that uses one of several groups of columns, the one that fits best.
 
-    Each group has a process of its own, with a single length scale. The one of the largest
-    likelihood times prior is used. All are compared at the first fits and at some later ones.
+    Each group has a process of its own. The one of the largest likelihood times prior is used. All
+    are compared at the first fits and at some later ones.
 
     Parameters
     ----------
-    groups : list of index arrays
-        The columns of each group.
+    groups : list of pairs of int arrays
+        The columns of each group, and the number of the length scale of each; see `Descriptions`.
+    n_inputs : int
+        Number of all columns.
     """
 
-    def __init__(self, groups: list[Ints]) -> None:
-        super().__init__(sum(len(columns) for columns in groups))
-        self.groups = groups
-        self._processes = [GaussianProcess(len(columns), n_scales=1) for columns in groups]
+    def __init__(self, groups: list[tuple[Ints, Ints]], n_inputs: int) -> None:
+        super().__init__(n_inputs)
+        self.groups = [columns for columns, _ in groups]
+        self._processes = [GaussianProcess(len(columns), scales) for columns, scales in groups]
         self._n_fits = 0
         self.used = 0
 
     @property
     def scales(self) -> Floats:
-        """The length scale [1] of the last fit."""
+        """Length scales of the last fit."""
         return self._processes[self.used].scales
 
     @property

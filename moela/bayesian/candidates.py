@@ -10,6 +10,7 @@ from pymoo.core.population import Population
 from pymoo.core.variable import Choice, Integer, Real, Variable
 
 from moela._arrays import Bools, Designs, Floats, Ints, rows
+from moela.bayesian.alternatives import Descriptions
 from moela.core.context import SearchContext
 from moela.learning.features import Encoder
 from moela.learning.permutations import Aspect, n_columns, ones
@@ -20,6 +21,8 @@ _PROB_ALL = 0.25
 # more would take too long.
 _BY_USE: tuple[Aspect, ...] = ("neighbors", "order", "place", "successor")
 _MOST_COLUMNS = 6000
+# Columns that are no orders up to which each has a length scale of its own.
+_MOST_OTHERS = 32
 
 
 class Mating(Protocol):
@@ -45,9 +48,8 @@ class CandidateSource(ABC):
     def __init__(self, context: SearchContext, encoder: Encoder) -> None:
         self.context, self.encoder = context, encoder
         self.is_real: Bools = np.zeros(0, dtype=bool)  # columns along which slopes can be followed
-        # Number of the description that each column of the features belongs to, if a process
-        # should use only one of several.
-        self.descriptions: Ints | None = None
+        # The descriptions in the features, if a process should use only one of several.
+        self.descriptions: Descriptions | None = None
 
     @abstractmethod
     def of(self, X: Designs) -> Designs:
@@ -223,7 +225,21 @@ class CodedVectors(Vectors):
 
 
 class OwnDesigns(CandidateSource):
-    """Candidates as designs, varied by the problem's own operators and neighbors."""
+    """Candidates as designs, varied by the problem's own operators and neighbors.
+
+    Parameters
+    ----------
+    context : SearchContext
+    encoder : Encoder
+    by_aspect : bool
+        Whether orders beside other variables are described by several aspects.
+    """
+
+    def __init__(
+        self, context: SearchContext, encoder: Encoder, *, by_aspect: bool = False
+    ) -> None:
+        super().__init__(context, encoder)
+        self._orders = context.operators.codes.orders if by_aspect else ()
 
     def of(self, X: Designs) -> Designs:
         """Return the designs."""
@@ -245,21 +261,52 @@ class OwnDesigns(CandidateSource):
 
     def features(self, candidates: Designs) -> Floats:
         """Return the features of the designs, of permutations several aspects."""
+        if self._orders:
+            orders = [candidates[:, at].argsort(axis=1, kind="stable") for at in self._orders]
+            places = [order.argsort(axis=1) for order in orders]
+            return self._aspects(places, self._others(candidates))
         features = self.encoder(candidates)
         if not self.encoder.gives_places:
             return features
-        m = features.shape[1]
-        sizes = [n_columns(m, aspect) for aspect in _BY_USE]
+        return self._aspects([features.astype(np.int64)], features[:, :0])
+
+    def _others(self, candidates: Designs) -> Floats:
+        """Describe what is no order in vectors of codes, [n, d]."""
+        problem, codes = self.context.problem, self.context.operators.codes
+        numbers = np.setdiff1d(
+            np.arange(problem.n_var), np.concatenate([codes.labels, *codes.orders])
+        )
+        span = problem.xu - problem.xl
+        parts = [(candidates[:, numbers] - problem.xl[numbers]) / span[numbers]]
+        for at in codes.labels:
+            options = np.arange(np.ceil(problem.xl[at]), problem.xu[at] + 1e-9)
+            parts.append((candidates[:, at : at + 1] == options).astype(float))
+        return np.concatenate(parts, axis=1).astype(float)
+
+    def _aspects(self, places: list[Ints], others: Floats) -> Floats:
+        """Return aspects of orders with places [n, m] each, behind what others say, [n, d]."""
+        sizes = [sum(n_columns(order.shape[1], aspect) for order in places) for aspect in _BY_USE]
         kept = [
             aspect
             for aspect, n in zip(_BY_USE, np.cumsum(sizes), strict=True)
             if n <= _MOST_COLUMNS
         ]
         if not kept:
-            return features / (m - 1.0)
-        self.descriptions = np.arange(len(kept)).repeat(sizes[: len(kept)])
-        places = features.astype(np.int64)
-        return np.concatenate([ones(places, aspect) for aspect in kept], axis=1)
+            parts = [order / (order.shape[1] - 1.0) for order in places]
+            return np.concatenate([others, *parts], axis=1)
+        parts = [ones(order, aspect) for aspect in kept for order in places]
+        n_others, lengths = others.shape[1], [part.shape[1] for part in parts]
+        # Each order, and each other column if these are few, has a length scale of its own.
+        own = (
+            np.arange(n_others) if n_others <= _MOST_OTHERS else np.zeros(n_others, dtype=np.int64)
+        )
+        number = np.arange(len(kept)).repeat(sizes[: len(kept)])
+        order_of = np.tile(np.arange(len(places)), len(kept)).repeat(lengths)
+        self.descriptions = Descriptions(
+            np.concatenate([np.full(n_others, -1), number]),
+            np.concatenate([own, n_others + order_of]),
+        )
+        return np.concatenate([others, *parts], axis=1)
 
     def population(self, candidates: Designs) -> Population:
         """Return individuals."""

@@ -100,7 +100,10 @@ def infill_for(
     )
     own = any(hasattr(context.problem, name) for name in _OWN)
     if varied or _has_moves(context.problem) or not _are_numbers(context, own):
-        return Infill(context, OwnDesigns(context, encoder), most, infeasible)
+        # The designs that aspects of orders choose first are much alike. After them, the evolution
+        # of designs that hold other variables, too, stood still on a problem of changeovers.
+        designs = OwnDesigns(context, encoder, by_aspect=budget <= _ALL)
+        return Infill(context, designs, most, infeasible)
     if own:
         return Infill(context, CodedVectors(context, encoder, mating), most, infeasible)
     return Infill(context, Vectors(context, encoder, mating), most, infeasible, trial)
@@ -117,4 +120,4 @@ def _are_numbers(context: SearchContext, own: bool) -> bool:
         return operators.kind != "own"
     codes = operators.codes
     mostly_real = 2 * len(codes.whole) <= context.problem.n_var
-    return operators.default_real and mostly_real and len(codes.labels) == len(codes.keys) == 0
+    return operators.default_real and mostly_real and not (len(codes.labels) or codes.orders)

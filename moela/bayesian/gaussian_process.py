@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 
-from moela._arrays import Floats
+from moela._arrays import Floats, Ints
 from moela.learning.window import SharedFits
 
 _ROOT5 = float(np.sqrt(5.0))
@@ -29,7 +29,7 @@ _STEPS = 20
 
 
 class GaussianProcess(SharedFits):
-    """Gaussian process with a Matern-5/2 kernel, and a length scale for each input.
+    """Gaussian process with a Matern-5/2 kernel, and length scales of the inputs.
 
     Length scales and noise maximize the marginal likelihood times a prior, in which the variance of
     the process is replaced by its own maximum (Rasmussen and Williams 2006, "Gaussian processes
@@ -39,8 +39,9 @@ class GaussianProcess(SharedFits):
     ----------
     n_inputs : int
         Number of inputs, d.
-    n_scales : int, optional
-        1 if all inputs share a length scale.
+    scale_of : int array [n_inputs], optional
+        Number of the length scale of each input, from 0 on. By default, each input has its own,
+        unless there are many.
 
     Attributes
     ----------
@@ -51,16 +52,20 @@ class GaussianProcess(SharedFits):
         on the number of rows.
     """
 
-    def __init__(self, n_inputs: int, n_scales: int | None = None) -> None:
-        self.n_inputs = n_inputs
-        self.n_scales = n_scales or (n_inputs if n_inputs <= _MOST_SCALES else 1)
+    def __init__(self, n_inputs: int, scale_of: Ints | None = None) -> None:
+        if scale_of is None:
+            scale_of = np.arange(n_inputs) if n_inputs <= _MOST_SCALES else np.zeros(n_inputs, int)
+        self.n_inputs, self._scale_of = n_inputs, scale_of
+        sizes = np.bincount(scale_of, minlength=1)
+        self.n_scales = len(sizes)
         self.correlation, self.loss = 0.0, np.inf
         self._theta: Floats | None = None
-        self._prior_mean = _PRIOR_SHIFT + 0.5 * np.log(max(n_inputs, 1))
+        # Inputs that share a scale are as far apart, together, as so many.
+        self._prior_means = _PRIOR_SHIFT + 0.5 * np.log(np.maximum(self.n_scales * sizes, 1))
 
     @property
     def scales(self) -> Floats:
-        """Length scales [d], or the only one [1], of the last fit."""
+        """Length scales [n_scales] of the last fit."""
         assert self._theta is not None
         return np.exp(self._theta[:-1])
 
@@ -74,9 +79,7 @@ class GaussianProcess(SharedFits):
         """Choose length scales and noise for rows X [n, d] with outputs y [n], and learn them."""
         starts = []
         for noise in (_NOISE_MEAN, _MUCH_NOISE):
-            start = np.full(self.n_scales + 1, self._prior_mean)
-            start[-1] = noise
-            starts.append(start)
+            starts.append(np.append(self._prior_means, noise))
         if self._theta is not None:
             # The noise of the last fit is kept; the other start may have become better.
             much = self._theta[-1] > _NOISE_MIDDLE
@@ -102,7 +105,7 @@ class GaussianProcess(SharedFits):
         """Condition on rows X [n, d] with outputs y [n], with the length scales of the last fit."""
         assert self._theta is not None
         n = len(X)
-        self._scale = np.exp(-self._theta[:-1])
+        self._scale = np.exp(-self._theta[:-1])[self._scale_of]
         self._X = X * self._scale
         self._sizes = (self._X**2).sum(axis=1)
         K = self._kernel(self._X)
@@ -135,13 +138,11 @@ class GaussianProcess(SharedFits):
         return np.asarray((1.0 + r + r * r / 3.0) * np.exp(-r))
 
     def _squares(self, X: Floats) -> Floats:
-        """Return squared differences [d, n, n], of single inputs or of all together."""
-        if self.n_scales < self.n_inputs:
-            sizes = (X**2).sum(axis=1)
-            square = sizes[:, None] + sizes - 2.0 * (X @ X.T)
-            return np.asarray(np.maximum(square, 0.0)[None])
-        columns = X.T
-        return np.asarray((columns[:, :, None] - columns[:, None, :]) ** 2)
+        """Return squared differences [n_scales, n, n], of inputs of one length scale together."""
+        if self.n_scales == self.n_inputs:
+            columns = X.T
+            return np.asarray((columns[:, :, None] - columns[:, None, :]) ** 2)
+        return np.array([_distances(X[:, self._scale_of == i]) for i in range(self.n_scales)])
 
     def _loss(self, theta: Floats, squares: Floats, y: Floats) -> tuple[float, Floats]:
         """Return the negative logarithm of likelihood times prior, and its gradient [d + 1]."""
@@ -167,11 +168,17 @@ class GaussianProcess(SharedFits):
         gradient = np.empty_like(theta)
         gradient[:-1] = np.tensordot(squares, weights, axes=2) * inverse_squares
         gradient[-1] = float(np.trace(slope)) * noise
-        means = np.full(len(theta), self._prior_mean)
+        means = np.append(self._prior_means, _NOISE_MEAN)
         deviations = np.full(len(theta), _PRIOR_DEVIATION)
-        means[-1], deviations[-1] = _NOISE_MEAN, _NOISE_DEVIATION
+        deviations[-1] = _NOISE_DEVIATION
         z = (theta - means) / deviations
         return loss + 0.5 * float(z @ z), gradient + z / deviations
+
+
+def _distances(X: Floats) -> Floats:
+    """Return the squared distances between rows of X [n, d], [n, n]."""
+    sizes = (X**2).sum(axis=1)
+    return np.asarray(np.maximum(sizes[:, None] + sizes - 2.0 * (X @ X.T), 0.0))
 
 
 def _cholesky(K: Floats) -> Floats:

@@ -9,7 +9,7 @@ from pymoo.core.population import Population
 from moela._arrays import Designs, Floats, Ints, rows
 from moela._threads import one_thread
 from moela.bayesian.acquisition import ExpectedImprovement, directions
-from moela.bayesian.alternatives import AlternativeProcesses, columns_of
+from moela.bayesian.alternatives import AlternativeProcesses
 from moela.bayesian.candidate_search import CandidateSearch, Described
 from moela.bayesian.candidates import CandidateSource
 from moela.bayesian.gaussian_process import GaussianProcess
@@ -112,7 +112,7 @@ class Infill:
         self._asked: ExpectedImprovement | None = None
         self._promised = 0.0
         self._fitted_at = 0
-        self._groups: list[Ints] | None = None
+        self._groups: list[tuple[Ints, Ints]] | None = None
         self._objectives: list[GaussianProcess] = []
         self._constraints: dict[int, GaussianProcess] = {}
         self._failures: GaussianProcess | None = None
@@ -178,7 +178,7 @@ class Infill:
             scale = _input_scale(raw, spread)[varied]
             features = raw[:, varied] / scale
             described_by = self.candidates.descriptions
-            self._groups = None if described_by is None else columns_of(described_by[varied])
+            self._groups = None if described_by is None else described_by.groups(varied)
             acquisition = self._fit(features, F, G, front)
             acquisition.include(F[CV <= 0.0])
             known = _good(F, CV, acquisition)
@@ -317,7 +317,9 @@ class Infill:
         return ExpectedImprovement(self._objectives, outputs, limits, ideal, nadir, ref, rays)
 
     def _process(self, n_inputs: int) -> GaussianProcess:
-        return AlternativeProcesses(self._groups) if self._groups else GaussianProcess(n_inputs)
+        if self._groups:
+            return AlternativeProcesses(self._groups, n_inputs)
+        return GaussianProcess(n_inputs)
 
     def _adapt(self, F: Floats) -> None:
         """Adapt the trust region to how far the promised growth was kept by designs F [b, M]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -26,10 +26,10 @@ from pymoo.operators.sampling.rnd import (
 
 from moela._arrays import Bools, Designs, Floats, Ints, as_objects, numbers_of
 from moela._bounds import Where, check_inside, surely_inside
+from moela._codes import NO_CODES, Bound, Codes
 from moela.provenance.sources import is_ours
 
 Kind = Literal["real", "integer", "binary", "mixed", "own"]
-Bound = Floats | float
 KINDS = ("sampling", "crossover", "mutation", "repair")
 # Booleans come before integers, whose subclass they are.
 _VTYPES: dict[Kind, tuple[type, ...]] = {
@@ -65,63 +65,6 @@ def any_real(problem: Problem) -> bool:
         return any(isinstance(variable, Real) for variable in named.values())
     vtype = float if problem.vtype is None else problem.vtype
     return isinstance(vtype, type) and issubclass(vtype, _VTYPES["real"])
-
-
-@dataclass(frozen=True)
-class Codes:
-    """Columns of vectors of numbers that are codes.
-
-    These are labels without an order, whole numbers, and keys that items are sorted by.
-    """
-
-    labels: Ints
-    whole: Ints
-    keys: Ints = field(default_factory=lambda: np.empty(0, dtype=np.intp))
-
-    def relabel(
-        self,
-        X: Floats,
-        before: Floats,
-        chosen: Bools,
-        xl: Bound,
-        xu: Bound,
-        random_state: np.random.Generator,
-    ) -> None:
-        """Write labels into vectors X [b, n_var], in place.
-
-        Where `chosen` [b, n_var] is true, a label is drawn among all except that of `before`
-        [b, n_var]; elsewhere it is that of `before`. Columns without labels stay as they are. The
-        bounds may lie half a unit beyond the outer codes.
-        """
-        at = self.labels
-        if len(at) == 0:
-            return
-        low = np.ceil(np.broadcast_to(xl, X.shape[-1])[at])
-        n = np.floor(np.broadcast_to(xu, X.shape[-1])[at]) - low + 1
-        values = before[:, at]
-        shift = 1 + np.floor(random_state.random(values.shape) * (n - 1))
-        X[:, at] = np.where(chosen[:, at], low + (np.rint(values) - low + shift) % n, values)
-
-    def step(self, X: Floats, before: Floats, xl: Bound, xu: Bound) -> None:
-        """Enlarge changes of whole numbers in vectors X [b, n_var] to at least 1, in place.
-
-        Rounding would undo smaller changes from `before` [b, n_var]. A change beyond a bound goes
-        the other way if that is inside.
-        """
-        at = self.whole
-        if len(at) == 0:
-            return
-        low, high = (np.broadcast_to(bound, X.shape[-1])[at] for bound in (xl, xu))
-        old = before[:, at]
-        change = X[:, at] - old
-        change = np.where(change == 0.0, 0.0, np.copysign(np.maximum(np.abs(change), 1.0), change))
-        new, other = old + change, old - change
-        turned = ((new < low) | (new > high)) & (other >= low) & (other <= high)
-        X[:, at] = np.where(turned, other, new)
-
-
-NO_CODES = Codes(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
-"""All columns are real numbers."""
 
 
 @dataclass
@@ -379,6 +322,7 @@ def _move_real(
     moved = np.where(moved > xu, 2 * xu - moved, moved)
     moved = np.clip(moved, xl, xu)
     codes.relabel(moved, X, chosen, xl, xu, random_state)
+    codes.rearrange(moved, X, chosen, random_state)
     return moved
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from moela._arrays import Floats
+from moela._codes import NO_CODES, Codes
 from moela._threads import one_thread
-from moela.core.operators import NO_CODES, Codes
 from moela.core.scaling import Normalization
 from moela.learning.window import SharedFits, spread_of
 

@@ -6,7 +6,7 @@ import moocore
 import numpy as np
 
 from moela._arrays import Bools, Floats, Ints
-from moela.core.operators import NO_CODES, Codes
+from moela._codes import NO_CODES, Codes
 from moela.search.operator_selection import OperatorSelection
 
 # Simulated binary crossover and polynomial mutation with pymoo's usual distribution indices.
@@ -170,6 +170,7 @@ def _blend(
     mixed = np.where(chosen, mixed, base)
     at = codes.labels
     mixed[:, at] = np.where(chosen[:, at], other[:, at], base[:, at])
+    codes.cross(mixed, base, other, chosen, rng)
     return _polynomial(mixed, xl, xu, rng, codes)
 
 
@@ -202,6 +203,7 @@ def _step(
     out[chosen] = np.where(anew[row], low + place[chosen] * span, moved)
     codes.step(out, base, xl, xu)
     codes.relabel(out, base, chosen, xl, xu, rng)
+    codes.rearrange(out, base, chosen, rng)
     return out
 
 
@@ -209,7 +211,9 @@ def _copy(
     base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator, codes: Codes
 ) -> Floats:
     chosen = _at_least_one(rng.random(base.shape) < 1.0 / base.shape[1], rng)
-    return np.where(chosen, partners[:, 0], base)
+    out = np.where(chosen, partners[:, 0], base)
+    codes.cross(out, base, partners[:, 0], chosen, rng)
+    return out
 
 
 def _polynomial(
@@ -223,6 +227,7 @@ def _polynomial(
     out[chosen] += step * (xu - xl)[chosen.nonzero()[1]]
     codes.step(out, X, xl, xu)
     codes.relabel(out, X, chosen, xl, xu, rng)
+    codes.rearrange(out, X, chosen, rng)
     return out
 
 

@@ -15,7 +15,7 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.mutation.pm import PM
 
 from moela._arrays import Designs, Floats, Ints
-from moela.core.operators import Codes
+from moela._codes import Codes
 from moela.functions.model.space import DesignSpace
 from moela.functions.model.variables import Boolean, Choice, Permutation, Real
 
@@ -75,12 +75,8 @@ class _ByType:
                 if not (isinstance(variable, Real) or getattr(variable, "log", False)):
                     whole.append(at.start)
         self.labels = np.array(labels, dtype=np.intp)
-        keys = [np.arange(at.start, at.stop) for at in self.orders]
-        self.codes = Codes(
-            self.labels,
-            np.array(whole, dtype=np.intp),
-            np.concatenate([np.empty(0, dtype=np.intp), *keys]),
-        )
+        keys = tuple(np.arange(at.start, at.stop) for at in self.orders)
+        self.codes = Codes(self.labels, np.array(whole, dtype=np.intp), keys)
         # Columns, a problem with their bounds, and distribution indices.
         self.numbers = [
             (np.array(columns), _bounds(space, columns), etas)

@@ -14,7 +14,7 @@ from pymoo.problems import get_problem
 
 import moela
 from moela import MOELA
-from moela.bayesian.alternatives import AlternativeProcesses, columns_of
+from moela.bayesian.alternatives import AlternativeProcesses
 from moela.bayesian.candidates import _BY_USE, CodedVectors, OwnDesigns, Vectors
 from moela.learning.permutations import ASPECTS, n_columns, ones
 
@@ -30,8 +30,8 @@ def started(problem, budget=40):
     return algorithm
 
 
-def candidates_of(problem):
-    return started(problem).infill_few.candidates
+def candidates_of(problem, budget=40):
+    return started(problem, budget).infill_few.candidates
 
 
 def function_of(**variables):
@@ -110,8 +110,9 @@ def test_permutations_are_described_by_all_aspects():
     X = np.array([np.random.default_rng(seed).permutation(10) for seed in range(3)])
     features = source.features(X)
     assert features.shape == (3, sum(n_columns(10, aspect) for aspect in ASPECTS))
-    columns = columns_of(source.descriptions)
-    for aspect, at in zip(_BY_USE, columns, strict=True):
+    groups = source.descriptions.groups(np.ones(features.shape[1], dtype=bool))
+    for aspect, (at, scales) in zip(_BY_USE, groups, strict=True):
+        assert not scales.any()
         np.testing.assert_array_equal(features[:, at], ones(X.argsort(axis=1), aspect))
 
 
@@ -119,11 +120,11 @@ def test_a_process_uses_the_description_that_explains_most():
     rng = np.random.default_rng(5)
     X = rng.integers(0, 2, (90, 60)).astype(float)
     groups = [np.arange(20), np.arange(20, 40), np.arange(40, 60)]
-    process = AlternativeProcesses(groups)
+    shared = [(at, np.zeros(20, dtype=int)) for at in groups]
     for used, at in enumerate(groups):
         y = X[:, at] @ rng.normal(size=20)
         y = (y - y.mean()) / y.std()
-        process = AlternativeProcesses(groups)
+        process = AlternativeProcesses(shared, 60)
         process.fit(X[:60], y[:60])
         assert process.used == used
         mean, deviation = process.predict(X[60:])
@@ -132,6 +133,55 @@ def test_a_process_uses_the_description_that_explains_most():
         assert process.correlation > 0.9
         process.learn(X, y)
         np.testing.assert_allclose(process.predict(X)[0], y, atol=0.1)
+
+
+MIXED = {
+    "first": moela.permutation(6),
+    "size": (1.0, 3.0),
+    "kind": ["a", "b", "c"],
+    "second": moela.permutation(list("xyzw")),
+    "n": (1, 6),
+}
+
+
+def test_orders_beside_other_variables_are_described_by_aspects_in_the_shortest_runs():
+    problem = function_of(**MIXED)
+    source = candidates_of(problem, budget=100)
+    X = problem.operators()["sampling"](problem, 12).get("X")
+    features = source.features(X)
+    used = np.ones(features.shape[1], dtype=bool)
+    designs = [problem.decode(x) for x in X]
+    assert len(source.descriptions.groups(used)) == len(_BY_USE)
+    for aspect, (at, scales) in zip(_BY_USE, source.descriptions.groups(used), strict=True):
+        columns = features[:, at]
+        np.testing.assert_allclose(columns[:, 0], [(d["size"] - 1.0) / 2.0 for d in designs])
+        np.testing.assert_allclose(columns[:, 1], [(d["n"] - 0.5) / 6.0 for d in designs])
+        kinds = [[d["kind"] == option for option in "abc"] for d in designs]
+        np.testing.assert_array_equal(columns[:, 2:5], kinds)
+        first = np.array([np.argsort(d["first"]) for d in designs])
+        second = np.array(
+            [np.argsort(["xyzw".index(item) for item in d["second"]]) for d in designs]
+        )
+        parts = [ones(first, aspect), ones(second, aspect)]
+        np.testing.assert_array_equal(columns[:, 5:], np.concatenate(parts, axis=1))
+        # Each column of its own, then the two orders.
+        lengths = [1] * 5 + [part.shape[1] for part in parts]
+        np.testing.assert_array_equal(scales, np.arange(7).repeat(lengths))
+    # Longer runs go on from the designs chosen first, which the aspects make too much alike.
+    longer = candidates_of(problem, budget=300)
+    np.testing.assert_array_equal(longer.features(X), problem.features(X))
+    assert longer.descriptions is None
+
+
+def test_columns_that_do_not_vary_are_left_out_of_the_groups():
+    problem = function_of(**MIXED)
+    source = candidates_of(problem, budget=100)
+    features = source.features(problem.operators()["sampling"](problem, 12).get("X"))
+    used = np.ones(features.shape[1], dtype=bool)
+    used[[0, 3]] = False
+    for columns, scales in source.descriptions.groups(used):
+        assert columns.max() < used.sum()
+        np.testing.assert_array_equal(np.unique(scales), np.arange(5))
 
 
 def test_tours_are_predicted_by_their_neighbors():
@@ -152,6 +202,6 @@ def test_long_permutations_have_fewer_aspects(m, n_aspects):
     if n_aspects:
         expected = sum(n_columns(m, aspect) for aspect in _BY_USE[:n_aspects])
         assert features.shape == (3, expected)
-        assert len(columns_of(source.descriptions)) == n_aspects
+        assert len(source.descriptions.groups(np.ones(expected, dtype=bool))) == n_aspects
     else:
         np.testing.assert_allclose(features, X.argsort(axis=1) / (m - 1.0))

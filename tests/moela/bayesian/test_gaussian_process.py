@@ -57,15 +57,31 @@ def test_noise_is_told_from_shape():
     assert fitted()[0].noise < 1e-3
 
 
-def test_the_gradient_of_the_fit_is_that_of_the_likelihood():
+@pytest.mark.parametrize("scale_of", [[0, 1, 2, 3], [0, 1, 1, 2], [0, 0, 0, 0]])
+def test_the_gradient_of_the_fit_is_that_of_the_likelihood(scale_of):
     rng = np.random.default_rng(0)
-    X = rng.random((30, 3))
+    X = rng.random((30, 4))
     y = rng.normal(size=30)
-    process = GaussianProcess(3)
+    process = GaussianProcess(4, np.array(scale_of))
     squares = process._squares(X)
-    theta = np.array([0.3, -0.4, 0.1, -4.0])
+    theta = np.array([0.3, -0.4, 0.1, 0.2])[: process.n_scales]
+    theta = np.append(theta, -4.0)
     numeric = approx_fprime(theta, lambda t: process._loss(t, squares, y)[0], 1e-6)
     np.testing.assert_allclose(process._loss(theta, squares, y)[1], numeric, rtol=1e-4, atol=1e-4)
+
+
+def test_inputs_that_share_a_scale_count_together():
+    rng = np.random.default_rng(2)
+    X = rng.integers(0, 2, (80, 12)).astype(float)
+    X[:, 0] = rng.random(80)
+    y = np.sin(6.0 * X[:, 0]) + 0.3 * X[:, 1:] @ rng.normal(size=11)
+    y = (y - y.mean()) / y.std()
+    process = GaussianProcess(12, np.array([0] + [1] * 11))
+    process.fit(X[:60], y[:60])
+    assert len(process.scales) == 2
+    assert np.corrcoef(process.predict(X[60:])[0], y[60:])[0, 1] > 0.9
+    process.learn(X, y)
+    np.testing.assert_allclose(process.predict(X)[0], y, atol=0.1)
 
 
 def test_equal_rows_do_not_stop_it():

@@ -5,7 +5,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from moela.core.operators import NO_CODES, Codes
+from moela._codes import NO_CODES, Codes
 from moela.learning.surrogate import Surrogate
 
 XL, XU = np.array([-5.0, 0.0, 100.0]), np.array([5.0, 1.0, 300.0])

@@ -7,8 +7,8 @@ from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
 
 from moela import MOELA
+from moela._codes import Codes
 from moela.core.decomposition import Subproblems
-from moela.core.operators import Codes
 from moela.core.scaling import Normalization
 from moela.search.evolution import improvement
 from moela.search.operator_selection import OperatorSelection
