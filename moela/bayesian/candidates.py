@@ -225,21 +225,7 @@ class CodedVectors(Vectors):
 
 
 class OwnDesigns(CandidateSource):
-    """Candidates as designs, varied by the problem's own operators and neighbors.
-
-    Parameters
-    ----------
-    context : SearchContext
-    encoder : Encoder
-    by_aspect : bool
-        Whether orders beside other variables are described by several aspects.
-    """
-
-    def __init__(
-        self, context: SearchContext, encoder: Encoder, *, by_aspect: bool = False
-    ) -> None:
-        super().__init__(context, encoder)
-        self._orders = context.operators.codes.orders if by_aspect else ()
+    """Candidates as designs, varied by the problem's own operators and neighbors."""
 
     def of(self, X: Designs) -> Designs:
         """Return the designs."""
@@ -261,8 +247,9 @@ class OwnDesigns(CandidateSource):
 
     def features(self, candidates: Designs) -> Floats:
         """Return the features of the designs, of permutations several aspects."""
-        if self._orders:
-            orders = [candidates[:, at].argsort(axis=1, kind="stable") for at in self._orders]
+        keys = self.context.operators.codes.orders
+        if keys:
+            orders = [candidates[:, at].argsort(axis=1, kind="stable") for at in keys]
             places = [order.argsort(axis=1) for order in orders]
             return self._aspects(places, self._others(candidates))
         features = self.encoder(candidates)

@@ -100,10 +100,7 @@ def infill_for(
     )
     own = any(hasattr(context.problem, name) for name in _OWN)
     if varied or _has_moves(context.problem) or not _are_numbers(context, own):
-        # The designs that aspects of orders choose first are much alike. After them, the evolution
-        # of designs that hold other variables, too, stood still on a problem of changeovers.
-        designs = OwnDesigns(context, encoder, by_aspect=budget <= _ALL)
-        return Infill(context, designs, most, infeasible)
+        return Infill(context, OwnDesigns(context, encoder), most, infeasible)
     if own:
         return Infill(context, CodedVectors(context, encoder, mating), most, infeasible)
     return Infill(context, Vectors(context, encoder, mating), most, infeasible, trial)
