@@ -134,7 +134,9 @@ def report_variation(problem, X):
     half = len(X) // 2
     evaluation = best(lambda: problem.evaluate(X)) / len(X)
     related = operators["mutation"]._do(problem, X, random_state=rng)
-    neighbors = problem.neighbors_many(X[: len(X) // 20], 20, rng).reshape(-1, problem.n_var)
+    some = X[: len(X) // 20]
+    near = problem.neighbors_many(some, 20, rng)
+    neighbors = near.reshape(-1, problem.n_var)
     work = {
         "sampling": lambda: operators["sampling"]._do(problem, len(X), random_state=rng),
         "mutation": lambda: operators["mutation"]._do(problem, X, random_state=rng),
@@ -144,9 +146,10 @@ def report_variation(problem, X):
         "crossover, related parents": lambda: operators["crossover"]._do(
             problem, np.stack((X[:half], related[:half])), random_state=rng
         ),
-        "neighbors, 20 at a time": lambda: problem.neighbors_many(X[: len(X) // 20], 20, rng),
+        "neighbors, 20 at a time": lambda: problem.neighbors_many(some, 20, rng),
         "features, unrelated designs": lambda: problem.features(X),
         "features, 20 neighbors at a time": lambda: problem.features(neighbors),
+        "the same, with their design": lambda: problem.neighbor_features(some, near),
         "canonical": lambda: problem.canonical(X),
     }
     print(f"\n{'per design':34}{'us':>8}{'of an evaluation':>20}")
