@@ -39,7 +39,7 @@ from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
 from problems.noc.evaluation.metrics import ALL_UNITS, CAPACITY_BOUND, NEEDS_WAITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
 from problems.noc.evaluation.physical import PHYSICAL_UNITS
-from problems.noc.features.description import Description
+from problems.noc.features.description import Description, check_near
 from problems.noc.moves import neighbors_batch
 from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
 
@@ -425,11 +425,10 @@ class NoC3D(Problem):
 
         What a neighbor shares with its design is not counted again.
         """
-        rows, flat = self.legal_rows(X), self._rows(np.reshape(near, (-1, self.n_var)))
+        rows = self.legal_rows(X)
+        check_near(near, rows)
+        flat = self._rows(np.reshape(near, (-1, self.n_var)))
         neighbors = flat.reshape(np.shape(near))
-        if neighbors.ndim != 3 or len(neighbors) != len(rows):
-            shape = f"({len(rows)}, k, {self.n_var})"
-            raise ValueError(f"near must have shape {shape}. Got {neighbors.shape} instead.")
         if first_illegal_neighbor(rows, neighbors, self.platform.tables) >= 0:
             self.check(flat)
         return self._description.neighbor_features(rows, neighbors)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from problems._arrays import Floats, Ints
 from problems.noc.chip.platform import Platform
 from problems.noc.features.kernel import features_batch, near_features_batch
 from problems.noc.features.plan import FeaturePlan
 
-__all__ = ["Description"]
+__all__ = ["Description", "check_near"]
+
+
+def check_near(near: ArrayLike, rows: Ints) -> None:
+    """Check that near is of shape [n, k, n_var], for n rows [n, n_var]; else raise a ValueError."""
+    shape, (n, n_var) = np.shape(near), rows.shape
+    if len(shape) != 3 or (shape[0], shape[2]) != (n, n_var):
+        raise ValueError(
+            f"near must have shape ({n}, k, {n_var}), k neighbors of each design. Got {shape} "
+            "instead."
+        )
 
 
 class Description:

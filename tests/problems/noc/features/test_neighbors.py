@@ -76,10 +76,13 @@ def test_there_may_be_no_neighbors():
 
 @pytest.mark.parametrize("shape", [(5, 2), (7, 2), (12,), (6,)])
 def test_neighbors_of_another_number_of_designs_are_refused(shape):
-    problem, X, _ = designs(Platform.paper_4x4x4())
-    near = np.broadcast_to(X[0], (*shape, problem.n_var))
-    with pytest.raises(ValueError, match=r"near must have shape \(6, k, 160\)"):
-        problem.neighbor_features(X, near)
+    problem, X, rng = designs(Platform.paper_4x4x4())
+    experts = MoEOnChip.example()
+    mapped = experts.operators()["sampling"]._do(experts, 6, random_state=rng)
+    for each, rows in ((problem, X), (experts, mapped)):
+        near = np.broadcast_to(rows[0], (*shape, each.n_var))
+        with pytest.raises(ValueError, match=rf"near must have shape \(6, k, {each.n_var}\)"):
+            each.neighbor_features(rows, near)
 
 
 BREAKS = {
@@ -124,3 +127,30 @@ def test_experts_on_a_chip_have_them_too():
     near = problem.neighbors_many(X, 5, rng)
     expected = problem.features(near.reshape(20, -1)).reshape(4, 5, -1)
     np.testing.assert_array_equal(problem.neighbor_features(X, near), expected)
+
+
+@pytest.mark.parametrize("rule", ["a PE twice", "a link twice", "too many links of a router"])
+def test_experts_on_a_chip_refuse_networks_that_break_a_rule(rule):
+    problem = MoEOnChip.example()
+    rng = np.random.default_rng(2)
+    X = problem.operators()["sampling"]._do(problem, 4, random_state=rng)
+    near = problem.neighbors_many(X, 5, rng)
+    platform = problem.demand.platform
+    first = problem.n_var - platform.n_tiles - platform.n_chosen
+    network = near[2, 1, first:]
+    links = network[platform.n_tiles :]
+    if rule == "a PE twice":
+        network[3] = network[4]
+    elif rule == "a link twice":
+        links[6] = links[7]
+    else:
+        ends = platform.candidates[: platform.n_planar_candidates]
+        at_last = np.flatnonzero((ends == platform.n_tiles - 1).any(axis=1))
+        others = np.setdiff1d(links, at_last)
+        links[:] = np.sort(np.concatenate([at_last, others])[: len(links)])
+    for describe in (
+        lambda: problem.features(near.reshape(20, -1)),
+        lambda: problem.neighbor_features(X, near),
+    ):
+        with pytest.raises(ValueError, match=r"breaks a rule|must be"):
+            describe()
