@@ -15,7 +15,7 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.mutation.pm import PM
 
 from moela._arrays import Designs, Floats, Ints
-from moela._codes import Codes
+from moela._codes import Codes, moved
 from moela.functions.model.space import DesignSpace
 from moela.functions.model.variables import Boolean, Choice, Permutation, Real
 
@@ -197,17 +197,9 @@ def _keys(orders: Ints) -> Floats:
 
 def permutation_moves(x: Designs, k: int, random_state: np.random.Generator) -> Designs:
     """Return k neighbors of a permutation x [m]: an exchange, a move, or a reversed part."""
-    m = len(x)
-    out = np.tile(x, (k, 1))
-    kinds = random_state.integers(0, 3, k)
-    places = np.sort(
-        np.array([random_state.choice(m, 2, replace=False) for _ in range(k)]).reshape(k, 2), axis=1
-    )
-    for row, kind, (i, j) in zip(out, kinds.tolist(), places.tolist(), strict=True):
-        if kind == 0:
-            row[[i, j]] = row[[j, i]]
-        elif kind == 1:
-            row[i : j + 1] = np.roll(row[i : j + 1], 1 if random_state.random() < 0.5 else -1)
-        else:
-            row[i : j + 1] = row[i : j + 1][::-1].copy()
-    return out
+    kinds = random_state.integers(0, 3, (k, 1))
+    drawn = [random_state.choice(len(x), 2, replace=False) for _ in range(k)]
+    places = np.sort(np.array(drawn, dtype=np.int64).reshape(k, 2), axis=1)
+    forward = kinds == 1
+    forward[forward] = random_state.random(int(forward.sum())) < 0.5
+    return moved(np.tile(x, (k, 1)), kinds, places[:, :1], places[:, 1:], forward)

@@ -28,8 +28,8 @@ def compiled(function: F) -> F:
 def lean(function: F) -> F:
     """Compile a function that makes no arrays, without counting references to its arguments.
 
-    Where a short function takes a tuple of arrays, this counting takes most of the time. Let a
-    function that is `compiled` make the arrays, and call this one.
+    In a short function that takes a tuple of arrays, this counting takes much of the time. Let a
+    `compiled` function make the arrays and call this one.
     """
     return _cached(function, _LEAN)
 

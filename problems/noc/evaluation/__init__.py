@@ -1,1 +1,1 @@
-"""Evaluation of network-on-chip designs: routing, loads, objectives, metrics, limits, features."""
+"""Evaluation of network-on-chip designs: routing, loads, objectives, metrics, limits."""

@@ -55,7 +55,7 @@ class Description:
     def neighbor_features(self, rows: Ints, near: Ints) -> Floats:
         """Return the features of legal neighbors [n, k, n_var] of legal rows, [n, k, n_features].
 
-        They are those of `features`, in half the time.
+        They are those of `features`, in less time.
         """
         out = np.empty((*near.shape[:2], len(self.names)))
         near_features_batch(rows, near, self._tables, self._plan, out)

@@ -152,5 +152,5 @@ def test_experts_on_a_chip_refuse_networks_that_break_a_rule(rule):
         lambda: problem.features(near.reshape(20, -1)),
         lambda: problem.neighbor_features(X, near),
     ):
-        with pytest.raises(ValueError, match=r"breaks a rule|must be"):
+        with pytest.raises(ValueError, match="breaks a rule"):
             describe()
