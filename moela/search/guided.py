@@ -144,14 +144,17 @@ class GuidedSearch:
             found = self.screening.around(running, width, self._awaited)
             change = running.predicted(found.change, normalization)
             rank = self.screening.feasible_first(found, change, running.pop, running.CV)
-            far, walked = self.screening.walk(found, rank, running)
-            n_far = np.bincount(walked, minlength=len(running))
-            pop, at = self.screening.pick(found, rank, width - n_far)
-            set_origin(pop, predicted_change=change[at])
-            pop, proposing = Population.merge(far, pop), np.concatenate([walked, at[0]])
-            without = np.bincount(proposing, minlength=len(running)) == 0
-            set_origin(pop, search=running.ids[proposing])
-            self._awaited.update(running.ids[proposing].tolist())
+            far = self.screening.walk(found, rank, running)
+            picked = self.screening.pick(
+                found, rank, width - np.bincount(far.of, minlength=len(running))
+            )
+            chosen = far.and_also(picked)
+            predicted = np.full(len(chosen), np.nan)
+            predicted[len(far) :] = change[picked.of, picked.column]
+            ids = running.ids[chosen.of]
+            pop = chosen.population(found, predicted_change=predicted, search=ids)
+            self._awaited.update(ids.tolist())
+            without = np.bincount(chosen.of, minlength=len(running)) == 0
             if without.any():
                 mark_exhausted(running.pop[without])
                 self._finish(np.isin(self.searches.ids, running.ids[without]))
@@ -193,10 +196,9 @@ class GuidedSearch:
         F = front.objectives(members)[:, None] + found.change
         gain = restart.volume.gain(F.reshape(-1, F.shape[2]), restart.volume_scale)
         loss, CV = -gain.reshape(F.shape[:2]), front.working_violations(n)
-        pop, at = self.screening.pick(
-            found, self.screening.feasible_first(found, loss, base, CV), 1
-        )
-        set_origin(pop, base=list(base[at[0]]))
+        rank = self.screening.feasible_first(found, loss, base, CV)
+        chosen = self.screening.pick(found, rank, 1)
+        pop = chosen.population(found, base=list(base[chosen.of]))
         for ind in base:
             add_tries(ind, 1)
         return pop

@@ -147,22 +147,19 @@ class LocalSearches:
         known = np.flatnonzero(at >= 0)
         at = at[known]
         g = normalization.scalarize(F[known], self.W[at], self.by)
+        incumbent = normalization.scalarize(self.F, self.W, self.by)
+        improves = better(CV[known], g, self.CV[at], incumbent[at])
         # The best neighbor of each search comes first in this order.
         order = np.lexsort((g, CV[known], at))
-        _, first = np.unique(at[order], return_index=True)
-        best = order[first]
-        answered = at[best]
-        incumbent = normalization.scalarize(self.F[answered], self.W[answered], self.by)
-        chosen = known[best]
+        best = order[np.diff(at[order], prepend=-1) > 0]
+        answered, chosen = at[best], known[best]
         perturbed = self.pending[answered]
-        wins = better(CV[chosen], g[best], self.CV[answered], incumbent) | perturbed
+        wins = improves[best] | perturbed
         tried = np.bincount(at, minlength=len(self))
         for i in np.flatnonzero(tried):
             add_tries(self.pop[i], int(tried[i]))
         self.cost += tried
-        improved = better(
-            CV[known], g, self.CV[at], normalization.scalarize(self.F[at], self.W[at], self.by)
-        )[~self.pending[at]]
+        improved = improves[~self.pending[at]]
         if len(improved):
             keep = (1.0 - _RATE) ** len(improved)
             self.success = max(keep * self.success + (1.0 - keep) * float(improved.mean()), 1e-3)
@@ -170,7 +167,8 @@ class LocalSearches:
             self.entered += np.bincount(at[accepted[known]], minlength=len(self))
         self.fails += tried
         self.step[answered] *= np.where(wins, _GROW, _SHRINK ** tried[answered])
-        np.clip(self.step, _STEP_MIN, _STEP_MAX, out=self.step)
+        np.minimum(self.step, _STEP_MAX, out=self.step)
+        np.maximum(self.step, _STEP_MIN, out=self.step)
         won, new = answered[wins], chosen[wins]
         self.reach[answered] = np.maximum(self.reach[answered] // 2, 1)
         self.reach[won] = np.minimum(2 * (1 if n_moves is None else n_moves[new]), self.most_moves)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from pymoo.core.population import Population
@@ -55,6 +55,46 @@ class _Pool:
     constraint_change: Floats | None = None
     fit_id: tuple[object, ...] | None = None
     spent: bool = False  # no other candidate is predicted to be better than the incumbent
+
+
+@dataclass
+class Chosen:
+    """Candidates chosen to be evaluated, b."""
+
+    X: Sequence[object] | Designs
+    features: Floats  # [b, d]
+    of: Ints  # [b], number of the design that each is near
+    column: Ints  # [b], number among the candidates of that design; -1 for the end of a walk
+    at_random: Bools  # [b]
+    by_model: Bools  # [b]
+    n_moves: Ints  # [b], from the design
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    def and_also(self, other: Chosen) -> Chosen:
+        """Return these and others together."""
+        if len(self) == 0 or len(other) == 0:
+            return self if len(self) else other
+        joined = {
+            field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
+            for field in fields(self)
+        }
+        return Chosen(**joined)
+
+    def population(self, found: Candidates, **values: object) -> Population:
+        """Return unevaluated individuals with their origins, of which some fields are given."""
+        pop = unevaluated(self.X)
+        set_origin(
+            pop,
+            features=self.features,
+            move=self.features - found.base[self.of],
+            n_moves=self.n_moves,
+            chosen_at_random=self.at_random,
+            chosen_by_model=self.by_model,
+            **values,
+        )
+        return pop
 
 
 class Screening:
@@ -210,21 +250,18 @@ class Screening:
             return near, np.empty((n, k, 0))
         return near, self.encoder.near(X, near)
 
-    def walk(
-        self, found: Candidates, rank: Floats, searches: LocalSearches
-    ) -> tuple[Population, Ints]:
+    def walk(self, found: Candidates, rank: Floats, searches: LocalSearches) -> Chosen:
         """Go on from the best candidate, move after move, as long as the model predicts a gain.
 
         Only the end of a walk is evaluated, so a good prediction is worth several moves of a
         search. `searches` [n] are those of the candidates, whose ranks are [n, k]; each says how
-        many moves its walk may make. Returns unevaluated individuals [b], and the search that each
-        belongs to.
+        many moves its walk may make.
         """
         rank = _unused(found, rank)
         promising = (searches.reach > 1) & ~found.at_random & (rank.min(axis=1) < 0.0)
         at = np.flatnonzero(promising & found.ranked)
         if len(at) == 0:
-            return Population.empty(), at
+            return _none(found)
         first = list(zip(at.tolist(), rank[at].argmin(axis=1).tolist(), strict=True))
         X, features = _at(found.X, first), _at(found.features, first)
         n_moves, going = np.ones(len(at), dtype=np.int64), np.arange(len(at))
@@ -237,16 +274,8 @@ class Screening:
             n_moves[going] += 1
         far = np.flatnonzero(n_moves > 1)
         far = far[self.context.duplicates.claim(X[far])]
-        pop = unevaluated(X[far])
-        features, at = features[far], at[far]
-        set_origin(
-            pop,
-            features=features,
-            move=features - found.base[at],
-            n_moves=n_moves[far],
-            chosen_by_model=True,
-        )
-        return pop, at
+        no, yes = np.zeros(len(far), dtype=bool), np.ones(len(far), dtype=bool)
+        return Chosen(X[far], features[far], at[far], np.full(len(far), -1), no, yes, n_moves[far])
 
     def _next_of_walk(
         self,
@@ -271,14 +300,8 @@ class Screening:
         each = np.arange(len(at))
         return best > 0, near[each, best], near_features[each, best]
 
-    def pick(
-        self, found: Candidates, rank: Floats, width: Ints | int
-    ) -> tuple[Population, tuple[Ints, Ints]]:
-        """Pick up to `width` ([n]) new candidates of each design, by smallest rank [n, k] first.
-
-        Returns unevaluated individuals [b], the design that each belongs to, and its number among
-        the candidates.
-        """
+    def pick(self, found: Candidates, rank: Floats, width: Ints | int) -> Chosen:
+        """Pick up to `width` ([n]) new candidates of each design, by smallest rank [n, k] first."""
         pools, rank = found.pools, _unused(found, rank)
         # Candidates are in random order, so the first that is left is a random one.
         drawn = np.flatnonzero(found.at_random)
@@ -294,20 +317,18 @@ class Screening:
             for pool, own_left in zip(pools, left, strict=True):
                 pool.spent = not own_left.any()
         if not taken:
-            none = np.empty(0, dtype=np.int64)
-            return Population.empty(), (none, none)
+            return _none(found)
         design, column = np.array(taken).T
-        pop = unevaluated(_at(found.X, taken))
-        features = _at(found.features, taken)
         at_random = rank[design, column] == -np.inf
-        set_origin(
-            pop,
-            features=features,
-            move=features - found.base[design],
-            chosen_at_random=at_random,
-            chosen_by_model=found.ranked & ~at_random,
+        return Chosen(
+            _at(found.X, taken),
+            _at(found.features, taken),
+            design,
+            column,
+            at_random,
+            found.ranked & ~at_random,
+            np.ones(len(taken), dtype=np.int64),
         )
-        return pop, (design, column)
 
     def _first_new(
         self, found: Candidates, order: Ints, wanted: list[int]
@@ -337,6 +358,11 @@ class Screening:
             waiting = [i for i in waiting if wanted[i]]
             start, stop = stop, stop + 2 * (stop - start)
         return sorted(taken), looked
+
+
+def _none(found: Candidates) -> Chosen:
+    none, mark = np.empty(0, dtype=np.int64), np.empty(0, dtype=bool)
+    return Chosen([], found.base[:0], none, none, mark, mark, none)
 
 
 def _unused(found: Candidates, rank: Floats) -> Floats:

@@ -211,17 +211,25 @@ class Moves:
         sample_batch(mesh, tables, self.platform.fixed_part, seeds, out)
         return out
 
-    def features(self, rows: Ints) -> Floats:
-        """Return the features of the network, then :data:`FEATURES`, [n, n_features]."""
-        network = self.network.features(np.ascontiguousarray(rows[:, self.n_mapped :]))
-        return np.concatenate([network, self._mapped(rows)], axis=1)
+    def features(self, rows: Ints) -> Floats | None:
+        """Return the features of the network, then :data:`FEATURES`, [n, n_features].
 
-    def neighbor_features(self, rows: Ints, near: Ints) -> Floats:
-        """Return the features of neighbors [n, k, n_var] of rows [n, n_var], [n, k, n_features]."""
+        Returns None if a network breaks a rule; whether it is connected is not looked at.
+        """
+        network = self.network.features(np.ascontiguousarray(rows[:, self.n_mapped :]))
+        return None if network is None else np.concatenate([network, self._mapped(rows)], axis=1)
+
+    def neighbor_features(self, rows: Ints, near: Ints) -> Floats | None:
+        """Return the features of neighbors [n, k, n_var] of rows [n, n_var], [n, k, n_features].
+
+        Returns None if a network breaks a rule.
+        """
         split = self.n_mapped
         network = self.network.neighbor_features(
             np.ascontiguousarray(rows[:, split:]), np.ascontiguousarray(near[..., split:])
         )
+        if network is None:
+            return None
         mapped = self._mapped(near.reshape(-1, near.shape[-1]))
         return np.concatenate([network, mapped.reshape(*near.shape[:2], -1)], axis=-1)
 

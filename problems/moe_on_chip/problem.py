@@ -30,7 +30,6 @@ from problems.noc.chip.given import movable
 from problems.noc.chip.platform import Platform
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row
-from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.limits import with_platform_limits
 from problems.noc.evaluation.physical import check_has_technology
 from problems.noc.features.description import Description, check_near
@@ -420,25 +419,25 @@ class MoEOnChip(MoEProblem):
 
     def features(self, X: ArrayLike) -> Floats:
         """Return the features named in ``feature_names`` for learned models, [n, n_features]."""
-        return self._moves.features(self._legal_rows(X))
+        rows = self._rows(X)
+        return self._accepted(rows, self._moves.features(rows))
 
     def neighbor_features(self, X: ArrayLike, near: ArrayLike) -> Floats:
         """Return ``features`` of neighbors near [n, k, n_var] of designs X, [n, k, n_features]."""
-        rows = self._legal_rows(X)
-        check_near(near, rows)
-        flat = self._legal_rows(np.reshape(near, (-1, self.n_var)))
-        return self._moves.neighbor_features(rows, flat.reshape(np.shape(near)))
-
-    def _legal_rows(self, X: ArrayLike) -> Ints:
-        """Return X as int64 rows [n, n_var] for compiled code; ValueError if a row breaks a rule.
-
-        Only ``check`` looks at connectedness and capacities, which compiled code does not need.
-        """
         rows = self._rows(X)
-        network = np.ascontiguousarray(rows[:, self._moves.n_mapped :])
-        if first_illegal(network, self.demand.platform.tables) >= 0:
+        check_near(near, rows)
+        flat = self._rows(np.reshape(near, (-1, self.n_var)))
+        features = self._moves.neighbor_features(rows, flat.reshape(np.shape(near)))
+        if features is None:
             self.check(rows)
-        return rows
+        return self._accepted(flat, features)
+
+    def _accepted(self, rows: Ints, features: Floats | None) -> Floats:
+        """Return features of some rows, or raise the error of the row that makes them None."""
+        if features is None:
+            self.check(rows)
+            raise AssertionError("The kernel refused rows that break no rule.")
+        return features
 
     def decode(self, x: ArrayLike) -> MoEChip:
         """Return the MoEChip of one design; the ValueError names the rule that it breaks."""

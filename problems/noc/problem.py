@@ -34,7 +34,7 @@ from problems.noc.chip.traffic import (
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row, whole_numbers
 from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
-from problems.noc.evaluation.legality import first_illegal, first_illegal_neighbor
+from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
 from problems.noc.evaluation.metrics import ALL_UNITS, CAPACITY_BOUND, NEEDS_WAITS
 from problems.noc.evaluation.objectives import MODELS, check_objectives
@@ -418,20 +418,21 @@ class NoC3D(Problem):
 
     def features(self, X: ArrayLike) -> Floats:
         """Return a few dozen numbers about each design for learned models, [n, n_features]."""
-        return self._description.features(self.legal_rows(X))
+        rows = self._rows(X)
+        return self._accepted(rows, self._description.features(rows))
 
     def neighbor_features(self, X: ArrayLike, near: ArrayLike) -> Floats:
         """Return ``features`` of neighbors near [n, k, n_var] of designs X, [n, k, n_features].
 
         What a neighbor shares with its design is not counted again.
         """
-        rows = self.legal_rows(X)
+        rows = self._rows(X)
         check_near(near, rows)
         flat = self._rows(np.reshape(near, (-1, self.n_var)))
-        neighbors = flat.reshape(np.shape(near))
-        if first_illegal_neighbor(rows, neighbors, self.platform.tables) >= 0:
-            self.check(flat)
-        return self._description.neighbor_features(rows, neighbors)
+        features = self._description.neighbor_features(rows, flat.reshape(np.shape(near)))
+        if features is None:
+            self.check(rows)
+        return self._accepted(flat, features)
 
     def canonical(self, X: ArrayLike) -> Ints:
         """Return X with the links of each row ascending: one row per design, same shape."""

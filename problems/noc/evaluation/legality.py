@@ -5,43 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from problems._arrays import Ints
-from problems.noc.chip.jit import compiled, inlined, lean
+from problems.noc.chip.jit import compiled, lean
 from problems.noc.chip.tables import Tables
 
-__all__ = ["first_illegal", "first_illegal_neighbor"]
-
-
-@inlined
-def same(row: Ints, known: Ints, start: int, stop: int) -> bool:
-    """Return whether two rows have the same values in these columns."""
-    difference = 0
-    for k in range(np.uint64(start), np.uint64(stop)):
-        difference |= row[k] ^ known[k]
-    return difference == 0
+__all__ = ["first_illegal"]
 
 
 @lean
-def find_illegal(
-    X: Ints, known: Ints, tables: Tables, degree: Ints, pe_used: Ints, link_used: Ints
-) -> int:
+def find_illegal(X: Ints, tables: Tables, degree: Ints, pe_used: Ints, link_used: Ints) -> int:
     """Return the first row that breaks a rule other than connectedness, or -1.
 
-    PEs and links that are those of a ``known`` legal row, if there is one [0 or 1, n_var], are not
-    looked at. ``degree`` [n_tiles] is scratch; ``pe_used`` [n_tiles] and ``link_used``
-    [n_candidates] hold the row in which each PE and each link was last used, -1 at first.
+    ``degree`` [n_tiles] is scratch; ``pe_used`` [n_tiles] and ``link_used`` [n_candidates] hold the
+    row in which each PE and each link was last used, -1 at first.
     """
     n = degree.size
     for i in range(X.shape[0]):
         row = X[i]
-        if not (known.shape[0] and same(row, known[0], 0, n)):
-            for t in range(n):
-                p = row[t]
-                if p < 0 or p >= n or pe_used[p] == i or not tables.allowed[tables.pe_type[p], t]:
-                    return i
-                pe_used[p] = i
-        if known.shape[0] and same(row, known[0], n, row.size):
-            continue
         for t in range(n):
+            p = row[t]
+            if p < 0 or p >= n or pe_used[p] == i or not tables.allowed[tables.pe_type[p], t]:
+                return i
+            pe_used[p] = i
             degree[t] = tables.vertical_degree[t]
         for k in range(tables.n_chosen):
             c = row[n + k]
@@ -63,17 +47,4 @@ def first_illegal(X: Ints, tables: Tables) -> int:
     """Return the first row that breaks a rule other than connectedness, or -1."""
     degree = np.empty(tables.pe_type.size, np.int64)
     pe_used, link_used = np.full(degree.size, -1), np.full(tables.n_candidates, -1)
-    return find_illegal(X, X[:0], tables, degree, pe_used, link_used)
-
-
-@compiled
-def first_illegal_neighbor(X: Ints, near: Ints, tables: Tables) -> int:
-    """Return the first legal row of X whose neighbors [n, k, n_var] are not all legal, or -1."""
-    degree = np.empty(tables.pe_type.size, np.int64)
-    pe_used, link_used = np.empty(degree.size, np.int64), np.empty(tables.n_candidates, np.int64)
-    for i in range(X.shape[0]):
-        pe_used.fill(-1)
-        link_used.fill(-1)
-        if find_illegal(near[i], X[i : i + 1], tables, degree, pe_used, link_used) >= 0:
-            return i
-    return -1
+    return find_illegal(X, tables, degree, pe_used, link_used)

@@ -3,8 +3,9 @@
 Traffic is counted in whole units, small enough to lose nothing. Sums of whole numbers are exact in
 any order. So only PEs and links that differ from a design before are counted again, and a row's
 features still have the same bits in every batch. That design, the *anchor*, stays the same while
-rows are a few moves away from it. numba's cache looks only at the file of the function itself:
-after an edit here, delete the cache of ``problems.noc.features.kernel``.
+rows are a few moves away from it. Whether a row keeps the rules is found on the way, since only what
+differs can break one. numba's cache looks only at the file of the function itself: after an edit
+here, delete the cache of ``problems.noc.features.kernel``.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ class Counts(NamedTuple):
     anchored: Ints  # [same as sums] those of the anchor
 
     pe: Ints  # [n_tiles] PE on each tile, -1 at first
+    tiles_of: Ints  # [n_tiles] how many tiles each PE is on, zero at first
     place: Ints  # [3, n_tiles] position of each PE; at first all are at the origin
     links: Ints  # [n_chosen] the links of the anchor; -1 at first
+    chosen: Ints  # [n_candidates] how many times each link is chosen
     degree: Ints  # [n_tiles]
     load: Floats  # [n_tiles] traffic of each router by port
     anchored_load: Floats  # [n_tiles] that of the anchor
@@ -103,8 +106,10 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
         sums[width:],
         np.zeros(width + 4, np.int64),
         np.full(n, -1, np.int64),
+        np.zeros(n, np.int64),
         np.zeros((3, n), np.int64),
         np.full(tables.n_chosen, -1, np.int64),
+        np.zeros(tables.n_candidates, np.int64),
         np.zeros(n, np.int64),
         np.zeros(n, np.float64),
         np.zeros(n, np.float64),
@@ -162,26 +167,31 @@ def list_neighbors(links: Ints, tables: Tables, neighbor: Ints, listed: Ints) ->
 def count_pes(row: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> int:
     """Change the counts to the placement in a row; return how many tiles have another PE.
 
-    Each cut that a PE crosses now separates it from PEs on one side instead of the other.
+    Each cut that a PE crosses now separates it from PEs on one side instead of the other. Returns
+    -1 if the placement breaks a rule; the counts are of no use then.
     """
     volume, pair_class, first_of_type = plan.volume, plan.pair_class, plan.first_of_type
     pe, place, kinds = counts.pe, counts.place, counts.kinds
     distance, cut_traffic, routers = counts.distance, counts.cut_traffic, counts.routers
-    to, pe_type = tables.place, tables.pe_type
+    to, pe_type, tiles_of = tables.place, tables.pe_type, counts.tiles_of
     n_types = first_of_type.size - 1
     n_tiles = 0
     # Loops over unsigned indices compile to vector instructions, loops over signed ones do not.
     for t in range(pe.size):
         p = row[t]
         before = pe[t]
-        if before == p:
+        if before == p and p >= 0:
             continue
+        if p < 0 or p >= pe.size or not tables.allowed[pe_type[p], t]:
+            return -1
+        tiles_of[p] += 1
         counts.tiles[n_tiles], counts.pe_before[n_tiles] = t, before
         n_tiles += 1
         kind, degree, flows = pe_type[p], counts.degree[t], volume[p]
         counts.degrees[kind] += degree
         routers[0] += degree * plan.ends[p]
         if before >= 0:
+            tiles_of[before] -= 1
             counts.degrees[pe_type[before]] -= degree
             routers[0] -= degree * plan.ends[before]
         for i in range(counts.listed[t]):
@@ -210,6 +220,9 @@ def count_pes(row: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> i
                     distance[column] += more
                     cut_traffic[axis, cut] += more
             places[p] = new
+    for i in range(n_tiles):
+        if tiles_of[pe[counts.tiles[i]]] != 1:
+            return -1
     return n_tiles
 
 
@@ -228,15 +241,23 @@ def change_degree(t: int, by: int, tables: Tables, plan: FeaturePlan, counts: Co
 def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> int:
     """Change the counts to the links of a row; return how many are added or removed.
 
-    If the links are not ascending, some are removed and added again, with the same counts.
+    If the links are not ascending, some are removed and added again, with the same counts. Returns
+    -1 if the links break a rule; the counts are of no use then.
     """
     link_a, link_b, place, length = tables.link_a, tables.link_b, tables.place, plan.length
-    before, linked, n_changed = counts.links, counts.linked, 0
+    before, linked, chosen, n_changed = counts.links, counts.linked, counts.chosen, 0
     i, end = 0, links.size
-    while i < end and before[i] == links[i]:
-        i += 1
-    while i < end and before[end - 1] == links[end - 1]:
-        end -= 1
+    if end and before[0] >= 0:
+        while i < end and before[i] == links[i]:
+            i += 1
+        while i < end and before[end - 1] == links[end - 1]:
+            end -= 1
+    for j in range(i, end):
+        c = links[j]
+        if c < 0 or c >= tables.n_candidates:
+            return -1
+        if (c < tables.n_planar_candidates) != (j < tables.n_planar):
+            return -1
     j = i
     while i < end or j < end:
         if i < end and j < end and before[i] == links[j]:
@@ -253,6 +274,7 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
             continue
         counts.changed[n_changed], counts.by[n_changed] = c, by
         n_changed += 1
+        chosen[c] += by
         a, b = link_a[c], link_b[c]
         change_degree(a, by, tables, plan, counts)
         change_degree(b, by, tables, plan, counts)
@@ -267,6 +289,12 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
             from_, to = place[a, axis], place[b, axis]
             for cut in range(min(from_, to), max(from_, to)):
                 counts.cut_links[axis, cut] += by
+    for k in range(n_changed):
+        c = counts.changed[k]
+        if chosen[c] > 1 or counts.degree[link_a[c]] > tables.max_degree:
+            return -1
+        if counts.degree[link_b[c]] > tables.max_degree:
+            return -1
     return n_changed
 
 
@@ -403,6 +431,7 @@ def return_to_anchor(
         a, b = tables.link_a[c], tables.link_b[c]
         counts.degree[a] -= by
         counts.degree[b] -= by
+        counts.chosen[c] -= by
         counts.linked[a] ^= np.uint64(1) << np.uint64(b)
         counts.linked[b] ^= np.uint64(1) << np.uint64(a)
     for i in range(n_near):

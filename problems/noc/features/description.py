@@ -42,21 +42,19 @@ class Description:
         self._tables = platform.tables
         self._plan, self.names = FeaturePlan.of(platform, traffic)
 
-    def features(self, rows: Ints) -> Floats:
-        """Return the features of legal rows, [n, n_features].
+    def features(self, rows: Ints) -> Floats | None:
+        """Return the features of rows, [n, n_features]; None if a row breaks a rule.
 
-        Only what differs from a design before is counted again, so neighbors of one design in a
+        The only rule that is not looked at is that networks are connected. Only what differs from a design before is counted again, so neighbors of one design in a
         row take little time.
         """
         out = np.empty((len(rows), len(self.names)))
-        features_batch(rows, self._tables, self._plan, out)
-        return out
+        return out if features_batch(rows, self._tables, self._plan, out) else None
 
-    def neighbor_features(self, rows: Ints, near: Ints) -> Floats:
-        """Return the features of legal neighbors [n, k, n_var] of legal rows, [n, k, n_features].
+    def neighbor_features(self, rows: Ints, near: Ints) -> Floats | None:
+        """Return the features of neighbors [n, k, n_var] of rows, [n, k, n_features].
 
-        They are those of `features`, in less time.
+        They are those of `features`, in less time; None if a row or a neighbor breaks a rule.
         """
         out = np.empty((*near.shape[:2], len(self.names)))
-        near_features_batch(rows, near, self._tables, self._plan, out)
-        return out
+        return out if near_features_batch(rows, near, self._tables, self._plan, out) else None

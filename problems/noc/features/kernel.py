@@ -111,14 +111,21 @@ def write(tables: Tables, plan: FeaturePlan, counts: Counts, row: Floats) -> int
 
 
 @lean
-def fill_rows(X: Ints, tables: Tables, plan: FeaturePlan, counts: Counts, out: Floats) -> None:
-    """Fill ``out`` [n, n_features] with the features of legal rows of X."""
+def fill_rows(X: Ints, tables: Tables, plan: FeaturePlan, counts: Counts, out: Floats) -> bool:
+    """Fill ``out`` [n, n_features] with the features of rows of X; return whether all are legal.
+
+    Only connectedness is not looked at.
+    """
     n = tables.pe_type.size
     for i in range(X.shape[0]):
         row, links = out[i], X[i, n:]
         first = counts.pe[0] < 0
         n_tiles = count_pes(X[i], tables, plan, counts)
+        if n_tiles < 0:
+            return False
         n_links = count_links(links, tables, plan, counts)
+        if n_links < 0:
+            return False
         n_near = 0
         if n <= 64:
             n_near = near_by_bits(tables, plan, counts)
@@ -136,20 +143,26 @@ def fill_rows(X: Ints, tables: Tables, plan: FeaturePlan, counts: Counts, out: F
             make_anchor(links, tables, counts)
         else:
             return_to_anchor(n_tiles, n_links, n_near, tables, counts)
+    return True
 
 
 @compiled
-def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> None:
-    """Fill ``out`` [n, n_features] with the features of legal rows of X."""
-    fill_rows(X, tables, plan, new_counts(tables, plan), out)
+def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> bool:
+    """Fill ``out`` [n, n_features] with the features of rows of X; return whether all are legal."""
+    return fill_rows(X, tables, plan, new_counts(tables, plan), out)
 
 
 @compiled
 def near_features_batch(
     X: Ints, near: Ints, tables: Tables, plan: FeaturePlan, out: Floats
-) -> None:
-    """Fill ``out`` [n, k, n_features] with the features of legal neighbors of each row of X."""
+) -> bool:
+    """Fill ``out`` [n, k, n_features] with the features of neighbors of each row of X.
+
+    Returns whether all are legal.
+    """
     counts, own = new_counts(tables, plan), np.empty((1, out.shape[2]))
     for i in range(X.shape[0]):
-        fill_rows(X[i : i + 1], tables, plan, counts, own)
-        fill_rows(near[i], tables, plan, counts, out[i])
+        legal = fill_rows(X[i : i + 1], tables, plan, counts, own)
+        if not (legal and fill_rows(near[i], tables, plan, counts, out[i])):
+            return False
+    return True

@@ -9,7 +9,7 @@ import pytest
 
 from problems import MoEOnChip
 from problems.noc import NoC3D, Platform, chiplet_package
-from problems.noc.evaluation.legality import first_illegal, first_illegal_neighbor
+from problems.noc.evaluation.legality import first_illegal
 from tests.problems.noc.features.test_features import LARGER, TSV_BUDGET
 
 SMALL = Platform(
@@ -104,20 +104,35 @@ def test_neighbors_that_break_a_rule_are_refused(rule):
         problem.neighbor_features(X, near)
 
 
-def test_the_check_of_neighbors_agrees_with_that_of_designs():
+def test_the_rules_are_those_of_the_check_of_designs():
     problem, X, rng = designs(Platform.paper_4x4x4(), n=40)
     tables, n = problem.platform.tables, problem.platform.n_tiles
     near = problem.neighbors_many(X, 5, rng)
     verdicts = set()
     for i in range(len(X)):
         for x in near[i]:
-            column = rng.integers(problem.n_var)
-            x[column] = rng.integers(n if column < n else tables.n_candidates)
+            for column in rng.integers(problem.n_var, size=rng.integers(1, 4)):
+                x[column] = rng.integers(n if column < n else tables.n_candidates)
             alone = np.ascontiguousarray(x)[None]
-            found = first_illegal_neighbor(X[i : i + 1], alone[None], tables)
-            assert found == first_illegal(alone, tables)
-            verdicts.add(found)
-    assert verdicts == {-1, 0}
+            legal = first_illegal(alone, tables) < 0
+            beside = problem._description.neighbor_features(X[i : i + 1], alone[None])
+            assert (beside is not None) == legal
+            assert (problem._description.features(alone) is not None) == legal
+            verdicts.add(legal)
+    assert verdicts == {True, False}
+
+
+def test_links_in_any_order_keep_the_rules():
+    problem, X, rng = designs(Platform.paper_4x4x4())
+    n = problem.platform.n_tiles
+    near = problem.neighbors_many(X, 4, rng)
+    expected = problem.neighbor_features(X, near)
+    for row in (*X, *near.reshape(-1, problem.n_var)):
+        rng.shuffle(row[n : n + problem.platform.n_planar_links])
+    np.testing.assert_array_equal(problem.neighbor_features(X, near), expected)
+    near[3, 2, 70] = near[3, 2, 90]
+    with pytest.raises(ValueError, match="Row 14 of X breaks a rule"):
+        problem.neighbor_features(X, near)
 
 
 def test_experts_on_a_chip_have_them_too():
