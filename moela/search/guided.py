@@ -197,7 +197,7 @@ class GuidedSearch:
         gain = restart.volume.gain(F.reshape(-1, F.shape[2]), restart.volume_scale)
         loss, CV = -gain.reshape(F.shape[:2]), front.working_violations(n)
         rank = self.screening.feasible_first(found, loss, base, CV)
-        chosen = self.screening.pick(found, rank, 1)
+        chosen = self.screening.pick(found, rank, np.ones(n, dtype=np.int64))
         pop = chosen.population(found, base=list(base[chosen.of]))
         for ind in base:
             add_tries(ind, 1)

@@ -151,7 +151,8 @@ class LocalSearches:
         improves = better(CV[known], g, self.CV[at], incumbent[at])
         # The best neighbor of each search comes first in this order.
         order = np.lexsort((g, CV[known], at))
-        best = order[np.diff(at[order], prepend=-1) > 0]
+        sorted_at = at[order]
+        best = np.concatenate([order[:1], order[1:][sorted_at[1:] > sorted_at[:-1]]])
         answered, chosen = at[best], known[best]
         perturbed = self.pending[answered]
         wins = improves[best] | perturbed
@@ -162,7 +163,8 @@ class LocalSearches:
         improved = improves[~self.pending[at]]
         if len(improved):
             keep = (1.0 - _RATE) ** len(improved)
-            self.success = max(keep * self.success + (1.0 - keep) * float(improved.mean()), 1e-3)
+            share = int(np.count_nonzero(improved)) / len(improved)
+            self.success = max(keep * self.success + (1.0 - keep) * share, 1e-3)
         if accepted is not None:
             self.entered += np.bincount(at[accepted[known]], minlength=len(self))
         self.fails += tried

@@ -155,7 +155,7 @@ class Screening:
             for key in incumbents
             if key in old
             and len(old[key].used) == k
-            and _CANDIDATES_PER_PICK * (old[key].used.sum() + width) <= k
+            and _CANDIDATES_PER_PICK * (np.count_nonzero(old[key].used) + width) <= k
             and not old[key].spent
         }
         missing = np.array([key not in self._pools for key in incumbents])
@@ -300,16 +300,16 @@ class Screening:
         each = np.arange(len(at))
         return best > 0, near[each, best], near_features[each, best]
 
-    def pick(self, found: Candidates, rank: Floats, width: Ints | int) -> Chosen:
-        """Pick up to `width` ([n]) new candidates of each design, by smallest rank [n, k] first."""
+    def pick(self, found: Candidates, rank: Floats, width: Ints) -> Chosen:
+        """Pick up to `width` [n] new candidates of each design, by smallest rank [n, k] first."""
         pools, rank = found.pools, _unused(found, rank)
         # Candidates are in random order, so the first that is left is a random one.
         drawn = np.flatnonzero(found.at_random)
         if len(drawn):
             first_left = np.isfinite(rank[drawn]).argmax(axis=1)
             rank[drawn, first_left] = -np.inf
-        wanted = np.broadcast_to(width, len(rank)).tolist()
-        taken, looked = self._first_new(found, rank.argsort(axis=1, kind="stable"), wanted)
+        order = rank.argsort(axis=1, kind="stable")
+        taken, looked = self._first_new(found, order, width.tolist())
         if pools is not None:
             left = ~(rank >= 0.0)
             for row, column in looked:
