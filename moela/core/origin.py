@@ -176,33 +176,53 @@ def forget_details(pop: Population) -> None:
         _put(pop, {field: values for field, values in columns.items() if field not in _DETAILS})
 
 
+class Origins:
+    """The origins of individuals [n], for several fields; valid until the next `set_origin`."""
+
+    def __init__(self, pop: Population) -> None:
+        self._runs = _runs(pop)
+
+    def array(self, field: str, dtype: type | None = None) -> NDArray[Any]:
+        """Return one field as an array, [n] or [n, d]; do not change it, as for `origins`."""
+        return np.asarray(_column_of(field, self._runs), dtype=dtype)
+
+    def listed(self, field: str) -> list[Any]:
+        """Return one field as a list, [n]."""
+        return _values(_column_of(field, self._runs))
+
+    def asked_by(self, part: str) -> Bools:
+        """Mark the individuals that a part has asked for, [n]."""
+        return np.array([other == part for other in self.listed("part")], dtype=bool)
+
+
 def origins(pop: Population, field: str, dtype: type | None = None) -> NDArray[Any]:
     """Return one field of the origin of each individual as an array, [n] or [n, d].
 
     Do not change it: the origins themselves may hold it.
     """
-    return np.asarray(_column_of(field, _runs(pop)), dtype=dtype)
+    return Origins(pop).array(field, dtype)
 
 
 def listed_origins(pop: Population, field: str) -> list[Any]:
     """Return one field of the origin of each individual as a list, [n]."""
-    return _values(_column_of(field, _runs(pop)))
+    return Origins(pop).listed(field)
 
 
 def asked_by(pop: Population, part: str) -> Bools:
     """Mark the individuals that a part has asked for, [n]."""
-    return np.array([other == part for other in listed_origins(pop, "part")], dtype=bool)
+    return Origins(pop).asked_by(part)
 
 
 def by_part(pop: Population) -> dict[str, Bools]:
     """Mark the individuals [b] that each part has asked for, if any, and those of "screening"."""
-    parts = listed_origins(pop, "part")
+    known = Origins(pop)
+    parts = known.listed("part")
     masks = {
         part: np.array([other == part for other in parts], dtype=bool)
         for part in dict.fromkeys(parts)
         if part is not None
     }
-    return {**masks, "screening": origins(pop, "chosen_by_model", bool)}
+    return {**masks, "screening": known.array("chosen_by_model", bool)}
 
 
 def sums_of(gains: Floats, masks: Mapping[str, Bools]) -> dict[str, float]:

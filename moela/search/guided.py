@@ -12,7 +12,7 @@ from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import random_weights
 from moela.core.individuals import unevaluated
-from moela.core.origin import asked_by, listed_origins, origins, set_origin
+from moela.core.origin import Origins, listed_origins, set_origin
 from moela.core.scaling import Scalarization
 from moela.learning.feasibility import FeasibilityModel, constraints_of
 from moela.learning.features import Encoder, describes, has_features
@@ -240,25 +240,27 @@ class GuidedSearch:
         """
         if self.move_ranking is None:
             return
-        searches = self.searches
-        has_move = np.array([move is not None for move in listed_origins(pop, "move")])
+        searches, known = self.searches, Origins(pop)
+        has_move = np.array([move is not None for move in known.listed("move")])
         if not has_move.any():
             return
-        position = searches.positions(origins(pop, "search", np.int64))
+        position = searches.positions(known.array("search", np.int64))
         of_search = has_move & (position >= 0)
-        is_move = of_search | (has_move & asked_by(pop, "pareto"))
+        is_move = of_search | (has_move & known.asked_by("pareto"))
         if not is_move.any():
             return
         after = F
         if not is_move.all():
             pop, after, position = pop[is_move], F[is_move], position[is_move]
+            known = Origins(pop)
         own = of_search[is_move]
         before = np.empty_like(after)
         before[own] = searches.F[position[own]]
         bases = [base.F for base in listed_origins(pop[~own], "base")]
         if bases:
             before[~own] = self.context.units.objectives(np.array(bases, dtype=float))
-        self.move_ranking.add_moves(origins(pop, "move"), origins(pop, "features"), after - before)
+        changes = after - before
+        self.move_ranking.add_moves(known.array("move"), known.array("features"), changes)
         if own.any():
             self._check_moves(pop[own], position[own], before[own], after[own])
         self.move_ranking.fit_if_due(self.context.normalization)
@@ -272,15 +274,15 @@ class GuidedSearch:
             return self.context.normalization.scalarize(F, W, self.searches.by)
 
         incumbent = value(before)
-        observed = value(after) - incumbent
+        observed, known = value(after) - incumbent, Origins(pop)
         if not ranking.uses_hamming:
-            at_random = origins(pop, "chosen_at_random", bool)
-            predicted = origins(pop[at_random], "predicted_change")
+            at_random = known.array("chosen_at_random", bool)
+            predicted = known.array("predicted_change")[at_random]
             ranking.move_model.check(predicted, observed[at_random])
         if ranking.comparable:
             moves, hamming = (
                 value(before + change) - incumbent
-                for change in ranking.predict_both(origins(pop, "move"), origins(pop, "features"))
+                for change in ranking.predict_both(known.array("move"), known.array("features"))
             )
             ranking.compare(moves, hamming, observed)
 
@@ -303,10 +305,9 @@ class GuidedSearch:
 
     def advance(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Advance the searches by their evaluated neighbors [b]."""
-        ids = origins(pop, "search", np.int64)
-        features = origins(pop, "features") if self.screening.needs_features else None
-        normalization = self.context.normalization
-        n_moves = origins(pop, "n_moves", np.int64)
+        known, normalization = Origins(pop), self.context.normalization
+        ids, n_moves = known.array("search", np.int64), known.array("n_moves", np.int64)
+        features = known.array("features") if self.screening.needs_features else None
         finished = self.searches.receive(
             ids, pop, F, CV, normalization, features, accepted, n_moves
         )

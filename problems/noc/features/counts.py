@@ -3,9 +3,9 @@
 Traffic is counted in whole units, small enough to lose nothing. Sums of whole numbers are exact in
 any order. So only PEs and links that differ from a design before are counted again, and a row's
 features still have the same bits in every batch. That design, the *anchor*, stays the same while
-rows are a few moves away from it. Whether a row keeps the rules is found on the way, since only what
-differs can break one. numba's cache looks only at the file of the function itself: after an edit
-here, delete the cache of ``problems.noc.features.kernel``.
+rows are a few moves away from it. Whether a row keeps the rules is found on the way, since only
+what differs can break one. numba's cache looks only at the file of the function itself: after an
+edit here, delete the cache of ``problems.noc.features.kernel``.
 """
 
 from __future__ import annotations
