@@ -26,7 +26,7 @@ from problems.moe_on_chip.evaluation import UNITS, step_metrics
 from problems.moe_on_chip.mappings import ExpertStatistics, check_mapping
 from problems.moe_on_chip.moves import FEATURES, PARTS, Moves
 from problems.moe_on_chip.visits import StepTraffic
-from problems.noc.chip.given import movable
+from problems.noc.chip.given import movable, platform_of
 from problems.noc.chip.platform import Platform
 from problems.noc.design.design import Design
 from problems.noc.design.rules import broken_row
@@ -148,9 +148,8 @@ class MoEOnChip(MoEProblem):
         held_out: RoutingTrace | None = None,
     ) -> None:
         owner = "MoEOnChip"
-        platform = Platform.paper_4x4x4() if platform is None else platform
+        platform = platform_of(platform, owner)
         roles = Roles() if roles is None else roles
-        require(owner, "platform", platform, isinstance(platform, Platform), "a Platform")
         require(owner, "roles", roles, isinstance(roles, Roles), "a Roles")
         if batch_size is None:
             batch_size = 2 * len(roles.pes(platform, "attention"))

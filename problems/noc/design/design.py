@@ -13,6 +13,7 @@ from moela.files.guard import brief
 from moela.notebook import html
 from problems._arrays import Floats, Ints
 from problems.noc.chip.files import JSONFile, check_fields, check_whole_list
+from problems.noc.chip.given import platform_of
 from problems.noc.chip.layout import link_lengths
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import check_traffic
@@ -70,7 +71,7 @@ class Design(JSONFile):
     def __init__(
         self, placement: ArrayLike, links: ArrayLike, platform: Platform | None = None
     ) -> None:
-        self.platform = Platform.paper_4x4x4() if platform is None else platform
+        self.platform = platform_of(platform, "Design")
         tiles = whole_numbers(placement, "The 'placement' of a Design")
         pairs = whole_numbers(links, "The 'links' of a Design")
         if pairs.shape == (0,):
@@ -88,7 +89,7 @@ class Design(JSONFile):
     @classmethod
     def mesh(cls, platform: Platform | None = None) -> Design:
         """Return the reference design of a platform: the mesh."""
-        platform = Platform.paper_4x4x4() if platform is None else platform
+        platform = platform_of(platform, "Design.mesh")
         placement, links = platform.mesh
         return cls(placement, platform.candidates[links], platform)
 
@@ -170,7 +171,7 @@ class Design(JSONFile):
         cls, placement: str | Path, links: str | Path, platform: Platform | None = None
     ) -> Design:
         """Read placement and links from two files; see ``design.exchange.read_csv``."""
-        platform = Platform.paper_4x4x4() if platform is None else platform
+        platform = platform_of(platform, "Design.from_csv")
         tiles, pairs = exchange.read_csv(placement, links, platform)
         try:
             return cls(tiles, pairs, platform)

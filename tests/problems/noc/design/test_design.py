@@ -261,3 +261,9 @@ def test_a_design_is_drawn_beside_the_mesh_with_its_changes(problem, rows):
     written = [text.get_text() for ax in figure.axes for text in ax.texts]
     for _, _, change in changes.values():
         assert any(f"({change:+.1f} %)" in text for text in written)
+
+
+@pytest.mark.parametrize("make", [Design.mesh, lambda platform: Design([0], [], platform)])
+def test_what_is_no_platform_is_refused(make):
+    with pytest.raises(ValueError, match=r"must be a Platform\. Got '4x4x4'"):
+        make("4x4x4")
