@@ -39,7 +39,7 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     low-discrepancy sequence; its relative error was below 0.0004 on fronts of up to 6 objectives
     and below 0.003 on those of up to 12.
 
-    Objectives may be of any size: they are scaled by powers of two, which changes no digit.
+    Objectives may be of any size, also of different ones: they are scaled by powers of two.
 
     Raises
     ------
@@ -57,10 +57,15 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     inside = points[(points < reference).all(axis=1)]
     if len(inside) == 0:
         return 0.0
-    by = exponents(len(reference), inside, reference)
-    inside, reference = divided(inside, by), divided(reference, by)
     exact = is_exact(*inside.shape) if exact is None else exact
-    volume = (moocore.hypervolume if exact else moocore.hv_approx)(inside, ref=reference)
+    if exact:
+        by = exponents(len(reference), inside, reference)
+        volume = moocore.hypervolume(divided(inside, by), ref=divided(reference, by))
+    else:
+        # Directions are spread evenly only if the objectives have similar extents.
+        by = np.frexp(reference - inside.min(axis=0))[1]
+        room = divided(reference - inside, by)
+        volume = moocore.hv_approx(-room, ref=np.zeros(len(reference)))
     return float(multiplied("hypervolume", np.array([volume]), int(by.sum()))[0])
 
 

@@ -81,6 +81,17 @@ def test_approximate_volume_is_near_the_exact_one(n_obj):
     assert indicators.hypervolume(F, point, exact=False) == pytest.approx(exact, rel=3e-3)
 
 
+@pytest.mark.parametrize("sizes", [(1e-3, 1e-3, 0.02, 0.04, 5e5), (1e9, 1.0, 1e-9, 1.0, 1e-4)])
+def test_approximate_volume_does_not_depend_on_the_units(sizes):
+    rng = np.random.default_rng(4)
+    F, point = 1.0 - 0.5 * rng.dirichlet(np.ones(5), 300), np.ones(5)
+    exact = indicators.hypervolume(F, point) * np.prod(sizes)
+    for shift in (0.0, 100.0):
+        moved = (F + shift) * sizes, (point + shift) * sizes
+        assert indicators.hypervolume(*moved, exact=False) == pytest.approx(exact, rel=3e-3)
+
+
+
 def test_which_sizes_are_exact():
     assert indicators.is_exact(500, 5)
     assert not indicators.is_exact(10_001, 5)
