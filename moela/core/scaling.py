@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
-from moela.core.kernels.scalar import EDGE, combination
+from moela.core.kernels.scalar import EDGE, combined
 from moela.core.units import Units
 
 Scalarization = Literal["chebyshev", "weighted_sum", "product"]
@@ -153,7 +153,7 @@ class Normalization:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
         span = self.nadir - self.ideal
         with np.errstate(over="ignore"):  # what is infinite becomes `farthest`
-            return np.asarray(combination(by)(F, W, self.ideal, span, self.farthest))
+            return combined(by, F, W, self.ideal, span, self.farthest)
 
 
 def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:

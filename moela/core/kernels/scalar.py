@@ -1,79 +1,93 @@
 """Compiled scalarization of objectives: scaling and combining in one pass, broadcast like a ufunc.
 
-Inputs are objectives, weights, ideal and span, [M], and the largest size of a scaled value.
+Compiled by `njit`, not by `guvectorize`: numba keeps what that compiles in two files. If two
+processes compile it at the same time, the files may not fit together, and every later process
+crashes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache
-from typing import Any, cast
 
 import numpy as np
-from numba import guvectorize
 
 from moela._arrays import Floats
+from moela.core.kernels.jit import compiled
 
-Ufunc = Callable[..., Any]
-
-__all__ = ["EDGE", "combination"]
+__all__ = ["EDGE", "combined"]
 
 # Closer than this to the edge of the reference box, and beyond it, the tangent replaces the
 # logarithm, so that searches outside the box still know which way leads into it.
 EDGE = 0.02
-_TYPES = ["void(f8[:], f8[:], f8[:], f8[:], f8[:], f8[:])"]
-_SHAPES = "(m),(m),(m),(m),()->()"
+_NUMBERS = {"product": 0, "chebyshev": 1, "weighted_sum": 2}
+_ONES = ((1, 1, 1), (1, 1), (1,), ())
 
 
-def product(
-    F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: Floats, out: Floats
-) -> None:
-    """Set the negative logarithm of the weighted product of distances to the reference point."""
+@compiled
+def product(F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float) -> float:
+    """Return the negative logarithm of the weighted product of distances to the reference point."""
     total = 0.0
     for j in range(F.shape[0]):
         z = (F[j] - ideal[j]) / span[j] if span[j] > 0.0 else 0.0
-        distance = 1.0 + EDGE - max(min(z, farthest[0]), -farthest[0])
+        distance = 1.0 + EDGE - max(min(z, farthest), -farthest)
         if distance >= EDGE:
             total += W[j] * math.log(distance)
         else:
             total += W[j] * (math.log(EDGE) + (distance - EDGE) / EDGE)
-    out[0] = -total
+    return -total
 
 
-def chebyshev(
-    F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: Floats, out: Floats
-) -> None:
-    """Set the largest weighted scaled objective."""
+@compiled
+def chebyshev(F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float) -> float:
+    """Return the largest weighted scaled objective."""
     largest = -np.inf
     for j in range(F.shape[0]):
         z = (F[j] - ideal[j]) / span[j] if span[j] > 0.0 else 0.0
-        largest = max(largest, W[j] * max(min(z, farthest[0]), -farthest[0]))
-    out[0] = largest
+        largest = max(largest, W[j] * max(min(z, farthest), -farthest))
+    return largest
 
 
-def weighted_sum(
-    F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: Floats, out: Floats
-) -> None:
-    """Set the weighted sum of scaled objectives."""
+@compiled
+def weighted_sum(F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float) -> float:
+    """Return the weighted sum of scaled objectives."""
     total = 0.0
     for j in range(F.shape[0]):
         z = (F[j] - ideal[j]) / span[j] if span[j] > 0.0 else 0.0
-        total += W[j] * max(min(z, farthest[0]), -farthest[0])
-    out[0] = total
+        total += W[j] * max(min(z, farthest), -farthest)
+    return total
 
 
-@cache
-def combination(by: str) -> Ufunc:
-    """Return the compiled function of this name, made at the first call.
+@compiled
+def _table(
+    number: int, F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float, out: Floats
+) -> None:
+    """Fill ``out`` [a, b] with values of F [a or 1, b or 1, M] and W [a or 1, b or 1, M]."""
+    rows_f, columns_f = F.shape[0] > 1, F.shape[1] > 1
+    rows_w, columns_w = W.shape[0] > 1, W.shape[1] > 1
+    for i in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            f = F[i if rows_f else 0, k if columns_f else 0]
+            w = W[i if rows_w else 0, k if columns_w else 0]
+            if number == 0:
+                out[i, k] = product(f, w, ideal, span, farthest)
+            elif number == 1:
+                out[i, k] = chebyshev(f, w, ideal, span, farthest)
+            else:
+                out[i, k] = weighted_sum(f, w, ideal, span, farthest)
 
-    Its machine code is kept on disk if a folder can be written.
+
+def combined(by: str, F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float) -> Floats:
+    """Scale objectives F [..., M] and combine them with weights W [..., M], broadcast: [...].
+
+    `by` is the name of a function above; ideal and span are [M], `farthest` is the largest size of
+    a scaled value. F and W have up to three axes.
     """
-    function = {"product": product, "chebyshev": chebyshev, "weighted_sum": weighted_sum}[by]
-    compiler = cast(Any, guvectorize)
-    try:
-        made = compiler(_TYPES, _SHAPES, cache=True)(function)
-    except RuntimeError:
-        made = compiler(_TYPES, _SHAPES)(function)
-    # numpy's object; that of numba checks its arguments once more.
-    return cast(Ufunc, made.ufunc)
+    axes = max(F.ndim, W.ndim)
+    F, W = F.reshape(_ONES[F.ndim] + F.shape), W.reshape(_ONES[W.ndim] + W.shape)
+    # Faster than np.broadcast_shapes, which the machine code relies on.
+    (a, b, n_obj), (c, d, n_weights) = F.shape, W.shape
+    if n_obj != n_weights or (a != c and 1 not in (a, c)) or (b != d and 1 not in (b, d)):
+        raise ValueError(f"Objectives and weights do not fit together: {F.shape} and {W.shape}.")
+    out = np.empty((c if a == 1 else a, d if b == 1 else b))
+    _table(_NUMBERS[by], F, W, ideal, span, float(farthest), out)
+    return out.reshape(out.shape[3 - axes :])

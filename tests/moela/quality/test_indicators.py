@@ -91,7 +91,6 @@ def test_approximate_volume_does_not_depend_on_the_units(sizes):
         assert indicators.hypervolume(*moved, exact=False) == pytest.approx(exact, rel=3e-3)
 
 
-
 def test_which_sizes_are_exact():
     assert indicators.is_exact(500, 5)
     assert not indicators.is_exact(10_001, 5)
