@@ -48,6 +48,9 @@ ATTEMPTS = 1_000
 """Draws before a move counts as impossible on a platform."""
 
 
+ALIKE = 4
+"""Pairs of PEs of one type, which differ in their traffic only, are swapped so many times less."""
+
 SCARCE = 8
 """A platform with fewer free ports than one for so many tiles has few moves of single links."""
 
@@ -201,14 +204,9 @@ def may_replace(network: Network, tables: Tables, old: int, new: int) -> bool:
 
 @lean
 def may_swap(placement: Ints, tables: Tables, a: int, b: int) -> bool:
-    """Return whether the PEs on two tiles differ in type and may change places."""
+    """Return whether the PEs on two tiles may change places."""
     p, q = tables.pe_type[placement[a]], tables.pe_type[placement[b]]
-    return (
-        a != b
-        and (p != q or tables.allowed.shape[0] == 1)
-        and tables.allowed[p, b]
-        and tables.allowed[q, a]
-    )
+    return a != b and tables.allowed[p, b] and tables.allowed[q, a]
 
 
 @lean
@@ -227,10 +225,13 @@ def replace_sorted(links: Ints, position: int, new: int) -> None:
 @lean
 def draw_swap(placement: Ints, tables: Tables, state: Seeds) -> tuple[int, int]:
     """Return two tiles that may be swapped, or (-1, -1)."""
-    n = placement.size
+    n, several = placement.size, tables.allowed.shape[0] > 1
     for _ in range(ATTEMPTS):
         a, b = draw(state, n), draw(state, n)
-        if may_swap(placement, tables, a, b):
+        if not may_swap(placement, tables, a, b):
+            continue
+        alike = tables.pe_type[placement[a]] == tables.pe_type[placement[b]]
+        if not (several and alike and draw(state, ALIKE) > 0):
             return min(a, b), max(a, b)
     return -1, -1
 

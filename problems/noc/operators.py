@@ -84,7 +84,7 @@ class NoCCrossover(Crossover):
 
 
 class NoCMutation(Mutation):
-    """A few moves: swaps of two PEs of different type, and moves of a planar link.
+    """A few moves: swaps of two PEs, mostly of different type, and moves of a planar link.
 
     Parameters
     ----------

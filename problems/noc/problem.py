@@ -399,9 +399,10 @@ class NoC3D(Problem):
     def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
         """Return k different designs one move away from each row of X, [n, k, n_var].
 
-        A move swaps two PEs of different type or moves one planar link, with equal chances. Moves
-        repeat only if the platform leaves fewer than k. The neighbors of a row depend on the row
-        and its position in X, not on the other rows.
+        A move swaps two PEs or moves one planar link, with equal chances. A pair of PEs of one type
+        is drawn a quarter as often as one of two types. Moves repeat only if the platform leaves
+        fewer than k. The neighbors of a row depend on the row and its position in X, not on the
+        other rows.
         """
         rows = self.legal_rows(X)
         k = check_int("neighbors", "k", k, 0)
