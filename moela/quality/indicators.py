@@ -57,14 +57,15 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     inside = points[(points < reference).all(axis=1)]
     if len(inside) == 0:
         return 0.0
+    by = exponents(len(reference), inside, reference)
+    inside, reference = divided(inside, by), divided(reference, by)
     exact = is_exact(*inside.shape) if exact is None else exact
     if exact:
-        by = exponents(len(reference), inside, reference)
-        volume = moocore.hypervolume(divided(inside, by), ref=divided(reference, by))
+        volume = moocore.hypervolume(inside, ref=reference)
     else:
         # Directions are spread evenly only if the objectives have similar extents.
-        by = np.frexp(reference - inside.min(axis=0))[1]
-        room = divided(reference - inside, by)
+        extents = np.frexp(reference - inside.min(axis=0))[1]
+        room, by = divided(reference - inside, extents), by + extents
         volume = moocore.hv_approx(-room, ref=np.zeros(len(reference)))
     return float(multiplied("hypervolume", np.array([volume]), int(by.sum()))[0])
 

@@ -89,6 +89,9 @@ def test_approximate_volume_does_not_depend_on_the_units(sizes):
     for shift in (0.0, 100.0):
         moved = (F + shift) * sizes, (point + shift) * sizes
         assert indicators.hypervolume(*moved, exact=False) == pytest.approx(exact, rel=3e-3)
+    huge = F * [1e300, 1e300, 1e-300, 1e-300, 1.0], point * [1e300, 1e300, 1e-300, 1e-300, 1.0]
+    found = indicators.hypervolume(*huge, exact=False)
+    assert found == pytest.approx(indicators.hypervolume(F, point), rel=3e-3)
 
 
 def test_which_sizes_are_exact():
