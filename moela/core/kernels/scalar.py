@@ -80,9 +80,13 @@ def combined(by: str, F: Floats, W: Floats, ideal: Floats, span: Floats, farthes
     """Scale objectives F [..., M] and combine them with weights W [..., M], broadcast: [...].
 
     `by` is the name of a function above; ideal and span are [M], `farthest` is the largest size of
-    a scaled value. F and W have up to three axes.
+    a scaled value.
     """
     axes = max(F.ndim, W.ndim)
+    if axes > 3:
+        shape = np.broadcast_shapes(F.shape, W.shape)
+        F, W = (np.array(np.broadcast_to(a, shape)).reshape(-1, shape[-1]) for a in (F, W))
+        return combined(by, F, W, ideal, span, farthest).reshape(shape[:-1])
     F, W = F.reshape(_ONES[F.ndim] + F.shape), W.reshape(_ONES[W.ndim] + W.shape)
     # Faster than np.broadcast_shapes, which the machine code relies on.
     (a, b, n_obj), (c, d, n_weights) = F.shape, W.shape

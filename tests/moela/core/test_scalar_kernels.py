@@ -93,7 +93,14 @@ def test_penalties_count_at_most_as_much_as_the_largest_size(rng):
 
 
 @pytest.mark.parametrize(
-    ("of_F", "of_W"), [((3,), (3,)), ((0, 3), (0, 3)), ((4, 1, 3), (7, 3)), ((1, 3), (4, 7, 3))]
+    ("of_F", "of_W"),
+    [
+        ((3,), (3,)),
+        ((0, 3), (0, 3)),
+        ((4, 1, 3), (7, 3)),
+        ((1, 3), (4, 7, 3)),
+        ((2, 1, 4, 3), (5, 1, 3)),
+    ],
 )
 def test_values_have_the_shape_that_numpy_gives(of_F, of_W, rng):
     F, W = rng.random(of_F), rng.random(of_W)

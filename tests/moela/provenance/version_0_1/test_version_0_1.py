@@ -77,7 +77,7 @@ RUNS = [
     ("users", 3, lambda: Beam(platform=Platform.paper_4x4x4()), lambda p: NSGA2(pop_size=20)),
 ]
 # By file and run: initial designs of runs after which MOELA of today goes another way.
-N_INITIAL = {("classic", 1): 20, ("classic", 5): 50, ("users", 2): 20}
+N_INITIAL = {("problems", 1): 10, ("classic", 1): 20, ("classic", 5): 50, ("users", 2): 20}
 
 
 @pytest.fixture
