@@ -177,7 +177,7 @@ def forget_details(pop: Population) -> None:
 
 
 class Origins:
-    """The origins of individuals [n], for several fields; valid until the next `set_origin`."""
+    """The origins of individuals [n], read once for several fields, as they are now."""
 
     def __init__(self, pop: Population) -> None:
         self._runs = _runs(pop)

@@ -151,9 +151,7 @@ class Normalization:
 
     def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
-        span = self.nadir - self.ideal
-        with np.errstate(over="ignore"):  # what is infinite becomes `farthest`
-            return combined(by, F, W, self.ideal, span, self.farthest)
+        return combined(by, F, W, self.ideal, self.nadir - self.ideal, self.farthest)
 
 
 def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:

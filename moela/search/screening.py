@@ -59,7 +59,7 @@ class _Pool:
 
 @dataclass
 class Chosen:
-    """Candidates chosen to be evaluated, b."""
+    """The b candidates that are chosen to be evaluated."""
 
     X: Sequence[object] | Designs
     features: Floats  # [b, d]

@@ -214,7 +214,7 @@ class Moves:
     def features(self, rows: Ints) -> Floats | None:
         """Return the features of the network, then :data:`FEATURES`, [n, n_features].
 
-        Returns None if a network breaks a rule; whether it is connected is not looked at.
+        Returns None if a network breaks a rule. It does not look at whether networks are connected.
         """
         network = self.network.features(np.ascontiguousarray(rows[:, self.n_mapped :]))
         return None if network is None else np.concatenate([network, self._mapped(rows)], axis=1)

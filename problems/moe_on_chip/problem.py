@@ -29,7 +29,7 @@ from problems.moe_on_chip.visits import StepTraffic
 from problems.noc.chip.given import movable, platform_of
 from problems.noc.chip.platform import Platform
 from problems.noc.design.design import Design
-from problems.noc.design.rules import broken_row
+from problems.noc.design.rules import accepted, broken_row
 from problems.noc.evaluation.limits import with_platform_limits
 from problems.noc.evaluation.physical import check_has_technology
 from problems.noc.features.description import Description, check_near
@@ -419,7 +419,7 @@ class MoEOnChip(MoEProblem):
     def features(self, X: ArrayLike) -> Floats:
         """Return the features named in ``feature_names`` for learned models, [n, n_features]."""
         rows = self._rows(X)
-        return self._accepted(rows, self._moves.features(rows))
+        return accepted(self._moves.features(rows), self.check, rows)
 
     def neighbor_features(self, X: ArrayLike, near: ArrayLike) -> Floats:
         """Return ``features`` of neighbors near [n, k, n_var] of designs X, [n, k, n_features]."""
@@ -427,16 +427,7 @@ class MoEOnChip(MoEProblem):
         check_near(near, rows)
         flat = self._rows(np.reshape(near, (-1, self.n_var)))
         features = self._moves.neighbor_features(rows, flat.reshape(np.shape(near)))
-        if features is None:
-            self.check(rows)
-        return self._accepted(flat, features)
-
-    def _accepted(self, rows: Ints, features: Floats | None) -> Floats:
-        """Return features of some rows, or raise the error of the row that makes them None."""
-        if features is None:
-            self.check(rows)
-            raise AssertionError("The kernel refused rows that break no rule.")
-        return features
+        return accepted(features, self.check, rows, flat)
 
     def decode(self, x: ArrayLike) -> MoEChip:
         """Return the MoEChip of one design; the ValueError names the rule that it breaks."""

@@ -49,7 +49,7 @@ ATTEMPTS = 1_000
 
 
 ALIKE = 4
-"""Pairs of PEs of one type, which differ in their traffic only, are swapped so many times less."""
+"""Two PEs of one type differ in their traffic only. They are drawn so many times less often."""
 
 SCARCE = 8
 """A platform with fewer free ports than one for so many tiles has few moves of single links."""
@@ -230,6 +230,7 @@ def draw_swap(placement: Ints, tables: Tables, state: Seeds) -> tuple[int, int]:
         a, b = draw(state, n), draw(state, n)
         if not may_swap(placement, tables, a, b):
             continue
+        # On a platform of one type, all pairs are alike, and none is to be preferred.
         alike = tables.pe_type[placement[a]] == tables.pe_type[placement[b]]
         if not (several and alike and draw(state, ALIKE) > 0):
             return min(a, b), max(a, b)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,7 +32,7 @@ from problems.noc.chip.traffic import (
     warn_of_overload,
 )
 from problems.noc.design.design import Design
-from problems.noc.design.rules import broken_row, whole_numbers
+from problems.noc.design.rules import accepted, broken_row, whole_numbers
 from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from problems.noc.comparison import BaselineComparison
 
 __all__ = ["NoC3D"]
-
-Result = TypeVar("Result")
 
 EVALUATION = 1
 """Version of the evaluation; increased whenever a design gets other objectives than before."""
@@ -245,14 +243,7 @@ class NoC3D(Problem):
 
     def _values(self, rows: Ints, names: Sequence[str]) -> Floats:
         """Return metrics by name under each application, [n, n_apps, n_names]."""
-        return self._accepted(rows, self._evaluation.values(rows, names))
-
-    def _accepted(self, rows: Ints, result: Result | None) -> Result:
-        """Return the result for some rows, or raise the error of the row that makes it None."""
-        if result is None:
-            self.check(rows)
-            raise AssertionError("The kernel refused rows that break no rule.")
-        return result
+        return accepted(self._evaluation.values(rows, names), self.check, rows)
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -350,7 +341,8 @@ class NoC3D(Problem):
         The first direction is from the tile with the smaller index to the other.
         """
         rows = self._rows(X)
-        _, loads, _ = self._accepted(rows, self._evaluation.run(rows, with_loads=True))
+        found = self._evaluation.run(rows, with_loads=True)
+        _, loads, _ = accepted(found, self.check, rows)
         return loads if np.ndim(X) == 2 else loads[0]
 
     def check(self, X: ArrayLike) -> None:
@@ -420,7 +412,7 @@ class NoC3D(Problem):
     def features(self, X: ArrayLike) -> Floats:
         """Return a few dozen numbers about each design for learned models, [n, n_features]."""
         rows = self._rows(X)
-        return self._accepted(rows, self._description.features(rows))
+        return accepted(self._description.features(rows), self.check, rows)
 
     def neighbor_features(self, X: ArrayLike, near: ArrayLike) -> Floats:
         """Return ``features`` of neighbors near [n, k, n_var] of designs X, [n, k, n_features].
@@ -431,9 +423,7 @@ class NoC3D(Problem):
         check_near(near, rows)
         flat = self._rows(np.reshape(near, (-1, self.n_var)))
         features = self._description.neighbor_features(rows, flat.reshape(np.shape(near)))
-        if features is None:
-            self.check(rows)
-        return self._accepted(flat, features)
+        return accepted(features, self.check, rows, flat)
 
     def canonical(self, X: ArrayLike) -> Ints:
         """Return X with the links of each row ascending: one row per design, same shape."""

@@ -157,6 +157,8 @@ def report(
             shares += [medians[n, at][kind] / max(medians[n, at][tables.OURS], 1e-300)
                        for n in names]  # fmt: skip
         places.append([kind, *ranks, f"{min(shares):.3f}"])
+    scheduled = "VS-RLS, whose steps follow the length of the run, makes a run for each time. "
+    scheduled = scheduled if "VS-RLS" in kinds else ""
     parts = [
         tables.header(
             "Equal process time on the network-on-chip",
@@ -164,9 +166,8 @@ def report(
             "Hypervolume of all evaluated designs after the same process time, evaluations "
             "included, with the mesh as reference point, in percent of the box between zero and "
             f"the mesh; medians of {seeds} seeds. Populations have {POP} members where no number "
-            "is given. VS-RLS, whose steps follow the length of the run, makes a run for each "
-            "time. `evaluations` are MOELA's and the best rival's. All cases of a seed and a "
-            "problem are measured one after another in one process, on one thread.",
+            f"is given. {scheduled}`evaluations` are MOELA's and the best rival's. All cases of a "
+            "seed and a problem are measured one after another in one process, on one thread.",
         ),
         tables.markdown(rows),
         "## All problems\n",

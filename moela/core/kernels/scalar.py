@@ -1,8 +1,7 @@
 """Compiled scalarization of objectives: scaling and combining in one pass, broadcast like a ufunc.
 
-Compiled by `njit`, not by `guvectorize`: numba keeps what that compiles in two files. If two
-processes compile it at the same time, the files may not fit together, and every later process
-crashes.
+`njit` compiles it, not `guvectorize`, whose machine code numba keeps in two files. Two processes
+that compile at the same time may each write one of them. Every later process then crashes.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ def combined(by: str, F: Floats, W: Floats, ideal: Floats, span: Floats, farthes
         F, W = (np.array(np.broadcast_to(a, shape)).reshape(-1, shape[-1]) for a in (F, W))
         return combined(by, F, W, ideal, span, farthest).reshape(shape[:-1])
     F, W = F.reshape(_ONES[F.ndim] + F.shape), W.reshape(_ONES[W.ndim] + W.shape)
-    # Faster than np.broadcast_shapes, which the machine code relies on.
+    # Machine code does not check shapes. np.broadcast_shapes does, but takes longer.
     (a, b, n_obj), (c, d, n_weights) = F.shape, W.shape
     if n_obj != n_weights or (a != c and 1 not in (a, c)) or (b != d and 1 not in (b, d)):
         raise ValueError(f"Objectives and weights do not fit together: {F.shape} and {W.shape}.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +15,21 @@ from problems.noc.chip.layout import components
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
 
-__all__ = ["broken_row", "broken_rule", "whole_numbers"]
+__all__ = ["accepted", "broken_row", "broken_rule", "whole_numbers"]
+
+Result = TypeVar("Result")
+
+
+def accepted(result: Result | None, check: Callable[[Ints], None], *tables: Ints) -> Result:
+    """Return what a kernel found for tables of rows, or raise the error of a row that it refused.
+
+    The result is None if it refused one; ``check`` raises the error.
+    """
+    if result is None:
+        for rows in tables:
+            check(rows)
+        raise AssertionError("The kernel refused rows that break no rule.")
+    return result
 
 
 def whole_numbers(values: ArrayLike, name: str) -> Ints:

@@ -45,8 +45,8 @@ class Description:
     def features(self, rows: Ints) -> Floats | None:
         """Return the features of rows, [n, n_features]; None if a row breaks a rule.
 
-        Whether networks are connected is not looked at. Only what differs from a design before is
-        counted again, so neighbors of one design in a row take little time.
+        It does not look at whether networks are connected. Only what differs from a design before
+        is counted again, so neighbors of one design in a row take little time.
         """
         out = np.empty((len(rows), len(self.names)))
         return out if features_batch(rows, self._tables, self._plan, out) else None

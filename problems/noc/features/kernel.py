@@ -114,7 +114,7 @@ def write(tables: Tables, plan: FeaturePlan, counts: Counts, row: Floats) -> int
 def fill_rows(X: Ints, tables: Tables, plan: FeaturePlan, counts: Counts, out: Floats) -> bool:
     """Fill ``out`` [n, n_features] with the features of rows of X; return whether all are legal.
 
-    Only connectedness is not looked at.
+    It does not look at whether networks are connected.
     """
     n = tables.pe_type.size
     for i in range(X.shape[0]):

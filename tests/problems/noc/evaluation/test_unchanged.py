@@ -49,7 +49,7 @@ def test_designs_and_their_values_are_bit_for_bit_those_of_the_first_release(tra
     X = operators["sampling"]._do(problem, 40, random_state=rng)
     children = operators["crossover"]._do(problem, np.stack((X[:20], X[20:])), random_state=rng)
     rows = children.reshape(-1, problem.n_var)
-    # Since version 0.2, moves also swap PEs of one type.
+    # These two digests are those of version 0.2, in which moves also swap PEs of one type.
     mutants = operators["mutation"]._do(problem, rows, random_state=rng)
     near = problem.neighbors_many(mutants[:10], 15, rng)
     # Version 0.2 has added features.
