@@ -6,7 +6,7 @@ import numpy as np
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Choice, Variable
 
-from moela._arrays import Designs, Floats, numbers_of
+from moela._arrays import Designs, Floats, Ints, numbers_of
 from moela.learning.permutations import ones, permuted_items, places_of
 from moela.quality.words import shown
 
@@ -19,7 +19,8 @@ class Encoder:
 
     As `encode` does, unless the initial designs are permutations. Their features are the place of
     each item, since the numbers themselves mean nothing; for models that know nothing of
-    permutations, a column for each item and place, which is 1 if the item is there.
+    permutations, a column for each item and place, which is 1 if the item is there. A problem's own
+    features of permutations are used if they say more than such columns do.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -29,9 +30,20 @@ class Encoder:
 
     def fit(self, X: Designs, *, in_columns: bool = False) -> None:
         """Find out from the initial designs X [n, n_var] whether designs are permutations."""
-        named = has_features(self.problem) or getattr(self.problem, "vars", None)
-        self._items = None if named else permuted_items(X)
+        self._items = None if getattr(self.problem, "vars", None) else permuted_items(X)
         self._in_columns = in_columns and X.shape[-1] ** 2 <= _MOST_COLUMNS
+        if has_features(self.problem) and (in_columns or not self._are_places(X)):
+            self._items = None
+
+    def _are_places(self, X: Designs) -> bool:
+        """Return whether the problem's features of permutations X only say which item is where."""
+        if self._items is None:
+            return False
+        features, places = encode(self.problem, X), places_of(X, self._items)
+        return any(
+            np.array_equal(features, ones(order, "place"))
+            for order in (places, places.argsort(axis=1))
+        )
 
     @property
     def gives_places(self) -> bool:
@@ -45,6 +57,11 @@ class Encoder:
         places = places_of(np.asarray(X), self._items)
         return ones(places, "place") if self._in_columns else places.astype(float)
 
+    def permutations(self, places: Ints) -> Designs:
+        """Return the permutations [n, m] with these places [n, m] of their items."""
+        assert self._items is not None
+        return self._items[places.argsort(axis=1)]
+
     def near(self, X: Designs, near: Designs) -> Floats:
         """Return the features [n, k, d] of the neighbors near [n, k, ...] of designs X [n, ...].
 
@@ -53,7 +70,7 @@ class Encoder:
         """
         groups = near.shape[:2]
         method = getattr(self.problem, "neighbor_features", None)
-        if method is None or not has_features(self.problem):
+        if method is None or self._items is not None or not has_features(self.problem):
             flat = near.reshape(groups[0] * groups[1], *near.shape[2:])
             return self(flat).reshape(*groups, -1)
         features = np.asarray(method(X, near), dtype=float)

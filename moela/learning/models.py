@@ -43,6 +43,11 @@ class Models:
         better. It needs designs that are described by zeros and ones: rows of bits, permutations of
         up to 32 items (a column for each item and place), or features of the problem. Without
         `moves` it is not used.
+    pair_sums : bool
+        Whether to find out if all objectives of a permutation of 5 to 40 items are sums over pairs
+        of items, as the costs of a quadratic assignment are; see `PairSums`. That takes about
+        3 m (m - 1) evaluations of m items. Then children descend on the predictions to a local
+        optimum before they are evaluated. Without `moves` it is not used.
     surrogate_size : int
         Use a surrogate of objectives and constraints to choose offspring for this many evaluations
         (real variables with default operators only; about 5 ms each; 0 disables it). It is used
@@ -60,6 +65,7 @@ class Models:
     starts: Model = "auto"
     moves: Model = "auto"
     hamming: bool = True
+    pair_sums: bool = True
     surrogate_size: int = 1000
 
     def __post_init__(self) -> None:
@@ -67,11 +73,13 @@ class Models:
             model = getattr(self, name)
             holds = model is None or model == "auto" or callable(getattr(model, "fit", None))
             require("Models", name, model, holds, '"auto", None or a scikit-learn regressor')
-        require("Models", "hamming", self.hamming, isinstance(self.hamming, bool), "True or False")
+        for name in ("hamming", "pair_sums"):
+            value = getattr(self, name)
+            require("Models", name, value, isinstance(value, bool), "True or False")
         count("Models", "surrogate_size", self.surrogate_size, at_least=0)
 
 
-NO_MODELS = Models(starts=None, moves=None, hamming=False, surrogate_size=0)
+NO_MODELS = Models(starts=None, moves=None, hamming=False, pair_sums=False, surrogate_size=0)
 
 
 def given(model: Model) -> Regressor | None:

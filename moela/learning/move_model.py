@@ -69,6 +69,24 @@ class MoveModel(SharedFits):
         """Whether the model has been fitted and is not known to be useless."""
         return self.fitted is not None and not self.skill < _LEAST_SKILL
 
+    @property
+    def complete(self) -> bool:
+        """Whether the effects of all moves are known, so that nothing is left to learn."""
+        return False
+
+    @property
+    def fit_id(self) -> tuple[object, ...]:
+        """Identifier of the fit used now; predictions change only if it changes."""
+        return (self.n_fits,)
+
+    @property
+    def learns_designs(self) -> bool:
+        """Whether `add_designs` does anything."""
+        return False
+
+    def add_designs(self, features: Floats, F: Floats) -> None:
+        """Add designs with features [b, d] and objectives F [b, M]."""
+
     def add(self, moves: Floats, changes: Floats) -> None:
         """Add moves [b, d] and the changes of the objectives [b, M] that they made."""
         dropped = self.window.add(moves, changes)

@@ -9,6 +9,7 @@ from moela.core.scaling import Normalization
 from moela.learning.hamming_model import HammingModel
 from moela.learning.models import Regressor
 from moela.learning.move_model import MoveModel
+from moela.learning.pair_sums import PairSums
 from moela.learning.permutation_moves import PermutationHammingModel, PermutationMoveModel
 
 # Moves before the models are compared, the newest ones that count, and new ones until the next
@@ -51,18 +52,25 @@ class MoveRanking:
         return self.uses_hamming or self.move_model.ready
 
     @property
+    def learns_designs(self) -> bool:
+        """Whether there is a model that learns from designs."""
+        return self.hamming_model is not None or self.move_model.learns_designs
+
+    @property
     def comparable(self) -> bool:
         """Whether both models are fitted, so that they can be compared."""
         hamming = self.hamming_model
+        if self.move_model.complete:
+            return False
         return hamming is not None and hamming.ready and self.move_model.n_fits > 0
 
     @property
-    def fit_id(self) -> tuple[bool, int]:
+    def fit_id(self) -> tuple[object, ...]:
         """Identifier of the fit used now; predictions change only if it changes."""
         if self.uses_hamming:
             assert self.hamming_model is not None
             return True, self.hamming_model.n_fits
-        return False, self.move_model.n_fits
+        return False, *self.move_model.fit_id
 
     def predict(self, features: Floats, near: Floats) -> Floats:
         """Predict the change of the objectives [n, k, M] from designs to k neighbors of each.
@@ -84,7 +92,10 @@ class MoveRanking:
         self, features: Floats, F: Floats, normalization: Normalization | None = None
     ) -> None:
         """Learn from designs with features [b, d] and objectives F [b, M]."""
-        if self.hamming_model is None:
+        self.move_model.add_designs(features, F)
+        if self.move_model.complete:
+            self.uses_hamming = False
+        if self.hamming_model is None or self.move_model.complete:
             return
         if not self.hamming_model.accepts(features):
             self.hamming_model, self.uses_hamming = None, False
@@ -96,10 +107,11 @@ class MoveRanking:
         """Learn from moves [b, d] to designs with features `ends`, and their changes of F."""
         self.move_model.add_at(moves, ends, changes)
 
-    def of_permutations(self) -> MoveRanking:
+    def of_permutations(self, pair_sums: PairSums | None = None) -> MoveRanking:
         """Return a new ranking for features that are the places of permuted items."""
         ranking = MoveRanking(hamming=False)
-        ranking.move_model = PermutationMoveModel(min_rows=self.move_model.min_rows)
+        least = self.move_model.min_rows
+        ranking.move_model = PermutationMoveModel(min_rows=least, pair_sums=pair_sums)
         if self.hamming_model is not None:
             ranking.hamming_model = PermutationHammingModel()
         return ranking

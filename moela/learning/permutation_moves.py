@@ -9,8 +9,10 @@ from scipy.sparse.linalg import lsmr
 
 from moela._arrays import Floats, Ints
 from moela.core.kernels.jit import compiled
+from moela.core.scaling import Normalization
 from moela.learning.hamming_model import HammingModel
 from moela.learning.move_model import Linear, MoveModel
+from moela.learning.pair_sums import PairSums
 from moela.learning.permutations import (
     ASPECTS,
     Aspect,
@@ -44,21 +46,60 @@ class PermutationMoveModel(MoveModel):
     regressions", Machine Learning 24). So problems of assignment, tours and schedules are each
     predicted by what they depend on.
 
+    Objectives that are sums over pairs of items are predicted by `pair_sums` once these are known.
+
     A design is described by the place of each of its m items.
     """
 
-    _mutable = (*MoveModel._mutable, "_explained")
+    _mutable = (*MoveModel._mutable, "_explained", "pair_sums")
 
-    def __init__(self, size: int = 4000, *, min_rows: int = 12) -> None:
+    def __init__(
+        self, size: int = 4000, *, min_rows: int = 12, pair_sums: PairSums | None = None
+    ) -> None:
         super().__init__(None, size, min_rows=min_rows)
+        self.pair_sums = pair_sums
         self._aspects: tuple[Aspect, ...] = ASPECTS
         self._coefficients: list[Floats] = []  # of each aspect, [columns, M] in units of C
         self.weights: Floats = np.empty((0, 0))  # [aspects, M]
         # Predicted by each aspect, [b, aspects, M], and observed, [b, M].
         self._explained: list[tuple[Floats, Floats]] = []
 
+    @property
+    def complete(self) -> bool:
+        """Whether all objectives are known sums over pairs."""
+        return self.pair_sums is not None and self.pair_sums.complete
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model has been fitted and is not known to be useless."""
+        return self.complete or super().ready
+
+    @property
+    def fit_id(self) -> tuple[object, ...]:
+        """Identifier of the fit used now; predictions change only if it changes."""
+        pairs = self.pair_sums
+        return super().fit_id if pairs is None else (*super().fit_id, *pairs.fit_id)
+
+    @property
+    def learns_designs(self) -> bool:
+        """Whether `add_designs` does anything."""
+        return self.pair_sums is not None
+
+    def add_designs(self, features: Floats, F: Floats) -> None:
+        """Add designs with places [b, m] and objectives F [b, M]."""
+        if self.pair_sums is not None:
+            self.pair_sums.add(features, F)
+
+    def fit_if_due(
+        self, new_share: float = 0.1, normalization: Normalization | None = None
+    ) -> bool:
+        """Refit the aspects as `MoveModel` does, unless they are not needed."""
+        return not self.complete and super().fit_if_due(new_share, normalization)
+
     def add_at(self, moves: Floats, ends: Floats, changes: Floats) -> None:
         """Add moves [b, m] that lead to places `ends` [b, m], and the changes of F [b, M]."""
+        if self.pair_sums is not None:
+            self.pair_sums.check(ends - moves, ends, changes)
         self.window.add(np.concatenate([ends - moves, ends], axis=1), changes)
 
     def predict_at(self, moves: Floats, ends: Floats) -> Floats:
@@ -67,6 +108,16 @@ class PermutationMoveModel(MoveModel):
 
     def changes_to(self, features: Floats, near: Floats) -> Floats:
         """Predict the change of F [n, k, M] from designs [n, m] to their neighbors [n, k, m]."""
+        pairs = self.pair_sums
+        if pairs is None or not pairs.used.any():
+            return self._by_aspects(features, near)
+        changes = pairs.changes_to(features, near)
+        if not pairs.complete:
+            left = ~pairs.used
+            changes[..., left] = self._by_aspects(features, near)[..., left]
+        return changes
+
+    def _by_aspects(self, features: Floats, near: Floats) -> Floats:
         n, k, m = near.shape
         both = np.concatenate([features[:, None], near], axis=1).reshape(-1, m)
         values = _values(both.astype(np.int64), *self._tables).reshape(n, k + 1, -1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from pymoo.core.population import Population
 
@@ -44,6 +46,8 @@ _MOST_MIXED = 1000
 # Children made for each that is missing because the first ones were duplicates.
 _SPARE = 3
 
+Improvement = Callable[[Population, Floats], Population]
+
 
 class Evolution:
     """Children of neighboring sub-problems' members, and replacement of members by them.
@@ -76,6 +80,7 @@ class Evolution:
         encoder: Encoder | None = None,
         *,
         exploring: bool = False,
+        improve: Improvement | None = None,
     ) -> None:
         self.context = context
         self.subproblems = subproblems
@@ -93,6 +98,8 @@ class Evolution:
         self.feasibility, self.encoder = feasibility, encoder
         # Whether some children are random while the front is small.
         self.exploring = exploring
+        # Applied to children of other variables than real ones, with the weights they are made for.
+        self.improve = improve
         # Selects, where few children are feasible, whether the model chooses a child among several.
         self.likely = OperatorSelection([0.5, 0.5], p_min=0.1)
         self.feasible_share = 1.0  # of the children, a running mean
@@ -257,6 +264,8 @@ class Evolution:
         if self.mating is None:
             parents, source = self._parents(subproblems, self.context.operators.n_parents)
             pop = self.context.children(self._members(), parents)
+            if self.improve is not None:
+                pop = self.improve(pop, self.subproblems.W[subproblems])
             operator = np.full(len(subproblems), -1)
         else:
             X, operator, source = self._real_children(subproblems, 1, front)

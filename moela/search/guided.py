@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 from pymoo.core.population import Population
+from pymoo.core.repair import NoRepair
 
 from moela._arrays import Bools, Designs, Floats, Ints, rows
 from moela.core.archive import Archive
@@ -18,6 +19,8 @@ from moela.learning.feasibility import FeasibilityModel, constraints_of
 from moela.learning.features import Encoder, describes, has_features
 from moela.learning.models import NO_MODELS, Models, given
 from moela.learning.move_ranking import MoveRanking
+from moela.learning.pair_sums import PairSums
+from moela.learning.permutation_moves import PermutationMoveModel
 from moela.learning.start_model import StartModel
 from moela.search.local_search import LocalSearches, add_tries, mark_exhausted
 from moela.search.perturbation import Perturbation
@@ -99,7 +102,12 @@ class GuidedSearch:
         self.encoder.fit(X, in_columns=own)
         if self.encoder.gives_places:
             if self.move_ranking is not None:
-                self.move_ranking = self.screening.model = self.move_ranking.of_permutations()
+                pair_sums = None
+                if self.models.pair_sums and PairSums.suits(X.shape[-1]):
+                    seed = int(self.context.random_state.integers(2**31))
+                    pair_sums = PairSums(X.shape[-1], seed)
+                ranking = self.move_ranking.of_permutations(pair_sums)
+                self.move_ranking = self.screening.model = ranking
             if self.feasibility is not None:
                 self.feasibility.permuted = True
         if describes(self.context.problem, X):
@@ -110,6 +118,24 @@ class GuidedSearch:
         screening.model = screening.feasibility = None
         screening.needs_features = False
         return False
+
+    def descended(self, pop: Population, W: Floats) -> Population:
+        """Return local optima near designs [b] with weights W [b, M], unless moves are uncertain.
+
+        They are predicted ones, of exchanges of two items of permutations whose objectives are
+        known sums over pairs. Nothing is evaluated on the way.
+        """
+        model = None if self.move_ranking is None else self.move_ranking.move_model
+        if not isinstance(model, PermutationMoveModel) or not model.complete or len(pop) == 0:
+            return pop
+        context, pairs = self.context, model.pair_sums
+        assert pairs is not None
+        if context.problem.has_constraints() or not isinstance(context.operators.repair, NoRepair):
+            return pop
+        places = self.encoder(rows([ind.X for ind in pop])).astype(np.int64)
+        by, rng = self.searches.by, context.random_state
+        found = pairs.descended(places, W, context.normalization, by, rng)
+        return unevaluated(self.encoder.permutations(found))
 
     def restart(self) -> None:
         """End all searches, and forget which perturbations have paid."""
@@ -288,8 +314,8 @@ class GuidedSearch:
 
     def train_on_designs(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Update the models of designs, if there are any, with evaluated designs [b]."""
-        hamming = self.move_ranking is not None and self.move_ranking.hamming_model is not None
-        if (self.feasibility is None and not hamming) or len(pop) == 0:
+        learns = self.move_ranking is not None and self.move_ranking.learns_designs
+        if (self.feasibility is None and not learns) or len(pop) == 0:
             return
         features = list(listed_origins(pop, "features"))
         missing = [i for i, row in enumerate(features) if row is None]
@@ -300,7 +326,7 @@ class GuidedSearch:
         known, normalization = np.array(features), self.context.normalization
         if self.feasibility is not None:
             self.feasibility.add(known, F, constraints_of(pop, CV), normalization)
-        if self.move_ranking is not None and hamming:
+        if self.move_ranking is not None and learns:
             self.move_ranking.add_designs(known, F, normalization)
 
     def advance(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:

@@ -257,6 +257,7 @@ class MOELA(ArchiveAlgorithm):
             self.guided.feasibility,
             self.guided.encoder,
             exploring=self._few,
+            improve=self.guided.descended,
         )
         self.allocation = allocation_for(self.problem, self.shares)
 

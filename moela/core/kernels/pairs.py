@@ -1,0 +1,153 @@
+"""Compiled sums over pairs of permuted items: values, effects of moves, and descents."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moela._arrays import Floats, Ints
+from moela.core.kernels.jit import compiled
+from moela.core.kernels.scalar import chebyshev, product, weighted_sum
+
+__all__ = ["NUMBERS", "Singles", "changes", "columns", "descend", "totals"]
+
+Singles = NDArray[np.float32]
+
+NUMBERS = {"product": 0, "chebyshev": 1, "weighted_sum": 2}
+"""Numbers of the scalarizations in `descend`."""
+# An exchange counts as an improvement if it is larger than rounding.
+_ROUNDING = 1e-9
+
+
+@compiled
+def columns(at: Ints, values: Singles) -> Singles:
+    """Return values [pairs] of the pairs (at[r, i], at[r, j]), for each row and i < j.
+
+    `at` [n, m] holds permutations of 0 to m - 1. The result [n, pairs] has single precision.
+    """
+    n, m = at.shape
+    table = np.zeros((m, m), dtype=np.float32)
+    c = 0
+    for i in range(m):
+        for j in range(i + 1, m):
+            table[i, j] = values[c]
+            table[j, i] = values[c]
+            c += 1
+    out = np.empty((n, c), dtype=np.float32)
+    for r in range(n):
+        c = 0
+        for i in range(m):
+            own = table[at[r, i]]
+            for j in range(i + 1, m):
+                out[r, c] = own[at[r, j]]
+                c += 1
+    return out
+
+
+@compiled
+def totals(places: Ints, A: Floats, B: Floats) -> Floats:
+    """Return the sum of A[i, j] B[p_i, p_j] over i < j for places p [n, m], [n, M].
+
+    A and B [M, m, m] are symmetric.
+    """
+    n, m = places.shape
+    out = np.empty((n, A.shape[0]))
+    for r in range(n):
+        p = places[r]
+        for o in range(A.shape[0]):
+            total = 0.0
+            for i in range(m):
+                own, there = A[o, i], B[o, p[i]]
+                for j in range(i + 1, m):
+                    total += own[j] * there[p[j]]
+            out[r, o] = total
+    return out
+
+
+@compiled
+def changes(before: Floats, after: Floats, A: Floats, B: Floats) -> Floats:
+    """Return by how much those sums change from places [n, m] to places [n, k, m], [n, k, M]."""
+    n, k, m = after.shape
+    out = np.zeros((n, k, A.shape[0]))
+    old = np.empty(m, dtype=np.int64)
+    new = np.empty(m, dtype=np.int64)
+    moved = np.empty(m, dtype=np.int64)
+    for r in range(n):
+        for i in range(m):
+            old[i] = np.int64(before[r, i])
+        for s in range(k):
+            n_moved = 0
+            for i in range(m):
+                new[i] = np.int64(after[r, s, i])
+                if new[i] != old[i]:
+                    moved[n_moved] = i
+                    n_moved += 1
+            for o in range(A.shape[0]):
+                total = 0.0
+                for c in range(n_moved):
+                    i = moved[c]
+                    own, now, was = A[o, i], B[o, new[i]], B[o, old[i]]
+                    for j in range(m):
+                        total += own[j] * (now[new[j]] - was[old[j]])
+                    # A pair of two moved items counts once.
+                    for d in range(c):
+                        j = moved[d]
+                        total -= own[j] * (now[new[j]] - was[old[j]])
+                out[r, s, o] = total
+    return out
+
+
+@compiled
+def descend(
+    places: Ints,
+    A: Floats,
+    B: Floats,
+    offset: Floats,
+    number: int,
+    W: Floats,
+    ideal: Floats,
+    span: Floats,
+    farthest: float,
+    order: Ints,
+) -> None:
+    """Exchange the places of two items, in place, until no exchange improves a design any more.
+
+    The objectives of places [b, m] are those sums, plus `offset` [M]. Each design has weights
+    W [b, M] of the scalarization `number`; see `moela.core.kernels.scalar`. `order` [pairs, 2] is
+    the order in which pairs are tried.
+    """
+    m, n_obj, n_pairs = places.shape[1], A.shape[0], order.shape[0]
+    G = np.empty(n_obj)
+    start = totals(places, A, B)
+    for r in range(places.shape[0]):
+        p, F = places[r], start[r] + offset
+        value = _scalarized(number, F, W[r], ideal, span, farthest)
+        at = since = 0
+        while since < n_pairs:
+            i, j = order[at, 0], order[at, 1]
+            at = at + 1 if at + 1 < n_pairs else 0
+            since += 1
+            x, y = p[i], p[j]
+            for o in range(n_obj):
+                a, b, u, v = A[o, i], A[o, j], B[o, x], B[o, y]
+                total = F[o]
+                for k in range(m):
+                    total += (a[k] - b[k]) * (v[p[k]] - u[p[k]])
+                # The pair of both is none of the others, and stays as it is.
+                G[o] = total - (a[i] - b[i]) * (v[x] - u[x]) - (a[j] - b[j]) * (v[y] - u[y])
+            new = _scalarized(number, G, W[r], ideal, span, farthest)
+            if new < value - _ROUNDING * (1.0 + abs(value)):
+                value, since = new, 0
+                p[i], p[j] = y, x
+                F[:] = G
+
+
+@compiled
+def _scalarized(
+    number: int, F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float
+) -> float:
+    if number == 0:
+        return product(F, W, ideal, span, farthest)
+    if number == 1:
+        return chebyshev(F, W, ideal, span, farthest)
+    return weighted_sum(F, W, ideal, span, farthest)

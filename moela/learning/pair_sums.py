@@ -1,0 +1,328 @@
+"""Quadratic assignment model: finds out that objectives of a permutation are sums over pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from moela._arrays import Bools, Floats, Ints
+from moela._threads import one_thread
+from moela.core.kernels.pairs import NUMBERS, Singles, changes, columns, descend, totals
+from moela.core.scaling import Normalization, Scalarization
+from moela.learning.window import SharedFits, Window, spread_of
+
+# Numbers of items that are learned. A step of a fit takes a time of order m^6.
+_LEAST_ITEMS, _MOST_ITEMS = 5, 40
+# Designs per unknown at the first fit, and those that are kept.
+_FIRST, _KEPT = 2.2, 4.0
+# Growth of the number of designs until the next fit, and from the time on at which as many as are
+# kept have not been enough.
+_GROWTH, _GROWTH_LATE = 1.15, 2.0
+# Steps of a fit from a random start at most; it ends after so many of them if they lower the
+# residual variance by less than this share.
+_N_STEPS, _N_BETWEEN, _LEAST_PROGRESS = 60, 5, 0.05
+# After this many steps a fit has failed if it leaves more than this share of the variance, and
+# after so many failures an objective is given up.
+_N_TRIAL, _MOST_LEFT, _MOST_FAILED = 10, 0.1, 2
+# Steps of a fit that starts from a matrix of another objective.
+_N_SHARED = 6
+# A fit that leaves less than this share of the variance is exact but for rounding.
+_EXACT = 1e-6
+# Damping of the first step relative to the mean of the diagonal, least damping, its factors after
+# each try and after success, and failures in a row that end a fit.
+_DAMPING, _LEAST_DAMPING, _UP, _DOWN, _MOST_UPS = 0.1, 1e-5, 4.0, 0.05, 6
+# Moves since a fit that show whether it predicts them, the share of their squared changes that it
+# may leave, and the weight of a move in these sums relative to that of the next one.
+_LEAST_CHECKS, _MOST_UNEXPLAINED, _FADE = 20, 0.01, 0.995
+
+
+@dataclass(frozen=True)
+class _PairSum:
+    """What pairs of items have to do with each other, and what this costs at pairs of places.
+
+    Both are [pairs], for the pairs (0, 1), (0, 2) ... (m - 2, m - 1). Their sum, times `unit`, is
+    the objective; `left` is the share of its variance that this leaves unexplained.
+    """
+
+    items: Singles
+    places: Singles
+    unit: float
+    left: float
+
+    @property
+    def exact(self) -> bool:
+        return self.left < _EXACT
+
+
+class PairSums(SharedFits):
+    """Model of objectives that are sums over pairs of m items, f(p) = c + sum A[i, j] B[p_i, p_j].
+
+    A says how much two items have to do with each other, B what this costs at two places: the flows
+    and distances of the quadratic assignment problem (Koopmans and Beckmann 1957, "Assignment
+    problems and the location of economic activities", Econometrica 25), which are not given here.
+    Since f is linear in each of them, both follow from about m (m - 1) designs or more, by a
+    Levenberg-Marquardt method. One of them must be symmetric; then both may be taken as symmetric.
+    An objective may share a matrix with another one that is known.
+
+    A model is used once it has predicted moves made after its fit; `used` [M] says for which
+    objectives. Those that are no such sums are given up.
+
+    A design is described by the place of each item.
+    """
+
+    _mutable = ("window",)
+
+    def __init__(self, m: int, seed: int) -> None:
+        self.m, self.seed, self.n_unknowns = m, seed, m * (m - 1)
+        self.window = Window(round(_KEPT * self.n_unknowns))
+        self.n_fits = 0
+        self.used: Bools = np.zeros(0, dtype=bool)
+        # [M, m, m] each, in units of the objectives, and c [M].
+        self._matrices: tuple[Floats, Floats] | None = None
+        self._offset: Floats = np.zeros(0)
+        self._sums: list[_PairSum | None] = []
+        self._failed: Ints = np.zeros(0, dtype=np.int64)
+        self._next_fit = _FIRST * self.n_unknowns
+        # Of the moves since a fit, [M].
+        self._residuals = self._squares = self._n_checks = np.zeros(0)
+
+    @staticmethod
+    def suits(m: int) -> bool:
+        """Return whether m items are few enough to be learned."""
+        return _LEAST_ITEMS <= m <= _MOST_ITEMS
+
+    @property
+    def complete(self) -> bool:
+        """Whether all objectives are predicted."""
+        return len(self.used) > 0 and bool(self.used.all())
+
+    @property
+    def fit_id(self) -> tuple[object, ...]:
+        """Identifier of what is used now; predictions change only if it changes."""
+        return self.n_fits, *self.used.tolist()
+
+    def _forget_checks(self, of: Bools) -> None:
+        """Begin to check predictions anew for objectives marked in [M]."""
+        self.used = self.used & ~of
+        self._residuals, self._squares, self._n_checks = (
+            np.where(of, 0.0, kept) for kept in (self._residuals, self._squares, self._n_checks)
+        )
+
+    def add(self, places: Floats, F: Floats) -> None:
+        """Add designs with places [b, m] and objectives F [b, M]; refit if it is time."""
+        if not self._sums:
+            n_obj = F.shape[1]
+            self._sums = [None] * n_obj
+            self._failed = np.zeros(n_obj, dtype=np.int64)
+            self.used = np.zeros(n_obj, dtype=bool)
+            self._residuals, self._squares, self._n_checks = np.zeros((3, n_obj))
+        self.window.add(places.astype(np.int16), F)
+        if self.window.n_rows >= self._next_fit and self._wanted().any():
+            late = self.window.n_rows >= self.window.size
+            self._next_fit = self.window.n_rows * (_GROWTH_LATE if late else _GROWTH)
+            self._fit()
+
+    def _wanted(self) -> Bools:
+        """Mark the objectives that another fit may explain better, [M]."""
+        wrong = (self._n_checks >= _LEAST_CHECKS) & ~self.used
+        exact = np.array([known is not None and known.exact for known in self._sums])
+        return (wrong | ~exact) & (self._failed < _MOST_FAILED)
+
+    def check(self, before: Floats, after: Floats, observed: Floats) -> None:
+        """Compare predictions with the changes of F [b, M] from places [b, m] to others."""
+        if self._matrices is None:
+            return
+        predicted = self.changes_to(before, after[:, None])[:, 0]
+        keep = _FADE ** len(observed)
+        self._residuals = keep * self._residuals + ((predicted - observed) ** 2).sum(axis=0)
+        self._squares = keep * self._squares + (observed**2).sum(axis=0)
+        self._n_checks = self._n_checks + len(observed)
+        good = self._residuals < _MOST_UNEXPLAINED * self._squares
+        self.used = good & (self._n_checks >= _LEAST_CHECKS)
+
+    def changes_to(self, features: Floats, near: Floats) -> Floats:
+        """Predict the change of F [n, k, M] from places [n, m] to neighbors [n, k, m]."""
+        assert self._matrices is not None
+        return changes(features, near, *self._matrices)
+
+    def descended(
+        self,
+        places: Ints,
+        W: Floats,
+        normalization: Normalization,
+        by: Scalarization,
+        random_state: np.random.Generator,
+    ) -> Ints:
+        """Return the local optima [b, m] that exchanges of two items reach from places [b, m].
+
+        A scalarization with weights W [b, M] of the predicted objectives is minimized.
+        """
+        assert self._matrices is not None
+        pairs = np.stack(np.triu_indices(self.m, 1), axis=1)
+        found, n = np.array(places, dtype=np.int64), normalization
+        descend(
+            found,
+            *self._matrices,
+            self._offset,
+            NUMBERS[by],
+            np.ascontiguousarray(W),
+            n.ideal,
+            n.nadir - n.ideal,
+            float(n.farthest),
+            random_state.permutation(pairs),
+        )
+        return found
+
+    def _fit(self) -> None:
+        kept, F = self.window.arrays()
+        if not np.isfinite(F).all():
+            return
+        places, wanted = kept.astype(np.int64), self._wanted()
+        data = _Data(places, F)
+        sums: list[_PairSum | None] = [
+            None if again else known for known, again in zip(self._sums, wanted, strict=True)
+        ]
+        failed = self._failed.copy()
+        # Each fit begins with another objective.
+        order = np.roll(np.flatnonzero(wanted), -self.n_fits).tolist()
+        with one_thread():
+            for j in order:
+                rng = np.random.default_rng([self.seed, self.n_fits, j])
+                found = _sharing(data, j, sums) or _improved(
+                    data, j, *_start(data, j, rng), _N_STEPS
+                )
+                sums[j] = found
+                failed[j] += found is None
+                # What is a sum, but not found yet, needs more designs, and so will the others.
+                if found is not None and not found.exact:
+                    break
+        self._sums, self._failed = sums, failed
+        zeros = np.zeros(data.n_pairs, dtype=np.float32)
+        none = _PairSum(zeros, zeros, 1.0, 1.0)
+        all_ = [none if known is None else known for known in sums]
+        A = np.stack([_matrix(known.items, self.m) for known in all_])
+        B = np.stack([known.unit * _matrix(known.places, self.m) for known in all_])
+        self._matrices = A, B
+        self._offset = (F - totals(places, A, B)).mean(axis=0)
+        self.n_fits += 1
+        self._forget_checks(wanted)
+
+
+class _Data:
+    """Permutations, as places [n, m] of items and as items at places, and scaled targets [n, M]."""
+
+    def __init__(self, places: Ints, F: Floats) -> None:
+        spread = spread_of(F)
+        self.unit = np.where(spread > 0.0, spread, 1.0)
+        self.targets: Singles = ((F - F.mean(axis=0)) / self.unit).astype(np.float32)
+        self.places = places
+        self.items = np.ascontiguousarray(places.argsort(axis=1))
+        self.n_pairs = places.shape[1] * (places.shape[1] - 1) // 2
+
+    def by_places(self, items: Singles) -> Singles:
+        """Return the columns [n, pairs] whose sum, weighted by values of places, is predicted."""
+        return columns(self.items, items)
+
+    def by_items(self, places: Singles) -> Singles:
+        """Return the columns [n, pairs] whose sum, weighted by values of items, is predicted."""
+        return columns(self.places, places)
+
+
+def _start(data: _Data, j: int, rng: np.random.Generator) -> tuple[Singles, Singles]:
+    """Return random values of pairs of items, and those of places that fit objective j to them."""
+    items = rng.standard_normal(data.n_pairs).astype(np.float32)
+    return _balanced(items, _ridge(data.by_places(items), data.targets[:, j]))
+
+
+def _sharing(data: _Data, j: int, sums: list[_PairSum | None]) -> _PairSum | None:
+    """Return an exact sum for objective j that shares a matrix with a known one, if there is."""
+    for known in sums:
+        if known is None or not known.exact:
+            continue
+        y = data.targets[:, j]
+        items = _ridge(data.by_items(known.places), y)
+        places = _ridge(data.by_places(known.items), y)
+        for start in ((items, known.places), (known.items, places)):
+            found = _improved(data, j, *_balanced(*start), _N_SHARED)
+            if found is not None and found.exact:
+                return found
+    return None
+
+
+def _balanced(items: Singles, places: Singles) -> tuple[Singles, Singles]:
+    """Scale two factors so that both have the same size, and their product stays the same."""
+    ratio = float(np.linalg.norm(places)) / max(float(np.linalg.norm(items)), 1e-30)
+    scale = np.float32(np.sqrt(ratio)) if ratio > 0.0 else np.float32(1.0)
+    return items * scale, places / scale
+
+
+def _ridge(columns_: Singles, y: Singles) -> Singles:
+    """Return the coefficients [pairs] that fit y [n] by columns [n, pairs]."""
+    columns_ = columns_ - columns_.mean(axis=0)
+    K = columns_.T @ columns_
+    K[np.diag_indices_from(K)] += max(1e-3 * float(np.trace(K)) / len(K), 1e-30)
+    return np.asarray(cho_solve(cho_factor(K, overwrite_a=True), columns_.T @ y), dtype=np.float32)
+
+
+def _improved(
+    data: _Data, j: int, items: Singles, places: Singles, n_steps: int
+) -> _PairSum | None:
+    """Return the sum after some steps of a Levenberg-Marquardt method (Marquardt 1963).
+
+    Returns None if little is explained.
+    """
+    y, damping = data.targets[:, j], _DAMPING
+    x = np.concatenate([items, places])
+    n_pairs, total = data.n_pairs, max(float(y @ y), 1e-30)
+
+    def at(x: Singles) -> tuple[Singles, Singles, float]:
+        by_items = data.by_items(x[n_pairs:])
+        f = by_items @ x[:n_pairs]
+        residuals = y - (f - f.mean())
+        return by_items, residuals, float(residuals @ residuals)
+
+    by_items, residuals, cost = at(x)
+    before = np.inf
+    for step in range(n_steps):
+        if cost < 1e-3 * _EXACT * total:
+            break
+        if step == _N_TRIAL and cost > _MOST_LEFT * total:
+            return None
+        if step % _N_BETWEEN == 0:
+            if step > _N_BETWEEN and cost > (1.0 - _LEAST_PROGRESS) * before:
+                break
+            before = cost
+        J = np.concatenate([by_items, data.by_places(x[:n_pairs])], axis=1)
+        J -= J.mean(axis=0)
+        H, gradient = J.T @ J, J.T @ residuals
+        scale = float(np.trace(H)) / len(H)
+        for _ in range(_MOST_UPS):
+            K = H.copy()
+            K[np.diag_indices_from(K)] += damping * scale
+            damping *= _UP  # for the next one
+            try:
+                factor = cho_factor(K, overwrite_a=True, check_finite=False)
+            except np.linalg.LinAlgError:  # by rounding
+                continue
+            nearby = x + cho_solve(factor, gradient, check_finite=False)
+            new = at(nearby)
+            if new[2] < cost:
+                break
+        else:
+            break
+        x, (by_items, residuals, cost) = nearby, new
+        damping = max(damping * _DOWN, _LEAST_DAMPING)
+    left = cost / total
+    if left >= _MOST_LEFT:
+        return None
+    return _PairSum(x[:n_pairs], x[n_pairs:], float(data.unit[j]), left)
+
+
+def _matrix(pairs: Singles, m: int) -> Floats:
+    """Return a symmetric matrix [m, m] with these values of pairs, and zeros on its diagonal."""
+    out = np.zeros((m, m))
+    first, second = np.triu_indices(m, 1)
+    out[first, second] = out[second, first] = pairs
+    return out
