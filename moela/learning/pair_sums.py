@@ -40,7 +40,7 @@ _LEAST_CHECKS, _MOST_UNEXPLAINED, _FADE = 20, 0.01, 0.995
 
 @dataclass(frozen=True)
 class _PairSum:
-    """What pairs of items have to do with each other, and what this costs at pairs of places.
+    """Values of pairs of items, and of pairs of places, whose products make up an objective.
 
     Both are [pairs], for the pairs (0, 1), (0, 2) ... (m - 2, m - 1). Their sum, times `unit`, is
     the objective; `left` is the share of its variance that this leaves unexplained.
@@ -139,7 +139,7 @@ class PairSums(SharedFits):
         self._residuals = keep * self._residuals + ((predicted - observed) ** 2).sum(axis=0)
         self._squares = keep * self._squares + (observed**2).sum(axis=0)
         self._n_checks = self._n_checks + len(observed)
-        good = self._residuals < _MOST_UNEXPLAINED * self._squares
+        good = self._residuals <= _MOST_UNEXPLAINED * self._squares
         self.used = good & (self._n_checks >= _LEAST_CHECKS)
 
     def changes_to(self, features: Floats, near: Floats) -> Floats:

@@ -249,9 +249,12 @@ class Mixed(Problem):
         out["F"] = np.array([[x["x"] + x["b"], (1 - x["x"]) + (x["c"] == "u")] for x in X])
 
 
-@pytest.mark.parametrize("problem", [QAP, MNK])
+@pytest.mark.parametrize(
+    "problem", [MultiObjectiveQAP.random(n_facilities=12, seed=1), MNK], ids=["QAP", "MNK"]
+)
 def test_it_is_used_if_moves_pay_in_one_place_and_not_in_another(problem):
-    ranking = minimize(problem, MOELA(), ("n_eval", 2500), seed=1).algorithm.guided.move_ranking
+    algorithm = MOELA(models=Models(pair_sums=False))
+    ranking = minimize(problem, algorithm, ("n_eval", 2500), seed=1).algorithm.guided.move_ranking
     assert ranking.uses_hamming
     assert ranking.hamming_model.window.n_rows == 2500
 

@@ -1,0 +1,207 @@
+"""Sums over pairs of items: they are found, they predict, and children descend on them."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from pymoo.core.problem import ElementwiseProblem
+from pymoo.operators.crossover.ox import OrderCrossover
+from pymoo.operators.mutation.inversion import InversionMutation
+from pymoo.operators.repair.rounding import RoundingRepair
+from pymoo.operators.sampling.rnd import PermutationRandomSampling
+from pymoo.optimize import minimize
+
+from moela import MOELA, Models
+from moela.core.kernels.pairs import changes, totals
+from moela.core.scaling import Normalization, scalarize
+from moela.learning.pair_sums import PairSums
+from problems import MultiObjectiveQAP
+
+M = 8
+RNG = np.random.default_rng(5)
+FLOWS = RNG.integers(0, 50, (3, M, M)).astype(float)  # not symmetric
+SITES = RNG.random((M, 2))
+DISTANCES = np.linalg.norm(SITES[:, None] - SITES, axis=2)
+
+
+def costs(places, flows=FLOWS[:2]):
+    """Return the flows times the distances, [n, M]."""
+    places = places.astype(int)
+    apart = DISTANCES[places[:, :, None], places[:, None, :]]
+    return np.einsum("mij,nij->nm", flows, apart)
+
+
+def lateness(places):
+    """Return a sum of jobs' lateness, which is no sum over pairs, [n, 1]."""
+    times, due = np.arange(1.0, M + 1.0), np.linspace(20.0, 5.0, M)
+    ends = np.where(places[:, None, :] <= places[:, :, None], times, 0.0).sum(axis=2)
+    return (np.maximum(0.0, ends - due) ** 2).sum(axis=1)[:, None]
+
+
+def permutations(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.permuted(np.tile(np.arange(M), (n, 1)), axis=1).astype(float)
+
+
+def exchanged(places, seed=1):
+    """Return places after an exchange of two items in each row."""
+    rng, after = np.random.default_rng(seed), places.copy()
+    for row in after:
+        i, j = rng.choice(M, 2, replace=False)
+        row[[i, j]] = row[[j, i]]
+    return after
+
+
+def learned(objectives, n=600, seed=3):
+    """Return a model that has seen n designs, ten at a time, and exchanges around these."""
+    model = PairSums(M, seed)
+    for at in range(0, n, 10):
+        places = permutations(10, at)
+        after = exchanged(places, at)
+        model.check(places, after, objectives(after) - objectives(places))
+        model.add(places, objectives(places))
+    return model
+
+
+def test_sums_and_their_changes_are_those_of_a_plain_formula():
+    A = np.stack([FLOWS[0] + FLOWS[0].T, FLOWS[1] + FLOWS[1].T])
+    B = np.stack([DISTANCES, 2.0 * DISTANCES])
+    before, after = permutations(5), permutations(20, 7).reshape(5, 4, M)
+    expected = costs(before) * [1.0, 2.0]
+    np.testing.assert_allclose(totals(before.astype(np.int64), A, B), expected)
+    changed = costs(after.reshape(20, M)).reshape(5, 4, 2) * [1.0, 2.0] - expected[:, None]
+    np.testing.assert_allclose(changes(before, after, A, B), changed, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sums_over_pairs_are_found_and_predict_exactly(seed):
+    model = learned(costs, seed=seed)
+    assert model.complete
+    places, after = permutations(50, 99), exchanged(permutations(50, 99))
+    predicted = model.changes_to(places, after[:, None])[:, 0]
+    expected = costs(after) - costs(places)
+    np.testing.assert_allclose(predicted, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_nothing_is_predicted_before_moves_have_confirmed_it():
+    model, places = PairSums(M, 0), permutations(400)
+    model.add(places, costs(places))
+    assert model.n_fits == 1
+    assert not model.used.any()
+    after = exchanged(places)
+    observed = costs(after) - costs(places)
+    model.check(places[:19], after[:19], observed[:19])
+    assert not model.used.any()
+    model.check(places[19:20], after[19:20], observed[19:20])
+    assert model.complete
+
+
+def test_an_objective_that_is_no_such_sum_is_given_up_and_others_are_not():
+    def objectives(places):
+        return np.concatenate([costs(places), lateness(places)], axis=1)
+
+    model = learned(objectives, n=3000)
+    assert model.used.tolist() == [True, True, False]
+    assert not model.complete
+    fits = model.n_fits
+    model.add(permutations(20_000), objectives(permutations(20_000)))
+    assert model.n_fits == fits
+
+
+def test_an_objective_that_never_changes_is_predicted_too():
+    model = learned(lambda places: np.column_stack([costs(places), np.full(len(places), 3.0)]))
+    assert model.complete
+    assert model.changes_to(permutations(4), permutations(8).reshape(4, 2, M))[..., 2].max() == 0.0
+
+
+def test_a_model_that_is_wrong_from_now_on_is_used_no_more():
+    model = learned(costs)
+    before, after = permutations(200), exchanged(permutations(200))
+    model.check(before, after, costs(before) - costs(after))
+    assert not model.used.any()
+
+
+def test_a_copy_learns_for_itself():
+    model = learned(costs, n=100)
+    copy = deepcopy(model)
+    rows = model.window.n_rows
+    copy.add(permutations(300, 8), costs(permutations(300, 8)))
+    assert copy.n_fits == 1
+    assert (model.n_fits, model.window.n_rows) == (0, rows)
+
+
+@pytest.mark.parametrize("by", ["product", "chebyshev", "weighted_sum"])
+def test_a_descent_ends_where_no_exchange_improves(by):
+    model = learned(costs)
+    normalization, F = Normalization(2), costs(permutations(100))
+    normalization.ideal, normalization.nadir = F.min(axis=0) - 50.0, F.max(axis=0)
+    rng = np.random.default_rng(2)
+    W = rng.dirichlet([1.0, 1.0], 6)
+    start = permutations(6, 12).astype(np.int64)
+    found = model.descended(start, W, normalization, by, rng)
+    assert (np.sort(found, axis=1) == np.arange(M)).all()
+    pairs = np.stack(np.triu_indices(M, 1), axis=1)
+    for places, w, first in zip(found, W, start, strict=True):
+        around = np.tile(places, (len(pairs), 1))
+        rows = np.arange(len(pairs))[:, None]
+        around[rows, pairs] = around[rows, pairs[:, ::-1]]
+
+        def value(designs, w=w):
+            return scalarize(normalization.scale(costs(designs)), w, by)
+
+        own = value(places[None])[0]
+        assert value(around).min() >= own - 1e-4
+        assert own <= value(first[None])[0] + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_moela_finds_more_of_a_front_with_it(seed):
+    problem = MultiObjectiveQAP.random(n_facilities=12, seed=4)
+    found = {}
+    for used in (True, False):
+        algorithm = MOELA(models=Models(pair_sums=used))
+        result = minimize(problem, algorithm, ("n_eval", 1200), seed=seed)
+        assert result.algorithm.evaluator.n_eval == 1200
+        assert result.algorithm.guided.move_ranking.move_model.complete == used
+        found[used] = result.F
+    worse = [(found[True] <= F).all(axis=1).any() for F in found[False]]
+    assert np.mean(worse) >= 0.9
+
+
+class Tours(ElementwiseProblem):
+    """Two lengths of a tour, and a limit on a third one."""
+
+    def __init__(self, limited):
+        super().__init__(n_var=10, n_obj=2, n_ieq_constr=int(limited), xl=0, xu=9, vtype=int)
+        self.lengths = np.random.default_rng(1).random((3, 10, 10))
+        self.lengths += self.lengths.transpose(0, 2, 1)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        lengths = self.lengths[:, x.astype(int), np.roll(x, 1).astype(int)].sum(axis=1)
+        out["F"] = lengths[:2]
+        if self.n_ieq_constr:
+            out["G"] = lengths[2:] - 9.0
+
+
+def run(problem, n, **given):
+    algorithm = MOELA(
+        sampling=PermutationRandomSampling(),
+        crossover=OrderCrossover(),
+        mutation=InversionMutation(),
+        **given,
+    )
+    return minimize(problem, algorithm, ("n_eval", n), seed=1).algorithm
+
+
+def test_lengths_of_tours_are_sums_over_pairs():
+    assert run(Tours(limited=False), 800).guided.move_ranking.move_model.complete
+
+
+@pytest.mark.parametrize("kind", ["constraints", "repair"])
+def test_children_stay_as_they_are_where_a_descent_could_break_a_rule(kind):
+    given = {"repair": RoundingRepair()} if kind == "repair" else {}
+    algorithm = run(Tours(limited=kind == "constraints"), 800, **given)
+    guided = algorithm.guided
+    assert guided.move_ranking.move_model.complete
+    pop = algorithm.pop[:3]
+    assert guided.descended(pop, np.full((3, 2), 0.5)) is pop
