@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pymoo.core.problem import Problem
 
@@ -14,6 +14,8 @@ _FADE = 0.99
 # Evaluations of every part before any share moves, and limits of the factor on a share.
 _MIN_SPENT = 50.0
 _LEAST, _MOST = 0.1, 10.0
+# Base shares where children are local optima of known objectives (docs/benchmarks/long_runs.md).
+_IF_KNOWN = {"evolution": 0.8, "search": 0.13, "pareto": 0.07}
 
 
 class Allocation:
@@ -22,29 +24,40 @@ class Allocation:
     Each part has a base share. If the shares adapt, it is multiplied by the hypervolume gained per
     recent evaluation of that part relative to the mean over the parts, clipped to [0.1, 10]. The
     part that is furthest behind its share is next (stride scheduling, Waldspurger and Weihl 1995).
-    Parts without a base share, or with zero, get no evaluations.
+    Parts without a base share, or with zero, get no evaluations. Once objectives are `known`, the
+    same parts have other base shares.
     """
 
-    def __init__(self, base: Mapping[str, float], *, adapt: bool) -> None:
-        total = sum(base.values())
-        self.base = {part: share / total for part, share in base.items() if share > 0}
-        self.adapt = adapt
-        self._passed = dict.fromkeys(self.base, 0.0)
-        self._gain = dict.fromkeys(self.base, 0.0)
-        self._spent = dict.fromkeys(self.base, 0.0)
+    def __init__(
+        self,
+        base: Mapping[str, float],
+        *,
+        adapt: bool,
+        base_if_known: Mapping[str, float] | None = None,
+        known: Callable[[], bool] = bool,
+    ) -> None:
+        self._base, self._base_if_known = _normalized(base), _normalized(base_if_known or base)
+        self.known, self.adapt = known, adapt
+        self._passed = dict.fromkeys(self._base, 0.0)
+        self._gain = dict.fromkeys(self._base, 0.0)
+        self._spent = dict.fromkeys(self._base, 0.0)
+
+    @property
+    def base(self) -> dict[str, float]:
+        """The base shares by part; they sum to 1."""
+        return self._base_if_known if self.known() else self._base
 
     @property
     def shares(self) -> dict[str, float]:
         """The current shares by part; they sum to 1."""
+        base = self.base
         if not self.adapt or min(self._spent.values()) < _MIN_SPENT:
-            return self.base
-        rate = {part: self._gain[part] / self._spent[part] for part in self.base}
-        mean = sum(self.base[part] * rate[part] for part in self.base)
+            return base
+        rate = {part: self._gain[part] / self._spent[part] for part in base}
+        mean = sum(base[part] * rate[part] for part in base)
         if mean <= 0.0:
-            return self.base
-        adapted = {
-            part: self.base[part] * min(max(rate[part] / mean, _LEAST), _MOST) for part in self.base
-        }
+            return base
+        adapted = {part: base[part] * min(max(rate[part] / mean, _LEAST), _MOST) for part in base}
         total = sum(adapted.values())
         return {part: share / total for part, share in adapted.items()}
 
@@ -65,8 +78,19 @@ class Allocation:
             self._spent[part] = fade * self._spent[part] + n
 
 
-def allocation_for(problem: Problem, shares: Mapping[str, float] | None) -> Allocation:
-    """Return the allocation that a phase begins with: these fixed shares, or adaptive ones."""
+def _normalized(base: Mapping[str, float]) -> dict[str, float]:
+    """Return the shares above 0, divided by their sum."""
+    total = sum(base.values())
+    return {part: share / total for part, share in base.items() if share > 0}
+
+
+def allocation_for(
+    problem: Problem, shares: Mapping[str, float] | None, known: Callable[[], bool] = bool
+) -> Allocation:
+    """Return the allocation that a phase begins with: these fixed shares, or adaptive ones.
+
+    `known` tells whether the objectives are known, so that children are local optima.
+    """
     if shares is not None:
         return Allocation(shares, adapt=False)
     if not hasattr(problem, "neighbors"):
@@ -78,6 +102,7 @@ def allocation_for(problem: Problem, shares: Mapping[str, float] | None) -> Allo
         search = 0.03 if any_real(problem) else 0.1
         return Allocation({"evolution": 1.0 - search, "search": search}, adapt=True)
     # With many objectives nearly every neighbor is non-dominated, which then says little.
+    base = {"evolution": 0.15, "search": 0.55, "pareto": 0.3}
     if problem.n_obj > 3:
-        return Allocation({"evolution": 0.1, "search": 0.65, "pareto": 0.25}, adapt=True)
-    return Allocation({"evolution": 0.15, "search": 0.55, "pareto": 0.3}, adapt=True)
+        base = {"evolution": 0.1, "search": 0.65, "pareto": 0.25}
+    return Allocation(base, adapt=True, base_if_known=_IF_KNOWN, known=known)

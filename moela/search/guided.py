@@ -119,22 +119,34 @@ class GuidedSearch:
         screening.needs_features = False
         return False
 
-    def descended(self, pop: Population, W: Floats) -> Population:
-        """Return local optima near designs [b] with weights W [b, M], unless moves are uncertain.
+    def _pair_sums(self) -> PairSums | None:
+        """Return the sums over pairs if all objectives are known by them, and children may use it.
 
-        They are predicted ones, of exchanges of two items of permutations whose objectives are
-        known sums over pairs. Nothing is evaluated on the way.
+        Exchanges of items could break constraints, or what a repair has done.
         """
         model = None if self.move_ranking is None else self.move_ranking.move_model
-        if not isinstance(model, PermutationMoveModel) or not model.complete or len(pop) == 0:
-            return pop
-        context, pairs = self.context, model.pair_sums
-        assert pairs is not None
-        if context.problem.has_constraints() or not isinstance(context.operators.repair, NoRepair):
+        if not isinstance(model, PermutationMoveModel) or not model.complete:
+            return None
+        context = self.context
+        free = isinstance(context.operators.repair, NoRepair)
+        return model.pair_sums if free and not context.problem.has_constraints() else None
+
+    def knows_objectives(self) -> bool:
+        """Return whether `descended` returns local optima."""
+        return self._pair_sums() is not None
+
+    def descended(self, pop: Population, W: Floats) -> Population:
+        """Return designs near these [b], by exchanges of two items, that none of these improves.
+
+        They are local optima of a scalarization with weights W [b, M], as predicted. Nothing is
+        evaluated on the way. Designs are returned as they are until all objectives are known.
+        """
+        pairs = self._pair_sums()
+        if pairs is None or len(pop) == 0:
             return pop
         places = self.encoder(rows([ind.X for ind in pop])).astype(np.int64)
-        by, rng = self.searches.by, context.random_state
-        found = pairs.descended(places, W, context.normalization, by, rng)
+        normalization, rng = self.context.normalization, self.context.random_state
+        found = pairs.descended(places, W, normalization, self.searches.by, rng)
         return unevaluated(self.encoder.permutations(found))
 
     def restart(self) -> None:

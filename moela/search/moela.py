@@ -259,7 +259,7 @@ class MOELA(ArchiveAlgorithm):
             exploring=self._few,
             improve=self.guided.descended,
         )
-        self.allocation = allocation_for(self.problem, self.shares)
+        self.allocation = allocation_for(self.problem, self.shares, self.guided.knows_objectives)
 
     def _aim(self, F: Floats) -> None:
         """Decide what searches minimize, knowing the initial designs' objectives F [n, M]."""
