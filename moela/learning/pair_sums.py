@@ -17,9 +17,8 @@ from moela.learning.window import SharedFits, Window, spread_of
 _LEAST_ITEMS, _MOST_ITEMS = 5, 40
 # Designs per unknown at the first fit, and those that are kept.
 _FIRST, _KEPT = 2.2, 4.0
-# Growth of the number of designs until the next fit, and from the time on at which as many as are
-# kept have not been enough.
-_GROWTH, _GROWTH_LATE = 1.15, 2.0
+# Growth of the number of designs until the next fit, and once so many fits have not been enough.
+_GROWTH, _GROWTH_LATE, _MANY = 1.15, 2.0, 4
 # Steps of a fit from a random start at most; it ends after so many of them if they lower the
 # residual variance by less than this share.
 _N_STEPS, _N_BETWEEN, _LEAST_PROGRESS = 60, 5, 0.05
@@ -120,9 +119,9 @@ class PairSums(SharedFits):
             self._residuals, self._squares, self._n_checks = np.zeros((3, n_obj))
         self.window.add(places.astype(np.int16), F)
         if self.window.n_rows >= self._next_fit and self._wanted().any():
-            late = self.window.n_rows >= self.window.size
-            self._next_fit = self.window.n_rows * (_GROWTH_LATE if late else _GROWTH)
             self._fit()
+            late = self.n_fits >= _MANY
+            self._next_fit = self.window.n_rows * (_GROWTH_LATE if late else _GROWTH)
 
     def _wanted(self) -> Bools:
         """Mark the objectives that another fit may explain better, [M]."""
