@@ -88,6 +88,31 @@ def test_features_of_the_problem_come_first():
     assert described(qap, [[0, 1, 2, 3, 4]], [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]).shape == (1, 2)
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_features_that_only_say_which_item_is_where_are_replaced_by_places(transposed):
+    problem, X = Assignment(5), random_permutations(5)
+    orders = X.argsort(axis=1) if transposed else X
+    problem.features = lambda X: np.eye(5)[X.argsort(axis=1) if transposed else X].reshape(-1, 25)
+    assert problem.features(X).sum() == orders.size
+    encoder = Encoder(problem)
+    encoder.fit(X)
+    assert encoder.gives_places
+    np.testing.assert_array_equal(encoder(X), X.argsort(axis=1))
+    np.testing.assert_array_equal(encoder.permutations(X.argsort(axis=1)), X)
+    # A regressor of the user's sees the problem's own columns.
+    encoder.fit(X, in_columns=True)
+    np.testing.assert_array_equal(encoder(X), problem.features(X))
+
+
+def test_features_that_say_more_than_that_are_kept():
+    problem, X = Assignment(5), random_permutations(5)
+    problem.features = lambda X: np.hstack([np.eye(5)[X].reshape(-1, 25), X[:, :1]])
+    encoder = Encoder(problem)
+    encoder.fit(X)
+    assert not encoder.gives_places
+    np.testing.assert_array_equal(encoder(X), problem.features(X))
+
+
 def test_a_permutation_of_somebody_has_a_model_of_its_own():
     algorithm = minimize(Assignment(), MOELA(**PERMUTED), ("n_eval", 1500), seed=1).algorithm
     model = algorithm.guided.move_ranking.move_model

@@ -22,6 +22,16 @@ def test_fixed_shares_are_kept():
     assert got == {"evolution": 100, "search": 300}
 
 
+def test_other_shares_are_kept_once_objectives_are_known():
+    known = []
+    base, other = {"evolution": 1, "search": 3}, {"evolution": 4, "search": 1}
+    allocation = Allocation(base, adapt=False, base_if_known=other, known=lambda: bool(known))
+    assert spend(allocation, 400, dict.fromkeys(base, 1.0)) == {"evolution": 100, "search": 300}
+    known.append(True)
+    assert allocation.base == {"evolution": 0.8, "search": 0.2}
+    assert spend(allocation, 400, dict.fromkeys(base, 1.0)) == {"evolution": 320, "search": 80}
+
+
 def test_shares_follow_the_gains():
     allocation = Allocation({"evolution": 1, "search": 1}, adapt=True)
     got = spend(allocation, 2000, {"evolution": 1.0, "search": 0.01})
