@@ -125,9 +125,9 @@ class PairSums(SharedFits):
 
     def _wanted(self) -> Bools:
         """Mark the objectives that another fit may explain better, [M]."""
-        wrong = (self._n_checks >= _LEAST_CHECKS) & ~self.used
         exact = np.array([known is not None and known.exact for known in self._sums])
-        return (wrong | ~exact) & (self._failed < _MOST_FAILED)
+        unproven = exact & (self._n_checks < _LEAST_CHECKS)
+        return ~self.used & ~unproven & (self._failed < _MOST_FAILED)
 
     def check(self, before: Floats, after: Floats, observed: Floats) -> None:
         """Compare predictions with the changes of F [b, M] from places [b, m] to others."""
@@ -215,7 +215,8 @@ class _Data:
     def __init__(self, places: Ints, F: Floats) -> None:
         spread = spread_of(F)
         self.unit = np.where(spread > 0.0, spread, 1.0)
-        self.targets: Singles = ((F - F.mean(axis=0)) / self.unit).astype(np.float32)
+        centered = np.where(spread > 0.0, F - F.mean(axis=0), 0.0)
+        self.targets: Singles = (centered / self.unit).astype(np.float32)
         self.places = places
         self.items = np.ascontiguousarray(places.argsort(axis=1))
         self.n_pairs = places.shape[1] * (places.shape[1] - 1) // 2

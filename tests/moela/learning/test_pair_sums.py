@@ -114,6 +114,21 @@ def test_an_objective_that_never_changes_is_predicted_too():
     assert model.changes_to(permutations(4), permutations(8).reshape(4, 2, M))[..., 2].max() == 0.0
 
 
+def test_a_little_noise_does_no_harm():
+    rng = np.random.default_rng(9)
+
+    def noisy(places):
+        exact = costs(places)
+        return exact + rng.normal(0.0, 0.01 * costs(permutations(500)).std(axis=0), exact.shape)
+
+    model = learned(noisy, n=3000)
+    assert model.complete
+    fits = model.n_fits
+    places = permutations(3000, 4)
+    model.add(places, noisy(places))
+    assert model.n_fits == fits
+
+
 def test_a_model_that_is_wrong_from_now_on_is_used_no_more():
     model = learned(costs)
     before, after = permutations(200), exchanged(permutations(200))
