@@ -140,8 +140,9 @@ class Engine(MOELA):
             made = self._mate(size - len(pop))
             if len(made) == 0:
                 break
-            rng = self.context.random_state
-            made = self.guided.descended(made, random_weights(len(made), self.problem.n_obj, rng))
+            if self.guided.knows_objectives():
+                rng, n_obj = self.context.random_state, self.problem.n_obj
+                made = self.guided.descended(made, random_weights(len(made), n_obj, rng))
             pop = Population.merge(pop, made[self.context.duplicates.claim(made.get("X"))])
             if len(pop) >= size:
                 break
