@@ -161,7 +161,7 @@ def _one_models(settings: dict[str, Any]) -> dict[str, Any]:
         name: "auto" if settings[was] == "default" else settings[was]
         for name, was in _MODELS.items()
     }
-    value: Any = {"class": "moela.Models", **models}
+    value: Any = {"class": "moela.Models", "pair_sums": True, **models}
     if models == _ALL_MODELS:
         value = "auto"
     elif models == _NO_MODELS:
