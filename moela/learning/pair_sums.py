@@ -24,7 +24,7 @@ _GROWTH, _GROWTH_LATE, _MANY = 1.15, 2.0, 4
 _N_STEPS, _N_BETWEEN, _LEAST_PROGRESS = 60, 5, 0.05
 # After this many steps a fit has failed if it leaves more than this share of the variance, and
 # after so many failures an objective is given up.
-_N_TRIAL, _MOST_LEFT, _MOST_FAILED = 10, 0.1, 2
+_N_TRIAL, _MOST_LEFT, _MOST_FAILED = 10, 0.1, 4
 # Steps of a fit that starts from a matrix of another objective.
 _N_SHARED = 6
 # A fit that leaves less than this share of the variance is exact but for rounding.
