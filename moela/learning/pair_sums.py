@@ -25,6 +25,8 @@ _N_STEPS, _N_BETWEEN, _LEAST_PROGRESS = 60, 5, 0.05
 # After this many steps a fit has failed if it leaves more than this share of the variance, and
 # after so many failures an objective is given up.
 _N_TRIAL, _MOST_LEFT, _MOST_FAILED = 10, 0.1, 4
+# Designs per unknown if the matrix of places is known, and what is added to the diagonal then.
+_STRUCTURED, _TINY = 1.3, 1e-10
 # Steps of a fit that starts from a matrix of another objective.
 _N_SHARED = 6
 # A fit that leaves less than this share of the variance is exact but for rounding.
@@ -50,9 +52,86 @@ class _PairSum:
     unit: float
     left: float
 
+    one_way = False
+
     @property
     def exact(self) -> bool:
         return self.left < _EXACT
+
+    def matrices(self, m: int) -> tuple[Floats, Floats]:
+        """Return the matrices [m, m] of items, and of places in units of the objective."""
+        return _matrix(self.items, m), self.unit * _matrix(self.places, m)
+
+
+@dataclass(frozen=True)
+class _Structured:
+    """Values A [m, m] of items for a matrix B [m, m] of places that was known beforehand."""
+
+    A: Floats
+    B: Floats
+    one_way: bool
+    exact = True
+
+    def matrices(self, m: int) -> tuple[Floats, Floats]:
+        """Return both matrices."""
+        return self.A, self.B
+
+
+@dataclass(frozen=True)
+class _Structure:
+    """A matrix B [m, m] of places, and the pairs of items [2, c] whose values are to be found."""
+
+    B: Floats
+    pairs: Ints
+    one_way: bool
+
+    @property
+    def n_needed(self) -> float:
+        """Number of designs from which on a fit that is exact is no coincidence."""
+        return _STRUCTURED * self.pairs.shape[1]
+
+    def fitted(self, places: Ints, F: Floats) -> list[_Structured | None]:
+        """Return what fits each of the objectives F [n, M] exactly, or None."""
+        first, second = self.pairs
+        columns_ = self.B[places[:, first], places[:, second]]
+        columns_ -= columns_.mean(axis=0)
+        K = columns_.T @ columns_
+        K[np.diag_indices_from(K)] += max(_TINY * float(np.trace(K)) / len(K), _TINY)
+        spread = spread_of(F)
+        unit = np.where(spread > 0.0, spread, 1.0)
+        targets = np.where(spread > 0.0, F - F.mean(axis=0), 0.0) / unit
+        found = cho_solve(cho_factor(K, overwrite_a=True), columns_.T @ targets)
+        left = (targets - columns_ @ found).var(axis=0)
+        out: list[_Structured | None] = []
+        for values, scale, rest in zip(found.T, unit, left, strict=True):
+            A = np.zeros_like(self.B)
+            A[first, second] = scale * values
+            if not self.one_way:
+                A += A.T
+            out.append(_Structured(A, self.B, self.one_way) if rest < _EXACT else None)
+        return out
+
+
+def _structures(m: int) -> list[_Structure]:
+    """Return the matrices of places that are tried, those of the fewest unknowns first.
+
+    They are those of tours and their parts, of arrangements in a row, of linear orderings, and of
+    sequences with changeovers.
+    """
+    place = np.arange(m)
+    ahead = place - place[:, None]
+    next_, ring = ahead == 1, ahead == 1 - m
+    pairs = np.array(np.triu_indices(m, 1))
+    both = np.concatenate([pairs, pairs[::-1]], axis=1)
+    either = next_ | next_.T
+    return [
+        _Structure((either | ring | ring.T).astype(float), pairs, False),
+        _Structure(either.astype(float), pairs, False),
+        _Structure(1.0 * np.abs(ahead), pairs, False),
+        _Structure((ahead > 0).astype(float), pairs, True),
+        _Structure(next_.astype(float), both, True),
+        _Structure((next_ | ring).astype(float), both, True),
+    ]
 
 
 class PairSums(SharedFits):
@@ -65,6 +144,9 @@ class PairSums(SharedFits):
     Levenberg-Marquardt method. One of them must be symmetric; then both may be taken as symmetric.
     An objective may share a matrix with another one that is known.
 
+    If B is one of a few that are tried, such as which places are side by side in a tour, 0.65 to
+    1.3 m (m - 1) designs are enough, and A need not be symmetric.
+
     A model is used once it has predicted moves made after its fit; `used` [M] says for which
     objectives. Those that are no such sums are given up.
 
@@ -76,12 +158,13 @@ class PairSums(SharedFits):
     def __init__(self, m: int, seed: int) -> None:
         self.m, self.seed, self.n_unknowns = m, seed, m * (m - 1)
         self.window = Window(round(_KEPT * self.n_unknowns))
-        self.n_fits = 0
+        self.n_fits = self.n_updates = 0
         self.used: Bools = np.zeros(0, dtype=bool)
-        # [M, m, m] each, in units of the objectives, and c [M].
-        self._matrices: tuple[Floats, Floats] | None = None
+        # [M, m, m] each, in units of the objectives, which are not symmetric [M], and c [M].
+        self._matrices: tuple[Floats, Floats, Bools] | None = None
         self._offset: Floats = np.zeros(0)
-        self._sums: list[_PairSum | None] = []
+        self._sums: list[_PairSum | _Structured | None] = []
+        self._untried = _structures(m)
         self._failed: Ints = np.zeros(0, dtype=np.int64)
         self._next_fit = _FIRST * self.n_unknowns
         # Of the moves since a fit, [M].
@@ -100,7 +183,7 @@ class PairSums(SharedFits):
     @property
     def fit_id(self) -> tuple[object, ...]:
         """Identifier of what is used now; predictions change only if it changes."""
-        return self.n_fits, *self.used.tolist()
+        return self.n_updates, *self.used.tolist()
 
     def _forget_checks(self, of: Bools) -> None:
         """Begin to check predictions anew for objectives marked in [M]."""
@@ -118,6 +201,9 @@ class PairSums(SharedFits):
             self.used = np.zeros(n_obj, dtype=bool)
             self._residuals, self._squares, self._n_checks = np.zeros((3, n_obj))
         self.window.add(places.astype(np.int16), F)
+        while self._untried and self.window.n_rows >= self._untried[0].n_needed:
+            structure, *self._untried = self._untried
+            self._try(structure)
         if self.window.n_rows >= self._next_fit and self._wanted().any():
             self._fit()
             late = self.n_fits >= _MANY
@@ -174,13 +260,38 @@ class PairSums(SharedFits):
         )
         return found
 
+    def _try(self, structure: _Structure) -> None:
+        """Fit the objectives that are not known yet with a matrix of places."""
+        wanted = self._wanted()
+        kept, F = self.window.arrays()
+        if not wanted.any() or not np.isfinite(F).all():
+            return
+        places = kept.astype(np.int64)
+        with one_thread():
+            found = structure.fitted(places, F)
+        new = wanted & np.array([sum_ is not None for sum_ in found])
+        if new.any():
+            self._sums = [f if n else s for f, n, s in zip(found, new, self._sums, strict=True)]
+            self._use(places, F, new)
+
+    def _use(self, places: Ints, F: Floats, new: Bools) -> None:
+        """Predict by the sums from now on, of which those marked in [M] are new."""
+        zeros = np.zeros((self.m, self.m))
+        known = [(zeros, zeros) if s is None else s.matrices(self.m) for s in self._sums]
+        A, B = (np.stack(matrices) for matrices in zip(*known, strict=True))
+        one_way = np.array([s is not None and s.one_way for s in self._sums])
+        self._matrices = A, B, one_way
+        self._offset = (F - totals(places, A, B, one_way)).mean(axis=0)
+        self.n_updates += 1
+        self._forget_checks(new)
+
     def _fit(self) -> None:
         kept, F = self.window.arrays()
         if not np.isfinite(F).all():
             return
         places, wanted = kept.astype(np.int64), self._wanted()
         data = _Data(places, F)
-        sums: list[_PairSum | None] = [
+        sums: list[_PairSum | _Structured | None] = [
             None if again else known for known, again in zip(self._sums, wanted, strict=True)
         ]
         failed = self._failed.copy()
@@ -198,15 +309,8 @@ class PairSums(SharedFits):
                 if found is not None and not found.exact:
                     break
         self._sums, self._failed = sums, failed
-        zeros = np.zeros(data.n_pairs, dtype=np.float32)
-        none = _PairSum(zeros, zeros, 1.0, 1.0)
-        all_ = [none if known is None else known for known in sums]
-        A = np.stack([_matrix(known.items, self.m) for known in all_])
-        B = np.stack([known.unit * _matrix(known.places, self.m) for known in all_])
-        self._matrices = A, B
-        self._offset = (F - totals(places, A, B)).mean(axis=0)
         self.n_fits += 1
-        self._forget_checks(wanted)
+        self._use(places, F, wanted)
 
 
 class _Data:
@@ -236,10 +340,10 @@ def _start(data: _Data, j: int, rng: np.random.Generator) -> tuple[Singles, Sing
     return _balanced(items, _ridge(data.by_places(items), data.targets[:, j]))
 
 
-def _sharing(data: _Data, j: int, sums: list[_PairSum | None]) -> _PairSum | None:
+def _sharing(data: _Data, j: int, sums: list[_PairSum | _Structured | None]) -> _PairSum | None:
     """Return an exact sum for objective j that shares a matrix with a known one, if there is."""
     for known in sums:
-        if known is None or not known.exact:
+        if not isinstance(known, _PairSum) or not known.exact:
             continue
         y = data.targets[:, j]
         items = _ridge(data.by_items(known.places), y)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from moela._arrays import Floats, Ints
+from moela._arrays import Bools, Floats, Ints
 from moela.core.kernels.jit import compiled
 from moela.core.kernels.scalar import chebyshev, product, weighted_sum
 
@@ -45,10 +45,11 @@ def columns(at: Ints, values: Singles) -> Singles:
 
 
 @compiled
-def totals(places: Ints, A: Floats, B: Floats) -> Floats:
-    """Return the sum of A[i, j] B[p_i, p_j] over i < j for places p [n, m], [n, M].
+def totals(places: Ints, A: Floats, B: Floats, one_way: Bools) -> Floats:
+    """Return the sum of A[i, j] B[p_i, p_j] for places p [n, m], [n, M].
 
-    A and B [M, m, m] are symmetric.
+    A and B are [M, m, m]. The sum is over all i and j that differ where `one_way` [M] is set; else
+    both are symmetric, and it is over i < j.
     """
     n, m = places.shape
     out = np.empty((n, A.shape[0]))
@@ -60,12 +61,15 @@ def totals(places: Ints, A: Floats, B: Floats) -> Floats:
                 own, there = A[o, i], B[o, p[i]]
                 for j in range(i + 1, m):
                     total += own[j] * there[p[j]]
+                if one_way[o]:
+                    for j in range(i):
+                        total += own[j] * there[p[j]]
             out[r, o] = total
     return out
 
 
 @compiled
-def changes(before: Floats, after: Floats, A: Floats, B: Floats) -> Floats:
+def changes(before: Floats, after: Floats, A: Floats, B: Floats, one_way: Bools) -> Floats:
     """Return by how much those sums change from places [n, m] to places [n, k, m], [n, k, M]."""
     n, k, m = after.shape
     out = np.zeros((n, k, A.shape[0]))
@@ -86,15 +90,24 @@ def changes(before: Floats, after: Floats, A: Floats, B: Floats) -> Floats:
                 total = 0.0
                 for c in range(n_moved):
                     i = moved[c]
-                    own, now, was = A[o, i], B[o, new[i]], B[o, old[i]]
-                    for j in range(m):
-                        total += own[j] * (now[new[j]] - was[old[j]])
-                    # A pair of two moved items counts once.
-                    for d in range(c):
-                        j = moved[d]
-                        total -= own[j] * (now[new[j]] - was[old[j]])
+                    total += _of_one(i, old, new, moved[:c], A[o], B[o])
+                    if one_way[o]:
+                        total += _of_one(i, old, new, moved[:c], A[o].T, B[o].T)
                 out[r, s, o] = total
     return out
+
+
+@compiled
+def _of_one(i: int, old: Ints, new: Ints, counted: Ints, A: Floats, B: Floats) -> float:
+    """Return the change of the terms A[i, j] B[p_i, p_j], but for items that are `counted`."""
+    own, now, was = A[i], B[new[i]], B[old[i]]
+    total = 0.0
+    for j in range(len(old)):
+        total += own[j] * (now[new[j]] - was[old[j]])
+    for d in range(len(counted)):
+        j = counted[d]
+        total -= own[j] * (now[new[j]] - was[old[j]])
+    return total
 
 
 @compiled
@@ -102,6 +115,7 @@ def descend(
     places: Ints,
     A: Floats,
     B: Floats,
+    one_way: Bools,
     offset: Floats,
     number: int,
     W: Floats,
@@ -118,7 +132,7 @@ def descend(
     """
     m, n_obj, n_pairs = places.shape[1], A.shape[0], order.shape[0]
     G = np.empty(n_obj)
-    start = totals(places, A, B)
+    start = totals(places, A, B, one_way)
     for r in range(places.shape[0]):
         p, F = places[r], start[r] + offset
         value = _scalarized(number, F, W[r], ideal, span, farthest)
@@ -133,8 +147,15 @@ def descend(
                 total = F[o]
                 for k in range(m):
                     total += (a[k] - b[k]) * (v[p[k]] - u[p[k]])
-                # The pair of both is none of the others, and stays as it is.
-                G[o] = total - (a[i] - b[i]) * (v[x] - u[x]) - (a[j] - b[j]) * (v[y] - u[y])
+                # The pair of both is none of the others.
+                total -= (a[i] - b[i]) * (v[x] - u[x]) + (a[j] - b[j]) * (v[y] - u[y])
+                if one_way[o]:
+                    for k in range(m):
+                        if k != i and k != j:
+                            q = p[k]
+                            total += (A[o, k, i] - A[o, k, j]) * (B[o, q, y] - B[o, q, x])
+                    total += (a[j] - b[i]) * (v[x] - u[y])
+                G[o] = total
             new = _scalarized(number, G, W[r], ideal, span, farthest)
             if new < value - _ROUNDING * (1.0 + abs(value)):
                 value, since = new, 0
