@@ -158,7 +158,8 @@ class PairSums(SharedFits):
     def __init__(self, m: int, seed: int) -> None:
         self.m, self.seed, self.n_unknowns = m, seed, m * (m - 1)
         self.window = Window(round(_KEPT * self.n_unknowns))
-        self.n_fits = self.n_updates = 0
+        self.n_fits = 0
+        self.n_updates = 0  # predictions change only with it
         self.used: Bools = np.zeros(0, dtype=bool)
         # [M, m, m] each, in units of the objectives, which are not symmetric [M], and c [M].
         self._matrices: tuple[Floats, Floats, Bools] | None = None
@@ -179,11 +180,6 @@ class PairSums(SharedFits):
     def complete(self) -> bool:
         """Whether all objectives are predicted."""
         return len(self.used) > 0 and bool(self.used.all())
-
-    @property
-    def fit_id(self) -> tuple[object, ...]:
-        """Identifier of what is used now; predictions change only if it changes."""
-        return self.n_updates, *self.used.tolist()
 
     def _forget_checks(self, of: Bools) -> None:
         """Begin to check predictions anew for objectives marked in [M]."""
@@ -210,10 +206,14 @@ class PairSums(SharedFits):
             self._next_fit = self.window.n_rows * (_GROWTH_LATE if late else _GROWTH)
 
     def _wanted(self) -> Bools:
-        """Mark the objectives that another fit may explain better, [M]."""
+        """Mark the objectives that another fit may explain better, [M].
+
+        There are none once one has been given up, since only all of them together are of use.
+        """
         exact = np.array([known is not None and known.exact for known in self._sums])
         unproven = exact & (self._n_checks < _LEAST_CHECKS)
-        return ~self.used & ~unproven & (self._failed < _MOST_FAILED)
+        given_up = ~self.used & ~unproven & (self._failed >= _MOST_FAILED)
+        return ~self.used & ~unproven & ~given_up.any()
 
     def check(self, before: Floats, after: Floats, observed: Floats) -> None:
         """Compare predictions with the changes of F [b, M] from places [b, m] to others."""

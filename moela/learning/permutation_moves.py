@@ -46,7 +46,7 @@ class PermutationMoveModel(MoveModel):
     regressions", Machine Learning 24). So problems of assignment, tours and schedules are each
     predicted by what they depend on.
 
-    Objectives that are sums over pairs of items are predicted by `pair_sums` once these are known.
+    If all objectives are sums over pairs of items, `pair_sums` predicts them once these are known.
 
     A design is described by the place of each of its m items.
     """
@@ -77,8 +77,10 @@ class PermutationMoveModel(MoveModel):
     @property
     def fit_id(self) -> tuple[object, ...]:
         """Identifier of the fit used now; predictions change only if it changes."""
-        pairs = self.pair_sums
-        return super().fit_id if pairs is None else (*super().fit_id, *pairs.fit_id)
+        if not self.complete:
+            return super().fit_id
+        assert self.pair_sums is not None
+        return "pair sums", self.pair_sums.n_updates
 
     @property
     def learns_designs(self) -> bool:
@@ -108,16 +110,9 @@ class PermutationMoveModel(MoveModel):
 
     def changes_to(self, features: Floats, near: Floats) -> Floats:
         """Predict the change of F [n, k, M] from designs [n, m] to their neighbors [n, k, m]."""
-        pairs = self.pair_sums
-        if pairs is None or not pairs.used.any():
-            return self._by_aspects(features, near)
-        changes = pairs.changes_to(features, near)
-        if not pairs.complete:
-            left = ~pairs.used
-            changes[..., left] = self._by_aspects(features, near)[..., left]
-        return changes
-
-    def _by_aspects(self, features: Floats, near: Floats) -> Floats:
+        if self.complete:
+            assert self.pair_sums is not None
+            return self.pair_sums.changes_to(features, near)
         n, k, m = near.shape
         both = np.concatenate([features[:, None], near], axis=1).reshape(-1, m)
         values = _values(both.astype(np.int64), *self._tables).reshape(n, k + 1, -1)
