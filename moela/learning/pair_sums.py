@@ -153,7 +153,7 @@ class PairSums(SharedFits):
     A design is described by the place of each item.
     """
 
-    _mutable = ("window",)
+    _mutable = ("window", "_seen")
 
     def __init__(self, m: int, seed: int) -> None:
         self.m, self.seed, self.n_unknowns = m, seed, m * (m - 1)
@@ -166,6 +166,7 @@ class PairSums(SharedFits):
         self._offset: Floats = np.zeros(0)
         self._sums: list[_PairSum | _Structured | None] = []
         self._untried = _structures(m)
+        self._seen: Bools = np.zeros((m, m), dtype=bool)  # which item has been where
         self._failed: Ints = np.zeros(0, dtype=np.int64)
         self._next_fit = _FIRST * self.n_unknowns
         # Of the moves since a fit, [M].
@@ -196,6 +197,7 @@ class PairSums(SharedFits):
             self._failed = np.zeros(n_obj, dtype=np.int64)
             self.used = np.zeros(n_obj, dtype=bool)
             self._residuals, self._squares, self._n_checks = np.zeros((3, n_obj))
+        self._seen[np.arange(self.m), places.astype(np.int16)] = True
         self.window.add(places.astype(np.int16), F)
         while self._untried and self.window.n_rows >= self._untried[0].n_needed:
             structure, *self._untried = self._untried
@@ -242,7 +244,8 @@ class PairSums(SharedFits):
     ) -> Ints:
         """Return the local optima [b, m] that exchanges of two items reach from places [b, m].
 
-        A scalarization with weights W [b, M] of the predicted objectives is minimized.
+        A scalarization with weights W [b, M] of the predicted objectives is minimized. Items only
+        go where they have been in some evaluated design, since others may be against a rule.
         """
         assert self._matrices is not None
         pairs = np.stack(np.triu_indices(self.m, 1), axis=1)
@@ -257,6 +260,7 @@ class PairSums(SharedFits):
             n.nadir - n.ideal,
             float(n.farthest),
             random_state.permutation(pairs),
+            self._seen,
         )
         return found
 

@@ -123,12 +123,13 @@ def descend(
     span: Floats,
     farthest: float,
     order: Ints,
+    allowed: Bools,
 ) -> None:
     """Exchange the places of two items, in place, until no exchange improves a design any more.
 
     The objectives of places [b, m] are those sums, plus `offset` [M]. Each design has weights
     W [b, M] of the scalarization `number`; see `moela.core.kernels.scalar`. `order` [pairs, 2] is
-    the order in which pairs are tried.
+    the order in which pairs are tried, and `allowed` [m, m] says which item may be where.
     """
     m, n_obj, n_pairs = places.shape[1], A.shape[0], order.shape[0]
     G = np.empty(n_obj)
@@ -142,6 +143,8 @@ def descend(
             at = at + 1 if at + 1 < n_pairs else 0
             since += 1
             x, y = p[i], p[j]
+            if not (allowed[i, y] and allowed[j, x]):
+                continue
             for o in range(n_obj):
                 a, b, u, v = A[o, i], A[o, j], B[o, x], B[o, y]
                 total = F[o]

@@ -214,6 +214,26 @@ def test_a_descent_ends_where_no_exchange_improves(by):
     assert_local_optima(learned(costs), costs, by)
 
 
+def test_a_descent_leaves_items_where_they_have_always_been():
+    model = PairSums(M, 1)
+    for at in range(0, 600, 10):
+        places = permutations(10, at)
+        first = places.argmin(axis=1)  # item 0 gets place 0
+        places[np.arange(10), first], places[:, 0] = places[:, 0], 0
+        model.add(places, costs(places))
+        after = places.copy()
+        after[:, [2, 5]] = after[:, [5, 2]]
+        model.check(places, after, costs(after) - costs(places))
+    assert model.complete
+    normalization = Normalization(2)
+    normalization.ideal, normalization.nadir = np.zeros(2), costs(places).max(axis=0)
+    found = model.descended(
+        places.astype(np.int64), np.full((10, 2), 0.5), normalization, "weighted_sum", RNG
+    )
+    assert (found[:, 0] == 0).all()
+    assert (found != places).any()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_moela_finds_more_of_a_front_with_it(seed):
     problem = MultiObjectiveQAP.random(n_facilities=12, seed=4)
