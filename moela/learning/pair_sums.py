@@ -52,7 +52,7 @@ class _PairSum:
     unit: float
     left: float
 
-    one_way = False
+    directed = False
 
     @property
     def exact(self) -> bool:
@@ -69,7 +69,7 @@ class _Structured:
 
     A: Floats
     B: Floats
-    one_way: bool
+    directed: bool
     exact = True
 
     def matrices(self, m: int) -> tuple[Floats, Floats]:
@@ -83,7 +83,7 @@ class _Structure:
 
     B: Floats
     pairs: Ints
-    one_way: bool
+    directed: bool
 
     @property
     def n_needed(self) -> float:
@@ -106,9 +106,9 @@ class _Structure:
         for values, scale, rest in zip(found.T, unit, left, strict=True):
             A = np.zeros_like(self.B)
             A[first, second] = scale * values
-            if not self.one_way:
+            if not self.directed:
                 A += A.T
-            out.append(_Structured(A, self.B, self.one_way) if rest < _EXACT else None)
+            out.append(_Structured(A, self.B, self.directed) if rest < _EXACT else None)
         return out
 
 
@@ -153,7 +153,7 @@ class PairSums(SharedFits):
     A design is described by the place of each item.
     """
 
-    _mutable = ("window", "_seen")
+    _mutable = ("window", "_observed")
 
     def __init__(self, m: int, seed: int) -> None:
         self.m, self.seed, self.n_unknowns = m, seed, m * (m - 1)
@@ -166,7 +166,7 @@ class PairSums(SharedFits):
         self._offset: Floats = np.zeros(0)
         self._sums: list[_PairSum | _Structured | None] = []
         self._untried = _structures(m)
-        self._seen: Bools = np.zeros((m, m), dtype=bool)  # which item has been where
+        self._observed: Bools = np.zeros((m, m), dtype=bool)  # which item has been where
         self._failed: Ints = np.zeros(0, dtype=np.int64)
         self._next_fit = _FIRST * self.n_unknowns
         # Of the moves since a fit, [M].
@@ -197,7 +197,7 @@ class PairSums(SharedFits):
             self._failed = np.zeros(n_obj, dtype=np.int64)
             self.used = np.zeros(n_obj, dtype=bool)
             self._residuals, self._squares, self._n_checks = np.zeros((3, n_obj))
-        self._seen[np.arange(self.m), places.astype(np.int16)] = True
+        self._observed[np.arange(self.m), places.astype(np.int16)] = True
         self.window.add(places.astype(np.int16), F)
         while self._untried and self.window.n_rows >= self._untried[0].n_needed:
             structure, *self._untried = self._untried
@@ -260,7 +260,7 @@ class PairSums(SharedFits):
             n.nadir - n.ideal,
             float(n.farthest),
             random_state.permutation(pairs),
-            self._seen,
+            self._observed,
         )
         return found
 
@@ -283,9 +283,9 @@ class PairSums(SharedFits):
         zeros = np.zeros((self.m, self.m))
         known = [(zeros, zeros) if s is None else s.matrices(self.m) for s in self._sums]
         A, B = (np.stack(matrices) for matrices in zip(*known, strict=True))
-        one_way = np.array([s is not None and s.one_way for s in self._sums])
-        self._matrices = A, B, one_way
-        self._offset = (F - totals(places, A, B, one_way)).mean(axis=0)
+        directed = np.array([s is not None and s.directed for s in self._sums])
+        self._matrices = A, B, directed
+        self._offset = (F - totals(places, A, B, directed)).mean(axis=0)
         self.n_updates += 1
         self._forget_checks(new)
 

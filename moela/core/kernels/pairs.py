@@ -45,10 +45,10 @@ def columns(at: Ints, values: Singles) -> Singles:
 
 
 @compiled
-def totals(places: Ints, A: Floats, B: Floats, one_way: Bools) -> Floats:
+def totals(places: Ints, A: Floats, B: Floats, directed: Bools) -> Floats:
     """Return the sum of A[i, j] B[p_i, p_j] for places p [n, m], [n, M].
 
-    A and B are [M, m, m]. The sum is over all i and j that differ where `one_way` [M] is set; else
+    A and B are [M, m, m]. The sum is over all i and j that differ where `directed` [M] is set; else
     both are symmetric, and it is over i < j.
     """
     n, m = places.shape
@@ -61,7 +61,7 @@ def totals(places: Ints, A: Floats, B: Floats, one_way: Bools) -> Floats:
                 own, there = A[o, i], B[o, p[i]]
                 for j in range(i + 1, m):
                     total += own[j] * there[p[j]]
-                if one_way[o]:
+                if directed[o]:
                     for j in range(i):
                         total += own[j] * there[p[j]]
             out[r, o] = total
@@ -69,7 +69,7 @@ def totals(places: Ints, A: Floats, B: Floats, one_way: Bools) -> Floats:
 
 
 @compiled
-def changes(before: Floats, after: Floats, A: Floats, B: Floats, one_way: Bools) -> Floats:
+def changes(before: Floats, after: Floats, A: Floats, B: Floats, directed: Bools) -> Floats:
     """Return by how much those sums change from places [n, m] to places [n, k, m], [n, k, M]."""
     n, k, m = after.shape
     out = np.zeros((n, k, A.shape[0]))
@@ -91,7 +91,7 @@ def changes(before: Floats, after: Floats, A: Floats, B: Floats, one_way: Bools)
                 for c in range(n_moved):
                     i = moved[c]
                     total += _of_one(i, old, new, moved[:c], A[o], B[o])
-                    if one_way[o]:
+                    if directed[o]:
                         total += _of_one(i, old, new, moved[:c], A[o].T, B[o].T)
                 out[r, s, o] = total
     return out
@@ -115,7 +115,7 @@ def descend(
     places: Ints,
     A: Floats,
     B: Floats,
-    one_way: Bools,
+    directed: Bools,
     offset: Floats,
     number: int,
     W: Floats,
@@ -133,7 +133,7 @@ def descend(
     """
     m, n_obj, n_pairs = places.shape[1], A.shape[0], order.shape[0]
     G = np.empty(n_obj)
-    start = totals(places, A, B, one_way)
+    start = totals(places, A, B, directed)
     for r in range(places.shape[0]):
         p, F = places[r], start[r] + offset
         value = _scalarized(number, F, W[r], ideal, span, farthest)
@@ -152,7 +152,7 @@ def descend(
                     total += (a[k] - b[k]) * (v[p[k]] - u[p[k]])
                 # The pair of both is none of the others.
                 total -= (a[i] - b[i]) * (v[x] - u[x]) + (a[j] - b[j]) * (v[y] - u[y])
-                if one_way[o]:
+                if directed[o]:
                     for k in range(m):
                         if k != i and k != j:
                             q = p[k]
