@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 
 import numpy as np
 from pymoo.core.population import Population
@@ -104,7 +105,8 @@ class GuidedSearch:
             if self.move_ranking is not None:
                 pair_sums = None
                 if self.models.pair_sums and PairSums.suits(X.shape[-1]):
-                    seed = int(self.context.random_state.integers(2**31))
+                    # Drawn from a copy, so that runs in which nothing is found stay as they were.
+                    seed = int(deepcopy(self.context.random_state).integers(2**31))
                     pair_sums = PairSums(X.shape[-1], seed)
                 ranking = self.move_ranking.of_permutations(pair_sums)
                 self.move_ranking = self.screening.model = ranking
