@@ -30,6 +30,11 @@ from tests.benchmarks.timed import TimedRun, median_of, warm_up
 
 DATA = Path(__file__).parent / "results" / "learning.json"
 FRACTIONS = (0.2, 0.5, 1.0)
+_OTHER_STARTS = (
+    " The last three arms rank moves as `both` does and pick starts in other ways: where the move "
+    "model promises most, where the start model promises most or is least certain, and with a "
+    "start model of the newest searches."
+)
 NONE, STARTS, MOVES, BOTH = "none", "starts", "moves", "both"
 # Trees take minutes, so that they are tried on one problem of each kind.
 # Only zeros and ones have a Hamming-kernel model that an arm could be without.
@@ -183,10 +188,8 @@ def report(cases: Cases, names: list[str], kinds: list[str], arguments: Any) -> 
             "models of starts and moves, with the same seed; medians of "
             f"{arguments.seeds} seeds ({arguments.boosted_seeds} of boosted trees). `both` is "
             "MOELA's default, `boosted moves` has gradient-boosted trees in place of the ridge "
-            "regression of moves, and `no kernel` is without the Hamming-kernel model. The last "
-            "three arms rank moves as `both` does and pick starts in other ways: where the move "
-            "model promises most, where the start model promises most or is least certain, and "
-            "with a start model of the newest searches.",
+            "regression of moves, and `no kernel` is without the Hamming-kernel model."
+            + (_OTHER_STARTS if set(kinds) & {"best move ahead", "newest searches"} else ""),
         ),
         tables.markdown(rows),
         "## Process time of a run, seconds\n",
