@@ -95,9 +95,10 @@ def test_first_designs_and_subproblems_follow_the_budget():
 
 @pytest.mark.parametrize(("budget", "n_initial"), [(160, 20), (600, 50)])
 def test_of_several_hundred_evaluations_it_chooses_the_first_hundred(budget, n_initial):
-    # Sums over pairs would be known at once, and evolution would then take most evaluations.
-    algorithm = MOELA(models=Models(pair_sums=False))
-    algorithm.setup(KINDS["permutation"](), termination=("n_eval", budget), seed=1)
+    algorithm = MOELA()
+    # Of six facilities, searches may find no new neighbor.
+    problem = MultiObjectiveQAP.random(n_facilities=10, seed=1)
+    algorithm.setup(problem, termination=("n_eval", budget), seed=1)
     n_eval, last, others = 0, 0, set()
     while algorithm.has_next() and n_eval < 160:
         pop = algorithm.ask()
