@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from moela._arrays import Bools, Floats, Ints
 from moela._threads import one_thread
-from moela.core.kernels.pairs import NUMBERS, Singles, changes, columns, descend, totals
+from moela.core.kernels.pairs import Singles, changes, columns, descend, totals
+from moela.core.kernels.scalar import NUMBERS
 from moela.core.scaling import Normalization, Scalarization
 from moela.learning.window import SharedFits, Window, spread_of
 
@@ -94,13 +96,8 @@ class _Structure:
         """Return what fits each of the objectives F [n, M] exactly, or None."""
         first, second = self.pairs
         columns_ = self.B[places[:, first], places[:, second]]
-        columns_ -= columns_.mean(axis=0)
-        K = columns_.T @ columns_
-        K[np.diag_indices_from(K)] += max(_TINY * float(np.trace(K)) / len(K), _TINY)
-        spread = spread_of(F)
-        unit = np.where(spread > 0.0, spread, 1.0)
-        targets = np.where(spread > 0.0, F - F.mean(axis=0), 0.0) / unit
-        found = cho_solve(cho_factor(K, overwrite_a=True), columns_.T @ targets)
+        unit, targets = _scaled(F)
+        found = _ridge(columns_, targets, _TINY)
         left = (targets - columns_ @ found).var(axis=0)
         out: list[_Structured | None] = []
         for values, scale, rest in zip(found.T, unit, left, strict=True):
@@ -140,15 +137,15 @@ class PairSums(SharedFits):
     A says how much two items have to do with each other, B what this costs at two places: the flows
     and distances of the quadratic assignment problem (Koopmans and Beckmann 1957, "Assignment
     problems and the location of economic activities", Econometrica 25), which are not given here.
-    Since f is linear in each of them, both follow from about m (m - 1) designs or more, by a
-    Levenberg-Marquardt method. One of them must be symmetric; then both may be taken as symmetric.
+    Since f is linear in each of them, a Levenberg-Marquardt method finds both, from 2.2 m (m - 1)
+    designs on. One of them must be symmetric; then both may be taken as symmetric.
     An objective may share a matrix with another one that is known.
 
     If B is one of a few that are tried, such as which places are side by side in a tour, 0.65 to
     1.3 m (m - 1) designs are enough, and A need not be symmetric.
 
-    A model is used once it has predicted moves made after its fit; `used` [M] says for which
-    objectives. Those that are no such sums are given up.
+    `used` [M] says for which objectives a fit has predicted the moves made after it. An objective
+    that is no such sum is given up.
 
     A design is described by the place of each item.
     """
@@ -321,10 +318,8 @@ class _Data:
     """Permutations, as places [n, m] of items and as items at places, and scaled targets [n, M]."""
 
     def __init__(self, places: Ints, F: Floats) -> None:
-        spread = spread_of(F)
-        self.unit = np.where(spread > 0.0, spread, 1.0)
-        centered = np.where(spread > 0.0, F - F.mean(axis=0), 0.0)
-        self.targets: Singles = (centered / self.unit).astype(np.float32)
+        self.unit, targets = _scaled(F)
+        self.targets: Singles = targets.astype(np.float32)
         self.places = places
         self.items = np.ascontiguousarray(places.argsort(axis=1))
         self.n_pairs = places.shape[1] * (places.shape[1] - 1) // 2
@@ -366,12 +361,22 @@ def _balanced(items: Singles, places: Singles) -> tuple[Singles, Singles]:
     return items * scale, places / scale
 
 
-def _ridge(columns_: Singles, y: Singles) -> Singles:
-    """Return the coefficients [pairs] that fit y [n] by columns [n, pairs]."""
-    columns_ = columns_ - columns_.mean(axis=0)
-    K = columns_.T @ columns_
-    K[np.diag_indices_from(K)] += max(1e-3 * float(np.trace(K)) / len(K), 1e-30)
-    return np.asarray(cho_solve(cho_factor(K, overwrite_a=True), columns_.T @ y), dtype=np.float32)
+def _scaled(F: Floats) -> tuple[Floats, Floats]:
+    """Return units [M] of objectives F [n, M], and F in these units with a mean of 0."""
+    spread = spread_of(F)
+    unit = np.where(spread > 0.0, spread, 1.0)
+    return unit, np.where(spread > 0.0, F - F.mean(axis=0), 0.0) / unit
+
+
+def _ridge(columns_: Any, y: Any, penalty: float = 1e-3) -> Any:
+    """Return the coefficients that fit y, of mean 0, by columns [n, c], in their precision.
+
+    The penalty is relative to the mean square of the columns.
+    """
+    centered = columns_ - columns_.mean(axis=0)
+    K = centered.T @ centered
+    K[np.diag_indices_from(K)] += max(penalty * float(np.trace(K)) / len(K), 1e-30)
+    return cho_solve(cho_factor(K, overwrite_a=True), centered.T @ y)
 
 
 def _improved(

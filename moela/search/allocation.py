@@ -14,7 +14,7 @@ _FADE = 0.99
 # Evaluations of every part before any share moves, and limits of the factor on a share.
 _MIN_SPENT = 50.0
 _LEAST, _MOST = 0.1, 10.0
-# Base shares where children are local optima of known objectives (docs/benchmarks/long_runs.md).
+# Base shares where children are local optima of known objectives: the other parts find little then.
 _IF_KNOWN = {"evolution": 0.8, "search": 0.13, "pareto": 0.07}
 
 

@@ -105,7 +105,7 @@ class GuidedSearch:
             if self.move_ranking is not None:
                 pair_sums = None
                 if self.models.pair_sums and PairSums.suits(X.shape[-1]):
-                    # Drawn from a copy, so that runs in which nothing is found stay as they were.
+                    # The copy keeps the state: runs in which no sums are found are as without.
                     seed = int(deepcopy(self.context.random_state).integers(2**31))
                     pair_sums = PairSums(X.shape[-1], seed)
                 ranking = self.move_ranking.of_permutations(pair_sums)

@@ -7,14 +7,12 @@ from numpy.typing import NDArray
 
 from moela._arrays import Bools, Floats, Ints
 from moela.core.kernels.jit import compiled
-from moela.core.kernels.scalar import chebyshev, product, weighted_sum
+from moela.core.kernels.scalar import scalarized
 
-__all__ = ["NUMBERS", "Singles", "changes", "columns", "descend", "totals"]
+__all__ = ["Singles", "changes", "columns", "descend", "totals"]
 
 Singles = NDArray[np.float32]
 
-NUMBERS = {"product": 0, "chebyshev": 1, "weighted_sum": 2}
-"""Numbers of the scalarizations in `descend`."""
 # An exchange counts as an improvement if it is larger than rounding.
 _ROUNDING = 1e-9
 
@@ -136,7 +134,7 @@ def descend(
     start = totals(places, A, B, directed)
     for r in range(places.shape[0]):
         p, F = places[r], start[r] + offset
-        value = _scalarized(number, F, W[r], ideal, span, farthest)
+        value = scalarized(number, F, W[r], ideal, span, farthest)
         at = since = 0
         while since < n_pairs:
             i, j = order[at, 0], order[at, 1]
@@ -159,19 +157,8 @@ def descend(
                             total += (A[o, k, i] - A[o, k, j]) * (B[o, q, y] - B[o, q, x])
                     total += (a[j] - b[i]) * (v[x] - u[y])
                 G[o] = total
-            new = _scalarized(number, G, W[r], ideal, span, farthest)
+            new = scalarized(number, G, W[r], ideal, span, farthest)
             if new < value - _ROUNDING * (1.0 + abs(value)):
                 value, since = new, 0
                 p[i], p[j] = y, x
                 F[:] = G
-
-
-@compiled
-def _scalarized(
-    number: int, F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float
-) -> float:
-    if number == 0:
-        return product(F, W, ideal, span, farthest)
-    if number == 1:
-        return chebyshev(F, W, ideal, span, farthest)
-    return weighted_sum(F, W, ideal, span, farthest)

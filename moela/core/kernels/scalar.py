@@ -13,12 +13,13 @@ import numpy as np
 from moela._arrays import Floats
 from moela.core.kernels.jit import compiled
 
-__all__ = ["EDGE", "combined"]
+__all__ = ["EDGE", "NUMBERS", "combined", "scalarized"]
 
 # Closer than this to the edge of the reference box, and beyond it, the tangent replaces the
 # logarithm, so that searches outside the box still know which way leads into it.
 EDGE = 0.02
-_NUMBERS = {"product": 0, "chebyshev": 1, "weighted_sum": 2}
+NUMBERS = {"product": 0, "chebyshev": 1, "weighted_sum": 2}
+"""Numbers of the scalarizations in `scalarized`."""
 _ONES = ((1, 1, 1), (1, 1), (1,), ())
 
 
@@ -57,6 +58,18 @@ def weighted_sum(F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: fl
 
 
 @compiled
+def scalarized(
+    number: int, F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float
+) -> float:
+    """Return the scalarization of this number of objectives F [M] with weights W [M]."""
+    if number == 0:
+        return product(F, W, ideal, span, farthest)
+    if number == 1:
+        return chebyshev(F, W, ideal, span, farthest)
+    return weighted_sum(F, W, ideal, span, farthest)
+
+
+@compiled
 def _table(
     number: int, F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float, out: Floats
 ) -> None:
@@ -67,12 +80,7 @@ def _table(
         for k in range(out.shape[1]):
             f = F[i if rows_f else 0, k if columns_f else 0]
             w = W[i if rows_w else 0, k if columns_w else 0]
-            if number == 0:
-                out[i, k] = product(f, w, ideal, span, farthest)
-            elif number == 1:
-                out[i, k] = chebyshev(f, w, ideal, span, farthest)
-            else:
-                out[i, k] = weighted_sum(f, w, ideal, span, farthest)
+            out[i, k] = scalarized(number, f, w, ideal, span, farthest)
 
 
 def combined(by: str, F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float) -> Floats:
@@ -92,5 +100,5 @@ def combined(by: str, F: Floats, W: Floats, ideal: Floats, span: Floats, farthes
     if n_obj != n_weights or (a != c and 1 not in (a, c)) or (b != d and 1 not in (b, d)):
         raise ValueError(f"Objectives and weights do not fit together: {F.shape} and {W.shape}.")
     out = np.empty((c if a == 1 else a, d if b == 1 else b))
-    _table(_NUMBERS[by], F, W, ideal, span, float(farthest), out)
+    _table(NUMBERS[by], F, W, ideal, span, float(farthest), out)
     return out.reshape(out.shape[3 - axes :])
