@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ _LEAST_ITEMS, _MOST_ITEMS = 5, 40
 _FIRST, _KEPT = 2.2, 4.0
 # Growth of the number of designs until the next fit, and once so many fits have not been enough.
 _GROWTH, _GROWTH_LATE, _MANY = 1.15, 2.0, 4
+# Random starts of a fit that leave a remainder, after which it waits for more designs: of the first
+# fit, and of the others. A start finds an exact sum in about half of all cases.
+_FIRST_STARTS, _MOST_STARTS = 1, 3
 # Steps of a fit from a random start at most; it ends after so many of them if they lower the
 # residual variance by less than this share.
 _N_STEPS, _N_BETWEEN, _LEAST_PROGRESS = 60, 5, 0.05
@@ -296,19 +300,23 @@ class PairSums(SharedFits):
             None if again else known for known, again in zip(self._sums, wanted, strict=True)
         ]
         failed = self._failed.copy()
-        # Each fit begins with another objective.
-        order = np.roll(np.flatnonzero(wanted), -self.n_fits).tolist()
+        left: dict[int, float] = {}  # by objective, the least that a start has left
+        # Each fit begins with another objective, and each start is followed by one of the next.
+        queue = deque(np.roll(np.flatnonzero(wanted), -self.n_fits).tolist())
+        starts = _FIRST_STARTS if self.n_fits == 0 else _MOST_STARTS
         with one_thread():
-            for j in order:
-                rng = np.random.default_rng([self.seed, self.n_fits, j])
+            while queue and starts > 0:
+                j = queue.popleft()
+                rng = np.random.default_rng([self.seed, self.n_fits, j, starts])
                 found = _sharing(data, j, sums) or _improved(
                     data, j, *_start(data, j, rng), _N_STEPS
                 )
-                sums[j] = found
                 failed[j] += found is None
-                # What is a sum, but not found yet, needs more designs, and so will the others.
-                if found is not None and not found.exact:
-                    break
+                if found is not None and found.left < left.get(j, np.inf):
+                    sums[j], left[j] = found, found.left
+                if found is None or not found.exact:
+                    starts -= 1
+                    queue.append(j)
         self._sums, self._failed = sums, failed
         self.n_fits += 1
         self._use(places, F, wanted)
