@@ -121,6 +121,20 @@ class Subproblems:
             index[paired] = design
         self._assign(index, pop, F, CV)
 
+    def extent(self, normalization: Normalization) -> Floats:
+        """Return the values of objectives [M] that the corners of the front have, or infinity.
+
+        The first M weights must be those of the corners. A member is at the corner of an objective
+        if it is feasible, and its scaled value is larger than the sum of the others.
+        """
+        n_obj = self.W.shape[1]
+        out = np.full(n_obj, np.inf)
+        if len(self.pop) >= n_obj:
+            Z, own = normalization.scale(self.F[:n_obj]), np.diag(self.F[:n_obj])
+            at_corner = (2.0 * np.diag(Z) > Z.sum(axis=1)) & (self.CV[:n_obj] <= 0.0)
+            out[at_corner] = own[at_corner]
+        return out
+
     def populate_in_order(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Assign the k-th design to sub-problem k, starting over if there are fewer designs."""
         self._assign(np.arange(len(self)) % len(pop), pop, F, CV)

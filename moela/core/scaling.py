@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike
 
 from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
-from moela.core.kernels.scalar import EDGE, combined
+from moela.core.kernels.scalar import EDGE, POWER, combined
 from moela.core.units import Units
 
-Scalarization = Literal["chebyshev", "weighted_sum", "product"]
-SCALARIZATIONS: tuple[Scalarization, ...] = ("chebyshev", "weighted_sum", "product")
+Scalarization = Literal["chebyshev", "weighted_sum", "product", "p_norm"]
+SCALARIZATIONS: tuple[Scalarization, ...] = ("chebyshev", "weighted_sum", "product", "p_norm")
 
 # Scaled values stay within 2^100, which single precision can hold, and within 2^(900 / M), so that
 # products of M of them do not overflow.
@@ -45,6 +45,9 @@ class Normalization:
         self.nadir: Floats = np.full(n_obj, -np.inf)
         self.worst: Floats = np.full(n_obj, -np.inf)
         self.fixed = bounds is not None
+        # Each objective of the nadir is at most this. Designs far from the front that nothing
+        # dominates can have any values of it.
+        self.most: Floats = np.full(n_obj, np.inf)
         point = None if ref_point is None else np.asarray(ref_point, dtype=float)
         if point is not None and point.shape != (n_obj,):
             raise ValueError(
@@ -95,6 +98,7 @@ class Normalization:
         # An archive of one design would scale everything to 0, and no search could tell better
         # from worse.
         nadir = np.where(nadir > least, nadir, np.maximum(nadir, worst))
+        nadir = np.minimum(nadir, self.most)
         point = self.ref_point
         if point is not None:
             # A reference point below the ideal says nothing about the scale of that objective.
@@ -160,9 +164,16 @@ def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:
     "chebyshev" is the largest weighted coordinate (Zhang and Li 2007, eq. 5), "weighted_sum" the
     sum, and "product" the negative logarithm of the weighted product of the distances to the
     reference point. For equal weights that product is the hypervolume of the design alone.
+    "p_norm" is a norm of the weighted coordinates, with the power 8 (Wang, Zhang and Zhang 2016,
+    "Decomposition-based algorithms using Pareto adaptive scalarizing methods", IEEE TEVC 20(6)).
     """
     if by == "chebyshev":
         return (W * Z).max(axis=-1)
+    if by == "p_norm":
+        largest = np.asarray((W * Z).max(axis=-1))
+        shares = np.maximum(W * Z, 0.0) / np.where(largest > 0.0, largest, 1.0)[..., None]
+        norm = largest * (shares**POWER).sum(axis=-1) ** (1.0 / POWER)
+        return np.where(largest > 0.0, norm, largest)
     if by == "weighted_sum":
         return (W * Z).sum(axis=-1)
     distance = 1.0 + EDGE - Z

@@ -84,6 +84,15 @@ def _normalized(base: Mapping[str, float]) -> dict[str, float]:
     return {part: share / total for part, share in base.items() if share > 0}
 
 
+def evolves_alone(problem: Problem) -> bool:
+    """Return whether evolution is given all evaluations: with many objectives, and no neighbors.
+
+    Searches of real variables descend to the corners of a front. With them, runs of 10,000
+    evaluations of DTLZ2 with eight objectives had 98 % of the hypervolume.
+    """
+    return problem.n_obj >= MANY_OBJECTIVES and not hasattr(problem, "neighbors")
+
+
 def allocation_for(
     problem: Problem, shares: Mapping[str, float] | None, known: Callable[[], bool] = bool
 ) -> Allocation:
@@ -93,11 +102,9 @@ def allocation_for(
     """
     if shares is not None:
         return Allocation(shares, adapt=False)
+    if evolves_alone(problem):
+        return Allocation({"evolution": 1.0}, adapt=False)
     if not hasattr(problem, "neighbors"):
-        if problem.n_obj >= MANY_OBJECTIVES:
-            # Searches descend to the corners of a front. With them, runs of 10,000 evaluations
-            # of DTLZ2 with eight objectives had 98 % of the hypervolume.
-            return Allocation({"evolution": 1.0}, adapt=False)
         # Steps of real variables do not leave the valley that they begin in.
         search = 0.03 if any_real(problem) else 0.1
         return Allocation({"evolution": 1.0 - search, "search": search}, adapt=True)

@@ -16,6 +16,7 @@ from moela.core.origin import asked_by, origins, set_origin
 from moela.core.scaling import Normalization
 from moela.learning.feasibility import FeasibilityModel
 from moela.learning.features import Encoder
+from moela.search.allocation import evolves_alone
 from moela.search.operator_selection import OperatorSelection
 from moela.search.preselection import BEST, EVOLVED, PLAIN, Preselection
 from moela.search.real_mating import DominanceRanked, RealMating
@@ -100,6 +101,7 @@ class Evolution:
         self.exploring = exploring
         # Applied to children of other variables than real ones, with the weights they are made for.
         self.improve = improve
+        self._finds_extent = evolves_alone(context.problem)
         # Selects, where few children are feasible, whether the model chooses a child among several.
         self.likely = OperatorSelection([0.5, 0.5], p_min=0.1)
         self.feasible_share = 1.0  # of the children, a running mean
@@ -369,6 +371,8 @@ class Evolution:
             sub.replace(
                 pop, F, CV, suits, local, normalization, rng, n_max=_N_REPLACED, values=values
             )
+        if self._finds_extent:
+            normalization.most = sub.extent(normalization)
         if self.relaxed is not None:
             free = np.zeros(len(F))
             normalization = normalization.with_ideal_of(np.concatenate([self.relaxed.F, F]))

@@ -29,7 +29,7 @@ from moela.evaluation.runners.outcome import tried_and_failed
 from moela.evaluation.termination import planned_budget
 from moela.learning.models import NO_MODELS, Models
 from moela.learning.surrogate import Surrogate
-from moela.search.allocation import allocation_for
+from moela.search.allocation import allocation_for, evolves_alone
 from moela.search.evolution import Evolution
 from moela.search.guided import GuidedSearch
 from moela.search.preselection import Preselection
@@ -247,12 +247,11 @@ class MOELA(ArchiveAlgorithm):
 
     def _form_parts(self) -> None:
         """Create the state of evolution and allocation, which begins anew with each phase."""
-        settings = self._settings
-        subproblems = Subproblems(self._weights, self.n_neighbors, settings.scalarization)
+        by, prob_neighbor_mating = self._settings.of_evolution(alone=evolves_alone(self.problem))
         self.evolution = Evolution(
             self.context,
-            subproblems,
-            settings.prob_neighbor_mating,
+            Subproblems(self._weights, self.n_neighbors, by),
+            prob_neighbor_mating,
             self.preselection,
             self.guided.feasibility,
             self.guided.encoder,

@@ -24,6 +24,10 @@ class SearchSettings:
     # Children replace members by this, as in MOEA/D (Zhang and Li 2007). Chebyshev reaches every
     # part of a front.
     scalarization: Scalarization = "chebyshev"
+    # The same where evolution is all there is, with six objectives or more. A member whose
+    # objectives are in balance is hardly ever better in the largest one alone, but in the norm.
+    prob_neighbor_mating_alone: float = 0.5
+    scalarization_alone: Scalarization = "p_norm"
     # Local searches minimize this. "auto" uses the product of the distances to the reference point,
     # which aims at hypervolume, if there is one; else the weighted sum.
     descend: Scalarization | Literal["auto"] = "auto"
@@ -53,9 +57,11 @@ class SearchSettings:
     fewer_if_few: bool = True
 
     def __post_init__(self) -> None:
-        p = self.prob_neighbor_mating
-        require("MOELA", "prob_neighbor_mating", p, 0.0 <= p <= 1.0, "between 0 and 1")
-        one_of("MOELA", "scalarization", self.scalarization, SCALARIZATIONS)
+        for name in ("prob_neighbor_mating", "prob_neighbor_mating_alone"):
+            p = getattr(self, name)
+            require("MOELA", name, p, 0.0 <= p <= 1.0, "between 0 and 1")
+        for name in ("scalarization", "scalarization_alone"):
+            one_of("MOELA", name, getattr(self, name), SCALARIZATIONS)
         one_of("MOELA", "descend", self.descend, ("auto", *SCALARIZATIONS))
         for name in ("perturbation", "fewer_if_few"):
             value = getattr(self, name)
@@ -67,6 +73,12 @@ class SearchSettings:
         count("MOELA", "least_moves", self.least_moves)
         count("MOELA", "most_moves", self.most_moves)
         count("MOELA", "n_around_front", self.n_around_front)
+
+    def of_evolution(self, *, alone: bool) -> tuple[Scalarization, float]:
+        """Return the scalarization of evolution and its probability of mating with neighbors."""
+        if alone:
+            return self.scalarization_alone, self.prob_neighbor_mating_alone
+        return self.scalarization, self.prob_neighbor_mating
 
 
 DEFAULT: Final = SearchSettings()

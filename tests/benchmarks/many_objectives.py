@@ -1,6 +1,7 @@
 """Six, eight and ten objectives: MOELA against algorithms that were made for many objectives.
 
-    python -m tests.benchmarks.many_objectives [--problems "dtlz2, 8" ...] [--quick]
+    python -m tests.benchmarks.many_objectives --out docs/benchmarks/many_objectives.md
+    python -m tests.benchmarks.many_objectives --quick
 
 The value of a run is the hypervolume of all designs that it has evaluated, in a box that is the
 same for all runs on a problem, estimated along the same 8,192 directions for each. Results are kept
@@ -38,6 +39,15 @@ def dtlz(name: str, n_obj: int) -> Callable[[], tuple[Any, Any, Any]]:
     )  # fmt: skip
 
 
+def wfg(name: str, n_obj: int) -> Callable[[], tuple[Any, Any, Any]]:
+    """Return a function that makes a WFG problem of 24 variables, and its box."""
+    return lambda: (
+        get_problem(name, n_var=24, n_obj=n_obj, k=2 * (n_obj - 1)),
+        np.zeros(n_obj),
+        2.2 * np.arange(1, n_obj + 1),
+    )
+
+
 def noc(application: str) -> tuple[Any, Any, Any]:
     """Return a network-on-chip with seven metrics, and the box of a fixed sample of designs."""
     problem = NoC3D.example(application, objectives=list(SEVEN))
@@ -50,6 +60,7 @@ PROBLEMS: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
     **{
         f"{name}, {n_obj}": dtlz(name, n_obj) for name in ("dtlz2", "dtlz4") for n_obj in (6, 8, 10)
     },
+    **{f"{name}, 8": wfg(name, 8) for name in ("wfg2", "wfg4", "wfg9")},
     "noc bfs, 7": partial(noc, "bfs"),
 }
 ALGORITHMS: dict[str, Callable[[Any], Any]] = {
@@ -103,10 +114,12 @@ def result(name: str, algorithm: str, seed: int, n_eval: int) -> dict[str, float
 
 
 def main() -> None:
-    """Run, and print the table and the bars."""
+    """Run, write the page, and print the bars."""
     parser = tables.script_parser(__doc__)
+    parser.add_argument("--out")
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--budget", type=int, default=10_000, help="evaluations of each run")
+    parser.add_argument("--redo", nargs="+", choices=ALGORITHMS, default=[], help="run these again")
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--algorithms", nargs="+", choices=ALGORITHMS, default=list(ALGORITHMS))
@@ -116,6 +129,9 @@ def main() -> None:
         arguments.budget, arguments.seeds = 500, 1
         names, algorithms = ["dtlz2, 8"], ["MOELA", "NSGA-III"]
     cases = Cases(None if arguments.quick else DATA)
+    for case in list(cases.results):
+        if case.split("; ")[1] in arguments.redo:
+            del cases.results[case]
     rows, ratios = [["problem", *algorithms, "MOELA over the best"]], {}
     for name in names:
         medians = {}
@@ -129,7 +145,19 @@ def main() -> None:
         others = max(value for key, value in medians.items() if key != "MOELA")
         ratios[name] = medians["MOELA"] / others
         rows.append([name, *(f"{medians[a]:.4g}" for a in algorithms), f"{ratios[name]:.3f}"])
-    print(tables.markdown(rows))
+    parts = [
+        tables.header(
+            "Many objectives",
+            "tests.benchmarks.many_objectives",
+            f"Hypervolume of all designs of {arguments.budget:,} evaluations in a box that is the "
+            f"same for all runs on a problem: medians of {arguments.seeds} seeds. The number in a "
+            "problem's name is that of its objectives. DTLZ problems have ten distance variables, "
+            f"WFG problems have 24 variables. It is estimated along {N_DIRECTIONS:,} directions. "
+            "Rivals have a population of 100.",
+        ),
+        tables.markdown(rows),
+    ]
+    tables.finish(parts, arguments.out)
     for name, ratio in ratios.items():
         print(f"bar: hypervolume over the best rival's, {name}, {ratio:.3f}, above 1")
 

@@ -13,12 +13,14 @@ import numpy as np
 from moela._arrays import Floats
 from moela.core.kernels.jit import compiled
 
-__all__ = ["EDGE", "NUMBERS", "combined", "scalarized"]
+__all__ = ["EDGE", "NUMBERS", "POWER", "combined", "scalarized"]
 
 # Closer than this to the edge of the reference box, and beyond it, the tangent replaces the
 # logarithm, so that searches outside the box still know which way leads into it.
 EDGE = 0.02
-NUMBERS = {"product": 0, "chebyshev": 1, "weighted_sum": 2}
+POWER = 8
+"""Power of the norm `p_norm`."""
+NUMBERS = {"product": 0, "chebyshev": 1, "weighted_sum": 2, "p_norm": 3}
 """Numbers of the scalarizations in `scalarized`."""
 _ONES = ((1, 1, 1), (1, 1), (1,), ())
 
@@ -58,6 +60,19 @@ def weighted_sum(F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: fl
 
 
 @compiled
+def p_norm(F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float) -> float:
+    """Return the norm of the weighted scaled objectives, with the power `POWER`."""
+    largest = chebyshev(F, W, ideal, span, farthest)
+    if largest <= 0.0:
+        return largest
+    total = 0.0
+    for j in range(F.shape[0]):
+        z = (F[j] - ideal[j]) / span[j] if span[j] > 0.0 else 0.0
+        total += (W[j] * max(min(z, farthest), 0.0) / largest) ** POWER
+    return largest * total ** (1.0 / POWER)
+
+
+@compiled
 def scalarized(
     number: int, F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float
 ) -> float:
@@ -66,7 +81,9 @@ def scalarized(
         return product(F, W, ideal, span, farthest)
     if number == 1:
         return chebyshev(F, W, ideal, span, farthest)
-    return weighted_sum(F, W, ideal, span, farthest)
+    if number == 2:
+        return weighted_sum(F, W, ideal, span, farthest)
+    return p_norm(F, W, ideal, span, farthest)
 
 
 @compiled

@@ -272,3 +272,50 @@ def test_a_copy_with_another_ideal_leaves_the_original_as_it_is():
     np.testing.assert_array_equal(
         normalization.with_ideal_of(np.empty((0, 2))).ideal, normalization.ideal
     )
+
+
+def test_the_norm_is_between_the_largest_coordinate_and_the_sum():
+    rng = np.random.default_rng(3)
+    Z, W = rng.random((50, 8)), rng.dirichlet(np.ones(8), 50)
+    norm, largest = scalarize(Z, W, "p_norm"), scalarize(Z, W, "chebyshev")
+    assert (norm > largest).all()
+    assert (norm < scalarize(Z, W, "weighted_sum")).all()
+    np.testing.assert_allclose(norm, ((W * Z) ** 8).sum(axis=1) ** 0.125)
+    # Where nothing is above the ideal, it is the largest coordinate.
+    np.testing.assert_allclose(scalarize(-Z, W, "p_norm"), scalarize(-Z, W, "chebyshev"))
+
+
+def test_the_norm_is_improved_by_less_of_a_coordinate_that_is_not_the_largest():
+    even, less = np.array([0.5, 0.5, 0.5]), np.array([0.5, 0.2, 0.5])
+    W = np.full(3, 1 / 3)
+    assert scalarize(less, W, "p_norm") < scalarize(even, W, "p_norm")
+    assert scalarize(less, W, "chebyshev") == scalarize(even, W, "chebyshev")
+
+
+def corners(F, CV=(0.0, 0.0, 0.0)):
+    """Return sub-problems of three objectives whose members are at the corners, or should be."""
+    sub = Subproblems(np.eye(3), 3, "chebyshev")
+    sub._assign(np.arange(3), Population.new("X", np.arange(3)), np.array(F), np.array(CV))
+    return sub
+
+
+def test_the_extent_of_a_front_is_known_where_a_member_is_at_its_corner():
+    normalization = Normalization(3)
+    normalization.ideal, normalization.nadir = np.zeros(3), np.array([2.0, 200.0, 2.0])
+    F = [[1.0, 1.0, 0.0], [0.1, 90.0, 0.1], [0.5, 50.0, 0.6]]
+    np.testing.assert_array_equal(corners(F).extent(normalization), [1.0, 90.0, np.inf])
+    infeasible = corners(F, [1.0, 0.0, 0.0]).extent(normalization)
+    np.testing.assert_array_equal(infeasible, [np.inf, 90.0, np.inf])
+    few = Subproblems(np.eye(3)[:2], 2, "chebyshev")
+    assert np.isinf(few.extent(normalization)).all()
+
+
+def test_the_nadir_ends_where_the_front_does():
+    F = np.array([[0.0, 1.0], [1.0, 0.0], [-0.0001, 7.0], [9.0, -0.0001]])
+    archive, normalization = archive_of(F), Normalization(2)
+    normalization.update(F, archive)
+    np.testing.assert_array_equal(normalization.nadir, [9.0, 7.0])
+    normalization.most = np.array([1.0, np.inf])
+    assert normalization.update(F, archive)
+    np.testing.assert_array_equal(normalization.nadir, [1.0, 7.0])
+    assert np.isinf(normalization.fresh().most).all()

@@ -105,7 +105,9 @@ def test_move_model_without_skill_is_not_used():
 @pytest.mark.parametrize(("n_obj", "searches"), [(3, True), (8, False)])
 def test_real_variables_are_not_searched_with_many_objectives(n_obj, searches):
     problem = get_problem("dtlz2", n_var=n_obj + 4, n_obj=n_obj)
-    log = run(problem, MOELA(n_subproblems=30, models=None), 700).algorithm.log
+    algorithm = run(problem, MOELA(n_subproblems=30, models=None), 700).algorithm
+    log, members = algorithm.log, algorithm.evolution.subproblems
+    assert members.by == ("chebyshev" if searches else "p_norm")
     assert (log["search"]["n_eval"] > 0) == searches
     assert log["evolution"]["n_eval"] > 500
 
