@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import fminbound
 
 from moela._arrays import Floats
-from moela.learning.window import spread_of
+from moela.core.scaling import spread_of
 
 # Powers below 1 draw in large values, which are bad ones; small values are never drawn in.
 _LEAST_POWER = -1.0

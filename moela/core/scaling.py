@@ -187,3 +187,10 @@ def better(
 ) -> Bools:
     """Compare (CV, g) with another pair: feasibility first, then the value (Deb 2000)."""
     return np.asarray((CV < than_CV) | ((CV == than_CV) & (g < than_g)))
+
+
+def spread_of(Y: Floats) -> Floats:
+    """Return the standard deviations [M] of Y [n, M], even if squares over- or underflow."""
+    largest = np.abs(Y).max(axis=0)
+    exponents = np.frexp(largest)[1]
+    return np.ldexp(np.ldexp(Y, -exponents).std(axis=0), exponents)

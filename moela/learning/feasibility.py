@@ -9,9 +9,9 @@ from scipy.special import ndtr
 
 from moela._arrays import Floats
 from moela._threads import one_thread
-from moela.core.scaling import Normalization
+from moela.core.scaling import Normalization, spread_of
 from moela.learning.permutations import n_columns, ones
-from moela.learning.window import SharedFits, Window, spread_of
+from moela.learning.window import SharedFits, Window
 
 # Rows before the first fit, and relative growth until the next one.
 _MIN_ROWS, _GROWTH = 50, 0.15

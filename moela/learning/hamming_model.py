@@ -7,7 +7,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from moela._arrays import Floats, Ints
 from moela._threads import one_thread
-from moela.core.scaling import Normalization
+from moela.core.scaling import Normalization, spread_of
 from moela.learning.hamming_kernel import (
     Shorts,
     Signs,
@@ -19,7 +19,7 @@ from moela.learning.hamming_kernel import (
     similarities,
     similarity_triangle,
 )
-from moela.learning.window import SharedFits, Window, spread_of
+from moela.learning.window import SharedFits, Window
 
 # Rows before the first fit, and growth until the next one as a fraction of the window: larger while
 # the model is not used.

@@ -10,9 +10,9 @@ from scipy.stats import spearmanr
 
 from moela._arrays import Floats
 from moela._threads import one_thread
-from moela.core.scaling import Normalization
+from moela.core.scaling import Normalization, spread_of
 from moela.learning.models import Regressor
-from moela.learning.window import Moments, SharedFits, Window, spread_of
+from moela.learning.window import Moments, SharedFits, Window
 
 # Of ridge regression, the default, on moves and changes of unit standard deviation.
 _PENALTY = 1.0

@@ -8,8 +8,8 @@ from scipy.linalg import cho_factor, cho_solve
 from moela._arrays import Floats
 from moela._codes import NO_CODES, Codes
 from moela._threads import one_thread
-from moela.core.scaling import Normalization
-from moela.learning.window import SharedFits, spread_of
+from moela.core.scaling import Normalization, spread_of
+from moela.learning.window import SharedFits
 
 # Designs before the first fit, and relative growth until the next one.
 _MIN_ROWS, _GROWTH = 50, 0.25

@@ -29,13 +29,6 @@ class SharedFits:
         return copied
 
 
-def spread_of(Y: Floats) -> Floats:
-    """Return the standard deviations [M] of Y [n, M], even if squares over- or underflow."""
-    largest = np.abs(Y).max(axis=0)
-    exponents = np.frexp(largest)[1]
-    return np.ldexp(np.ldexp(Y, -exponents).std(axis=0), exponents)
-
-
 class Window(SharedFits):
     """A sliding window over (input, target) batches, [b, d] and [b, M].
 

@@ -1,4 +1,4 @@
-"""Compiled sums over pairs of permuted items: values, effects of moves, and descents."""
+"""Compiled sums over pairs of permuted items, and over items: values, moves, and descents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from moela._arrays import Bools, Floats, Ints
 from moela.core.kernels.jit import compiled
 from moela.core.kernels.scalar import scalarized
 
-__all__ = ["Singles", "changes", "columns", "descend", "totals"]
+__all__ = ["Singles", "changes", "columns", "descend", "spread_out", "summed_up", "totals"]
 
 Singles = NDArray[np.float32]
 
@@ -43,11 +43,36 @@ def columns(at: Ints, values: Singles) -> Singles:
 
 
 @compiled
-def totals(places: Ints, A: Floats, B: Floats, directed: Bools) -> Floats:
-    """Return the sum of A[i, j] B[p_i, p_j] for places p [n, m], [n, M].
+def summed_up(places: Ints, V: Singles) -> Floats:
+    """Return the sum of the rows of V [n, c] in which item i is at place q, at row i m + q.
 
-    A and B are [M, m, m]. The sum is over all i and j that differ where `directed` [M] is set; else
-    both are symmetric, and it is over i < j.
+    `places` is [n, m], the result [m m, c].
+    """
+    n, m = places.shape
+    out = np.zeros((m * m, V.shape[1]))
+    for r in range(n):
+        for i in range(m):
+            out[i * m + places[r, i]] += V[r]
+    return out
+
+
+@compiled
+def spread_out(places: Ints, T: Singles) -> Singles:
+    """Return the sums of those rows of T [m m, c] that places [n, m] name, [n, c]."""
+    n, m = places.shape
+    out = np.zeros((n, T.shape[1]), dtype=np.float32)
+    for r in range(n):
+        for i in range(m):
+            out[r] += T[i * m + places[r, i]]
+    return out
+
+
+@compiled
+def totals(places: Ints, A: Floats, B: Floats, C: Floats, directed: Bools) -> Floats:
+    """Return the sum of A[i, j] B[p_i, p_j] and that of C[i, p_i] for places p [n, m], [n, M].
+
+    A, B and C are [M, m, m]. The first sum is over all i and j that differ where `directed` [M] is
+    set; else A and B are symmetric, and it is over i < j.
     """
     n, m = places.shape
     out = np.empty((n, A.shape[0]))
@@ -56,6 +81,7 @@ def totals(places: Ints, A: Floats, B: Floats, directed: Bools) -> Floats:
         for o in range(A.shape[0]):
             total = 0.0
             for i in range(m):
+                total += C[o, i, p[i]]
                 own, there = A[o, i], B[o, p[i]]
                 for j in range(i + 1, m):
                     total += own[j] * there[p[j]]
@@ -67,7 +93,9 @@ def totals(places: Ints, A: Floats, B: Floats, directed: Bools) -> Floats:
 
 
 @compiled
-def changes(before: Floats, after: Floats, A: Floats, B: Floats, directed: Bools) -> Floats:
+def changes(
+    before: Floats, after: Floats, A: Floats, B: Floats, C: Floats, directed: Bools
+) -> Floats:
     """Return by how much those sums change from places [n, m] to places [n, k, m], [n, k, M]."""
     n, k, m = after.shape
     out = np.zeros((n, k, A.shape[0]))
@@ -88,6 +116,7 @@ def changes(before: Floats, after: Floats, A: Floats, B: Floats, directed: Bools
                 total = 0.0
                 for c in range(n_moved):
                     i = moved[c]
+                    total += C[o, i, new[i]] - C[o, i, old[i]]
                     total += _of_one(i, old, new, moved[:c], A[o], B[o])
                     if directed[o]:
                         total += _of_one(i, old, new, moved[:c], A[o].T, B[o].T)
@@ -113,6 +142,7 @@ def descend(
     places: Ints,
     A: Floats,
     B: Floats,
+    C: Floats,
     directed: Bools,
     offset: Floats,
     number: int,
@@ -131,7 +161,7 @@ def descend(
     """
     m, n_obj, n_pairs = places.shape[1], A.shape[0], order.shape[0]
     G = np.empty(n_obj)
-    start = totals(places, A, B, directed)
+    start = totals(places, A, B, C, directed)
     for r in range(places.shape[0]):
         p, F = places[r], start[r] + offset
         value = scalarized(number, F, W[r], ideal, span, farthest)
@@ -145,7 +175,7 @@ def descend(
                 continue
             for o in range(n_obj):
                 a, b, u, v = A[o, i], A[o, j], B[o, x], B[o, y]
-                total = F[o]
+                total = F[o] + (C[o, i, y] - C[o, i, x] + C[o, j, x] - C[o, j, y])
                 for k in range(m):
                     total += (a[k] - b[k]) * (v[p[k]] - u[p[k]])
                 # The pair of both is none of the others.

@@ -21,6 +21,7 @@ M = 8
 RNG = np.random.default_rng(5)
 FLOWS = RNG.integers(0, 50, (3, M, M)).astype(float)  # not symmetric
 SITES = RNG.random((M, 2))
+COSTS = RNG.random((2, M, M)) * 300.0  # of items at places
 DISTANCES = np.linalg.norm(SITES[:, None] - SITES, axis=2)
 
 
@@ -63,18 +64,29 @@ def learned(objectives, n=600, seed=3):
     return model
 
 
+def with_costs(places):
+    """Return the flows times the distances, and the costs of items at places, [n, 2]."""
+    return costs(places) + assigned(places)
+
+
+def assigned(places):
+    """Return the costs of items at places alone, [n, 2]."""
+    return COSTS[:, np.arange(M), places.astype(int)].sum(axis=2).T
+
+
 def test_sums_and_their_changes_are_those_of_a_plain_formula():
     A = np.stack([FLOWS[0] + FLOWS[0].T, FLOWS[1] + FLOWS[1].T])
     B = np.stack([DISTANCES, 2.0 * DISTANCES])
     before, after = permutations(5), permutations(20, 7).reshape(5, 4, M)
-    expected = costs(before) * [1.0, 2.0]
-    np.testing.assert_allclose(
-        totals(before.astype(np.int64), A, B, np.zeros(2, dtype=bool)), expected
-    )
-    changed = costs(after.reshape(20, M)).reshape(5, 4, 2) * [1.0, 2.0] - expected[:, None]
-    np.testing.assert_allclose(
-        changes(before, after, A, B, np.zeros(2, dtype=bool)), changed, atol=1e-9
-    )
+    known = A, B, COSTS, np.zeros(2, dtype=bool)
+
+    def objectives(places):
+        return costs(places) * [1.0, 2.0] + assigned(places)
+
+    expected = objectives(before)
+    np.testing.assert_allclose(totals(before.astype(np.int64), *known), expected)
+    changed = objectives(after.reshape(20, M)).reshape(5, 4, 2) - expected[:, None]
+    np.testing.assert_allclose(changes(before, after, *known), changed, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -85,6 +97,24 @@ def test_sums_over_pairs_are_found_and_predict_exactly(seed):
     predicted = model.changes_to(places, after[:, None])[:, 0]
     expected = costs(after) - costs(places)
     np.testing.assert_allclose(predicted, expected, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("objectives", [with_costs, assigned])
+def test_costs_of_items_at_places_are_found(objectives, seed):
+    n = 600 if objectives is with_costs else 140
+    model = learned(objectives, n=n, seed=seed)
+    assert model.complete
+    before, after = permutations(60, 98), permutations(240, 99).reshape(60, 4, M)
+    expected = objectives(after.reshape(240, M)).reshape(60, 4, 2) - objectives(before)[:, None]
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(model.changes_to(before, after), expected, atol=2e-3 * largest)
+    assert_local_optima(model, objectives, "weighted_sum")
+
+
+def test_a_sum_over_pairs_and_costs_of_places_are_found_beside_each_other():
+    model = learned(lambda places: np.column_stack([costs(places)[:, 0], assigned(places)[:, 0]]))
+    assert model.complete
 
 
 def one_way(flows, near):
