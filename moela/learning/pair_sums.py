@@ -109,7 +109,7 @@ class PairSums(SharedFits):
         while self._to_try and self.window.n_rows >= self._to_try[0][0]:
             _, structure, exact = self._to_try.pop(0)
             if self._try(structure) or exact:
-                # Items may not have been everywhere yet. If so, moves will show it.
+                # Items may not have been everywhere yet, or what is known now may prove wrong.
                 again = self.window.n_rows * _GROWTH, structure, True
                 insort(self._to_try, again, key=itemgetter(0))
         if self.window.n_rows >= self._next_fit and self._wanted().any():
@@ -117,15 +117,20 @@ class PairSums(SharedFits):
             late = self.n_fits >= _MANY
             self._next_fit = self.window.n_rows * (_GROWTH_LATE if late else _GROWTH)
 
+    def _unknown(self) -> Bools:
+        """Mark the objectives for which there is no exact sum that may still prove right, [M]."""
+        exact = np.array([known is not None and known.exact for known in self._sums])
+        unproven = exact & (self._n_checks < _LEAST_CHECKS)
+        return ~self.used & ~unproven
+
     def _wanted(self) -> Bools:
         """Mark the objectives that another fit may explain better, [M].
 
         There are none once one has been given up, since only all of them together are of use.
         """
-        exact = np.array([known is not None and known.exact for known in self._sums])
-        unproven = exact & (self._n_checks < _LEAST_CHECKS)
-        given_up = ~self.used & ~unproven & (self._failed >= _MOST_FAILED)
-        return ~self.used & ~unproven & ~given_up.any()
+        unknown = self._unknown()
+        given_up = unknown & (self._failed >= _MOST_FAILED)
+        return unknown & ~given_up.any()
 
     def check(self, before: Floats, after: Floats, observed: Floats) -> None:
         """Compare predictions with the changes of F [b, M] from places [b, m] to others."""
@@ -175,11 +180,11 @@ class PairSums(SharedFits):
         return found
 
     def _try(self, structure: Structure) -> bool:
-        """Fit a structure to the objectives not known yet; return whether it is exact for one."""
-        wanted = self._wanted()
+        """Fit a structure to the objectives not known yet; return whether to do so again later."""
+        wanted = self._unknown()
         kept, F = self.window.arrays()
         if not wanted.any() or not np.isfinite(F).all():
-            return False
+            return True
         places = kept.astype(np.int64)
         with one_thread():
             found = structure.fitted(places, F)

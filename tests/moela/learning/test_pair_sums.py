@@ -315,3 +315,28 @@ def test_children_stay_as_they_are_where_a_descent_could_break_a_rule(kind):
     assert guided.move_ranking.move_model.complete
     pop = algorithm.pop[:3]
     assert guided.descended(pop, np.full((3, 2), 0.5)) is pop
+
+
+def test_a_structure_is_fitted_again_once_items_have_been_at_more_places():
+    model = PairSums(M, 1)
+
+    def learn(n, free):
+        """Add n designs in which the first items keep their places, but for the last `free`."""
+        for at in range(n):
+            places = np.tile(np.arange(float(M)), (4, 1))
+            places[:, M - free :] = M - free + permutations(4, at)[:, :free].argsort(axis=1)
+            after = places.copy()
+            after[:, [M - 2, M - 1]] = after[:, [M - 1, M - 2]]
+            model.check(places, after, assigned(after) - assigned(places))
+            model.add(places, assigned(places))
+
+    learn(40, free=3)
+    assert model.complete
+    before = permutations(50, 7)
+    after = exchanged(before)
+    model.check(before, after, assigned(after) - assigned(before))
+    assert not model.complete
+    learn(60, free=M)
+    assert model.complete
+    predicted = model.changes_to(before, after[:, None])[:, 0]
+    np.testing.assert_allclose(predicted, assigned(after) - assigned(before), atol=1e-3)
