@@ -76,6 +76,20 @@ def changeovers(n: int = 30) -> Case:
     }
 
 
+def assignment(n: int = 20) -> Case:
+    """A linear assignment of workers to jobs: what they cost, and how long they take."""
+    each = np.random.default_rng(23).random((2, n, n))
+
+    def spent(d: dict[str, Any]) -> tuple[float, ...]:
+        return tuple(each[:, np.arange(n), d["jobs"]].sum(axis=1).tolist())
+
+    return {
+        "function": spent,
+        "variables": {"jobs": moela.permutation(n)},
+        "objectives": ["cost", "time"],
+    }
+
+
 def facilities(n: int = 25) -> Case:
     """A quadratic assignment of facilities to sites: two flows over the distances."""
     rng = np.random.default_rng(23)
@@ -102,6 +116,7 @@ CASES: dict[str, Any] = {
     "flow shop of 20": plain_functions.flow_shop,
     "flow shop of 50": partial(plain_functions.flow_shop, 50, 10),
     "facilities": facilities,
+    "assignment": assignment,
 }
 
 
