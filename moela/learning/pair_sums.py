@@ -69,7 +69,7 @@ class PairSums(SharedFits):
         self._matrices: tuple[Floats, Floats, Floats, Bools] | None = None
         self._offset: Floats = np.zeros(0)
         self._sums: list[Terms | None] = []
-        # Structures to try, the number of designs it takes, and whether one was exact before.
+        # Structures to try, the number of designs it takes, and whether to go on in any case.
         self._to_try = [(structure.n_needed, structure, False) for structure in structures(m)]
         self._observed: Bools = np.zeros((m, m), dtype=bool)  # which item has been where
         self._failed: Ints = np.zeros(0, dtype=np.int64)
@@ -107,8 +107,8 @@ class PairSums(SharedFits):
         self._observed[np.arange(self.m), places.astype(np.int16)] = True
         self.window.add(places.astype(np.int16), F)
         while self._to_try and self.window.n_rows >= self._to_try[0][0]:
-            _, structure, exact = self._to_try.pop(0)
-            if self._try(structure) or exact:
+            _, structure, always = self._to_try.pop(0)
+            if self._try(structure) or always:
                 # Items may not have been everywhere yet, or what is known now may prove wrong.
                 again = self.window.n_rows * _GROWTH, structure, True
                 insort(self._to_try, again, key=itemgetter(0))
