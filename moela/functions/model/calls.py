@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -124,3 +124,20 @@ def takes_one(function: Callable[..., object]) -> bool:
     except TypeError:
         return False
     return True
+
+
+def misnamed(function: Callable[..., object], variables: Iterable[str], error: Exception) -> str:
+    """Return a sentence for a function that may take its dictionary for one of its variables.
+
+    It is empty unless its one parameter has the name of a variable, and it failed as if so.
+    """
+    if not isinstance(error, (TypeError, IndexError, AttributeError)):
+        return ""
+    try:
+        parameters = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # of a builtin
+        return ""
+    if len(parameters) != 1 or parameters[0] not in variables:
+        return ""
+    name = parameters[0]
+    return f" Its argument {name!r} is a dictionary of the variables; take {name}[{name!r}]."

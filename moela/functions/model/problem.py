@@ -19,7 +19,7 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandomSampling
 
 from moela._arrays import Design, Designs, Floats
-from moela.functions.model.calls import check_function, checked_call, name_of
+from moela.functions.model.calls import check_function, checked_call, misnamed, name_of
 from moela.functions.model.given import encoded, has_codes, in_list, is_table, records
 from moela.functions.model.operators import (
     DesignCrossover,
@@ -230,7 +230,8 @@ class FunctionProblem(Problem):
         try:
             returned = self.function(dict(design))
         except Exception as error:
-            error.add_note(f"{CALLED} {design!r}.{self._absent(error)}")
+            hint = misnamed(self.function, self.variables, error) or self._absent(error)
+            error.add_note(f"{CALLED} {design!r}.{hint}")
             raise
         answer = self.outputs.read(returned, design, self.name())
         out["F"], out["G"] = answer.F, answer.G

@@ -89,3 +89,18 @@ def test_an_assertion_of_the_function_itself_stays_one():
 def test_a_store_that_does_not_exist_cannot_be_watched_once(tmp_path, capsys):
     assert main(["watch", str(tmp_path / "none.db"), "--once"]) == 2
     assert "There is no store" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("function", "hinted"),
+    [
+        (lambda x: x**2, True),
+        (lambda x: x["x"] / 0, False),
+        (lambda d: d**2, False),
+    ],
+)
+def test_a_dictionary_taken_for_a_variable_is_named(function, hinted):
+    with pytest.raises(EvaluationError) as error:
+        moela.minimize(function, variables={"x": (1.0, 2.0)}, objectives=["f"], n_eval=20, **QUIET)
+    hint = "Its argument 'x' is a dictionary of the variables; take x['x']."
+    assert (hint in str(error.value)) == hinted
