@@ -162,16 +162,32 @@ class Archive:
         start, stop = 0, len(order) if len(self) <= _FEW else 4
         while start < len(order) and (len(values) < k or bounds[order[start]] <= values[k - 1]):
             more = blocks.members(order[start:stop])
-            if leave_out is not None:
-                left = [i for i in more.tolist() if not leave_out(self._individuals[i])]
-                more = np.array(left, dtype=np.int64)
             places = np.concatenate([places, more])
             values = np.concatenate([values, value(self.objectives(more))])
-            serials = np.array([self._serials[i] for i in places.tolist()], dtype=np.int64)
-            best = np.lexsort((serials, values))[:k]
+            best = self._first(places, values, k, leave_out)
             places, values = places[best], values[best]
             start, stop = stop, 2 * stop
         return places, values
+
+    def _first(
+        self,
+        places: Ints,
+        values: Floats,
+        k: int,
+        leave_out: Callable[[Individual], bool] | None,
+    ) -> list[int]:
+        """Return the positions of the k lowest values [b] of designs at these places [b].
+
+        Of equal values, the design that was added first comes first.
+        """
+        value, place = values.tolist(), places.tolist()
+        kept: list[int] = []
+        for i in values.argsort(kind="stable").tolist():
+            if len(kept) >= k and value[i] > value[kept[k - 1]]:
+                break
+            if leave_out is None or not leave_out(self._individuals[place[i]]):
+                kept.append(i)
+        return sorted(kept, key=lambda i: (value[i], self._serials[place[i]]))[:k]
 
     def serials_from(self, first: int) -> tuple[list[int], int]:
         """Return the serial numbers, from `first` on, of designs in the archive, and the next one.

@@ -74,14 +74,18 @@ def grown(name: str, models: str | None, n_eval: int) -> dict[str, Any]:
 
 
 def megabytes(n_eval: int) -> float:
-    """Return the peak memory of a new process that runs ZDT1 with a bounded archive."""
+    """Return the peak memory of a new process that runs ZDT1 with a bounded archive.
+
+    That of `resource.getrusage` begins with the memory of the process that has started it.
+    """
     code = (
-        "import resource\n"
+        "from pathlib import Path\n"
         "from tests.benchmarks import growth\n"
         "algorithm = growth.MOELA(archive_size=500)\n"
         f"algorithm.setup(growth.CASES['zdt1'](), termination=('n_eval', {n_eval}), seed=1)\n"
         f"growth.go_on(algorithm, {n_eval})\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+        "status = Path('/proc/self/status').read_text(encoding='ascii')\n"
+        "print(int(status.split('VmHWM:')[1].split()[0]) / 1024)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
