@@ -19,17 +19,18 @@ from moela.learning.window import SharedFits, Window
 
 # Numbers of items that are learned. A step of a fit takes a time of order m^6.
 _LEAST_ITEMS, _MOST_ITEMS = 5, 40
-# Designs per unknown at the first fit, from which on costs of items at places are fitted, too, and
-# that are kept.
+# Designs per unknown: at the first fit, from which on costs of items at places are fitted, too, and
+# those that are kept.
 _FIRST, _WITH_COSTS, _KEPT = 2.2, 3.0, 4.0
 # Growth of the number of designs until the next fit, and once so many fits have not been enough.
 _GROWTH, _GROWTH_LATE, _MANY = 1.15, 2.0, 4
-# Random starts of a fit that leave a remainder, after which it waits for more designs: of the first
-# fit, and of the others. A start finds an exact sum in about half of all cases.
+# A fit is tried from random values until so many tries have not been exact, in the first fit and in
+# the others. Whether one is exact depends on where it starts.
 _FIRST_STARTS, _MOST_STARTS = 1, 3
 # Failures after which an objective is given up.
 _MOST_FAILED = 4
-# A start that leaves less than this, but is not exact, has found all that there is without costs.
+# A try that leaves less than this share of the variance, but is not exact, has found all that there
+# is without costs of items at places.
 _NEARLY = 2e-3
 # Moves since a fit that show whether it predicts them, the share of their squared changes that it
 # may leave, and the weight of a move in these sums relative to that of the next one.
@@ -69,7 +70,7 @@ class PairSums(SharedFits):
         self._matrices: tuple[Floats, Floats, Floats, Bools] | None = None
         self._offset: Floats = np.zeros(0)
         self._sums: list[Terms | None] = []
-        # Structures to try, the number of designs it takes, and whether to go on in any case.
+        # Structures: from how many designs on to try each, and whether to try it again in any case.
         self._to_try = [(structure.n_needed, structure, False) for structure in structures(m)]
         self._observed: Bools = np.zeros((m, m), dtype=bool)  # which item has been where
         self._failed: Ints = np.zeros(0, dtype=np.int64)
@@ -215,8 +216,8 @@ class PairSums(SharedFits):
         queue = deque(np.roll(np.flatnonzero(wanted), -self.n_fits).tolist())
         starts = _FIRST_STARTS if self.n_fits == 0 else _MOST_STARTS
         costs = len(places) >= _WITH_COSTS * self.n_unknowns
-        data = Data(places, F, costs=costs)
         with one_thread():
+            data = Data(places, F, costs=costs)
             while queue and starts > 0:
                 j = queue.popleft()
                 if nearly[j] and not costs:

@@ -49,7 +49,7 @@ class BatchMOEAD(ArchiveAlgorithm):
         Number of members that a child may replace.
     batch_size : int or None
         Number of children requested at once; None for one per sub-problem.
-    scalarization : {"chebyshev", "weighted_sum", "product"}
+    scalarization : {"chebyshev", "weighted_sum", "product", "p_norm"}
         See `moela.core.scaling.scalarize`.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.

@@ -66,7 +66,7 @@ class MOMAD(ArchiveAlgorithm):
         Number of designs explored by Pareto local search in a generation, and neighbors of each.
     n_replace : int
         Number of members of P_L that a design may replace.
-    scalarization : {"chebyshev", "weighted_sum", "product"}
+    scalarization : {"chebyshev", "weighted_sum", "product", "p_norm"}
         See `moela.core.scaling.scalarize`. With the weighted sum, searches end on the supported
         part of a front, and Pareto local search fills in the rest.
     archive_size : int or None

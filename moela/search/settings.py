@@ -24,8 +24,9 @@ class SearchSettings:
     # Children replace members by this, as in MOEA/D (Zhang and Li 2007). Chebyshev reaches every
     # part of a front.
     scalarization: Scalarization = "chebyshev"
-    # The same where evolution is all there is, with six objectives or more. A member whose
-    # objectives are in balance is hardly ever better in the largest one alone, but in the norm.
+    # The same for six objectives or more without `neighbors`, where evolution makes all designs.
+    # If all weighted objectives of a member are alike, a child rarely has a smaller largest one. It
+    # may still have a smaller norm (docs/benchmarks/many_objectives.md).
     prob_neighbor_mating_alone: float = 0.5
     scalarization_alone: Scalarization = "p_norm"
     # Local searches minimize this. "auto" uses the product of the distances to the reference point,
@@ -87,6 +88,7 @@ SETTING_NAMES: Final = frozenset(field.name for field in fields(SearchSettings))
 
 _MODELS = "Use models=Models({}=...), or models=None for no learned models."
 _CONSTANT = "It is not a parameter any more, but a constant: {}."
+_ALONE = " (another one with six objectives or more)"
 REPLACED: Final = {
     "reference": "Use 'ref_point'.",
     "start_model": _MODELS.format("starts"),
@@ -99,8 +101,10 @@ REPLACED: Final = {
         "one, else the weighted sum"
     ),
     "n_candidates": _CONSTANT.format("100"),
-    **dict.fromkeys(["scalarization", "scalarisation"], _CONSTANT.format('"chebyshev"')),
-    **dict.fromkeys(["prob_neighbor_mating", "prob_neighbour_mating"], _CONSTANT.format("0.9")),
+    **dict.fromkeys(["scalarization", "scalarisation"], _CONSTANT.format('"chebyshev"' + _ALONE)),
+    **dict.fromkeys(
+        ["prob_neighbor_mating", "prob_neighbour_mating"], _CONSTANT.format("0.9" + _ALONE)
+    ),
 }
 """Replacements of the parameters that MOELA had in version 0.1."""
 

@@ -127,9 +127,10 @@ def takes_one(function: Callable[..., object]) -> bool:
 
 
 def misnamed(function: Callable[..., object], variables: Iterable[str], error: Exception) -> str:
-    """Return a sentence for a function that may take its dictionary for one of its variables.
+    """Return a sentence about a function that may use its dictionary as if it were a variable.
 
-    It is empty unless its one parameter has the name of a variable, and it failed as if so.
+    The sentence is empty unless the only parameter has the name of a variable, and the error is one
+    that such a use raises.
     """
     if not isinstance(error, (TypeError, IndexError, AttributeError)):
         return ""

@@ -23,8 +23,8 @@ _N_SHARED = 6
 # Damping of the first step relative to the mean of the diagonal, least damping, its factors after
 # each try and after success, and failures in a row that end a fit.
 _DAMPING, _LEAST_DAMPING, _UP, _DOWN, _MOST_UPS = 0.1, 1e-5, 4.0, 0.05, 6
-# Added to the diagonal of the counts of items at places, relative to its mean. The counts say as
-# much about each item as about each place.
+# Added to the diagonal of the counts of items at places, relative to its mean. Without it they have
+# no inverse: each item is at one place, and at each place is one item.
 _TINY = 1e-6
 
 

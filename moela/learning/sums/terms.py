@@ -48,7 +48,7 @@ class Terms:
 class Structure:
     """A matrix B [m, m] of places, and the pairs of items [2, c] whose values are to be found.
 
-    Without B, the values of items at places are to be found.
+    Without B, `pairs` are an item and a place each, and there are only costs of items at places.
     """
 
     B: Floats | None
