@@ -10,6 +10,7 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import PermutationRandomSampling
 from pymoo.optimize import minimize
+from scipy.optimize import linear_sum_assignment
 
 from moela import MOELA, Models
 from moela.core.kernels.pairs import changes, totals
@@ -276,6 +277,31 @@ def test_moela_finds_more_of_a_front_with_it(seed):
         found[used] = result.F
     worse = [(found[True] <= F).all(axis=1).any() for F in found[False]]
     assert np.mean(worse) >= 0.9
+
+
+class Assignment(ElementwiseProblem):
+    """Two costs of 12 items at places."""
+
+    def __init__(self):
+        super().__init__(n_var=12, n_obj=2, xl=0, xu=11, vtype=int)
+        self.costs = np.random.default_rng(4).random((2, 12, 12))
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        out["F"] = self.costs[:, np.arange(12), x.astype(int)].sum(axis=1)
+
+    def optimum(self, weight):
+        """Return the objectives of the assignment of least weighted cost, by scipy."""
+        at = linear_sum_assignment(weight * self.costs[0] + (1.0 - weight) * self.costs[1])
+        return self.costs[:, at[0], at[1]].sum(axis=1)
+
+
+@pytest.mark.parametrize(("used", "least", "most"), [(True, 20, 21), (False, 0, 10)])
+def test_optimal_assignments_are_found(used, least, most):
+    problem = Assignment()
+    F = run(problem, 1000, models=Models(pair_sums=used)).opt.get("F")
+    optima = [problem.optimum(weight) for weight in np.linspace(0.0, 1.0, 21)]
+    found = sum(np.isclose(F, optimum).all(axis=1).any() for optimum in optima)
+    assert least <= found <= most
 
 
 class Tours(ElementwiseProblem):
