@@ -12,8 +12,29 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tests.docs.evidence import (
+    budgets,
+    column,
+    ends_of,
+    equal_time,
+    few,
+    first_hundred,
+    hamming,
+    knapsacks,
+    long_runs,
+    nearly_best,
+    no_restarts,
+    no_sums,
+    noc,
+    own_time,
+    processes,
+    store,
+    to_the_rival,
+    two_workers,
+    without_surrogate,
+)
+
 README, INDEX, CHOOSE = "README.md", "docs/index.md", "docs/how_to_choose.md"
-NUMBER = re.compile(r"(?<![\w.\-/])\d[\d,]*(?:\.\d+)?(?=x?(?![\w]))")
 
 
 @dataclass(frozen=True)
@@ -46,240 +67,6 @@ class Claim:
     pages: tuple[str, ...] = (CHOOSE,)
 
 
-def numbers_of(text: str) -> list[str]:
-    """Return the numbers of a text, in order, as written."""
-    return NUMBER.findall(text)
-
-
-def value_of(number: str) -> float:
-    """Return the value of a written number."""
-    return float(number.replace(",", ""))
-
-
-def section(text: str, title: str) -> str:
-    """Return what stands under a heading, until the next one of any level."""
-    return text.partition(f"# {title}\n")[2].partition("\n#")[0]
-
-
-def column(text: str, name: str) -> list[float]:
-    """Return the first number in each cell of the columns of that name, over all tables."""
-    values, k = [], None
-    for line in text.splitlines():
-        cells = [cell.strip(" *") for cell in line.strip("|").split("|")]
-        if not line.startswith("|"):
-            k = None
-        elif name in cells:
-            k = cells.index(name)
-        elif k is not None and (found := numbers_of(cells[k])):
-            values.append(value_of(found[0]))
-    return values
-
-
-def ends_of(name: str) -> Callable[[str], list[float]]:
-    """Return the least and the largest value of a column."""
-    return lambda text: [min(column(text, name)), max(column(text, name))]
-
-
-def row(text: str, name: str) -> list[float]:
-    """Return the numbers of the first row of that name, without those in parentheses."""
-    line = re.search(rf"^\| {re.escape(name)} \|(.*)$", text, re.MULTILINE)
-    assert line is not None, name
-    return [value_of(number) for number in numbers_of(re.sub(r"\(.*?\)", "", line.group(1)))]
-
-
-# ------------------------------------------------------------------------------ derived numbers
-
-
-def _budgets(text: str) -> list[float]:
-    """Percent of the final hypervolume after 1,000 to 10,000 evaluations, five objectives."""
-    sizes = (1_000, 2_000, 5_000, 10_000)
-    last = section(text, "5 objectives").rpartition("by evaluations:")[2]
-    shares: list[float] = [7, 20_000]
-    for name in ("bfs", "bp", "gau", "hotspot", "pf"):
-        values = row(last, f"{name}-5")
-        shares += [100 * values[k] / values[-1] for k in (1, 2, 4, 5)]
-    return [*sizes, *shares]
-
-
-def _noc(text: str) -> list[float]:
-    """Least and largest ratio to the best rival's hypervolume, and cases significantly better."""
-    cases = re.findall(r"\| 1 of 9 \| [A-Z].* \| ([\d.]+) \| ([\d.]+) \| \d of 9 \|", text)
-    ratios = [float(ratio) for ratio, _ in cases]
-    return [min(ratios), max(ratios), sum(float(p) < 0.05 for _, p in cases)]
-
-
-def _to_the_rival(text: str) -> list[float]:
-    """Fewest and most evaluations to the best rival's hypervolume with five objectives."""
-    part = section(text, "5 objectives").partition("best rival's final hypervolume:")[2]
-    counts = column(part.partition("\n\nComparison")[0], "evaluations")
-    fewest, most = round(min(counts), -2), round(max(counts), -2)
-    return [fewest, most, 20_000]
-
-
-def _knapsacks(text: str) -> list[float]:
-    """Percent of the evaluations with which MOELA has the best rival's front of a knapsack."""
-    found = re.findall(r"^\| random-\dD\S* \|.*\| (0\.\d+) \| [\d.]+x \|$", text, re.MULTILINE)
-    shares = [100 * float(share) for share in found]
-    return [min(shares), max(shares)]
-
-
-def _nearly_best(text: str) -> list[float]:
-    """Smooth problems, and those with 99 % of the best hypervolume or more."""
-    ratios = column(text, "ratio to it")
-    return [len(ratios), sum(ratio >= 0.99 for ratio in ratios), 99]
-
-
-def _few(text: str) -> list[float]:
-    """Problems, those that MOELA leads after 300 and 1,000 evaluations, and its ratios."""
-    values: list[float] = [300, 1000]
-    for part in text.split("## After ")[1:]:
-        ratios = column(part, "MOELA")
-        lead = [ratio for ratio in ratios if ratio >= 1.0]
-        values += [len(ratios), len(lead), min(lead), max(lead)]
-        values += [100 * ratio for ratio in ratios if ratio < 1.0]
-    return values
-
-
-def _first_hundred(text: str) -> list[float]:
-    """Problems, those that MOELA leads among rivals of 100 evaluations, and its ratios there."""
-    values: list[float] = [100]
-    for part in text.split("## Problems on which nothing was chosen"):
-        lines = [
-            [cell.strip() for cell in line.strip("|").split("|")]
-            for line in part.splitlines()
-            if line.startswith("| ") and not line.startswith(("| problem", "| ---"))
-        ]
-        ratios = [float(c[2]) / max(float(x) for x in c[3:6] if x) for c in lines]
-        lead = [ratio for ratio in ratios if ratio > 1]
-        seconds = [float(c[8]) for c in lines]
-        values += [len(lines), len(lead), min(lead), max(lead)]
-        values += [10 * min(seconds), 10 * max(seconds)]
-        values += [100 * ratio for ratio in ratios if ratio < 1]
-    return values
-
-
-def _processes(text: str) -> list[float]:
-    """Problems with Gaussian processes, those that MOELA leads, and its percentages of theirs."""
-    listed = text.partition("## Problems on which nothing was chosen")[0]
-    shares = []
-    for line in listed.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        theirs = [value_of(numbers_of(cell)[0]) for cell in cells[6:8] if numbers_of(cell)]
-        if line.startswith("| ") and theirs:
-            shares.append(100 * float(cells[2]) / max(theirs))
-    return [len(shares), sum(share > 100 for share in shares), *shares]
-
-
-def _own_time(text: str) -> list[float]:
-    """Milliseconds and ratios to NSGA-II by default; ratios without models, in batches of 50."""
-    today = text.partition("## Version 0.1.0")[0]
-    by_default = [line for line in today.splitlines() if line.startswith("| MOELA |")]
-    spent = [numbers_of(line)[0] for line in by_default]
-    ratios = [numbers_of(re.sub(r"\(.*?\)", "", line))[1] for line in by_default]
-    plain = [
-        numbers_of(re.sub(r"\(.*?\)", "", line.partition("|")[2].partition("off |")[2]))[1]
-        for line in today.splitlines()
-        if line.startswith("| MOELA, 50, models off |")
-    ]
-    ends = [ends(map(value_of, found)) for found in (ratios, plain) for ends in (min, max)]
-    return [*(ends(map(value_of, spent)) / 1000 for ends in (min, max)), *ends, 50]
-
-
-def _without_surrogate(text: str) -> list[float]:
-    """Ratios to MOELA without its surrogate: how many, how many above 1, their ends, and others."""
-    values = {"MOELA": [], "no surrogate": []}
-    for name, found in values.items():
-        for line in re.findall(rf"^\| {name} \|(.*)$", text.partition("## All")[0], re.MULTILINE):
-            if "(" in line:
-                found += map(value_of, numbers_of(re.sub(r"\(.*?\)", "", line.replace("*", ""))))
-    ratios = [a / b for a, b in zip(*values.values(), strict=True)]
-    better = [ratio for ratio in ratios if ratio >= 1.0]
-    worse = [100 * ratio for ratio in ratios if ratio < 1.0]
-    return [300, len(ratios), len(better), min(better), max(better), *worse]
-
-
-def _hamming(text: str) -> list[float]:
-    """Percent of its hypervolume that MOELA has without the Hamming-kernel model."""
-    by_problem = [
-        100 * float(x)
-        for line in section(text, "By problem").splitlines()
-        if re.match(r"\| no Hamming-kernel model \| \w+ \| 5,000 \| 7 \|", line)
-        for x in re.findall(r"\| ([01]\.\d{3})(?= \|)", line)
-    ]
-    return [min(by_problem), max(by_problem)]
-
-
-def _no_restarts(text: str) -> list[float]:
-    """Percent of its hypervolume that MOELA has without restarts, by problem."""
-    lines = re.findall(r"^\| no restarts \|.*$", text, re.MULTILINE)[1:]
-    values = [100 * float(x) for line in lines for x in re.findall(r"\| ([01]\.\d{3})", line)]
-    low, *high = sorted(values)
-    assert len(high) == 4
-    return [low, min(high), 20]
-
-
-def _equal_time(text: str) -> list[float]:
-    """Times, algorithms, cases won, cases, and MOELA's least, largest and median ratio."""
-    cases = re.findall(
-        r"^\| .* \| ([\d.]+) s \| ([\d.]+) \| .* \| ([\d.]+) \| ([\d.]+) \| [\d,]+ to",
-        text,
-        re.MULTILINE,
-    )
-    ratios = sorted(float(case[3]) for case in cases)
-    median = (ratios[len(ratios) // 2 - 1] + ratios[len(ratios) // 2]) / 2
-    # A ratio just below 1 is rounded to 1.
-    won = sum(float(ours) >= float(its) and float(ratio) >= 1 for _, ours, its, ratio in cases)
-    algorithms = len(re.findall(r"^\| .*", section(text, "All problems"), re.MULTILINE)) - 2
-    times = {float(case[0]) for case in cases}
-    return [*times, algorithms, won, len(ratios), ratios[0], ratios[-1], median]
-
-
-def _long_runs(text: str) -> list[float]:
-    """Numbers of problems that MOELA won, what rivals made, ratios on QAPs and a landscape."""
-    rows = re.findall(
-        r"^\| ([\w-]+) \| ((?:20,000|50,000|MOELA's).*?) \| .* \| ([\d.]+) \| ([\d,]+) \|$",
-        text,
-        re.MULTILINE,
-    )
-    at: dict[str, list[float]] = {}
-    for _, title, ratio, _ in rows:
-        at.setdefault(title, []).append(float(ratio))
-    won = [sum(ratio >= 1.0 for ratio in ratios) for ratios in at.values()]
-    made = [value_of(row[3]) for row in rows if row[1] == "MOELA's time"]
-    made = [round(n, -3) for n in (min(made), max(made))]
-    timed = {row[0]: float(row[2]) for row in rows if row[1] == "MOELA's time"}
-    ahead = [ratio for name, ratio in timed.items() if name.lower().startswith(("kc", "qap"))]
-    quick = [100 * float(r) for n, t, r, _ in rows if n == "mnk-100" and t.endswith("no models")]
-    mnk = 100 * timed["mnk-100"]
-    return [
-        *won, len(timed), *made, min(ahead), max(ahead), mnk, *quick, len(ahead), 20_000, 50_000, 50
-    ]  # fmt: skip
-
-
-def _no_sums(text: str) -> list[float]:
-    """Percent of its hypervolume that MOELA has without sums over pairs: least, most, problems."""
-    shares = []
-    for block in text.split("\n## ")[1:]:
-        parts = dict(re.findall(r"^\| (MOELA[^|]*?) \| ([\d.e+]+) \|", block, re.MULTILINE))
-        if "MOELA, no sums over pairs" in parts:
-            shares.append(100 * float(parts["MOELA, no sums over pairs"]) / float(parts["MOELA"]))
-    return [min(shares), max(shares), len(shares), 20_000]
-
-
-def _two_workers(text: str) -> list[float]:
-    """Speed-up of two workers at 10 ms, medians."""
-    found = re.findall(r"^\| 10 ms .*, 2 workers against 1 \| ([\d.]+)", text, re.MULTILINE)
-    return [min(map(float, found)), max(map(float, found)), 10]
-
-
-def _store(text: str) -> list[float]:
-    """Percent that a store adds to runs of 1 ms an evaluation, medians."""
-    found = re.findall(r"^\| 1 ms .*store on against off \| ([\d.]+)", text, re.MULTILINE)
-    return [100 * (end(map(float, found)) - 1) for end in (min, max)] + [1]
-
-
-# --------------------------------------------------------------------------------------- claims
-
 B = "docs/benchmarks/"
 FRONT = (README, INDEX)
 
@@ -294,7 +81,7 @@ CLAIMS = [
     Claim("ean rank 1.1 among six algorithms over 38 test problems, where 1 is the first on every "
           "problem; that of the next was 3.5", B + "smooth.md", "tables_smooth",
           ("| MOELA | 1.14 | 0.995 |", "| NSGA-II | 3.46 | 0.000 | 0.0000 |"),
-          lambda text: [*_nearly_best(text), 1], pages=FRONT),
+          lambda text: [*nearly_best(text), 1], pages=FRONT),
     Claim("1,005", "docs/evaluation.md", "survival", ("1,005 kills at random moments",),
           pages=FRONT),
     Claim("on 16 GPUs", "tests/benchmarks/landing_pictures.py", None,
@@ -311,7 +98,7 @@ CLAIMS = [
           derived=lambda text: [len(re.findall(place, text))
                                 for place in (r"\| 1 of 9 \| [A-Z]", r"\| \d of 9 \| [A-Z]")]),
     Claim("1.01 to 1.60 times the hypervolume of the best rival, significantly more in 14 of them",
-          B + "noc.md", "tables_noc", derived=_noc),
+          B + "noc.md", "tables_noc", derived=noc),
     Claim("the ratio was 1.69", B + "noc_released.md", "tables_noc", ("| MOEA/D batch | 1.694 |",)),
     Claim("on 13 of 13 problems, significantly against all of them on 12. The next algorithm had a "
           "mean rank of 3.9", B + "classic.md", "tables_classic", ("| MOEA/D batch | 3.85 |",),
@@ -321,14 +108,14 @@ CLAIMS = [
           "hypervolume of the best rival on 20 and 30", B + "classic.md", "tables_classic",
           ("**100.00 (100.00–100.00)** | **99.99 (99.99–100.00)** |", "MOEA/D batch | 2.581 |",
            "| KC20-2fl-1rl | 1 of 8 | NSGA-II | 1.151 |"), lambda text: [10, 20, 30]),
-    Claim("with 4 to 8 % of the", B + "classic.md", "tables_classic", derived=_knapsacks),
+    Claim("with 4 to 8 % of the", B + "classic.md", "tables_classic", derived=knapsacks),
     Claim("After 10,000 evaluations, MOELA was first of five algorithms on nine of ten problems, "
           "with 1.003 to 1.03 times the hypervolume of the best rival on smooth ones. On WFG9 with "
           "eight objectives it had 97 % of", B + "many_objectives.md", "many_objectives",
           ("of 10,000 evaluations", "1.003 |", "1.027 |", "| 0.973 |")),
     Claim("mean rank 1.1 over the 38 test problems, the next of six algorithms 3.5. It reached "
           "99 % of the best hypervolume or more on 37 of them", B + "smooth.md", "tables_smooth",
-          ("| MOELA | 1.14 | 0.995 |", "| NSGA-II | 3.46 | 0.000 | 0.0000 |"), _nearly_best),
+          ("| MOELA | 1.14 | 0.995 |", "| NSGA-II | 3.46 | 0.000 | 0.0000 |"), nearly_best),
     Claim("it had 97 % of MOEA/D's hypervolume", B + "smooth.md", "tables_smooth",
           ("| zdt4 | 2 of 7 | MOEA/D | 0.967 |",)),
     Claim("(hypervolume 0)", B + "smooth.md", "tables_smooth", ("| dtlz3 | 1 of 7 |", "| 0.00 (0")),
@@ -341,56 +128,56 @@ CLAIMS = [
           "and networks-on-chip. There it had 1.00 to 4.9 times the hypervolume of the best "
           "rival. It had 98 % on WFG7 and on WFG9. After 1,000 it was first on 24, "
           "with 1.00 to 3.6 times, and had 99 % on WFG9", B + "few_evaluations.md",
-          "few_evaluations", derived=_few),
+          "few_evaluations", derived=few),
     Claim("After 300, MOELA was first of four algorithms on 12 of 13, with 1.00 to 2.8 times the "
           "hypervolume of the best rival. It had 88 % on a controller. After 1,000 it was first on "
-          "all 13, with 1.00 to 2.0 times", B + "few_functions.md", "few_functions", derived=_few),
+          "all 13, with 1.00 to 2.0 times", B + "few_functions.md", "few_functions", derived=few),
     Claim("After 300, MOELA was first of five algorithms on all 8, with 1.1 to 2.1 times the "
           "hypervolume of the best rival, after 1,000 on all 8, with 1.00 to 2.6 times",
-          B + "orders.md", "orders", derived=_few),
+          B + "orders.md", "orders", derived=few),
     Claim("MOELA was first of five algorithms on all 6, with 1.10 to 1.27 times the hypervolume of "
           "the best rival after 100 evaluations, 1.04 to 1.17 times after 300, and 1.01 to 1.05 "
           "times after 1,000", B + "mixed_orders.md", "mixed_orders",
-          derived=lambda text: [*_few(text), 100]),
+          derived=lambda text: [*few(text), 100]),
     Claim("with 20 members", "tests/benchmarks/few_functions.py", None, ("pop_size=20",)),
     Claim("runs of up to 1,000 evaluations have 20 at most", "moela/bayesian/few.py", None,
           ("(10, 20)", "_FEW = 1000")),
     Claim("Up to 150 evaluations", "moela/search/moela.py", None, ("150",)),
     Claim("After 100 (seven seeds), MOELA was first on 12 of 13 problems. There it had 1.01 to "
           "5.6 times the hypervolume of the best of TPE, NSGA-II and batched MOEA/D; on DTLZ2 "
-          "it had 99 %", B + "first_hundred.md", "first_hundred", derived=_first_hundred),
+          "it had 99 %", B + "first_hundred.md", "first_hundred", derived=first_hundred),
     Claim("On the other two it had 83 % of batched MOEA/D (ZDT4) and 72 % of TPE (WFG1)",
-          B + "first_hundred.md", "first_hundred", derived=_first_hundred),
+          B + "first_hundred.md", "first_hundred", derived=first_hundred),
     Claim("takes 10 to 38 ms for each", B + "first_hundred.md", "first_hundred",
-          derived=_first_hundred),
+          derived=first_hundred),
     Claim("After 120 s of process time", "tests/benchmarks/first_hundred.py", None,
           ("default=120.0",)),
     Claim("ran on 12 of the first 13 problems", B + "first_hundred.md", "first_hundred",
-          derived=lambda text: [*_processes(text), *_first_hundred(text)]),
+          derived=lambda text: [*processes(text), *first_hundred(text)]),
     Claim("in some cases before 100 evaluations. On 11 problems, MOELA had more hypervolume than "
           "the better of the two. On PressureVessel it had 98 %",
           B + "first_hundred.md", "first_hundred",
-          derived=lambda text: [*_processes(text), *_first_hundred(text)]),
+          derived=lambda text: [*processes(text), *first_hundred(text)]),
     Claim("0.14 to 0.28 ms for an evaluation by default, which is 2.5 to 7.7 times NSGA-II's own "
           "time. Without models and with batches of 50 it takes 0.6 to 1.1 times NSGA-II's time",
-          B + "overhead.md", "overhead", derived=_own_time),
+          B + "overhead.md", "overhead", derived=own_time),
     Claim("An evaluation of a network-on-chip takes 39 microseconds", B + "noc_speed.md",
           "noc_speed", ("evaluation                            39.3",)),
     Claim("After the same process time of 1, 2 and 5 s, MOELA was first of 14 algorithms in 42 of "
           "42 cases (seven seeds). Its hypervolume was 1.01 to 1.67 times that of the best rival, "
-          "1.145 in the median", B + "equal_time.md", "equal_time", derived=_equal_time),
+          "1.145 in the median", B + "equal_time.md", "equal_time", derived=equal_time),
     Claim("first on all seven after 20,000 and after 50,000 evaluations. All rivals then ran for "
           "the process time of MOELA's first 20,000. The best ones made 70,000 to 228,000 "
           "evaluations in it, and MOELA was first on six of seven. It had 1.12 to 2.38 times the "
           "hypervolume of the best rival on the QAPs, where it finds out that costs are sums over "
           "pairs of facilities. On the MNK-landscape it had 92 % of it, and 102 % with "
           "`batch_size=50`", B + "long_runs.md", "long_runs",
-          derived=_long_runs),
+          derived=long_runs),
     Claim("46 to 84 % of its hypervolume on four QAPs after 20,000 evaluations",
-          B + "long_runs.md", "long_runs", derived=_no_sums),
+          B + "long_runs.md", "long_runs", derived=no_sums),
     # ------------------------------------------------------------------------- which algorithm
     Claim("drops to 94.5 % on a QAP of 20 facilities, and stays at 99 % or more on four other",
-          B + "ablations.md", "ablations", derived=_no_restarts),
+          B + "ablations.md", "ablations", derived=no_restarts),
     Claim("of mean ranks 4.0 and 4.1 over the network-on-chip cases", B + "noc.md", "tables_noc",
           ("| MOOS | 4.00 |", "| MOO-STAGE | 4.13 |")),
     Claim("(mean rank 3.8)", B + "noc.md", "tables_noc", ("| MOEA/D batch | 3.80 |",)),
@@ -401,9 +188,9 @@ CLAIMS = [
           "| evaluations | bfs | bp | gau | hotspot | pf | |---|---|---|---|---|---| "
           "| 1,000 | 64 | 67 | 59 | 81 | 72 | | 2,000 | 72 | 72 | 66 | 87 | 81 | "
           "| 5,000 | 82 | 82 | 86 | 96 | 87 | | 10,000 | 93 | 92 | 95 | 97 | 94 | "
-          "So the first 2,000", B + "noc.md", "tables_noc", derived=_budgets),
+          "So the first 2,000", B + "noc.md", "tables_noc", derived=budgets),
     Claim("With 900 to 5,200 evaluations, MOELA has the hypervolume that its best rival has "
-          "after 20,000", B + "noc.md", "tables_noc", derived=_to_the_rival),
+          "after 20,000", B + "noc.md", "tables_noc", derived=to_the_rival),
     Claim("160 variables: the PE of 64 tiles, and 96 links", "docs/noc.md", None,
           ("64-core", "96 on the paper's chip"), lambda text: [64 + 96]),
     Claim("about 15 evaluations per variable, and most of the front takes 60", B + "noc.md",
@@ -421,18 +208,18 @@ CLAIMS = [
     Claim("MOELA had 88 % of its hypervolume over ten problems, and 66 % on", B + "ablations.md",
           "ablations", ("| 5,000 | 5 | 0.899 | 0.664 | 0.918 | 0.976 | 0.961 | 0.875 |",)),
     Claim("MOELA had 87 to 103 % of its hypervolume on nine QAP and MNK problems, 95 %",
-          B + "ablations.md", "ablations", ("| 0.952 | 1 of 9 |",), _hamming),
+          B + "ablations.md", "ablations", ("| 0.952 | 1 of 9 |",), hamming),
     Claim("On 16 of 18 problems, after 300 evaluations, both together multiplied the "
           "hypervolume by 1.00 to 3.1. MOELA had 99 % of the hypervolume without them on WFG1, and "
           "92 % on WFG9",
           B + "smooth_early.md", "tables_smooth",
-          derived=_without_surrogate),
+          derived=without_surrogate),
     # ---------------------------------------------------------------------- where evaluations run
     Claim("| under 1 ms, vectorized | none: `Evaluator()` or nothing | "
           "[evaluation](evaluation.md): overheads | | 1 ms or more", "docs/evaluation.md", None,
           ("take 1 ms or more",)),
     Claim("1.78 to 1.91 times as fast with two workers, 10 ms each", "docs/evaluation.md",
-          "evaluator_timing", derived=_two_workers),
+          "evaluator_timing", derived=two_workers),
     Claim("such runs were among the 1,005", "docs/evaluation.md", "survival",
           ("1,005 kills at random moments, resumed each time: serial, two workers, a worker with a "
            "timeout",)),
@@ -442,7 +229,7 @@ CLAIMS = [
     Claim("1,005 kills at random moments lost no committed evaluation", "docs/evaluation.md",
           "survival", ("1,005 kills at random moments",)),
     Claim("a store costs 3 to 7 % at 1 ms", "docs/evaluation.md", "evaluator_timing",
-          derived=_store),
+          derived=store),
     # ------------------------------------------------------------------------------- indicators
     Claim("exact up to 10,000 points in five", "docs/comparing.md", None,
           ("Exact up to 10,000 points in 5 objectives",)),

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.docs import numbers
+from tests.docs import evidence, numbers
 from tests.docs.blocks import ROOT, text_of
 
 PAGES = (numbers.README, numbers.INDEX, numbers.CHOOSE)
@@ -29,7 +29,7 @@ def matches(number: str, value: float) -> bool:
     """Whether a value, or its percent, is written as this number."""
     digits = len(number.partition(".")[2])
     unit = 10.0**-digits
-    target = numbers.value_of(number)
+    target = evidence.value_of(number)
     return any(abs(x - target) <= 0.5 * unit * (1 + 1e-9) for x in (value, 100 * value))
 
 
@@ -42,7 +42,7 @@ def test_each_number_is_in_a_claim(page):
     left = re.sub(r"`[^`]*`", " ", re.sub(r"\]\([^)]*\)", "]", text))
     assert [
         left[max(0, found.start() - 40) : found.end() + 20]
-        for found in numbers.NUMBER.finditer(left)
+        for found in evidence.NUMBER.finditer(left)
     ] == []
 
 
@@ -50,16 +50,16 @@ def test_each_number_is_in_a_claim(page):
 def test_the_evidence_says_so(claim):
     for page in claim.pages:
         assert claim.text in prose(page)
-    evidence = text_of(ROOT / claim.evidence)
-    assert [passage for passage in claim.passages if passage not in evidence] == []
+    page = text_of(ROOT / claim.evidence)
+    assert [passage for passage in claim.passages if passage not in page] == []
     values = [
-        numbers.value_of(number)
+        evidence.value_of(number)
         for passage in claim.passages
-        for number in numbers.numbers_of(passage)
+        for number in evidence.numbers_of(passage)
     ]
     if claim.derived is not None:
-        values += claim.derived(evidence)
-    written = numbers.numbers_of(re.sub(r"`[^`]*`|\]\([^)]*\)", " ", claim.text))
+        values += claim.derived(page)
+    written = evidence.numbers_of(re.sub(r"`[^`]*`|\]\([^)]*\)", " ", claim.text))
     assert written
     assert [n for n in written if not any(matches(n, value) for value in values)] == []
 
