@@ -26,8 +26,6 @@ __all__ = [
     "count_pes",
     "list_neighbors",
     "make_anchor",
-    "near_by_bits",
-    "near_by_lists",
     "new_counts",
     "return_to_anchor",
     "set_loads",
@@ -60,9 +58,12 @@ class Counts(NamedTuple):
     load: Floats  # [n_tiles] traffic of each router by port
     anchored_load: Floats  # [n_tiles] that of the anchor
     hot: Floats  # [3] the anchor's features of heat
+    heat: Floats  # [n_levels, n_stacks] watts
+    rises: Floats  # [n_stacks] the anchor's heat at the far end of each stack
     linked: Bits  # [n_tiles], up to 64: a bit for each tile itself, and for each linked to it
     ends: Bits  # [n_tiles] the bits of each PE's tile; no bits at first
     anchored_ends: Bits  # [n_tiles] those of the anchor
+    reach: Bits  # [n_tiles], up to 64: a bit for each tile at most two links away in the anchor
     neighbor: Ints  # [n_tiles, max_degree] the tiles linked to each in the anchor
     listed: Ints  # [n_tiles] how many of them there are
 
@@ -74,7 +75,7 @@ class Counts(NamedTuple):
     marked: Ints  # [n_tiles] scratch
     row_neighbor: Ints  # [n_tiles, max_degree] scratch: `neighbor` of a row
     row_listed: Ints  # [n_tiles] scratch
-    heat: Floats  # [n_levels, n_stacks] scratch: watts
+    row_rises: Floats  # [n_stacks] scratch: `rises` of a row
 
 
 @compiled
@@ -82,6 +83,7 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
     """Return the counts of no design: every PE at the origin, and the links of every design."""
     n, n_types, n_pairs = tables.pe_type.size, tables.type_count.size, plan.pair_volume.size
     n_levels, widest = plan.grid[2], plan.grid.max()
+    n_stacks = n // n_levels
     width = n_levels * n_types + 2 * n_pairs + 6 * widest + n_levels + plan.longest + 1 + n_types
     sums = np.zeros(width + 4, np.int64)
     at = n_levels * n_types
@@ -114,6 +116,9 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
         np.zeros(n, np.float64),
         np.zeros(n, np.float64),
         np.zeros(3, np.float64),
+        np.zeros((n_levels, n_stacks), np.float64),
+        np.zeros(n_stacks, np.float64),
+        np.zeros(n, np.uint64),
         np.zeros(n, np.uint64),
         np.zeros(n, np.uint64),
         np.zeros(n, np.uint64),
@@ -127,7 +132,7 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
         np.empty(n, np.int64),
         np.empty((n, tables.max_degree), np.int64),
         np.empty(n, np.int64),
-        np.empty((n_levels, n // n_levels), np.float64),
+        np.empty(n_stacks, np.float64),
     )
     for kind in range(n_types):
         kinds[0, kind] = tables.type_count[kind]
@@ -175,8 +180,14 @@ def count_pes(row: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> i
     distance, cut_traffic, routers = counts.distance, counts.cut_traffic, counts.routers
     to, pe_type, tiles_of = tables.place, tables.pe_type, counts.tiles_of
     n_types = first_of_type.size - 1
-    n_tiles = 0
     # Loops over unsigned indices compile to vector instructions, loops over signed ones do not.
+    n_tiles = 0
+    if pe[0] >= 0:
+        differs = 0
+        for k in range(np.uint64(pe.size)):
+            differs |= row[k] ^ pe[k]
+        if differs == 0:
+            return 0
     for t in range(pe.size):
         p = row[t]
         before = pe[t]
@@ -248,6 +259,11 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
     before, linked, chosen, n_changed = counts.links, counts.linked, counts.chosen, 0
     i, end = 0, links.size
     if end and before[0] >= 0:
+        differs = 0
+        for k in range(np.uint64(end)):
+            differs |= before[k] ^ links[k]
+        if differs == 0:
+            return 0
         while i < end and before[i] == links[i]:
             i += 1
         while i < end and before[end - 1] == links[end - 1]:
@@ -299,93 +315,6 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
 
 
 @inlined
-def count_near(
-    p: int, first: int, before: bool, tables: Tables, plan: FeaturePlan, counts: Counts
-) -> None:
-    """Add the traffic of PE ``p`` with those from ``first`` on that have a bit in common with it.
-
-    With ``before``, what the anchor has of it is taken away. The inner loops compile to vector
-    instructions.
-    """
-    kind, flows, ends, old = tables.pe_type[p], plan.volume[p], counts.ends, counts.anchored_ends
-    own, own_old = ends[p], old[p]
-    for other in range(plan.first_of_type.size - 1):
-        column = plan.pair_class[kind, other]
-        if column < 0:
-            continue
-        start, stop = max(plan.first_of_type[other], first), plan.first_of_type[other + 1]
-        more = 0
-        if before:
-            for q in range(np.uint64(start), np.uint64(stop)):
-                more += flows[q] if (own & ends[q]) != 0 else 0
-                more -= flows[q] if (own_old & old[q]) != 0 else 0
-        else:
-            for q in range(np.uint64(start), np.uint64(stop)):
-                more += flows[q] if (own & ends[q]) != 0 else 0
-        counts.near[column] += more
-
-
-@inlined
-def near_by_bits(tables: Tables, plan: FeaturePlan, counts: Counts) -> int:
-    """Change the traffic that needs at most two links, by pair of types, on up to 64 tiles.
-
-    Two PEs are so near if a tile is linked to both, or is that of one and linked to the other. Only
-    pairs with a PE whose bits have changed are counted again, unless there are many such PEs.
-    Returns the number of these PEs.
-    """
-    pe, linked, near = counts.pe, counts.linked, counts.near
-    ends, before, changed = counts.ends, counts.anchored_ends, counts.near_changed
-    n_changed = 0
-    for t in range(pe.size):
-        p = pe[t]
-        if ends[p] != linked[t]:
-            ends[p] = linked[t]
-            changed[n_changed] = p
-            n_changed += 1
-    if 4 * n_changed > pe.size:
-        near.fill(0)
-        for p in range(pe.size):
-            count_near(p, p + 1, False, tables, plan, counts)
-        return n_changed
-    for i in range(n_changed):
-        p = changed[i]
-        count_near(p, 0, True, tables, plan, counts)
-        for j in range(i):  # a pair of two such PEs has been counted twice
-            q = changed[j]
-            column = plan.pair_class[tables.pe_type[p], tables.pe_type[q]]
-            if column < 0:
-                continue
-            if (before[p] & before[q]) != 0:
-                near[column] += plan.volume[p, q]
-            if (ends[p] & ends[q]) != 0:
-                near[column] -= plan.volume[p, q]
-    return n_changed
-
-
-@inlined
-def near_by_lists(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
-    """Count that traffic on any number of tiles, in a time that grows in proportion to it."""
-    pe, marked, near = counts.pe, counts.marked, counts.near
-    neighbor, listed = counts.row_neighbor, counts.row_listed
-    list_neighbors(links, tables, neighbor, listed)
-    near.fill(0)
-    marked.fill(-1)
-    for t in range(pe.size):
-        p = pe[t]
-        for i in range(listed[t] + 1):
-            u = neighbor[t, i - 1] if i else t
-            for j in range(listed[u] + 1):
-                v = neighbor[u, j - 1] if j else u
-                q = pe[v]
-                if q <= p or marked[v] == t:
-                    continue
-                marked[v] = t
-                column = plan.pair_class[tables.pe_type[p], tables.pe_type[q]]
-                if column >= 0:
-                    near[column] += plan.volume[p, q]
-
-
-@inlined
 def set_load(t: int, plan: FeaturePlan, counts: Counts) -> None:
     """Compute the traffic of a router by port."""
     counts.load[t] = plan.share[counts.pe[t]] / max(counts.degree[t], 1)
@@ -404,8 +333,11 @@ def set_loads(
 
 
 @inlined
-def make_anchor(links: Ints, tables: Tables, counts: Counts) -> None:
+def make_anchor(links: Ints, n_tiles: int, tables: Tables, counts: Counts) -> None:
     """Make the row whose counts these are the anchor."""
+    if n_tiles:
+        for s in range(counts.rises.size):
+            counts.rises[s] = counts.row_rises[s]
     for k in range(np.uint64(links.size)):
         counts.links[k] = links[k]
     for k in range(np.uint64(counts.sums.size)):
@@ -414,6 +346,12 @@ def make_anchor(links: Ints, tables: Tables, counts: Counts) -> None:
         counts.anchored_ends[k] = counts.ends[k]
         counts.anchored_load[k] = counts.load[k]
     list_neighbors(links, tables, counts.neighbor, counts.listed)
+    if counts.pe.size <= 64:
+        for t in range(counts.pe.size):
+            reach = counts.linked[t]
+            for i in range(counts.listed[t]):
+                reach |= counts.linked[counts.neighbor[t, i]]
+            counts.reach[t] = reach
 
 
 @inlined
@@ -424,6 +362,7 @@ def return_to_anchor(
     for i in range(n_tiles):
         t, p = counts.tiles[i], counts.pe_before[i]
         counts.pe[t] = p
+        counts.heat[tables.level[t], tables.stack[t]] = tables.power[p]
         for axis in range(3):
             counts.place[axis, p] = tables.place[t, axis]
     for i in range(n_links):

@@ -17,11 +17,15 @@ from problems.noc.features.counts import (
     count_links,
     count_pes,
     make_anchor,
-    near_by_bits,
-    near_by_lists,
     new_counts,
     return_to_anchor,
     set_loads,
+)
+from problems.noc.features.near import (
+    near_by_bits,
+    near_by_changes,
+    near_by_links,
+    near_by_lists,
 )
 from problems.noc.features.plan import FeaturePlan
 
@@ -33,18 +37,26 @@ _MOST_TILES, _MOST_LINKS = 4, 8
 
 
 @inlined
-def heat_features(tables: Tables, counts: Counts, out: Floats) -> None:
-    """Fill in peak, spread and deviation of the heat at the far end of the stacks."""
-    heat = counts.heat
+def heat_features(n_tiles: int, tables: Tables, counts: Counts, out: Floats) -> None:
+    """Fill in peak, spread and deviation of the heat at the far end of the stacks.
+
+    Only stacks with a tile whose PE has changed are counted again.
+    """
+    heat, rises = counts.heat, counts.row_rises
     n_levels, n_stacks = heat.shape
-    for t in range(counts.pe.size):
-        heat[tables.level[t], tables.stack[t]] = tables.power[counts.pe[t]]
-    mean, squares, hot, cold = 0.0, 0.0, -np.inf, np.inf
     for s in range(n_stacks):
-        rise = 0.0
+        rises[s] = counts.rises[s]
+    for i in range(n_tiles):
+        t = counts.tiles[i]
+        heat[tables.level[t], tables.stack[t]] = tables.power[counts.pe[t]]
+    for i in range(n_tiles):
+        s, rise = tables.stack[counts.tiles[i]], 0.0
         for k in range(n_levels):
             resistance = (k + 1) * tables.layer_resistance + tables.base_resistance
             rise += heat[k, s] * resistance
+        rises[s] = rise
+    mean, squares, hot, cold = 0.0, 0.0, -np.inf, np.inf
+    for rise in rises:
         mean += rise / n_stacks
         squares += rise * rise / n_stacks
         hot = max(hot, rise)
@@ -126,21 +138,25 @@ def fill_rows(X: Ints, tables: Tables, plan: FeaturePlan, counts: Counts, out: F
         n_links = count_links(links, tables, plan, counts)
         if n_links < 0:
             return False
+        far = first or n_tiles > _MOST_TILES or n_links > _MOST_LINKS
         n_near = 0
-        if n <= 64:
-            n_near = near_by_bits(tables, plan, counts)
-        else:
+        if n > 64:
             near_by_lists(links, tables, plan, counts)
+        elif far:
+            n_near = near_by_bits(tables, plan, counts)
+        elif n_tiles:
+            n_near = near_by_changes(n_tiles, n_links, tables, plan, counts)
+        else:
+            near_by_links(n_links, tables, plan, counts)
         set_loads(n_tiles, n_links, tables, plan, counts)
         at = write(tables, plan, counts, row)
-        far = first or n_tiles > _MOST_TILES or n_links > _MOST_LINKS
         if n_tiles:
-            heat_features(tables, counts, counts.hot if far else row[at:])
+            heat_features(n_tiles, tables, counts, counts.hot if far else row[at:])
         if far or n_tiles == 0:
             for k in range(3):
                 row[at + k] = counts.hot[k]
         if far:
-            make_anchor(links, tables, counts)
+            make_anchor(links, n_tiles, tables, counts)
         else:
             return_to_anchor(n_tiles, n_links, n_near, tables, counts)
     return True
