@@ -24,7 +24,11 @@ __all__ = ["NoCCrossover", "NoCMutation", "NoCSampling", "draw_seeds"]
 
 def draw_seeds(random_state: Generator, size: int, owner: str = "operators") -> Seeds:
     """Return one seed per row for the compiled moves; ValueError if there is no Generator."""
-    return check_random_state(owner, random_state).integers(0, 2**64, size=size, dtype=np.uint64)
+    generator = check_random_state(owner, random_state)
+    if isinstance(generator.bit_generator, np.random.PCG64):
+        # The same numbers as those of `integers`, in a tenth of the time.
+        return generator.bit_generator.random_raw(size)
+    return generator.integers(0, 2**64, size=size, dtype=np.uint64)
 
 
 class NoCSampling(Sampling):

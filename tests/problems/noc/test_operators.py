@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from problems.noc import NoC3D, NoCMutation, PEType, Platform
+from problems.noc.operators import draw_seeds
 
 N_DESIGNS = 10_000
 
@@ -357,3 +358,12 @@ def test_compiled_code_never_sees_an_illegal_row(problem, rows, what):
     match = "Row 2 of X breaks a rule: links must be indices from 0 to 479"
     with pytest.raises(ValueError, match=match):
         feed(problem, what, X)
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox])
+def test_seeds_of_moves_are_whole_words_of_any_generator(kind):
+    random_state, same = (np.random.Generator(kind(3)) for _ in range(2))
+    expected = same.integers(0, 2**64, size=7, dtype=np.uint64)
+    np.testing.assert_array_equal(draw_seeds(random_state, 7), expected)
+    assert random_state.random() == same.random()
+    assert draw_seeds(random_state, 0).dtype == np.uint64
