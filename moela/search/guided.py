@@ -229,10 +229,9 @@ class GuidedSearch:
         members = restart.visits.least_tried(n, self.context.random_state)
         base, n = front.individuals(members), len(members)
         X = rows([ind.X for ind in base])
-        features = self.encoder(X) if self.screening.needs_features else np.empty((n, 0))
         uses_hamming = self.move_ranking is not None and self.move_ranking.uses_hamming
         k = self.settings.n_candidates // (_FEWER_WITH_HAMMING if uses_hamming else _FEWER)
-        found = self.screening.candidates(X, features, 1, k)
+        found = self.screening.candidates(X, None, 1, k)
         F = front.objectives(members)[:, None] + found.change
         gain = restart.volume.gain(F.reshape(-1, F.shape[2]), restart.volume_scale)
         loss, CV = -gain.reshape(F.shape[:2]), front.working_violations(n)

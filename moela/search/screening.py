@@ -226,16 +226,28 @@ class Screening:
         return self.feasibility.rank(value, constraints_of(pop, CV), found.constraint_change)
 
     def candidates(
-        self, X: Designs, features: Floats, width: int, k: int, step: Floats | float = 0.1
+        self,
+        X: Designs,
+        features: Floats | None,
+        width: int,
+        k: int,
+        step: Floats | float = 0.1,
     ) -> Candidates:
         """Propose neighbors of designs X [n, ...] with features [n, d]; `width` are to be picked.
 
-        There are k of each design if a model can rank them, else `width`.
+        There are k of each design if a model can rank them, else `width`. Features that are None
+        are computed with those of the neighbors, which takes less time than computing them alone.
         """
         n, m = len(X), self.context.problem.n_obj
         ranked = self.ranks
         k = max(width, k) if ranked else width
-        near, near_features = self._propose(X, k, step)
+        near = self.context.neighbors(X, k, step)
+        if features is None and self.needs_features:
+            both = self.encoder.near(X, np.concatenate([X[:, None], near], axis=1))
+            features, near_features = both[:, 0], both[:, 1:]
+        else:
+            features = np.empty((n, 0)) if features is None else features
+            near_features = self._described(X, near)
         change, constraints = np.zeros((n, k, m)), None
         if ranked:
             change, constraints = self._changes(features, near_features)
@@ -244,11 +256,12 @@ class Screening:
 
     def _propose(self, X: Designs, k: int, step: Floats | float) -> tuple[Designs, Floats]:
         """Return k neighbors of each of X [n, ...], [n, k, ...], and their features [n, k, d]."""
-        n = len(X)
         near = self.context.neighbors(X, k, step)
-        if not self.needs_features:
-            return near, np.empty((n, k, 0))
-        return near, self.encoder.near(X, near)
+        return near, self._described(X, near)
+
+    def _described(self, X: Designs, near: Designs) -> Floats:
+        """Return the features [n, k, d] of neighbors of X [n, ...]; d = 0 if none are needed."""
+        return self.encoder.near(X, near) if self.needs_features else np.empty((*near.shape[:2], 0))
 
     def walk(self, found: Candidates, rank: Floats, searches: LocalSearches) -> Chosen:
         """Go on from the best candidate, move after move, as long as the model predicts a gain.
@@ -287,18 +300,17 @@ class Screening:
     ) -> tuple[Bools, Designs, Floats]:
         """Choose the next design of each walk [b], which is at X [b, ...] now.
 
-        Returns whether it is predicted to be better, the design, and its features.
+        Returns whether one is predicted to be better; if so, the design and its features count.
         """
         k = max(1, round(_SHARE_OF_WALK * self.n_candidates))
         near, near_features = self._propose(X, k, searches.step[at])
-        near = np.concatenate([X[:, None], near], axis=1)
         near_features = np.concatenate([features[:, None], near_features], axis=1)
         change, constraints = self._changes(found.base[at], near_features)
         value = searches.predicted(change, self.context.normalization, at)
         ranked = replace(found, constraint_change=constraints)
         best = self.feasible_first(ranked, value, searches.pop[at], searches.CV[at]).argmin(axis=1)
         each = np.arange(len(at))
-        return best > 0, near[each, best], near_features[each, best]
+        return best > 0, near[each, best - 1], near_features[each, best]
 
     def pick(self, found: Candidates, rank: Floats, width: Ints) -> Chosen:
         """Pick up to `width` [n] new candidates of each design, by smallest rank [n, k] first."""
