@@ -40,17 +40,18 @@ class Counts(NamedTuple):
     sums: Ints  # all counts that are one number for the whole design; these are parts of it:
     kinds: Ints  # [n_levels, n_types] PEs of each type in each layer
     distance: Ints  # [n_pair_classes] traffic of each pair of types times its grid distance
-    near: Ints  # [n_pair_classes] traffic of each pair of types that needs at most two links
+    near: Ints  # [3, n_pair_classes] traffic of each pair that needs at most one, two, three links
     cut_traffic: Ints  # [3, widest] traffic across each cut of the chip
     cut_links: Ints  # [3, widest] links across each cut of the chip
     layers: Ints  # [n_levels] planar links in each layer
     lengths: Ints  # [longest + 1] planar links of each length
     degrees: Ints  # [n_types] sum of the degrees of the PEs of each type
-    routers: Ints  # [4] degrees times traffic, squared degrees, routers at the cap, direct traffic
+    routers: Ints  # [3] degrees times traffic, squared degrees, routers at the cap
     anchored: Ints  # [same as sums] those of the anchor
 
     pe: Ints  # [n_tiles] PE on each tile, -1 at first
     tiles_of: Ints  # [n_tiles] how many tiles each PE is on, zero at first
+    tile: Ints  # [n_tiles] tile of each PE
     place: Ints  # [3, n_tiles] position of each PE; at first all are at the origin
     links: Ints  # [n_chosen] the links of the anchor; -1 at first
     chosen: Ints  # [n_candidates] how many times each link is chosen
@@ -60,19 +61,17 @@ class Counts(NamedTuple):
     hot: Floats  # [3] the anchor's features of heat
     heat: Floats  # [n_levels, n_stacks] watts
     rises: Floats  # [n_stacks] the anchor's heat at the far end of each stack
-    linked: Bits  # [n_tiles], up to 64: a bit for each tile itself, and for each linked to it
-    ends: Bits  # [n_tiles] the bits of each PE's tile; no bits at first
-    anchored_ends: Bits  # [n_tiles] those of the anchor
-    reach: Bits  # [n_tiles], up to 64: a bit for each tile at most two links away in the anchor
-    neighbor: Ints  # [n_tiles, max_degree] the tiles linked to each in the anchor
+    reach: Bits  # [3, n_tiles], up to 64: a bit for each tile at most one, two, three links away
+    anchored_reach: Bits  # [3, n_tiles] those of the anchor
+    neighbor: Ints  # [n_tiles, max_degree] the tiles linked to each in the anchor, then itself
     listed: Ints  # [n_tiles] how many of them there are
 
     tiles: Ints  # [n_tiles] tiles whose PE differs from the anchor's
     pe_before: Ints  # [n_tiles] the anchor's PE on each of them
     changed: Ints  # [2 * n_chosen] links that differ from the anchor's
     by: Ints  # [2 * n_chosen] 1 for each that is added, -1 for each removed
-    near_changed: Ints  # [n_tiles] PEs whose bits differ from the anchor's
-    marked: Ints  # [n_tiles] scratch
+    queue: Ints  # [n_tiles] scratch: tiles by distance
+    away: Ints  # [n_tiles] scratch: distances
     row_neighbor: Ints  # [n_tiles, max_degree] scratch: `neighbor` of a row
     row_listed: Ints  # [n_tiles] scratch
     row_rises: Floats  # [n_stacks] scratch: `rises` of a row
@@ -84,12 +83,13 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
     n, n_types, n_pairs = tables.pe_type.size, tables.type_count.size, plan.pair_volume.size
     n_levels, widest = plan.grid[2], plan.grid.max()
     n_stacks = n // n_levels
-    width = n_levels * n_types + 2 * n_pairs + 6 * widest + n_levels + plan.longest + 1 + n_types
-    sums = np.zeros(width + 4, np.int64)
+    width = n_levels * n_types + 4 * n_pairs + 6 * widest + n_levels + plan.longest + 1 + n_types
+    sums = np.zeros(width + 3, np.int64)
     at = n_levels * n_types
     kinds = sums[:at].reshape((n_levels, n_types))
-    distance, near = sums[at : at + n_pairs], sums[at + n_pairs : at + 2 * n_pairs]
-    at += 2 * n_pairs
+    distance = sums[at : at + n_pairs]
+    near = sums[at + n_pairs : at + 4 * n_pairs].reshape((3, n_pairs))
+    at += 4 * n_pairs
     cut_traffic = sums[at : at + 3 * widest].reshape((3, widest))
     at += 3 * widest
     cut_links = sums[at : at + 3 * widest].reshape((3, widest))
@@ -106,8 +106,9 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
         lengths,
         sums[width - n_types : width],
         sums[width:],
-        np.zeros(width + 4, np.int64),
+        np.zeros(width + 3, np.int64),
         np.full(n, -1, np.int64),
+        np.zeros(n, np.int64),
         np.zeros(n, np.int64),
         np.zeros((3, n), np.int64),
         np.full(tables.n_chosen, -1, np.int64),
@@ -118,10 +119,8 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
         np.zeros(3, np.float64),
         np.zeros((n_levels, n_stacks), np.float64),
         np.zeros(n_stacks, np.float64),
-        np.zeros(n, np.uint64),
-        np.zeros(n, np.uint64),
-        np.zeros(n, np.uint64),
-        np.zeros(n, np.uint64),
+        np.zeros((3, n), np.uint64),
+        np.zeros((3, n), np.uint64),
         np.empty((n, tables.max_degree), np.int64),
         np.zeros(n, np.int64),
         np.empty(n, np.int64),
@@ -137,13 +136,13 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
     for kind in range(n_types):
         kinds[0, kind] = tables.type_count[kind]
     for t in range(n):
-        counts.linked[t] = np.uint64(1) << np.uint64(t)
+        counts.reach[0, t] = np.uint64(1) << np.uint64(t)
     for c in range(tables.n_candidates, tables.link_a.size):
         a, b = tables.link_a[c], tables.link_b[c]
         counts.degree[a] += 1
         counts.degree[b] += 1
-        counts.linked[a] ^= np.uint64(1) << np.uint64(b)
-        counts.linked[b] ^= np.uint64(1) << np.uint64(a)
+        counts.reach[0, a] ^= np.uint64(1) << np.uint64(b)
+        counts.reach[0, b] ^= np.uint64(1) << np.uint64(a)
         # These links are vertical, and a is below b.
         for cut in range(tables.place[a, 2], tables.place[b, 2]):
             cut_links[2, cut] += 1
@@ -158,6 +157,8 @@ def new_counts(tables: Tables, plan: FeaturePlan) -> Counts:
 def list_neighbors(links: Ints, tables: Tables, neighbor: Ints, listed: Ints) -> None:
     """List the tiles linked to each, by the links of a row and those of every design."""
     listed.fill(0)
+    for t in range(listed.size):
+        neighbor[t, :] = t
     n_always = tables.link_a.size - tables.n_candidates
     for k in range(links.size + n_always):
         c = links[k] if k < links.size else tables.n_candidates + k - links.size
@@ -205,13 +206,8 @@ def count_pes(row: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> i
             tiles_of[before] -= 1
             counts.degrees[pe_type[before]] -= degree
             routers[0] -= degree * plan.ends[before]
-        for i in range(counts.listed[t]):
-            q = pe[counts.neighbor[t, i]]
-            if q >= 0:
-                routers[3] += flows[q]
-                if before >= 0:
-                    routers[3] -= volume[before, q]
         pe[t] = p
+        counts.tile[p] = t
         kinds[place[2, p], kind] -= 1
         kinds[to[t, 2], kind] += 1
         for axis in range(3):
@@ -256,7 +252,7 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
     -1 if the links break a rule; the counts are of no use then.
     """
     link_a, link_b, place, length = tables.link_a, tables.link_b, tables.place, plan.length
-    before, linked, chosen, n_changed = counts.links, counts.linked, counts.chosen, 0
+    before, linked, chosen, n_changed = counts.links, counts.reach[0], counts.chosen, 0
     i, end = 0, links.size
     if end and before[0] >= 0:
         differs = 0
@@ -294,7 +290,6 @@ def count_links(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) 
         a, b = link_a[c], link_b[c]
         change_degree(a, by, tables, plan, counts)
         change_degree(b, by, tables, plan, counts)
-        counts.routers[3] += by * plan.volume[counts.pe[a], counts.pe[b]]
         # Bits are flipped, so that a link may be added again before it is removed.
         linked[a] ^= np.uint64(1) << np.uint64(b)
         linked[b] ^= np.uint64(1) << np.uint64(a)
@@ -342,26 +337,21 @@ def make_anchor(links: Ints, n_tiles: int, tables: Tables, counts: Counts) -> No
         counts.links[k] = links[k]
     for k in range(np.uint64(counts.sums.size)):
         counts.anchored[k] = counts.sums[k]
-    for k in range(np.uint64(counts.ends.size)):
-        counts.anchored_ends[k] = counts.ends[k]
+    for k in range(np.uint64(counts.load.size)):
         counts.anchored_load[k] = counts.load[k]
     list_neighbors(links, tables, counts.neighbor, counts.listed)
     if counts.pe.size <= 64:
-        for t in range(counts.pe.size):
-            reach = counts.linked[t]
-            for i in range(counts.listed[t]):
-                reach |= counts.linked[counts.neighbor[t, i]]
-            counts.reach[t] = reach
+        for away in range(3):
+            for t in range(np.uint64(counts.pe.size)):
+                counts.anchored_reach[away, t] = counts.reach[away, t]
 
 
 @inlined
-def return_to_anchor(
-    n_tiles: int, n_links: int, n_near: int, tables: Tables, counts: Counts
-) -> None:
+def return_to_anchor(n_tiles: int, n_links: int, tables: Tables, counts: Counts) -> None:
     """Change the counts of a row back to those of the anchor."""
     for i in range(n_tiles):
         t, p = counts.tiles[i], counts.pe_before[i]
-        counts.pe[t] = p
+        counts.pe[t], counts.tile[p] = p, t
         counts.heat[tables.level[t], tables.stack[t]] = tables.power[p]
         for axis in range(3):
             counts.place[axis, p] = tables.place[t, axis]
@@ -371,11 +361,8 @@ def return_to_anchor(
         counts.degree[a] -= by
         counts.degree[b] -= by
         counts.chosen[c] -= by
-        counts.linked[a] ^= np.uint64(1) << np.uint64(b)
-        counts.linked[b] ^= np.uint64(1) << np.uint64(a)
-    for i in range(n_near):
-        p = counts.near_changed[i]
-        counts.ends[p] = counts.anchored_ends[p]
+        counts.reach[0, a] ^= np.uint64(1) << np.uint64(b)
+        counts.reach[0, b] ^= np.uint64(1) << np.uint64(a)
     for k in range(np.uint64(counts.sums.size)):
         counts.sums[k] = counts.anchored[k]
     for k in range(np.uint64(counts.load.size)):

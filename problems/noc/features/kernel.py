@@ -1,8 +1,9 @@
 """A few dozen features of each design for learned models, far cheaper than its evaluation.
 
 The features describe what drives the objectives: the types in each layer, the distances between
-PEs that communicate, the positions of the links, the traffic per router port and across the cuts
-of the chip, and the spread of heat over the stacks.
+PEs that communicate (on the grid, and whether one, two or three links suffice), the positions of
+the links, the traffic per router port and across the cuts of the chip, and the spread of heat over
+the stacks.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from problems.noc.features.counts import (
 )
 from problems.noc.features.near import (
     near_by_bits,
-    near_by_changes,
     near_by_links,
     near_by_lists,
+    near_by_tiles,
 )
 from problems.noc.features.plan import FeaturePlan
 
@@ -85,9 +86,8 @@ def router_features(tables: Tables, plan: FeaturePlan, counts: Counts, out: Floa
     out[n_types] = routers[0] / (2 * plan.everything)
     out[n_types + 1] = np.sqrt(n * routers[1] - links * links) / n
     out[n_types + 2] = routers[2]
-    out[n_types + 3] = routers[3] / plan.everything
-    out[n_types + 4] = peak
-    out[n_types + 5] = np.sqrt(deviation / n)
+    out[n_types + 3] = peak
+    out[n_types + 4] = np.sqrt(deviation / n)
 
 
 @inlined
@@ -109,11 +109,12 @@ def write(tables: Tables, plan: FeaturePlan, counts: Counts, row: Floats) -> int
     for c in range(plan.pair_volume.size):
         row[at] = counts.distance[c] / plan.pair_volume[c]
         at += 1
-    for c in range(plan.pair_volume.size):
-        row[at] = counts.near[c] / plan.pair_volume[c]
-        at += 1
+    for away in range(3):
+        for c in range(plan.pair_volume.size):
+            row[at] = counts.near[away, c] / plan.pair_volume[c]
+            at += 1
     router_features(tables, plan, counts, row[at:])
-    at += n_types + 6
+    at += n_types + 5
     for axis in range(3):
         for cut in range(plan.grid[axis] - 1):
             wires = max(counts.cut_links[axis, cut], 1)
@@ -138,14 +139,13 @@ def fill_rows(X: Ints, tables: Tables, plan: FeaturePlan, counts: Counts, out: F
         n_links = count_links(links, tables, plan, counts)
         if n_links < 0:
             return False
-        far = first or n_tiles > _MOST_TILES or n_links > _MOST_LINKS
-        n_near = 0
+        far = first or n_tiles > _MOST_TILES or n_links > _MOST_LINKS or n_tiles * n_links > 0
         if n > 64:
             near_by_lists(links, tables, plan, counts)
         elif far:
-            n_near = near_by_bits(tables, plan, counts)
+            near_by_bits(tables, plan, counts)
         elif n_tiles:
-            n_near = near_by_changes(n_tiles, n_links, tables, plan, counts)
+            near_by_tiles(n_tiles, tables, plan, counts)
         else:
             near_by_links(n_links, tables, plan, counts)
         set_loads(n_tiles, n_links, tables, plan, counts)
@@ -158,7 +158,7 @@ def fill_rows(X: Ints, tables: Tables, plan: FeaturePlan, counts: Counts, out: F
         if far:
             make_anchor(links, n_tiles, tables, counts)
         else:
-            return_to_anchor(n_tiles, n_links, n_near, tables, counts)
+            return_to_anchor(n_tiles, n_links, tables, counts)
     return True
 
 

@@ -1,13 +1,14 @@
-"""Traffic of a design that needs at most two links, by pair of types, counted by changes.
+"""Traffic of a design that needs at most one, two and three links, by pair of types.
 
-On up to 64 tiles, a bit for each tile says where a PE can be reached. numba's cache looks only at
-the file of the function itself: after an edit here, delete the cache of
-``problems.noc.features.kernel``.
+On up to 64 tiles, bits say which tiles are so near to each. Only pairs whose bits a row changes are
+counted again. numba's cache looks only at the file of the function itself: after an edit here,
+delete the cache of ``problems.noc.features.kernel``.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from problems._arrays import Ints
 from problems.noc.chip.jit import inlined
@@ -15,158 +16,228 @@ from problems.noc.chip.tables import Tables
 from problems.noc.features.counts import Counts, list_neighbors
 from problems.noc.features.plan import FeaturePlan
 
-__all__ = ["near_by_bits", "near_by_changes", "near_by_links", "near_by_lists"]
+__all__ = ["near_by_bits", "near_by_links", "near_by_lists", "near_by_tiles"]
+
+Word = np.uint64
+Words = NDArray[np.uint64]
+Reach = tuple[Word, Word, Word]
 
 # Of a word with a single bit: the upper six bits of its product with the factor are different for
 # each bit, and the table says which it is (a de Bruijn sequence).
-_FACTOR, _SHIFT = np.uint64(0x03F79D71B4CB0A89), np.uint64(58)
+_FACTOR, _SHIFT = Word(0x03F79D71B4CB0A89), Word(58)
 _NUMBER = np.zeros(64, np.int64)
 for _bit in range(64):
     _NUMBER[((0x03F79D71B4CB0A89 << _bit) & (2**64 - 1)) >> 58] = _bit
-_ONE = np.uint64(1)
+_ONE = Word(1)
+_ALL = Word(2**64 - 1)
 
 
 @inlined
-def count_near(
-    p: int, first: int, before: bool, tables: Tables, plan: FeaturePlan, counts: Counts
+def count(
+    p: int,
+    new: Reach,
+    old: Reach,
+    apart_from: Word,
+    plan: FeaturePlan,
+    counts: Counts,
 ) -> None:
-    """Add the traffic of PE ``p`` with those from ``first`` on that have a bit in common with it.
+    """Change the traffic of PE ``p``, which reaches new tiles within one, two and three links.
 
-    With ``before``, what the anchor has of it is taken away. The inner loops compile to vector
-    instructions.
+    Some tiles do not count. Branches would take longer than they save.
     """
-    kind, flows, ends, old = tables.pe_type[p], plan.volume[p], counts.ends, counts.anchored_ends
-    own, own_old = ends[p], old[p]
+    classes, flows, near, pe = plan.class_of[p], plan.volume[p], counts.near, counts.pe
+    left = ((new[0] ^ old[0]) | (new[1] ^ old[1]) | (new[2] ^ old[2])) & ~apart_from
+    while left != 0:
+        bit = left & (~left + _ONE)
+        left ^= bit
+        t = Word(_NUMBER[(bit * _FACTOR) >> _SHIFT])
+        q = pe[t]
+        column, flow = classes[q], flows[q]
+        near[0, column] += (np.int64((new[0] >> t) & _ONE) - np.int64((old[0] >> t) & _ONE)) * flow
+        near[1, column] += (np.int64((new[1] >> t) & _ONE) - np.int64((old[1] >> t) & _ONE)) * flow
+        near[2, column] += (np.int64((new[2] >> t) & _ONE) - np.int64((old[2] >> t) & _ONE)) * flow
+
+
+@inlined
+def count_with_all(
+    p: int,
+    new: Reach,
+    old: Reach,
+    first: int,
+    tables: Tables,
+    plan: FeaturePlan,
+    counts: Counts,
+) -> None:
+    """Do what `count` does for many tiles, with PEs from ``first`` on.
+
+    The inner loop compiles to vector instructions.
+    """
+    flows, tile, near = plan.volume[p], counts.tile, counts.near
     for other in range(plan.first_of_type.size - 1):
-        column = plan.pair_class[kind, other]
+        column = plan.pair_class[tables.pe_type[p], other]
         if column < 0:
             continue
         start, stop = max(plan.first_of_type[other], first), plan.first_of_type[other + 1]
-        more = 0
-        if before:
-            for q in range(np.uint64(start), np.uint64(stop)):
-                more += flows[q] if (own & ends[q]) != 0 else 0
-                more -= flows[q] if (own_old & old[q]) != 0 else 0
-        else:
-            for q in range(np.uint64(start), np.uint64(stop)):
-                more += flows[q] if (own & ends[q]) != 0 else 0
-        counts.near[column] += more
+        one, two, three = 0, 0, 0
+        for q in range(Word(start), Word(stop)):
+            t, flow = Word(tile[q]), flows[q]
+            one += flow & -np.int64((new[0] >> t) & _ONE)
+            two += flow & -np.int64((new[1] >> t) & _ONE)
+            three += flow & -np.int64((new[2] >> t) & _ONE)
+            one -= flow & -np.int64((old[0] >> t) & _ONE)
+            two -= flow & -np.int64((old[1] >> t) & _ONE)
+            three -= flow & -np.int64((old[2] >> t) & _ONE)
+        near[0, column] += one
+        near[1, column] += two
+        near[2, column] += three
 
 
 @inlined
-def mark_changed(t: int, n_changed: int, counts: Counts) -> int:
-    """Note the PE on a tile if its bits have changed; return how many have been noted so far."""
-    p = counts.pe[t]
-    if counts.ends[p] == counts.linked[t]:
-        return n_changed
-    counts.ends[p] = counts.linked[t]
-    counts.near_changed[n_changed] = p
-    return n_changed + 1
+def reach_of(t: int, linked: Words, nearer: Words) -> Word:
+    """Return the bits that tiles linked to one have together."""
+    reach, left = Word(0), linked[t]
+    while left != 0:
+        bit = left & (~left + _ONE)
+        left ^= bit
+        reach |= nearer[_NUMBER[(bit * _FACTOR) >> _SHIFT]]
+    return reach
 
 
 @inlined
-def count_changed(n_changed: int, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
-    """Count the traffic again that starts or ends at PEs whose bits have changed.
-
-    Two PEs are near if a tile is linked to both, or is that of one and linked to the other. If
-    many have changed, all are counted.
-    """
-    pe, near = counts.pe, counts.near
-    ends, before, changed = counts.ends, counts.anchored_ends, counts.near_changed
-    if 4 * n_changed > pe.size:
-        near.fill(0)
-        for p in range(pe.size):
-            count_near(p, p + 1, False, tables, plan, counts)
-        return
-    for i in range(n_changed):
-        p = changed[i]
-        count_near(p, 0, True, tables, plan, counts)
-        for j in range(i):  # a pair of two such PEs has been counted twice
-            q = changed[j]
-            column = plan.pair_class[tables.pe_type[p], tables.pe_type[q]]
-            if column < 0:
-                continue
-            if (before[p] & before[q]) != 0:
-                near[column] += plan.volume[p, q]
-            if (ends[p] & ends[q]) != 0:
-                near[column] -= plan.volume[p, q]
+def near_by_bits(tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
+    """Count the traffic of any row on up to 64 tiles."""
+    reach, n, none = counts.reach, counts.pe.size, Word(0)
+    for away in range(1, 3):
+        for t in range(n):
+            reach[away, t] = reach_of(t, reach[0], reach[away - 1])
+    counts.near[:, :] = 0
+    for p in range(n):
+        t = counts.tile[p]
+        new = (reach[0, t], reach[1, t], reach[2, t])
+        count_with_all(p, new, (none, none, none), p + 1, tables, plan, counts)
 
 
 @inlined
-def near_by_bits(tables: Tables, plan: FeaturePlan, counts: Counts) -> int:
-    """Change the traffic to that of any row on up to 64 tiles; return how many PEs have changed."""
-    n_changed = 0
-    for t in range(counts.pe.size):
-        n_changed = mark_changed(t, n_changed, counts)
-    count_changed(n_changed, tables, plan, counts)
-    return n_changed
-
-
-@inlined
-def near_by_changes(
-    n_tiles: int, n_links: int, tables: Tables, plan: FeaturePlan, counts: Counts
-) -> int:
-    """Do what `near_by_bits` does, by the few tiles and links that differ from the anchor's."""
-    n_changed = 0
+def near_by_tiles(n_tiles: int, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
+    """Change the traffic to that of a row that differs from the anchor in PEs alone."""
+    pe, reach, others = counts.pe, counts.reach, _ALL
     for i in range(n_tiles):
-        n_changed = mark_changed(counts.tiles[i], n_changed, counts)
+        others ^= _ONE << Word(counts.tiles[i])
+    for i in range(n_tiles):
+        t = counts.tiles[i]
+        p, before = pe[t], t
+        for j in range(n_tiles):
+            if counts.pe_before[j] == p:
+                before = counts.tiles[j]
+        new = (reach[0, t] & others, reach[1, t] & others, reach[2, t] & others)
+        old = (reach[0, before] & others, reach[1, before] & others, reach[2, before] & others)
+        count_with_all(p, new, old, 0, tables, plan, counts)
+        for j in range(i):
+            other = counts.tiles[j]
+            q, p_old, q_old = pe[other], counts.pe_before[i], counts.pe_before[j]
+            for away in range(3):
+                if (reach[away, t] >> Word(other)) & _ONE != 0:
+                    counts.near[away, plan.class_of[p, q]] += plan.volume[p, q]
+                    counts.near[away, plan.class_of[p_old, q_old]] -= plan.volume[p_old, q_old]
+
+
+@inlined
+def list_tiles(bits: Word, out: Ints) -> int:
+    """List the tiles that have a bit; return how many."""
+    n = 0
+    while bits != 0:
+        bit = bits & (~bits + _ONE)
+        bits ^= bit
+        out[n] = _NUMBER[(bit * _FACTOR) >> _SHIFT]
+        n += 1
+    return n
+
+
+@inlined
+def reach_farther(n_links: int, n: int, away: int, tables: Tables, counts: Counts) -> None:
+    """Set the bits of n queued tiles, and of the ends of changed links, from those one link nearer.
+
+    Ends have other neighbors than those listed, which are the anchor's. All loops have a fixed
+    length, since a wrong guess of where a loop ends takes longer than what it saves.
+    """
+    linked, nearer, farther = counts.reach[0], counts.reach[away - 1], counts.reach[away]
+    changed, neighbor = counts.changed, counts.neighbor
+    for i in range(n):
+        t = counts.queue[i]
+        bits = nearer[t]
+        for k in range(Word(neighbor.shape[1])):
+            bits |= nearer[Word(neighbor[t, k])]
+        farther[t] = bits
+    for i in range(2 * n_links):
+        t = tables.link_a[changed[i // 2]] if i % 2 else tables.link_b[changed[i // 2]]
+        bits = nearer[t]
+        for k in range(Word(neighbor.shape[1])):
+            u = Word(neighbor[t, k])
+            bits |= nearer[u] & (Word(0) - ((linked[t] >> u) & _ONE))
+        farther[t] = bits
     for i in range(n_links):
-        n_changed = mark_changed(tables.link_a[counts.changed[i]], n_changed, counts)
-        n_changed = mark_changed(tables.link_b[counts.changed[i]], n_changed, counts)
-    count_changed(n_changed, tables, plan, counts)
-    return n_changed
+        if counts.by[i] > 0:
+            a, b = tables.link_a[changed[i]], tables.link_b[changed[i]]
+            farther[a] |= nearer[b]
+            farther[b] |= nearer[a]
 
 
 @inlined
 def near_by_links(n_links: int, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
     """Change the traffic to that of a row that differs from the anchor in links alone.
 
-    A pair of tiles can change only if one of them has other links. Its new reach differs from that
-    in the anchor by a few tiles, which are the only ones to count.
+    Where a link between a and b comes or goes, only pairs change that have at most three links
+    between them, this one among them. So one of the pair is a neighbor of a, or a or b itself.
     """
-    pe, linked, old, done = counts.pe, counts.linked, counts.anchored_ends, np.uint64(0)
-    for i in range(2 * n_links):
-        link = counts.changed[i // 2]
-        t = tables.link_a[link] if i % 2 else tables.link_b[link]
-        own, p = _ONE << np.uint64(t), pe[t]
-        if (done & own) != 0 or linked[t] == old[p]:
-            continue
-        reach, left = np.uint64(0), linked[t]
-        while left != 0:
-            bit = left & (~left + _ONE)
-            reach |= linked[_NUMBER[(bit * _FACTOR) >> _SHIFT]]
-            left ^= bit
-        left = (reach ^ counts.reach[t]) & ~done
-        done |= own
-        kind = tables.pe_type[p]
-        while left != 0:
-            bit = left & (~left + _ONE)
-            left ^= bit
-            q = pe[_NUMBER[(bit * _FACTOR) >> _SHIFT]]
-            column = plan.pair_class[kind, tables.pe_type[q]]
-            if column >= 0:
-                flow = plan.volume[p, q]
-                counts.near[column] += flow if (reach & bit) != 0 else -flow
+    reach, anchored, queue = counts.reach, counts.anchored_reach, counts.queue
+    around, rows = Word(0), Word(0)
+    for i in range(n_links):
+        a, b = tables.link_a[counts.changed[i]], tables.link_b[counts.changed[i]]
+        linked = reach[0] if counts.by[i] > 0 else anchored[0]
+        around |= linked[a] | linked[b]
+        rows |= linked[a] | (_ONE << Word(b))
+    n_around = list_tiles(around, queue)
+    reach_farther(n_links, n_around, 1, tables, counts)
+    n = list_tiles(rows, queue)
+    reach_farther(n_links, n, 2, tables, counts)
+    done = Word(0)
+    for i in range(n):
+        t = queue[i]
+        new = (reach[0, t], reach[1, t], reach[2, t])
+        old = (anchored[0, t], anchored[1, t], anchored[2, t])
+        count(counts.pe[t], new, old, done, plan, counts)
+        done |= _ONE << Word(t)
+    for t in range(Word(counts.pe.size)):
+        reach[1, t] = anchored[1, t]
+        reach[2, t] = anchored[2, t]
 
 
 @inlined
 def near_by_lists(links: Ints, tables: Tables, plan: FeaturePlan, counts: Counts) -> None:
     """Count that traffic on any number of tiles, in a time that grows in proportion to it."""
-    pe, marked, near = counts.pe, counts.marked, counts.near
+    pe, near, queue, away = counts.pe, counts.near, counts.queue, counts.away
     neighbor, listed = counts.row_neighbor, counts.row_listed
     list_neighbors(links, tables, neighbor, listed)
-    near.fill(0)
-    marked.fill(-1)
+    near[:, :] = 0
+    away.fill(-1)
     for t in range(pe.size):
-        p = pe[t]
-        for i in range(listed[t] + 1):
-            u = neighbor[t, i - 1] if i else t
-            for j in range(listed[u] + 1):
-                v = neighbor[u, j - 1] if j else u
-                q = pe[v]
-                if q <= p or marked[v] == t:
-                    continue
-                marked[v] = t
-                column = plan.pair_class[tables.pe_type[p], tables.pe_type[q]]
-                if column >= 0:
-                    near[column] += plan.volume[p, q]
+        p, stop, at = pe[t], 1, 0
+        queue[0], away[t] = t, 0
+        while at < stop:
+            u = queue[at]
+            at += 1
+            q = pe[u]
+            column = plan.pair_class[tables.pe_type[p], tables.pe_type[q]]
+            if q > p and column >= 0:
+                for k in range(away[u] - 1, 3):
+                    near[k, column] += plan.volume[p, q]
+            if away[u] == 3:
+                continue
+            for i in range(listed[u]):
+                v = neighbor[u, i]
+                if away[v] < 0:
+                    away[v] = away[u] + 1
+                    queue[stop] = v
+                    stop += 1
+        for i in range(stop):
+            away[queue[i]] = -1

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FeaturePlan"]
 
+WITHIN = ("one link", "two links", "three links")
+
 
 class FeaturePlan(NamedTuple):
     """Constants of the features of one platform and traffic, which is in whole units."""
@@ -28,6 +30,7 @@ class FeaturePlan(NamedTuple):
     longest: int  # the largest of them
     first_of_type: Ints  # [n_types + 1] first PE of each type; ids of a type are consecutive
     pair_class: Ints  # [n_types, n_types] column of two types with traffic, -1 for others
+    class_of: Ints  # [n_tiles, n_tiles] column of two PEs; 0 for those without traffic
     pair_volume: Ints  # [n_pair_classes] traffic between each such pair of types
 
     @classmethod
@@ -55,10 +58,10 @@ class FeaturePlan(NamedTuple):
         names += [f"links in layer {k}" for k in range(z)]
         names += [f"links of length {k + 1}" for k in range(longest)]
         names += [f"distance {pair}" for pair in pairs]
-        names += [f"within two links {pair}" for pair in pairs]
+        names += [f"within {n} {pair}" for n in WITHIN for pair in pairs]
         names += [f"degree {kind}" for kind in kinds]
         names += ["degree by traffic", "degree deviation", "routers at the cap"]
-        names += ["traffic over one link", "port load peak", "port load deviation"]
+        names += ["port load peak", "port load deviation"]
         for axis, size in zip("xyz", (x, y, z), strict=True):
             names += [f"cut load {axis} {k}" for k in range(size - 1)]
         names += ["heat peak", "heat spread", "heat deviation"]
@@ -74,6 +77,7 @@ class FeaturePlan(NamedTuple):
             longest=longest,
             first_of_type=np.cumsum([0, *platform.tables.type_count], dtype=np.int64),
             pair_class=pair_class,
+            class_of=np.maximum(pair_class, 0)[np.ix_(platform.pe_type, platform.pe_type)],
             pair_volume=np.array(volumes, dtype=np.int64),
         )
         return plan, tuple(names)

@@ -33,7 +33,11 @@ def slow_features(problem, x):
             f"links of length {math.ceil(math.dist(place[a], place[b]) - 1e-9)}",
         ):
             out[name] = out.get(name, 0) + 1
-    ends = [{t, *(a + b - t for a, b in links if t in (a, b))} for t in range(64)]
+    linked = np.eye(64, dtype=int)
+    for a, b in links:
+        linked[a, b] = linked[b, a] = 1
+    within = {"one link": linked, "two links": linked @ linked}
+    within["three links"] = linked @ within["two links"]
     volume, near = {}, {}
     for t in range(64):
         for u in range(64):
@@ -42,20 +46,19 @@ def slow_features(problem, x):
             apart = sum(abs(p - q) for p, q in zip(place[t], place[u], strict=True))
             total, weighted = volume.get(pair, (0.0, 0.0))
             volume[pair] = (total + flow, weighted + flow * apart)
-            near[pair] = near.get(pair, 0.0) + (flow if ends[t] & ends[u] else 0.0)
+            for name, paths in within.items():
+                near[name, pair] = near.get((name, pair), 0.0) + (flow if paths[t, u] else 0.0)
     for pair, (total, weighted) in volume.items():
         if total > 0:
             out["distance " + "-".join(pair)] = weighted / total
-            out["within two links " + "-".join(pair)] = near[pair] / total
+            for name in within:
+                out[f"within {name} {'-'.join(pair)}"] = near[name, pair] / total
     for name in ("CPU", "LLC", "GPU"):
         out[f"degree {name}"] = np.mean([degree[t] for t in range(64) if kind[pe[t]] == name])
     by_tile = sent[pe]
     out["degree by traffic"] = (degree * by_tile).sum() / by_tile.sum()
     out["degree deviation"] = degree.std()
     out["routers at the cap"] = (degree == 8).sum()
-    out["traffic over one link"] = (
-        sum(traffic[pe[a], pe[b]] + traffic[pe[b], pe[a]] for a, b in links) / everything
-    )
     out["port load peak"] = (by_tile / degree).max() / everything
     out["port load deviation"] = (by_tile / degree).std() / everything
     for axis in range(3):
@@ -96,12 +99,11 @@ LARGER = Platform(
 
 
 @pytest.mark.parametrize("platform", [Platform.paper_4x4x4(), LARGER], ids=["bits", "lists"])
-def test_traffic_within_two_links_is_counted_on_chips_of_any_size(platform):
+def test_traffic_within_a_few_links_is_counted_on_chips_of_any_size(platform):
     problem = NoC3D.example("bfs", platform=platform)
     rng = np.random.default_rng(4)
     X = problem.operators()["sampling"]._do(problem, 3, random_state=rng)
     kind = np.array([pe.name for pe in platform.pe_types])[platform.pe_type]
-    first = problem.feature_names.index("within two links CPU-LLC")
     cores, caches = np.flatnonzero(kind == "CPU"), np.flatnonzero(kind == "LLC")
     for x, values in zip(X, problem.features(X), strict=True):
         design = problem.decode(x)
@@ -109,11 +111,13 @@ def test_traffic_within_two_links_is_counted_on_chips_of_any_size(platform):
         a, b = design.all_links().T
         linked[a, b] = linked[b, a] = 1
         tile = np.argsort(design.placement)
-        near = (linked @ linked)[np.ix_(tile[cores], tile[caches])] > 0
         between = np.squeeze(problem.traffic)
         flows = (between + between.T)[np.ix_(cores, caches)]
-        assert values[first] == pytest.approx(flows[near].sum() / flows.sum(), rel=1e-9)
-        assert 0 < near.mean() < 1
+        for n, name in ((1, "one link"), (2, "two links"), (3, "three links")):
+            paths = np.linalg.matrix_power(linked, n)[np.ix_(tile[cores], tile[caches])]
+            value = values[problem.feature_names.index(f"within {name} CPU-LLC")]
+            assert value == pytest.approx(flows[paths > 0].sum() / flows.sum(), rel=1e-9)
+            assert n == 1 or 0 < (paths > 0).mean() < 1
 
 
 def test_features_are_few_named_and_blind_to_the_order_of_links(problem, rows):
