@@ -34,19 +34,15 @@ _ALL = Word(2**64 - 1)
 
 @inlined
 def count(
-    p: int,
-    new: Reach,
-    old: Reach,
-    apart_from: Word,
-    plan: FeaturePlan,
-    counts: Counts,
+    p: int, new: Reach, old: Reach, left_out: Word, plan: FeaturePlan, counts: Counts
 ) -> None:
-    """Change the traffic of PE ``p``, which reaches new tiles within one, two and three links.
+    """Change the traffic of PE ``p`` from the tiles that it reached to those that it reaches now.
 
-    Some tiles do not count. Branches would take longer than they save.
+    Each is a word of bits for one, two and three links. Some tiles are left out. Branches would
+    take longer than they save.
     """
     classes, flows, near, pe = plan.class_of[p], plan.volume[p], counts.near, counts.pe
-    left = ((new[0] ^ old[0]) | (new[1] ^ old[1]) | (new[2] ^ old[2])) & ~apart_from
+    left = ((new[0] ^ old[0]) | (new[1] ^ old[1]) | (new[2] ^ old[2])) & ~left_out
     while left != 0:
         bit = left & (~left + _ONE)
         left ^= bit
@@ -60,13 +56,7 @@ def count(
 
 @inlined
 def count_with_all(
-    p: int,
-    new: Reach,
-    old: Reach,
-    first: int,
-    tables: Tables,
-    plan: FeaturePlan,
-    counts: Counts,
+    p: int, new: Reach, old: Reach, first: int, tables: Tables, plan: FeaturePlan, counts: Counts
 ) -> None:
     """Do what `count` does for many tiles, with PEs from ``first`` on.
 
