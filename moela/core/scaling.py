@@ -153,6 +153,16 @@ class Normalization:
         limit = np.where(span > 0, _LEARNED * span, np.inf)
         return np.clip(changes, -limit, limit)
 
+    def weights_of(self, changes: Floats, halved: float) -> Floats:
+        """Return weights [b] of changes of objectives [b, M], smaller for larger ones.
+
+        The weight is half if the largest change is this share of the front's extent.
+        """
+        span = self.nadir - self.ideal
+        known = span > 0
+        sizes = np.abs(self.learned_changes(changes)[:, known]) / (halved * span[known])
+        return np.asarray(1.0 / (1.0 + sizes.max(axis=1, initial=0.0) ** 2))
+
     def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
         return combined(by, F, W, self.ideal, self.nadir - self.ideal, self.farthest)

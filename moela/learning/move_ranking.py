@@ -103,9 +103,15 @@ class MoveRanking:
         self.hamming_model.add(features, F)
         self.hamming_model.fit_if_due(normalization, used=self.uses_hamming)
 
-    def add_moves(self, moves: Floats, ends: Floats, changes: Floats) -> None:
+    def add_moves(
+        self,
+        moves: Floats,
+        ends: Floats,
+        changes: Floats,
+        normalization: Normalization | None = None,
+    ) -> None:
         """Learn from moves [b, d] to designs with features `ends`, and their changes of F."""
-        self.move_model.add_at(moves, ends, changes)
+        self.move_model.add_at(moves, ends, changes, normalization)
 
     def of_permutations(self, pair_sums: PairSums | None = None) -> MoveRanking:
         """Return a new ranking for features that are the places of permuted items."""

@@ -98,7 +98,13 @@ class PermutationMoveModel(MoveModel):
         """Refit the aspects as `MoveModel` does, unless they are not needed."""
         return not self.complete and super().fit_if_due(new_share, normalization)
 
-    def add_at(self, moves: Floats, ends: Floats, changes: Floats) -> None:
+    def add_at(
+        self,
+        moves: Floats,
+        ends: Floats,
+        changes: Floats,
+        normalization: Normalization | None = None,
+    ) -> None:
         """Add moves [b, m] that lead to places `ends` [b, m], and the changes of F [b, M]."""
         if self.pair_sums is not None:
             self.pair_sums.check(ends - moves, ends, changes)

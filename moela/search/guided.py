@@ -299,7 +299,8 @@ class GuidedSearch:
         if bases:
             before[~own] = self.context.units.objectives(np.array(bases, dtype=float))
         changes = after - before
-        self.move_ranking.add_moves(known.array("move"), known.array("features"), changes)
+        moves, ends = known.array("move"), known.array("features")
+        self.move_ranking.add_moves(moves, ends, changes, self.context.normalization)
         if own.any():
             self._check_moves(pop[own], position[own], before[own], after[own])
         self.move_ranking.fit_if_due(self.context.normalization)

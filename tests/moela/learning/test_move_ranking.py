@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
 from moela import MOELA, Models
+from moela.core.scaling import Normalization
 from moela.learning.hamming_kernel import changes_after, hamming_distances, similarities
 from moela.learning.hamming_model import HammingModel
 from moela.learning.move_model import MoveModel
@@ -306,3 +307,27 @@ def test_ridge_regression_is_that_of_scikit_learn_while_rows_come_and_go():
             np.testing.assert_allclose(model.predict(moves), expected, rtol=1e-9)
     assert model.n_fits > 10
     assert len(np.concatenate(model.window.inputs)) < 400
+
+
+def test_weights_are_halved_where_the_largest_change_is_a_share_of_the_front():
+    normalization = Normalization(3, bounds=([0.0, 0.0, 5.0], [1.0, 10.0, 5.0]))
+    # The third objective has not varied, so that nothing says what is large.
+    changes = np.array([[0.0, 0.0, 0.0], [0.2, 1.0, 9.0], [-0.1, -2.0, 0.0], [0.6, 0.0, 1e300]])
+    np.testing.assert_allclose(normalization.weights_of(changes, 0.2), [1.0, 0.5, 0.5, 0.1])
+
+
+def test_moves_that_ruin_a_design_do_not_hide_the_effects_of_others():
+    rng = np.random.default_rng(2)
+    effects = rng.normal(size=(6, 2))
+    moves = rng.normal(scale=0.01, size=(300, 6))
+    moves[::4, 0] = rng.uniform(2.0, 4.0, size=75)
+    changes = moves @ effects
+    changes[::4] += np.abs(moves[::4, :1]) ** 3  # far from linear
+    small = moves[1::4] * [0.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    errors = []
+    for normalization in (None, Normalization(2, bounds=([0.0, 0.0], [1.0, 1.0]))):
+        model = MoveModel()
+        model.add_at(moves, moves, changes, normalization)
+        assert model.fit_if_due()
+        errors.append(np.abs(model.predict(small) - small @ effects).mean())
+    assert errors[1] < 0.2 * errors[0]
