@@ -154,9 +154,10 @@ class Normalization:
         return np.clip(changes, -limit, limit)
 
     def weights_of(self, changes: Floats, halved: float) -> Floats:
-        """Return weights [b] of changes of objectives [b, M], smaller for larger ones.
+        """Return a weight for each change of the objectives [b, M], smaller for larger ones, [b].
 
-        The weight is half if the largest change is this share of the front's extent.
+        It is 1 without a change, and 1/2 if an objective changes by the share `halved` of the
+        front's extent, and no other by more. An objective that never varied does not count.
         """
         span = self.nadir - self.ideal
         known = span > 0

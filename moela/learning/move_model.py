@@ -16,8 +16,6 @@ from moela.learning.window import Moments, SharedFits, Window
 
 # Of ridge regression, the default, on moves and changes of unit standard deviation.
 _PENALTY = 1.0
-# A change of an objective by this share of the front's extent halves the weight of a move.
-_HALVED = 0.2
 # Checked moves before the first skill, those that it is computed from, and new ones until the next.
 _LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 40, 200, 20
 # Below this skill, the model is not used.
@@ -75,6 +73,11 @@ class MoveModel(SharedFits):
     def complete(self) -> bool:
         """Whether the effects of all moves are known, so that nothing is left to learn."""
         return False
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the model is linear: scaling a move and its changes gives that move a weight."""
+        return self.estimator is None
 
     @property
     def fit_id(self) -> tuple[object, ...]:
@@ -154,23 +157,8 @@ class MoveModel(SharedFits):
         assert self.fitted is not None
         return np.asarray(self.fitted.predict(moves / self._scale)) * self._unit
 
-    def add_at(
-        self,
-        moves: Floats,
-        ends: Floats,
-        changes: Floats,
-        normalization: Normalization | None = None,
-    ) -> None:
-        """Add moves [b, d] to designs with features `ends` [b, d], and the changes of F [b, M].
-
-        With a normalization, moves with large effects count less in ridge regression. Few moves of
-        a design near the front are good, and many would ruin it. Without weights, the model would
-        explain those well and the few badly. The model is linear, so that a weight is a factor of
-        both sides of a row.
-        """
-        if normalization is not None and self.estimator is None:
-            weights = normalization.weights_of(changes, _HALVED)[:, None]
-            moves, changes = moves * weights, changes * weights
+    def add_at(self, moves: Floats, ends: Floats, changes: Floats) -> None:
+        """Add moves [b, d] to designs with features `ends` [b, d], and the changes of F [b, M]."""
         self.add(moves, changes)
 
     def predict_at(self, moves: Floats, ends: Floats) -> Floats:

@@ -22,6 +22,8 @@ _ENTER, _LEAVE = 0.85, 1.0
 _LEAST_LEFT = 1e-3
 # While the Hamming-kernel model is used, the move model is only kept good enough to compare with.
 _GROWTH, _GROWTH_IDLE = 0.15, 0.5
+# A change of an objective by this share of the front's extent halves the weight of a move.
+_HALVED = 0.2
 
 
 class MoveRanking:
@@ -110,8 +112,16 @@ class MoveRanking:
         changes: Floats,
         normalization: Normalization | None = None,
     ) -> None:
-        """Learn from moves [b, d] to designs with features `ends`, and their changes of F."""
-        self.move_model.add_at(moves, ends, changes, normalization)
+        """Learn from moves [b, d] to designs with features `ends`, and their changes of F.
+
+        With a normalization, moves with large effects count less in a linear model. Most moves of a
+        design near the front would ruin it. Without weights, the model would describe these moves
+        well and the few good ones badly.
+        """
+        if normalization is not None and self.move_model.is_linear:
+            weights = normalization.weights_of(changes, _HALVED)[:, None]
+            moves, changes = moves * weights, changes * weights
+        self.move_model.add_at(moves, ends, changes)
 
     def of_permutations(self, pair_sums: PairSums | None = None) -> MoveRanking:
         """Return a new ranking for features that are the places of permuted items."""

@@ -83,6 +83,11 @@ class PermutationMoveModel(MoveModel):
         return "pair sums", self.pair_sums.n_updates
 
     @property
+    def is_linear(self) -> bool:
+        """False, since places of items cannot be scaled."""
+        return False
+
+    @property
     def learns_designs(self) -> bool:
         """Whether `add_designs` does anything."""
         return self.pair_sums is not None
@@ -98,13 +103,7 @@ class PermutationMoveModel(MoveModel):
         """Refit the aspects as `MoveModel` does, unless they are not needed."""
         return not self.complete and super().fit_if_due(new_share, normalization)
 
-    def add_at(
-        self,
-        moves: Floats,
-        ends: Floats,
-        changes: Floats,
-        normalization: Normalization | None = None,
-    ) -> None:
+    def add_at(self, moves: Floats, ends: Floats, changes: Floats) -> None:
         """Add moves [b, m] that lead to places `ends` [b, m], and the changes of F [b, M]."""
         if self.pair_sums is not None:
             self.pair_sums.check(ends - moves, ends, changes)

@@ -235,8 +235,8 @@ class Screening:
     ) -> Candidates:
         """Propose neighbors of designs X [n, ...] with features [n, d]; `width` are to be picked.
 
-        There are k of each design if a model can rank them, else `width`. Features that are None
-        are computed with those of the neighbors, which takes less time than computing them alone.
+        There are k of each design if a model can rank them, else `width`. If `features` is None,
+        they are computed together with those of the neighbors, which takes less time.
         """
         n, m = len(X), self.context.problem.n_obj
         ranked = self.ranks
@@ -300,7 +300,8 @@ class Screening:
     ) -> tuple[Bools, Designs, Floats]:
         """Choose the next design of each walk [b], which is at X [b, ...] now.
 
-        Returns whether one is predicted to be better; if so, the design and its features count.
+        Returns whether a neighbor is predicted to be better, that neighbor, and its features. If
+        none is better, the last two mean nothing.
         """
         k = max(1, round(_SHARE_OF_WALK * self.n_candidates))
         near, near_features = self._propose(X, k, searches.step[at])

@@ -33,6 +33,12 @@ _ALL = Word(2**64 - 1)
 
 
 @inlined
+def lowest(bits: Word) -> int:
+    """Return the number of the lowest bit."""
+    return _NUMBER[((bits & (~bits + _ONE)) * _FACTOR) >> _SHIFT]
+
+
+@inlined
 def count(
     p: int, new: Reach, old: Reach, left_out: Word, plan: FeaturePlan, counts: Counts
 ) -> None:
@@ -44,9 +50,8 @@ def count(
     classes, flows, near, pe = plan.class_of[p], plan.volume[p], counts.near, counts.pe
     left = ((new[0] ^ old[0]) | (new[1] ^ old[1]) | (new[2] ^ old[2])) & ~left_out
     while left != 0:
-        bit = left & (~left + _ONE)
-        left ^= bit
-        t = Word(_NUMBER[(bit * _FACTOR) >> _SHIFT])
+        t = Word(lowest(left))
+        left &= left - _ONE
         q = pe[t]
         column, flow = classes[q], flows[q]
         near[0, column] += (np.int64((new[0] >> t) & _ONE) - np.int64((old[0] >> t) & _ONE)) * flow
@@ -87,9 +92,8 @@ def reach_of(t: int, linked: Words, nearer: Words) -> Word:
     """Return the bits that tiles linked to one have together."""
     reach, left = Word(0), linked[t]
     while left != 0:
-        bit = left & (~left + _ONE)
-        left ^= bit
-        reach |= nearer[_NUMBER[(bit * _FACTOR) >> _SHIFT]]
+        reach |= nearer[lowest(left)]
+        left &= left - _ONE
     return reach
 
 
@@ -136,9 +140,8 @@ def list_tiles(bits: Word, out: Ints) -> int:
     """List the tiles that have a bit; return how many."""
     n = 0
     while bits != 0:
-        bit = bits & (~bits + _ONE)
-        bits ^= bit
-        out[n] = _NUMBER[(bit * _FACTOR) >> _SHIFT]
+        out[n] = lowest(bits)
+        bits &= bits - _ONE
         n += 1
     return n
 

@@ -326,8 +326,8 @@ def test_moves_that_ruin_a_design_do_not_hide_the_effects_of_others():
     small = moves[1::4] * [0.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     errors = []
     for normalization in (None, Normalization(2, bounds=([0.0, 0.0], [1.0, 1.0]))):
-        model = MoveModel()
-        model.add_at(moves, moves, changes, normalization)
-        assert model.fit_if_due()
-        errors.append(np.abs(model.predict(small) - small @ effects).mean())
+        ranking = MoveRanking(hamming=False)
+        ranking.add_moves(moves, moves, changes, normalization)
+        ranking.fit_if_due()
+        errors.append(np.abs(ranking.move_model.predict(small) - small @ effects).mean())
     assert errors[1] < 0.2 * errors[0]
