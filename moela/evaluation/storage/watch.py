@@ -12,7 +12,8 @@ from pathlib import Path
 
 from moela.evaluation.storage.sqlite import SQLITE_ERRORS, connect, index_of, log_of
 
-# Another process that copies its log into the file may make it look damaged for a moment.
+# Another process that copies its log into the file may make it look damaged for a moment. To delete
+# a folder, or to replace a file by another, may take a moment, too.
 _LOOKS = 4
 _PAUSE_SECONDS = 0.1
 # All pages are looked at after the log was copied into the file, in at most this share of the time.
@@ -72,10 +73,8 @@ class Watch:
         To look `closely` takes some milliseconds more, and must precede each copy of the log.
         """
         incident = self._look_at_file() or self._look_at_log(closely)
-        if incident is not None and incident.loss is Loss.LOG:
-            # The file may have gone with its log, in this moment.
-            return self._look_at_file() or incident
-        return incident
+        # A log that has gone, or cannot be read, may have gone with its file in this moment.
+        return incident and (self._look_at_file() or incident)
 
     def look_at_pages(self, *, now: bool = False) -> Incident | None:
         """Look at all pages of the file, `now` or if that has not been done for a while.
@@ -95,12 +94,15 @@ class Watch:
 
     def _look_at_file(self) -> Incident | None:
         path, old = self.path, self._main
-        try:
-            new = os.stat(path)
-        except FileNotFoundError:
-            return Incident(Loss.MOVED, self._gone())
-        except OSError as error:  # such as a file system that has failed
-            return Incident(Loss.MOVED, f"cannot be reached any more ({error})")
+        new = _stat(path)
+        if new is None:
+            time.sleep(_PAUSE_SECONDS)  # its folder may be about to go, or its replacement come
+            try:
+                new = os.stat(path)
+            except FileNotFoundError:
+                return Incident(Loss.MOVED, self._gone())
+            except OSError as error:  # such as a file system that has failed
+                return Incident(Loss.MOVED, f"cannot be reached any more ({error})")
         if (new.st_dev, new.st_ino) != (old.st_dev, old.st_ino):
             return Incident(Loss.MOVED, "was replaced by another file")
         if (new.st_size, new.st_mtime_ns) != (old.st_size, old.st_mtime_ns):
@@ -125,30 +127,38 @@ class Watch:
     def _look_at_log(self, closely: bool) -> Incident | None:
         log = log_of(self.path)
         for file, old in ((log, self._log), (index_of(self.path), self._index)):
-            now = _stat(file)
             if old is None:  # the log is made with the first page that is written
                 continue
+            now = _stat(file)
+            damaged = file == log and not self._log_goes_on(now, closely)
+            if damaged:  # or it was emptied by another process, or deleted, before it could be read
+                now = _stat(file)
+                damaged = not self._log_goes_on(now, closely)
             if now is None or not _same(old, now):
                 how = "was deleted" if now is None else "was replaced"
                 return Incident(Loss.LOG, f"has lost a part: its file {file.name} {how}")
+            if damaged:
+                words = f"has lost a part: its log {file.name} was cut or overwritten"
+                return Incident(Loss.CONTENT, words)
             if file == log:
-                if not self._log_goes_on(now) or (closely and not _is_gapless(file)):
-                    words = f"has lost a part: its log {file.name} was cut or overwritten"
-                    return Incident(Loss.CONTENT, words)
                 self._log = now
         return None
 
-    def _log_goes_on(self, now: os.stat_result) -> bool:
+    def _log_goes_on(self, now: os.stat_result | None, closely: bool) -> bool:
         """Return whether the log has only grown, or was begun anew after it had been copied."""
         assert self._log is not None
+        if now is None or not _same(self._log, now):
+            return False
+        path = log_of(self.path)
         if not now.st_size:  # by another process, which has emptied it
             self._log_header = b""
             return not self._log.st_size or self.holds(self.committed)
-        header = _header(log_of(self.path))
+        header = _header(path)
         if not header.startswith(_LOG_MAGIC):
             return False
         begun, self._log_header = header != self._log_header, header
-        return begun or now.st_size >= self._log.st_size
+        grown = begun or now.st_size >= self._log.st_size
+        return grown and (not closely or _is_gapless(path))
 
     def _gone(self) -> str:
         if not self.path.parent.is_dir():
