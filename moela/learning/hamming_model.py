@@ -21,23 +21,26 @@ from moela.learning.hamming_kernel import (
 )
 from moela.learning.window import SharedFits, Window
 
-# Rows before the first fit, and growth until the next one as a fraction of the window: larger while
-# the model is not used.
-_MIN_ROWS = 200
+# Rows before the first fit, and growth until the next one as a fraction of the rows once the window
+# is full: larger while the model is not used. With fewer rows, a fit takes far less time, so that
+# the fraction is smaller by as much as there are fewer rows.
+_MIN_ROWS = 50
 _GROWTH_USED, _GROWTH_IDLE = 0.25, 0.5
-_PENALTY = 0.01
+_PENALTY = 0.001
+# Distance at which the kernel has fallen to 1/e, in median distances.
+_WIDTH = 1.5
 
 
 class HammingModel(SharedFits):
     """Kernel ridge regression on Hamming distances.
 
-    The kernel is exp(-d / median d), where d is the number of columns that differ (cf. Moraglio and
-    Kattan 2011, "Geometric generalization of surrogate model based optimization to combinatorial
-    spaces", EvoCOP; Zaefferer et al. 2014, "Efficient global optimization for combinatorial
-    problems", GECCO). Unlike a linear model of moves, it can predict that the same move pays at one
-    design and not at another. Features must be zeros and ones, for which the Hamming distance loses
-    nothing. The time of a prediction grows with `size`, the number of designs kept, that of a fit
-    with its cube.
+    The kernel is exp(-d / w), where d is the number of columns that differ, and w is 1.5 times its
+    median (cf. Moraglio and Kattan 2011, "Geometric generalization of surrogate model based
+    optimization to combinatorial spaces", EvoCOP; Zaefferer et al. 2014, "Efficient global
+    optimization for combinatorial problems", GECCO). Unlike a linear model of moves, it can predict
+    that the same move pays at one design and not at another. Features must be zeros and ones, for
+    which the Hamming distance loses nothing. The time of a prediction grows with `size`, the number
+    of designs kept, that of a fit with its cube.
     """
 
     _mutable = ("window",)
@@ -66,11 +69,12 @@ class HammingModel(SharedFits):
         The normalization, if given, limits objectives far beyond the nadir.
         """
         n_rows = self.window.n_rows
-        growth = (_GROWTH_USED if used else _GROWTH_IDLE) * min(n_rows, self.window.size)
+        n_kept = min(n_rows, self.window.size)
+        growth = (_GROWTH_USED if used else _GROWTH_IDLE) * n_kept * n_kept / self.window.size
         if n_rows < max(_MIN_ROWS, self._fitted_at + growth):
             return False
-        kept, F = self.window.arrays()
-        features = kept.astype(np.int8, copy=False)
+        rows, F = self.window.arrays()
+        features = rows.astype(np.int8, copy=False)
         F = F if normalization is None else normalization.learned(F)
         self._offset = F.mean(axis=0)
         spread = spread_of(F)
@@ -79,7 +83,8 @@ class HammingModel(SharedFits):
         # A row of these is added for each column that a move changes.
         self._signs = np.ascontiguousarray(1 - 2 * features.T)
         bits, n_columns = _packed(features), features.shape[1]
-        width = max(_median(distance_counts(bits, n_columns, max(1, len(F) // 200))), 1.0)
+        median = _median(distance_counts(bits, n_columns, max(1, len(F) // 200)))
+        width = _WIDTH * max(median, 1.0)
         self._table = np.exp(np.arange(n_columns + 1) / -width).astype(np.float32)
         # On matrices this small, several BLAS threads gain nothing and lose much on a busy machine.
         with one_thread():

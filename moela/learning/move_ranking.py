@@ -14,10 +14,10 @@ from moela.learning.permutation_moves import PermutationHammingModel, Permutatio
 
 # Moves before the models are compared, the newest ones that count, and new ones until the next
 # comparison.
-_LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 60, 200, 50
+_LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 30, 200, 25
 # Unexplained variance of the Hamming-kernel model relative to that of the move model, below which
 # it takes over, and above which it is given up; two limits, so that equals do not alternate.
-_ENTER, _LEAVE = 0.85, 1.0
+_ENTER, _LEAVE = 0.95, 1.0
 # Among two models that are nearly always right, neither is better.
 _LEAST_LEFT = 1e-3
 # While the Hamming-kernel model is used, the move model is only kept good enough to compare with.

@@ -143,8 +143,8 @@ def test_refits_are_rarer_while_nobody_asks():
             model.fit_if_due(used=used)
         return model.n_fits
 
-    # Measured: 3 and 8 fits in 60 batches of 20.
-    assert 2 <= fits(False) < fits(True) < 20
+    # Measured: 14 and 20 fits in 60 batches of 20, most of them of few rows.
+    assert 8 <= fits(False) < fits(True) < 30
 
 
 @pytest.mark.parametrize(
@@ -180,15 +180,15 @@ def test_copies_learn_on_their_own():
 def test_the_better_model_is_used_until_it_is_no_longer():
     rng = np.random.default_rng(9)
     ranking = MoveRanking()
-    truth = rng.normal(size=50)
-    vague, close = truth + rng.normal(size=50), truth + 0.1 * rng.normal(size=50)
+    truth = rng.normal(size=25)
+    vague, close = truth + rng.normal(size=25), truth + 0.1 * rng.normal(size=25)
     ranking.compare(vague, close, truth)
-    assert not ranking.uses_hamming  # fifty are too few to tell
+    assert not ranking.uses_hamming  # 25 are too few to tell
     ranking.compare(vague, close, truth)
     assert ranking.uses_hamming
     # The variances of the noise are 0.01 and 1. Measured: 0.04.
     assert ranking.unexplained_ratio < 0.2
-    for _ in range(5):
+    for _ in range(10):
         ranking.compare(close, vague, truth)
     assert not ranking.uses_hamming
     # Measured: 26, since the roles of the two models have changed.
