@@ -4,7 +4,9 @@
 
 Arms differ only in the models of starts and moves; `none` ranks neighbors at random and starts from
 the design that is best for the weights. `boosted moves` replaces the ridge regression of moves by
-gradient-boosted trees, one ensemble an objective. All problems are generated. Every case is kept in
+gradient-boosted trees, one ensemble an objective. `both, tenfold` makes ten times the evaluations,
+and `perfect moves` knows the objectives of all candidates, to show how much room there is for
+better models. All problems are generated. Every case is kept in
 `results/learning.json` as soon as it is measured; `--redo both` measures the cases of an arm again.
 """
 
@@ -25,6 +27,7 @@ from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, No
 from tests.benchmarks import tables
 from tests.benchmarks.cases import Case, Cases
 from tests.benchmarks.equal_time import key
+from tests.benchmarks.perfect_moves import PerfectMoves
 from tests.benchmarks.start_variants import BestMoveAhead, NewestSearches, Optimistic
 from tests.benchmarks.timed import TimedRun, median_of, warm_up
 
@@ -36,6 +39,7 @@ _OTHER_STARTS = (
     "start model of the newest searches."
 )
 NONE, STARTS, MOVES, BOTH = "none", "starts", "moves", "both"
+PERFECT, TENFOLD = "perfect moves", "both, tenfold"
 # Trees take minutes, so that they are tried on one problem of each kind.
 # Only zeros and ones have a Hamming-kernel model that an arm could be without.
 _BITS = ("qap 20", "mnk 100-4-2")
@@ -76,12 +80,14 @@ def arms() -> dict[str, Any]:
         STARTS: Models(moves=None),
         MOVES: Models(starts=None),
         BOTH: Models(),
+        TENFOLD: Models(),
         "both, no kernel": Models(hamming=False),
         "boosted moves": Models(moves=boosted()),
         "boosted moves, no kernel": Models(moves=boosted(), hamming=False),
     }
     made: dict[str, Any] = {name: partial(MOELA, models=m) for name, m in models.items()}
     return made | {
+        PERFECT: PerfectMoves,
         "best move ahead": partial(BestMoveAhead, models=Models(starts=None)),
         "optimistic starts": Optimistic,
         "newest searches": NewestSearches,
@@ -131,7 +137,8 @@ def main() -> None:
                 if case not in cases and type(problem) not in warm:
                     warm_up(problem, MOELA())
                     warm.add(type(problem))
-                run = partial(measured, problem, name, make, seed, arguments.budget)
+                budget = arguments.budget * (10 if name == TENFOLD else 1)
+                run = partial(measured, problem, name, make, seed, budget)
                 cases.get(case, run)
     report(cases, list(chosen), list(kinds), arguments)
 
@@ -142,7 +149,7 @@ def wanted(problem: str, arm: str, seed: int, arguments: Any) -> bool:
         return problem in BOOSTED[arm][1] and seed <= arguments.boosted_seeds
     if arm == "both, no kernel":
         return problem in _BITS and seed <= arguments.boosted_seeds
-    return seed <= arguments.seeds
+    return seed <= (arguments.boosted_seeds if arm in (PERFECT, TENFOLD) else arguments.seeds)
 
 
 def report(cases: Cases, names: list[str], kinds: list[str], arguments: Any) -> None:
@@ -186,8 +193,10 @@ def report(cases: Cases, names: list[str], kinds: list[str], arguments: Any) -> 
             "tests.benchmarks.learning",
             f"Hypervolume of all designs of {budget:,} evaluations over that of MOELA without "
             "models of starts and moves, with the same seed; medians of "
-            f"{arguments.seeds} seeds ({arguments.boosted_seeds} of boosted trees). `both` is "
-            "MOELA's default, `boosted moves` has gradient-boosted trees in place of the ridge "
+            f"{arguments.seeds} seeds ({arguments.boosted_seeds} of perfect moves, of tenfold "
+            "runs, and of boosted trees). `both` is MOELA's default, `tenfold` makes ten times the "
+            "evaluations, and `perfect moves` ranks candidates by their objectives instead of by "
+            "predictions. `boosted moves` has gradient-boosted trees in place of the ridge "
             "regression of moves, and `no kernel` is without the Hamming-kernel model."
             + (_OTHER_STARTS if set(kinds) & {"best move ahead", "newest searches"} else ""),
         ),
@@ -198,6 +207,9 @@ def report(cases: Cases, names: list[str], kinds: list[str], arguments: Any) -> 
     tables.finish(parts, arguments.out)
     print(f"bar: learned starts and moves over none, {means[BOTH]:.3f}, at least 1.5")
     print(f"bar: learned starts and moves over none, {means[BOTH]:.3f}, aim 2")
+    for arm in (PERFECT, TENFOLD):
+        if arm in means and not np.isnan(means[arm]):
+            print(f"{arm} over none, {means[arm]:.3f}")
     for arm, (base, tried) in BOOSTED.items():
         on = [name for name in tried if name in names and values(name, arm, last)]
         for column, text in ((last, "hypervolume"), ("seconds", "process time")) if on else ():
