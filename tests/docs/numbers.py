@@ -144,7 +144,8 @@ CLAIMS = [
           ("(10, 20)", "_FEW = 1000")),
     Claim("Up to 150 evaluations", "moela/search/moela.py", None, ("150",)),
     Claim("After 100 (21 seeds), MOELA was first on all 13 problems. It had 1.01 to 6.0 times "
-          "the hypervolume of the best of TPE, NSGA-II and batched MOEA/D", B + "first_hundred.md", "first_hundred",
+          "the hypervolume of the best of TPE, NSGA-II and batched MOEA/D",
+          B + "first_hundred.md", "first_hundred",
           ("| noc bfs, 5 objectives | 21 |",), first_hundred),
     Claim("On the other two it had 81 % of batched MOEA/D (ZDT4) and 74 % of TPE (WFG1)",
           B + "first_hundred.md", "first_hundred", derived=first_hundred),
