@@ -131,7 +131,8 @@ class Watch:
                 continue
             now = _stat(file)
             damaged = file == log and not self._log_goes_on(now, closely)
-            if damaged:  # or it was emptied by another process, or deleted, before it could be read
+            if damaged:
+                # The log may have been emptied by another process, or deleted, before it was read.
                 now = _stat(file)
                 damaged = not self._log_goes_on(now, closely)
             if now is None or not _same(old, now):

@@ -37,7 +37,7 @@ from store_incidents import (
 )
 
 from moela.evaluation.evaluator import Evaluator
-from moela.evaluation.storage import watch, writer
+from moela.evaluation.storage import writer
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.evaluation.storage.rescue import rescue
@@ -400,32 +400,6 @@ def test_an_unmounted_file_system(tmp_path):
         ) as caught:
             solve(Disturbed(unmount), path)
         assert len(stored(rescued_in(caught.value))) >= 50
-
-
-@pytest.mark.parametrize(
-    ("how", "words"),
-    [
-        (unlink_log, "has lost a part: its file run.db-wal was deleted"),
-        (unlink_all, "was deleted or moved"),
-        (unlink_folder, "has gone: its folder .* was deleted, renamed or unmounted"),
-    ],
-)
-@pytest.mark.parametrize("before", ["_header", "_is_gapless"])
-def test_files_that_go_while_a_watch_reads_them(store, monkeypatch, how, words, before):
-    with contextlib.closing(connect(store, "mode=rwc")) as db:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("CREATE TABLE evaluations (id INTEGER)")
-        watching = watch.Watch(store, (1, ""))
-        assert watching.look(closely=True) is None
-        read = getattr(watch, before)
-
-        def gone_before(log):
-            if log.exists():
-                how(store, None)
-            return read(log)
-
-        monkeypatch.setattr(watch, before, gone_before)
-        assert re.fullmatch(words, watching.look(closely=True).words)
 
 
 @pytest.mark.parametrize("how", [unlink, rename, replace_by_older, unlink_folder])
