@@ -19,18 +19,13 @@ from moela.learning.features import Encoder
 from moela.search.allocation import evolves_alone
 from moela.search.operator_selection import OperatorSelection
 from moela.search.preselection import BEST, EVOLVED, PLAIN, Preselection
-from moela.search.real_mating import DominanceRanked, RealMating
+from moela.search.real_mating import DominanceRanked, RealMating, explore
 
 # Share of real-valued children whose parents are archived designs close to each other.
 _PROB_ARCHIVE = 0.3
 _N_CLOSE = 20
 # Share of real-valued children whose parents are survivors by dominance.
 _PROB_BY_DOMINANCE = 0.5
-# Share of the real-valued children that are drawn at random while so few feasible designs are
-# archived, for each objective after the first, in runs of few evaluations. Their few members may
-# then all be in one corner of the front, which children of theirs seldom leave (DTLZ4). In longer
-# runs, random children cost more than they bring (ZDT6).
-_PROB_RANDOM, _FEW_ARCHIVED = 0.25, 20
 # Number of members that a child may replace (Li and Zhang 2009).
 _N_REPLACED = 2
 # Share of the archived designs of other parts that may replace members. Searches descend much
@@ -97,7 +92,7 @@ class Evolution:
             self.ranked = DominanceRanked(len(subproblems))
         self.preselection = preselection if self.mating is not None else None
         self.feasibility, self.encoder = feasibility, encoder
-        # Whether some children are random while the front is small.
+        # Whether some children explore.
         self.exploring = exploring
         # Applied to children of other variables than real ones, with the weights they are made for.
         self.improve = improve
@@ -299,8 +294,8 @@ class Evolution:
     ) -> tuple[Floats, Ints, Ints]:
         """Make a child for each of these [b]; `n_each` in a row use the same mating operator.
 
-        Returns the children [b, n_var], mating operators, or -1 for random children, and 1 for
-        parents that ignore constraints.
+        Returns the children [b, n_var], mating operators, or -1 where `explore` replaced them, and
+        1 for parents that ignore constraints.
         """
         assert self.mating is not None
         rng, problem = self.context.random_state, self.context.problem
@@ -321,12 +316,9 @@ class Evolution:
         children, operator = self.mating.children(
             base, partners, problem.xl, problem.xu, rng, n_each, fixed=self._some_infeasible
         )
-        small = front.feasible and len(front) < _FEW_ARCHIVED * (problem.n_obj - 1)
-        if self.exploring and small:
-            drawn = (rng.random(len(base) // n_each) < _PROB_RANDOM).repeat(n_each)
-            share = rng.random((int(drawn.sum()), children.shape[1]))
-            children[drawn] = problem.xl + share * (problem.xu - problem.xl)
-            operator[drawn] = -1
+        if self.exploring:
+            codes = self.mating.codes
+            operator[explore(children, n_each, front, problem, codes, rng)] = -1
         return children, operator, source
 
     def _close_in_archive(self, n: int, front: Archive) -> Floats:

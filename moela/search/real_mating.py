@@ -1,12 +1,14 @@
-"""Mating of real-valued designs: four operators, and parents chosen by dominance."""
+"""Mating of real-valued designs: operators, parents by dominance, children that explore."""
 
 from __future__ import annotations
 
 import moocore
 import numpy as np
+from pymoo.core.problem import Problem
 
-from moela._arrays import Bools, Floats, Ints
+from moela._arrays import Bools, Floats, Ints, rows
 from moela._codes import NO_CODES, Codes
+from moela.core.archive import Archive
 from moela.search.operator_selection import OperatorSelection
 
 # Simulated binary crossover and polynomial mutation with pymoo's usual distribution indices.
@@ -21,6 +23,14 @@ _PROB_ANEW = 0.3
 # violate constraints less than blends do at once, and leave no diversity to go on with: runs of
 # 1,000 evaluations of MW2 that followed such rewards had 0.7 of the hypervolume.
 _FIXED = (1.0, 0.5, 0.5, 0.5)
+# Share of the children that are drawn at random while so few feasible designs are archived, for
+# each objective after the first. Their few members may then all be in one corner of the front,
+# which children of theirs seldom leave (DTLZ4). In longer runs, random children cost more than they
+# bring (ZDT6).
+_PROB_RANDOM, _FEW_ARCHIVED = 0.25, 20
+# Share of the children with one variable at a bound. Whole parts of the front may be reached only
+# there, where blends and differences seldom go (DTLZ4).
+_PROB_AT_BOUND = 0.1
 
 
 class RealMating:
@@ -157,6 +167,36 @@ def crowding_distances(F: Floats, rank: Ints) -> Floats:
     return distance
 
 
+def explore(
+    children: Floats,
+    n_each: int,
+    front: Archive,
+    problem: Problem,
+    codes: Codes,
+    random_state: np.random.Generator,
+) -> Bools:
+    """Replace some of the children [b, n_var], in place, and return which ones, [b].
+
+    Some are at random, `n_each` in a row or none. Others are feasible designs of the front that
+    have one variable at its bound. Without a feasible design in the front, and with one objective,
+    nothing changes.
+    """
+    rng, b = random_state, len(children)
+    replaced = np.zeros(b, dtype=bool)
+    if problem.n_obj == 1 or not front.feasible:
+        return replaced
+    if len(front) < _FEW_ARCHIVED * (problem.n_obj - 1):
+        replaced |= (rng.random(b // n_each) < _PROB_RANDOM).repeat(n_each)
+        share = rng.random((int(replaced.sum()), children.shape[1]))
+        children[replaced] = problem.xl + share * (problem.xu - problem.xl)
+    at_bound = rng.random(b) < _PROB_AT_BOUND
+    if at_bound.any():
+        members = front.individuals(rng.integers(len(front), size=int(at_bound.sum())))
+        X = rows([member.X for member in members]).astype(float)
+        children[at_bound] = _at_bounds(X, problem.xl, problem.xu, codes, rng)
+    return replaced | at_bound
+
+
 def _blend(
     base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator, codes: Codes
 ) -> Floats:
@@ -228,6 +268,19 @@ def _polynomial(
     codes.step(out, X, xl, xu)
     codes.relabel(out, X, chosen, xl, xu, rng)
     codes.rearrange(out, X, chosen, rng)
+    return out
+
+
+def _at_bounds(X: Floats, xl: Floats, xu: Floats, codes: Codes, rng: np.random.Generator) -> Floats:
+    """Return the designs [b, n_var] with one variable each at its lower or upper bound.
+
+    It is one that has an order, unless all variables are labels.
+    """
+    b, every = len(X), np.arange(len(xl))
+    ordered = np.setdiff1d(every, codes.labels)
+    column = rng.choice(ordered if len(ordered) else every, b)
+    out = X.copy()
+    out[np.arange(b), column] = np.where(rng.random(b) < 0.5, xl[column], xu[column])
     return out
 
 
