@@ -25,8 +25,9 @@ _PROB_ANEW = 0.3
 _FIXED = (1.0, 0.5, 0.5, 0.5)
 # Share of the children that are drawn at random while so few feasible designs are archived, for
 # each objective after the first. Their few members may then all be in one corner of the front,
-# which children of theirs seldom leave (DTLZ4). In longer runs, random children cost more than they
-# bring (ZDT6).
+# which children of theirs seldom leave. With children at bounds beside them, they bring 2 % on WFG9
+# after 300 and 1,000 evaluations, and cost 2 % on ZDT4 (42 seeds). In longer runs, they cost more
+# than they bring (ZDT6).
 _PROB_RANDOM, _FEW_ARCHIVED = 0.25, 20
 # Share of the children with one variable at a bound. Whole parts of the front may be reached only
 # there, where blends and differences seldom go (DTLZ4).
