@@ -92,7 +92,7 @@ class Evolution:
             self.ranked = DominanceRanked(len(subproblems))
         self.preselection = preselection if self.mating is not None else None
         self.feasibility, self.encoder = feasibility, encoder
-        # Whether some children explore.
+        # Whether some real-valued children explore, see `explore`.
         self.exploring = exploring
         # Applied to children of other variables than real ones, with the weights they are made for.
         self.improve = improve

@@ -23,14 +23,14 @@ _PROB_ANEW = 0.3
 # violate constraints less than blends do at once, and leave no diversity to go on with: runs of
 # 1,000 evaluations of MW2 that followed such rewards had 0.7 of the hypervolume.
 _FIXED = (1.0, 0.5, 0.5, 0.5)
-# Share of the children that are drawn at random while so few feasible designs are archived, for
-# each objective after the first. Their few members may then all be in one corner of the front,
-# which children of theirs seldom leave. With children at bounds beside them, they bring 2 % on WFG9
-# after 300 and 1,000 evaluations, and cost 2 % on ZDT4 (42 seeds). In longer runs, they cost more
-# than they bring (ZDT6).
+# Share of the children that are drawn at random in runs of few evaluations, while so few feasible
+# designs are archived for each objective after the first. All members may then be in one corner of
+# the front, which their children seldom leave. Random children bring 2 % on WFG9 after 300 and
+# 1,000 evaluations, and cost 2 % on ZDT4 after 300 (42 seeds). In longer runs, they cost more than
+# they bring (ZDT6).
 _PROB_RANDOM, _FEW_ARCHIVED = 0.25, 20
-# Share of the children with one variable at a bound. Whole parts of the front may be reached only
-# there, where blends and differences seldom go (DTLZ4).
+# Share of the children with one variable at a bound in such runs. Whole parts of the front may be
+# reached only there, where blends and differences seldom go (DTLZ4).
 _PROB_AT_BOUND = 0.1
 
 
