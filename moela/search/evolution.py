@@ -19,7 +19,7 @@ from moela.learning.features import Encoder
 from moela.search.allocation import evolves_alone
 from moela.search.operator_selection import OperatorSelection
 from moela.search.preselection import BEST, EVOLVED, PLAIN, Preselection
-from moela.search.real_mating import DominanceRanked, RealMating, explore
+from moela.search.real_mating import DominanceRanked, RealMating, explore, numbers
 
 # Share of real-valued children whose parents are archived designs close to each other.
 _PROB_ARCHIVE = 0.3
@@ -106,7 +106,7 @@ class Evolution:
         normalization = self.context.normalization
         self.subproblems.populate(pop, F, CV, normalization, one_to_one=True)
         if self.ranked is not None:
-            self.ranked.begin(_numbers(pop), F, CV)
+            self.ranked.begin(numbers(pop), F, CV)
         if CV.max() > 0.0:
             self.relaxed = self.subproblems.twin()
             self.relaxed.populate(pop, F, np.zeros(len(F)), normalization, one_to_one=True)
@@ -300,7 +300,7 @@ class Evolution:
         assert self.mating is not None
         rng, problem = self.context.random_state, self.context.problem
         parents, source = self._parents(subproblems, 1 + RealMating.n_partners)
-        X = _numbers(self._members())
+        X = numbers(self._members())
         base, partners = X[subproblems + len(self.subproblems) * source], X[parents[:, 1:]]
         if len(front) > _N_CLOSE and problem.n_obj < MANY_OBJECTIVES:
             archived = (rng.random(len(base)) < _PROB_ARCHIVE) & (source == 0)
@@ -328,7 +328,7 @@ class Evolution:
         close = front.nearest(base, 1.0 / self.context.normalization.span, _N_CLOSE)
         columns = rng.integers(0, _N_CLOSE, (n, RealMating.n_partners))
         group = np.column_stack([base, close[np.arange(n)[:, None], columns]])
-        X = _numbers(front.individuals(group.ravel()))
+        X = numbers(front.individuals(group.ravel()))
         return X.reshape(*group.shape, -1)
 
     def answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
@@ -340,7 +340,7 @@ class Evolution:
             self.relaxed = sub.twin()
             self.relaxed.populate(sub.pop, sub.F, np.zeros(len(sub)), context.normalization)
         if self.ranked is not None and len(pop):
-            self.ranked.add(_numbers(pop), F, CV)
+            self.ranked.add(numbers(pop), F, CV)
         if child.any():
             self._learn(pop[child], F[child], CV[child], accepted[child])
         if taken.any():
@@ -414,11 +414,6 @@ class Evolution:
             strategy = origins(children, "preselection", np.int64)
             chosen = (strategy >= 0) & (operator >= 0)
             self.preselection.learn(strategy[chosen], reward[chosen])
-
-
-def _numbers(pop: Population) -> Floats:
-    """Return the real variables of designs, [n, n_var]."""
-    return np.asarray(rows([ind.X for ind in pop]).astype(float))
 
 
 def improvement(

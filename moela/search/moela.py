@@ -34,7 +34,7 @@ from moela.search.evolution import Evolution
 from moela.search.guided import GuidedSearch
 from moela.search.preselection import Preselection
 from moela.search.published import PublishedMOELA
-from moela.search.real_mating import RealMating
+from moela.search.real_mating import RealMating, numbers
 from moela.search.restarts import Restart
 from moela.search.settings import (
     DEFAULT,
@@ -405,7 +405,7 @@ class MOELA(ArchiveAlgorithm):
         if self.infill_few is not None:
             self.infill_few.add(pop, F, CV)
         if self.preselection is not None and not self.preselection.surrogate.full:
-            X = rows([ind.X for ind in pop]).astype(float)
+            X = numbers(pop)
             self.preselection.surrogate.add(X, F, CV, self.normalization)
 
     def _answer_restart(self, pop: Population, F: Floats, CV: Floats) -> None:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moela._arrays import Bools, Floats, Ints, rows
+from moela._arrays import Bools, Floats, Ints
 from moela._threads import one_thread
 from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems
 from moela.core.scaling import better
 from moela.learning.surrogate import Surrogate
 from moela.search.operator_selection import OperatorSelection
-from moela.search.real_mating import RealMating
+from moela.search.real_mating import RealMating, numbers
 
 PLAIN, BEST, EVOLVED = range(3)
 _P_MIN = 0.1
@@ -119,7 +119,7 @@ class Preselection:
         surrogate predicts it to be better there, feasibility first. Returns the evolved members
         [N, n_var], the mating operator that made each last, and which differ from the members.
         """
-        X = rows([ind.X for ind in sub.pop]).astype(float)
+        X = numbers(sub.pop)
         with one_thread():
             return self._evolve(X, sub, mating, context)
 

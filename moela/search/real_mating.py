@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import moocore
 import numpy as np
+from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Floats, Ints, rows
@@ -25,9 +26,8 @@ _PROB_ANEW = 0.3
 _FIXED = (1.0, 0.5, 0.5, 0.5)
 # Share of the children that are drawn at random in runs of few evaluations, while so few feasible
 # designs are archived for each objective after the first. All members may then be in one corner of
-# the front, which their children seldom leave. Random children bring 2 % on WFG9 after 300 and
-# 1,000 evaluations, and cost 2 % on ZDT4 after 300 (42 seeds). In longer runs, they cost more than
-# they bring (ZDT6).
+# the front, which their children seldom leave (WFG9). In longer runs, random children cost more
+# than they bring (ZDT6).
 _PROB_RANDOM, _FEW_ARCHIVED = 0.25, 20
 # Share of the children with one variable at a bound in such runs. Whole parts of the front may be
 # reached only there, where blends and differences seldom go (DTLZ4).
@@ -168,6 +168,11 @@ def crowding_distances(F: Floats, rank: Ints) -> Floats:
     return distance
 
 
+def numbers(pop: Population) -> Floats:
+    """Return the real variables of designs, [n, n_var]."""
+    return np.asarray(rows([ind.X for ind in pop]).astype(float))
+
+
 def explore(
     children: Floats,
     n_each: int,
@@ -178,9 +183,9 @@ def explore(
 ) -> Bools:
     """Replace some of the children [b, n_var], in place, and return which ones, [b].
 
-    Some are at random, `n_each` in a row or none. Others are feasible designs of the front that
-    have one variable at its bound. Without a feasible design in the front, and with one objective,
-    nothing changes.
+    While the front is small, some become random designs: all of `n_each` in a row, or none of them.
+    Others become designs of the front with one variable at a bound. Nothing changes if no design is
+    feasible, or if there is one objective.
     """
     rng, b = random_state, len(children)
     replaced = np.zeros(b, dtype=bool)
@@ -192,8 +197,7 @@ def explore(
         children[replaced] = problem.xl + share * (problem.xu - problem.xl)
     at_bound = rng.random(b) < _PROB_AT_BOUND
     if at_bound.any():
-        members = front.individuals(rng.integers(len(front), size=int(at_bound.sum())))
-        X = rows([member.X for member in members]).astype(float)
+        X = numbers(front.individuals(rng.integers(len(front), size=int(at_bound.sum()))))
         children[at_bound] = _at_bounds(X, problem.xl, problem.xu, codes, rng)
     return replaced | at_bound
 
@@ -275,7 +279,7 @@ def _polynomial(
 def _at_bounds(X: Floats, xl: Floats, xu: Floats, codes: Codes, rng: np.random.Generator) -> Floats:
     """Return the designs [b, n_var] with one variable each at its lower or upper bound.
 
-    It is one that has an order, unless all variables are labels.
+    That variable is no label, unless all are labels.
     """
     b, every = len(X), np.arange(len(xl))
     ordered = np.setdiff1d(every, codes.labels)

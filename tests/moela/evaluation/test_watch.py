@@ -1,4 +1,4 @@
-"""What a watch over an open store says of files that go between two of its looks."""
+"""Tests of the watch over an open store: files that vanish while the watch reads them."""
 
 import contextlib
 import re

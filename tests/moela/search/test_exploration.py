@@ -1,4 +1,4 @@
-"""Tests of children that explore, in runs of few evaluations."""
+"""Tests of random children and children at bounds, in runs of few evaluations."""
 
 import numpy as np
 import pytest
