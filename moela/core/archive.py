@@ -47,9 +47,9 @@ class Archive:
         self._serials: list[int] = []  # how many were added before each, by place
         self._places: dict[int, int] = {}  # by serial number
         self._n_added = 0
-        self._ordered: tuple[Population, Floats] | None = (
-            None  # `pop` and `F` since the last change
-        )
+        # `pop` and `F` since the last change, if somebody has looked at them.
+        self._pop: Population | None = None
+        self._F: Floats | None = None
 
     def __len__(self) -> int:
         return len(self._individuals)
@@ -57,12 +57,16 @@ class Archive:
     @property
     def pop(self) -> Population:
         """The designs, [n]."""
-        return self._in_order()[0]
+        if self._pop is None:
+            self._pop = self.individuals(self._order())
+        return self._pop
 
     @property
     def F(self) -> Floats:
         """Objectives, [n, M]."""
-        return self._in_order()[1]
+        if self._F is None:
+            self._F = self._blocks.F[self._order()]
+        return self._F
 
     @property
     def CV(self) -> Floats:
@@ -108,7 +112,7 @@ class Archive:
         changes = self._blocks.add(F[candidates])
         if not changes:
             return accepted
-        self._ordered = None
+        self._pop = self._F = None
         first = self._n_added
         added: dict[int, int] = {}  # row by serial number
         for change in changes:
@@ -228,17 +232,11 @@ class Archive:
         self._individuals = [self._individuals[i] for i in places.tolist()]
         self._serials = [self._serials[i] for i in places.tolist()]
         self._places = {serial: i for i, serial in enumerate(self._serials)}
-        self._ordered = None
+        self._pop = self._F = None
 
     def _order(self) -> Ints:
         """Return the places in the order in which designs were added, [n]."""
         return np.argsort(np.array(self._serials, dtype=np.int64))
-
-    def _in_order(self) -> tuple[Population, Floats]:
-        if self._ordered is None:
-            order = self._order()
-            self._ordered = self.individuals(order), self._blocks.F[order]
-        return self._ordered
 
 
 ARCHIVED = "archived"

@@ -128,6 +128,8 @@ def checked_violations(problem: Problem, pop: Population) -> Floats:
         ("H", problem.n_eq_constr, "equality"),
     ):
         values = [getattr(ind, name) for ind in pop.tolist()]
+        if {getattr(value, "shape", None) for value in values} == {(size,)}:
+            continue
         shapes = [(0,) if value is None else np.shape(value) for value in values]
         for i in [i for i, shape in enumerate(shapes) if shape != (size,)][:1]:
             raise ValueError(

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
-from moela.core.kernels.scalar import EDGE, POWER, combined
+from moela.core.kernels.scalar import EDGE, POWER, changed, combined
 from moela.core.units import Units
 
 Scalarization = Literal["chebyshev", "weighted_sum", "product", "p_norm"]
@@ -167,6 +167,14 @@ class Normalization:
     def scalarize(self, F: Floats, W: Floats, by: Scalarization) -> Floats:
         """Scale objectives F [..., M], then scalarize them with weights W [..., M]: [...]."""
         return combined(by, F, W, self.ideal, self.nadir - self.ideal, self.farthest)
+
+    def scalarize_changes(self, F: Floats, W: Floats, changes: Floats, by: Scalarization) -> Floats:
+        """Return by how much changes [n, k, M] of objectives F [n, M] change their values, [n, k].
+
+        The values are those of `scalarize` with weights W [n, M].
+        """
+        span = self.nadir - self.ideal
+        return changed(by, F, W, changes, self.ideal, span, self.farthest)
 
 
 def scalarize(Z: Floats, W: Floats, by: Scalarization) -> Floats:

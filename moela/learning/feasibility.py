@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from scipy.special import ndtr
 
@@ -186,21 +185,27 @@ def constraints_of(pop: Population, CV: Floats) -> Floats:
     An equality counts as two of them. If there are none, or many, it is the violation CV [b]
     instead, [b, 1].
     """
-    rows = [_constraints(ind) for ind in pop]
-    sizes = {len(row) for row in rows}
-    if len(sizes) != 1 or not 0 < len(rows[0]) <= _MOST_CONSTRAINTS:
+    individuals = pop.tolist()
+    if not individuals:
         return CV[:, None]
-    return np.clip(np.array(rows), -_LARGEST, _LARGEST)
+    G, H = (_columns([getattr(ind, name) for ind in individuals]) for name in ("G", "H"))
+    if G is None or H is None or not 0 < G.shape[1] + 2 * H.shape[1] <= _MOST_CONSTRAINTS:
+        return CV[:, None]
+    if H.shape[1]:
+        slack = np.array([[float(ind.config["cv_eq"]["eps"])] for ind in individuals])
+        G = np.concatenate([G, H - slack, -H - slack], axis=1)
+    return np.clip(G, -_LARGEST, _LARGEST)
 
 
-def _constraints(individual: Individual) -> Floats:
-    G, H = (_vector(values) for values in (individual.G, individual.H))
-    slack = float(individual.config["cv_eq"]["eps"])
-    return np.concatenate([G, H - slack, -H - slack])
-
-
-def _vector(values: Floats | None) -> Floats:
-    return np.empty(0) if values is None else np.asarray(values, dtype=float).ravel()
+def _columns(values: list[Floats | None]) -> Floats | None:
+    """Return the values of designs as rows, [b, c], or None if some have more than others."""
+    if any(value is None for value in values):
+        values = [np.empty(0) if value is None else value for value in values]
+    try:
+        rows = np.array(values, dtype=float)
+    except ValueError:
+        return None
+    return rows.reshape(len(rows), -1)
 
 
 def _limited(C: Floats) -> Floats:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from moela._arrays import Floats
@@ -12,19 +9,29 @@ from moela.core.scaling import Normalization, Scalarization, scalarize
 from moela.learning.models import Regressor
 from moela.learning.window import SharedFits
 
-if TYPE_CHECKING:
-    from sklearn.tree import ExtraTreeRegressor
-
 # Finished searches before the calibration is known, and the newest ones that it is computed from.
 _LEAST_CHECKS, _MOST_CHECKS = 20, 200
 _N_TREES = 25
 
 
 class _Trees:
-    """A forest of scikit-learn that predicts in a tenth of the time, without a pool of workers."""
+    """The forest that scikit-learn's `ExtraTreesRegressor` fits with the same seed.
 
-    def __init__(self, trees: Sequence[ExtraTreeRegressor]) -> None:
-        self._trees = [tree.tree_ for tree in trees]
+    That class copies an estimator for each tree, and asks a pool of workers for each prediction,
+    which takes longer than fitting and asking small trees.
+    """
+
+    def __init__(self, X: Floats, y: Floats, seed: int) -> None:
+        # Imported here, since it takes .4 s, and short runs never fit this model.
+        from sklearn.tree import ExtraTreeRegressor
+
+        rng = np.random.RandomState(seed)  # which scikit-learn needs
+        floats, targets = X.astype(np.float32), y.reshape(-1, 1)
+        self._trees = []
+        for _ in range(_N_TREES):
+            own_seed = rng.randint(np.iinfo(np.int32).max)
+            tree = ExtraTreeRegressor(min_samples_leaf=2, max_features=1.0, random_state=own_seed)
+            self._trees.append(tree.fit(floats, targets, check_input=False).tree_)
 
     def predict(self, X: Floats) -> Floats:
         """Predict the targets of inputs [b, d]."""
@@ -94,21 +101,14 @@ class StartModel(SharedFits):
         """Refit after half as many searches again as at the last fit; return whether it did."""
         if len(self) < self.min_rows or len(self) < 1.5 * self._fitted_at:
             return False
-        # Imported here, since it takes .4 s, and short runs never fit this model.
-        from sklearn.base import clone
-        from sklearn.ensemble import ExtraTreesRegressor
-
         W = np.array(self.W)
         inputs = self._inputs(np.array(self.features), np.array(self.start_F), W, normalization)
         ends = normalization.scalarize(normalization.learned(np.array(self.end_F)), W, self.by)
         seed = int(random_state.integers(2**31))
-        default = ExtraTreesRegressor(_N_TREES, min_samples_leaf=2)
-        model = default if self.estimator is None else clone(self.estimator)
-        if "random_state" in model.get_params():
-            model.set_params(random_state=seed)
-        model.fit(inputs, ends)
-        forest = isinstance(model, ExtraTreesRegressor)
-        self._model = _Trees(model.estimators_) if forest else model
+        if self.estimator is None:
+            self._model = _Trees(inputs, ends, seed)
+        else:
+            self._model = _fitted(self.estimator, inputs, ends, seed)
         self._fitted_at = len(self)
         return True
 
@@ -125,3 +125,13 @@ class StartModel(SharedFits):
     ) -> Floats:
         Z = normalization.scale(F)
         return np.column_stack([Z, W, scalarize(Z, W, self.by), features])
+
+
+def _fitted(estimator: Regressor, X: Floats, y: Floats, seed: int) -> Regressor:
+    """Return a fitted copy of an estimator of the user's."""
+    from sklearn.base import clone
+
+    model = clone(estimator)
+    if "random_state" in model.get_params():
+        model.set_params(random_state=seed)
+    return model.fit(X, y)

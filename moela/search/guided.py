@@ -183,7 +183,9 @@ class GuidedSearch:
                 width = max(1, batch_size // len(self.searches))
             found = self.screening.around(running, width, self._awaited)
             change = running.predicted(found.change, normalization)
-            rank = self.screening.feasible_first(found, change, running.pop, running.CV)
+            rank = self.screening.feasible_first(
+                change, found.constraint_change, running.pop, running.CV
+            )
             far = self.screening.walk(found, rank, running)
             picked = self.screening.pick(
                 found, rank, width - np.bincount(far.of, minlength=len(running))
@@ -235,7 +237,7 @@ class GuidedSearch:
         F = front.objectives(members)[:, None] + found.change
         gain = restart.volume.gain(F.reshape(-1, F.shape[2]), restart.volume_scale)
         loss, CV = -gain.reshape(F.shape[:2]), front.working_violations(n)
-        rank = self.screening.feasible_first(found, loss, base, CV)
+        rank = self.screening.feasible_first(loss, found.constraint_change, base, CV)
         chosen = self.screening.pick(found, rank, np.ones(n, dtype=np.int64))
         pop = chosen.population(found, base=list(base[chosen.of]))
         for ind in base:

@@ -203,9 +203,7 @@ class LocalSearches:
         They are changes from the incumbents of all searches, or of those at positions [b].
         """
         F, W = (self.F, self.W) if at is None else (self.F[at], self.W[at])
-        F, W = F[:, None], W[:, None]
-        incumbent = normalization.scalarize(F, W, self.by)
-        return np.asarray(normalization.scalarize(F + change, W, self.by) - incumbent)
+        return normalization.scalarize_changes(F, W, change, self.by)
 
     def only(self, chosen: Bools) -> LocalSearches:
         """Return these searches, marked in [s]; changes of their arrays do not come back."""

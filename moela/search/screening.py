@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 from pymoo.core.population import Population
@@ -214,16 +214,16 @@ class Screening:
         return self.context.random_state.random(n) < _PROB_RANDOM
 
     def feasible_first(
-        self, found: Candidates, value: Floats, pop: Population, CV: Floats
+        self, value: Floats, constraint_change: Floats | None, pop: Population, CV: Floats
     ) -> Floats:
         """Rank candidates by value [n, k] and predicted feasibility, the best lowest.
 
-        They are neighbors of evaluated designs with violations CV [n]. Without a feasibility model,
-        the value alone is the rank.
+        They are neighbors of evaluated designs with violations CV [n]. Without predicted changes of
+        constraints [n, k, c], the value alone is the rank.
         """
-        if self.feasibility is None or found.constraint_change is None:
+        if self.feasibility is None or constraint_change is None:
             return value
-        return self.feasibility.rank(value, constraints_of(pop, CV), found.constraint_change)
+        return self.feasibility.rank(value, constraints_of(pop, CV), constraint_change)
 
     def candidates(
         self,
@@ -308,8 +308,8 @@ class Screening:
         near_features = np.concatenate([features[:, None], near_features], axis=1)
         change, constraints = self._changes(found.base[at], near_features)
         value = searches.predicted(change, self.context.normalization, at)
-        ranked = replace(found, constraint_change=constraints)
-        best = self.feasible_first(ranked, value, searches.pop[at], searches.CV[at]).argmin(axis=1)
+        rank = self.feasible_first(value, constraints, searches.pop[at], searches.CV[at])
+        best = rank.argmin(axis=1)
         each = np.arange(len(at))
         return best > 0, near[each, best - 1], near_features[each, best]
 

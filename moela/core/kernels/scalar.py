@@ -13,7 +13,7 @@ import numpy as np
 from moela._arrays import Floats
 from moela.core.kernels.jit import compiled
 
-__all__ = ["EDGE", "NUMBERS", "POWER", "combined", "scalarized"]
+__all__ = ["EDGE", "NUMBERS", "POWER", "changed", "combined", "scalarized"]
 
 # Closer than this to the edge of the reference box, and beyond it, the tangent replaces the
 # logarithm, so that searches outside the box still know which way leads into it.
@@ -98,6 +98,49 @@ def _table(
             f = F[i if rows_f else 0, k if columns_f else 0]
             w = W[i if rows_w else 0, k if columns_w else 0]
             out[i, k] = scalarized(number, f, w, ideal, span, farthest)
+
+
+@compiled
+def _changes(
+    number: int,
+    F: Floats,
+    W: Floats,
+    change: Floats,
+    ideal: Floats,
+    span: Floats,
+    farthest: float,
+    out: Floats,
+) -> None:
+    moved = np.empty(F.shape[1])
+    for i in range(out.shape[0]):
+        before = scalarized(number, F[i], W[i], ideal, span, farthest)
+        for k in range(out.shape[1]):
+            for j in range(F.shape[1]):
+                moved[j] = F[i, j] + change[i, k, j]
+            out[i, k] = scalarized(number, moved, W[i], ideal, span, farthest) - before
+
+
+def changed(
+    by: str,
+    F: Floats,
+    W: Floats,
+    change: Floats,
+    ideal: Floats,
+    span: Floats,
+    farthest: float,
+) -> Floats:
+    """Return how changes [n, k, M] of objectives F [n, M] would change their values, [n, k].
+
+    The values are those of `combined` with weights W [n, M].
+    """
+    if F.shape != W.shape or change.shape != (len(F), change.shape[1], F.shape[1]):
+        shapes = F.shape, W.shape, change.shape
+        raise ValueError(f"Objectives, weights and changes do not fit together: {shapes}.")
+    out = np.empty(change.shape[:2])
+    # Machine code is compiled for each memory layout.
+    change = np.ascontiguousarray(change)
+    _changes(NUMBERS[by], F, W, change, ideal, span, float(farthest), out)
+    return out
 
 
 def combined(by: str, F: Floats, W: Floats, ideal: Floats, span: Floats, farthest: float) -> Floats:

@@ -49,30 +49,39 @@ def violation_of(individual: Individual) -> float:
 def violations_of(pop: Population) -> Floats:
     """Return the violations of individuals, as `violation_of` does for one of them, [n]."""
     individuals = pop.tolist()
-    if len(individuals) and all(_is_usual(ind, individuals[0]) for ind in individuals):
-        G = np.array([ind.G for ind in individuals], dtype=float)
-        H = np.abs(np.array([ind.H for ind in individuals], dtype=float))
-        with np.errstate(over="ignore"):
-            total = np.maximum(0.0, G).sum(axis=1)
-            total += np.maximum(0.0, H - _EQUALITIES["eps"]).sum(axis=1)
-        if not (total > _LINEAR_UP_TO).any():
-            return np.asarray(total)
+    if _have_usual_sums(individuals):
+        G, H = (_table([getattr(ind, name) for ind in individuals]) for name in ("G", "H"))
+        if G is not None and H is not None:
+            with np.errstate(over="ignore"):
+                total = np.maximum(0.0, G).sum(axis=1)
+                total += np.maximum(0.0, np.abs(H) - _EQUALITIES["eps"]).sum(axis=1)
+            if not (total > _LINEAR_UP_TO).any():
+                return np.asarray(total)
     return np.array([violation_of(ind) for ind in individuals], dtype=float)
 
 
-def _is_usual(individual: Individual, other: Individual) -> bool:
-    """Return whether an individual has pymoo's sum and constraints of the shapes of another."""
-    G, H, config = individual.G, individual.H, individual.config
-    return (
-        individual._CV is None
-        and isinstance(G, np.ndarray)
-        and isinstance(H, np.ndarray)
-        and G.ndim == H.ndim == 1
-        and G.shape == np.shape(other.G)
-        and H.shape == np.shape(other.H)
-        and config["cv_ieq"] == _INEQUALITIES
-        and config["cv_eq"] == _EQUALITIES
+def _have_usual_sums(individuals: list[Individual]) -> bool:
+    """Return whether the violation of each individual is pymoo's sum, and none is set yet."""
+    if any(ind._CV is not None for ind in individuals):
+        return False
+    # Individuals share these parts of pymoo's default configuration.
+    ieq, eq = ([ind.config[name] for ind in individuals] for name in ("cv_ieq", "cv_eq"))
+    return all(
+        part == usual
+        for parts, usual in ((ieq, _INEQUALITIES), (eq, _EQUALITIES))
+        for part in {id(part): part for part in parts}.values()
     )
+
+
+def _table(values: list[Floats | None]) -> Floats | None:
+    """Return constraints of individuals as an array, [n, c], or None if they are no such table."""
+    if not all(isinstance(value, np.ndarray) for value in values):
+        return None
+    try:
+        table = np.array(values, dtype=float)
+    except ValueError:  # of different lengths
+        return None
+    return table if table.ndim == 2 else None
 
 
 def bound_violation(individual: Individual) -> None:

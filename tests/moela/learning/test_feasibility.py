@@ -105,3 +105,14 @@ def test_equalities_are_limited_on_both_sides_and_many_constraints_are_one():
     np.testing.assert_allclose(C, [[-1.0, 2.0**960, 0.5 - 1e-4, -0.5 - 1e-4]])
     individual.G = np.zeros(40)
     assert constraints_of(Population.create(individual), np.array([3.0])).tolist() == [[3.0]]
+
+
+def test_designs_with_different_numbers_of_constraints_count_with_their_violations():
+    pop = Population.new("X", np.zeros((3, 2)))
+    for ind, G in zip(pop, [np.zeros(2), np.zeros(1), None], strict=True):
+        ind.G = G
+    CV = np.array([1.0, 2.0, 3.0])
+    assert constraints_of(pop, CV).tolist() == [[1.0], [2.0], [3.0]]
+    assert constraints_of(pop[:0], CV[:0]).shape == (0, 1)
+    pop[1].G = np.array([-4.0, 5.0])
+    assert constraints_of(pop[:2], CV[:2]).tolist() == [[0.0, 0.0], [-4.0, 5.0]]

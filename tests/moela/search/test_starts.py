@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import LinearRegression
 
 from moela.core.archive import Archive
@@ -15,6 +16,8 @@ from moela.learning.features import Encoder
 from moela.learning.start_model import StartModel
 from moela.search.local_search import add_tries, mark_exhausted
 from moela.search.starts import Visits, pick_starts, shortlist
+
+TREES = ExtraTreesRegressor(25, min_samples_leaf=2)
 
 
 class Line(Problem):
@@ -132,3 +135,17 @@ def test_designs_that_were_removed_or_added_are_known(front):
     assert n < 40
     places = visits.least_tried(n, rng)
     assert sorted(places) == list(range(n))
+
+
+def test_the_default_model_is_the_forest_of_scikit_learn(normalization):
+    rng = np.random.default_rng(4)
+    features, start, W = rng.random((60, 3)), rng.random((60, 2)), rng.dirichlet([1, 1], 60)
+    end = start - features[:, :2] * 0.3
+    default, named = StartModel("product"), StartModel("product", TREES)
+    for model in (default, named):
+        model.add(features, start, W, end)
+        assert model.fit_if_due(normalization, np.random.default_rng(5))
+    new = rng.random((20, 3)), rng.random((20, 2)), rng.dirichlet([1, 1], 20)
+    found, expected = (model.predict(*new, normalization) for model in (default, named))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert np.ptp(found) > 0.1
