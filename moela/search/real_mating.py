@@ -14,8 +14,8 @@ from moela.search.operator_selection import OperatorSelection
 
 # Simulated binary crossover and polynomial mutation with pymoo's usual distribution indices.
 _ETA_CROSSOVER, _ETA_MUTATION = 15.0, 20.0
-_SCALES = (0.5, 0.7, 0.9)
-_RATES = (0.2, 0.6, 1.0)
+_SCALES = np.array([0.5, 0.7, 0.9])
+_RATES = np.array([0.2, 0.6, 1.0])
 _PROB_BOUND = 0.3
 # Share of the steps that draw a variable anew. Without them, a value that no parent has any more,
 # in another valley of one variable, is hardly ever found again.
@@ -206,13 +206,13 @@ def _blend(
     base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator, codes: Codes
 ) -> Floats:
     other = partners[:, 0]
-    u = rng.random(base.shape)
-    power = 1.0 / (_ETA_CROSSOVER + 1.0)
-    beta = np.where(u <= 0.5, 2.0 * u, 0.5 / (1.0 - u)) ** power
-    sign = np.where(rng.random(base.shape) < 0.5, 1.0, -1.0)
-    mixed = 0.5 * (base + other) + 0.5 * sign * beta * (base - other)
+    u, left = rng.random(base.shape), rng.random(base.shape) < 0.5
     chosen = rng.random(base.shape) < 0.5
-    mixed = np.where(chosen, mixed, base)
+    u, first, second = u[chosen], base[chosen], other[chosen]
+    beta = np.where(u <= 0.5, 2.0 * u, 0.5 / (1.0 - u)) ** (1.0 / (_ETA_CROSSOVER + 1.0))
+    sign = np.where(left[chosen], 1.0, -1.0)
+    mixed = base.copy()
+    mixed[chosen] = 0.5 * (first + second) + 0.5 * sign * beta * (first - second)
     at = codes.labels
     mixed[:, at] = np.where(chosen[:, at], other[:, at], base[:, at])
     codes.cross(mixed, base, other, chosen, rng)
@@ -223,8 +223,8 @@ def _difference(
     base: Floats, partners: Floats, xl: Floats, xu: Floats, rng: np.random.Generator, codes: Codes
 ) -> Floats:
     b = len(base)
-    scale = rng.choice(_SCALES, (b, 1))
-    rate = rng.choice(_RATES, (b, 1))
+    scale = _SCALES[rng.integers(0, len(_SCALES), (b, 1))]
+    rate = _RATES[rng.integers(0, len(_RATES), (b, 1))]
     moved = base + scale * (partners[:, 0] - partners[:, 1])
     at = codes.labels
     first, second = partners[:, 0, at], partners[:, 1, at]
@@ -309,4 +309,4 @@ def _within(X: Floats, base: Floats, xl: Floats, xu: Floats, rng: np.random.Gene
         X[outside] = np.where(
             below[outside], low + share * (inside - low), high - share * (high - inside)
         )
-    return np.clip(X, xl, xu)
+    return np.minimum(np.maximum(X, xl), xu)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moela._arrays import Bools, Floats, Ints
-from moela.core.kernels.jit import compiled
+from moela.core.kernels.jit import compiled, reassociating
 from moela.core.kernels.scalar import scalarized
 
 __all__ = ["Singles", "changes", "columns", "descend", "spread_out", "summed_up", "totals"]
@@ -137,6 +137,38 @@ def _of_one(i: int, old: Ints, new: Ints, counted: Ints, A: Floats, B: Floats) -
     return total
 
 
+@reassociating
+def _exchanged(A: Floats, o: int, i: int, j: int, there: Floats, x: int, y: int) -> float:
+    """Return the sum over k of (A[o, i, k] - A[o, j, k]) (there[o, y, k] - there[o, x, k])."""
+    total = 0.0
+    for k in range(A.shape[2]):
+        total += (A[o, i, k] - A[o, j, k]) * (there[o, y, k] - there[o, x, k])
+    return total
+
+
+@compiled
+def _place(B: Floats, p: Ints, there: Floats, back: Floats) -> None:
+    """Fill ``there`` [M, q, k] with B[o, q, p_k], and ``back``, if it has rows, with B[o, p_k, q].
+
+    Sums over items then read numbers one after another.
+    """
+    for o in range(B.shape[0]):
+        for q in range(len(p)):
+            for k in range(len(p)):
+                there[o, q, k] = B[o, q, p[k]]
+    for o in range(back.shape[0]):
+        for q in range(len(p)):
+            for k in range(len(p)):
+                back[o, q, k] = B[o, p[k], q]
+
+
+@compiled
+def _swap_columns(there: Floats, i: int, j: int) -> None:
+    for o in range(there.shape[0]):
+        for q in range(there.shape[1]):
+            there[o, q, i], there[o, q, j] = there[o, q, j], there[o, q, i]
+
+
 @compiled
 def descend(
     places: Ints,
@@ -162,9 +194,15 @@ def descend(
     m, n_obj, n_pairs = places.shape[1], A.shape[0], order.shape[0]
     G = np.empty(n_obj)
     start = totals(places, A, B, C, directed)
+    there = np.empty((n_obj, m, m))
+    back = np.empty((n_obj if directed.any() else 0, m, m))
+    A_back = np.empty(back.shape)
+    for o in range(back.shape[0]):
+        A_back[o] = A[o].T
     for r in range(places.shape[0]):
-        p, F = places[r], start[r] + offset
-        value = scalarized(number, F, W[r], ideal, span, farthest)
+        p, F, weights = places[r], start[r] + offset, W[r]
+        _place(B, p, there, back)
+        value = scalarized(number, F, weights, ideal, span, farthest)
         at = since = 0
         while since < n_pairs:
             i, j = order[at, 0], order[at, 1]
@@ -174,21 +212,21 @@ def descend(
             if not (allowed[i, y] and allowed[j, x]):
                 continue
             for o in range(n_obj):
-                a, b, u, v = A[o, i], A[o, j], B[o, x], B[o, y]
                 total = F[o] + (C[o, i, y] - C[o, i, x] + C[o, j, x] - C[o, j, y])
-                for k in range(m):
-                    total += (a[k] - b[k]) * (v[p[k]] - u[p[k]])
+                total += _exchanged(A, o, i, j, there, x, y)
                 # The pair of both is none of the others.
-                total -= (a[i] - b[i]) * (v[x] - u[x]) + (a[j] - b[j]) * (v[y] - u[y])
+                total -= (A[o, i, i] - A[o, j, i]) * (B[o, y, x] - B[o, x, x])
+                total -= (A[o, i, j] - A[o, j, j]) * (B[o, y, y] - B[o, x, y])
                 if directed[o]:
-                    for k in range(m):
-                        if k != i and k != j:
-                            q = p[k]
-                            total += (A[o, k, i] - A[o, k, j]) * (B[o, q, y] - B[o, q, x])
-                    total += (a[j] - b[i]) * (v[x] - u[y])
+                    total += _exchanged(A_back, o, i, j, back, x, y)
+                    total -= (A[o, i, i] - A[o, i, j]) * (B[o, x, y] - B[o, x, x])
+                    total -= (A[o, j, i] - A[o, j, j]) * (B[o, y, y] - B[o, y, x])
+                    total += (A[o, i, j] - A[o, j, i]) * (B[o, y, x] - B[o, x, y])
                 G[o] = total
-            new = scalarized(number, G, W[r], ideal, span, farthest)
+            new = scalarized(number, G, weights, ideal, span, farthest)
             if new < value - _ROUNDING * (1.0 + abs(value)):
                 value, since = new, 0
                 p[i], p[j] = y, x
                 F[:] = G
+                _swap_columns(there, i, j)
+                _swap_columns(back, i, j)

@@ -93,10 +93,13 @@ def _table(
     """Fill ``out`` [a, b] with values of F [a or 1, b or 1, M] and W [a or 1, b or 1, M]."""
     rows_f, columns_f = F.shape[0] > 1, F.shape[1] > 1
     rows_w, columns_w = W.shape[0] > 1, W.shape[1] > 1
+    # Copies take less time than views of rows.
+    f, w = np.empty(F.shape[2]), np.empty(F.shape[2])
     for i in range(out.shape[0]):
         for k in range(out.shape[1]):
-            f = F[i if rows_f else 0, k if columns_f else 0]
-            w = W[i if rows_w else 0, k if columns_w else 0]
+            for j in range(F.shape[2]):
+                f[j] = F[i if rows_f else 0, k if columns_f else 0, j]
+                w[j] = W[i if rows_w else 0, k if columns_w else 0, j]
             out[i, k] = scalarized(number, f, w, ideal, span, farthest)
 
 
@@ -113,11 +116,12 @@ def _changes(
 ) -> None:
     moved = np.empty(F.shape[1])
     for i in range(out.shape[0]):
-        before = scalarized(number, F[i], W[i], ideal, span, farthest)
+        weights = W[i]
+        before = scalarized(number, F[i], weights, ideal, span, farthest)
         for k in range(out.shape[1]):
             for j in range(F.shape[1]):
                 moved[j] = F[i, j] + change[i, k, j]
-            out[i, k] = scalarized(number, moved, W[i], ideal, span, farthest) - before
+            out[i, k] = scalarized(number, moved, weights, ideal, span, farthest) - before
 
 
 def changed(
