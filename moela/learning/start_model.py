@@ -23,15 +23,19 @@ class _Trees:
 
     def __init__(self, X: Floats, y: Floats, seed: int) -> None:
         # Imported here, since it takes .4 s, and short runs never fit this model.
+        from sklearn import config_context
         from sklearn.tree import ExtraTreeRegressor
 
         rng = np.random.RandomState(seed)  # which scikit-learn needs
         floats, targets = X.astype(np.float32), y.reshape(-1, 1)
         self._trees = []
-        for _ in range(_N_TREES):
-            own_seed = rng.randint(np.iinfo(np.int32).max)
-            tree = ExtraTreeRegressor(min_samples_leaf=2, max_features=1.0, random_state=own_seed)
-            self._trees.append(tree.fit(floats, targets, check_input=False).tree_)
+        with config_context(skip_parameter_validation=True):
+            for _ in range(_N_TREES):
+                own_seed = rng.randint(np.iinfo(np.int32).max)
+                tree = ExtraTreeRegressor(
+                    min_samples_leaf=2, max_features=1.0, random_state=own_seed
+                )
+                self._trees.append(tree.fit(floats, targets, check_input=False).tree_)
 
     def predict(self, X: Floats) -> Floats:
         """Predict the targets of inputs [b, d]."""

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from problems._arrays import Floats, Ints
 from problems.noc.chip.platform import Platform
-from problems.noc.features.kernel import features_batch, near_features_batch
+from problems.noc.features.kernel import near_features_batch
 from problems.noc.features.plan import FeaturePlan
 
 __all__ = ["Description", "check_near"]
@@ -48,8 +48,11 @@ class Description:
         It does not look at whether networks are connected. Only what differs from a design before
         is counted again, so neighbors of one design in a row take little time.
         """
-        out = np.empty((len(rows), len(self.names)))
-        return out if features_batch(rows, self._tables, self._plan, out) else None
+        if len(rows) == 0:
+            return np.empty((0, len(self.names)))
+        # As neighbors of the first one, so that one function less is compiled.
+        features = self.neighbor_features(rows[:1], rows[None])
+        return None if features is None else features[0]
 
     def neighbor_features(self, rows: Ints, near: Ints) -> Floats | None:
         """Return the features of neighbors [n, k, n_var] of rows, [n, k, n_features].

@@ -30,7 +30,7 @@ from problems.noc.features.near import (
 )
 from problems.noc.features.plan import FeaturePlan
 
-__all__ = ["features_batch", "near_features_batch"]
+__all__ = ["near_features_batch"]
 
 # A row that differs from the anchor in more tiles, or in more links, becomes the anchor. Two
 # neighbors of a design differ by two moves, each of two tiles, or of up to four links.
@@ -160,12 +160,6 @@ def fill_rows(X: Ints, tables: Tables, plan: FeaturePlan, counts: Counts, out: F
         else:
             return_to_anchor(n_tiles, n_links, tables, counts)
     return True
-
-
-@compiled
-def features_batch(X: Ints, tables: Tables, plan: FeaturePlan, out: Floats) -> bool:
-    """Fill ``out`` [n, n_features] with the features of rows of X; return whether all are legal."""
-    return fill_rows(X, tables, plan, new_counts(tables, plan), out)
 
 
 @compiled
