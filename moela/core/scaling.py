@@ -169,7 +169,7 @@ class Normalization:
         return combined(by, F, W, self.ideal, self.nadir - self.ideal, self.farthest)
 
     def scalarize_changes(self, F: Floats, W: Floats, changes: Floats, by: Scalarization) -> Floats:
-        """Return by how much changes [n, k, M] of objectives F [n, M] change their values, [n, k].
+        """Return how the values of objectives F [n, M] change with changes of F [n, k, M]: [n, k].
 
         The values are those of `scalarize` with weights W [n, M].
         """

@@ -9,6 +9,7 @@ from scipy.special import ndtr
 from moela._arrays import Floats
 from moela._threads import one_thread
 from moela.core.scaling import Normalization, spread_of
+from moela.evaluation.runners.violation import constraint_rows
 from moela.learning.permutations import n_columns, ones
 from moela.learning.window import SharedFits, Window
 
@@ -186,26 +187,13 @@ def constraints_of(pop: Population, CV: Floats) -> Floats:
     instead, [b, 1].
     """
     individuals = pop.tolist()
-    if not individuals:
-        return CV[:, None]
-    G, H = (_columns([getattr(ind, name) for ind in individuals]) for name in ("G", "H"))
+    G, H = (constraint_rows(individuals, name) for name in ("G", "H"))
     if G is None or H is None or not 0 < G.shape[1] + 2 * H.shape[1] <= _MOST_CONSTRAINTS:
         return CV[:, None]
     if H.shape[1]:
         slack = np.array([[float(ind.config["cv_eq"]["eps"])] for ind in individuals])
         G = np.concatenate([G, H - slack, -H - slack], axis=1)
     return np.clip(G, -_LARGEST, _LARGEST)
-
-
-def _columns(values: list[Floats | None]) -> Floats | None:
-    """Return the values of designs as rows, [b, c], or None if some have more than others."""
-    if any(value is None for value in values):
-        values = [np.empty(0) if value is None else value for value in values]
-    try:
-        rows = np.array(values, dtype=float)
-    except ValueError:
-        return None
-    return rows.reshape(len(rows), -1)
 
 
 def _limited(C: Floats) -> Floats:

@@ -17,8 +17,8 @@ _N_TREES = 25
 class _Trees:
     """The forest that scikit-learn's `ExtraTreesRegressor` fits with the same seed.
 
-    That class copies an estimator for each tree, and asks a pool of workers for each prediction,
-    which takes longer than fitting and asking small trees.
+    That class copies an estimator for each tree, and predicts in a pool of workers. With small
+    trees, this takes longer than the fit or the prediction itself.
     """
 
     def __init__(self, X: Floats, y: Floats, seed: int) -> None:
@@ -29,6 +29,7 @@ class _Trees:
         rng = np.random.RandomState(seed)  # which scikit-learn needs
         floats, targets = X.astype(np.float32), y.reshape(-1, 1)
         self._trees = []
+        # These parameters never change, so there is no need to check them for each tree.
         with config_context(skip_parameter_validation=True):
             for _ in range(_N_TREES):
                 own_seed = rng.randint(np.iinfo(np.int32).max)

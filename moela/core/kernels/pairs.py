@@ -150,7 +150,7 @@ def _exchanged(A: Floats, o: int, i: int, j: int, there: Floats, x: int, y: int)
 def _place(B: Floats, p: Ints, there: Floats, back: Floats) -> None:
     """Fill ``there`` [M, q, k] with B[o, q, p_k], and ``back``, if it has rows, with B[o, p_k, q].
 
-    Sums over items then read numbers one after another.
+    Sums over items then read neighboring numbers, which is faster.
     """
     for o in range(B.shape[0]):
         for q in range(len(p)):

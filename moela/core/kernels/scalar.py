@@ -133,7 +133,7 @@ def changed(
     span: Floats,
     farthest: float,
 ) -> Floats:
-    """Return how changes [n, k, M] of objectives F [n, M] would change their values, [n, k].
+    """Return how the values of objectives F [n, M] change with changes of F [n, k, M]: [n, k].
 
     The values are those of `combined` with weights W [n, M].
     """
@@ -141,7 +141,7 @@ def changed(
         shapes = F.shape, W.shape, change.shape
         raise ValueError(f"Objectives, weights and changes do not fit together: {shapes}.")
     out = np.empty(change.shape[:2])
-    # Machine code is compiled for each memory layout.
+    # Any other memory layout would be compiled anew.
     change = np.ascontiguousarray(change)
     _changes(NUMBERS[by], F, W, change, ideal, span, float(farthest), out)
     return out

@@ -50,7 +50,7 @@ def violations_of(pop: Population) -> Floats:
     """Return the violations of individuals, as `violation_of` does for one of them, [n]."""
     individuals = pop.tolist()
     if _have_usual_sums(individuals):
-        G, H = (_table([getattr(ind, name) for ind in individuals]) for name in ("G", "H"))
+        G, H = (constraint_rows(individuals, name) for name in ("G", "H"))
         if G is not None and H is not None:
             with np.errstate(over="ignore"):
                 total = np.maximum(0.0, G).sum(axis=1)
@@ -73,15 +73,17 @@ def _have_usual_sums(individuals: list[Individual]) -> bool:
     )
 
 
-def _table(values: list[Floats | None]) -> Floats | None:
-    """Return constraints of individuals as an array, [n, c], or None if they are no such table."""
-    if not all(isinstance(value, np.ndarray) for value in values):
-        return None
+def constraint_rows(individuals: list[Individual], name: str) -> Floats | None:
+    """Return the constraints "G" or "H" of individuals as rows, [n, c]; a missing value has none.
+
+    Returns None if there are no individuals, or if some have more constraints than others.
+    """
+    values = [getattr(ind, name) for ind in individuals]
     try:
-        table = np.array(values, dtype=float)
+        rows = np.array([_NONE if value is None else value for value in values], dtype=float)
     except ValueError:  # of different lengths
         return None
-    return table if table.ndim == 2 else None
+    return rows if rows.ndim == 2 else None
 
 
 def bound_violation(individual: Individual) -> None:

@@ -18,10 +18,10 @@ def population(G, H=None):
     return pop
 
 
-def with_weights(individual, name, value):
-    """Change one of pymoo's settings of the sum, for this individual only."""
-    part = {**individual.config[name], "pow" if value == 2 else "eps": value}
-    individual.config = {**individual.config, name: part}
+def change_setting(individual, part, **setting):
+    """Change a setting of pymoo's sum, for this individual only."""
+    changed = {**individual.config[part], **setting}
+    individual.config = {**individual.config, part: changed}
 
 
 CASES = {
@@ -41,8 +41,8 @@ def test_violations_are_those_of_each_individual(name):
 
 def test_settings_and_violations_of_an_individual_count():
     pop = population([[3.0], [3.0], [3.0]], [[0.5], [0.5], [0.5]])
-    with_weights(pop[1], "cv_ieq", 2)
-    with_weights(pop[2], "cv_eq", 0.25)
+    change_setting(pop[1], "cv_ieq", pow=2)
+    change_setting(pop[2], "cv_eq", eps=0.25)
     assert violations_of(pop) == pytest.approx([3.4999, 9.4999, 3.25])
     pop = population([[3.0], [4.0]])
     pop[1].CV = np.array([7.0])
