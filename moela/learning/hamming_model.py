@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from dataclasses import dataclass
 
-from moela._arrays import Floats, Ints
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+
+from moela._arrays import Bools, Floats, Ints
 from moela._threads import one_thread
 from moela.core.scaling import Normalization, spread_of
 from moela.learning.hamming_kernel import (
@@ -27,8 +29,23 @@ from moela.learning.window import SharedFits, Window
 _MIN_ROWS = 50
 _GROWTH_USED, _GROWTH_IDLE = 0.25, 0.5
 _PENALTY = 0.001
+# The newest designs by which a fit is judged.
+_MOST_CHECKED = 100
 # Distance at which the kernel has fallen to 1/e, in median distances.
 _WIDTH = 1.5
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Designs [c] and their changes from similar ones, as predicted by fits without them."""
+
+    features: Floats  # [c, d]
+    base: Floats  # [c, d], features of the most similar one of the designs that were added before
+    predicted: Floats  # [c, M], changes of the objectives from there, by a fit without the design
+    observed: Floats  # [c, M]
+
+
+_NONE = LeftOut(*[np.empty((0, 0))] * 4)
 
 
 class HammingModel(SharedFits):
@@ -43,11 +60,14 @@ class HammingModel(SharedFits):
     of designs kept, that of a fit with its cube.
     """
 
-    _mutable = ("window",)
+    _mutable = ("window", "_unchosen")
 
     def __init__(self, size: int = 1000) -> None:
         self.window = Window(size)
         self.n_fits = self._fitted_at = 0
+        # By these, the newest fit can be judged.
+        self.left_out = _NONE
+        self._unchosen: list[Bools] = []
 
     @property
     def ready(self) -> bool:
@@ -58,10 +78,15 @@ class HammingModel(SharedFits):
         """Return whether features [b, d] are zeros and ones only."""
         return features.shape[1] > 0 and bool(((features == 0.0) | (features == 1.0)).all())
 
-    def add(self, features: Floats, F: Floats) -> None:
-        """Add designs with features [b, d] and objectives F [b, M]."""
+    def add(self, features: Floats, F: Floats, unchosen: Bools | None = None) -> None:
+        """Add designs with features [b, d] and objectives F [b, M].
+
+        Fits are judged by those that no model has chosen, `unchosen` [b]; by default, none.
+        """
         # A byte holds a zero or one, so that fits copy less.
-        self.window.add(features.astype(np.int8), F)
+        dropped = self.window.add(features.astype(np.int8), F)
+        del self._unchosen[: len(dropped)]
+        self._unchosen.append(np.zeros(len(F), dtype=bool) if unchosen is None else unchosen)
 
     def fit_if_due(self, normalization: Normalization | None = None, *, used: bool) -> bool:
         """Refit if enough rows are new, fewer if the model is used; return whether it did.
@@ -94,11 +119,43 @@ class HammingModel(SharedFits):
             # lower triangle is the upper one of the transpose, which LAPACK takes without a copy.
             factor = cho_factor(K.T, lower=False, overwrite_a=True, check_finite=False)
             weights = cho_solve(factor, targets, check_finite=False)
+            self.left_out = self._left_out(features, targets, weights, factor[0])
         self._weights = np.ascontiguousarray(weights.T)
         self._rates = np.array([np.cosh(1.0 / width), np.sinh(1.0 / width)], dtype=np.float32)
         self._fitted_at = n_rows
         self.n_fits += 1
         return True
+
+    def _left_out(
+        self, features: Signs, targets: Singles, weights: Singles, factor: Singles
+    ) -> LeftOut:
+        """Predict the newest designs that no model has chosen, each by a fit without it.
+
+        The error is its weight over its diagonal element of the inverse of the kernel matrix
+        (Sundararajan and Keerthi 2001, "Predictive approaches for choosing hyperparameters in
+        Gaussian processes", Neural Computation 13).
+        """
+        at = np.flatnonzero(np.concatenate(self._unchosen))
+        at = at[at > 0][-_MOST_CHECKED:]
+        if len(at) == 0:
+            return _NONE
+        # Columns of the inverse of the factor are zero before their diagonal element.
+        first = at[0]
+        unit = np.zeros((len(targets) - first, len(at)), dtype=np.float32)
+        unit[at - first, np.arange(len(at))] = 1.0
+        columns = solve_triangular(factor[first:, first:], unit, trans="T", check_finite=False)
+        error = weights[at] / (columns**2).sum(axis=0)[:, None]
+        distances = self._distances(features[at].astype(float))
+        distances[np.arange(len(targets)) >= at[:, None]] = np.iinfo(np.int16).max
+        base = distances.argmin(axis=1)
+        observed = (targets[at] - targets[base]) * self._unit
+        predicted = observed - error * self._unit
+        near, before = self._described(features[at]), self._described(features[base])
+        return LeftOut(near, before, predicted, observed)
+
+    def _described(self, rows: Signs) -> Floats:
+        """Return the features of designs [b, d] from zeros and ones."""
+        return rows.astype(float)
 
     def predict(self, features: Floats) -> Floats:
         """Predict the objectives [b, M] of designs with these features [b, d]."""

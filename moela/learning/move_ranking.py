@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moela._arrays import Floats
+from moela._arrays import Bools, Floats
 from moela.core.scaling import Normalization
 from moela.learning.hamming_model import HammingModel
 from moela.learning.models import Regressor
@@ -12,12 +12,8 @@ from moela.learning.move_model import MoveModel
 from moela.learning.pair_sums import PairSums
 from moela.learning.permutation_moves import PermutationHammingModel, PermutationMoveModel
 
-# Moves before the models are compared, the newest ones that count, and new ones until the next
-# comparison.
-_LEAST_CHECKS, _MOST_CHECKS, _NEW_CHECKS = 30, 200, 25
-# Unexplained variance of the Hamming-kernel model relative to that of the move model, below which
-# it takes over, and above which it is given up; two limits, so that equals do not alternate.
-_ENTER, _LEAVE = 0.95, 1.0
+# Designs by which the models are compared, at least.
+_LEAST_CHECKS = 10
 # Among two models that are nearly always right, neither is better.
 _LEAST_LEFT = 1e-3
 # While the Hamming-kernel model is used, the move model is only kept good enough to compare with.
@@ -30,11 +26,12 @@ class MoveRanking:
     """Predicts how moves change the objectives, by the better of two models.
 
     The `MoveModel` is fast and learns much from few moves. The `HammingModel`, for designs
-    described by zeros and ones, learns more from many designs. Both predict each move of a local
-    search, and the comparison with the observed changes decides which model is used: by
-    `unexplained_ratio`, the variance (of ranks) among the newest moves that the Hamming-kernel
-    model leaves unexplained, divided by that of the move model; NaN until there are enough moves.
-    The move model is fitted from `least_moves` moves on.
+    described by zeros and ones, learns more from many designs. Both predict how designs that no
+    model has chosen differ from similar ones, and the comparison with the observed differences
+    decides which model is used: by `unexplained_ratio`, the variance (of ranks) that the
+    Hamming-kernel model leaves unexplained, divided by that of the move model; NaN until there are
+    enough designs. The choices of a model could not decide. It looks worse there than it is, since
+    it has chosen its own errors, too. The move model is fitted from `least_moves` moves on.
     """
 
     def __init__(
@@ -45,8 +42,6 @@ class MoveRanking:
         self.hamming_model = HammingModel() if hamming else None
         self.uses_hamming = False
         self.unexplained_ratio = float("nan")
-        self._checks: list[tuple[float, float, float]] = []
-        self._n_new_checks = 0
 
     @property
     def ready(self) -> bool:
@@ -84,16 +79,17 @@ class MoveRanking:
             return self.hamming_model.changes_to(features, near)
         return self.move_model.changes_to(features, near)
 
-    def predict_both(self, moves: Floats, features: Floats) -> tuple[Floats, Floats]:
-        """Predict the changes of the objectives [b, M] by either model, with inputs [b, d]."""
-        assert self.hamming_model is not None
-        by_hamming = self.hamming_model.changes_to(features - moves, features[:, None])[:, 0]
-        return self.move_model.predict_at(moves, features), by_hamming
-
     def add_designs(
-        self, features: Floats, F: Floats, normalization: Normalization | None = None
+        self,
+        features: Floats,
+        F: Floats,
+        normalization: Normalization | None = None,
+        unchosen: Bools | None = None,
     ) -> None:
-        """Learn from designs with features [b, d] and objectives F [b, M]."""
+        """Learn from designs with features [b, d] and objectives F [b, M].
+
+        The models are compared by those that are `unchosen` [b], which no model chose.
+        """
         self.move_model.add_designs(features, F)
         if self.move_model.complete:
             self.uses_hamming = False
@@ -102,8 +98,9 @@ class MoveRanking:
         if not self.hamming_model.accepts(features):
             self.hamming_model, self.uses_hamming = None, False
             return
-        self.hamming_model.add(features, F)
-        self.hamming_model.fit_if_due(normalization, used=self.uses_hamming)
+        self.hamming_model.add(features, F, unchosen)
+        if self.hamming_model.fit_if_due(normalization, used=self.uses_hamming):
+            self._compare()
 
     def add_moves(
         self,
@@ -135,24 +132,24 @@ class MoveRanking:
     def fit_if_due(self, normalization: Normalization | None = None) -> None:
         """Refit the move model if it has learned enough since the last fit."""
         growth = _GROWTH_IDLE if self.uses_hamming else _GROWTH
-        self.move_model.fit_if_due(growth, normalization)
+        if self.move_model.fit_if_due(growth, normalization):
+            self._compare()
 
-    def compare(self, by_move_model: Floats, by_hamming: Floats, observed: Floats) -> None:
-        """Compare both models' predicted changes of the scalarized value with the observed, [b].
-
-        Moves that a model has chosen may be among them: given its prediction, the observed change
-        does not depend on the choice.
-        """
-        values = (by_move_model.tolist(), by_hamming.tolist(), observed.tolist())
-        self._checks.extend(zip(*values, strict=True))
-        self._n_new_checks += len(observed)
-        if len(self._checks) < _LEAST_CHECKS or self._n_new_checks < _NEW_CHECKS:
+    def _compare(self) -> None:
+        """Decide which model is used, by how well they predict designs that they do not know."""
+        if not self.comparable:
             return
-        self._n_new_checks = 0
-        del self._checks[:-_MOST_CHECKS]
-        moves, hamming, truth = (_ranks(values) for values in np.array(self._checks).T)
-        self.unexplained_ratio = _unexplained(hamming, truth) / _unexplained(moves, truth)
-        self.uses_hamming = self.unexplained_ratio < (_LEAVE if self.uses_hamming else _ENTER)
+        assert self.hamming_model is not None
+        checks = self.hamming_model.left_out
+        if len(checks.base) < _LEAST_CHECKS:
+            return
+        by_moves = self.move_model.changes_to(checks.base, checks.features[:, None])[:, 0]
+        truth = checks.observed
+        # To take over, the Hamming-kernel model must be better by more than n designs leave to
+        # chance. It is given up only if it is worse, so that equals do not alternate.
+        ratio = _unexplained(checks.predicted, truth) / _unexplained(by_moves, truth)
+        limit = 1.0 if self.uses_hamming else 1.0 - 1.0 / np.sqrt(len(truth))
+        self.unexplained_ratio, self.uses_hamming = ratio, bool(ratio < limit)
 
 
 def _ranks(values: Floats) -> Floats:
@@ -163,7 +160,17 @@ def _ranks(values: Floats) -> Floats:
 
 
 def _unexplained(predicted: Floats, observed: Floats) -> float:
-    """Return 1 - r^2, the fraction of variance that a linear fit to the predictions leaves."""
+    """Return the variance of ranks that linear fits to the predictions [n, M] leave, [0, 1].
+
+    It is 1 - r^2, in the mean over the objectives.
+    """
+    left = [
+        _unexplained_ranks(*map(_ranks, pair)) for pair in zip(predicted.T, observed.T, strict=True)
+    ]
+    return max(float(np.mean(left)), _LEAST_LEFT)
+
+
+def _unexplained_ranks(predicted: Floats, observed: Floats) -> float:
     if np.ptp(predicted) == 0 or np.ptp(observed) == 0:
         return 1.0
-    return max(1.0 - float(np.corrcoef(predicted, observed)[0, 1]) ** 2, _LEAST_LEFT)
+    return 1.0 - float(np.corrcoef(predicted, observed)[0, 1]) ** 2

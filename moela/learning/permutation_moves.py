@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.optimize import nnls
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import lsmr
 
-from moela._arrays import Floats, Ints
+from moela._arrays import Bools, Floats, Ints
 from moela.core.kernels.jit import compiled
 from moela.core.scaling import Normalization
+from moela.learning.hamming_kernel import Signs
 from moela.learning.hamming_model import HammingModel
 from moela.learning.move_model import Linear, MoveModel
 from moela.learning.pair_sums import PairSums
@@ -193,9 +196,9 @@ class PermutationHammingModel(HammingModel):
         """Return whether there are few enough columns for designs with these places [b, m]."""
         return n_columns(features.shape[1], "place") <= _MOST_COLUMNS
 
-    def add(self, features: Floats, F: Floats) -> None:
-        """Add designs with places [b, m] and objectives F [b, M]."""
-        super().add(_who_is_where(features), F)
+    def add(self, features: Floats, F: Floats, unchosen: Bools | None = None) -> None:
+        """Add designs with places [b, m] and objectives F [b, M]; see `HammingModel.add`."""
+        super().add(_who_is_where(features), F, unchosen)
 
     def changes_to(self, features: Floats, near: Floats) -> Floats:
         """Predict the change of F [n, k, M] from designs [n, m] to their neighbors [n, k, m]."""
@@ -206,6 +209,10 @@ class PermutationHammingModel(HammingModel):
     def predict(self, features: Floats) -> Floats:
         """Predict the objectives [b, M] of designs with these places [b, m]."""
         return super().predict(_who_is_where(features))
+
+    def _described(self, rows: Signs) -> Floats:
+        b, m = len(rows), math.isqrt(rows.shape[1])
+        return rows.reshape(b, m, m).argmax(axis=2).astype(float)
 
 
 def _who_is_where(places: Floats) -> Floats:

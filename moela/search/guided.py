@@ -308,25 +308,18 @@ class GuidedSearch:
         self.move_ranking.fit_if_due(self.context.normalization)
 
     def _check_moves(self, pop: Population, position: Ints, before: Floats, after: Floats) -> None:
-        """Compare the predicted effects of the moves of searches [b] with the observed ones."""
-        ranking, W = self.move_ranking, self.searches.W[position]
-        assert ranking is not None
+        """Compare the predicted effects of those moves [b] that were drawn with the observed ones.
 
-        def value(F: Floats) -> Floats:
-            return self.context.normalization.scalarize(F, W, self.searches.by)
-
-        incumbent = value(before)
-        observed, known = value(after) - incumbent, Origins(pop)
-        if not ranking.uses_hamming:
-            at_random = known.array("chosen_at_random", bool)
-            predicted = known.array("predicted_change")[at_random]
-            ranking.move_model.check(predicted, observed[at_random])
-        if ranking.comparable:
-            moves, hamming = (
-                value(before + change) - incumbent
-                for change in ranking.predict_both(known.array("move"), known.array("features"))
-            )
-            ranking.compare(moves, hamming, observed)
+        If the Hamming-kernel model has predicted them, they say nothing about the move model.
+        """
+        known = Origins(pop)
+        drawn = known.array("chosen_at_random", bool)
+        if self.move_ranking is None or self.move_ranking.uses_hamming or not drawn.any():
+            return
+        W, normalization = self.searches.W[position[drawn]], self.context.normalization
+        values = (normalization.scalarize(F[drawn], W, self.searches.by) for F in (after, before))
+        observed = np.subtract(*values)
+        self.move_ranking.move_model.check(known.array("predicted_change")[drawn], observed)
 
     def train_on_designs(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Update the models of designs, if there are any, with evaluated designs [b]."""
@@ -343,7 +336,10 @@ class GuidedSearch:
         if self.feasibility is not None:
             self.feasibility.add(known, F, constraints_of(pop, CV), normalization)
         if self.move_ranking is not None and learns:
-            self.move_ranking.add_designs(known, F, normalization)
+            asked = Origins(pop)
+            # Initial designs are too far apart to tell how well moves are predicted.
+            unchosen = ~(asked.array("chosen_by_model", bool) | asked.asked_by("initial"))
+            self.move_ranking.add_designs(known, F, normalization, unchosen)
 
     def advance(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         """Advance the searches by their evaluated neighbors [b]."""
