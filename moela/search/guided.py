@@ -321,8 +321,11 @@ class GuidedSearch:
         observed = np.subtract(*values)
         self.move_ranking.move_model.check(known.array("predicted_change")[drawn], observed)
 
-    def train_on_designs(self, pop: Population, F: Floats, CV: Floats) -> None:
-        """Update the models of designs, if there are any, with evaluated designs [b]."""
+    def train_on_designs(self, pop: Population, F: Floats, CV: Floats, first: bool = False) -> None:
+        """Update the models of designs, if there are any, with evaluated designs [b].
+
+        `first` tells that these are the first ones, whoever asked for them.
+        """
         learns = self.move_ranking is not None and self.move_ranking.learns_designs
         if (self.feasibility is None and not learns) or len(pop) == 0:
             return
@@ -338,7 +341,7 @@ class GuidedSearch:
         if self.move_ranking is not None and learns:
             asked = Origins(pop)
             # Initial designs are too far apart to tell how well moves are predicted.
-            unchosen = ~(asked.array("chosen_by_model", bool) | asked.asked_by("initial"))
+            unchosen = ~(asked.array("chosen_by_model", bool) | asked.asked_by("initial") | first)
             self.move_ranking.add_designs(known, F, normalization, unchosen)
 
     def advance(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
