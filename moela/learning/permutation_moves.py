@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy.optimize import nnls
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import lsmr
 
-from moela._arrays import Bools, Floats, Ints
+from moela._arrays import Floats, Ints
 from moela.core.kernels.jit import compiled
 from moela.core.scaling import Normalization
-from moela.learning.hamming_kernel import Signs
-from moela.learning.hamming_model import HammingModel
+from moela.learning.hamming_model import HammingFit, HammingModel
 from moela.learning.move_model import Linear, MoveModel
 from moela.learning.pair_sums import PairSums
 from moela.learning.permutations import (
@@ -36,6 +33,8 @@ _MOST_CHECKS, _PRIOR_CHECKS = 300, 5.0
 _MOST_STEPS = 1000
 # With more items, pairs whose order changes are too many to learn.
 _MOST_ORDERED = 200
+# The newest designs by which the aspects are compared.
+_MOST_COMPARED = 300
 # Columns of zeros and ones up to which their Hamming distance is used.
 _MOST_COLUMNS = 1024
 
@@ -187,37 +186,37 @@ class PermutationMoveModel(MoveModel):
 
 
 class PermutationHammingModel(HammingModel):
-    """A Hamming-kernel model of which item is where, if there are not too many.
+    """A Hamming-kernel model of permutations: of one aspect for each objective.
 
-    A design is described by the place of each of its m items.
+    The aspect is the one that predicts best the newest designs, each by a fit without it. Aspects
+    with too many columns are left out. A design is described by the place of each of its m items.
     """
 
+    _dtype = np.int16
+
     def accepts(self, features: Floats) -> bool:
-        """Return whether there are few enough columns for designs with these places [b, m]."""
-        return n_columns(features.shape[1], "place") <= _MOST_COLUMNS
+        """Return whether an aspect has few enough columns for places [b, m]."""
+        return len(_small_aspects(features.shape[1])) > 0
 
-    def add(self, features: Floats, F: Floats, unchosen: Bools | None = None) -> None:
-        """Add designs with places [b, m] and objectives F [b, M]; see `HammingModel.add`."""
-        super().add(_who_is_where(features), F, unchosen)
+    def _kinds(self, rows: Floats, F: Floats) -> list[tuple[Aspect | None, Ints]]:
+        newest = slice(-_MOST_COMPARED, None)
+        places, F = rows[newest], F[newest]
+        known, all_rows = _small_aspects(rows.shape[1]), np.arange(len(F))
+        errors = [
+            (HammingFit(self._ones(places, kind).astype(np.int8), F, all_rows).errors ** 2).mean(0)
+            for kind in known
+        ]
+        best = np.argmin(errors, axis=0)
+        return [(known[i], np.flatnonzero(best == i)) for i in np.unique(best)]
 
-    def changes_to(self, features: Floats, near: Floats) -> Floats:
-        """Predict the change of F [n, k, M] from designs [n, m] to their neighbors [n, k, m]."""
-        n, k, m = near.shape
-        columns = _who_is_where(near.reshape(n * k, m)).reshape(n, k, -1)
-        return super().changes_to(_who_is_where(features), columns)
-
-    def predict(self, features: Floats) -> Floats:
-        """Predict the objectives [b, M] of designs with these places [b, m]."""
-        return super().predict(_who_is_where(features))
-
-    def _described(self, rows: Signs) -> Floats:
-        b, m = len(rows), math.isqrt(rows.shape[1])
-        return rows.reshape(b, m, m).argmax(axis=2).astype(float)
+    def _ones(self, features: Floats, kind: Aspect | None) -> Floats:
+        assert kind is not None
+        return ones(features.astype(np.int64), kind)
 
 
-def _who_is_where(places: Floats) -> Floats:
-    """Return a column of zeros and ones for each item and place, [n, m * m]."""
-    return ones(places.astype(np.int64), "place")
+def _small_aspects(m: int) -> list[Aspect]:
+    """Return the aspects of m items whose Hamming distance is used."""
+    return [aspect for aspect in ASPECTS if n_columns(m, aspect) <= _MOST_COLUMNS]
 
 
 def _ridge(rows: csr_array, targets: Floats) -> Floats:

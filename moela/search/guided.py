@@ -321,11 +321,8 @@ class GuidedSearch:
         observed = np.subtract(*values)
         self.move_ranking.move_model.check(known.array("predicted_change")[drawn], observed)
 
-    def train_on_designs(self, pop: Population, F: Floats, CV: Floats, first: bool = False) -> None:
-        """Update the models of designs, if there are any, with evaluated designs [b].
-
-        `first` tells that these are the first ones, whoever asked for them.
-        """
+    def train_on_designs(self, pop: Population, F: Floats, CV: Floats) -> None:
+        """Update the models of designs, if there are any, with evaluated designs [b]."""
         learns = self.move_ranking is not None and self.move_ranking.learns_designs
         if (self.feasibility is None and not learns) or len(pop) == 0:
             return
@@ -340,8 +337,9 @@ class GuidedSearch:
             self.feasibility.add(known, F, constraints_of(pop, CV), normalization)
         if self.move_ranking is not None and learns:
             asked = Origins(pop)
-            # Initial designs are too far apart to tell how well moves are predicted.
-            unchosen = ~(asked.array("chosen_by_model", bool) | asked.asked_by("initial") | first)
+            # The move model has learned from moves.
+            is_move = np.array([move is not None for move in asked.listed("move")])
+            unchosen = ~(is_move | asked.array("chosen_by_model", bool))
             self.move_ranking.add_designs(known, F, normalization, unchosen)
 
     def advance(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:

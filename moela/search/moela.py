@@ -367,7 +367,7 @@ class MOELA(ArchiveAlgorithm):
         gains = self._take_initial(pop, F, CV, accepted)
         masks = by_part(pop)
         self._update_log(masks, accepted, sums_of(gains, masks))
-        self._train(pop, F, CV, first=True)
+        self._train(pop, F, CV)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
         if len(pop) == 0:
@@ -399,9 +399,9 @@ class MOELA(ArchiveAlgorithm):
             self.infill_few.add_failed(infills[tried_and_failed(infills)])
         return taken
 
-    def _train(self, pop: Population, F: Floats, CV: Floats, first: bool = False) -> None:
+    def _train(self, pop: Population, F: Floats, CV: Floats) -> None:
         """Update the models of designs with evaluated designs [b]."""
-        self.guided.train_on_designs(pop, F, CV, first)
+        self.guided.train_on_designs(pop, F, CV)
         if self.infill_few is not None:
             self.infill_few.add(pop, F, CV)
         if self.preselection is not None and not self.preselection.surrogate.full:
