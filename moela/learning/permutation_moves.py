@@ -1,4 +1,4 @@
-"""Models of permutations: ridge regressions of each aspect, weighted by what they explain."""
+"""Models of permutations: ridge regressions of all aspects, and kernels on the best ones."""
 
 from __future__ import annotations
 
@@ -193,6 +193,12 @@ class PermutationHammingModel(HammingModel):
     """
 
     _dtype = np.int16
+
+    @property
+    def aspects(self) -> list[Aspect]:
+        """The aspect from which the newest fit predicts each objective, [M]."""
+        known = {j: kind for kind, some, _ in self._parts for j in some if kind is not None}
+        return [known[j] for j in sorted(known)]
 
     def accepts(self, features: Floats) -> bool:
         """Return whether an aspect has few enough columns for places [b, m]."""
