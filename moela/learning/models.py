@@ -41,9 +41,8 @@ class Models:
     hamming : bool
         Whether a kernel regression on Hamming distances may rank moves instead, while it predicts
         better. It needs designs that are described by zeros and ones: rows of bits, permutations of
-        up to 45 items (places and successors of up to 32), or features of the problem. Each
-        objective of a permutation is predicted from the aspect that predicts it best. Without
-        `moves` it is not used.
+        up to 32 items, or features of the problem. Each objective of a permutation is predicted
+        from the aspect that predicts it best. Without `moves` it is not used.
     pair_sums : bool
         Whether to find out if all objectives of a permutation of 5 to 40 items are sums over pairs
         of items, costs of items at places, or both. Such are the costs of quadratic and linear

@@ -188,8 +188,8 @@ class PermutationMoveModel(MoveModel):
 class PermutationHammingModel(HammingModel):
     """A Hamming-kernel model of permutations: of one aspect for each objective.
 
-    The aspect is the one that predicts best the newest designs, each by a fit without it. Aspects
-    with too many columns are left out. A design is described by the place of each of its m items.
+    The aspect is the one that predicts best the newest designs, each by a fit without it. A design
+    is described by the place of each of its m items.
     """
 
     _dtype = np.int16
@@ -201,28 +201,27 @@ class PermutationHammingModel(HammingModel):
         return [known[j] for j in sorted(known)]
 
     def accepts(self, features: Floats) -> bool:
-        """Return whether an aspect has few enough columns for places [b, m]."""
-        return len(_small_aspects(features.shape[1])) > 0
+        """Return whether the aspects have few enough columns for places [b, m].
+
+        With more items, predictions take longer, and the move model is better at tours. Designs
+        that differ in many places do not show that.
+        """
+        return max(n_columns(features.shape[1], aspect) for aspect in ASPECTS) <= _MOST_COLUMNS
 
     def _kinds(self, rows: Floats, F: Floats) -> list[tuple[Aspect | None, Ints]]:
         newest = slice(-_MOST_COMPARED, None)
         places, F = rows[newest], F[newest]
-        known, all_rows = _small_aspects(rows.shape[1]), np.arange(len(F))
+        all_rows = np.arange(len(F))
         errors = [
             (HammingFit(self._ones(places, kind).astype(np.int8), F, all_rows).errors ** 2).mean(0)
-            for kind in known
+            for kind in ASPECTS
         ]
         best = np.argmin(errors, axis=0)
-        return [(known[i], np.flatnonzero(best == i)) for i in np.unique(best)]
+        return [(ASPECTS[i], np.flatnonzero(best == i)) for i in np.unique(best)]
 
     def _ones(self, features: Floats, kind: Aspect | None) -> Floats:
         assert kind is not None
         return ones(features.astype(np.int64), kind)
-
-
-def _small_aspects(m: int) -> list[Aspect]:
-    """Return the aspects of m items whose Hamming distance is used."""
-    return [aspect for aspect in ASPECTS if n_columns(m, aspect) <= _MOST_COLUMNS]
 
 
 def _ridge(rows: csr_array, targets: Floats) -> Floats:
