@@ -99,7 +99,7 @@ class HammingFit:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOutDesigns:
     """Designs [c] and their changes from similar ones, as predicted by fits without them."""
 
     features: Floats  # [c, d]
@@ -124,7 +124,7 @@ class HammingModel(SharedFits):
         self.window = Window(size)
         self.n_fits = self._fitted_at = 0
         # By these, the newest fit can be judged.
-        self.left_out = LeftOut(*[np.empty((0, 0))] * 4)
+        self.left_out = LeftOutDesigns(*[np.empty((0, 0))] * 4)
         self._unchosen: list[Bools] = []
         # Kinds of features, objectives that are predicted from them, and the fits.
         self._parts: list[tuple[Kind, Ints, HammingFit]] = []
@@ -204,7 +204,7 @@ class HammingModel(SharedFits):
         order = np.concatenate([some for _, some, _ in self._parts])
         return np.concatenate(values, axis=-1)[..., order.argsort()]
 
-    def _left_out(self, rows: Floats, F: Floats, checked: Ints) -> LeftOut:
+    def _left_out(self, rows: Floats, F: Floats, checked: Ints) -> LeftOutDesigns:
         """Return these rows [c], which are left out of a fit each."""
         kind, _, fit = self._parts[0]
         distances = fit.distances(self._ones(rows[checked], kind).astype(float))
@@ -213,7 +213,7 @@ class HammingModel(SharedFits):
         errors = self._joined([fit.errors * fit.unit for _, _, fit in self._parts])
         observed = F[checked] - F[base]
         near, before = rows[checked].astype(float), rows[base].astype(float)
-        return LeftOut(near, before, observed - errors, observed)
+        return LeftOutDesigns(near, before, observed - errors, observed)
 
 
 def _inverse_at(factor: Singles, rows: Ints) -> Singles:

@@ -17,7 +17,7 @@ from sklearn.linear_model import Ridge
 from moela import MOELA, Models
 from moela.core.scaling import Normalization
 from moela.learning.hamming_kernel import changes_after, hamming_distances, similarities
-from moela.learning.hamming_model import HammingModel, LeftOut
+from moela.learning.hamming_model import HammingModel, LeftOutDesigns
 from moela.learning.move_model import MoveModel
 from moela.learning.move_ranking import MoveRanking
 from moela.learning.permutation_moves import PermutationHammingModel
@@ -305,7 +305,7 @@ def judge(ranking, by_moves, by_hamming, truth):
     rows = np.zeros((len(truth), 4))
     ranking.move_model = KnownChanges(moves)
     ranking.hamming_model.n_fits = 1
-    ranking.hamming_model.left_out = LeftOut(rows, rows, hamming, observed)
+    ranking.hamming_model.left_out = LeftOutDesigns(rows, rows, hamming, observed)
     ranking.fit_if_due()
 
 
