@@ -88,7 +88,8 @@ class MoveRanking:
     ) -> None:
         """Learn from designs with features [b, d] and objectives F [b, M].
 
-        The models are compared by those that are `unchosen` [b], which no model chose.
+        The models are compared by those that no model has chosen, `unchosen` [b]. Moves that the
+        move model learns from must not be among them.
         """
         self.move_model.add_designs(features, F)
         if self.move_model.complete:
