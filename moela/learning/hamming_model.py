@@ -109,7 +109,7 @@ class LeftOutDesigns:
 
 
 class HammingModel(SharedFits):
-    """A `HammingFit` to the newest designs.
+    """Predicts objectives by a `HammingFit` to the newest designs.
 
     Unlike a linear model of moves, it can predict that the same move pays at one design and not at
     another. Features must be zeros and ones, for which the Hamming distance loses nothing. The time
@@ -205,7 +205,7 @@ class HammingModel(SharedFits):
         return np.concatenate(values, axis=-1)[..., order.argsort()]
 
     def _left_out(self, rows: Floats, F: Floats, checked: Ints) -> LeftOutDesigns:
-        """Return these rows [c], which are left out of a fit each."""
+        """Return these rows [c], and what fits without each of them predict."""
         kind, _, fit = self._parts[0]
         distances = fit.distances(self._ones(rows[checked], kind).astype(float))
         distances[np.arange(len(rows)) >= checked[:, None]] = np.iinfo(distances.dtype).max

@@ -30,8 +30,8 @@ class MoveRanking:
     model has chosen differ from similar ones, and the comparison with the observed differences
     decides which model is used: by `unexplained_ratio`, the variance (of ranks) that the
     Hamming-kernel model leaves unexplained, divided by that of the move model; NaN until there are
-    enough designs. The choices of a model could not decide. It looks worse there than it is, since
-    it has chosen its own errors, too. The move model is fitted from `least_moves` moves on.
+    enough designs. The choices of a model are not compared: it prefers what it overrates, so that
+    it looks worse there than it is. The move model is fitted from `least_moves` moves on.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ _BATCH = 10
 # With the problem's own moves, 18 of 19 designs of a generation are from local searches. Shares
 # that follow gains use the algorithm's mating and Pareto local search more. With them, five
 # MNK-landscapes and two QAPs had 95 to 101 % of NSGA-II's final hypervolume after a third of its
-# evaluations. With these shares they had 99 to 105 %, and have 98 to 106 % with the models of today
+# evaluations. With these shares they had 99 to 105 %, and have 98 to 106 % with later models
 # (medians of 13 seeds; four landscapes and a QAP of them:
 # `python -m tests.benchmarks.plug_in --more --seeds 13`). MOEA/D, which asks for one design at a
 # time, had 99 % of its hypervolume with these shares and does not get them.

@@ -337,7 +337,7 @@ class GuidedSearch:
             self.feasibility.add(known, F, constraints_of(pop, CV), normalization)
         if self.move_ranking is not None and learns:
             asked = Origins(pop)
-            # The move model has learned from moves.
+            # The move model has learned from moves, so that it would look better there than it is.
             is_move = np.array([move is not None for move in asked.listed("move")])
             unchosen = ~(is_move | asked.array("chosen_by_model", bool))
             self.move_ranking.add_designs(known, F, normalization, unchosen)
