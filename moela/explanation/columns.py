@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from moela._arrays import Bools, Floats
 from moela.quality.words import shown
@@ -13,6 +14,8 @@ from moela.quality.words import shown
 Kind = Literal["number", "label", "order"]
 # Variables with more different labels are not worth a column each.
 _MOST_LABELS = 50
+# Stands for the label of a feature that belongs to no label.
+_NO_LABEL = -1
 
 
 class Column:
@@ -62,17 +65,47 @@ class Column:
         known = self.values[self.exists]
         return len(np.unique(known)) > 1 or 0 < len(known) < len(self.values)
 
-    def features(self, values: Floats) -> Floats:
-        """Return what a forest sees of values [n]: [n, d]."""
-        if self.kind == "number":
-            return values[:, None]
-        exists = ~np.isnan(values)
-        at = np.where(exists, values, 0).astype(np.intp)
-        if self.kind == "order":
-            return np.where(exists[:, None], self.orders[at], np.nan)
-        if len(self.labels) > _MOST_LABELS:
-            return values[:, None]
-        return np.asarray((at[:, None] == np.arange(len(self.labels))) & exists[:, None], float)
+
+class Features:
+    """Features of a random forest, from the columns of designs.
+
+    A number is one feature, a label is one feature for each of its values, and an order is one
+    feature for the place of each item. All labels are compared in one operation: importances make
+    thousands of predictions.
+
+    Parameters
+    ----------
+    columns : list of Column
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        source, label, self._orders = list[int](), list[int](), list[tuple[int, int, Floats]]()
+        for j, column in enumerate(columns):
+            if column.kind == "order":
+                self._orders.append((len(source), j, column.orders))
+                found = [_NO_LABEL] * column.orders.shape[1]
+            elif column.kind == "label" and len(column.labels) <= _MOST_LABELS:
+                found = list(range(len(column.labels)))
+            else:
+                found = [_NO_LABEL]
+            source += [j] * len(found)
+            label += found
+        self._source = np.array(source, dtype=np.intp)
+        is_label = np.array(label) != _NO_LABEL
+        self._label_at = np.flatnonzero(is_label)
+        self._label_source = self._source[is_label]
+        self._label = np.array(label, dtype=float)[is_label]
+
+    def __call__(self, X: Floats) -> NDArray[np.float32]:
+        """Return the features [n, d] of columns X [n, n_var], NaN if a variable does not exist."""
+        found = X.astype(np.float32)[:, self._source]
+        found[:, self._label_at] = X[:, self._label_source] == self._label
+        for start, j, orders in self._orders:
+            exists = ~np.isnan(X[:, j])
+            at = np.where(exists, X[:, j], 0).astype(np.intp)
+            places = np.where(exists[:, None], orders[at], np.nan)
+            found[:, start : start + orders.shape[1]] = places
+        return found
 
 
 def columns_of(designs: Sequence[Mapping[str, object]], log: Sequence[str] = ()) -> list[Column]:

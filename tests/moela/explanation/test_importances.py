@@ -12,6 +12,7 @@ import moela
 from moela import MinimizeResult
 from moela.cli import main
 from moela.explanation import forest
+from moela.explanation.columns import Features, columns_of
 from moela.explanation.importances import Importances
 
 
@@ -89,6 +90,29 @@ def test_one_seed_gives_one_result(designs):
     F = [[known(d)["first"]] for d in designs[:60]]
     runs = [Importances(designs[:60], F, ["first"], random_state=k).importances for k in (0, 0, 1)]
     assert runs[0] == runs[1] != runs[2]
+
+
+def test_features_of_every_kind_of_variable(designs):
+    columns = columns_of(designs)
+    names = [column.name for column in columns]
+    assert names == ["strong", "weak", "idle", "tool", "fan", "order", "rpm"]
+    features = Features(columns)(forest.matrix(columns))
+    tools = np.array([[d["tool"] == label for label in "abc"] for d in designs])
+    orders = np.array([[d["order"].index(item) for item in range(4)] for d in designs])
+    speeds = np.array([d.get("rpm", np.nan) for d in designs], dtype=np.float32)
+    fans = np.array([[not d["fan"], d["fan"]] for d in designs])
+    np.testing.assert_array_equal(features[:, 3:6], tools)
+    np.testing.assert_array_equal(features[:, 6:8], fans)
+    np.testing.assert_array_equal(features[:, 8:12], orders)
+    np.testing.assert_array_equal(features[:, 12], speeds)
+
+
+def test_predictions_are_those_of_the_random_forest(designs):
+    columns = columns_of(designs)
+    X = forest.matrix(columns)
+    fitted = forest.fitted(columns, np.array([known(d)["first"] for d in designs]), 0)
+    features = Features(columns)(X)
+    np.testing.assert_array_equal(fitted.predict(X), fitted.forest_.predict(features))
 
 
 def test_designs_that_are_far_worse_do_not_hide_the_others(designs):
