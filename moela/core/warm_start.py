@@ -22,8 +22,8 @@ from moela.core.origin import listed_origins
 _GIVEN = "given as 'sampling'"
 _EXPECTED = (
     "The 'sampling' parameter must be a pymoo Sampling, designs as an array [n, n_var] or a list, "
-    "a DataFrame, a Population, the result of an earlier run, an EvaluationStore or the path of "
-    "one, or a design object that the problem can encode()"
+    "a DataFrame, a Population, the result or the front of an earlier run, an EvaluationStore or "
+    "the path of one, or a design object that the problem can encode()"
 )
 
 
@@ -32,11 +32,11 @@ def first_designs(problem: Problem, sampling: object) -> Population | None:
 
     It may hold designs [n, n_var] or [n_var], dictionaries of named variables, objects that the
     problem's `encode()` understands, or a list of these; or be a DataFrame, a Population, a pymoo
-    Result, of which the optimum is taken, a result of `moela.minimize`, or an `EvaluationStore` or
-    its path, of which the front is taken. A problem whose variables have names reads dictionaries
-    and tables by its own `read_designs(given, parameter)`. Individuals are copies, since a run
-    writes into them. Those that are already evaluated keep their objectives, which are not checked,
-    and cost nothing.
+    Result, of which the optimum is taken, a result of `moela.minimize`, an `EvaluationStore` or its
+    path, of which the front is taken, or a front. A problem whose variables have names reads
+    dictionaries and tables by its own `read_designs(given, parameter)`. Individuals are copies,
+    since a run writes into them. Those that are already evaluated keep their objectives, which are
+    not checked, and cost nothing.
     """
     if is_sampling(sampling):
         return None
@@ -127,9 +127,30 @@ def _read(problem: Problem, sampling: object) -> Population:
     if callable(front):
         pop: Population = front()
         return pop
-    # Of a result of moela.minimize: dictionaries of the variables.
-    sampling = getattr(front, "designs", sampling)
-    return Population.new("X", _designs(problem, sampling))
+    return Population.new("X", _designs(problem, _of_front(sampling, front)))
+
+
+def _of_front(given: object, held_front: object) -> object:
+    """Return the designs of a result or a front, or `given` itself if it is something else.
+
+    The front of `moela.minimize` has dictionaries of the variables, that of `front_of` rows X.
+    """
+    for front in (given, held_front):
+        if "designs" in _attributes(front):
+            return _attributes(front)["designs"]
+    held = _attributes(given)
+    if not {"X", "F"} <= held.keys():
+        return given
+    if held["X"] is None:
+        raise ValueError(
+            "The front given as 'sampling' holds no designs. Pass X= to Front, or give the designs."
+        )
+    return held["X"]
+
+
+def _attributes(given: object) -> dict[str, object]:
+    """Return the attributes set on an object, which the columns of a DataFrame are not."""
+    return getattr(given, "__dict__", {})
 
 
 def _bare(individual: Individual) -> Individual:

@@ -15,9 +15,11 @@ from pymoo.core.repair import Repair
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
-from moela import MOELA, EvaluationStore, Evaluator
+import moela
+from moela import MOELA, EvaluationStore, Evaluator, Front, front_of
 from moela.core.operators import resolve
 from moela.core.origin import origins
+from moela.core.warm_start import first_designs
 from moela.rivals import MOOS
 from moela.testing import (
     ToyBinary,
@@ -107,6 +109,33 @@ def test_dictionaries_are_designs_of_mixed_variables():
     names = "width, layers, sealed, metal"
     with pytest.raises(ValueError, match=rf"with the variables {names}. Got \{{'width': 1\}}"):
         begin(ToyMixed(), {"width": 1})
+
+
+def test_fronts_hold_designs(earlier):
+    front = front_of(earlier)
+    _, first = begin(get_problem("zdt1"), front)
+    np.testing.assert_array_equal(first.get("X")[: len(front)], front.X)
+    with pytest.raises(ValueError, match="front given as 'sampling' holds no designs"):
+        begin(get_problem("zdt1"), Front(front.F))
+
+
+def test_fronts_of_minimize_hold_designs():
+    problem = get_problem("zdt1", n_var=4)
+    front = moela.minimize(problem, n_eval=60, seed=1, verbose=False).front
+    for given in (front, front.designs):
+        _, first = begin(problem, given)
+        rows = [list(design.values()) for design in front.designs]
+        np.testing.assert_array_equal(first.get("X")[: len(front)], rows)
+
+
+@pytest.mark.parametrize("name", ["front", "designs", "X"])
+def test_a_table_with_a_column_of_such_a_name_stays_a_table(name):
+    pandas = pytest.importorskip("pandas")
+    problem = ToyMixed()
+    design = {"width": 0.25, "layers": 3, "sealed": True, "metal": "tin"}
+    problem.vars = {name if v == "width" else v: kind for v, kind in problem.vars.items()}
+    table = pandas.DataFrame([{name if v == "width" else v: x for v, x in design.items()}])
+    assert first_designs(problem, table)[0].X[name] == 0.25
 
 
 def test_rivals_take_the_same(earlier):
