@@ -148,8 +148,12 @@ def _chosen(words: Sequence[str]) -> tuple[str, ...] | None:
 
 def _at_fault(error: Exception) -> bool:
     """Tell whether an error is about the input; any other is a defect, and shows its traceback."""
+    from numpy.linalg import LinAlgError
+
     from moela import EvaluationError, StoreError
 
+    if isinstance(error, LinAlgError):  # a ValueError, but never about what was given
+        return False
     return isinstance(error, ValueError | OSError | StoreError | EvaluationError)
 
 

@@ -136,6 +136,8 @@ class MoveModel(SharedFits):
             else:
                 dropped = np.concatenate(self._dropped) if self._dropped else D[:0]
                 moments = self._moments.changed(np.concatenate(self._new), dropped)
+                if not moments.exact:
+                    moments = Moments.of(D)
             self._moments, self._new, self._dropped = moments, [], []
             spread = moments.spread()
         used = np.flatnonzero(np.isfinite(spread) & (spread > 0.0))

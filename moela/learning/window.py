@@ -10,6 +10,8 @@ import numpy as np
 from moela._arrays import Floats
 
 _ROUNDING = 1e-12
+# Sums of squares that have shrunk to this share of their largest value are mostly rounding soon.
+_SHRUNK = 1e-8
 
 
 class SharedFits:
@@ -63,24 +65,36 @@ class Window(SharedFits):
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over rows [n, d]: their number, their values [d], and their products [d, d]."""
+    """Sums over rows [n, d]: their number, their values [d], and their products [d, d].
+
+    `largest` [d] holds the largest sums of squares since the sums were made from rows alone.
+    """
 
     n_rows: float
     sums: Floats
     products: Floats
+    largest: Floats
 
     @staticmethod
     def of(rows: Floats) -> Moments:
         """Return the sums over these rows [n, d]."""
-        return Moments(float(len(rows)), rows.sum(axis=0), rows.T @ rows)
+        products = rows.T @ rows
+        return Moments(float(len(rows)), rows.sum(axis=0), products, np.diagonal(products))
+
+    @property
+    def exact(self) -> bool:
+        """Whether rounding, left by rows that were dropped, is small in every sum of squares."""
+        return bool((np.diagonal(self.products) >= _SHRUNK * self.largest).all())
 
     def changed(self, added: Floats, dropped: Floats) -> Moments:
         """Return the sums with some rows more, [b, d], and some less, [e, d]."""
         more, less = Moments.of(added), Moments.of(dropped)
+        products = self.products + more.products - less.products
         return Moments(
             self.n_rows + more.n_rows - less.n_rows,
             self.sums + more.sums - less.sums,
-            self.products + more.products - less.products,
+            products,
+            np.maximum(self.largest, np.diagonal(products)),
         )
 
     def spread(self) -> Floats:

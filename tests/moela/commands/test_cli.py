@@ -81,6 +81,15 @@ def test_bad_traffic_names_the_file(content, tmp_path, capsys):
     assert "traffic.csv" in capsys.readouterr().err
 
 
+def test_failures_of_linear_algebra_are_defects_not_input(monkeypatch):
+    def fails(_):
+        raise np.linalg.LinAlgError("not positive definite")
+
+    monkeypatch.setattr("moela.commands.example.run", fails)
+    with pytest.raises(np.linalg.LinAlgError):
+        main(["example", "--list"])
+
+
 def test_version_and_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
