@@ -86,7 +86,9 @@ class Evolution:
         # Selects the members that parents come from: 0 for `subproblems`, 1 for `relaxed`.
         self.sources = OperatorSelection([0.5, 0.5], p_min=0.1)
         operators = context.operators
-        self.mating = RealMating(operators.codes) if operators.default_real else None
+        self.mating: RealMating | None = None
+        if operators.default_real:
+            self.mating = RealMating(operators.codes, context.problem.n_var)
         self.ranked: DominanceRanked | None = None
         if self.mating is not None and context.problem.n_obj < MANY_OBJECTIVES:
             self.ranked = DominanceRanked(len(subproblems))

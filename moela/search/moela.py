@@ -235,7 +235,8 @@ class MOELA(ArchiveAlgorithm):
         self.infill_few = None
         if self.shares is None and models.surrogate_size:
             varied = any(self._given[name] is not None for name in ("crossover", "mutation"))
-            mating, encoder = RealMating(self.operators.codes), self.guided.encoder
+            mating = RealMating(self.operators.codes, problem.n_var)
+            encoder = self.guided.encoder
             self.infill_few = infill_for(context, encoder, mating, budget, varied=varied)
         self.log: dict[str, dict[str, float]] = {
             part: {"n_eval": 0, "accepted": 0, "hypervolume": 0.0}

@@ -18,18 +18,26 @@ class OperatorSelection:
     Probability matching (Thierens 2005, "An adaptive pursuit strategy for allocating operator
     probabilities", GECCO): an operator's quality is a running mean of its rewards, and its
     probability is ``p_min + (1 - n * p_min) * quality / sum(qualities)``. Qualities are in [0, 1].
-    `rate` is the weight of the newest reward in the running mean.
+    `rate` is the weight of the newest reward in the running mean. `worth` [n], if given, multiplies
+    the quality and the least probability of operators that their rewards overrate.
     """
 
-    def __init__(self, quality: Sequence[float], p_min: float, rate: float = 0.02) -> None:
+    def __init__(
+        self,
+        quality: Sequence[float],
+        p_min: float,
+        rate: float = 0.02,
+        worth: Sequence[float] | None = None,
+    ) -> None:
         self.p_min, self.rate = p_min, rate
         self.quality: Floats = np.array(quality, dtype=float)
+        self.worth: Floats = np.array([1.0] * len(quality) if worth is None else worth)
 
     @property
     def probabilities(self) -> Floats:
         """Probability of each operator, [n]."""
-        n = len(self.quality)
-        return self.p_min + (1.0 - n * self.p_min) * self.quality / self.quality.sum()
+        least, quality = self.p_min * self.worth, self.quality * self.worth
+        return least + (1.0 - least.sum()) * quality / quality.sum()
 
     def draw(self, n: int, random_state: np.random.Generator) -> Ints:
         """Draw n operators, as indices [n]."""

@@ -24,6 +24,9 @@ _PROB_ANEW = 0.3
 # violate constraints less than blends do at once, and leave no diversity to go on with: runs of
 # 1,000 evaluations of MW2 that followed such rewards had 0.7 of the hypervolume.
 _FIXED = (1.0, 0.5, 0.5, 0.5)
+# Number of variables above which steps and copies are used less. They seldom change more than one
+# variable, so that many are needed where a single blend changes all, but each is rewarded at once.
+_FEW_VARIABLES = 30
 # Share of the children that are drawn at random in runs of few evaluations, while so few feasible
 # designs are archived for each objective after the first. All members may then be in one corner of
 # the front, which their children seldom leave (WFG9). In longer runs, random children cost more
@@ -57,14 +60,19 @@ class RealMating:
     ----------
     codes : Codes
         Columns of labels and of whole numbers.
+    n_var : int
+        Number of variables; with more than 30, steps and copies are used less.
     """
 
     OPERATORS = ("blend", "difference", "step", "copy")
     n_partners = 3
 
-    def __init__(self, codes: Codes = NO_CODES) -> None:
+    def __init__(self, codes: Codes = NO_CODES, n_var: int = 1) -> None:
         self.codes = codes
-        self.selection = OperatorSelection([0.5] * len(self.OPERATORS), p_min=0.05)
+        of_one = min(1.0, _FEW_VARIABLES / n_var)
+        self.selection = OperatorSelection(
+            [0.5] * len(self.OPERATORS), p_min=0.05, worth=[1.0, 1.0, of_one, of_one]
+        )
         self.fixed_selection = OperatorSelection(_FIXED, p_min=0.05)
 
     def children(

@@ -7,6 +7,10 @@ close to a front, so `--reference random` derives the reference point from rando
 
     python -m tests.benchmarks.tables_smooth --budget 300 --reference random --pop 50
 
+Problems of 100 to 1,000 variables are a family of their own:
+
+    python -m tests.benchmarks.tables_smooth --families large --budget 5000 --reference random
+
 `--optuna` also runs Optuna's samplers; its Gaussian processes need torch.
 """
 
@@ -29,6 +33,8 @@ from moela.experiments.run import ExperimentResults
 from tests.benchmarks import rivals, tables
 
 FAMILIES = ("zdt", "dtlz", "wfg", "mw", "scaled")
+# A family that only runs if it is named: problems of 100 variables and more.
+LARGE = "large"
 SCALE = 1000.0
 # Choices of the reference point of the hypervolumes.
 REFERENCES = {
@@ -103,6 +109,11 @@ def families() -> dict[str, dict[str, Any]]:
             "wfg4 x1000": partial(Scaled, "wfg4", n_var=10, n_obj=2),
             "dtlz1 x1000": partial(Scaled, "dtlz1", n_obj=3),
         },
+        LARGE: {
+            f"{name}, {n} variables": partial(get_problem, name, n_var=n, **n_obj)
+            for name, n_obj in (("zdt1", {}), ("zdt3", {}), ("zdt4", {}), ("dtlz2", {"n_obj": 3}))
+            for n in (100, 300, 1000)
+        },
     }
 
 
@@ -129,7 +140,7 @@ def exact_front(problem: Any) -> Any:
 def main() -> None:
     """Make the runs and the tables."""
     parser = tables.parser(__doc__, budget=10_000, store="smooth")
-    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=FAMILIES)
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=(*FAMILIES, LARGE))
     parser.add_argument("--pop", type=int, default=100, help="population of the rivals")
     parser.add_argument("--reference", default="front", choices=REFERENCES)
     parser.add_argument("--optuna", action="store_true", help="run Optuna, at the slow budget")

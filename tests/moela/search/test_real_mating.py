@@ -55,6 +55,14 @@ def test_operators_that_pay_are_selected_and_the_others_keep_a_chance():
     assert selection.probabilities.min() >= 0.05
 
 
+def test_children_that_change_one_variable_are_rarer_where_variables_are_many():
+    of_one = [RealMating.OPERATORS.index(name) for name in ("step", "copy")]
+    shares = [RealMating(n_var=n).selection.probabilities[of_one] for n in (1, 30, 60, 3000)]
+    np.testing.assert_array_equal(shares[:2], 0.25)
+    assert (shares[2] < 0.2).all()
+    assert (0.0 < shares[3]).all() and (shares[3] < 0.01).all()
+
+
 def test_improvement_is_a_share_of_the_nearest_members_value():
     sub = Subproblems(np.array([[1.0, 0.0], [0.0, 1.0]]), 1, "weighted_sum")
     members = Population.new("X", np.zeros((2, 1)))
