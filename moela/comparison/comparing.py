@@ -75,8 +75,9 @@ def compare(
         Significance level.
     objectives : list of str, or dict of "min" or "max" by name, optional
         Columns of tables, such as ``result.save("front.csv")``, that are objectives. Maximized ones
-        are negated. Default: all columns but those of variables ``x0, x1, ...`` and of labels;
-        folders of `moela run` name their objectives themselves.
+        are negated. Default: all columns but those of variables ``x0, x1, ...`` and of labels.
+        Folders of `moela run`, stores and results name their objectives themselves; other ones are
+        refused.
 
     Returns
     -------

@@ -38,7 +38,7 @@ ACCEPTED = (
 
 
 Senses: TypeAlias = "Mapping[str, float] | None"
-"""The objectives of tables by name: 1 to minimize, -1 to maximize."""
+"""The objectives by name, which name those of tables: 1 to minimize, -1 to maximize."""
 
 
 def read(results: object, senses: Senses = None) -> list[ComparedRun]:
@@ -93,15 +93,15 @@ def _drafts(value: object, senses: Senses) -> list[RunDraft]:
             for draft in _drafts(run, senses)
         ]
     if isinstance(value, Result):
-        return [of_result(value)]
+        return [of_result(value, senses)]
     if isinstance(value, MinimizeResult):
-        return [of_minimize(value)]
+        return [of_minimize(value, senses)]
     if isinstance(value, files.Run):
         return [of_run(value)]
     if isinstance(value, ExperimentResults):
         return of_experiment(value)
     if isinstance(value, EvaluationStore):
-        return of_store(value)
+        return of_store(value, senses)
     if isinstance(value, str | os.PathLike):
         return of_path(Path(value).expanduser(), senses)
     if isinstance(value, Population):

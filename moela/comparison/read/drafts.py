@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,6 +51,26 @@ def nameless(
     points, designs, left_out = clean(owner or source, F, CV, X)
     fields: dict[str, Any] = {"seed": None, "left_out": left_out} | known
     return ComparedRun("", "", F=points, X=designs, source=source, **fields)
+
+
+def check_objectives(
+    given: Mapping[str, float] | None, recorded: Mapping[str, float], source: str
+) -> None:
+    """Raise a ValueError if the given objectives differ from those that a source records.
+
+    Both are 1 for each minimized objective by name, and -1 for each maximized one; nothing recorded
+    agrees with anything.
+    """
+    if given is None or not recorded or [*given.items()] == [*recorded.items()]:
+        return
+    expected, got = (
+        ", ".join(f"{name}={'min' if sign > 0 else 'max'}" for name, sign in senses.items())
+        for senses in (recorded, given)
+    )
+    raise ValueError(
+        f"The objectives (--objectives) must be those that {source} records, in their order: "
+        f"{expected}. Got {got} instead; leave them out."
+    )
 
 
 def kind_of(name: str, n_var: int, n_obj: int, version: object) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moela._arrays import Bools, Floats
-from moela.comparison.read.drafts import RunDraft, kind_of, nameless, one_batch
+from moela.comparison.read.drafts import RunDraft, check_objectives, kind_of, nameless, one_batch
 from moela.comparison.read.record import signs_of, with_record
 from moela.files.arrays import read_array
 from moela.files.guard import brief, check_count, invalid_file
@@ -47,9 +47,10 @@ def read_front_file(path: Path, senses: Mapping[str, float] | None = None) -> li
     other columns are objectives, or only those named ``f0``, ``f1``, ..., if there are any.
 
     A ``run.json`` beside a ``front.csv`` or an ``evaluations.csv``, as `moela run` writes them, is
-    read, too. In any other table, `senses` names the objectives: 1 to minimize, -1 to maximize. A
-    table of everything that `moela.minimize` evaluated is one whose last columns are ``feasible``,
-    ``status`` and ``error``. An array in a ``.npy`` file is [n, M] or, for s runs, [s, n, M].
+    read, too, and `senses` may only repeat the objectives in it. In any other table, `senses` names
+    the objectives: 1 to minimize, -1 to maximize. A table of everything that `moela.minimize`
+    evaluated is one whose last columns are ``feasible``, ``status`` and ``error``. An array in a
+    ``.npy`` file is [n, M] or, for s runs, [s, n, M].
     Errors name the file, the line, and expected and actual content.
     """
     if path.suffix == ".npy":
@@ -65,6 +66,8 @@ def read_front_file(path: Path, senses: Mapping[str, float] | None = None) -> li
         columns = _columns(path, heading, len(sets[0].columns), None if recorded else senses)
         factors = tuple(signs.get(name, 1.0) for name in columns.names or ())
         columns = columns if not signs else replace(columns, factors=factors or (1.0,))
+    if recorded:  # version 0.1 recorded no senses, and minimized all objectives
+        check_objectives(senses, signs or dict.fromkeys(columns.names or (), 1.0), str(beside))
     drafts = one_batch(draft for table in sets for draft in _drafts(path, heading, table, columns))
     return with_record(drafts, beside) if recorded else drafts
 

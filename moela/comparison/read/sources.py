@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.individual import Individual, calc_cv
 from pymoo.core.population import Population
+from pymoo.core.problem import Problem
 from pymoo.core.result import Result
 
 from moela._arrays import Floats, rows
-from moela.comparison.read.drafts import RunDraft, kind_of, nameless
+from moela.comparison.read.drafts import RunDraft, check_objectives, kind_of, nameless
 from moela.comparison.read.files import MOST_OBJECTIVES, read_front_file
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
@@ -25,6 +26,7 @@ from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.files.guard import open_file
 from moela.functions.model.problem import FunctionProblem
+from moela.functions.model.view import ProblemView
 from moela.functions.results.result import MinimizeResult
 from moela.functions.results.stored import stored_problem, unnamed_in
 from moela.provenance import renames
@@ -42,7 +44,7 @@ def of_front(front: Front) -> RunDraft:
     return RunDraft(nameless(front.F, "a Front", X=front.X, names=front.names, model=model))
 
 
-def of_result(result: Result) -> RunDraft:
+def of_result(result: Result, senses: Mapping[str, float] | None = None) -> RunDraft:
     """Return the run of a pymoo Result, with all evaluations if its history was kept."""
     problem, algorithm = result.problem, getattr(result, "algorithm", None)
     if problem is None or problem.n_obj < 2:
@@ -51,6 +53,7 @@ def of_result(result: Result) -> RunDraft:
             "A pymoo Result to compare must be of a problem with at least two objectives. Got "
             f"{n_obj} instead."
         )
+    _check_objectives(senses, problem, f"a result of {problem.name()}")
     name = type(algorithm).__name__ if algorithm is not None else None
     n_obj, history = int(problem.n_obj), None
     asked = [step.pop if step.off is None else step.off for step in result.history or ()]
@@ -88,12 +91,18 @@ def of_result(result: Result) -> RunDraft:
     return RunDraft(run, title, name, (kind, ""))
 
 
-def of_minimize(result: MinimizeResult) -> RunDraft:
+def of_minimize(result: MinimizeResult, senses: Mapping[str, float] | None = None) -> RunDraft:
     """Return the run of a call of `moela.minimize`, with all evaluations."""
     run = Result()
     run.problem, run.algorithm, run.exec_time = result.problem, result.algorithm, None
     run.history = [SimpleNamespace(pop=None, off=result.population)]
-    return replace(of_result(run), problem=result.problem.name())
+    return replace(of_result(run, senses), problem=result.problem.name())
+
+
+def _check_objectives(senses: Mapping[str, float] | None, problem: Problem, source: str) -> None:
+    """Raise a ValueError if objectives differ from those of a problem, if it names them."""
+    names, signs = traits(problem).get("names", ()), ProblemView(problem).signs.tolist()
+    check_objectives(senses, dict(zip(names, signs, strict=False)), source)
 
 
 def _individuals(individuals: list[Individual], n_obj: int) -> tuple[Floats, Floats, NDArray[Any]]:
@@ -136,19 +145,25 @@ def of_experiment(results: ExperimentResults) -> list[RunDraft]:
     ]
 
 
-def of_store(store: EvaluationStore) -> list[RunDraft]:
+def of_store(store: EvaluationStore, senses: Mapping[str, float] | None = None) -> list[RunDraft]:
     """Return the runs of a store that have evaluated something."""
     out: list[RunDraft] = []
     earlier: set[str] = set()
     for run in store.runs():
         problem = json.dumps(renames.without_content(run.problem), sort_keys=True)
         if run.n_eval:
-            out.append(_of_stored(store, run, after_others=problem in earlier))
+            out.append(_of_stored(store, run, senses, after_others=problem in earlier))
             earlier.add(problem)
     return out
 
 
-def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) -> RunDraft:
+def _of_stored(
+    store: EvaluationStore,
+    run: StoredRun,
+    senses: Mapping[str, float] | None,
+    *,
+    after_others: bool,
+) -> RunDraft:
     n_obj = run.problem.get("n_obj")
     if not isinstance(n_obj, int) or not 2 <= n_obj <= _MAX_OBJECTIVES or run.n_eval > _MAX_ROWS:
         raise ValueError(
@@ -181,6 +196,7 @@ def _of_stored(store: EvaluationStore, run: StoredRun, *, after_others: bool) ->
     scored = np.where(feasible[:, None], F, np.nan)
     index = np.flatnonzero(np.isfinite(F).all(axis=1))
     model = stored_problem(run, store.path)
+    _check_objectives(senses, model, f"run {run.id} in {store.path}")
     about: dict[str, object] = {
         "settings": run.settings,
         "versions": run.versions,
@@ -228,7 +244,7 @@ def of_path(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDr
         start = file.read(16)
     if start.startswith(b"SQLite format 3\0"):
         with EvaluationStore(path) as store:
-            return of_store(store)
+            return of_store(store, senses)
     if start.startswith(b"PK"):
         return [of_run(files.Run.load(path))]
     return _of_front_file(path, senses)
