@@ -50,12 +50,15 @@ def run(arguments: argparse.Namespace) -> None:
     from moela.comparison import INDICATORS, compare
     from moela.comparison.comparing import senses_of
     from moela.comparison.read.dispatch import read
+    from moela.comparison.report.page import check_installed
 
     first = arguments.indicator or INDICATORS[0]
     if first not in INDICATORS:
         raise ValueError(
             f"--indicator must be one of {', '.join(INDICATORS)}. Got {first} instead."
         )
+    if arguments.html:  # reading and comparing the runs may take minutes
+        check_installed()
     results = _results(arguments.runs)
     objectives = _objectives(arguments.objectives)
     comparison = compare(

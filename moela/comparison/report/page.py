@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,14 +52,11 @@ def write_report(
     has that. Text from data is escaped, never run, and the page's policy allows only its own two
     scripts.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise ImportError(
-            "A report needs jinja2 and plotly: pip install 'moela[report]'."
-        ) from error
+    check_installed()
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
     templates = Environment(
         loader=PackageLoader("moela.comparison.report", "parts"),
         autoescape=True,
@@ -84,6 +81,17 @@ def write_report(
         )
         scratch.write_text(page, encoding="utf-8")
     return out
+
+
+def check_installed() -> None:
+    """Raise a ModuleNotFoundError if a package that a report needs is not installed."""
+    try:
+        for name in ("jinja2", "plotly.offline"):
+            import_module(name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "A report needs jinja2 and plotly: pip install 'moela[report]'.", name=error.name
+        ) from error
 
 
 def _render(templates: Environment, comparison: Comparison, **page: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -47,6 +49,18 @@ def test_names_settings_page_and_pictures(folders, tmp_path, capsys):
     assert page.stat().st_size > 1_000_000
     assert len(list(pictures.glob("*.png"))) >= 4
     assert "<td>at</td><td>100</td>" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", ["jinja2", "plotly"])
+def test_a_report_without_its_packages_is_one_line_before_any_work(
+    module, folders, tmp_path, monkeypatch, assert_rejected
+):
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("moela.comparison.compare", lambda *given, **settings: pytest.fail("work"))
+    command = ["compare", folders / "one", "--html", tmp_path / "report.html"]
+    assert_rejected(command, f"this needs {module}", "pip install 'moela[report]'")
 
 
 def test_common_number_of_evaluations(folders, capsys):
