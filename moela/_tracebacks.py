@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from types import CodeType, TracebackType
 
@@ -9,6 +10,14 @@ _HEAD = "Traceback (most recent call last):\n"
 # Texts of stacks by their places: file, code (which may be equal in two files), instruction.
 _STACKS: dict[tuple[tuple[str, CodeType, int], ...], str] = {}
 _MOST_STACKS = 100
+# Comes between the traceback of an exception and that of a later one, which it led to.
+_CHAINED = re.compile(
+    r"\n\n(?:The above exception was the direct cause of the following exception"
+    r"|During handling of the above exception, another exception occurred):\n\n"
+    r"(?=Traceback |  \+ Exception Group Traceback )"
+)
+_BEGIN = re.compile(r"(?:Traceback|  \+ Exception Group Traceback) \(most recent call last\):$")
+_MODULE = re.compile(r"^(?:[\w<>]+\.)+(?=\w+(?::|$))")
 
 
 def formatted(error: BaseException) -> str:
@@ -24,6 +33,27 @@ def formatted(error: BaseException) -> str:
         return "".join(traceback.format_exception(error))
     stack = _stack(error.__traceback__)
     return (_HEAD + stack if stack else "") + "".join(traceback.format_exception_only(error))
+
+
+def exception_of(text: str) -> str:
+    r"""Return the line of a traceback's text that names the exception, without its module.
+
+    It is the first line after the frames, which are indented. Further lines of the message and
+    notes follow it, with any indentation. In a text without frames, it is the first line.
+
+    >>> exception_of("Traceback (most recent call last):\n  File ...\nValueError: no mesh\na note")
+    'ValueError: no mesh'
+    """
+    lines = _CHAINED.split(text)[-1].split("\n")
+    if _BEGIN.match(lines[0]):
+        rest = [line.removeprefix("  | ") for line in lines[1:]]  # as in the traceback of a group
+        n_frames = next((i for i, line in enumerate(rest) if line[:1].strip()), len(rest))
+        lines = rest[n_frames:]
+    lines = [line.strip() for line in lines if line.strip()] or [""]
+    line = _MODULE.sub("", lines[0])
+    if re.fullmatch(r"\w+:", line):  # the first line of the message is empty
+        line = " ".join([line, *lines[1:2]])
+    return line
 
 
 def _stack(trace: TracebackType | None) -> str:

@@ -16,6 +16,7 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
 from moela._checks import one_of, require
+from moela._tracebacks import exception_of
 from moela.evaluation.progress import begin
 from moela.experiments.files import Key, Run, Settings
 from moela.experiments.recording import External, record_run
@@ -142,7 +143,7 @@ def run_experiment(
         first, message = next(iter(failures.items()))
         warnings.warn(
             f"{len(failures)} of {len(tasks)} runs failed and are left out. The first is {first}: "
-            f"{message.strip().splitlines()[-1]}",
+            f"{exception_of(message)}",
             stacklevel=2,
         )
     _warn_of_versions(list(done.values()))

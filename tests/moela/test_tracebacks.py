@@ -88,6 +88,75 @@ def test_they_are_those_of_python_at_first_and_again(function):
         assert text == expected
 
 
+def with_indented_lines(n):
+    error = RuntimeError("diverged at step 12\n  residual 1e9\n\nsee log.txt")
+    error.add_note('a note\n  File "x.py", line 3, in y')
+    raise error
+
+
+def with_the_traceback_of_another_process(n):
+    raise RuntimeError(
+        "the solver ended with\nTraceback (most recent call last):\n  File x\nKeyError: 1"
+    )
+
+
+def with_an_empty_first_line(n):
+    raise RuntimeError("\n  no mesh\n")
+
+
+class Divergence(Exception):
+    pass
+
+
+def of_a_class_in_a_module(n):
+    raise Divergence("at 12: no mesh")
+
+
+def of_a_class_in_a_function(n):
+    class Local(Exception):
+        pass
+
+    raise Local
+
+
+EXCEPTIONS = {
+    by_division: "ZeroDivisionError: division by zero",
+    by_recursion: "RecursionError: maximum recursion depth exceeded",
+    with_a_cause: "ValueError: 0 is bad",
+    with_a_context: "ValueError: 0 is bad",
+    without_its_context: "ValueError: 0 is bad",
+    with_a_wrong_name: "NameError: name 'number' is not defined",
+    with_a_group: "ExceptionGroup: two (2 sub-exceptions)",
+    with_a_note: "ValueError: several",
+    with_bad_syntax: "SyntaxError: invalid syntax",
+    with_indented_lines: "RuntimeError: diverged at step 12",
+    with_the_traceback_of_another_process: "RuntimeError: the solver ended with",
+    with_an_empty_first_line: "RuntimeError: no mesh",
+    of_a_class_in_a_module: "Divergence: at 12: no mesh",
+    of_a_class_in_a_function: "Local",
+}
+
+
+@pytest.mark.parametrize("function", EXCEPTIONS, ids=lambda f: f.__name__)
+def test_the_line_of_the_exception(function):
+    text, _ = texts(function, 0)
+    assert _tracebacks.exception_of(text).startswith(EXCEPTIONS[function])
+    assert "\n" not in _tracebacks.exception_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", ""),
+        ("\n", ""),
+        ("It took too long.\nmore", "It took too long."),
+        ("ValueError: a\n", "ValueError: a"),
+    ],
+)
+def test_the_line_of_a_text_without_frames_is_the_first(text, line):
+    assert _tracebacks.exception_of(text) == line
+
+
 def test_an_error_that_was_never_raised_has_no_stack():
     assert _tracebacks.formatted(ValueError("as it is")) == "ValueError: as it is\n"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats
+from moela._tracebacks import exception_of
 from moela.evaluation.runners.violation import bound_violation
 
 OK = "ok"
@@ -128,16 +128,8 @@ def infinite_warning(first: str, n: int, n_eval: int) -> str:
 
 
 def reason(status: str, error: str | None) -> str:
-    r"""Return why an evaluation failed, on one line: the exception of a traceback, or the status.
-
-    >>> reason("error", "Traceback ...\n  File ...\nValueError: no mesh\na note on it")
-    'ValueError: no mesh'
-    """
-    lines = [line for line in (error or "").splitlines() if line.strip()]
-    # The exception follows the frames, which are indented; its notes follow it.
-    frames = [i for i, line in enumerate(lines[:-1]) if line.startswith("  ")]
-    text = lines[frames[-1] + 1] if frames and status == ERROR else lines[-1] if lines else status
-    text = re.sub(r"^(?:\w+\.)+(\w+)", r"\1", text.strip())
+    """Return why an evaluation failed, on one line: the exception of a traceback, or the status."""
+    text = exception_of(error or "") or status
     return text if len(text) <= _MOST_REASON else f"{text[:_MOST_REASON]} ..."
 
 

@@ -19,6 +19,7 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandomSampling
 
 from moela._arrays import Design, Designs, Floats
+from moela._tracebacks import exception_of
 from moela.functions.model.calls import check_function, checked_call, misnamed, name_of
 from moela.functions.model.given import encoded, has_codes, in_list, is_table, records
 from moela.functions.model.operators import (
@@ -45,7 +46,6 @@ from moela.functions.model.variables import Permutation, Variable, is_number, on
 from moela.quality.words import nearest, of_kind
 
 _IF_NOT_MEASURED = "If the design could not be measured, leave it out of tell()."
-CALLED = "The function was called with"
 # The function of one design, or of a batch of designs; users annotate theirs as they like.
 PlainFunction: TypeAlias = "Callable[..., object]"
 RefPoint: TypeAlias = "Mapping[str, float] | Sequence[float]"
@@ -231,7 +231,7 @@ class FunctionProblem(Problem):
             returned = self.function(dict(design))
         except Exception as error:
             hint = misnamed(self.function, self.variables, error) or self._absent(error)
-            error.add_note(f"{CALLED} {design!r}.{hint}")
+            error.add_note(f"The function was called with {design!r}.{hint}")
             raise
         answer = self.outputs.read(returned, design, self.name())
         out["F"], out["G"] = answer.F, answer.G
@@ -454,6 +454,5 @@ def fill_rows(rows: Sequence[Mapping[str, object]], out: dict[str, object]) -> N
 
 def why(error: str, status: str) -> str:
     """Return why an evaluation failed, on one line and without the design."""
-    lines = [line for line in error.splitlines() if line.strip() and not line.startswith(CALLED)]
-    last = own_message(error).splitlines() or lines[-1:] or [status]
-    return last[0].partition(WHERE)[0].strip().rstrip(".")
+    lines = own_message(error).splitlines() or [exception_of(error) or status]
+    return lines[0].partition(WHERE)[0].strip().rstrip(".")

@@ -221,7 +221,7 @@ class MinimizeResult:
 
     @property
     def failures(self) -> list[Row]:
-        """The failed evaluations: `n`, `status`, the last line of the `error`, and the `design`."""
+        """The failed evaluations: `n`, `status`, the exception as `error`, and the `design`."""
         found: list[Row] = []
         for n, individual in enumerate(self._individuals):
             if not self._ok[n]:

@@ -51,7 +51,7 @@ class Broken(Toy):
     def _evaluate(self, X, out, *args, **kwargs):
         self._calls += 1
         if self._calls in self.bad:
-            raise RuntimeError("the simulator fell over")
+            raise RuntimeError("the simulator fell over\nsee its log")
         super()._evaluate(X, out)
 
 

@@ -12,6 +12,8 @@ from function_cases import LINE, QUIET, SINK, line, objectives_of, run, sink
 
 import moela
 from moela import EvaluationError, EvaluationStore, StoreMismatchError
+from moela.cli import main
+from moela.watch.follow import Follower
 
 
 def test_a_store_resumes(tmp_path):
@@ -163,6 +165,39 @@ def test_failures_are_counted_and_reported(caplog):
     frame = result.to_frame(all=True)
     assert (frame["status"] != "ok").sum() == counts.sum() == len(result.failures)
     assert not frame.loc[frame["status"] != "ok", "feasible"].any()
+
+
+def diverging(d):
+    if d["x"] > 0.5:
+        error = RuntimeError("diverged at step 12\n  residual 1e9\n\nsee log.txt for details")
+        error.add_note("a note")
+        raise error
+    return line(d)
+
+
+def test_the_reason_of_a_failure_is_the_first_line_of_its_message(tmp_path, caplog, capsys):
+    store = tmp_path / "run.db"
+    result = moela.minimize(
+        diverging, **LINE, n_eval=20, on_error="infeasible", store=store, **QUIET
+    )
+    stored = moela.MinimizeResult.from_store(store)
+    reason = "RuntimeError: diverged at step 12"
+    for each in (result, stored):
+        assert {failure["error"] for failure in each.failures} == {reason}
+        assert f" x {reason})" in each.status
+    assert f"an evaluation failed ({reason}) for the design {{'x': 0." in caplog.text
+    assert main(["runs", str(store), "--failures"]) == 0
+    shown = capsys.readouterr().out
+    assert "error: RuntimeError: diverged at step #\n" in shown
+    follower = Follower(store)
+    assert {text for _, _, text in follower.refresh().failures} == {
+        "RuntimeError: diverged at step #"
+    }
+    follower.close()
+    with EvaluationStore(store) as reader:
+        errors = [e.error for e in reader.evaluations() if e.error]
+    assert errors
+    assert all("see log.txt for details\na note\n" in error for error in errors)
 
 
 def test_a_failure_raises_with_the_design():
