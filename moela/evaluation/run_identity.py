@@ -244,7 +244,7 @@ def _open(
     same = [match for match in reversed(matches) if not match.changes]
     for match in sorted(same, key=lambda match: bool(_relevant(match.doubts, versioned))):
         opened = OpenRun(match.run, journal, True, _relevant(match.doubts, versioned))
-        _take_over(opened, budget)
+        _take_over(opened)
         _keep_values(opened, signed)
         sources = _stored_sources(match.run)
         if sources is None:  # version 0.1 used the runs with the same text
@@ -390,7 +390,7 @@ def _other_differences(run: RunRow, wanted: Signature, before: dict[str, Signatu
     ]
 
 
-def _take_over(opened: OpenRun, budget: int | None) -> None:
+def _take_over(opened: OpenRun) -> None:
     journal, run = opened.journal, opened.run
     if opened.doubts:
         logger.warning(
@@ -417,8 +417,10 @@ def _take_over(opened: OpenRun, budget: int | None) -> None:
             run.id,
             harmless("; ".join(changes)),
         )
-    journal.update_run(run.id, owner=worker_name(), budget=budget)
-    logger.info("run %d in %s continues after %d evaluations", run.id, journal.path, run.n_eval)
+    newest = journal.newest(run.id, journal.last_id())  # a killed run may have noted less
+    n_eval = max(run.n_eval, 0 if newest is None else newest + 1)
+    journal.update_run(run.id, owner=worker_name(), n_eval=n_eval)
+    logger.info("run %d in %s continues after %d evaluations", run.id, journal.path, n_eval)
 
 
 def _distance(entry: tuple[list[str], RunRow]) -> tuple[int, int]:

@@ -130,6 +130,8 @@ class StoreEntry:
                 opened = run_identity.begin_again(opened, signed, budget)
                 self._answer_from(opened)
             session.opened = opened
+        if opened.resumed:  # and is still the same
+            opened.journal.note_progress(opened.run.id, 0, 0.0, budget)
 
     def _answer_from(self, opened: OpenRun) -> None:
         """Answer the designs of the session from a run of the store."""

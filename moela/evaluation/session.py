@@ -125,7 +125,7 @@ class Session:
         if self.answers is not None and (last or now - self._noted >= _NOTE_SECONDS):
             self._noted = now
             run, journal = self.answers.run, self.answers.journal
-            journal.update_run(run.id, n_eval=n_eval, elapsed=elapsed, budget=budget)
+            journal.note_progress(run.id, n_eval, elapsed, budget)
             if last:
                 journal.flush(last=True)
 

@@ -190,6 +190,18 @@ class Journal:
             for name, value in values.items():
                 setattr(self._writer.runs[run], name, value)
 
+    def note_progress(self, run: int, n_eval: int, elapsed: float, budget: int | None) -> None:
+        """Set how far a run is, in evaluations and seconds, and the budget of its newest call.
+
+        A call may repeat a part of the run, with a smaller budget. It takes nothing back.
+        """
+        stored = self._writer.runs[run]
+        n_eval = max(n_eval, stored.n_eval)
+        if budget is not None and budget < n_eval:
+            budget = stored.budget and max(n_eval, stored.budget)
+        elapsed = max(elapsed, stored.elapsed)
+        self.update_run(run, n_eval=n_eval, elapsed=elapsed, budget=budget)
+
     def last_id(self) -> int:
         """Return the id of the newest evaluation in the file, 0 if there is none."""
         with self._reading():
