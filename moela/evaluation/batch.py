@@ -32,6 +32,7 @@ from moela.evaluation.runners.runner import Runner, make_jobs
 logger = logging.getLogger("moela.evaluator")
 
 _MOST_TEXT = 400
+_FIRST = "; the run goes on without such designs, and later failures are logged at level INFO"
 
 
 def unevaluated(
@@ -131,24 +132,27 @@ def hand_out(
     return handed
 
 
-def report_failure(problem: Problem, x: Design, outcome: Outcome, *, first: bool) -> None:
-    """Log a failed evaluation: the first one of a run as a warning, with reason and design.
+def report_failure(
+    problem: Problem, x: Design, outcome: Outcome, *, first: bool, raises: bool
+) -> None:
+    """Log a failed evaluation with reason and design, and its whole text at level DEBUG.
 
-    A problem may have words of its own for it: ``failure_text(x, error, status)``.
+    The first one of a run is a warning, and later ones are at level INFO. The error of a failure
+    that ``raises`` says all, so such a failure is at level DEBUG only. A problem may have words of
+    its own for reason and design: ``failure_text(x, error, status)``.
     """
-    if not first:
-        logger.info("an evaluation failed (%s): %s", outcome.status, outcome.error)
-        return
+    level = logging.WARNING if first else logging.DEBUG if raises else logging.INFO
+    if logger.isEnabledFor(level):
+        more = _FIRST if first else ""
+        logger.log(level, "an evaluation failed %s%s", _failure_text(problem, x, outcome), more)
+    logger.debug("the whole text of this failure (%s):\n%s", outcome.status, outcome.error)
+
+
+def _failure_text(problem: Problem, x: Design, outcome: Outcome) -> str:
     own = getattr(problem, "failure_text", None)
     if callable(own):
-        text = own(x, outcome.error or "", outcome.status)
-    else:
-        listed = x.tolist() if hasattr(x, "tolist") else without_numpy(x)
-        design = " ".join(str(listed).split())
-        cut = f"{design[:_MOST_TEXT]} ..." if len(design) > _MOST_TEXT else design
-        text = f"({reason(outcome.status, outcome.error)}) for the design {cut}"
-    logger.warning(
-        "an evaluation failed %s; the run goes on without such designs, and later failures are "
-        "logged at level INFO",
-        text,
-    )
+        return str(own(x, outcome.error or "", outcome.status))
+    listed = x.tolist() if hasattr(x, "tolist") else without_numpy(x)
+    design = " ".join(str(listed).split())
+    cut = f"{design[:_MOST_TEXT]} ..." if len(design) > _MOST_TEXT else design
+    return f"({reason(outcome.status, outcome.error)}) for the design {cut}"

@@ -448,9 +448,10 @@ class Evaluator(PymooEvaluator):
         self.n_fresh += 1
         run = self._run
         if outcome.status != OK:
-            first = self.on_error != "raise" and outcome.status in FAILURES and not run.failed
+            raises = self.on_error == "raise" and outcome.status in FAILURES
+            first = not raises and outcome.status in FAILURES and not run.failed
             run.failed = run.failed or first
-            report_failure(session.problem, x, outcome, first=first)
+            report_failure(session.problem, x, outcome, first=first, raises=raises)
         if session.answers is not None:
             number = session.answers.run.id
             session.answers.journal.add(number, *place, key, encode(x), outcome, self.elapsed)

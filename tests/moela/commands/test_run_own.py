@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -46,7 +47,7 @@ def folder(tmp_path, monkeypatch):
     """Return a folder with example files, which is the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("curve", "function", "problem", "slow", "eight"):
+    for name in ("curve", "function", "problem", "slow", "eight", "failing"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     Path("function.py").write_text(FUNCTION)
     Path("problem.py").write_text(PROBLEM)
@@ -361,3 +362,33 @@ def test_ctrl_c_keeps_the_result_of_run_noc(folder, process):
     assert running.returncode == 130, error
     assert "To go on: moela run noc --evals 2000000" in error
     assert {"front.csv", "best.json", "run.json"} <= {p.name for p in Path("front").iterdir()}
+
+
+FAILING = """
+variables = {"x": (0.0, 1.0), "y": (0.0, 1.0)}
+objectives = ["mass", "rise"]
+
+
+def solver(d):
+    raise RuntimeError("diverged")
+
+
+def sometimes(d):
+    if d["x"] > 0.5:
+        solver(d)
+    return {"mass": d["x"], "rise": 1 - d["y"]}
+"""
+
+
+def test_a_failed_evaluation_is_one_line(folder, capsys, caplog):
+    Path("failing.py").write_text(FAILING)
+    words = ("--evals", 20, "--on-error", "infeasible", "--quiet")
+    assert run("failing.py:sometimes", *words) == 0
+    printed = capsys.readouterr()
+    n = int(re.search(r"(\d+) failed \(\d+ x RuntimeError: diverged\)", printed.out)[1])
+    assert n > 1
+    lines = [text for text in caplog.messages if "diverged" in text]
+    assert len(lines) == n
+    start = "an evaluation failed (RuntimeError: diverged) for the design {'x': 0."
+    assert all(line.startswith(start) and "\n" not in line for line in lines)
+    assert "Traceback" not in printed.err + caplog.text

@@ -20,6 +20,7 @@ from moela.evaluation import progress
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.progress.lines import describe
 from moela.evaluation.progress.pace import Pace
+from moela.evaluation.runners.outcome import EvaluationError
 from moela.search.moela import MOELA
 
 
@@ -297,8 +298,24 @@ def test_the_first_failure_is_a_warning_with_reason_and_design(log):
     records = [r for r in log.records if "an evaluation failed" in r.getMessage()]
     assert [r.levelname for r in records[:2]] == ["WARNING", "INFO"]
     assert {r.levelname for r in records[1:]} == {"INFO"}
-    assert re.search(r"\(\w+: .*\) for the design \[0\.\d+", records[0].getMessage())
-    assert "Traceback" not in records[0].getMessage()
+    for record in records:
+        assert re.search(r"\(\w+: .*\) for the design \[0\.\d+", record.getMessage())
+        assert "\n" not in record.getMessage()
+    assert "Traceback" not in log.text
+
+
+def test_whole_tracebacks_of_failures_are_logged_at_level_debug(log, caplog):
+    caplog.set_level(logging.DEBUG, logger="moela.evaluator")
+    evaluator = solve(Failing("raise"), on_error="infeasible").algorithm.evaluator
+    texts = [r.getMessage() for r in log.records if "Traceback" in r.getMessage()]
+    assert len(texts) == evaluator.n_failed > 1
+    assert {r.levelname for r in log.records if "Traceback" in r.getMessage()} == {"DEBUG"}
+
+
+def test_a_failure_that_ends_the_run_is_not_logged_above_level_debug(log):
+    with pytest.raises(EvaluationError):
+        solve(Failing("raise"), on_error="raise")
+    assert "an evaluation failed" not in log.text
 
 
 def test_a_result_counts_failures_by_reason(log):
