@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Sequence
+from pathlib import Path
 from types import CodeType, TracebackType
 
 _HEAD = "Traceback (most recent call last):\n"
@@ -17,6 +19,9 @@ _CHAINED = re.compile(
     r"(?=Traceback |  \+ Exception Group Traceback )"
 )
 _BEGIN = re.compile(r"(?:Traceback|  \+ Exception Group Traceback) \(most recent call last\):$")
+# A frame: its place, then its line of code with marks below it, or a number of repetitions.
+_FRAME = r'  File "(.*)", line .*\n(?:(?!  File ")  .*\n)*'
+_FRAMES = re.compile(f"(?<={re.escape(_HEAD)})(?:{_FRAME})+")
 _MODULE = re.compile(r"^(?:[\w<>]+\.)+(?=\w+(?::|$))")
 
 
@@ -54,6 +59,20 @@ def exception_of(text: str) -> str:
     if re.fullmatch(r"\w+:", line):  # the first line of the message is empty
         line = " ".join([line, *lines[1:2]])
     return line
+
+
+def without_callers(text: str, folders: Sequence[Path]) -> str:
+    """Return a traceback's text without the first frames of each stack that lie in the folders.
+
+    A stack of such frames only is left as it is.
+    """
+
+    def shorter(stack: re.Match[str]) -> str:
+        frames = list(re.finditer(_FRAME, stack[0]))
+        inside = [any(map(Path(frame[1]).is_relative_to, folders)) for frame in frames]
+        return stack[0][0 if all(inside) else frames[inside.index(False)].start() :]
+
+    return _FRAMES.sub(shorter, text)
 
 
 def _stack(trace: TracebackType | None) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
+import pymoo
 from pymoo.core.individual import Individual
 from pymoo.core.problem import Problem
 
+from moela._tracebacks import without_callers
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreMismatchError
 from moela.functions.model.outputs import own_message
@@ -15,6 +18,8 @@ from moela.functions.model.problem import FunctionProblem
 from moela.functions.model.view import ProblemView
 from moela.quality.words import design_text
 
+# Packages whose functions call the user's: their frames come first in a traceback.
+_CALLERS = (Path(__file__).parents[1], Path(pymoo.__file__).parent)
 _GO_ON = (
     "Fix the function and make the same call again, or pass on_error='infeasible' to go on without "
     "such designs."
@@ -57,14 +62,18 @@ def in_words(problem: Problem, error: EvaluationError) -> EvaluationError:
 
 def all_failed(problem: Problem, individuals: Sequence[Individual]) -> EvaluationError:
     """Return the error for a run of which all evaluations have failed, with the first one."""
-    first = individuals[0]
+    first, n = individuals[0], len(individuals)
+    which = (
+        "The only evaluation failed."
+        if n == 1
+        else (f"All of the first {n} evaluations failed, this one first.")
+    )
     return _failure(
         problem,
         first.X,
         str(first.data.get("status")),
         str(first.data.get("error") or ""),
-        f"All of the first {len(individuals)} evaluations failed, this one first. Fix the function "
-        "and make the same call again.",
+        f"{which} Fix the function and make the same call again.",
     )
 
 
@@ -80,7 +89,7 @@ def _failure(
         happened = _HAPPENED.get(status, status)
         message = (
             f"{view.title} {happened} for the design {design_text(design)}.\n"
-            f"{traceback.rstrip()}\n{advice}"
+            f"{without_callers(traceback, _CALLERS).rstrip()}\n{advice}"
         )
     return EvaluationError(message, X=design, status=status, traceback=traceback)
 

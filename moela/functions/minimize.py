@@ -52,7 +52,7 @@ Callback: TypeAlias = "Callable[[MinimizeResult], object]"
 AlgorithmChoice: TypeAlias = "str | Algorithm | type[Algorithm]"
 
 _LOG = logging.getLogger(__name__)
-# If the first evaluations all fail, and there are at least this many, the run ends with an error.
+# If the first evaluations all fail, and are at least so many or all, the run ends with an error.
 _ALL_FAILED = 10
 # Designs of a batch that a vectorized function gets at once; no batch is larger.
 _WHOLE = 1_000_000
@@ -208,7 +208,7 @@ def minimize(
     if asynchronous:
         loop.prepare(chosen)
     advice = _advice(store)
-    run = _Run(problem, callback, on_error)
+    run = _Run(problem, callback, min(_ALL_FAILED, budget or _ALL_FAILED))
     if verbose:
         _say(problem, chosen, budget, limit, seed, n_jobs, store)
     for note in warnings_of(getattr(problem, "variables", {})):
@@ -261,8 +261,8 @@ def minimize(
 class _Run:
     """The evaluated designs so far."""
 
-    def __init__(self, problem: Problem, callback: Callback | None, on_error: str) -> None:
-        self.problem, self.callback, self.on_error = problem, callback, on_error
+    def __init__(self, problem: Problem, callback: Callback | None, all_failed: int) -> None:
+        self.problem, self.callback, self.all_failed = problem, callback, all_failed
         self.individuals: list[Individual] = []
         self.n_ok = 0
         self.stopped = False
@@ -278,7 +278,7 @@ class _Run:
         new = evaluated(batch)
         self.individuals += new
         self.n_ok += sum(ind.data.get("status", OK) == OK for ind in new)
-        if self.n_ok == 0 and self.n >= _ALL_FAILED:
+        if self.n_ok == 0 and self.n >= self.all_failed:
             self.failure = all_failed(self.problem, self.individuals)
             raise self.failure
         if self.callback is not None and new:

@@ -3,6 +3,7 @@
 import itertools
 import time
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -155,6 +156,23 @@ def test_the_line_of_the_exception(function):
 )
 def test_the_line_of_a_text_without_frames_is_the_first(text, line):
     assert _tracebacks.exception_of(text) == line
+
+
+def test_frames_of_callers_are_left_out_of_each_stack():
+    folders = [Path("/lib/a"), Path("/lib/b")]
+    callers = (
+        '  File "/lib/a/x.py", line 1, in f\n    g()\n    ~^^\n  File "/lib/b/y.py", line 2, in g\n'
+    )
+    own = '  File "/own/z.py", line 3, in h\n    f(\n  File "/lib/a/x.py", line 1, in f\n    g()\n'
+    head, between = (
+        "Traceback (most recent call last):\n",
+        "ValueError: a\n\nDuring handling ...\n\n",
+    )
+    end = 'KeyError: 1\n  File "/lib/a/x.py", line 1\n'
+    whole = head + own + between + head + callers + own + end
+    assert _tracebacks.without_callers(whole, folders) == head + own + between + head + own + end
+    for text in (head + callers + end, end, ""):
+        assert _tracebacks.without_callers(text, folders) == text
 
 
 def test_an_error_that_was_never_raised_has_no_stack():
