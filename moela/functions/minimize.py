@@ -45,7 +45,7 @@ from moela.functions.model.reading import warnings_of
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
 from moela.functions.starts import filled, start_designs
 from moela.heartbeat.working import working
-from moela.quality.words import of_kind
+from moela.quality.words import amount, of_kind
 from moela.search.moela import MOELA
 
 Callback: TypeAlias = "Callable[[MinimizeResult], object]"
@@ -241,8 +241,8 @@ def minimize(
                 _LOG.warning(begins_anew(error))
             else:
                 break
-    of_budget = f" of {budget:,}" if budget and stopped else ""
-    ending = f"after {run.n:,}{of_budget} evaluations"
+    of = f"{run.n:,} of " if budget and stopped else ""
+    ending = f"after {of}{amount(budget if budget and stopped else run.n, 'evaluation')}"
     if stopped:
         how = stopped
     elif budget and run.n >= budget:

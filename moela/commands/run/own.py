@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             "--evals must be the number of evaluations, or --time-limit the time to spend: "
             "--evals 600 or --time-limit 8h. Got neither."
         )
-    search.check_options(arguments)
+    search.check_options(arguments, least=1)
     start = None if arguments.start is None else read_designs(arguments.start, problem)
     try:
         timeout = seconds("timeout", arguments.timeout)

@@ -55,10 +55,10 @@ def add_options(
     add_json(group)
 
 
-def check_options(arguments: argparse.Namespace) -> None:
+def check_options(arguments: argparse.Namespace, least: int = 2) -> None:
     """Raise a ValueError if there are too few evaluations, or the seed or time is no such."""
-    if arguments.evals is not None and arguments.evals < 2:
-        raise ValueError(f"--evals must be at least 2. Got {arguments.evals} instead.")
+    if arguments.evals is not None and arguments.evals < least:
+        raise ValueError(f"--evals must be at least {least}. Got {arguments.evals} instead.")
     if arguments.seed < 0:
         raise ValueError(f"--seed must be an integer of at least 0. Got {arguments.seed} instead.")
     try:

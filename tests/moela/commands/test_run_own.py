@@ -82,6 +82,12 @@ def test_a_function_with_its_names_in_the_file(folder, capsys):
     assert "fins    integer, 5 to 25" in printed.err
 
 
+def test_one_evaluation_is_a_run(folder, capsys):
+    assert run("function.py:simulate", "--evals", 1, "--out", "sink", "--quiet") == 0
+    assert capsys.readouterr().out.startswith("done after 1 evaluation: ")
+    assert len(read_table(folder / "sink" / "evaluations.csv")) == 1
+
+
 @pytest.mark.parametrize(("power", "named"), [(0.3, "the knee"), (2, "the balanced design")])
 def test_the_summary_says_what_the_best_design_is(folder, capsys, power, named):
     Path("curve.py").write_text(
@@ -232,7 +238,7 @@ def test_an_instance(folder):
         (["function.py", "--evals", "9"], ["function.py:simulate"]),
         (["function.py:simulat", "--evals", "9"], ["'simulat'", "Did you mean simulate?"]),
         (["function.py:simulate"], ["--evals", "--time-limit", "neither"]),
-        (["function.py:simulate", "--evals", "1"], ["--evals", "at least 2"]),
+        (["function.py:simulate", "--evals", "0"], ["--evals", "at least 1"]),
         (["function.py:simulate", "--time-limit", "soon"], ["--time-limit", "8h", "'soon'"]),
         (["function.py:simulate", "--evals", "9", "--timeout", "x"], ["--timeout", "'x'"]),
         (["function.py:simulate", "--evals", "9", "--set", "a=1"], ["--set goes with a class"]),
