@@ -43,7 +43,7 @@ from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoi
 from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
-from moela.functions.starts import filled, start_designs
+from moela.functions.starts import beyond_budget, filled, start_designs
 from moela.heartbeat.working import working
 from moela.quality.words import amount, of_kind
 from moela.search.moela import MOELA
@@ -130,7 +130,7 @@ def minimize(
         How often a failed evaluation is tried again.
     start : dict, iterable of dict, DataFrame, MinimizeResult, or path of a .csv file, optional
         Designs to evaluate first; also a front or candidates of it. Random ones are added if they
-        are few.
+        are few. A warning says how many there are beyond `n_eval`.
     ref_point : dict by name or sequence, optional
         A value of each objective to beat, in the order of `objectives`.
     vectorized : bool
@@ -211,7 +211,8 @@ def minimize(
     run = _Run(problem, callback, min(_ALL_FAILED, budget or _ALL_FAILED))
     if verbose:
         _say(problem, chosen, budget, limit, seed, n_jobs, store)
-    for note in warnings_of(getattr(problem, "variables", {})):
+    notes = warnings_of(getattr(problem, "variables", {}))
+    for note in [*notes, *beyond_budget(problem, begin, budget)]:
         _LOG.warning(note)
     signs = nullcontext() if progress is False else working("optimizing")
     with signs, Interrupts(advice) as interrupts:

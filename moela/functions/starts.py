@@ -14,12 +14,13 @@ from moela._arrays import rows
 from moela.core.archive import spread
 from moela.core.operators import resolve
 from moela.core.warm_start import first_designs
+from moela.evaluation.storage.keys import keys_of
 from moela.functions.model.given import encoded, in_list, is_table, records
 from moela.functions.model.problem import FunctionProblem
 from moela.functions.results.front import Candidate, DesignFront
 from moela.functions.results.result import MinimizeResult
 from moela.functions.tables import read_designs
-from moela.quality.words import of_kind
+from moela.quality.words import amount, of_kind
 
 # Designs taken of an earlier result, far from each other; as many as MOELA begins with.
 _MOST = 50
@@ -70,6 +71,18 @@ def _of_front(front: DesignFront) -> list[Mapping[str, object]]:
     F = front._minimized
     chosen = spread(F, _MOST) if len(front) > _MOST else np.ones(len(front), dtype=bool)
     return [design for design, kept in zip(front.designs, chosen, strict=True) if kept]
+
+
+def beyond_budget(problem: Problem, start: Population | None, budget: int | None) -> list[str]:
+    """Return a warning if a run ends before all designs to start from are evaluated."""
+    n = 0 if start is None else len(set(keys_of(problem, start.get("X"))))
+    if budget is None or n <= budget:
+        return []
+    return [
+        f"{n - budget:,} of the {n:,} designs to start from will not be evaluated, since the run "
+        f"ends after {amount(budget, 'evaluation')}. Allow more evaluations, or start from fewer "
+        "designs."
+    ]
 
 
 def filled(problem: Problem, start: Population, size: int, seed: int | None) -> Population:

@@ -174,3 +174,18 @@ def test_options_of_pymoo_problems_are_read_from_a_table(tmp_path):
     assert [dict(ind.X) for ind in result.population[:2]] == [
         {"k": "", "x": 0.25}, {"k": "1", "x": 0.5},
     ]  # fmt: skip
+
+
+def test_designs_beyond_the_budget_are_counted_in_a_warning(caplog):
+    settings = {"variables": VARIABLES, "objectives": ["f", "g"], "n_eval": 4, **QUIET}
+    start = [{"a": 1.0, "b": float(i), "k": "u"} for i in range(6)]
+    for algorithm in ("moela", "nsga2"):
+        caplog.clear()
+        moela.minimize(fall, **settings, start=[*start, *start], algorithm=algorithm)
+        (text,) = [m for m in caplog.messages if "to start from" in m]
+        assert text.startswith("2 of the 6 designs to start from will not be evaluated, since")
+        assert "ends after 4 evaluations. Allow more evaluations, or start from fewer" in text
+    caplog.clear()
+    moela.minimize(fall, **settings, start=start[:4] * 2)
+    moela.minimize(get_problem("zdt1", n_var=2), n_eval=2, start=[[0.1, 0.2], [0.3, 0.4]], **QUIET)
+    assert "to start from" not in caplog.text
