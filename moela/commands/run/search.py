@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shlex
 import time
@@ -12,10 +13,11 @@ from pathlib import Path
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
-from moela.commands.output import add_json, only_stderr
+from moela.commands.output import add_json, only_stderr, plain
 from moela.evaluation.interrupts import advising
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreError
+from moela.files.text import read_json
 from moela.functions.durations import seconds
 from moela.functions.minimize import minimize
 from moela.functions.results.result import MinimizeResult
@@ -29,6 +31,10 @@ _OPTIONS = {
     "algorithm": "--algorithm", "batch_size": "--batch-size", "start": "--start",
     "noisy": "--noisy", "version": "version",
 }  # fmt: skip
+# Options that do not change the result of a run.
+_NO_MATTER = ("out", "store", "jobs", "timeout", "retries")
+# Algorithms that are chosen if none is named.
+_DEFAULTS = ("moela", "de", "ga")
 
 
 def add_options(
@@ -131,12 +137,60 @@ def reworded(message: str) -> str:
 
 
 def make_folder(arguments: argparse.Namespace) -> Path:
-    """Return the folder for the results, made before the search, so that errors come early."""
+    """Return the folder for the results, made before the search, so that errors come early.
+
+    A ValueError says if it holds the results of another run, which would be lost.
+    """
     out = Path(arguments.out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder. Got the file {out} instead.")
+    start = getattr(arguments, "start", None)
+    goes_on = start is not None and Path(start).resolve().parent == out.resolve()
+    if not goes_on and (changes := _changes(out / "run.json", arguments)):
+        raise ValueError(
+            f"--out must be a new folder, or that of the same run. Got {out} instead, which holds "
+            f"another run ({', '.join(changes)}). Name another folder, or move {out} away."
+        )
     out.mkdir(parents=True, exist_ok=True)
     return out
+
+
+def _changes(path: Path, arguments: argparse.Namespace) -> list[str]:
+    """List what tells the run of a run.json from this one; nothing if there is none.
+
+    A run that continues another one in its store may have another budget.
+    """
+    try:
+        record = read_json(path)
+    except (OSError, ValueError):  # there is none, or it was never completed
+        return []
+    about = record if isinstance(record, dict) else {}
+    found = about.get("settings")
+    settings: dict[str, object] = found if isinstance(found, dict) else {}
+    command = str(about.get("command", "another program"))
+    n = len(command.split())
+    same = " ".join(["moela", *arguments.words[: n - 1]]) == command
+    if not same or ("problem" in settings) != hasattr(arguments, "problem"):
+        return [f"of {command}"]
+    now = json.loads(json.dumps(plain(vars(arguments)), default=str))
+    free = set(_NO_MATTER)
+    if arguments.store is not None and settings.get("store") == arguments.store:
+        free |= {"evals", "time_limit"}
+    if now["algorithm"] is None and settings.get("algorithm") in _DEFAULTS:
+        free.add("algorithm")
+    return [
+        f"{'' if name == 'problem' else '--'}{name.replace('_', '-')} {_word(old)} instead of "
+        f"{_word(now[name])}"
+        for name, old in settings.items()
+        if name in now and name not in free and old != now[name]
+    ]
+
+
+def _word(value: object) -> str:
+    """Return the value of an option as it is typed."""
+    if value is None:
+        return "none"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def make_algorithm(name: str, problem: Problem) -> Algorithm:
