@@ -25,12 +25,12 @@ from problems._arrays import Floats, Ints
 from problems._checks import check_int, check_random_state, require
 from problems.noc.baselines import anneal, express_mesh, folded_torus, with_links
 from problems.noc.chip.files import JSONFile, check_fields
-from problems.noc.chip.layout import link_lengths
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import OverloadWarning
 from problems.noc.design.design import Design
 from problems.noc.evaluation.evaluation import NoCEvaluation
 from problems.noc.evaluation.metrics import ALL_UNITS
+from problems.noc.evaluation.physical import wire_length
 from problems.noc.problem import NoC3D
 
 if TYPE_CHECKING:
@@ -373,7 +373,7 @@ def _evaluation(problem: NoC3D, platform: Platform) -> NoCEvaluation:
 
 def wires(design: Design) -> float:
     """Return the length of the planar links of a design, in tile pitches."""
-    return float(link_lengths(design.platform.grid, design.planar_links).sum())
+    return float(wire_length(design.platform, design.row()[None])[0])
 
 
 def _regular(platform: Platform, wire_length: float) -> tuple[dict[str, Design], dict[str, str]]:

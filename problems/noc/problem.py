@@ -51,7 +51,10 @@ if TYPE_CHECKING:
 __all__ = ["NoC3D"]
 
 EVALUATION = 1
-"""Version of the evaluation; increased whenever a design gets other objectives than before."""
+"""Version of the evaluation; increased whenever a design gets other objectives than before.
+
+It stays if only their last bits differ, so that a store of an earlier version goes on.
+"""
 
 WAITS = "waits-2"
 """Version of the waiting times, for problems that need them."""

@@ -9,6 +9,7 @@ from problems._arrays import Bools, Floats, Ints
 __all__ = [
     "Grid",
     "components",
+    "length_parts",
     "link_candidates",
     "link_lengths",
     "mesh_links",
@@ -33,6 +34,18 @@ def link_lengths(grid: Grid, pairs: Ints) -> Floats:
     difference = np.diff(positions(grid)[pairs], axis=1)[:, 0]
     lengths: Floats = np.sqrt((difference**2).sum(axis=1))
     return lengths
+
+
+def length_parts(grid: Grid, pairs: Ints) -> tuple[Ints, Ints]:
+    """Return whole numbers k and r of each tile pair [n, 2]: its length is k times the root of r.
+
+    No square above 1 divides r, so lengths with the same r add up exactly.
+    """
+    squares = (np.diff(positions(grid)[pairs], axis=1)[:, 0] ** 2).sum(axis=1)
+    times = np.ones_like(squares)
+    for k in range(2, int(np.sqrt(squares.max(initial=0))) + 1):
+        times[squares % k**2 == 0] = k
+    return times, squares // times**2
 
 
 def link_candidates(grid: Grid, max_length: float | None) -> Ints:

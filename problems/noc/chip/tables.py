@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from problems._arrays import Bools, Floats, Ints
-from problems.noc.chip.layout import link_lengths, positions
+from problems.noc.chip.layout import length_parts, link_lengths, positions
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
@@ -108,6 +108,9 @@ class PhysicalTables(NamedTuple):
     die_rate: float  # flits per cycle of a link between dies, over those of other links
     rate: Floats  # [n_links] flits per cycle of each link, over those of a link within a die
     length: Floats  # [n_links] mm within a layer; 0 for vertical links
+    times: Ints  # [n_links] the length of each link in tile pitches is this times its root
+    root: Ints  # [n_links] position of its root in `roots`
+    roots: Floats  # [n_roots] ascending
     repeaters: Floats  # [n_links] of all wires of both directions
     link_energy: Floats  # [n_links] pJ of a flit
     port_energy: float  # pJ of a flit in a router, for each port
@@ -125,6 +128,8 @@ class PhysicalTables(NamedTuple):
             # A port of a router takes no more than the capacity of the other links.
             die_rate = min(1.0, die_link.bandwidth / gigabytes / platform.link_capacity)
         length = planar * link_lengths(platform.grid, links) * platform.stack.tile_pitch * 1e3
+        times, radicand = length_parts(platform.grid, links)
+        radicands, root = np.unique(radicand, return_inverse=True)
         repeaters, energy, port = np.zeros(len(links)), np.zeros(len(links)), 0.0
         if technology is not None:
             counts = wire_repeaters(technology, length)
@@ -134,7 +139,10 @@ class PhysicalTables(NamedTuple):
             energy = bits * (energy + between * (die_link.energy if die_link else 0.0))
             port = bits * technology.router_energy / technology.router_ports
         rate = np.where(between, die_rate, 1.0)
-        return cls(gigabytes, die_rate, rate, length, repeaters, energy, port)
+        return cls(
+            gigabytes, die_rate, rate, length, times, root.astype(np.int64), np.sqrt(radicands),
+            repeaters, energy, port,
+        )  # fmt: skip
 
 
 def wire_repeaters(technology: Technology, length: Floats) -> Floats:

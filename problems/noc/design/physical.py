@@ -19,6 +19,7 @@ from problems.noc.evaluation.physical import (
     track_limit,
     tsv_areas,
     tsv_limit,
+    wire_millimeters,
 )
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def physical_figures(design: Design, traffic: ArrayLike | None = None) -> Physic
         die_link_gb_s=(
             physical.gigabytes * platform.link_capacity * physical.die_rate if several else None
         ),
-        link_length_mm=float(lengths.sum()),
+        link_length_mm=float(wire_millimeters(platform, row)[0]),
         longest_link_mm=float(lengths.max(initial=0.0)),
         n_repeaters=int(physical.repeaters[row[0, platform.n_tiles :]].sum()),
         wire_tracks=float(cuts[0, crowded]) if cuts.size else 0.0,

@@ -140,7 +140,7 @@ def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[s
         "wire_length": float(lengths[: platform.n_planar_links].sum()),
         "virtual_layers": 1.0,
         "mean_hops": crossing / total,
-        "router_area": float(router_area(platform, degree).sum()),
+        "router_area": float(router_area(platform, degree[None])[0]),
     } | physical_minimum(platform, crossing, total, float(peak_load))
 
 

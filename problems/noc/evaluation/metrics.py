@@ -62,6 +62,7 @@ from problems.noc.evaluation.physical import (
     degrees,
     die_share,
     physical_metric,
+    wire_length,
 )
 from problems.noc.evaluation.routes import hop_matrix, paths_of_trees, shortest_trees
 from problems.noc.evaluation.volumes import peak_rises, response_matrix
@@ -203,12 +204,11 @@ def extra_metric(
         peaks = temperature_rises(platform, rows[:, : platform.n_tiles]).max(axis=(1, 2))
         values = platform.stack.ambient + peaks
     elif name == "wire_length":
-        planar = rows[:, platform.n_tiles : platform.n_tiles + platform.n_planar_links]
-        values = platform.candidate_lengths[planar].sum(axis=1)
+        values = wire_length(platform, rows)
     elif name == "virtual_layers":
         values = virtual_layers(platform, rows)
     else:
-        values = router_area(platform, degrees(platform, rows)).sum(axis=1)
+        values = router_area(platform, degrees(platform, rows))
     return np.repeat(values[:, None], n_apps, axis=1)
 
 
@@ -289,11 +289,16 @@ def network_power(platform: Platform, rows: Ints, loads: Floats, traffic: Floats
 
 
 def router_area(platform: Platform, degree: Ints) -> Floats:
-    """Return the area in mm2 of routers with ``degree`` links and a port for the PE, same shape."""
-    ports = degree + 1.0
-    side = ports * platform.flit_width * platform.wire_pitch
-    buffers = ports * platform.port_flits * platform.flit_width * platform.bit_area
-    return side * side + buffers
+    """Return the area in mm2 of routers with ``degree`` links [n, n_tiles] and a port each, [n].
+
+    Ports and their squares are counted as whole numbers, so that the order of the routers does not
+    matter.
+    """
+    ports = degree + 1
+    side = platform.flit_width * platform.wire_pitch
+    buffer = platform.port_flits * platform.flit_width * platform.bit_area
+    area: Floats = (ports**2).sum(axis=1) * side**2 + ports.sum(axis=1) * buffer
+    return area
 
 
 def virtual_layers(platform: Platform, rows: Ints) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from problems.noc import Design, DieLink, NoC3D, Platform, Technology, chiplet_package
+from problems.noc.comparison import wires
 from problems.noc.evaluation.limits import lower_bounds
 from problems.noc.evaluation.metrics import network_power
 from problems.noc.evaluation.physical import LOADED, PHYSICAL_UNITS, physical_limits
@@ -79,6 +80,37 @@ def test_repeaters_may_cost_beside_their_wires():
     costly = replace(TECHNOLOGY, repeater_energy=0.01)
     found = measured(replace(CUBE, technology=costly), one_flow(0, 1))
     assert found["flit_energy"] == pytest.approx(28.0 + 100 * 3 * 0.01)
+
+
+@pytest.fixture(scope="module")
+def walk():
+    """Return a problem, and designs of a random walk on a chip that leaves links much room."""
+    platform = replace(Platform.paper_4x4x4(), technology="32nm")
+    problem = NoC3D.example("bfs", platform=platform, objectives=3)
+    rng, row = np.random.default_rng(0), problem.mesh_row()
+    rows = [row]
+    for _ in range(600):
+        row = problem.canonical(problem.neighbors(row, 1, rng)[0])
+        rows.append(row)
+    return problem, np.stack(rows)
+
+
+@pytest.mark.parametrize("name", ["wire_length", "link_length", "router_area"])
+def test_designs_of_the_same_links_or_routers_have_the_same_sum_to_the_last_bit(walk, name):
+    problem, rows = walk
+    found = problem.measure(rows, [name])[name]
+    assert len(np.unique(found)) < len(rows) - 20
+    assert (np.diff(np.unique(found)) > 1e-12 * found.max()).all()
+
+
+def test_the_length_of_links_is_that_of_the_metrics_everywhere(walk):
+    problem, rows = walk
+    found, platform = problem.measure(rows[-1:], ["wire_length", "link_length"]), problem.platform
+    lengths = platform.candidate_lengths[rows[-1, platform.n_tiles :]]
+    assert found["wire_length"] == pytest.approx(lengths.sum(), rel=1e-12)
+    design = problem.decode(rows[-1])
+    assert design.physical().link_length_mm == found["link_length"][0]
+    assert wires(design) == found["wire_length"][0]
 
 
 def test_the_design_says_the_same_with_its_places():
