@@ -63,6 +63,7 @@ from problems.noc.evaluation.physical import (
     die_share,
     physical_metric,
     wire_length,
+    without_noise,
 )
 from problems.noc.evaluation.routes import hop_matrix, paths_of_trees, shortest_trees
 from problems.noc.evaluation.volumes import peak_rises, response_matrix
@@ -220,8 +221,7 @@ def peak_loads(platform: Platform, rows: Ints, loads: Floats) -> Floats:
     if platform.physical.die_rate < 1.0:
         rate = platform.physical.rate[all_links(platform, rows)]
         loads = loads / rate[:, None, :, None]
-    peak: Floats = loads.max(axis=(2, 3), initial=0.0)
-    return peak
+    return without_noise(loads.max(axis=(2, 3), initial=0.0))
 
 
 def temperature_rises(platform: Platform, placement: Ints) -> Floats:

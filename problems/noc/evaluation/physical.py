@@ -59,6 +59,7 @@ __all__ = [
     "tsv_areas",
     "wire_length",
     "wire_millimeters",
+    "without_noise",
 ]
 
 PHYSICAL_UNITS = {
@@ -127,10 +128,9 @@ def physical_metric(
         result: Floats = energy / np.array([sent_and_received(t)[0].sum() for t in traffic])
         return result
     if name == "peak_bandwidth":
-        peak: Floats = loads.max(axis=(2, 3), initial=0.0) * platform.physical.gigabytes
-        return peak
+        return without_noise(loads.max(axis=(2, 3), initial=0.0)) * platform.physical.gigabytes
     if name == "bisection_load":
-        return bisections(platform, rows, loads)[0].max(axis=0)
+        return without_noise(bisections(platform, rows, loads)[0].max(axis=0))
     if name == "link_length":
         values = wire_millimeters(platform, rows)
     elif name == "repeaters":
@@ -163,6 +163,17 @@ def wire_length(platform: Platform, rows: Ints) -> Floats:
 def wire_millimeters(platform: Platform, rows: Ints) -> Floats:
     """Return the length of the planar links of each row in mm, [n]."""
     return wire_length(platform, rows) * (platform.stack.tile_pitch * 1e3)
+
+
+def without_noise(values: Floats) -> Floats:
+    """Return values rounded to 40 bits, which are 12 digits.
+
+    The load of a link is a sum of flows, in an order that the routes determine. Two designs whose
+    links carry the same flows differ in the last bits only, and have the same value once rounded.
+    """
+    mantissa, exponent = np.frexp(values)
+    rounded: Floats = np.ldexp(np.rint(np.ldexp(mantissa, 40)), exponent - 40)
+    return rounded
 
 
 def cycle_energy(platform: Platform, rows: Ints, loads: Floats, traffic: Floats) -> Floats:

@@ -97,7 +97,15 @@ def walk():
 
 @pytest.mark.parametrize("name", ["wire_length", "link_length", "router_area"])
 def test_designs_of_the_same_links_or_routers_have_the_same_sum_to_the_last_bit(walk, name):
-    problem, rows = walk
+    differ_by_more_than_noise(*walk, name)
+
+
+@pytest.mark.parametrize("name", ["peak_load", "peak_bandwidth", "bisection_load"])
+def test_designs_whose_links_carry_the_same_flows_have_the_same_load_to_the_last_bit(walk, name):
+    differ_by_more_than_noise(*walk, name)
+
+
+def differ_by_more_than_noise(problem, rows, name):
     found = problem.measure(rows, [name])[name]
     assert len(np.unique(found)) < len(rows) - 20
     assert (np.diff(np.unique(found)) > 1e-12 * found.max()).all()
