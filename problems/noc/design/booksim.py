@@ -173,7 +173,7 @@ def write_booksim(
     ------
     ValueError
         The rate is not between 0 and 1, the traffic does not fit this platform, a matrix is to be
-        matched without traffic, or links between dies take less than a flit per cycle.
+        matched without traffic, or the links do not take one flit per cycle.
     """
     check_choice("to_booksim", "match", match, ("margins", "matrix"))
     expected = '"margins" without traffic'
@@ -183,6 +183,9 @@ def write_booksim(
     slow = platform.physical.die_rate
     expected = "of links between dies that take a flit per cycle, as all channels of BookSim do"
     require("to_booksim", "design", f"{slow:g} flits per cycle", slow == 1.0, expected)
+    capacity = platform.link_capacity
+    expected = "of a platform with a link_capacity of 1, as that of all channels of BookSim"
+    require("to_booksim", "design", f"{capacity:g} flits per cycle", capacity == 1.0, expected)
     n = platform.n_tiles
     counts = np.ones(n, dtype=np.int64)
     pattern, rate = "uniform", 0.02

@@ -126,6 +126,16 @@ def test_booksim_gets_no_links_that_it_cannot_have(tmp_path):
     assert (tmp_path / "booksim.cfg").exists()
 
 
+@pytest.mark.parametrize("match", ["margins", "matrix"])
+def test_booksim_gets_no_links_of_another_capacity(tmp_path, match):
+    wide = Design.mesh(replace(Platform.paper_4x4x4(), link_capacity=2.0))
+    traffic = np.full((64, 64), 1e-3)
+    message = r"'design' parameter of to_booksim .*link_capacity of 1.*Got '2 flits per cycle'"
+    with pytest.raises(ValueError, match=message):
+        wide.to_booksim(tmp_path / "out", traffic=traffic, match=match)
+    assert not (tmp_path / "out").exists()
+
+
 def test_heat_counts_the_power_of_the_technology():
     traffic = np.random.default_rng(0).random((64, 64)) * 0.05
     chip = Platform.paper_4x4x4()
