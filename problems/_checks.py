@@ -127,5 +127,6 @@ def _require_entries(owner: str, name: str, array: Floats, holds: Bools, expecte
 def check_random_state(owner: str, random_state: object) -> np.random.Generator:
     """Return `random_state` if it is a numpy Generator, else raise."""
     if not isinstance(random_state, np.random.Generator):
-        raise setting_error(owner, "random_state", "a numpy.random.Generator", random_state)
+        expected = "a numpy.random.Generator, such as numpy.random.default_rng(1)"
+        raise setting_error(owner, "random_state", expected, random_state)
     return random_state

@@ -115,7 +115,7 @@ def simulate_design(
     traffic: ArrayLike | None = None,
     *,
     load: float | None = None,
-    random_state: np.random.Generator,
+    random_state: np.random.Generator | None = None,
     standard_error: float = 0.3,
     classes: Mapping[str, tuple[int, float]] | None = None,
     max_cycles: int = 200_000,
@@ -134,6 +134,7 @@ def simulate_design(
     load : float, optional
         Scales the traffic so that the busiest channel or port of the design has this load.
     random_state : numpy Generator
+        Required.
     standard_error : float
         In cycles.
     classes : mapping from name to (int, float), optional
@@ -314,7 +315,7 @@ def sweep_loads(
     traffic: ArrayLike | None = None,
     *,
     loads: Sequence[float] = DEFAULT_LOADS,
-    random_state: np.random.Generator,
+    random_state: np.random.Generator | None = None,
     standard_error: float = 0.5,
     classes: Mapping[str, tuple[int, float]] | None = None,
 ) -> LoadSweep:
@@ -331,6 +332,7 @@ def sweep_loads(
     -------
     LoadSweep
     """
+    rng = check_random_state("load_sweep", random_state)
     listed = list(loads) if isinstance(loads, Iterable) else []
     expected = "a sequence of numbers above 0, at least one"
     if not listed:
@@ -342,7 +344,7 @@ def sweep_loads(
                 design,
                 traffic,
                 load=load,
-                random_state=random_state,
+                random_state=rng,
                 standard_error=standard_error,
                 classes=classes,
                 max_cycles=SWEEP_CYCLES,
