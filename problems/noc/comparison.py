@@ -22,7 +22,7 @@ from moela.files.guard import brief
 from moela.heartbeat.working import long_work
 from moela.notebook import html
 from problems._arrays import Floats, Ints
-from problems._checks import check_int, check_random_state, require
+from problems._checks import check_int, check_names, check_random_state, require
 from problems.noc.baselines import anneal, express_mesh, folded_torus, with_links
 from problems.noc.chip.files import JSONFile, check_fields
 from problems.noc.chip.platform import Platform
@@ -296,10 +296,8 @@ def compare_with_baselines(
     owner = "beside_baselines"
     design = design if isinstance(design, Design) else problem.decode(np.asarray(design))
     problem.encode(design)  # refuses a design of another platform
-    wanted = (*problem.objective_names, *problem.constraints) if names is None else names
-    names = tuple(dict.fromkeys(wanted))
-    known = problem.metric_names
-    require(owner, "names", names, set(names) <= set(known), f"from {known}")
+    default = tuple(dict.fromkeys((*problem.objective_names, *problem.constraints)))
+    names = default if names is None else check_names(owner, "names", names, problem.metric_names)
     if reuse is not None:
         networks, missing, n_eval = reuse.networks, reuse.missing, reuse.n_eval
     else:

@@ -140,7 +140,9 @@ def test_wrong_settings_are_named(chip, design):
         chip.beside_baselines(design)
     with pytest.raises(ValueError, match="'n_eval' parameter of beside_baselines"):
         chip.beside_baselines(design, random_state=rng, n_eval=0)
-    with pytest.raises(ValueError, match="'names' parameter of beside_baselines must be from"):
+    with pytest.raises(
+        ValueError, match="'names' parameter of beside_baselines must be a sequence"
+    ):
         chip.beside_baselines(design, ["hops"], random_state=rng)
     with pytest.raises(ValueError, match="Design of the problem's platform"):
         compare_with_baselines(chip, Design.mesh(Platform.mesh_8x8()), random_state=rng)
