@@ -82,8 +82,12 @@ def check_names(
     ``more`` is what else the parameter takes, such as "3, 4, 5 or ".
     """
     expected = f"{more}a sequence of different names, at least one, from {tuple(known)}"
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise setting_error(owner, name, expected, values, known)
+    if isinstance(values, str):
+        near = [values] if values in known else get_close_matches(values, known, n=1)
+        error = setting_error(owner, name, expected, values)
+        raise ValueError(f"{error} Give a sequence such as {(*near, *known)[:1]}.")
+    if not isinstance(values, Iterable):
+        raise setting_error(owner, name, expected, values)
     listed = tuple(values)
     for value in listed:
         if not isinstance(value, str) or value not in known:

@@ -55,6 +55,23 @@ def test_unknown_objectives_are_named(problem, objectives):
         NoC3D(problem.traffic, objectives=objectives)
 
 
+@pytest.mark.parametrize(
+    ("given", "advised"),
+    [("energy", "energy"), ("enrgy", "energy"), ("wire_len", "wire_length"), ("zz", "mean")],
+)
+def test_a_name_without_a_sequence_is_told_how_to_write_one(problem, given, advised):
+    row = problem.mesh_row()
+    for call in (
+        lambda: NoC3D(problem.traffic, objectives=given),
+        lambda: problem.measure(row, given),
+        lambda: problem.beside_baselines(row, given, random_state=np.random.default_rng(0)),
+    ):
+        with pytest.raises(ValueError, match="a sequence of different names") as error:
+            call()
+        end = f"Got '{given}' instead. Give a sequence such as ('{advised}',)."
+        assert str(error.value).endswith(end)
+
+
 def test_wrong_model_and_platform_are_named(problem):
     with pytest.raises(ValueError, match=r"'model' parameter of NoC3D .* Got 'paper'"):
         NoC3D(problem.traffic, model="paper")
