@@ -59,6 +59,8 @@ It stays if only their last bits differ, so that a store of an earlier version g
 WAITS = "waits-2"
 """Version of the waiting times, for problems that need them."""
 
+ADVICE = "An algorithm of pymoo needs the operators of the problem: NSGA2(**problem.operators())."
+
 
 class NoC3D(Problem):
     """Place the PEs and the links of a 2D or 3D manycore chip, all objectives minimized.
@@ -356,10 +358,7 @@ class NoC3D(Problem):
         for i, row in enumerate(self._rows(X)):
             broken = broken_row(self.platform, row)
             if broken:
-                raise ValueError(
-                    f"Row {i} of X breaks a rule: {broken} instead. (Operators that keep the rules "
-                    "come from problem.operators().)"
-                )
+                raise ValueError(f"Row {i} of X breaks a rule: {broken} instead. {ADVICE}")
 
     def legal_rows(self, X: ArrayLike) -> Ints:
         """Return X as int64 rows [n, n_var] for compiled code; ValueError if a row breaks a rule.
@@ -374,7 +373,10 @@ class NoC3D(Problem):
     def _rows(self, X: ArrayLike) -> Ints:
         # Compiled code takes one type of array; whole_numbers converts all others to it.
         plain = type(X) is np.ndarray and X.dtype == np.int64 and X.flags.carray
-        rows: Ints = X if plain else whole_numbers(X, "X")  # type: ignore[assignment]
+        try:
+            rows: Ints = X if plain else whole_numbers(X, "X")  # type: ignore[assignment]
+        except ValueError as error:
+            raise ValueError(f"{error} {ADVICE}") from None
         rows = rows[None] if rows.ndim == 1 else rows
         if rows.ndim != 2 or rows.shape[1] != self.n_var:
             raise ValueError(

@@ -179,6 +179,14 @@ def test_pymoo_algorithms_run_and_repeat(problem):
         assert (problem.ref_point > first.F).all(axis=1).any()
 
 
+def test_an_algorithm_without_the_operators_of_the_problem_is_told_of_them(problem):
+    with pytest.raises(ValueError, match=r"X must hold integers.*\*\*problem\.operators\(\)\)"):
+        minimize(problem, NSGA2(10), ("n_eval", 20), seed=1)
+    rows = np.stack((problem.mesh_row(), np.zeros(problem.n_var, dtype=int)))
+    with pytest.raises(ValueError, match=r"Row 1 of X breaks.*\*\*problem\.operators\(\)\)"):
+        problem.evaluate(rows)
+
+
 def test_rows_are_integers_after_pymoo_has_handled_them(problem):
     algorithm = NSGA2(pop_size=10, **problem.operators())
     algorithm.setup(problem, termination=("n_gen", 3), seed=1)
