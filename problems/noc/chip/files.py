@@ -12,7 +12,10 @@ from moela.files.guard import brief, invalid_file
 from moela.files.tables import TextTable
 from moela.files.text import number_of, read_json
 
-__all__ = ["JSONFile", "check_fields", "check_whole_list", "read_rows"]
+__all__ = ["WITHOUT_TITLES", "JSONFile", "check_fields", "check_whole_list", "read_rows"]
+
+WITHOUT_TITLES = "(without a header row, unless it begins with #, and without an index column)"
+"""Advice for a file of numbers that seems to have titles of rows or columns."""
 
 
 class JSONFile:
@@ -85,19 +88,22 @@ def read_rows(
 
     Commas, semicolons, tabs or blanks separate the numbers; a separator may end a line. A
     ValueError names file, row and column of an entry that is no number or does not hold, or the row
-    after the first ``most``.
+    after the first ``most``. If the first entry is no number, it mentions titles.
     """
     filled = ((number, cells) for number, cells in TextTable(path) if cells)
     for i, (number, cells) in enumerate(filled, start=1):
         place = f"row {i}" + (f" (line {number})" if number != i else "")
         if i > most:
-            raise invalid_file(path, "more", f"the end of the file after {most} rows", place)
+            end = f"the end of the file after {most} rows {WITHOUT_TITLES}"
+            raise invalid_file(path, "more", end, place)
         if not cells[-1]:
             cells.pop()
         row = []
         for j, cell in enumerate(cells, start=1):
             value = number_of(cell)
             if value is None or not holds(value):
-                raise invalid_file(path, brief(cell), expected, f"{place}, column {j}")
+                title = value is None and i == j == 1
+                wanted = f"{expected} {WITHOUT_TITLES}" if title else expected
+                raise invalid_file(path, brief(cell), wanted, f"{place}, column {j}")
             row.append(value)
         yield place, row

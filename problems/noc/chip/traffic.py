@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from moela.files.guard import invalid_file
 from problems._arrays import Floats
 from problems._checks import check_choice, check_real, setting_error
-from problems.noc.chip.files import read_rows
+from problems.noc.chip.files import WITHOUT_TITLES, read_rows
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
@@ -199,6 +199,7 @@ def load_traffic(path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE
     for place, row in read_rows(path, lambda value: 0 <= value < math.inf, expected, n):
         if len(row) != n:
             wanted = f"{n} columns, one for every PE of the platform"
+            wanted += f" {WITHOUT_TITLES}" if len(row) == n + 1 else ""
             raise invalid_file(path, len(row), wanted, place)
         rows.append(row)
     if len(rows) != n:

@@ -60,6 +60,37 @@ def test_a_row_of_another_length_is_named(tmp_path, rows):
         load_traffic(write(tmp_path / "a.csv", rows))
 
 
+@pytest.mark.parametrize(
+    ("header", "index", "place"),
+    [
+        ([f"PE{j}" for j in range(64)], None, "row 1, column 1"),
+        (range(64), None, "row 65"),
+        (None, "PE{}", "row 1, column 1"),
+        (None, "{}", "row 1"),
+        (["", *range(64)], "{}", "row 1, column 1"),
+    ],
+)
+def test_titles_of_rows_and_columns_are_named(tmp_path, rows, header, index, place):
+    table = [[*([] if index is None else [index.format(i)]), *row] for i, row in enumerate(rows)]
+    table = table if header is None else [list(header), *table]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(",".join(map(str, row)) for row in table))
+    words = rf"'{place}' must be .*without a header row, unless it begins with #.*\)\. Got"
+    with pytest.raises(ValueError, match=words):
+        load_traffic(path)
+
+
+def test_a_header_that_begins_with_a_number_sign_is_skipped(tmp_path, rows):
+    path = write(tmp_path / "a.csv", [["#", *range(64)], *rows])
+    np.testing.assert_array_equal(load_traffic(path, scale=1), rows)
+
+
+def test_an_entry_that_is_no_title_is_named_without_advice(tmp_path, rows):
+    rows[3][5] = "many"
+    with pytest.raises(ValueError, match=r"must be a finite number >= 0\. Got 'many' instead\.$"):
+        load_traffic(write(tmp_path / "a.csv", rows))
+
+
 def test_a_line_number_is_told_where_blank_lines_shift_it(tmp_path, rows):
     rows[2][0] = "x"
     path = tmp_path / "a.csv"
