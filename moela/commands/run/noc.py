@@ -69,7 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="evaluations of each placement on mesh, torus and express mesh, to compare with "
              "(default: 1000, or a tenth of --evals; fewer on large chips); 0 leaves them out")
     # fmt: on
-    add_options(parser, ALGORITHMS, evals=20_000, out="front")
+    add_options(parser, ALGORITHMS, evals=20_000, out="front", algorithm=None)
     add_examples(
         parser,
         "moela run noc --application kmeans --evals 5000 --out front/",
@@ -87,9 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
     if placed is not None and placed < 0:
         raise ValueError(f"--baseline-evals must be at least 0. Got {placed} instead.")
     problem = problem_of(arguments)
-    check_fits(arguments.algorithm, problem)
+    algorithm = arguments.algorithm or ("ga" if problem.n_obj == 1 else "moela")
+    check_fits(algorithm, problem)
     out = make_folder(arguments)
-    found = search(problem, arguments, make_algorithm(arguments.algorithm, problem))
+    found = search(problem, arguments, make_algorithm(algorithm, problem))
     folder = ResultFolder(out, found, arguments, problem.ref_point)
     if not folder.result.feasible and not folder.result.interrupted:
         warn(f"no design met the constraints. {closest(problem, folder)}")
@@ -136,7 +137,7 @@ def check_fits(algorithm: str, problem: NoC3D) -> None:
     if (algorithm == "ga") != (problem.n_obj == 1):
         raise ValueError(
             "--algorithm ga is for one objective, the others are for two or more. "
-            f"Got --algorithm {algorithm} and {problem.n_obj} objectives."
+            f"Got --algorithm {algorithm} and {problem.n_obj} objective{'s' * (problem.n_obj > 1)}."
         )
 
 

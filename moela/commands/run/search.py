@@ -48,7 +48,8 @@ def add_options(
     """Add the options of a search, with default numbers of evaluations and folder."""
     group = parser.add_argument_group("search")
     add = group.add_argument
-    own = "" if algorithm else " (default: moela; with one objective, de or ga)"
+    single = " or ".join(name for name in ("de", "ga") if name in algorithms)
+    own = "" if algorithm else f" (default: moela; with one objective, {single})"
     add("--algorithm", choices=algorithms, default=algorithm, metavar="NAME",
         help=f"one of {', '.join(algorithms)}{own}")  # fmt: skip
     add("--evals", type=int, default=evals, metavar="N", help="number of designs to evaluate")

@@ -204,7 +204,7 @@ def test_booksim_gets_the_traffic(files, run, tmp_path):
         (["--held-out", "x.csv"], ["--held-out goes with --traffic"]),
         (["--algorithm", "moead", "--constraint", "temperature<=95"], ["moead takes no"]),
         (["--algorithm", "ga"], ["ga is for one objective", "5 objectives"]),
-        (["--objectives", "edp"], ["--algorithm moela and 1 objectives"]),
+        (["--objectives", "edp", "--algorithm", "moela"], ["--algorithm moela and 1 objective."]),
     ],
 )
 def test_bad_input_is_one_line_before_any_run(words, expected, tmp_path, assert_rejected):
@@ -289,9 +289,11 @@ def test_comparisons_in_physical_units_are_shown_again(tmp_path, capsys):
     assert "power" in capsys.readouterr().out
 
 
-def test_one_objective_has_no_front_to_draw(tmp_path):
+@pytest.mark.parametrize("named", [[], ["--algorithm", "ga"]])
+def test_one_objective_takes_a_genetic_algorithm_and_has_no_front_to_draw(tmp_path, named):
     words = ["run", "noc", "--evals", "60", "--out", str(tmp_path), "--objectives", "edp"]
-    assert main([*words, "--algorithm", "ga"]) == 0
+    assert main([*words, *named]) == 0
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["algorithm"] == "ga"
     assert not (tmp_path / "front.png").exists()
     assert len((tmp_path / "front.csv").read_text().splitlines()) == 2
 
