@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moela._arrays import Designs, Floats
 from moela.commands.output import warn
 from moela.commands.parser import add_examples
 from moela.commands.run.noc_inputs import (
@@ -145,20 +146,42 @@ def closest(problem: NoC3D, folder: ResultFolder) -> str:
     """Return a sentence on the design that violates the constraints least."""
     from problems.noc.design.physical import describe_limits
 
-    beside = problem.beside_mesh(folder.X[0])
+    found = constrained(problem, folder.X[:1])
     values = [
-        f"{name} {beside[name][0]:.5g} against {limit:g}"
+        f"{name} {found[name][0]:.5g} against {limit:g}"
         for name, limit in problem.constraints.items()
     ]
     places = describe_limits(problem.decode(folder.X[0]))
     return f"Closest came: {', '.join(values)}" + (f" ({places})" if places else "")
 
 
+def constrained(problem: NoC3D, X: Designs) -> dict[str, Floats]:
+    """Return the constrained metrics of designs, each the largest of all applications, [n]."""
+    values = problem.measure(X, tuple(problem.constraints)) if problem.constraints else {}
+    return {name: v if v.ndim == 1 else v.max(axis=1) for name, v in values.items()}
+
+
+def columns_of(problem: NoC3D, X: Designs) -> dict[str, list[float]]:
+    """Return the columns of the constrained metrics of designs.
+
+    An objective has a second column only if it is another number, made of several applications.
+    """
+    from problems.noc.evaluation.metrics import PER_APPLICATION
+
+    taken = set(problem.objective_names)
+    other = taken & PER_APPLICATION if problem.traffic.ndim == 3 else set()
+    return {
+        f"{name} (worst)" if name in other else name: values.tolist()
+        for name, values in constrained(problem, X).items()
+        if name not in taken - other
+    }
+
+
 def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -> int:
     """Write the result of a run into a folder and print a summary."""
     front = folder.result.front
     best = largest_box(folder.F, problem.ref_point)
-    folder.write_front()
+    folder.write_front(columns_of(problem, folder.X))
     row = folder.X[best]
     design = problem.decode(row)
     figures = save_design(design, problem.traffic, folder.path("best.json"))

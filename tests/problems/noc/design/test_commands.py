@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from moela.cli import main
+from moela.commands.run.noc import closest, columns_of
 from problems import NoC3D
 from problems.noc import BaselineComparison, Design, PEType, Platform, synthetic_traffic
 
@@ -48,19 +50,38 @@ def test_a_run_with_platform_applications_and_constraints(files, run):
     assert set(record["held_out"]) == {"latency", "energy", "temperature"}
     header, *lines = (run / "front.csv").read_text().splitlines()
     names = header.split(",")
-    assert names[:3] == ["latency", "energy", "temperature"]
+    assert names[:5] == ["latency", "energy", "temperature", "peak_load", "x0"]
     values = np.array([line.split(",") for line in lines], dtype=float)
     problem = NoC3D.from_traffic(
         [files / "bfs.csv", files / "gau.csv"],
         platform=Platform.load(files / "p.json"),
         objectives=("latency", "energy", "temperature"),
     )
-    X = values[:, 3:].astype(int)
+    X = values[:, 4:].astype(int)
     np.testing.assert_array_equal(problem.evaluate(X), values[:, :3])
     measured = problem.measure(X)
     assert measured["temperature"].max() <= 85
     assert measured["peak_load"].max() <= 1.5
+    np.testing.assert_array_equal(values[:, 3], measured["peak_load"].max(axis=1))
     assert (run / "front.png").exists()
+
+
+def test_an_objective_with_a_limit_is_written_as_the_limit_takes_it(files):
+    one, two = (np.loadtxt(files / f"{name}.csv") / 2e8 for name in ("bfs", "gau"))
+    parts = {
+        "platform": Platform.load(files / "p.json"),
+        "objectives": ("energy", "temperature"),
+        "constraints": {"energy": 1e9, "temperature": 1e3},
+    }
+    single = NoC3D(one, **parts)
+    assert columns_of(single, single.mesh_row()[None]) == {}
+    several = NoC3D([one, two], **parts)
+    row = several.mesh_row()[None]
+    worst = several.measure(row)["energy"].max()
+    # The objective is the mean relative to the mesh, the limit is in the unit of the metric.
+    assert several.evaluate(row, return_as_dictionary=True)["F"][0, 0] == 1.0
+    assert columns_of(several, row) == {"energy (worst)": [worst]}
+    assert f"energy {worst:.5g} against 1e+09" in closest(several, SimpleNamespace(X=row))
 
 
 def test_a_design_is_shown_in_words_numbers_and_pictures(files, run, capsys):
@@ -255,6 +276,9 @@ def test_constraints_out_of_reach_say_how_close_a_run_came(files, tmp_path, caps
     said = capsys.readouterr()
     assert "no design met the constraints. Closest came: peak_load 0.0" in said.err
     assert "designs, which violate constraints, in" in said.out
+    header, best, *_ = (tmp_path / "front.csv").read_text().splitlines()
+    assert header.startswith("latency,energy,peak_load,x0,")
+    assert float(best.split(",")[2]) > 0.014
     # The designs that violate them least are not lost.
     assert len((tmp_path / "front.csv").read_text().splitlines()) > 1
     assert (tmp_path / "best.json").exists()
