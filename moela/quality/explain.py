@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
-from moela._arrays import Floats
+from moela._arrays import Design, Floats
 from moela.quality.words import harmless, number, shown
 
 # Variables and neighbors that are named at most.
@@ -30,6 +31,35 @@ class Role(StrEnum):
         return "the knee" if self is Role.KNEE else f"the {self} design"
 
 
+@dataclass(frozen=True)
+class OwnWords:
+    """The words that a problem has for its designs, instead of the values of their variables.
+
+    Attributes
+    ----------
+    differences : callable
+        Returns phrases on what one design of a front has instead of another, by their positions.
+    features : list of dict
+        The features of each design by name; empty if the problem has no names for them.
+    """
+
+    differences: Callable[[int, int], Sequence[str]]
+    features: Sequence[Mapping[str, object]]
+
+    @classmethod
+    def of(cls, problem: object, X: Sequence[Design]) -> OwnWords | None:
+        """Return the words of a problem for designs X, or None if it has no such method."""
+        describe = getattr(problem, "describe_differences", None)
+        if describe is None or len(X) == 0:
+            return None
+        names, features = (getattr(problem, name, None) for name in ("feature_names", "features"))
+        rows: list[dict[str, object]] = [{} for _ in X]
+        if names is not None and features is not None:
+            values = np.asarray(features(np.array(X))).tolist()
+            rows = [dict(zip(names, row, strict=True)) for row in values]
+        return cls(lambda i, k: describe(X[i], X[k]), rows)
+
+
 class Explanation(str):
     """A text that shows itself with its line breaks."""
 
@@ -48,16 +78,24 @@ def explain(
     *,
     marked: tuple[int, Role],
     notes: Sequence[str] = (),
+    words: OwnWords | None = None,
 ) -> Explanation:
     """Explain design i of a front with objectives F [n, n_obj] in their own signs.
 
     `marked` is the design to compare it with, and its role. `notes` are sentences to add, such as
-    those on constraints.
+    those on constraints. `words` are those of the problem, if it has its own.
     """
+
+    def differences(k: int) -> str:
+        if words is not None:
+            return _listed(words.differences(i, k), "; ")
+        return _listed(_differences(designs[i], designs[k]), ", ")
+
     n, (mark, role) = len(F), marked
     kind = "the front" if role != Role.LEAST_VIOLATING else "the list of least violations"
     place = f", the only one on {kind}" if n == 1 else f" (of 0 to {n - 1} on {kind})"
-    lines = [f"Design {i}{place}: {_values(designs[i])}", ""]
+    values = f": {_values(designs[i])}" if words is None else ""
+    lines = [f"Design {i}{place}{values}", ""]
     for j, name in enumerate(names):
         lines.append(_standing(F[:, j] * signs[j], F[i, j], name, i))
     if n > 1:
@@ -67,21 +105,22 @@ def explain(
         else:
             lines.append(
                 f"{_OTHER_ROLE[role]} (design {mark}): {_trade(F[i], F[mark], signs, names)}."
-                f"{_differences(designs[i], designs[mark])}"
+                f"{differences(mark)}"
             )
         for k in _neighbors(i, F, signs):
             if k != mark:
                 lines.append(
                     f"Against its neighbor, design {k}: {_trade(F[i], F[k], signs, names)}."
-                    f"{_differences(designs[i], designs[k])}"
+                    f"{differences(k)}"
                 )
     if notes:
         lines += ["", *notes]
-    apart = _apart(i, designs)
+    traits, noun = (designs, "variable") if words is None else (words.features, "feature")
+    apart = _apart(i, traits)
     if apart:
         lines += ["", "It differs from most of the front in: " + "; ".join(apart) + "."]
-    elif n > 1 and designs[i]:
-        lines += ["", "No variable sets it apart from most of the front."]
+    elif n > 1 and traits[i]:
+        lines += ["", f"No {noun} sets it apart from most of the front."]
     return Explanation("\n".join(map(harmless, lines)))
 
 
@@ -111,8 +150,8 @@ def _value(value: object) -> str:
     return number(value) if isinstance(value, float) else shown(value)
 
 
-def _differences(design: Mapping[str, object], other: Mapping[str, object]) -> str:
-    """Return a sentence on the variables that differ between two designs, or an empty text."""
+def _differences(design: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
+    """Return phrases on the variables that differ between two designs."""
     found = []
     for name in [*design, *(name for name in other if name not in design)]:
         here, there = name in design, name in other
@@ -121,11 +160,16 @@ def _differences(design: Mapping[str, object], other: Mapping[str, object]) -> s
             found.append(f"{name} ({value}, only in {'this' if here else 'that'} one)")
         elif _value(design[name]) != _value(other[name]):
             found.append(f"{name} ({_value(design[name])} instead of {_value(other[name])})")
+    return found
+
+
+def _listed(found: Sequence[str], separator: str) -> str:
+    """Return a sentence on the differences between two designs, or an empty text."""
     if not found:
         return ""
     more = len(found) - _MOST_VARIABLES
     rest = f" and {more} more" if more > 0 else ""
-    return f" The designs differ in {', '.join(found[:_MOST_VARIABLES])}{rest}."
+    return f" The designs differ in {separator.join(found[:_MOST_VARIABLES])}{rest}."
 
 
 def _standing(minimized: Floats, value: float, name: str, i: int) -> str:

@@ -12,7 +12,7 @@ from moela._arrays import Floats, Ints
 from moela._checks import count, require
 from moela.notebook import html
 from moela.quality import indicators
-from moela.quality.explain import Explanation, Role, explain
+from moela.quality.explain import Explanation, OwnWords, Role, explain
 from moela.quality.indicators import beyond, extent
 from moela.quality.magnitude import divided, exponents
 from moela.quality.runs import ComparedRun, Designs, clean, designs_array, numbers, vector
@@ -43,7 +43,7 @@ class Front:
     labels : sequence of str, [n], optional
         Source of each point, such as the name of an algorithm.
     problem : object, optional
-        Its ``decode(x)`` is used by `decode`.
+        Its ``decode(x)`` is used by `decode`, its ``describe_differences(x, y)`` by `explain`.
 
     Attributes
     ----------
@@ -290,7 +290,10 @@ class Front:
         require("explain", "i", i, bool(holds), f"an integer from 0 to {len(self) - 1}")
         n, signs = len(self), np.ones(len(self.names))
         designs: list[Row] = [{}] * n if self.X is None else [_variables(x) for x in self.X]
-        return explain(int(i), self.F, signs, self.names, designs, marked=self.marked())
+        words = None if self.X is None else OwnWords.of(self.problem, list(self.X))
+        return explain(
+            int(i), self.F, signs, self.names, designs, marked=self.marked(), words=words
+        )
 
     def contributions(self, ref_point: ArrayLike | None = None) -> Floats:
         """Return the volume [n] that each point dominates and no other point does.

@@ -68,7 +68,7 @@ class ComparedRun:
     ref_point : float array [M] or None
         The problem's own.
     model : Decoder or None
-        The problem, for its `decode`.
+        The problem, for its `decode` and `describe_differences`.
     source : str
         Where the run was read from, for messages.
     left_out : dict of str to int
@@ -206,7 +206,8 @@ def vector(owner: str, name: str, given: ArrayLike, n: int, expected: str) -> Fl
 def traits(problem: object) -> dict[str, Any]:
     """Return the attributes of a run that its problem determines, as far as it has them."""
     names, point = getattr(problem, "objective_names", None), getattr(problem, "ref_point", None)
-    known: dict[str, Any] = {"model": problem} if hasattr(problem, "decode") else {}
+    useful = hasattr(problem, "decode") or hasattr(problem, "describe_differences")
+    known: dict[str, Any] = {"model": problem} if useful else {}
     if names is not None:
         known["names"] = tuple(map(str, names))
     if point is not None:

@@ -284,6 +284,23 @@ def check_decode(problem: Problem) -> None:
         assert key(x) == key(y), f"encode(decode(x)) must be x. Row {i} comes back as {key(y)}."
 
 
+def check_describe_differences(problem: Problem) -> None:
+    """Check that `describe_differences(x, y)` returns texts, and none for equal designs."""
+    if not hasattr(problem, "describe_differences"):
+        return
+    X = _designs(problem)[:5]
+    with designs_unchanged(X, "describe_differences()"):
+        for i, x in enumerate(X):
+            found = list(problem.describe_differences(x, X[0]))
+            assert all(isinstance(text, str) for text in found), (
+                f"describe_differences(x, y) must return texts. Got {found!r} instead."
+            )
+            same = key(x) == key(X[0])
+            assert not (same and found), (
+                f"describe_differences(x, x) must return no text. Got {found!r} for row {i}."
+            )
+
+
 def check_version(problem: Problem) -> None:
     """Check that `version`, if it exists and is not None, is a text or a number."""
     version = getattr(problem, "version", None)
@@ -330,6 +347,7 @@ PROBLEM_CHECKS: tuple[ProblemCheck, ...] = (
     check_features,
     check_neighbor_features,
     check_decode,
+    check_describe_differences,
     check_version,
     check_problem_copies,
     check_nsga2,
@@ -344,7 +362,7 @@ def check_problem(problem: Problem, *, skip: Sequence[str] = ()) -> None:
     problem : Problem
         A pymoo problem. Its extensions of pymoo's interface are checked if they exist:
         `operators`, `neighbors`, `neighbors_many`, `canonical`, `check`, `ref_point`,
-        `features`, `neighbor_features`, `decode` and `encode`, `version`.
+        `features`, `neighbor_features`, `decode` and `encode`, `describe_differences`, `version`.
     skip : sequence of str
         Names of checks to leave out.
 

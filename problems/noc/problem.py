@@ -32,6 +32,7 @@ from problems.noc.chip.traffic import (
     warn_of_overload,
 )
 from problems.noc.design.design import Design
+from problems.noc.design.difference import describe_differences
 from problems.noc.design.rules import accepted, broken_row, whole_numbers
 from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.legality import first_illegal
@@ -447,6 +448,10 @@ class NoC3D(Problem):
         self.check(row)
         placement, links = np.split(row[0], [self.platform.n_tiles])
         return Design(placement, self.platform.candidates[links], self.platform)
+
+    def describe_differences(self, x: ArrayLike, y: ArrayLike) -> list[str]:
+        """Return the differences of a row from another; see ``design.difference``."""
+        return describe_differences(self.decode(x), self.decode(y))
 
     def encode(self, design: Design) -> Ints:
         """Return a Design of this platform as a canonical row, [n_var]."""

@@ -14,7 +14,7 @@ from moela._arrays import Floats
 from moela.functions.model.outputs import in_order, number_of_each
 from moela.functions.model.view import ProblemView
 from moela.notebook import html
-from moela.quality.explain import Explanation, Role, explain
+from moela.quality.explain import Explanation, OwnWords, Role, explain
 from moela.quality.front import Front
 from moela.quality.table import Row, Table, text
 from moela.quality.words import harmless, number, of_kind
@@ -215,9 +215,11 @@ class DesignFront:
             constraint.standing(float(others[constraint.name]))
             for constraint in self._view.constraints
         ]
+        words = OwnWords.of(self._view.problem, [ind.X for ind in self._individuals])
         return explain(
-            i, self.F, self._view.signs, self.names, self.designs, marked=self.marked(), notes=notes
-        )
+            i, self.F, self._view.signs, self.names, self.designs,
+            marked=self.marked(), notes=notes, words=words,
+        )  # fmt: skip
 
     def _found(self, candidate: Candidate) -> int:
         """Return the position of a candidate, which may come from another result."""

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from moela import Front, compare
+from moela import Front, compare, front_of
 from problems import MultiObjectiveKnapsack
 
 with warnings.catch_warnings():
@@ -21,6 +21,20 @@ ELBOW = [[0.0, 1.0], [0.1, 0.4], [0.2, 0.1], [0.6, 0.05], [1.0, 0.0]]
 def front(n=40, n_obj=3, seed=1):
     Z = np.abs(np.random.default_rng(seed).normal(size=(n, n_obj)))
     return Front(2.0 - Z / np.linalg.norm(Z, axis=1, keepdims=True))
+
+
+class Bits:
+    """A problem, as far as `explain` needs one, with words for its designs."""
+
+    def describe_differences(self, x, y):
+        return [f"bit {j}" for j in np.flatnonzero(x != y).tolist()]
+
+
+class NamedBits(Bits):
+    feature_names = ("ones", "first")
+
+    def features(self, X):
+        return np.stack((X.sum(axis=1), X[:, 0]), axis=1).astype(float)
 
 
 def test_points_are_cleaned_with_their_designs():
@@ -194,3 +208,19 @@ def test_front_of_a_comparison():
 def test_what_is_wrong_is_said(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_problem_explains_designs_in_its_own_words():
+    points = [[0.0, 1.0], [0.1, 0.2], [1.0, 0.0]]
+    X = np.array([[0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 1]])
+    text = Front(points, X, problem=Bits()).explain(0)
+    assert text.startswith("Design 0 (of 0 to 2 on the front)\n")
+    assert "The designs differ in bit 0; bit 1; bit 2; bit 3 and 2 more." in text
+    assert front_of(Front(points, X, problem=Bits())).explain(0) == text
+    assert not any(words in text for words in ("x0", "apart", "most of the front"))
+    named = Front(points, X, problem=NamedBits())
+    assert "It differs from most of the front in: first is high, 1 (median 0)" in named.explain(1)
+    same = Front(points, np.ones((3, 2), dtype=int), problem=NamedBits()).explain(0)
+    assert "The designs differ" not in same
+    assert same.endswith("No feature sets it apart from most of the front.")
+    assert "Design 0 (of 0 to 2 on the front): x0 = 0, x1 = 0" in Front(points, X).explain(0)

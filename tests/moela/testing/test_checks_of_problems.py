@@ -174,6 +174,11 @@ def counting(self):
                 neighbor_features=lambda self, X, near: near[0] * 1.0,
             ),
         ),
+        (
+            "check_describe_differences",
+            broken(describe_differences=lambda self, x, y: [] if (x == y).all() else [1]),
+        ),
+        ("check_describe_differences", broken(describe_differences=lambda self, x, y: ["all"])),
         ("check_decode", broken(decode=lambda self, x: x, encode=lambda self, d: d[::-1])),
         ("check_version", broken(version=["3"])),
         ("check_version", broken(version="")),

@@ -1,11 +1,13 @@
 import copy
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from moela import Front
 from problems.noc import Design, NoC3D, PEType, Platform
 
 
@@ -267,3 +269,33 @@ def test_a_design_is_drawn_beside_the_mesh_with_its_changes(problem, rows):
 def test_what_is_no_platform_is_refused(make):
     with pytest.raises(ValueError, match=r"must be a Platform\. Got '4x4x4'"):
         make("4x4x4")
+
+
+def test_two_designs_differ_in_pes_and_links_whatever_the_order_of_the_row(problem, rows):
+    row = problem.canonical(rows[3])
+    design = problem.decode(row)
+    other_order = np.concatenate((row[:64], row[:63:-1]))
+    assert problem.describe_differences(row, other_order) == []
+    swapped, tiles = row.copy(), np.flatnonzero(np.isin(design.placement, (3, 40)))
+    swapped[tiles] = swapped[tiles[::-1]]
+    a, b = (int(np.flatnonzero(design.placement == pe)[0]) for pe in (3, 40))
+    assert problem.describe_differences(swapped, row) == [
+        f"PE 3 (CPU) at tile {b} instead of {a}",
+        f"PE 40 (GPU) at tile {a} instead of {b}",
+    ]
+    near = problem.neighbors(row, 40, np.random.default_rng(0))
+    moved = next(x for x in near if (x[:64] == row[:64]).all())
+    # Many slots of the row differ, since its links are ascending.
+    new, old = (set(map(tuple, problem.decode(x).links.tolist())) for x in (moved, row))
+    ((a, b),), ((c, d),) = new - old, old - new
+    assert problem.describe_differences(moved, row) == [f"link {a}-{b} instead of {c}-{d}"]
+    far = problem.describe_differences(rows[5], row)
+    assert re.fullmatch(r"the tiles of \d+ of 64 PEs", far[0])
+    assert re.fullmatch(r"\d+ of 96 links", far[1])
+
+
+def test_a_front_of_networks_is_explained_by_pes_links_and_features(problem, rows):
+    text = Front(problem.evaluate(rows), rows, problem=problem).explain(0)
+    assert "x0" not in text
+    assert re.search(r"The designs differ in the tiles of \d+ of 64 PEs; \d+ of 96 links\.", text)
+    assert any(name in text for name in problem.feature_names)
