@@ -24,6 +24,7 @@ from problems.noc.evaluation.metrics import (
     states_joules,
 )
 from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows
+from problems.noc.evaluation.physical import without_noise
 from problems.noc.evaluation.table_routing import evaluate_by_tables
 from problems.noc.evaluation.thermal import thermal_batch
 
@@ -89,7 +90,8 @@ class NoCEvaluation:
                 if name in OBJECTIVES:
                     metric = F[:, :, OBJECTIVES.index(name)]
                 elif name == "mean_hops":
-                    metric = F[:, :, 0] * (self.platform.n_links / self.sent.sum(axis=1))
+                    hops = F[:, :, 0] * (self.platform.n_links / self.sent.sum(axis=1))
+                    metric = without_noise(hops)
                 else:
                     energy = F[:, :, OBJECTIVES.index("energy")]
                     parts = (part, loads, waits, energy, self.traffic)

@@ -168,8 +168,8 @@ def wire_millimeters(platform: Platform, rows: Ints) -> Floats:
 def without_noise(values: Floats) -> Floats:
     """Return values rounded to 40 bits, which are 12 digits.
 
-    The load of a link is a sum of flows, in an order that the routes determine. Two designs whose
-    links carry the same flows differ in the last bits only, and have the same value once rounded.
+    A load is a sum of flows, in an order that the routes determine. Two designs whose links carry
+    the same flows differ in the last bits only, and have the same value once rounded.
     """
     mantissa, exponent = np.frexp(values)
     rounded: Floats = np.ldexp(np.rint(np.ldexp(mantissa, 40)), exponent - 40)

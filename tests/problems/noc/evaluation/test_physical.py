@@ -105,6 +105,11 @@ def test_designs_whose_links_carry_the_same_flows_have_the_same_load_to_the_last
     differ_by_more_than_noise(*walk, name)
 
 
+def test_networks_of_as_many_hops_under_uniform_traffic_have_the_same_mean(walk):
+    problem, rows = walk
+    differ_by_more_than_noise(problem.under(np.full((64, 64), 0.01)), rows, "mean_hops")
+
+
 def differ_by_more_than_noise(problem, rows, name):
     found = problem.measure(rows, [name])[name]
     assert len(np.unique(found)) < len(rows) - 20
