@@ -215,7 +215,8 @@ def long_runs(text: str) -> list[float]:
     mnk = [100 * float(r) for n, t, r, _ in rows if n == "mnk-100" and t.startswith("20,000")]
     mnk.append(100 * timed["mnk-100"])
     return [
-        *won, len(timed), *made, min(ahead), max(ahead), *mnk, *quick, len(ahead), 20_000, 50_000, 50
+        *won, len(timed), *made, min(ahead), max(ahead), *mnk, *quick, len(ahead),
+        20_000, 50_000, 50,
     ]  # fmt: skip
 
 
