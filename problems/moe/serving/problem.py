@@ -34,6 +34,7 @@ from problems.moe.serving.setup import (
     OWNER,
     Choices,
     check_gpus,
+    check_loss,
     checked_limits,
     checked_parts,
     named_objectives,
@@ -89,7 +90,8 @@ class MoEServing(MoEProblem):
         prompts.
     decide : sequence of str, optional
         Parts to decide, of "parallelism", "batch", "redundancy", "placement", and "gates"; by
-        default all that the model and the loads allow. Parts that are not decided keep the
+        default all that the model and the loads allow, but "gates" only if "quality_loss" is an
+        objective. "gates" without that objective is refused. Parts that are not decided keep the
         engine's defaults: tensor parallelism over a node, only the redundant experts without which
         a layout's ranks do not divide the experts, the engine's own placement, no rules.
     ttft_slo_s, tpot_slo_s : float, optional
@@ -181,12 +183,11 @@ class MoEServing(MoEProblem):
             raise setting_error(OWNER, "loads", expected, self.windows[0].source)
         sampled = SampledLoads(self.windows, self.shape) if self.windows else None
         weights = sampled is not None and sampled.has_weights
+        self._names = named_objectives(objectives, mode, priced=price is not None)
         decided = checked_parts(
-            decide, has_experts=has_experts, loads=bool(self.windows), weights=weights
+            decide, self._names, has_experts=has_experts, loads=bool(self.windows), weights=weights
         )
-        self._names = named_objectives(
-            objectives, mode, priced=price is not None, gated="gates" in decided
-        )
+        check_loss(self._names, decided)
         self.objective_names = tuple(MINIMIZED.get(name, name) for name in self._names)
         levels = None
         if "gates" in decided:

@@ -15,6 +15,7 @@ __all__ = [
     "OWNER",
     "Choices",
     "check_gpus",
+    "check_loss",
     "checked_limits",
     "checked_parts",
     "named_objectives",
@@ -107,9 +108,7 @@ def _ascending(name: str, values: Sequence[int], low: int) -> tuple[int, ...]:
     return listed
 
 
-def named_objectives(
-    names: Sequence[str] | None, mode: str, *, priced: bool, gated: bool
-) -> tuple[str, ...]:
+def named_objectives(names: Sequence[str] | None, mode: str, *, priced: bool) -> tuple[str, ...]:
     """Return checked names of objectives, in natural units."""
     wanted = _DEFAULT if names is None else names
     listed = check_names(OWNER, "objectives", wanted, SERVING_OBJECTIVES)
@@ -121,25 +120,35 @@ def named_objectives(
         if name == "cost_per_million_tokens" and not priced:
             expected = "given, since the objectives hold 'cost_per_million_tokens'"
             raise setting_error(OWNER, "price_per_gpu_hour", expected, None)
-        if name == "quality_loss" and not gated:
-            expected = (
-                "without 'quality_loss', which only gates change; they need traces with the "
-                "weights of each token's choices, and 'gates' in `decide`"
-            )
-            raise setting_error(OWNER, "objectives", expected, list(listed))
     return listed
 
 
+def check_loss(objectives: Sequence[str], decided: Sequence[str]) -> None:
+    """Raise the error about an objective that no decided part changes."""
+    if "quality_loss" in objectives and "gates" not in decided:
+        expected = (
+            "without 'quality_loss', which only gates change; they need traces with the "
+            "weights of each token's choices, and 'gates' in `decide`"
+        )
+        raise setting_error(OWNER, "objectives", expected, list(objectives))
+
+
 def checked_parts(
-    decide: Sequence[str] | None, *, has_experts: bool, loads: bool, weights: bool
-) -> tuple[str, ...]:
-    """Return the parts to decide; by default all that the model and the traffic allow."""
+    decide: Sequence[str] | None, objectives: Sequence[str], *, has_experts: bool, loads: bool,
+    weights: bool,
+) -> tuple[str, ...]:  # fmt: skip
+    """Return the parts to decide; by default all that the model and the traffic allow.
+
+    Gates are decided only if "quality_loss" is one of the objectives: without it, dropping choices
+    costs nothing, and every design drops as many as it can.
+    """
     allowed = {
         "parallelism": True, "batch": True, "redundancy": has_experts and loads,
         "placement": has_experts and loads, "gates": has_experts and weights,
     }  # fmt: skip
+    judged = "quality_loss" in objectives
     if decide is None:
-        return tuple(name for name, can in allowed.items() if can)
+        return tuple(name for name, can in allowed.items() if can and (name != "gates" or judged))
     listed = check_names(OWNER, "decide", decide, PARTS)
     for name in listed:
         if not allowed[name]:
@@ -147,6 +156,12 @@ def checked_parts(
             model = "" if has_experts else " and a model with experts"
             expected = f"without {name!r}, which needs traces with {needs}{model}"
             raise setting_error(OWNER, "decide", expected, list(listed))
+    if "gates" in listed and not judged:
+        expected = (
+            "without 'gates', since no objective counts what they lose (add 'quality_loss' to "
+            "`objectives`)"
+        )
+        raise setting_error(OWNER, "decide", expected, list(listed))
     return listed
 
 

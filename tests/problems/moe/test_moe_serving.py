@@ -47,14 +47,17 @@ def make(root):
     return made
 
 
+LOSSY = ("tokens_per_s_per_user", "tokens_per_s_per_gpu", "quality_loss")
+
+
 @pytest.fixture(scope="module")
 def problem(make, tokens):
-    return make(loads=tokens)
+    return make(loads=tokens, objectives=LOSSY)
 
 
 @pytest.fixture(scope="module")
 def apart(make, tokens):
-    return make(loads=tokens, mode="disaggregated")
+    return make(loads=tokens, mode="disaggregated", objectives=LOSSY)
 
 
 @pytest.mark.parametrize("check", PROBLEM_CHECKS, ids=lambda check: check.__name__)
@@ -188,6 +191,17 @@ def test_gates_save_time_lose_weight_and_cost_their_rule(problem):
     assert problem.plan(row).gates == (None,) * 4
 
 
+@pytest.mark.parametrize("mode", ["mixed", "decode"])
+def test_gates_are_decided_only_if_their_loss_is_an_objective(make, tokens, mode):
+    plain = make(loads=tokens, mode=mode)
+    assert "gates" not in plain.columns.decide
+    for x in plain.sampled(20, np.random.default_rng(0)):
+        assert plain.served(x).values["quality_loss"] == 0
+        assert not any(plain.plan(x).gates)
+    lossy = make(loads=tokens, mode=mode, objectives=LOSSY)
+    assert "gates" in lossy.columns.decide
+
+
 def test_a_plan_survives_a_file_and_says_what_it_rests_on(problem, make, tmp_path):
     res = minimize(problem, MOELA(), ("n_eval", 300), seed=1)
     assert (res.G <= 0).all()
@@ -264,6 +278,7 @@ def test_what_does_not_fit_is_named(make, tokens):
         ({"loads": RoutingTrace.from_counts(np.ones((4, 16)))}, "4 MoE layers of 8 experts"),
         ({"shape": DENSE, "loads": loads}, "has no experts"),
         ({"decide": ("gates",)}, "weights of each token's choices"),
+        ({"loads": tokens, "decide": ("batch", "gates")}, "add 'quality_loss' to `objectives`"),
         ({"loads": loads, "objectives": ("quality_loss",)}, "only gates change"),
         ({"objectives": ("cost_per_million_tokens",)}, "price_per_gpu_hour"),
         ({"mode": "prefill", "objectives": ("tpot_mean",)}, "without tpot_mean"),
