@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moe_costmodel.objectives import quantity
-from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.engines.export import NOT_EXPORTED, Export, refusal
 
 if TYPE_CHECKING:
     from moe_costmodel.placement.placement import Placement
@@ -38,10 +38,7 @@ def lost(plan: Plan, knobs: Sequence[str]) -> list[str]:
             f"instead of the plan's {quantity(kept, 'bytes')}; check that it fits"
         )
     if "thresholds" in knobs and plan.has_thresholds:
-        notes.append(
-            "thresholds are not exported: every token takes all experts that its router chose, so "
-            "times are those of the plan without thresholds"
-        )
+        notes.append(NOT_EXPORTED)
     return notes
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import quantity
-from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.engines.export import NOT_EXPORTED, Export, refusal
 from moe_costmodel.plans.engines.one_machine import blocks_on_cpu
 from moe_costmodel.plans.export_files import lru_notes
+from moe_costmodel.plans.ungated import price_of_all_choices
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
@@ -169,7 +170,7 @@ def to_ktransformers(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
     elif not plan.offload.is_static:
         notes.append(f"KTransformers uploads nothing; the plan's rule is: {plan.offload}")
     if plan.has_thresholds:
-        notes.append("thresholds are not exported: every token takes all experts of its router")
+        notes += [NOT_EXPORTED, *price_of_all_choices(single, evaluate)]
     return Export("KTransformers", ("--kt-num-gpu-experts", str(capacity)), tuple(notes))
 
 

@@ -218,7 +218,8 @@ class Plan(Decision):
         context : int, optional
             Longest sequence; by default the model's own.
         evaluate : callable, optional
-            As for :meth:`to_ktransformers`; needed if buffers differ between layers.
+            As for :meth:`to_ktransformers`; needed if buffers differ between layers. If the plan
+            has thresholds, which no engine takes, a note then gives its objectives without them.
 
         Returns
         -------

@@ -32,7 +32,7 @@ _MOST = 2**31
 _TEXT = ("gpu", "backend", "mode", "kv_dtype")
 _COUNTS = ("n_gpus", "input_tokens", "output_tokens")
 _REQUIRED = ("format", "model", *_TEXT, *_COUNTS, "pools", "gates", "objectives")
-_OPTIONAL = ("kernels", "outside", "notes")
+_OPTIONAL = ("ungated", "limits", "kernels", "outside", "notes")
 _POOL = ("role", "layout", "replicas", "concurrency", "max_num_batched_tokens")
 _POOL_OPTIONAL = ("redundant_experts", "physical_to_logical_map")
 _RULES = {"k_min": MAX_EXPERTS, "value": MAX_EXPERTS}
@@ -50,6 +50,8 @@ def to_dict(plan: ServingPlan) -> dict[str, object]:
         "pools": [_of_pool(pool) for pool in plan.pools],
         "gates": [None if rule is None else asdict(rule) for rule in plan.gates],
         "objectives": {name: asdict(value) for name, value in plan.objectives.items()},
+        "ungated": dict(plan.ungated),
+        "limits": dict(plan.limits),
         "kernels": dict(plan.kernels),
         "outside": dict(plan.outside),
         "notes": list(plan.notes),
@@ -109,6 +111,13 @@ def load(
             expected = f"one of {', '.join(SERVING_OBJECTIVES)}"
             raise invalid_file(path, repr(name), expected, "objectives")
         objectives[name] = made_in(path, f"objectives.{name}", item, Predicted)
+    numbers = {
+        field: {
+            name: number_in(path, f"{field}.{name}", item)
+            for name, item in object_in(path, field, content.get(field, {})).items()
+        }
+        for field in ("ungated", "limits")
+    }
     outside = {
         name: float("inf") if item is None else number_in(path, f"outside.{name}", item, 1.0)
         for name, item in object_in(path, "outside", content.get("outside", {})).items()
@@ -126,7 +135,7 @@ def load(
         "",
         lambda: make(
             shape=shape, **texts, **counts, pools=pools, gates=gates, objectives=objectives,
-            kernels=kernels, outside=outside, notes=notes,
+            **numbers, kernels=kernels, outside=outside, notes=notes,
         ),
     )  # fmt: skip
 

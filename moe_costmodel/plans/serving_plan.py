@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.models.shape import ModelShape
-from moe_costmodel.objectives import Predicted
+from moe_costmodel.objectives import SERVING_OBJECTIVES, Predicted
 from moe_costmodel.placement.placement import Placement
 from moe_costmodel.plans import serving_export, serving_files, serving_text
 from moe_costmodel.plans.engines.export import Export
@@ -124,6 +124,11 @@ class ServingPlan:
         Type of the cache.
     objectives : dict of str to Predicted
         Predicted values by name, such as "tokens_per_s_per_gpu".
+    ungated : dict of str to float
+        The same values without the rules, at which an exported command runs, since no engine takes
+        rules; empty if the plan has none.
+    limits : dict of str to float
+        Upper limits of some of the values, such as that of "ttft".
     kernels : dict of str to str
         Kernel and table of each operator, by pool, step and operator.
     outside : dict of str to float
@@ -155,6 +160,8 @@ class ServingPlan:
     gates: tuple[GateRule | None, ...] = ()
     kv_dtype: str = "bfloat16"
     objectives: dict[str, Predicted] = field(default_factory=dict)
+    ungated: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
     kernels: dict[str, str] = field(default_factory=dict)
     outside: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -183,6 +190,10 @@ class ServingPlan:
                     got = f"{held.n_layers} layers of {held.n_experts}"
                     expected = f"pools with placements of {wanted[0]} layers of {wanted[1]} experts"
                     raise invalid(owner, "pools", got, expected)
+        for part, known in (("ungated", self.objectives), ("limits", SERVING_OBJECTIVES)):
+            for name, value in getattr(self, part).items():
+                one_of(owner, part, name, known)
+                check_number(owner, f"{part}[{name!r}]", value)
         for name, factor in self.outside.items():
             # An operator that no table has is infinitely far from what was measured.
             if factor != float("inf"):

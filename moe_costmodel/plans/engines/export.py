@@ -6,7 +6,13 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Export", "refusal"]
+__all__ = ["NOT_EXPORTED", "Export", "refusal"]
+
+NOT_EXPORTED = (
+    "thresholds are not exported: every token takes all experts that its router chose, so the "
+    "plan's times do not hold for this command"
+)
+"""The note on a plan's thresholds, which no engine takes."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moe_costmodel._checks import check_fraction, check_number, count, one_of, require
+from moe_costmodel.plans.engines.export import NOT_EXPORTED
 from moe_costmodel.silicon.layout import Layout
 
 __all__ = ["ServerSettings"]
@@ -156,10 +157,7 @@ class ServerSettings:
         """Return notes that hold for every engine."""
         notes = []
         if self.thresholds:
-            notes.append(
-                "thresholds are not exported: every token takes all experts that its router chose, "
-                "so times are those of the plan without thresholds"
-            )
+            notes.append(NOT_EXPORTED)
         if self.replicas > 1:
             n = self.layout.n_gpus
             notes.append(

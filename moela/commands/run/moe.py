@@ -127,6 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def write(folder: ResultFolder, inputs: Inputs) -> int:
     """Write the result of a run into a folder and print a table of it."""
+    from moe_costmodel.plans.ungated import price_of_all_choices
     from problems.moe.deployment.pictures import plot_deployments
 
     problem, limits = inputs.problem, inputs.problem.limits
@@ -141,7 +142,8 @@ def write(folder: ResultFolder, inputs: Inputs) -> int:
     folder.files.append("plans/")
     plan.save(folder.path("plan.json"))
     folder.path("plan.txt").write_text(plan.explain() + "\n", encoding="utf-8")
-    exported = _export(problem, plan, out)
+    ungated = price_of_all_choices(plan, problem.model.evaluate, limits)
+    exported = _export(problem, plan, out, ungated)
     checked, verdict = _checked(problem, plan, inputs.unseen)
     folder.path("check.txt").write_text(checked + "\n", encoding="utf-8")
     if problem.n_obj > 1:
@@ -171,6 +173,7 @@ def write(folder: ResultFolder, inputs: Inputs) -> int:
     lines.append(f"{len(F)} deployments in {out}/: {', '.join(folder.files)}")
     lines.append(f"plan.json is row {best}")
     lines += [f"  {engine}: {outcome}" for engine, outcome in exported.items()]
+    lines += [f"note: {note}" for note in ungated]
     return folder.finish([*lines, plan.summary()])
 
 
@@ -206,8 +209,11 @@ def _columns(problem: MoEDeployment, front: ResultFolder) -> dict[str, list[obje
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def _export(problem: MoEDeployment, plan: Plan, out: Path) -> dict[str, str]:
-    """Write the engines' files; return the flags of each engine, or why it has none."""
+def _export(problem: MoEDeployment, plan: Plan, out: Path, ungated: list[str]) -> dict[str, str]:
+    """Write the engines' files; return the flags of each engine, or why it has none.
+
+    `ungated` are notes on what the engines run at without the plan's thresholds.
+    """
     makers: dict[str, Callable[[], Export]] = {
         "sglang": lambda: plan.to_sglang(out / "sglang.json"),
         "vllm": lambda: plan.to_vllm(out / "vllm.json"),
@@ -215,7 +221,8 @@ def _export(problem: MoEDeployment, plan: Plan, out: Path) -> dict[str, str]:
         "ktransformers": lambda: plan.to_ktransformers(evaluate=problem.model.evaluate),
         "llama.cpp": lambda: plan.to_llamacpp(evaluate=problem.model.evaluate),
     }
-    outcomes, pages = {}, []
+    outcomes: dict[str, str] = {}
+    pages = ["\n".join(ungated)] if ungated else []
     for engine, make in makers.items():
         try:
             export = make()

@@ -181,15 +181,27 @@ class Evaluator:
 
     # ---------------------------------------------------------------------------------- designs
 
-    def serve(self, instances: Sequence[Instance], methods: Ints, gates: Ints) -> Served:
-        """Return the values of a design from an instance of each pool."""
+    def serve(
+        self,
+        instances: Sequence[Instance],
+        methods: Ints,
+        gates: Ints,
+        replicas: tuple[int, ...] | None = None,
+    ) -> Served:
+        """Return the values of a design from an instance of each pool.
+
+        Without `replicas`, there are as many instances of each pool as serve most requests.
+        """
         times = [self.times(instance, methods, gates) for instance in instances]
         sizes = [instance.layout.n_gpus for instance in instances]
-        if len(instances) == 1:
-            replicas: tuple[int, ...] = (self.n_gpus // sizes[0],)
-            rate = replicas[0] * times[0].requests_per_s
+        rates = [t.requests_per_s for t in times]
+        if replicas is not None:
+            rate = min(n * served for n, served in zip(replicas, rates, strict=True))
+        elif len(instances) == 1:
+            replicas = (self.n_gpus // sizes[0],)
+            rate = replicas[0] * rates[0]
         else:
-            replicas, rate = self._balanced(sizes, [t.requests_per_s for t in times])
+            replicas, rate = self._balanced(sizes, rates)
         first, last = times[0], times[-1]
         ttft, tpot = first.ttft, last.tpot_mean
         if len(instances) == 2:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from moe_costmodel import (
@@ -28,8 +30,18 @@ _KINDS = {"ttft": "ttft", "tpot_mean": "tpot", "tpot_p99": "tpot",
           "cost_per_million_tokens": "tpot"}  # fmt: skip
 
 
-def plan_of(row: Ints, columns: Columns, evaluator: Evaluator, served: Served) -> ServingPlan:
-    """Return a canonical row as a plan."""
+def plan_of(
+    row: Ints,
+    columns: Columns,
+    evaluator: Evaluator,
+    served: Served,
+    *,
+    ungated: Served,
+    limits: Mapping[str, float],
+) -> ServingPlan:
+    """Return a canonical row as a plan; `ungated` are the values of the same row without rules."""
+    gates = _gates(row, columns, evaluator)
+    objectives = _predicted(served, evaluator.mode)
     redundancy = int(row[columns.redundancy])
     pools: list[ServingPool] = []
     kernels: dict[str, str] = {}
@@ -60,8 +72,9 @@ def plan_of(row: Ints, columns: Columns, evaluator: Evaluator, served: Served) -
         shape=evaluator.shape, gpu=evaluator.gpu.name, backend=evaluator.curves.model.backend,
         n_gpus=evaluator.n_gpus, mode=evaluator.mode, input_tokens=evaluator.input_tokens,
         output_tokens=evaluator.output_tokens, pools=tuple(pools),
-        gates=_gates(row, columns, evaluator), kv_dtype=evaluator.curves.kv_dtype,
-        objectives=_predicted(served, evaluator.mode), kernels=kernels,
+        gates=gates, kv_dtype=evaluator.curves.kv_dtype, objectives=objectives,
+        ungated={name: ungated.values[name] for name in objectives} if any(gates) else {},
+        limits=dict(limits), kernels=kernels,
         outside={name: factor for name, factor in outside.items() if factor > 1.0},
         notes=_notes(evaluator),
     )  # fmt: skip

@@ -303,14 +303,17 @@ class MoEServing(MoEProblem):
 
     def served(self, x: ArrayLike) -> Served:
         """Return all predicted values of one design in natural units, and its instances."""
-        row = self._row(x)[0]
+        return self._served(self._row(x)[0])
+
+    def _served(self, row: Ints, replicas: tuple[int, ...] | None = None) -> Served:
         columns = self.columns
         redundancy = int(row[columns.redundancy])
         instances = [
             self.evaluator.instance(i, row[pool], redundancy)
             for i, pool in enumerate(columns.pools)
         ]
-        return self.evaluator.serve(instances, row[columns.placement], row[columns.gates])
+        gates = row[columns.gates]
+        return self.evaluator.serve(instances, row[columns.placement], gates, replicas)
 
     def _evaluate(self, x: ArrayLike, out: dict[str, Floats], *args: object, **kw: object) -> None:
         F, G = self._values(self._rows(x))
@@ -349,7 +352,13 @@ class MoEServing(MoEProblem):
         moe_costmodel.ServingPlan
         """
         row = self.canonical(self._row(x))[0]
-        return plan_of(row, self.columns, self.evaluator, self.served(row))
+        plain = row.copy()
+        plain[self.columns.gates] = self.columns.default[self.columns.gates]
+        served = self._served(row)
+        return plan_of(
+            row, self.columns, self.evaluator, served, limits=self._limits,
+            ungated=self._served(plain, served.replicas),
+        )  # fmt: skip
 
     # ----------------------------------------------------------------------- used by the search
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import moe_costmodel.example
-from moe_costmodel import Plan, RoutingTrace
+from moe_costmodel import OBJECTIVES, Plan, RoutingTrace
 from moe_costmodel.example.measured import example_hardware
+from moe_costmodel.objectives import quantity
 from moela.cli import main
 from moela.commands.run.moe import best_row
 from moela.commands.run.moe_inputs import hold_out
@@ -63,6 +65,21 @@ def test_files_for_engines_people_and_verify_are_there(plan):
     assert "traffic" in (plan / "check.txt").read_text()
     for path in (plan / "plans").iterdir():
         assert Plan.load(path).n_devices == 2
+
+
+def test_thresholds_that_engines_do_not_take_are_priced(tmp_path, capsys):
+    objectives = ["--objectives", "step_mean_s", "quality_loss", "--max-quality-loss", "0.4"]
+    arguments = ["--devices", "1", "--evals", "100", "--batch-sizes", "16", *objectives]
+    assert main([*COMMON, "--out", str(tmp_path), *arguments]) == 0
+    found = Plan.load(tmp_path / "plan.json")
+    text = (tmp_path / "flags.txt").read_text()
+    assert found.has_thresholds
+    assert "thresholds are not exported" in text
+    assert text.startswith("without thresholds: ")
+    value = quantity(found.objectives["step_mean_s"].value, "s")
+    words = OBJECTIVES["step_mean_s"].words
+    assert re.search(rf"without thresholds: .*{words} [\d.]+ ms instead of {value}", text)
+    assert text.splitlines()[0] in capsys.readouterr().out
 
 
 def test_same_seed_same_front(plan, tmp_path):

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from pymoo.optimize import minimize
 
-from moe_costmodel import Layout, ModelShape, Placement, RoutingTrace, ServingPlan
+from moe_costmodel import (
+    SERVING_OBJECTIVES,
+    Layout,
+    ModelShape,
+    Placement,
+    RoutingTrace,
+    ServingPlan,
+)
+from moe_costmodel.objectives import quantity
 from moela import MOELA
 from moela.testing import PROBLEM_CHECKS
 from problems import MoEServing
@@ -202,6 +210,35 @@ def test_gates_are_decided_only_if_their_loss_is_an_objective(make, tokens, mode
     assert "gates" in lossy.columns.decide
 
 
+@pytest.mark.parametrize("mode", ["mixed", "disaggregated"])
+def test_a_command_without_the_plans_gates_states_its_own_times(make, tokens, mode, tmp_path):
+    free = make(loads=tokens, mode=mode, objectives=LOSSY)
+    plain = row_of(free, Layout())
+    gated = plain.copy()
+    plain[free.columns.gates] = free.columns.default[free.columns.gates]
+    gated[free.columns.gates] = 0
+    fast, slow = (free.plan(x).objectives["tpot_mean"].value for x in (gated, plain))
+    assert fast < slow
+    problem = make(loads=tokens, mode=mode, objectives=LOSSY, tpot_slo_s=(fast + slow) / 2)
+    plan = problem.plan(gated)
+    assert plan.ungated["tpot_mean"] == pytest.approx(slow)
+    assert plan.ungated["quality_loss"] == 0
+    assert ServingPlan.load(plan.save(tmp_path / "plan.json")) == plan
+    for export in plan.export(tmp_path, model="m"):
+        notes = "\n".join(export.notes)
+        assert "times do not hold for this command" in notes
+        words = SERVING_OBJECTIVES["tpot_mean"].words
+        assert f"{words} {quantity(slow, 's')} instead of {quantity(fast, 's')}" in notes
+        limit = quantity((fast + slow) / 2, "s")
+        assert f"the limit of {limit} is missed: {words} {quantity(slow, 's')}" in notes
+    assert f"instead of {quantity(fast, 's')}" in str(plan)
+    kept = problem.plan(plain)
+    assert not kept.ungated
+    assert not any(
+        "without thresholds" in n for e in kept.export(tmp_path, model="m") for n in e.notes
+    )
+
+
 def test_a_plan_survives_a_file_and_says_what_it_rests_on(problem, make, tmp_path):
     res = minimize(problem, MOELA(), ("n_eval", 300), seed=1)
     assert (res.G <= 0).all()
@@ -238,6 +275,8 @@ def test_a_damaged_plan_is_named(problem, tmp_path):
         ({"n_gpus": 0}, "n_gpus"),
         ({"pools": []}, "pools"),
         ({"gates": [None]}, "gates"),
+        ({"ungated": {"speed": 1.0}}, "ungated"),
+        ({"limits": {"ttft": "soon"}}, "limits.ttft"),
         ({"objectives": {"speed": {}}}, "objectives"),
         ({"extra": 1}, "extra"),
     ):
