@@ -21,7 +21,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools, Floats, Ints
-from moe_costmodel._checks import count, invalid, one_of, shape_of
+from moe_costmodel._checks import check_loads, count, invalid, one_of, shape_of
 from moe_costmodel.buffering.kernels import events, sum_by_step
 
 __all__ = ["POLICIES", "ExpertStream", "MissCurves", "expert_streams", "miss_curves", "replay"]
@@ -179,7 +179,7 @@ def expert_streams(
     Raises
     ------
     ValueError
-        If a shape or a device is wrong.
+        If a shape or a device is wrong, or a load is negative, infinite or NaN.
 
     Examples
     --------
@@ -191,10 +191,8 @@ def expert_streams(
     ([0, 1, 0], [1])
     """
     owner = "expert_streams"
-    loads = np.asarray(loads)
-    if loads.ndim != 3 or loads.size == 0 or loads.dtype.kind not in "buif":
-        expected = "a non-empty array of shape (steps, layers, experts)"
-        raise invalid(owner, "loads", shape_of(loads), expected)
+    array = np.asarray(loads)
+    loads = check_loads(owner, array.view(np.uint8) if array.dtype == bool else array, ndim=3)
     n_devices = count(owner, "n_devices", n_devices)
     n_layers, n_experts = loads.shape[1:]
     devices = np.asarray(device_of)

@@ -106,6 +106,22 @@ def test_a_device_without_experts_is_fine():
     assert replay(streams, [[1, 0]], "lru")[:, 0].tolist() == [[2, 0]] * 3
 
 
+@pytest.mark.parametrize("value", [np.nan, -1.0, np.inf])
+def test_loads_that_are_no_numbers_of_tokens_are_named(value):
+    loads = np.ones((3, 1, 2))
+    loads[1, 0, 1] = value
+    with pytest.raises(
+        ValueError, match=r"'loads' .* finite and not negative. Got .* at \(1, 0, 1"
+    ):
+        miss_curves(loads, [0, 0], 1)
+
+
+def test_booleans_are_loads(rng):
+    needed = rng.random((20, 2, 6)) < 0.4
+    curves = [miss_curves(loads, [0] * 6, 1)["lru"] for loads in (needed, needed.astype(int))]
+    assert np.array_equal(curves[0].misses, curves[1].misses)
+
+
 @pytest.mark.parametrize(
     ("call", "parameter"),
     [
