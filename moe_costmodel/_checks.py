@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
 
@@ -23,6 +23,7 @@ __all__ = [
     "invalid",
     "one_of",
     "require",
+    "several_of",
     "shape_of",
 ]
 
@@ -83,6 +84,17 @@ def one_of(owner: str, name: str, value: str, known: Collection[str]) -> str:
     if not isinstance(value, str) or value not in known:
         raise invalid(owner, name, brief(value), f"one of {', '.join(sorted(known))}")
     return value
+
+
+def several_of(
+    owner: str, name: str, values: Iterable[str], known: Collection[str]
+) -> tuple[str, ...]:
+    """Return a parameter that must be a sequence of names, as a tuple."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        example = values if isinstance(values, str) and values in known else next(iter(known))
+        expected = f"a sequence of names, such as ({example!r},)"
+        raise invalid(owner, name, brief(values), expected)
+    return tuple([one_of(owner, name, value, known) for value in values])
 
 
 def check_loads(owner: str, loads: ArrayLike, *, ndim: int) -> Floats:

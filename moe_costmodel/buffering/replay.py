@@ -21,7 +21,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools, Floats, Ints
-from moe_costmodel._checks import check_loads, count, invalid, one_of, shape_of
+from moe_costmodel._checks import check_loads, count, invalid, one_of, several_of, shape_of
 from moe_costmodel.buffering.kernels import events, sum_by_step
 
 __all__ = ["POLICIES", "ExpertStream", "MissCurves", "expert_streams", "miss_curves", "replay"]
@@ -261,8 +261,7 @@ def miss_curves(
     ([7, 5, 3, 3], [7, 4, 3, 3])
     """
     streams = expert_streams(loads, device_of, n_devices)
-    for policy in policies:
-        one_of("miss_curves", "policies", policy, POLICIES)
+    policies = several_of("miss_curves", "policies", policies, POLICIES)
     if capacities is None:
         capacities = np.arange(1, max(s.n_experts for row in streams for s in row) + 1)
     capacities = _checked_capacities(capacities)

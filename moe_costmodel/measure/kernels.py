@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import count, invalid, one_of, require
+from moe_costmodel._checks import count, invalid, require, several_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.measure.exchange import measure_exchange
 from moe_costmodel.measure.jobs import Job, jobs_of
@@ -127,8 +127,7 @@ def measure_kernels(
         require("measure_kernels", name, sizes, len(sizes) > 0, "not empty")
     tokens = [count("measure_kernels", "tokens", n) for n in tokens]
     clock = clock_for(clock, hardware.threads)
-    for kind in kinds:
-        one_of("measure_kernels", "kinds", kind, KINDS)
+    kinds = several_of("measure_kernels", "kinds", kinds, KINDS)
     random = np.random.default_rng(random_state)
     records: list[Record] = []
     notes: list[str] = []

@@ -29,7 +29,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools, Floats, Ints
-from moe_costmodel._checks import check_number, count, invalid, one_of, require
+from moe_costmodel._checks import check_number, count, invalid, one_of, require, several_of
 from moe_costmodel.buffering.kernels import sum_by_step
 from moe_costmodel.buffering.replay import ExpertStream
 from moe_costmodel.offloading.counting import first_uses, next_steps, totals
@@ -367,8 +367,7 @@ def offload_curves(
     """
     owner = "offload_curves"
     sizes = _checked_capacities(owner, capacities)
-    for policy in policies:
-        one_of(owner, "policies", policy, OFFLOAD_POLICIES)
+    policies = several_of(owner, "policies", policies, OFFLOAD_POLICIES)
     _check_admissions(owner, policies, admissions)
     rates = None if start is None else _checked_start(owner, start, streams)
     weight = check_number(owner, "start_weight", start_weight)

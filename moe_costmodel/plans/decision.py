@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -16,6 +16,7 @@ from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from moe_costmodel.offloading.rule import OffloadRule
 from moe_costmodel.placement.placement import Placement
+from moela.files.guard import brief
 
 __all__ = ["Decision", "Gates", "LayerDecision", "ascending", "layer_gates"]
 
@@ -54,6 +55,9 @@ def layer_gates(gates: Gates, n_layers: int, owner: str) -> tuple[GateRule | Non
     """Return one rule per layer, None for a layer that drops nothing."""
     if gates is None or isinstance(gates, GateRule):
         gates = (gates,) * n_layers
+    if isinstance(gates, str) or not isinstance(gates, Sized):
+        expected = f"a GateRule, such as GateRule('top-p', 0.8), or a sequence of {n_layers} rules"
+        raise invalid(owner, "gates", brief(gates), expected)
     if len(gates) != n_layers:
         raise invalid(owner, "gates", len(gates), f"one per layer, {n_layers}")
     for rule in gates:

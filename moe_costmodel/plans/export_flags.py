@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from moe_costmodel._checks import invalid, one_of
-from moe_costmodel.gating.rules import GateRule
+from moe_costmodel._checks import invalid, several_of
+from moe_costmodel.gating.rules import RULES, GateRule
 from moe_costmodel.objectives import quantity
 from moe_costmodel.plans.engines.export import NOT_EXPORTED, Export, refusal
 from moe_costmodel.plans.engines.one_machine import blocks_on_cpu
@@ -73,9 +73,7 @@ def best_single_rule(
     ValueError
         If `evaluate` is needed and missing, or a kind is unknown.
     """
-    kinds = tuple(kinds)
-    for kind in kinds:
-        one_of("best_single_rule", "kinds", kind, ("skip", "top-p", "top-k"))
+    kinds = several_of("best_single_rule", "kinds", kinds, RULES)
     own_rules = {rule for rule in plan.gates if rule is not None}
     if len(set(plan.gates)) == 1 and all(rule.kind in kinds for rule in own_rules):
         return plan, []

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from moe_costmodel._checks import check_fraction, check_loads, count, first_where, one_of, require
+from moe_costmodel._checks import (
+    check_fraction,
+    check_loads,
+    count,
+    first_where,
+    one_of,
+    require,
+    several_of,
+)
 
 
 def test_good_values_are_returned():
@@ -11,6 +19,7 @@ def test_good_values_are_returned():
     assert count("f", "n", 0, 0) == 0
     assert check_fraction("f", "share", np.float32(0.5)) == 0.5
     assert one_of("f", "mode", "a", ("a", "b")) == "a"
+    assert several_of("f", "names", ["a", "b"], ("a", "b")) == ("a", "b")
     assert check_loads("f", [[1, 2]], ndim=2).dtype == np.float64
     require("f", "x", 1, True, "anything")
 
@@ -25,6 +34,12 @@ def test_good_values_are_returned():
         (lambda: check_fraction("f", "x", 1), "strictly between 0 and 1. Got 1 instead."),
         (lambda: check_fraction("f", "x", "a"), "strictly between 0 and 1. Got 'a' instead."),
         (lambda: one_of("f", "x", "c", ("b", "a")), "be one of a, b. Got 'c' instead."),
+        (lambda: several_of("f", "x", ["c"], ("b", "a")), "be one of a, b. Got 'c' instead."),
+        (
+            lambda: several_of("f", "x", "lru", ("fifo", "lru")),
+            "be a sequence of names, such as ('lru',). Got 'lru' instead.",
+        ),
+        (lambda: several_of("f", "x", 3, ("b",)), "such as ('b',). Got 3 instead."),
     ],
 )
 def test_messages_have_one_form(check, message):

@@ -130,6 +130,7 @@ def test_booleans_are_loads(rng):
         (lambda loads: expert_streams(loads, [0, 0, 0], 2), "device_of"),
         (lambda loads: expert_streams(loads, [0, 0], 0), "n_devices"),
         (lambda loads: miss_curves(loads, [0, 0], 1, policies=["mru"]), "policies"),
+        (lambda loads: miss_curves(loads, [0, 0], 1, policies=3), "policies"),
         (lambda loads: miss_curves(loads, [0, 0], 1, capacities=[0]), "capacities"),
         (lambda loads: replay(expert_streams(loads, [0, 0], 1), [1], "lru"), "capacity"),
     ],

@@ -93,6 +93,8 @@ def test_decisions_are_equal_by_layer():
         ({"capacities": [[3, 6], [2, 4]]}, "from 1 to the 5 slots.*6 at layer 0, device 1"),
         ({"capacities": [[3, 5]]}, r"of shape \(2, 2\)"),
         ({"gates": (None,)}, "one per layer, 2"),
+        ({"gates": "top-p"}, r"GateRule\('top-p', 0.8\), or a sequence of 2 rules. Got 'top-p'"),
+        ({"gates": 0.8}, "or a sequence of 2 rules. Got 0.8 instead"),
         ({"gates": (None, 0.3)}, "GateRules or None"),
         ({"devices_per_node": 3}, "a divisor of 2 devices"),
         ({"layers": (3, 1)}, "ascending"),
