@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,7 @@ from moe_costmodel._checks import check_nonnegative, shape_of
 from moe_costmodel.shapes import MAX_EXPERTS
 from moela.files.guard import invalid_file
 
-__all__ = ["check_ids", "checked_counts", "checked_layers", "checked_lengths", "checked_weights"]
+__all__ = ["checked_counts", "checked_ids", "checked_layers", "checked_lengths", "checked_weights"]
 
 _PART = 2**20  # values that are checked at once, so that a mapped file is not read into memory
 _MOST_TOKENS = 2.0**53
@@ -21,9 +21,23 @@ _MOST_PAIRS = 4  # ids of a token that are compared in pairs; sorting is faster 
 _LAST_LAYER = 2**31 - 1
 
 
-def check_ids(ids: Array, n_experts: int, source: str) -> None:
-    """Raise unless ids (tokens, layers, k) are integers that name distinct experts of a layer."""
+def _array_of(value: ArrayLike, invalid: Callable[[object, str], ValueError]) -> Array:
+    """Return numbers as an array; a tensor may be on any device, and of bfloat16."""
+    detach = getattr(value, "detach", None)
+    if detach is not None:
+        tensor = detach().cpu()
+        # numpy has no bfloat16.
+        value = tensor.float() if "bfloat16" in str(tensor.dtype) else tensor
+    try:
+        return np.asanyarray(value)
+    except (TypeError, ValueError) as error:
+        raise invalid(str(error), "a rectangular array of numbers") from error
+
+
+def checked_ids(values: ArrayLike, n_experts: int, source: str) -> NDArray[np.integer]:
+    """Return ids (tokens, layers, k): integers that name distinct experts of a layer."""
     invalid = partial(invalid_file, source, field="topk_ids")
+    ids = _array_of(values, invalid)
     if ids.ndim != 3 or ids.dtype.kind not in "ui":
         expected = "integers of shape (tokens, layers, k), every layer alike"
         raise invalid(shape_of(ids), expected)
@@ -41,6 +55,7 @@ def check_ids(ids: Array, n_experts: int, source: str) -> None:
             token, layer = _first(twice)
             got = f"{part[token, layer].tolist()} at token {first + token}, layer {layer}"
             raise invalid(got, "distinct within a token")
+    return ids
 
 
 def _have_twice(ids: Array) -> Bools:
@@ -72,8 +87,8 @@ def checked_weights(
     weights: ArrayLike, ids: NDArray[np.integer], source: str
 ) -> NDArray[np.floating]:
     """Return the weights, which must be finite floats from 0, one for each id."""
-    array = np.asanyarray(weights)
     invalid = partial(invalid_file, source, field="topk_weights")
+    array = _array_of(weights, invalid)
     if array.shape != ids.shape or array.dtype.kind != "f":
         raise invalid(shape_of(array), f"floats of the shape of topk_ids, {ids.shape}")
     for first, part in _parts(array):
@@ -88,13 +103,10 @@ def checked_weights(
 def checked_counts(counts: ArrayLike, source: str) -> Floats:
     """Return counts of shape (steps, layers, experts), which must not be negative or all zero."""
     invalid = partial(invalid_file, source, field="logical_count")
-    try:
-        array = np.asarray(counts)
-        if array.dtype.kind not in "uif":
-            raise ValueError(f"dtype {array.dtype}")
-        array = array.astype(np.float64)
-    except ValueError as error:
-        raise invalid(str(error), "a rectangular array of numbers") from error
+    array = np.asarray(_array_of(counts, invalid))
+    if array.dtype.kind not in "uif":
+        raise invalid(f"dtype {array.dtype}", "a rectangular array of numbers")
+    array = array.astype(np.float64)
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.size == 0:
@@ -113,8 +125,8 @@ def checked_counts(counts: ArrayLike, source: str) -> Floats:
 
 def checked_lengths(lengths: ArrayLike, n_tokens: int, source: str) -> Ints:
     """Return the lengths, which must be positive and sum to the number of tokens."""
-    array = np.asarray(lengths)
     invalid = partial(invalid_file, source, field="sequence_lengths")
+    array = np.asarray(_array_of(lengths, invalid))
     if array.ndim != 1 or array.dtype.kind not in "ui" or (array < 1).any():
         # Not the array itself: numpy takes seconds to print one of many dimensions.
         raise invalid(shape_of(array), "a list of positive integers")
@@ -133,8 +145,8 @@ def checked_layers(layers: ArrayLike | None, n: int, source: str) -> Ints:
     """Return the layers' n ascending numbers, by default 0 .. n - 1."""
     if layers is None:
         return np.arange(n)
-    array = np.asarray(layers)
     invalid = partial(invalid_file, source, field="layers")
+    array = np.asarray(_array_of(layers, invalid))
     if array.shape != (n,) or array.dtype.kind not in "ui":
         raise invalid(shape_of(array), f"{n} integers")
     if (array < 0).any() or (array > _LAST_LAYER).any():

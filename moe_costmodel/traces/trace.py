@@ -13,8 +13,8 @@ from moe_costmodel._arrays import Array, Bools, Floats, Ints
 from moe_costmodel._checks import check_fraction, count, invalid, one_of, shape_of
 from moe_costmodel.shapes import MAX_EXPERTS
 from moe_costmodel.traces.checks import (
-    check_ids,
     checked_counts,
+    checked_ids,
     checked_layers,
     checked_lengths,
     checked_weights,
@@ -47,7 +47,7 @@ class RoutingTrace:
         Experts that each token was sent to, all different. Tokens of one sequence are consecutive.
     topk_weights : array_like of shape (n_tokens, n_layers, k), float, optional
         Weight of each choice as the model used it: finite and not negative, but not necessarily
-        normalized.
+        normalized. Weights of torch in bfloat16 become float32.
     sequence_lengths : array_like of shape (n_sequences,), integer, optional
         Tokens of each sequence; they sum to ``n_tokens``. By default one sequence.
     n_experts : int
@@ -87,8 +87,7 @@ class RoutingTrace:
         if self.n_experts > MAX_EXPERTS:
             expected = f"at most {MAX_EXPERTS}"
             raise invalid_file(source, brief(n_experts), expected, "n_experts")
-        ids = np.asanyarray(topk_ids)
-        check_ids(ids, self.n_experts, source)
+        ids = checked_ids(topk_ids, self.n_experts, source)
         self._ids: NDArray[np.integer] | None = ids
         self._weights = None if topk_weights is None else checked_weights(topk_weights, ids, source)
         if sequence_lengths is None:

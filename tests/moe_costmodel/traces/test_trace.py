@@ -42,6 +42,10 @@ def test_public_names_resolve():
         ({"topk_ids": np.zeros((6, 2, 2), int)}, "topk_ids"),
         ({"topk_ids": ids().astype(float)}, "topk_ids"),
         ({"topk_ids": ids()[0]}, "topk_ids"),
+        ({"topk_ids": [[[0, 1]], [[0]]]}, "'topk_ids' must be a rectangular array"),
+        ({"topk_weights": [[[0.5, 0.5]], [[1.0]]]}, "'topk_weights' must be a rectangular array"),
+        ({"sequence_lengths": [[3], [1, 2]]}, "'sequence_lengths' must be a rectangular array"),
+        ({"layers": [[0], [1, 2]]}, "'layers' must be a rectangular array"),
         ({"topk_weights": np.full((6, 2, 2), np.nan)}, "topk_weights"),
         ({"topk_weights": -np.ones((6, 2, 2))}, "topk_weights"),
         ({"topk_weights": np.ones((6, 2, 3))}, "topk_weights"),
@@ -59,6 +63,18 @@ def test_bad_fields_are_named(arguments, field):
     good = {"topk_ids": ids(), "n_experts": 8, "source": "here.npz"}
     with pytest.raises(ValueError, match=field):
         RoutingTrace(**(good | arguments))
+
+
+def test_tensors_of_any_type_are_taken():
+    torch = pytest.importorskip("torch")
+    weights = torch.rand(6, 2, 2, requires_grad=True)
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        given = weights.to(dtype)
+        trace = RoutingTrace(torch.from_numpy(ids().astype(np.int64)), given, n_experts=8)
+        expected = given.detach().float().numpy()
+        assert np.array_equal(trace.topk_weights.astype(np.float32), expected)
+        assert np.array_equal(trace.topk_ids, ids())
+    assert RoutingTrace(ids(), weights.bfloat16(), n_experts=8).topk_weights.dtype == np.float32
 
 
 def test_a_bad_weight_is_located():
