@@ -131,9 +131,12 @@ def trace_of(recorded: Recorded, source: str | Path) -> RoutingTrace:
     if ids.size == 0:
         expected = "of at least one token, layer and choice"
         raise invalid_file(source, f"shape {ids.shape}", expected, "topk_ids")
+    if negative := first_where(ids, ids < 0):
+        expected = "experts from 0 (remove tokens of padding, whose choices are often -1)"
+        raise invalid_file(source, negative, expected, "topk_ids")
     n_experts = recorded.n_experts or max(int(ids.max()) + 1, ids.shape[2])
     return RoutingTrace(
-        ids.astype(np.min_scalar_type(n_experts)) if ids.min() >= 0 else ids,
+        ids.astype(np.min_scalar_type(n_experts)),
         recorded.weights,
         n_experts=n_experts,
         sequence_lengths=recorded.lengths,

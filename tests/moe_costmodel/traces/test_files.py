@@ -324,3 +324,11 @@ def test_an_array_of_no_choices_is_named(tmp_path, shape):
     np.save(tmp_path / "none.npy", np.zeros(shape, dtype=np.int64))
     with pytest.raises(ValueError, match=r"none\.npy.*at least one token"):
         RoutingTrace.load(tmp_path / "none.npy")
+
+
+def test_padding_among_routed_experts_is_named(tmp_path):
+    ids = np.array([[[0, 1]], [[2, -1]]])
+    np.save(tmp_path / "padded.npy", ids)
+    message = r"remove tokens of padding, whose choices are often -1\). Got -1 at \(1, 0, 1\)"
+    with pytest.raises(ValueError, match=message):
+        RoutingTrace.load(tmp_path / "padded.npy")
