@@ -14,6 +14,7 @@ from moela.files.guard import brief
 
 __all__ = [
     "InvalidParameter",
+    "array_of",
     "check_fraction",
     "check_loads",
     "check_nonnegative",
@@ -97,9 +98,17 @@ def several_of(
     return tuple([one_of(owner, name, value, known) for value in values])
 
 
+def array_of(owner: str, name: str, value: ArrayLike) -> Array:
+    """Return a parameter as an array; nested lists must be rectangular."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise invalid(owner, name, str(error), "a rectangular array of numbers") from error
+
+
 def check_loads(owner: str, loads: ArrayLike, *, ndim: int) -> Floats:
     """Return loads as finite, non-negative floats of `ndim` dimensions."""
-    array = np.asarray(loads)
+    array = array_of(owner, "loads", loads)
     if array.ndim != ndim or array.size == 0 or array.dtype.kind not in "uif":
         expected = f"a non-empty numeric array of {ndim} dimensions"
         raise invalid(owner, "loads", shape_of(array), expected)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools, Floats, Ints
-from moe_costmodel._checks import check_loads, count, invalid, require, shape_of
+from moe_costmodel._checks import (
+    array_of,
+    check_loads,
+    check_nonnegative,
+    count,
+    first_where,
+    invalid,
+    require,
+    shape_of,
+)
 from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = [
@@ -55,11 +65,14 @@ class Placement:
 
     def __post_init__(self) -> None:
         owner, name = "Placement", "physical_to_logical"
-        slots = np.asarray(self.physical_to_logical)
+        slots = array_of(owner, name, self.physical_to_logical)
         n_devices = count(owner, "n_devices", self.n_devices)
-        if slots.ndim != 2 or slots.size == 0 or slots.dtype.kind not in "ui" or slots.min() < 0:
+        if slots.ndim != 2 or slots.size == 0 or slots.dtype.kind not in "ui":
             expected = "non-negative integers of shape (layers, slots)"
             raise invalid(owner, name, shape_of(slots), expected)
+        if negative := first_where(slots, slots < 0):
+            expected = "of experts from 0 (every slot holds one: fill empty slots with copies)"
+            raise invalid(owner, name, negative, expected)
         complete = "complete, every expert in a slot of every layer"
         if int(slots.max()) >= slots.shape[1]:  # too few slots, and perhaps too many to count
             expert = int(np.setdiff1d(np.arange(slots.shape[1] + 1), slots[0])[0])
@@ -80,7 +93,7 @@ class Placement:
 
         All devices must hold equally many experts.
         """
-        devices = np.atleast_2d(np.asarray(device_of))
+        devices = np.atleast_2d(array_of("Placement", "device_of", device_of))
         if devices.ndim != 2 or devices.size == 0 or devices.dtype.kind not in "ui":
             expected = "integers of shape (layers, experts)"
             raise invalid("Placement", "device_of", shape_of(devices), expected)
@@ -257,7 +270,7 @@ def migration_bytes(current: Placement, target: Placement, expert_bytes: ArrayLi
     current, target : Placement
         Placements of the same layers, experts and devices; replicas may differ.
     expert_bytes : float or array_like of shape (n_layers,)
-        Size of one expert.
+        Size of one expert, finite and not negative.
 
     Returns
     -------
@@ -266,7 +279,7 @@ def migration_bytes(current: Placement, target: Placement, expert_bytes: ArrayLi
     Raises
     ------
     ValueError
-        If the placements differ in layers, experts or devices.
+        If the placements differ in layers, experts or devices, or a size is wrong.
 
     Examples
     --------
@@ -276,12 +289,19 @@ def migration_bytes(current: Placement, target: Placement, expert_bytes: ArrayLi
     >>> migration_bytes(now, then, expert_bytes=1000).tolist()
     [2000.0]
     """
+    owner = "migration_bytes"
     shapes = [(p.n_layers, p.n_experts, p.n_devices) for p in (current, target)]
     if shapes[0] != shapes[1]:
         expected = f"of {shapes[0]} layers, experts and devices"
-        raise invalid("migration_bytes", "target", shapes[1], expected)
+        raise invalid(owner, "target", shapes[1], expected)
+    sizes = array_of(owner, "expert_bytes", expert_bytes)
+    if sizes.shape not in {(), (current.n_layers,)} or sizes.dtype.kind not in "uif":
+        expected = f"a number, or numbers of shape ({current.n_layers},)"
+        raise invalid(owner, "expert_bytes", shape_of(sizes), expected)
+    sizes = sizes.astype(np.float64)
+    check_nonnegative(sizes, partial(invalid, owner, "expert_bytes"))
     arriving = (target.on_device() > 0) & (current.on_device() == 0)
-    return arriving.sum(axis=(1, 2)) * np.asarray(expert_bytes, dtype=np.float64)
+    return np.asarray(arriving.sum(axis=(1, 2)) * sizes)
 
 
 def cross_node_traffic(trace: RoutingTrace, placement: Placement, n_nodes: int) -> Floats:
