@@ -55,14 +55,20 @@ def vllm(settings: ServerSettings) -> Export:
     if settings.kv_dtype == "fp8":
         flags += ["--kv-cache-dtype", "fp8"]
     notes = settings.common_notes()
-    if settings.redundant_experts:
+    balances = settings.architecture in {"", *EPLB_MODELS}
+    if settings.redundant_experts and balances:
         number = {"num_redundant_experts": settings.redundant_experts}
         flags += ["--enable-eplb", "--eplb-config", json.dumps(number)]
-        notes += _eplb_notes(settings.architecture)
+    elif settings.redundant_experts:
+        notes.append(
+            f"vLLM 0.33 has no redundant experts for {settings.architecture}: the plan's "
+            f"{settings.redundant_experts} in each layer are lost, so its times do not hold"
+        )
     if settings.location is not None:
+        then = ", and with --enable-eplb rearranges it on its own" if balances else ""
         notes.append(
             f"no released vLLM reads {settings.location} (expert_map_path is a proposal): it "
-            "starts from its own placement, and with --enable-eplb rearranges it on its own"
+            f"starts from its own placement{then}"
         )
     if settings.is_paged:
         notes.append("vLLM keeps all experts on the GPU: check that they fit, or export to SGLang")
@@ -82,12 +88,6 @@ def vllm(settings: ServerSettings) -> Export:
 
 
 _ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
-
-
-def _eplb_notes(architecture: str) -> list[str]:
-    if not architecture or architecture in EPLB_MODELS:
-        return []
-    return [f"vLLM 0.33 has no redundant experts for {architecture}: leave out --enable-eplb"]
 
 
 def _nodes(settings: ServerSettings) -> list[str]:

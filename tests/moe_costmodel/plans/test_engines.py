@@ -71,7 +71,7 @@ def test_sglang_numbers_are_of_all_ranks():
 
 def test_vllm_numbers_are_of_a_rank():
     layout = Layout(tp=2, dp=4, moe_ep=8)
-    case = settings(layout=layout, chunk_tokens=8, redundant_experts=8, architecture="olmoe")
+    case = settings(layout=layout, chunk_tokens=8, redundant_experts=8, architecture="qwen3_moe")
     export = engine_command(case, "vllm")
     found = parsed("vllm", export)
     assert (found["tensor_parallel_size"], found["data_parallel_size"]) == (2, 4)
@@ -80,7 +80,20 @@ def test_vllm_numbers_are_of_a_rank():
     # A step of vLLM holds a token of each running sequence.
     assert (found["max_num_seqs"], found["max_num_batched_tokens"]) == (16, 16)
     assert json.loads(found["eplb_config"]) == {"num_redundant_experts": 8}
-    assert any("no redundant experts for olmoe" in note for note in export.notes)
+    assert not any("redundant experts" in note for note in export.notes)
+
+
+def test_vllm_leaves_out_redundant_experts_that_a_model_does_not_take():
+    layout = Layout(dp=8, moe_ep=8)
+    case = settings(
+        layout=layout, redundant_experts=8, architecture="qwen2_moe", location=Path("map.json")
+    )
+    export = engine_command(case, "vllm")
+    assert not parsed("vllm", export)["enable_eplb"]
+    assert "--eplb-config" not in export.flags
+    notes = "\n".join(export.notes)
+    assert "no redundant experts for qwen2_moe: the plan's 8 in each layer are lost" in notes
+    assert "--enable-eplb" not in notes
 
 
 def test_tensorrt_llm_gets_flags_and_a_yaml(tmp_path):
