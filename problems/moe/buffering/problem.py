@@ -54,6 +54,20 @@ OBJECTIVES = {
 }
 
 
+def _check_placement(placement: object, trace: RoutingTrace) -> None:
+    """Raise unless a placement has the layers and experts of a trace, each on one device."""
+    owner, (n_layers, n_experts) = "ExpertBuffering", (trace.n_layers, trace.n_experts)
+    if not isinstance(placement, Placement):
+        raise setting_error(owner, "placement", "a Placement, or None", placement)
+    if (placement.n_layers, placement.n_experts) != (n_layers, n_experts):
+        expected = f"of {n_layers} layers of {n_experts} experts, as the trace"
+        got = (placement.n_layers, placement.n_experts)
+        raise setting_error(owner, "placement", expected, got)
+    if placement.n_replicas:
+        expected = "without replicas, since the replay takes each expert to be on one device"
+        raise setting_error(owner, "placement", expected, f"{placement.n_replicas} replicas")
+
+
 class ExpertBuffering(OrdinalProblem):
     """Choose how many experts stay in fast memory, and which leave it; all objectives minimized.
 
@@ -163,6 +177,7 @@ class ExpertBuffering(OrdinalProblem):
                 expected = f"a divisor of {first.n_experts} experts"
                 raise setting_error(owner, "n_devices", expected, n_devices)
             placement = contiguous(first.n_layers, first.n_experts, n_devices)
+        _check_placement(placement, first)
         self.placement, self.per_device = placement, bool(per_device)
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         self.budget_bytes = None

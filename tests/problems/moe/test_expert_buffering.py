@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moe_costmodel import Hardware, Link, RoutingTrace, contiguous, expert_streams, replay
+from moe_costmodel import (
+    Hardware,
+    Link,
+    Placement,
+    RoutingTrace,
+    contiguous,
+    expert_streams,
+    replay,
+)
 from moe_costmodel.example.measured import example_shape
 from problems import ExpertBuffering
 
@@ -99,6 +107,10 @@ def test_never_above_the_papers_policy_with_equal_buffers(shared_data, domain):
         ({"policies": ("guess",)}, "policies.*guess"),
         ({"objectives": ("speed",)}, "objectives.*speed"),
         ({"batch_size": 0}, "batch_size"),
+        ({"placement": contiguous(5, 32, 2)}, r"'placement'.*6 layers of 32 experts.*\(5, 32\)"),
+        ({"placement": contiguous(6, 30, 2)}, r"'placement'.*6 layers of 32 experts.*\(6, 30\)"),
+        ({"placement": Placement([[*range(32), 0, 1]] * 6, 2)}, "'placement'.*without replicas"),
+        ({"placement": [[0]]}, "'placement'.*a Placement"),
     ],
 )
 def test_wrong_settings_are_named(settings, words):
