@@ -11,6 +11,7 @@ from pathlib import Path
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel._fields import made_in, place_of
 from moela.files.fields import object_in, text_in
+from moela.files.guard import brief
 from moela.files.text import read_json
 
 __all__ = ["Hardware", "Link"]
@@ -130,6 +131,10 @@ class Hardware:
         unknown = sorted(set(self.links) - set(LINKS), key=str) if is_mapping else self.links
         if unknown or not is_mapping:
             raise invalid(owner, "links", unknown, f"among {LINKS}")
+        for name, link in self.links.items():
+            if not isinstance(link, Link):
+                expected = f"of Links, such as {{{name!r}: Link(bandwidth=25e9, latency=1e-5)}}"
+                raise invalid(owner, "links", brief({name: link}), expected)
 
     @classmethod
     def here(cls, *, threads: int = 1, memory_bytes: int | None = None) -> Hardware:

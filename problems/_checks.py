@@ -48,6 +48,14 @@ def check_ints(owner: str, name: str, values: object, low: int) -> tuple[int, ..
     return tuple(check_int(owner, name, value, low) for value in values)
 
 
+def ascending_ints(owner: str, name: str, values: object, low: int) -> tuple[int, ...]:
+    """Return `values` as a tuple, or raise if they are not ascending integers >= low."""
+    listed = check_ints(owner, name, values, low)
+    holds = listed and list(listed) == sorted(set(listed))
+    require(owner, name, list(listed), holds, f"ascending integers of at least {low}")
+    return listed
+
+
 def check_real(
     owner: str, name: str, value: object, low: float, high: float = math.inf, *, above: bool = False
 ) -> float:

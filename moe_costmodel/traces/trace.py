@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moe_costmodel._arrays import Array, Bools, Floats, Ints
-from moe_costmodel._checks import check_fraction, count, invalid, one_of, shape_of
+from moe_costmodel._arrays import Array, Floats, Ints
+from moe_costmodel._checks import array_of, check_fraction, count, invalid, one_of, shape_of
 from moe_costmodel.shapes import MAX_EXPERTS
 from moe_costmodel.traces.checks import (
     checked_counts,
@@ -325,7 +325,7 @@ class RoutingTrace:
         mode: Mode = "decode",
         *,
         drop_last: bool = True,
-        keep: Bools | None = None,
+        keep: ArrayLike | None = None,
     ) -> Array:
         """Count the tokens that each expert receives in each step.
 
@@ -334,7 +334,7 @@ class RoutingTrace:
         batch_size, mode, drop_last
             As in :meth:`steps`; None takes the whole trace as one step. A load-only trace has
             recorded steps, and accepts only None.
-        keep : ndarray of shape (n_tokens, n_layers, k), bool, optional
+        keep : array_like of shape (n_tokens, n_layers, k), bool, optional
             Choices that gate rules keep (:func:`moe_costmodel.keep_choices`); by default all.
 
         Returns
@@ -354,11 +354,10 @@ class RoutingTrace:
         self.check_loads(n_steps := int(step.max()) + 1, batch_size)
         out = np.zeros((n_steps, self.n_layers, self.n_experts), dtype=np.int32)
         ids = np.ascontiguousarray(self.topk_ids)
-        if keep is None:
-            keep = np.ones((1, 1, 1), dtype=np.bool_)
-        elif keep.shape != ids.shape or keep.dtype != np.bool_:
-            raise invalid("loads", "keep", shape_of(keep), f"booleans of shape {ids.shape}")
-        count_choices(ids, step, np.broadcast_to(keep, ids.shape), out)
+        kept = array_of("loads", "keep", np.ones((1, 1, 1), np.bool_) if keep is None else keep)
+        if keep is not None and (kept.shape != ids.shape or kept.dtype != np.bool_):
+            raise invalid("loads", "keep", shape_of(kept), f"booleans of shape {ids.shape}")
+        count_choices(ids, step, np.broadcast_to(kept, ids.shape), out)
         return out
 
     def step_loads(self, batch_size: int, mode: Mode = "decode") -> Array:

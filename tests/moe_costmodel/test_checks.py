@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from moe_costmodel import Hardware
 from moe_costmodel._checks import (
     check_fraction,
     check_loads,
@@ -54,3 +55,9 @@ def test_the_first_bad_entry_is_named():
     )
     with pytest.raises(ValueError, match=r"'loads' .* finite and not negative. Got -1.0 at \(1,\)"):
         check_loads("f", [0, -1], ndim=1)
+
+
+def test_links_of_hardware_are_links():
+    links = {"device_to_device": {"bandwidth": 1e9, "latency": 0}}
+    with pytest.raises(ValueError, match=r"'links' .* such as \{'device_to_device': Link\(bandw"):
+        Hardware(name="x", memory_bytes=1, links=links)

@@ -40,7 +40,7 @@ from problems.moe.deployment.setup import (
     shape_of,
 )
 from problems.moe.deployment.starts import buffer_path, candidates, fastest, smallest
-from problems.moe.gating.levels import GateLevels, default_rules
+from problems.moe.gating.levels import GateLevels, chosen_rules
 from problems.moe.placement.checks import check_complete
 
 __all__ = ["MoEDeployment"]
@@ -212,8 +212,8 @@ class MoEDeployment(MoEProblem):
             size = (self.windows[0].n_layers, self.windows[0].n_experts)
             uses = uses_of_start(start, size, middle, self.model.mode, owner)
         if "gates" in decided:
-            choice = default_rules(rule, self.windows[0].k, owner) if rules is None else rules
-            levels = GateLevels.of(self.windows, tuple(choice), owner)
+            choice = chosen_rules(rules, rule, self.windows[0].k, owner)
+            levels = GateLevels.of(self.windows, choice, owner)
         placed = placements(
             self.model, batch_size=middle, replicas=replicas, current=current,
             decided="placement" in decided,

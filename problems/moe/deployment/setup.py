@@ -10,7 +10,7 @@ import numpy as np
 from moe_costmodel import OBJECTIVES, DeploymentModel, LayerShape, Placement, RoutingTrace
 from moe_costmodel.example.measured import example_shape
 from problems._arrays import Ints
-from problems._checks import check_names, setting_error
+from problems._checks import ascending_ints, check_names, check_real, setting_error
 from problems.moe.placement.checks import current_or_default, slots_of_layer
 from problems.moe.placement.moves import Slots
 from problems.moe.placement.pair_search import pairs_of_tokens, second_moments
@@ -152,11 +152,7 @@ def checked_batch_sizes(
             most = min(most, _MOST_DRAWN)
         powers = [2**i for i in range(int(np.log2(most)) + 1)]
         return tuple(b for b in powers if b == 1 or model.n_steps(b) >= _LEAST_STEPS)
-    listed = list(batch_sizes)
-    whole = all(isinstance(b, int | np.integer) and not isinstance(b, bool) for b in listed)
-    if not listed or not whole or min(listed) < 1 or listed != sorted(set(listed)):
-        raise setting_error(OWNER, "batch_sizes", "ascending positive integers", listed)
-    return tuple(int(b) for b in listed)
+    return ascending_ints(OWNER, "batch_sizes", batch_sizes, 1)
 
 
 def checked_limits(
@@ -172,7 +168,6 @@ def checked_limits(
         if value is None or value == float("inf"):
             continue
         # A deployment can lose no quality at all, but it cannot take no time or no memory.
-        if not (value > 0 or (value == 0 and name == "quality_loss")):
-            raise setting_error(OWNER, parameter, "a positive number", value)
-        limits[name] = float(value)
+        above = name != "quality_loss"
+        limits[name] = check_real(OWNER, parameter, value, 0, above=above)
     return limits

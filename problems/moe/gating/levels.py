@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from moe_costmodel import GateRule, RoutingTrace, keep_mask
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, setting_error
 
-__all__ = ["KINDS", "GateLevels", "default_rules"]
+__all__ = ["KINDS", "GateLevels", "chosen_rules", "default_rules"]
 
 _VALUES = {
     "top-p": (0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0),
@@ -27,6 +27,20 @@ def default_rules(kind: str, k: int, owner: str = "GatingThresholds") -> tuple[G
     values = _VALUES | {"top-k": tuple(range(1, k + 1))}
     kinds = values if kind == "any" else (kind,)
     return tuple(GateRule(name, value) for name in kinds for value in values[name])  # type: ignore[arg-type]
+
+
+def chosen_rules(
+    rules: Sequence[GateRule] | None, kind: str, k: int, owner: str
+) -> tuple[GateRule, ...]:
+    """Return the checked `rules`, or if there are none those of a kind, as `default_rules`."""
+    if rules is None:
+        return default_rules(kind, k, owner)
+    listed = tuple(rules) if isinstance(rules, Iterable) and not isinstance(rules, str) else ()
+    if len(listed) < 2 or not all(isinstance(rule, GateRule) for rule in listed):
+        kinds = ", ".join(map(repr, KINDS))
+        expected = f"at least two GateRules (or give rule=, one of {kinds}, for rules of a kind)"
+        raise setting_error(owner, "rules", expected, rules)
+    return listed
 
 
 @dataclass(frozen=True)
@@ -60,10 +74,8 @@ class GateLevels:
         Raises
         ------
         ValueError
-            If a trace has no weights, or there are fewer than two rules.
+            If a trace has no weights.
         """
-        if len(rules) < 2:
-            raise setting_error(owner, "rules", "at least two GateRules", len(rules))
         for trace in windows:
             if not trace.has_weights:
                 remedy = '; or leave "gates" out of `decide`' * (owner == "MoEDeployment")

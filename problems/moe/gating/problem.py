@@ -14,7 +14,7 @@ from moe_costmodel import GateRule, LatencyModel, LayerShape, RoutingTrace, keep
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_names, setting_error
 from problems.moe.base import AGGREGATES, aggregated, as_windows
-from problems.moe.gating.levels import GateLevels, default_rules
+from problems.moe.gating.levels import GateLevels, chosen_rules
 from problems.moe.gating.measured_quality import MeasuredLoss
 from problems.moe.ordinal import OrdinalProblem
 
@@ -146,9 +146,7 @@ class GatingThresholds(OrdinalProblem):
         self.objective_names = names = check_names(owner, "objectives", objectives, OBJECTIVES)
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         n_layers, self.k = self.windows[0].n_layers, self.windows[0].k
-        self.levels = GateLevels.of(
-            self.windows, default_rules(rule, self.k) if rules is None else tuple(rules)
-        )
+        self.levels = GateLevels.of(self.windows, chosen_rules(rules, rule, self.k, owner))
         self._loss: MeasuredLoss | None = None
         self.quality_kind = "gate mass lost"
         if model is not None:

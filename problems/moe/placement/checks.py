@@ -41,6 +41,9 @@ def current_or_default(
         if n_experts % n_devices == 0:
             return contiguous(n_layers, n_experts, n_devices)
         return Placement(np.asarray(packed), n_devices)
+    if not isinstance(current, Placement):
+        expected = "a Placement, such as Placement(physical_to_logical, n_devices), or None"
+        raise setting_error(owner, "current", expected, current)
     size = (current.n_layers, current.n_experts, current.n_devices)
     if size != wanted:
         raise setting_error(owner, "current", f"of {wanted} layers, experts and devices", size)

@@ -24,7 +24,7 @@ from moe_costmodel.serving.loads import SampledLoads
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_real, setting_error
 from problems.moe.base import MoEProblem
-from problems.moe.gating.levels import GateLevels, default_rules
+from problems.moe.gating.levels import GateLevels, chosen_rules
 from problems.moe.serving.columns import Columns
 from problems.moe.serving.evaluation import Evaluator, Served, roles_of
 from problems.moe.serving.placements import CONTIGUOUS, METHODS, PlacementLibrary
@@ -191,8 +191,8 @@ class MoEServing(MoEProblem):
         self.objective_names = tuple(MINIMIZED.get(name, name) for name in self._names)
         levels = None
         if "gates" in decided:
-            chosen = default_rules(rule, self.windows[0].k, OWNER) if rules is None else rules
-            levels = GateLevels.of(self.windows, tuple(chosen), OWNER)
+            chosen = chosen_rules(rules, rule, self.windows[0].k, OWNER)
+            levels = GateLevels.of(self.windows, chosen, OWNER)
         library = None if sampled is None else PlacementLibrary(sampled, current)
         self.methods = METHODS if library is None else library.names
         self.choices = Choices.of(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moe_costmodel import SERVING_OBJECTIVES, Layout, ModelShape, RoutingTrace, legal_layouts
-from problems._checks import check_int, check_ints, check_names, check_real, setting_error
+from problems._checks import ascending_ints, check_int, check_names, check_real, setting_error
 from problems.moe.base import as_windows
 from problems.moe.serving.columns import PARTS
 
@@ -81,7 +81,7 @@ class Choices:
                     more = [-n % ep for ep in range(1, n_gpus + 1) if n_gpus % ep == 0]
                 chosen = tuple(sorted({0, *(r for r in more if r <= n)}))
         else:
-            chosen = _ascending("redundant_experts", redundant, 0)
+            chosen = ascending_ints(OWNER, "redundant_experts", redundant, 0)
         by_copies = {r: legal_layouts(shape, n_gpus, backend, redundant_experts=r) for r in chosen}
         found: dict[Layout, list[int]] = {}
         for r, layouts in by_copies.items():
@@ -96,16 +96,11 @@ class Choices:
         ]
         return cls(
             tuple(ordered), chosen, tuple(legal),
-            _SEQUENCES if sequences is None else _ascending("sequences", sequences, 1),
-            _TOKENS if tokens is None else _ascending("max_num_batched_tokens", tokens, 1),
+            ascending_ints(OWNER, "sequences", _SEQUENCES if sequences is None else sequences, 1),
+            ascending_ints(
+                OWNER, "max_num_batched_tokens", _TOKENS if tokens is None else tokens, 1
+            ),
         )  # fmt: skip
-
-
-def _ascending(name: str, values: Sequence[int], low: int) -> tuple[int, ...]:
-    listed = check_ints(OWNER, name, values, low)
-    if not listed or list(listed) != sorted(set(listed)):
-        raise setting_error(OWNER, name, f"ascending integers of at least {low}", list(listed))
-    return listed
 
 
 def named_objectives(names: Sequence[str] | None, mode: str, *, priced: bool) -> tuple[str, ...]:

@@ -77,6 +77,18 @@ def test_tensors_of_any_type_are_taken():
     assert RoutingTrace(ids(), weights.bfloat16(), n_experts=8).topk_weights.dtype == np.float32
 
 
+def test_choices_to_keep_may_be_a_list():
+    trace, keep = (
+        RoutingTrace(ids(), n_experts=8, sequence_lengths=[3, 3]),
+        np.ones((6, 2, 2), bool),
+    )
+    keep[2, 0, 1] = False
+    assert np.array_equal(trace.loads(2, keep=keep.tolist()), trace.loads(2, keep=keep))
+    for wrong in (keep.tolist()[:3], [[1], [2, 3]], keep.astype(int)):
+        with pytest.raises(ValueError, match="'keep' parameter of loads"):
+            trace.loads(2, keep=wrong)
+
+
 def test_a_bad_weight_is_located():
     weights = np.ones((6, 2, 2))
     weights[4, 1, 0] = np.nan

@@ -184,6 +184,7 @@ def test_more_even_than_replicate_and_pack_on_other_workloads(shared_data):
         ({"n_devices": 4, "objectives": ("speed",)}, "objectives.*speed"),
         ({"n_devices": 4, "expert_bytes": 0}, "expert_bytes"),
         ({"n_devices": 4, "current": cost.contiguous(6, 32, 2)}, "current"),
+        ({"n_devices": 4, "current": np.zeros((6, 32), int)}, "current.*a Placement"),
     ],
 )
 def test_wrong_settings_are_named(settings, words):

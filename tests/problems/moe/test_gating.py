@@ -121,6 +121,9 @@ def test_a_trace_without_weights_is_refused_by_name(trace):
         ({"objectives": ("speed",)}, "objectives.*speed"),
         ({"objectives": ("latency",)}, "latency.*LatencyModel"),
         ({"rules": [GateRule("top-k", 1)]}, "rules.*at least two"),
+        ({"rules": "top-p"}, "rules.*at least two GateRules .*give rule=.* Got 'top-p'"),
+        ({"rules": [0.5, 0.8]}, "rules.*at least two GateRules"),
+        ({"rules": 0.5}, "rules.*at least two GateRules"),
         ({"aggregate": "best"}, "aggregate.*best"),
     ],
 )

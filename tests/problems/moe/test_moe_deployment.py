@@ -126,6 +126,11 @@ def test_measured_loss_can_be_the_quality():
         ({"slo_s": 1e-5}, "slo_s.*at least .*hardest thresholds"),
         ({"n_devices": 64}, "at most the 32 experts"),
         ({"batch_sizes": (4, 2)}, "batch_sizes.*ascending"),
+        ({"batch_sizes": 8}, "batch_sizes.*a sequence of integers of at least 1. Got 8"),
+        ({"slo_s": "20ms"}, "slo_s.*a finite number above 0. Got '20ms'"),
+        ({"slo_s": float("nan")}, "slo_s.*a finite number above 0. Got nan"),
+        ({"rules": "top-p"}, "rules.*at least two GateRules .*give rule=.* Got 'top-p'"),
+        ({"current": np.zeros((6, 32), int)}, "current.*a Placement"),
         ({"replicas": 3}, "replicas.*4 would do"),
         ({"objectives": ("speed",)}, "objectives.*speed"),
         ({"objectives": "tokens_per_s"}, "objectives.*a sequence of different names"),
@@ -134,7 +139,7 @@ def test_measured_loss_can_be_the_quality():
         ({"objectives": ("steps_p99_s",)}, "Did you mean 'step_p99_s'"),
         ({"decide": ("luck",)}, "decide.*luck"),
         ({"policies": ("min",)}, "policies.*min"),
-        ({"max_quality_loss": -1.0}, "max_quality_loss.*positive"),
+        ({"max_quality_loss": -1.0}, "max_quality_loss.*of at least 0"),
     ],
 )
 def test_wrong_settings_are_named(settings, words):

@@ -320,6 +320,8 @@ def test_what_does_not_fit_is_named(make, tokens):
         ({"loads": tokens, "decide": ("batch", "gates")}, "add 'quality_loss' to `objectives`"),
         ({"loads": loads, "objectives": ("quality_loss",)}, "only gates change"),
         ({"objectives": ("cost_per_million_tokens",)}, "price_per_gpu_hour"),
+        ({"sequences": 8}, "'sequences'.*a sequence of integers"),
+        ({"loads": tokens, "objectives": LOSSY, "rules": "top-p"}, "'rules'.*GateRules"),
         ({"mode": "prefill", "objectives": ("tpot_mean",)}, "without tpot_mean"),
         ({"mode": "serve"}, "'mode'"),
         ({"n_gpus": 1, "mode": "disaggregated"}, "at least 2|from 2"),
