@@ -31,6 +31,10 @@ AGGREGATES = ("mean", "worst")
 """How a value that differs between windows of traffic becomes one."""
 
 
+_FAR = 2.0**53
+"""Bound of whole floats, beyond every bound of a variable, at which they still become integers."""
+
+
 class MoEProblem(DesignProblem[np.int64]):
     """Base of the deployment problems: designs are integer rows, all objectives are minimized.
 
@@ -63,18 +67,24 @@ class MoEProblem(DesignProblem[np.int64]):
     def _rows(self, X: ArrayLike) -> Ints:
         """Return X as int64 rows [n, n_var]; the ValueError names the first entry that is wrong."""
         owner = type(self).__name__
-        array = np.atleast_2d(X)
+        try:
+            array = np.atleast_2d(X)
+        except ValueError as error:  # lists of different lengths
+            raise setting_error(owner, "X", f"of shape [n, {self.n_var}]", str(error)) from error
         if array.ndim != 2 or array.shape[1] != self.n_var:
             raise setting_error(owner, "X", f"of shape [n, {self.n_var}]", np.shape(X))
         if array.dtype.kind not in "iu":
             try:
-                whole = array.astype(np.int64)
-                exact = bool((whole == array).all())
+                unsafe = array.dtype == object
+                numbers = array.astype(np.float64, casting="unsafe" if unsafe else "same_kind")
             except (TypeError, ValueError):
-                exact = False
-            if not exact:
-                raise setting_error(owner, "X", "whole numbers", array.dtype)
-            array = whole
+                raise setting_error(owner, "X", "whole numbers", array.dtype) from None
+            whole = np.isfinite(numbers) & (numbers == array) & (numbers == np.rint(numbers))
+            if not whole.all():
+                i, j = (int(value) for value in np.argwhere(~whole)[0])
+                expected = f"whole numbers (see row {i}, column {j})"
+                raise setting_error(owner, "X", expected, array[i, j].item())
+            array = np.clip(numbers, -_FAR, _FAR)
         rows: Ints = array.astype(np.int64, copy=False)
         outside = np.argwhere((rows < self.xl) | (rows > self.xu))
         if len(outside):
@@ -85,7 +95,10 @@ class MoEProblem(DesignProblem[np.int64]):
 
     def _row(self, x: ArrayLike) -> Ints:
         """Return one design as rows [1, n_var]."""
-        return self._rows(np.reshape(x, (1, -1)))
+        if np.size(x) == self.n_var:
+            return self._rows(np.reshape(x, (1, -1)))
+        expected = f"one design, of shape ({self.n_var},)"
+        raise setting_error(type(self).__name__, "x", expected, np.shape(x))
 
     def _by_name(self, F: Floats) -> dict[str, float]:
         """Return objectives [n_obj] by name."""

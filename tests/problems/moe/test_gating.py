@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from pymoo.optimize import minimize
@@ -141,3 +143,34 @@ def test_shape_must_be_of_the_trace(trace):
             trace, objectives=("latency",), latency=example_latency(),
             shape=replace(example_shape(), n_local=8),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, r"whole numbers \(see row 0, column 2\). Got nan"),
+        (np.inf, r"whole numbers \(see row 0, column 2\). Got inf"),
+        (1.5, r"whole numbers \(see row 0, column 2\). Got 1.5"),
+        (1e300, "in column 2 .* Got 9007199254740992"),
+        ("3", "whole numbers. Got dtype"),
+    ],
+)
+def test_entries_of_a_design_that_are_no_integers_are_named(value, message):
+    problem = GatingThresholds.example()
+    x = np.ones(6).tolist()
+    assert np.array_equal(problem.decode(x).rules, problem.decode(np.ones(6, int)).rules)
+    x[2] = value
+    with pytest.raises(ValueError, match=rf"'X' parameter of GatingThresholds .*{message}"):
+        problem.decode(x)
+
+
+@pytest.mark.parametrize("shape", [(2, 6), (5,), (1, 12), ()])
+def test_the_shape_of_a_design_is_that_of_the_caller(shape):
+    message = rf"'x' .* one design, of shape \(6,\). Got {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=message):
+        GatingThresholds.example().decode(np.ones(shape, int))
+
+
+def test_rows_of_different_lengths_are_named():
+    with pytest.raises(ValueError, match=r"'X' .* of shape \[n, 6\]"):
+        GatingThresholds.example().check([[1] * 6, [1] * 5])
