@@ -4,7 +4,17 @@ Follows arXiv 2303.06182. Names are imported when they are first used, so that n
 torch until a kernel runs or a model is recorded.
 """
 
+from importlib.util import find_spec as _find_spec
+
 import lazy_loader
 
 # Names are imported on first use; `__init__.pyi` says from where.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+# Torch is optional: `from moe_costmodel import *` takes these names only if it is installed.
+_RUN_TORCH = (
+    "MeasuredModel", "edit_routing", "fit_miss_cost", "measure_kernels", "measure_misses",
+    "measure_model", "measure_rest",
+)  # fmt: skip
+if _find_spec("torch") is None:
+    __all__ = [name for name in __all__ if name not in _RUN_TORCH]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-from torch.nn import Module
+from typing import TYPE_CHECKING, TypeAlias
 
 from moe_costmodel._checks import invalid, one_of, require
 
 __all__ = ["FAMILIES", "Family", "RouterOutput", "Routing", "count_experts", "find_routers"]
 
-Routing = tuple[Tensor, Tensor]
-RouterOutput = tuple[Tensor, Tensor, Tensor]
+if TYPE_CHECKING:  # so that the public FAMILIES are there without torch, too
+    from torch import Tensor
+    from torch.nn import Module
+
+Routing: TypeAlias = "tuple[Tensor, Tensor]"
+RouterOutput: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 
 
 def _read_triple(output: RouterOutput) -> Routing:
@@ -61,7 +62,7 @@ def _read_switch(output: RouterOutput) -> Routing:
 
 def _write_switch(output: RouterOutput, ids: Tensor, weights: Tensor) -> RouterOutput:
     mask, probability, logits = output
-    routed = torch.zeros_like(mask).flatten(0, -2)
+    routed = mask.new_zeros(mask.shape).flatten(0, -2)
     routed.scatter_(1, ids.long(), (weights > 0).to(mask.dtype))
     return routed.view_as(mask), weights.view_as(probability).to(probability.dtype), logits
 
@@ -75,7 +76,7 @@ def _read_nllb(output: RouterOutput) -> Routing:
 
 def _write_nllb(output: RouterOutput, ids: Tensor, weights: Tensor) -> RouterOutput:
     mask, combine, logits = output
-    changed = torch.zeros_like(combine).scatter_(1, ids.long(), weights.to(combine.dtype))
+    changed = combine.new_zeros(combine.shape).scatter_(1, ids.long(), weights.to(combine.dtype))
     return mask, changed, logits
 
 
@@ -86,9 +87,9 @@ def _nllb_experts(module: Module, inputs: RouterOutput, output: Tensor) -> Tenso
     compute every token, and the routing of later layers would be that of a broken model.
     """
     tokens, _, combine = inputs
-    out = torch.zeros_like(tokens)
+    out = tokens.new_zeros(tokens.shape)
     for expert in range(module.num_experts):
-        rows = torch.where(combine[:, expert] > 0)[0]
+        rows = (combine[:, expert] > 0).nonzero()[:, 0]
         if len(rows):
             computed = module[f"expert_{expert}"](tokens[rows]) * combine[rows, expert, None]
             out.index_add_(0, rows, computed.to(out.dtype))

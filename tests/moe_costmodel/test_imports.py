@@ -1,0 +1,48 @@
+"""The package without torch, which is optional."""
+
+import subprocess
+import sys
+
+import pytest
+
+import moe_costmodel
+
+_WITHOUT_TORCH = """
+import sys
+from importlib.machinery import PathFinder
+
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *more: None if name == "torch" else find(name, *more)
+"""
+
+
+def run(code):
+    command = [sys.executable, "-c", _WITHOUT_TORCH + code]
+    subprocess.run(command, check=True, timeout=120)
+
+
+def test_all_names_are_imported_without_torch():
+    run(
+        "from moe_costmodel import *\n"
+        "assert {'FAMILIES', 'RoutingTrace', 'LatencyModel', 'Placement'} <= set(dir())\n"
+        "assert FAMILIES[0].name == 'Mixtral'\n"
+        "assert 'measure_kernels' not in dir() and 'torch' not in sys.modules"
+    )
+
+
+def test_names_that_need_torch_say_so():
+    run(
+        "import moe_costmodel\n"
+        "for name in moe_costmodel._RUN_TORCH:\n"
+        "    try:\n"
+        "        getattr(moe_costmodel, name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        assert error.name == 'torch'\n"
+        "    else:\n"
+        "        raise AssertionError(name)"
+    )
+
+
+def test_with_torch_no_name_is_left_out():
+    pytest.importorskip("torch")
+    assert set(moe_costmodel._RUN_TORCH) <= set(moe_costmodel.__all__)
