@@ -30,6 +30,7 @@ def read(arguments: argparse.Namespace) -> Inputs:
     from problems import MoEDeployment
 
     notes: list[str] = []
+    _check_batch_sizes(arguments.batch_sizes)
     traces = [RoutingTrace.load(path) for path in arguments.trace or []]
     if not traces:
         traces = [RoutingTrace.example()]
@@ -100,6 +101,12 @@ def read(arguments: argparse.Namespace) -> Inputs:
         max_quality_loss=arguments.max_quality_loss, batch_sizes=arguments.batch_sizes, **settings,
     )  # fmt: skip
     return Inputs(problem, unseen, kernels, notes)
+
+
+def _check_batch_sizes(sizes: list[int] | None) -> None:
+    """Raise a ValueError unless the batch sizes ascend, before anything is measured or fitted."""
+    if sizes is not None and (min(sizes) < 1 or sizes != sorted(set(sizes))):
+        raise ValueError(f"--batch-sizes must be ascending integers of at least 1. Got {sizes}.")
 
 
 def hold_out(

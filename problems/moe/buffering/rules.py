@@ -133,6 +133,6 @@ def uses_of_start(
     if not isinstance(start, RoutingTrace) or (start.n_layers, start.n_experts) != size:
         expected = f"a trace of {size[0]} layers of {size[1]} experts"
         raise setting_error(owner, "start", expected, start)
-    loads = start.loads(None if start.is_load_only else batch_size, mode)  # type: ignore[arg-type]
+    loads = start.step_loads(batch_size, mode)  # type: ignore[arg-type]
     uses: Floats = (loads > 0).mean(axis=0)
     return uses

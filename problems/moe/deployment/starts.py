@@ -69,7 +69,8 @@ def buffer_path(layout: Layout, batch_size: int) -> Ints:
     ----------
     layout : Layout
     batch_size : int
-        Index of the batch size whose misses count.
+        Index of the batch size whose misses count. If the traffic has no steps of this size, those
+        of its largest steps count: only the order of the layers depends on them.
     """
     low, high = layout.xl[layout.capacities], layout.xu[layout.capacities]
     if "buffers" not in layout.decide:
@@ -88,7 +89,7 @@ def buffer_path(layout: Layout, batch_size: int) -> Ints:
         expert_bytes=1.0,
         miss_seconds=1.0,
         placement=Placement(spread, layout.n_devices),
-        batch_size=layout.batch_sizes[batch_size],
+        batch_size=min(layout.batch_sizes[batch_size], layout.model.max_batch_size),
         mode=layout.model.mode,
         policies=[layout.best_policy],
         per_device=layout.n_columns > 1,

@@ -66,7 +66,7 @@ def second_moments(trace: RoutingTrace, batch_size: int, mode: str) -> Floats:
             outer = np.outer(mean, mean)
             out[layer] = (square - outer) / batch_size + outer
         return out
-    loads = trace.loads() if trace.is_load_only else trace.loads(batch_size, "prefill")
+    loads = trace.step_loads(batch_size, "prefill")
     shares = shares_of(loads)
     for layer in range(n_layers):
         out[layer] = shares[:, layer].T @ shares[:, layer] / len(shares)

@@ -111,6 +111,8 @@ def test_a_trace_without_weights_leaves_thresholds_off(tmp_path, capsys):
         (["--memory-gib", "0.0001"], ["memory_budget", "at least", "more devices"]),
         (["--objectives", "speed"], ["objectives", "speed"]),
         (["--replicas", "3"], ["replicas", "would do"]),
+        (["--batch-sizes", "8", "4", "--fit", "guess"], ["--batch-sizes", "ascending", "[8, 4]"]),
+        (["--batch-sizes", "0", "--fit", "guess"], ["--batch-sizes", "at least 1", "[0]"]),
         (["--fit", "guess"], ["method", "guess"]),
     ],
 )

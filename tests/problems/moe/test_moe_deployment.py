@@ -93,6 +93,26 @@ def test_the_worst_window_is_never_better_than_the_mean():
     assert (worst > mean).any()
 
 
+def test_batches_of_more_sequences_than_the_trace_has_are_candidates():
+    """The packaged trace has 32 sequences."""
+    problem = MoEDeployment.example(batch_sizes=[8, 64], memory_budget=1e9)
+    X = problem.starts()
+    sizes = {problem.decided(x)[0] for x in X}
+    assert sizes == {8, 64}
+    assert np.isfinite(problem.evaluate(X, return_values_of=["F"])).all()
+    buffered = [problem.decode(x) for x in X if problem.decided(x)[1] != "all resident"]
+    assert any(plan.batch_size == 64 for plan in buffered)
+    assert any("repeat" in reason for reason in problem.outside(X[-1]))
+
+
+def test_prompts_of_more_tokens_than_the_trace_has_are_candidates():
+    problem = MoEDeployment.example(
+        mode="prefill", batch_sizes=[2048, 8192], decide=("batch", "placement"),
+        memory_budget=1e9, rest=None, memory=None,
+    )  # fmt: skip
+    assert problem.starts().shape[1] == problem.n_var
+
+
 def test_starts_hold_the_extremes(problem):
     F = problem.evaluate(problem.starts(), return_values_of=["F"])
     assert F[:, 3].min() == 0
