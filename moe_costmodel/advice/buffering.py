@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel.advice.recommendation import Recommendation
 from moe_costmodel.advice.traffic import smallest_steps
-from moe_costmodel.advice.windows import FEWEST_STEPS, gain_on, interval_of, window_slices
+from moe_costmodel.advice.windows import (
+    FEWEST_STEPS,
+    MOST_WINDOWS,
+    gain_on,
+    interval_of,
+    window_slices,
+)
+from moe_costmodel.objectives import Predicted
 from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.offloading.planner import (
     STATIC,
@@ -56,7 +63,8 @@ def buffer_advice(
     first, second = halves
     plan = plan_offload(first, slots=slots * trace.n_layers, cost=cost)
     rows = _Rows(plan, second, slots, cost)
-    gain = interval_of(rows.gains(rows.plan, rows.unfitted), of_mean=True)
+    crossed = _cross_validated(first, slots, cost)
+    gain = _gain(crossed, lambda some: (some.plan, some.unfitted))
     scored = {"second half": gain_on(rows.plan, rows.unfitted)}
     for other in others:
         if other.is_load_only == trace.is_load_only:
@@ -70,24 +78,47 @@ def buffer_advice(
     )
     static = gain_on(rows.plan, rows.static)
     why = (
-        "Compared with the first experts by id, in milliseconds a step: "
+        "Compared with the first experts by id, in milliseconds a step on the second half: "
         f"{rows.unfitted.mean() * 1e3:.2f} for those, {rows.static.mean() * 1e3:.2f} for a list "
         f"fitted on the first half, {rows.plan.mean() * 1e3:.2f} for the plan."
     )
     if abs(static) < 0.01:
         why += " The list alone is as good, so there is no need to build more."
     found = [Recommendation("expert buffer", 1, adopt, setting, why, gain, scored, None, final)]
-    lru = interval_of(rows.gains(rows.lru, rows.static), of_mean=True)
+    lru = _gain(crossed, lambda some: (some.lru, some.static))
     if lru.low <= 0:
         words = "thrashes" if lru.value < 0 else "gains nothing that is certain"
         found.append(
             Recommendation(
                 "LRU cache", 1, False, "Every miss is uploaded.",
-                f"It {words}, compared with the list: {rows.lru.mean() * 1e3:.2f} ms a step.",
+                f"It {words}, compared with the list: {rows.lru.mean() * 1e3:.2f} ms a step on the "
+                "second half.",
                 lru,
             )
         )  # fmt: skip
     return found, ""
+
+
+def _cross_validated(trace: RoutingTrace, slots: int, cost: MissCost) -> list[_Rows]:
+    """Return the steps of each half of a trace under what the other half fits."""
+    early, late = trace.split()
+    n_slots = slots * trace.n_layers
+    return [
+        _Rows(plan_offload(fitted, slots=n_slots, cost=cost), scored, slots, cost)
+        for fitted, scored in ((late, early), (early, late))
+    ]
+
+
+def _gain(parts: Sequence[_Rows], compared: Callable[[_Rows], tuple[Floats, Floats]]) -> Predicted:
+    """Return the mean share of the time that is saved over all windows, with its interval.
+
+    `compared` returns the seconds of the steps of a part with a setting, and without it.
+    """
+    gains = []
+    for new, old in map(compared, parts):
+        windows = window_slices(len(new), MOST_WINDOWS // 2)
+        gains += [gain_on(new[window], old[window]) for window in windows]
+    return interval_of(np.array(gains), of_mean=True)
 
 
 class _Rows:
@@ -107,8 +138,3 @@ class _Rows:
         self.static = seconds("lfu", STATIC, plan.start)
         self.lru = seconds("lru", Admission(), plan.start)
         self.plan = cost.step_seconds(*plan.replay(trace))
-
-    def gains(self, new: Floats, old: Floats) -> Floats:
-        """Return the share of the time that is saved in each window."""
-        windows = window_slices(len(new))
-        return np.array([gain_on(new[window], old[window]) for window in windows])

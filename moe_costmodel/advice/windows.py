@@ -13,6 +13,7 @@ from moe_costmodel.objectives import Predicted
 from moe_costmodel.placement.placement import Placement
 
 __all__ = [
+    "MOST_WINDOWS",
     "busiest_counts",
     "busiest_loads",
     "cross_validated",
@@ -70,9 +71,9 @@ def gain_on(new: Floats, running: Floats) -> float:
     return 1.0 - float(new.sum()) / total if total > 0 else 0.0
 
 
-def window_slices(n_steps: int) -> list[slice]:
-    """Cut steps into windows of equal length, at most eight."""
-    n = min(MOST_WINDOWS, n_steps // 2)
+def window_slices(n_steps: int, most: int = MOST_WINDOWS) -> list[slice]:
+    """Cut steps into windows of equal length, by default at most eight."""
+    n = min(most, n_steps // 2)
     ends = np.linspace(0, n_steps, n + 1).round().astype(int)
     return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 

@@ -103,3 +103,21 @@ def test_buffers_are_scored_on_other_traffic_of_the_same_kind(rng):
     found = advise(traces[0], others=[tokens, sums], devices=[1], slots=3)
     # Sums do not tell which experts meet in a step.
     assert set(advised(found, "expert buffer").scored) == {"second half", "tuesday"}
+
+
+def test_the_gain_of_a_buffer_is_predicted_within_the_first_half(rng):
+    """Other traffic in the second half changes the score, but not the prediction."""
+    first, second = (
+        rng.permuted(np.tile(np.arange(8), (60, 2, 1)), axis=2)[:, :, :2] for _ in "ab"
+    )
+    first[:, :, 0], first[:, :, 1] = 6, rng.integers(0, 6, (60, 2))
+    found = {}
+    for name, last in (("same", first), ("other", second)):
+        trace = RoutingTrace(
+            np.concatenate((first, last)), n_experts=8, sequence_lengths=[30] * 4
+        )  # fmt: skip
+        advice = advise(trace, devices=[1], slots=3)
+        found[name] = advised(advice, "expert buffer")
+        assert found[name].gain.value > 0
+    assert found["same"].gain == found["other"].gain
+    assert found["same"].scored["second half"] > found["other"].scored["second half"] + 0.01
