@@ -175,6 +175,17 @@ def test_blocks_import_names_that_exist():
     assert missing == []
 
 
+def test_blocks_use_numpy_after_its_import():
+    early = []
+    for page in PAGES:
+        known = False
+        for block in blocks_of(page):
+            known |= "import numpy as np" in block
+            if re.search(r"\bnp\.", block) and not known:
+                early.append(f"{page.name}: {block[:60]}")
+    assert early == []
+
+
 # --------------------------------------------------------------------------- names and numbers
 
 
