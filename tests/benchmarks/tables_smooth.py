@@ -185,9 +185,10 @@ def main() -> None:
 
     report = tables.Report(results, points, scale)
     after = "" if arguments.reference == "front" else f" after {arguments.budget:,} evaluations"
+    kind = "Problems of many real variables" if LARGE in arguments.families else "Smooth problems"
     parts = [
         tables.header(
-            f"Smooth problems{after}",
+            f"{kind}{after}",
             "tests.benchmarks.tables_smooth",
             "Hypervolume of all evaluated designs, in percent of that of the known front: median "
             f"(quartiles) over {arguments.seeds} seeds after {arguments.budget:,} evaluations. The "
