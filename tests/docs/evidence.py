@@ -91,6 +91,20 @@ def nearly_best(text: str) -> list[float]:
     return [len(ratios), sum(ratio >= 0.99 for ratio in ratios), 99]
 
 
+def many_variables(text: str) -> list[float]:
+    """Cases, those that MOELA and NSGA-III lead, ratios, and the least share of NSGA-III."""
+    pattern = r"^\| (\w+), (\d+) variables \| (\d) of \d \| ([\w/ -]+) \| ([\d.]+)"
+    rows = re.findall(pattern, text, re.MULTILINE)
+    first = [float(ratio) for _, _, place, _, ratio in rows if place == "1"]
+    others = [100 * float(ratio) for _, _, place, _, ratio in rows if place != "1"]
+    behind = [row for row in rows if row[2] != "1" and row[3] == "NSGA-III"]
+    least = re.findall(r"^\| NSGA-III \| [\d.]+ \| ([\d.]+) \|", text, re.MULTILINE)
+    return [
+        len(rows), len(first), len(behind), min(first), max(first), min(others), max(others),
+        100 * float(least[0]), *{float(row[1]) for row in rows}, 5_000,
+    ]  # fmt: skip
+
+
 def few(text: str) -> list[float]:
     """Problems, those that MOELA leads after 300 and 1,000 evaluations, and its ratios."""
     values: list[float] = [300, 1000]

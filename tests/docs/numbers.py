@@ -22,6 +22,7 @@ from tests.docs.evidence import (
     hamming,
     knapsacks,
     long_runs,
+    many_variables,
     nearly_best,
     no_restarts,
     no_sums,
@@ -116,6 +117,11 @@ CLAIMS = [
     Claim("mean rank 1.1 over the 38 test problems, the next of six algorithms 3.5. It reached "
           "99 % of the best hypervolume or more on 37 of them", B + "smooth.md", "tables_smooth",
           ("| MOELA | 1.14 | 0.995 |", "| NSGA-II | 3.46 | 0.000 | 0.0000 |"), nearly_best),
+    Claim("After 5,000 evaluations of four problems, each with 100, 300 and 1,000 variables, MOELA "
+          "was first of six algorithms in 7 of 12 cases, with 1.01 to 1.36 times the hypervolume "
+          "of the best rival. In the other cases it had 90 to 99.9 % of it. NSGA-III led in 4 of "
+          "these, and had 73 % of MOELA's hypervolume on ZDT4 with 1,000 variables",
+          B + "many_variables.md", "tables_smooth", derived=many_variables),
     Claim("it had 97 % of MOEA/D's hypervolume", B + "smooth.md", "tables_smooth",
           ("| zdt4 | 2 of 7 | MOEA/D | 0.967 |",)),
     Claim("(hypervolume 0)", B + "smooth.md", "tables_smooth", ("| dtlz3 | 1 of 7 |", "| 0.00 (0")),
