@@ -23,6 +23,7 @@ __all__ = [
     "first_where",
     "invalid",
     "one_of",
+    "rectangular",
     "require",
     "several_of",
     "shape_of",
@@ -100,10 +101,15 @@ def several_of(
 
 def array_of(owner: str, name: str, value: ArrayLike) -> Array:
     """Return a parameter as an array; nested lists must be rectangular."""
+    return np.asarray(rectangular(value, partial(invalid, owner, name)))
+
+
+def rectangular(value: ArrayLike, wrong: Callable[[object, str], ValueError]) -> Array:
+    """Return numbers as an array, or raise the error that `wrong` makes of the fault and advice."""
     try:
-        return np.asarray(value)
+        return np.asanyarray(value)
     except (TypeError, ValueError) as error:
-        raise invalid(owner, name, str(error), "a rectangular array of numbers") from error
+        raise wrong(str(error), "a rectangular array of numbers") from error
 
 
 def check_loads(owner: str, loads: ArrayLike, *, ndim: int) -> Floats:

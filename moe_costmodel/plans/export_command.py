@@ -12,7 +12,7 @@ from moe_costmodel.plans.engines.registry import ENGINES, engine_command
 from moe_costmodel.plans.engines.settings import ServerSettings
 from moe_costmodel.plans.export_files import is_moved, lost, write_location
 from moe_costmodel.plans.export_flags import Evaluate, best_single_capacity
-from moe_costmodel.plans.ungated import price_of_all_choices
+from moe_costmodel.plans.ungated import plan_notes
 from moe_costmodel.silicon.layout import Layout
 
 if TYPE_CHECKING:
@@ -78,6 +78,6 @@ def export_plan(
                 plan.placement, plan.layers, engine, folder / engine, n_layers
             )
             settings, notes = replace(settings, location=path), [*notes, *more]
-    notes += price_of_all_choices(plan, evaluate)
+    notes += plan_notes(plan, evaluate)
     export = engine_command(settings, engine, folder, name=engine)
     return replace(export, notes=(*export.notes, *notes))

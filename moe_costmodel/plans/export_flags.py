@@ -18,7 +18,7 @@ from moe_costmodel.objectives import quantity
 from moe_costmodel.plans.engines.export import NOT_EXPORTED, Export, refusal
 from moe_costmodel.plans.engines.one_machine import blocks_on_cpu
 from moe_costmodel.plans.export_files import lru_notes
-from moe_costmodel.plans.ungated import price_of_all_choices
+from moe_costmodel.plans.ungated import plan_notes
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
@@ -168,7 +168,7 @@ def to_ktransformers(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
     elif not plan.offload.is_static:
         notes.append(f"KTransformers uploads nothing; the plan's rule is: {plan.offload}")
     if plan.has_thresholds:
-        notes += [NOT_EXPORTED, *price_of_all_choices(single, evaluate)]
+        notes += [NOT_EXPORTED, *plan_notes(single, evaluate)]
     return Export("KTransformers", ("--kt-num-gpu-experts", str(capacity)), tuple(notes))
 
 

@@ -12,7 +12,7 @@ from moe_costmodel.plans.engines.export import Export
 from moe_costmodel.plans.engines.registry import ENGINES, engine_command
 from moe_costmodel.plans.engines.settings import ServerSettings
 from moe_costmodel.plans.export_files import is_moved, write_location
-from moe_costmodel.plans.ungated import rules_price
+from moe_costmodel.plans.ungated import serving_notes
 from moe_costmodel.silicon.memory import gpu_memory
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def export_serving(
                 f"{plan.shape.max_context:,} of the model's config: add a scaling of positions "
                 "(rope_scaling) to the config, or it refuses to start",
             ]
-        notes += rules_price(plan)
+        notes += serving_notes(plan)
         export = engine_command(settings, engine, stem.parent, name=stem.name)
         exports.append(replace(export, notes=(*export.notes, *notes)))
     return tuple(exports)

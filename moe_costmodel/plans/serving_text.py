@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moe_costmodel.objectives import SERVING_OBJECTIVES, quantity
-from moe_costmodel.plans.ungated import rules_price
+from moe_costmodel.plans.ungated import serving_notes
 
 if TYPE_CHECKING:
     from moe_costmodel.plans.serving_plan import ServingPlan, ServingPool
@@ -55,7 +55,7 @@ def table(plan: ServingPlan) -> str:
         lines.append(
             f"  {objective.words}: {quantity(value.value, objective.unit)} ({low} to {high})"
         )
-    lines += [f"  {note}" for note in rules_price(plan)]
+    lines += [f"  {note}" for note in serving_notes(plan)]
     far = {name: factor for name, factor in plan.outside.items() if factor > _LEFT_OUT}
     if far:
         words = ", ".join(f"{name} by {factor:.3g}" for name, factor in far.items())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from moe_costmodel.plans.plan import Plan
     from moe_costmodel.plans.serving_plan import ServingPlan
 
-__all__ = ["price_of_all_choices", "rules_price", "ungated_notes"]
+__all__ = ["plan_notes", "serving_notes", "ungated_notes"]
 
 
 def ungated_notes(
@@ -52,7 +52,7 @@ def ungated_notes(
     return notes
 
 
-def rules_price(plan: ServingPlan) -> list[str]:
+def serving_notes(plan: ServingPlan) -> list[str]:
     """Return notes on what a served model runs at without the plan's rules; none if it has none."""
     if not plan.ungated:
         return []
@@ -60,7 +60,7 @@ def rules_price(plan: ServingPlan) -> list[str]:
     return ungated_notes(SERVING_OBJECTIVES, planned, plan.ungated, plan.limits)
 
 
-def price_of_all_choices(
+def plan_notes(
     plan: Plan, evaluate: Evaluate | None, limits: Mapping[str, float] | None = None
 ) -> list[str]:
     """Return notes on what a plan's objectives are without its thresholds; none if it has none.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Array, Bools, Floats, Ints
-from moe_costmodel._checks import check_nonnegative, shape_of
+from moe_costmodel._checks import check_nonnegative, rectangular, shape_of
 from moe_costmodel.shapes import MAX_EXPERTS
 from moela.files.guard import invalid_file
 
@@ -28,10 +28,7 @@ def _array_of(value: ArrayLike, invalid: Callable[[object, str], ValueError]) ->
         tensor = detach().cpu()
         # numpy has no bfloat16.
         value = tensor.float() if "bfloat16" in str(tensor.dtype) else tensor
-    try:
-        return np.asanyarray(value)
-    except (TypeError, ValueError) as error:
-        raise invalid(str(error), "a rectangular array of numbers") from error
+    return rectangular(value, invalid)
 
 
 def checked_ids(values: ArrayLike, n_experts: int, source: str) -> NDArray[np.integer]:

@@ -137,9 +137,9 @@ def report_failure(
 ) -> None:
     """Log a failed evaluation with reason and design, and its whole text at level DEBUG.
 
-    The first one of a run is a warning, and later ones are at level INFO. The error of a failure
-    that ``raises`` says all, so such a failure is at level DEBUG only. A problem may have words of
-    its own for reason and design: ``failure_text(x, error, status)``.
+    The first one of a run is a warning, and later ones are at level INFO. If the failure
+    ``raises`` an error, which says the same, it is logged at level DEBUG only. A problem may have
+    words of its own for reason and design: ``failure_text(x, error, status)``.
     """
     level = logging.WARNING if first else logging.DEBUG if raises else logging.INFO
     if logger.isEnabledFor(level):

@@ -52,7 +52,7 @@ Callback: TypeAlias = "Callable[[MinimizeResult], object]"
 AlgorithmChoice: TypeAlias = "str | Algorithm | type[Algorithm]"
 
 _LOG = logging.getLogger(__name__)
-# If the first evaluations all fail, and are at least so many or all, the run ends with an error.
+# If this many first evaluations all fail, or all of a shorter run, the run ends with an error.
 _ALL_FAILED = 10
 # Designs of a batch that a vectorized function gets at once; no batch is larger.
 _WHOLE = 1_000_000

@@ -19,7 +19,7 @@ class OperatorSelection:
     probabilities", GECCO): an operator's quality is a running mean of its rewards, and its
     probability is ``p_min + (1 - n * p_min) * quality / sum(qualities)``. Qualities are in [0, 1].
     `rate` is the weight of the newest reward in the running mean. `worth` [n], if given, multiplies
-    the quality and the least probability of operators that their rewards overrate.
+    quality and least probability; it is below 1 for operators that their rewards overrate.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ AGGREGATES = ("mean", "worst")
 
 
 _FAR = 2.0**53
-"""Bound of whole floats, beyond every bound of a variable, at which they still become integers."""
+"""Whole floats are clipped to this, which is far outside the bounds and exact as an integer."""
 
 
 class MoEProblem(DesignProblem[np.int64]):

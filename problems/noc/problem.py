@@ -54,7 +54,7 @@ __all__ = ["NoC3D"]
 EVALUATION = 1
 """Version of the evaluation; increased whenever a design gets other objectives than before.
 
-It stays if only their last bits differ, so that a store of an earlier version goes on.
+It is not increased if only last bits change, so that stores of earlier versions resume.
 """
 
 WAITS = "waits-2"

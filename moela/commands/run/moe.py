@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def write(folder: ResultFolder, inputs: Inputs) -> int:
     """Write the result of a run into a folder and print a table of it."""
-    from moe_costmodel.plans.ungated import price_of_all_choices
+    from moe_costmodel.plans.ungated import plan_notes
     from problems.moe.deployment.pictures import plot_deployments
 
     problem, limits = inputs.problem, inputs.problem.limits
@@ -142,7 +142,7 @@ def write(folder: ResultFolder, inputs: Inputs) -> int:
     folder.files.append("plans/")
     plan.save(folder.path("plan.json"))
     folder.path("plan.txt").write_text(plan.explain() + "\n", encoding="utf-8")
-    ungated = price_of_all_choices(plan, problem.model.evaluate, limits)
+    ungated = plan_notes(plan, problem.model.evaluate, limits)
     exported = _export(problem, plan, out, ungated)
     checked, verdict = _checked(problem, plan, inputs.unseen)
     folder.path("check.txt").write_text(checked + "\n", encoding="utf-8")

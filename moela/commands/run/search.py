@@ -32,7 +32,7 @@ _OPTIONS = {
     "noisy": "--noisy", "version": "version",
 }  # fmt: skip
 # Options that do not change the result of a run.
-_NO_MATTER = ("out", "store", "jobs", "timeout", "retries")
+_WITHOUT_EFFECT = ("out", "store", "jobs", "timeout", "retries")
 # Algorithms that are chosen if none is named.
 _DEFAULTS = ("moela", "de", "ga")
 
@@ -157,9 +157,9 @@ def make_folder(arguments: argparse.Namespace) -> Path:
 
 
 def _changes(path: Path, arguments: argparse.Namespace) -> list[str]:
-    """List what tells the run of a run.json from this one; nothing if there is none.
+    """Return the options in which the run of a run.json differs from this one; none without a file.
 
-    A run that continues another one in its store may have another budget.
+    A run that continues in its store may have another budget.
     """
     try:
         record = read_json(path)
@@ -174,7 +174,7 @@ def _changes(path: Path, arguments: argparse.Namespace) -> list[str]:
     if not same or ("problem" in settings) != hasattr(arguments, "problem"):
         return [f"of {command}"]
     now = json.loads(json.dumps(plain(vars(arguments)), default=str))
-    free = set(_NO_MATTER)
+    free = set(_WITHOUT_EFFECT)
     if arguments.store is not None and settings.get("store") == arguments.store:
         free |= {"evals", "time_limit"}
     if now["algorithm"] is None and settings.get("algorithm") in _DEFAULTS:

@@ -38,7 +38,7 @@ ACCEPTED = (
 
 
 Senses: TypeAlias = "Mapping[str, float] | None"
-"""The objectives by name, which name those of tables: 1 to minimize, -1 to maximize."""
+"""Objectives by name: 1 to minimize, -1 to maximize. They are columns of a table."""
 
 
 def read(results: object, senses: Senses = None) -> list[ComparedRun]:

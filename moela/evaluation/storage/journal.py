@@ -193,7 +193,7 @@ class Journal:
     def note_progress(self, run: int, n_eval: int, elapsed: float, budget: int | None) -> None:
         """Set how far a run is, in evaluations and seconds, and the budget of its newest call.
 
-        A call may repeat a part of the run, with a smaller budget. It takes nothing back.
+        A call that repeats a part of the run may have a smaller budget. Then nothing is lowered.
         """
         stored = self._writer.runs[run]
         n_eval = max(n_eval, stored.n_eval)

@@ -190,7 +190,7 @@ class Evaluator:
     ) -> Served:
         """Return the values of a design from an instance of each pool.
 
-        Without `replicas`, there are as many instances of each pool as serve most requests.
+        If `replicas` is None, each pool has the number of instances that serves the most requests.
         """
         times = [self.times(instance, methods, gates) for instance in instances]
         sizes = [instance.layout.n_gpus for instance in instances]

@@ -36,10 +36,10 @@ def plan_of(
     evaluator: Evaluator,
     served: Served,
     *,
-    ungated: Served,
+    ungated: Served | None,
     limits: Mapping[str, float],
 ) -> ServingPlan:
-    """Return a canonical row as a plan; `ungated` are the values of the same row without rules."""
+    """Return a canonical row as a plan; `ungated` has the values without its rules, if any."""
     gates = _gates(row, columns, evaluator)
     objectives = _predicted(served, evaluator.mode)
     redundancy = int(row[columns.redundancy])
@@ -73,7 +73,7 @@ def plan_of(
         n_gpus=evaluator.n_gpus, mode=evaluator.mode, input_tokens=evaluator.input_tokens,
         output_tokens=evaluator.output_tokens, pools=tuple(pools),
         gates=gates, kv_dtype=evaluator.curves.kv_dtype, objectives=objectives,
-        ungated={name: ungated.values[name] for name in objectives} if any(gates) else {},
+        ungated={} if ungated is None else {name: ungated.values[name] for name in objectives},
         limits=dict(limits), kernels=kernels,
         outside={name: factor for name, factor in outside.items() if factor > 1.0},
         notes=_notes(evaluator),

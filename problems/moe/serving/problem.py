@@ -355,9 +355,10 @@ class MoEServing(MoEProblem):
         plain = row.copy()
         plain[self.columns.gates] = self.columns.default[self.columns.gates]
         served = self._served(row)
+        same = np.array_equal(plain, row)
         return plan_of(
             row, self.columns, self.evaluator, served, limits=self._limits,
-            ungated=self._served(plain, served.replicas),
+            ungated=None if same else self._served(plain, served.replicas),
         )  # fmt: skip
 
     # ----------------------------------------------------------------------- used by the search

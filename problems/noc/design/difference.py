@@ -19,6 +19,8 @@ MOST = 2
 def describe_differences(design: Design, other: Design) -> list[str]:
     """Return phrases on what a design has instead of another one of the same platform.
 
+    Up to two PEs and up to two links are named; more of them are counted.
+
     Examples
     --------
     >>> import numpy as np

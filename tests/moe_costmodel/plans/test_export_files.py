@@ -12,7 +12,7 @@ from moe_costmodel.placement.heuristics import replicate_and_pack
 from moe_costmodel.placement.placement import Placement
 from moe_costmodel.plans.export_flags import best_single_capacity, best_single_rule
 from moe_costmodel.plans.plan import Plan
-from moe_costmodel.plans.ungated import price_of_all_choices
+from moe_costmodel.plans.ungated import plan_notes
 from moe_costmodel.shapes import LayerShape
 from tests.moe_costmodel.machines import evaluated, hardware, latency, planned
 from tests.moe_costmodel.random_traces import random_trace
@@ -62,11 +62,11 @@ def test_a_command_without_the_plans_thresholds_states_its_own_times(trace, tmp_
     export = plan.export("vllm", tmp_path, model="m", evaluate=model.evaluate)
     assert any(f"mean time of a step {times[0]} instead of {times[1]}" in n for n in export.notes)
     limits = {"step_mean_s": 0.9 * ungated["step_mean_s"], "step_p99_s": 1e9}
-    (_, missed) = price_of_all_choices(plan, model.evaluate, limits)
+    (_, missed) = plan_notes(plan, model.evaluate, limits)
     limit = quantity(limits["step_mean_s"], "s")
     assert f"the limit of {limit} is missed: mean time of a step {times[0]}" in missed
     kept = replace(plan, gates=(None,) * 3)
-    assert price_of_all_choices(kept, model.evaluate, limits) == []
+    assert plan_notes(kept, model.evaluate, limits) == []
 
 
 def test_sglang_has_a_row_for_dense_layers_too(trace, tmp_path):

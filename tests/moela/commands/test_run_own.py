@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -40,18 +39,6 @@ variables = {f"x{i}": (0.1, 1.0) for i in range(8)}
 def simulate(d):
     return {o: 1 - x / sum(d.values()) for o, x in zip(objectives, d.values())}
 """
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Return a folder with example files, which is the current one."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("curve", "function", "problem", "slow", "eight", "failing"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    Path("function.py").write_text(FUNCTION)
-    Path("problem.py").write_text(PROBLEM)
-    return tmp_path
 
 
 def run(*words):
@@ -143,51 +130,6 @@ def test_a_store_answers_the_same_command(folder):
     assert run(*words, "--out", "a") == 0
     assert run(*words, "--out", "b") == 0
     assert Path("a/front.csv").read_text() == Path("b/front.csv").read_text()
-
-
-@pytest.fixture
-def earlier(folder):
-    """The words of a run whose results are in the folder `sink`, and what is in these."""
-    words = ["function.py:simulate", "--evals", 20, "--quiet", "--out", "sink"]
-    assert run(*words) == 0
-    return words
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--evals", 10], "--evals 20 instead of 10"),
-        (["--seed", 2, "--noisy"], "--seed 1 instead of 2, --noisy False instead of True"),
-        (["--algorithm", "nsga2"], "--algorithm moela instead of nsga2"),
-        (["--store", "run.db", "--evals", 40], "--evals 20 instead of 40"),
-    ],
-)
-def test_the_results_of_another_run_are_not_replaced(earlier, folder, capsys, more, message):
-    before = {file.name: file.read_bytes() for file in Path("sink").iterdir()}
-    capsys.readouterr()
-    assert run(*earlier, *more) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert f"Got sink instead, which holds another run ({message})" in error
-    assert {file.name: file.read_bytes() for file in Path("sink").iterdir()} == before
-    assert not Path("run.db").exists()
-
-
-def test_the_results_of_another_command_are_not_replaced(earlier, folder, capsys):
-    assert run("problem.py:Sink", *earlier[1:]) == 2
-    assert "(problem function.py:simulate instead of problem.py:Sink)" in capsys.readouterr().err
-    assert run("noc", "--evals", 20, "--out", "sink") == 2
-    assert "which holds another run (of moela run)" in capsys.readouterr().err
-
-
-def test_the_same_run_writes_its_folder_again(earlier, folder):
-    store = ["--store", "run.db"]
-    for more in (["--timeout", 60], store, [*store, "--evals", 30], [*store, "--evals", 10]):
-        assert run(*earlier, *more) == 0
-    # An interrupted run is continued like this.
-    assert run(*earlier, "--evals", 12, "--start", "sink/front.csv") == 0
-    Path("sink/run.json").write_text("{")
-    assert run(*earlier) == 0
 
 
 def test_designs_of_a_front_begin_another_run(folder):
@@ -413,56 +355,3 @@ def test_ctrl_c_keeps_the_result_of_run_noc(folder, process):
     assert running.returncode == 130, error
     assert "To go on: moela run noc --evals 2000000" in error
     assert {"front.csv", "best.json", "run.json"} <= {p.name for p in Path("front").iterdir()}
-
-
-FAILING = """
-variables = {"x": (0.0, 1.0), "y": (0.0, 1.0)}
-objectives = ["mass", "rise"]
-
-
-def solver(d):
-    raise RuntimeError("diverged")
-
-
-def sometimes(d):
-    if d["x"] > 0.5:
-        solver(d)
-    return {"mass": d["x"], "rise": 1 - d["y"]}
-
-
-def always(d):
-    solver(d)
-"""
-
-
-def test_a_failed_evaluation_is_one_line(folder, capsys, caplog):
-    Path("failing.py").write_text(FAILING)
-    words = ("--evals", 20, "--on-error", "infeasible", "--quiet")
-    assert run("failing.py:sometimes", *words) == 0
-    printed = capsys.readouterr()
-    n = int(re.search(r"(\d+) failed \(\d+ x RuntimeError: diverged\)", printed.out)[1])
-    assert n > 1
-    lines = [text for text in caplog.messages if "diverged" in text]
-    assert len(lines) == n
-    start = "an evaluation failed (RuntimeError: diverged) for the design {'x': 0."
-    assert all(line.startswith(start) and "\n" not in line for line in lines)
-    assert "Traceback" not in printed.err + caplog.text
-
-
-@pytest.mark.parametrize("evals", [3, 20])
-@pytest.mark.parametrize("on_error", ["raise", "infeasible"])
-def test_a_function_that_always_fails_prints_its_traceback_once(
-    folder, capsys, caplog, evals, on_error
-):
-    Path("failing.py").write_text(FAILING)
-    words = ("--evals", evals, "--on-error", on_error, "--quiet")
-    assert run("failing.py:always", *words) == 2
-    error = capsys.readouterr().err
-    assert (caplog.text + error).count("Traceback") == 1
-    assert re.search(r"\nmoela: always raised an exception for the design {'x': 0\.", error)
-    # From the function on, without the frames of the library that called it.
-    frames = re.findall(r'  File "(.*)", line \d+, in (\w+)', error + caplog.text)
-    assert [(Path(file).name, name) for file, name in frames] == [
-        ("failing.py", "always"),
-        ("failing.py", "solver"),
-    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from pathlib import Path
 
@@ -191,42 +190,6 @@ def test_a_store_and_a_folder_of_one_run_are_of_one_problem(tmp_path, monkeypatc
         assert all((run.F[:, 1] < 0).all() for run in read(order))
 
 
-@pytest.fixture
-def recorded(tmp_path, limited):
-    """A store, a folder and a result of one problem, which record its objectives."""
-    moela.minimize(
-        limited.problem, n_eval=60, on_error="infeasible", store=tmp_path / "run.db",
-        verbose=False, progress=False,
-    )  # fmt: skip
-    (tmp_path / "sink").mkdir()
-    limited.save(tmp_path / "sink" / "front.csv")
-    about = {"name": "f", "objectives": ["x", "gain"], "senses": ["min", "max"]}
-    (tmp_path / "sink" / "run.json").write_text(json.dumps({"problem": about}))
-    return {
-        "store": tmp_path / "run.db", "folder": tmp_path / "sink",
-        "table": tmp_path / "sink" / "front.csv", "result": limited,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", ["store", "folder", "table", "result"])
-def test_given_objectives_may_only_repeat_those_that_are_recorded(recorded, kind):
-    source = recorded[kind]
-    agreeing = compare(source, objectives={"x": "min", "gain": "max"})
-    assert [run.F.tolist() for run in agreeing.runs] == [run.F.tolist() for run in read(source)]
-    for given in ({"x": "max", "gain": "max"}, {"x": "min", "none": "max"}, ["x"], ["gain", "x"]):
-        with pytest.raises(ValueError, match="records, in their order: x=min, gain=max") as caught:
-            compare(source, objectives=given)
-        assert re.search(r"Got \w+=m.* instead; leave them out", str(caught.value))
-
-
-def test_objectives_of_a_record_of_version_0_1_are_minimized(tmp_path):
-    (tmp_path / "front.csv").write_text("cost,delay,x0\n1.0,4.0,7\n2.0,3.0,5\n")
-    (tmp_path / "run.json").write_text(json.dumps({"problem": {"name": "NoC3D"}}))
-    assert len(compare(tmp_path, objectives=["cost", "delay"]).runs) == 1
-    with pytest.raises(ValueError, match=r"delay=min\. Got cost=min, delay=max instead"):
-        compare(tmp_path, objectives={"cost": "min", "delay": "max"})
-
-
 def test_an_unknown_number_of_variables_joins_no_two_known_ones(tmp_path):
     path = tmp_path / "points.csv"
     path.write_text("problem,f0,f1\nZDT1,1,2\n")
@@ -349,24 +312,6 @@ def test_tables_with_blank_lines_are_several_runs(tmp_path):
     headed = tmp_path / "none.csv"
     headed.write_text("cost,delay\n")
     assert read(headed)[0].F.shape == (0, 2)
-
-
-@pytest.fixture(scope="module")
-def limited():
-    """A result with infeasible and failed designs, and outputs called like a variable."""
-
-    def function(d):
-        if d["x"] > 0.9:
-            raise RuntimeError("too\nhot")
-        return {"x": d["x"], "gain": 1 - d["x"] ** 2, "n": d["n"] + 5, "note": "a\nb"}
-
-    return moela.minimize(
-        function,
-        variables={"x": (0.0, 1.0), "n": (1, 3)},
-        objectives={"x": "min", "gain": "max"},
-        constraints={"n": (7, None)},
-        n_eval=60, on_error="infeasible", verbose=False, progress=False,
-    )  # fmt: skip
 
 
 def test_tables_of_everything_that_was_evaluated(tmp_path, limited):

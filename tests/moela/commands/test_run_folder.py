@@ -1,0 +1,58 @@
+"""The folder of `moela run`: results of another run in it are not replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from moela.cli import main
+
+
+def run(*words):
+    return main(["run", *map(str, words)])
+
+
+@pytest.fixture
+def earlier(folder):
+    """The words of a run whose results are in the folder `sink`, and what is in these."""
+    words = ["function.py:simulate", "--evals", 20, "--quiet", "--out", "sink"]
+    assert run(*words) == 0
+    return words
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--evals", 10], "--evals 20 instead of 10"),
+        (["--seed", 2, "--noisy"], "--seed 1 instead of 2, --noisy False instead of True"),
+        (["--algorithm", "nsga2"], "--algorithm moela instead of nsga2"),
+        (["--store", "run.db", "--evals", 40], "--evals 20 instead of 40"),
+    ],
+)
+def test_the_results_of_another_run_are_not_replaced(earlier, folder, capsys, more, message):
+    before = {file.name: file.read_bytes() for file in Path("sink").iterdir()}
+    capsys.readouterr()
+    assert run(*earlier, *more) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"Got sink instead, which holds another run ({message})" in error
+    assert {file.name: file.read_bytes() for file in Path("sink").iterdir()} == before
+    assert not Path("run.db").exists()
+
+
+def test_the_results_of_another_command_are_not_replaced(earlier, folder, capsys):
+    assert run("problem.py:Sink", *earlier[1:]) == 2
+    assert "(problem function.py:simulate instead of problem.py:Sink)" in capsys.readouterr().err
+    assert run("noc", "--evals", 20, "--out", "sink") == 2
+    assert "which holds another run (of moela run)" in capsys.readouterr().err
+
+
+def test_the_same_run_writes_its_folder_again(earlier, folder):
+    store = ["--store", "run.db"]
+    for more in (["--timeout", 60], store, [*store, "--evals", 30], [*store, "--evals", 10]):
+        assert run(*earlier, *more) == 0
+    # An interrupted run is continued like this.
+    assert run(*earlier, "--evals", 12, "--start", "sink/front.csv") == 0
+    Path("sink/run.json").write_text("{")
+    assert run(*earlier) == 0
