@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections import deque
+from collections.abc import Iterator
 from operator import itemgetter
 
 import numpy as np
@@ -13,7 +13,8 @@ from moela._threads import one_thread
 from moela.core.kernels.pairs import changes, descend, totals
 from moela.core.kernels.scalar import NUMBERS
 from moela.core.scaling import Normalization, Scalarization
-from moela.learning.sums.fitting import Data, random_start, sharing
+from moela.learning.sums.fitting import Data
+from moela.learning.sums.search import Search
 from moela.learning.sums.terms import Structure, Terms, structures
 from moela.learning.window import SharedFits, Window
 
@@ -23,15 +24,11 @@ _LEAST_ITEMS, _MOST_ITEMS = 5, 40
 # those that are kept.
 _FIRST, _WITH_COSTS, _KEPT = 2.2, 3.0, 4.0
 # Growth of the number of designs until the next fit, and once so many fits have not been enough.
-_GROWTH, _GROWTH_LATE, _MANY = 1.15, 2.0, 4
-# A fit is tried from random values until so many tries have not been exact, in the first fit and in
-# the others. Whether one is exact depends on where it starts.
-_FIRST_STARTS, _MOST_STARTS = 1, 3
-# Failures after which an objective is given up.
-_MOST_FAILED = 4
-# A try that leaves less than this share of the variance, but is not exact, has found all that there
-# is without costs of items at places.
-_NEARLY = 2e-3
+_GROWTH, _GROWTH_LATE, _MANY = 1.18, 2.0, 3
+# Fits of an objective by itself, if others have been found.
+_ALONE = 3
+# Failures after which an objective is given up, and if another one is a sum.
+_MOST_FAILED, _MOST_FAILED_BESIDE = 4, 6
 # Moves since a fit that show whether it predicts them, the share of their squared changes that it
 # may leave, and the weight of a move in these sums relative to that of the next one.
 _LEAST_CHECKS, _MOST_UNEXPLAINED, _FADE = 20, 0.01, 0.995
@@ -45,8 +42,8 @@ class PairSums(SharedFits):
     problems and the location of economic activities", Econometrica 25), which are not given here.
     Since f is linear in each of them, a Levenberg-Marquardt method finds both, from 2.2 m (m - 1)
     designs on. One of them must be symmetric; then both may be taken as symmetric.
-    An objective may share a matrix with another one that is known. Costs of items at places,
-    sum C[i, p_i], may come on top, as they do in that paper; then it takes 3 m (m - 1) designs.
+    Objectives may have one of the matrices in common. Costs of items at places, sum C[i, p_i], may
+    come on top, as they do in that paper; then it takes 3 m (m - 1) designs.
 
     If B is one of a few that are tried, such as which places are side by side in a tour, or if
     there are only costs of items at places, 0.65 to 1.3 m (m - 1) designs are enough, and A need
@@ -75,6 +72,7 @@ class PairSums(SharedFits):
         self._observed: Bools = np.zeros((m, m), dtype=bool)  # which item has been where
         self._failed: Ints = np.zeros(0, dtype=np.int64)
         self._nearly: Bools = np.zeros(0, dtype=bool)
+        self._apart = False  # whether the objectives have no matrix in common
         self._next_fit = _FIRST * self.n_unknowns
         # Of the moves since a fit, [M].
         self._residuals = self._squares = self._n_checks = np.zeros(0)
@@ -130,7 +128,9 @@ class PairSums(SharedFits):
         There are none once one has been given up, since only all of them together are of use.
         """
         unknown = self._unknown()
-        given_up = unknown & (self._failed >= _MOST_FAILED)
+        # Where one objective is such a sum, others are likely to be, too.
+        most_failed = _MOST_FAILED if unknown.all() else _MOST_FAILED_BESIDE
+        given_up = unknown & (self._failed >= most_failed)
         return unknown & ~given_up.any()
 
     def check(self, before: Floats, after: Floats, observed: Floats) -> None:
@@ -208,31 +208,39 @@ class PairSums(SharedFits):
         kept, F = self.window.arrays()
         if not np.isfinite(F).all():
             return
-        places, wanted = kept.astype(np.int64), self._wanted()
-        sums = [None if again else old for old, again in zip(self._sums, wanted, strict=True)]
-        failed, nearly = self._failed.copy(), self._nearly.copy()
-        left: dict[int, float] = {}  # by objective, the least that a start has left
-        # Each fit begins with another objective, and each start is followed by one of the next.
-        queue = deque(np.roll(np.flatnonzero(wanted), -self.n_fits).tolist())
-        starts = _FIRST_STARTS if self.n_fits == 0 else _MOST_STARTS
+        places, again = kept.astype(np.int64), self._wanted()
+        known = [None if a else old for a, old in zip(again, self._sums, strict=True)]
         costs = len(places) >= _WITH_COSTS * self.n_unknowns
         with one_thread():
             data = Data(places, F, costs=costs)
-            while queue and starts > 0:
-                j = queue.popleft()
-                if nearly[j] and not costs:
-                    continue
-                rng = np.random.default_rng([self.seed, self.n_fits, j, starts])
-                found = sharing(data, j, sums) or random_start(data, j, rng)
-                failed[j] += found is None
-                if found is not None and found.left < left.get(j, np.inf):
-                    sums[j], left[j] = found, found.left
-                if found is not None and found.exact:
-                    continue
-                starts -= 1
-                nearly[j] |= found is not None and found.left < _NEARLY
-                if not costs:  # with them, a start takes several times as long
-                    queue.append(j)
-        self._sums, self._failed, self._nearly = sums, failed, nearly
+            search = Search(data, known, again if costs else again & ~self._nearly)
+            for number, (of, common_items) in enumerate(self._starts(search)):
+                rng = np.random.default_rng([self.seed, self.n_fits, number])
+                search.start(of, rng, common_items=common_items)
+        self._failed = self._failed + search.failures
+        self._nearly = self._nearly | search.nearly
+        self._apart = self._apart or search.apart
+        self._sums = search.sums
         self.n_fits += 1
-        self._use(places, F, wanted)
+        self._use(places, F, again)
+
+    def _starts(self, search: Search) -> Iterator[tuple[list[int], bool]]:
+        """Yield the objectives of each start of a fit, and whether they share items' values.
+
+        Objectives with a matrix in common are found sooner together. If they seem to have none,
+        every other fit tries each by itself.
+        """
+        if len(search.left) > 1 and not (self._apart and self.n_fits % 2):
+            for common_items in (True, False):
+                if search.left:
+                    yield search.left, common_items
+            if self.n_fits == 0 or self._apart:
+                return
+        # Each fit begins with another objective. Once one is found, others are tried again.
+        n_left = len(search.left)
+        for _ in range(_ALONE):
+            for j in np.roll(search.left, -self.n_fits)[: None if self._apart else 1].tolist():
+                if j in search.left:
+                    yield [j], True
+            if len(search.left) in (0, n_left):
+                return

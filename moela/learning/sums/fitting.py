@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 
 from moela._arrays import Floats, Ints
 from moela.core.kernels.pairs import Singles, columns, spread_out, summed_up
@@ -14,10 +14,10 @@ from moela.learning.sums.terms import EXACT, Terms
 
 # Steps of a fit from a random start at most; it ends after so many of them if they lower the
 # residual variance by less than this share.
-_N_STEPS, _N_BETWEEN, _LEAST_PROGRESS = 60, 5, 0.05
-# After this many steps a fit has failed if it leaves more than this share of the variance, or, if
-# all that costs of items at places explain has been taken away, of what is left then.
-_N_TRIAL, _MOST_LEFT, _MOST_LEFT_OF_REST = 10, 0.1, 0.3
+_N_STEPS, _N_BETWEEN, _LEAST_PROGRESS = 60, 5, 0.08
+# A fit has failed if it leaves more than this share of the variance, or, if all that costs of items
+# at places explain has been taken away, of what is left then.
+_MOST_LEFT, _MOST_LEFT_OF_REST = 0.1, 0.3
 # Steps of a fit that starts from a matrix of another objective.
 _N_SHARED = 6
 # Damping of the first step relative to the mean of the diagonal, least damping, its factors after
@@ -26,6 +26,8 @@ _DAMPING, _LEAST_DAMPING, _UP, _DOWN, _MOST_UPS = 0.1, 1e-5, 4.0, 0.05, 6
 # Added to the diagonal of the counts of items at places, relative to its mean. Without it they have
 # no inverse: each item is at one place, and at each place is one item.
 _TINY = 1e-6
+
+_Columns = Callable[[Singles], Singles]
 
 
 class Data:
@@ -90,85 +92,156 @@ def _inverse(places: Ints) -> Floats:
     return np.asarray(np.linalg.inv(counts))
 
 
-def random_start(data: Data, j: int, rng: np.random.Generator) -> Terms | None:
-    """Return objective j as a fit from a random start finds it, or None."""
-    items = rng.standard_normal(data.n_pairs).astype(np.float32)
-    start = _balanced(items, ridge(data.by_places(items), data.targets[:, j]))
-    return _improved(data, j, *start, _N_STEPS)
+def random_start(
+    data: Data, of: Sequence[int], rng: np.random.Generator, *, common_items: bool
+) -> list[Terms] | None:
+    """Return the objectives with these indices as a fit from a random start finds them, or None.
+
+    They have the values of pairs of items in common, or those of places.
+    """
+    fit = _Fit(data, of, common_items)
+    common = rng.standard_normal(data.n_pairs).astype(np.float32)
+    return fit.improved(ridge(fit.by_own(common), fit.targets).T, common, _N_STEPS)
 
 
-def sharing(data: Data, j: int, known: Iterable[Terms | None]) -> Terms | None:
+def sharing(data: Data, j: int, known: Iterable[Terms | None]) -> list[Terms] | None:
     """Return exact terms of objective j that share a matrix with known ones, if there are."""
     for terms in known:
         if terms is None or terms.factors is None or not terms.exact:
             continue
-        y, (known_items, known_places) = data.targets[:, j], terms.factors
-        items = ridge(data.by_items(known_places), y)
-        places = ridge(data.by_places(known_items), y)
-        for start in ((items, known_places), (known_items, places)):
-            found = _improved(data, j, *_balanced(*start), _N_SHARED)
-            if found is not None and found.exact:
+        for common_items, common in zip((True, False), terms.factors, strict=True):
+            fit = _Fit(data, [j], common_items)
+            own = ridge(fit.by_own(common), fit.targets).T
+            found = fit.improved(own, common, _N_SHARED)
+            if found is not None and found[0].exact:
                 return found
     return None
 
 
-def _balanced(items: Singles, places: Singles) -> tuple[Singles, Singles]:
-    """Scale two factors so that both have the same size, and their product stays the same."""
-    ratio = float(np.linalg.norm(places)) / max(float(np.linalg.norm(items)), 1e-30)
-    scale = np.float32(np.sqrt(ratio)) if ratio > 0.0 else np.float32(1.0)
-    return items * scale, places / scale
+class _Fit:
+    """A Levenberg-Marquardt method (Marquardt 1963) for some objectives with a matrix in common.
 
-
-def _improved(data: Data, j: int, items: Singles, places: Singles, n_steps: int) -> Terms | None:
-    """Return the sum after some steps of a Levenberg-Marquardt method (Marquardt 1963).
-
-    Returns None if little is explained.
+    Each objective also has a matrix of its own. With `common_items`, the common one is that of
+    items. More objectives make a fit from a random start succeed more often: they say more of the
+    common matrix.
     """
-    y, damping = data.targets[:, j], _DAMPING
-    x = np.concatenate([items, places])
-    n_pairs, total = data.n_pairs, max(float(y @ y), 1e-30)
 
-    def at(x: Singles) -> tuple[Singles, Singles, float]:
-        by_items = data.by_items(x[n_pairs:])
-        f = by_items @ x[:n_pairs]
-        residuals = y - (f - f.mean())
-        return by_items, residuals, float(residuals @ residuals)
+    def __init__(self, data: Data, of: Sequence[int], common_items: bool) -> None:
+        self.data, self.of, self.common_items = data, of, common_items
+        self.targets = np.ascontiguousarray(data.targets[:, list(of)])
+        self.by_own: _Columns = data.by_places if common_items else data.by_items
+        self._by_common: _Columns = data.by_items if common_items else data.by_places
 
-    by_items, residuals, cost = at(x)
-    before = np.inf
-    for step in range(n_steps):
-        if cost < 1e-3 * EXACT * total:
-            break
-        if step == _N_TRIAL and cost > data.most_left * total:
+    def improved(self, own: Singles, common: Singles, n_steps: int) -> list[Terms] | None:
+        """Return the sums after some steps from values own [k, pairs] and common [pairs].
+
+        Returns None if little is explained.
+        """
+        own, common = _balanced(own, common)
+        total, most_left = max(float((self.targets**2).sum()), 1e-30), self.data.most_left
+        damping, before = _DAMPING, np.inf
+        by_own, residuals = self._at(own, common)
+        cost = float((residuals**2).sum())
+        for step in range(n_steps):
+            if cost < 1e-3 * EXACT * total:
+                break
+            if step % _N_BETWEEN == 0:
+                if step > _N_BETWEEN and cost > (1.0 - _LEAST_PROGRESS) * before:
+                    break
+                before = cost
+            equations = _Equations(by_own, map(self._centered, own), residuals)
+            for _ in range(_MOST_UPS):
+                found = equations.step(damping)
+                damping *= _UP  # for the next one
+                if found is None:  # by rounding
+                    continue
+                nearby = own + found[0], common + found[1]
+                by_own, new = self._at(*nearby)
+                if (new_cost := float((new**2).sum())) < cost:
+                    break
+            else:
+                break
+            (own, common), residuals, cost = nearby, new, new_cost
+            damping = max(damping * _DOWN, _LEAST_DAMPING)
+        if cost >= most_left * total:
             return None
-        if step % _N_BETWEEN == 0:
-            if step > _N_BETWEEN and cost > (1.0 - _LEAST_PROGRESS) * before:
-                break
-            before = cost
-        J = np.concatenate([by_items, data.by_places(x[:n_pairs])], axis=1)
-        J -= J.mean(axis=0)
-        H, gradient = J.T @ J, J.T @ residuals
-        scale = float(np.trace(H)) / len(H)
-        for _ in range(_MOST_UPS):
-            K = H.copy()
-            K[np.diag_indices_from(K)] += damping * scale
-            damping *= _UP  # for the next one
-            try:
-                factor = cho_factor(K, overwrite_a=True, check_finite=False)
-            except np.linalg.LinAlgError:  # by rounding
-                continue
-            nearby = x + cho_solve(factor, gradient, check_finite=False)
-            new = at(nearby)
-            if new[2] < cost:
-                break
-        else:
-            break
-        x, (by_items, residuals, cost) = nearby, new
-        damping = max(damping * _DOWN, _LEAST_DAMPING)
-    left = cost / total
-    if left >= data.most_left:
-        return None
-    return data.terms(j, x[:n_pairs], x[n_pairs:], left)
+        left = (residuals**2).sum(axis=0) / np.maximum((self.targets**2).sum(axis=0), 1e-30)
+        return [
+            self.data.terms(j, *self._by_kind(values, common), float(share))
+            for j, values, share in zip(self.of, own, left, strict=True)
+        ]
+
+    def _by_kind(self, own: Singles, common: Singles) -> tuple[Singles, Singles]:
+        """Return the values of pairs of items and those of places."""
+        return (common, own) if self.common_items else (own, common)
+
+    def _at(self, own: Singles, common: Singles) -> tuple[Singles, Singles]:
+        """Return the centered columns of the own matrices, and what these leave, [n, k]."""
+        by_own = self.by_own(common)
+        by_own -= by_own.mean(axis=0)
+        return by_own, self.targets - by_own @ own.T
+
+    def _centered(self, own: Singles) -> Singles:
+        """Return the centered columns [n, pairs] of the common matrix for one objective."""
+        by_common = self._by_common(np.ascontiguousarray(own))
+        by_common -= by_common.mean(axis=0)
+        return by_common
+
+
+class _Equations:
+    """Normal equations of a step. Objectives meet only in the common matrix, so it is found first.
+
+    The columns [n, pairs] of the own matrices, `by_own`, are the same for all objectives, those of
+    the common one, `by_common`, are not; `residuals` are [n, k].
+    """
+
+    def __init__(self, by_own: Singles, by_common: Iterable[Singles], residuals: Singles) -> None:
+        self._own = by_own.T @ by_own
+        self._gradients = by_own.T @ residuals  # [pairs, k]
+        self._common, self._gradient = np.zeros_like(self._own), np.zeros_like(by_own[0])
+        self._mixed: list[Singles] = []
+        for c, rest in zip(by_common, residuals.T, strict=True):
+            self._common += c.T @ c
+            self._gradient += c.T @ rest
+            self._mixed.append(by_own.T @ c)
+        k = len(self._mixed)
+        self._scale = float(k * np.trace(self._own) + np.trace(self._common))
+        self._scale /= (k + 1) * len(by_own[0])
+
+    def step(self, damping: float) -> tuple[Singles, Singles] | None:
+        """Return changes [k, pairs] and [pairs], or None if rounding prevents it."""
+        added = np.float32(damping * self._scale)
+        own, rest = self._own.copy(), self._common.copy()
+        own[np.diag_indices_from(own)] += added
+        rest[np.diag_indices_from(rest)] += added
+        gradient = self._gradient.copy()
+        try:
+            lower = cholesky(own, lower=True, overwrite_a=True, check_finite=False)
+            half = [
+                (_solved(lower, mixed), _solved(lower, g))
+                for mixed, g in zip(self._mixed, self._gradients.T, strict=True)
+            ]
+            for mixed, g in half:
+                rest -= mixed.T @ mixed
+                gradient -= mixed.T @ g
+            factor = cho_factor(rest, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            return None
+        common = cho_solve(factor, gradient, check_finite=False)
+        return np.stack([_solved(lower, g - m @ common, "T") for m, g in half]), common
+
+
+def _solved(lower: Singles, y: Singles, trans: str = "N") -> Singles:
+    """Return the solution x of L x = y, or of its transpose with `trans="T"`."""
+    x: Singles = solve_triangular(lower, y, lower=True, trans=trans, check_finite=False)
+    return x
+
+
+def _balanced(own: Singles, common: Singles) -> tuple[Singles, Singles]:
+    """Scale two factors so that both have the same size, and their product stays the same."""
+    ratio = float(np.linalg.norm(common)) / max(float(np.linalg.norm(own)), 1e-30)
+    scale = np.float32(np.sqrt(ratio)) if ratio > 0.0 else np.float32(1.0)
+    return own * scale, common / scale
 
 
 def _matrix(pairs: Singles, m: int) -> Floats:
