@@ -26,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--ref-point",
         metavar="V,V,...",
-        help='of the hypervolume (--ref-point=-1,-2), "problem" or "pooled" (default: problem if '
-        "all name it)",
+        help="of the hypervolume (--ref-point=-1,-2), also as NAME=V,...; maximized objectives "
+        'have their own sign; or "problem" or "pooled" (default: problem if all name it)',
     )
     add("--indicator", metavar="NAME", help="indicator used in the summary; default: hypervolume")
     add("--objectives", metavar="NAME,...", help="columns of tables that are objectives; "
@@ -154,15 +154,19 @@ def _noc(about: Mapping[str, Any]) -> NoC3D | None:
     return problem if problem.version == about.get("version") else None
 
 
-def _ref_point(word: str | None) -> str | list[float] | None:
+def _ref_point(word: str | None) -> str | list[float] | dict[str, float] | None:
     if word is None or word in ("problem", "pooled"):
         return word
+    pairs = [part.rpartition("=") for part in word.split(",")]
+    named = [bool(separator) for _, separator, _ in pairs]
     try:
+        if all(named):
+            return {name.strip(): float(value) for name, _, value in pairs}
         return [float(part) for part in word.split(",")]
     except ValueError:
         raise ValueError(
-            f'--ref-point must be numbers with commas between, "problem" or "pooled". Got {word} '
-            "instead."
+            "--ref-point must be numbers with commas between, each also as NAME=NUMBER, "
+            f'"problem" or "pooled". Got {word} instead.'
         ) from None
 
 

@@ -20,6 +20,7 @@ def caveats_of(comparison: Comparison) -> list[str]:
     for problem, group in by_problem(comparison.runs):
         out += _assumptions(problem, group)
         out += _unnamed(problem, group)
+        out += _directions(problem, group)
         out += _archive_rules(problem, group)
         out += _budgets(problem, group)
         out += _losses(problem, group)
@@ -55,6 +56,21 @@ def _unnamed(problem: str, group: list[ComparedRun]) -> list[str]:
     return [
         f"On {problem} a store does not hold the names of the objectives. Here they are f1, f2, "
         "..., all as minimized. Make the calls of its runs again to add the names."
+    ]
+
+
+def _directions(problem: str, group: list[ComparedRun]) -> list[str]:
+    """Say so if some runs declare an objective as maximized, and others are taken for negated."""
+    known = next((run for run in group if run.signs and min(run.signs) < 0), None)
+    others = dict.fromkeys(run.algorithm for run in group if run.signs is None)
+    if known is None or not others:
+        return []
+    signs = zip(known.names or (), known.signs or (), strict=False)
+    maximized = listed([name for name, sign in signs if sign < 0])
+    return [
+        f"On {problem} {maximized} is maximized, so all numbers of it are negated. "
+        f"{listed(others)} did not say so, and must have negated them already; objectives= (--objectives) tells the "
+        "directions of tables."
     ]
 
 

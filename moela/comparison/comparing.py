@@ -16,7 +16,9 @@ from moela.comparison.read.dispatch import read
 from moela.comparison.scale import make_scale
 from moela.comparison.settings import INDICATORS, ComparisonSettings, RefPoint
 from moela.functions.model.outputs import ObjectiveSpec, read_objectives
+from moela.functions.model.variables import is_number
 from moela.heartbeat.working import long_work
+from moela.quality.alignment import aligned, in_order
 from moela.quality.front import Front, pooled
 from moela.quality.runs import ComparedRun, History, by_problem, check, clean, traits
 
@@ -50,10 +52,13 @@ def compare(
         a pymoo Population, or a file of points. An array [s, n, M] is s runs. An
         `ExperimentResults`, an `EvaluationStore`, or the path of one of these, or a folder that
         `moela run` wrote, holds runs with their names. Runs in a dict by seed have that seed.
-    ref_point : array [M], "problem", "pooled", or a dict of these by problem, optional
-        Reference point of the hypervolume, in units of the objectives. Default: the problem's own
-        if every run names the same one, else the nadir of the pooled front plus a tenth of its
-        extent.
+        Objectives with names are compared by name, in the order of the first run, and those
+        without by their position.
+    ref_point : array [M], dict of float, "problem", "pooled", or a dict of these by problem
+        Reference point of the hypervolume, in units of the objectives, or numbers by name of the
+        objective. Objectives that the results declare as maximized have their own sign, as in
+        `moela.minimize`. Default: the problem's own if every run names the same one, else the
+        nadir of the pooled front plus a tenth of its extent.
     problems : Problem, or dict of Problem by name, optional
         For names of objectives and ``decode(x)``, if the results don't bring them.
     indicators : sequence of str
@@ -61,7 +66,8 @@ def compare(
     baseline : str, optional
         Algorithm to compare the others with. Default: all with all.
     reference_front : array [r, M], or dict of these by problem, optional
-        Known optima, pooled with the fronts of the runs.
+        Known optima, pooled with the fronts of the runs. Maximized objectives have their own sign,
+        as in `ref_point`.
     at : int or "common", optional
         Number of evaluations after which runs are compared; "common" is the number that all runs
         on a problem have spent. Default: at their ends.
@@ -86,8 +92,8 @@ def compare(
     Raises
     ------
     ValueError
-        Results or parameters are out of their range, fronts of a problem differ in their number of
-        objectives, or no run has a feasible point.
+        Results or parameters are out of their range, fronts of a problem differ in the number,
+        names or directions of their objectives, or no run has a feasible point.
 
     Examples
     --------
@@ -100,7 +106,7 @@ def compare(
     settings = ComparisonSettings(
         ref_point, known_front, indicators, baseline, at, archive_size, paired, alpha
     )
-    runs = read(results, senses_of(objectives))
+    runs = aligned(read(results, senses_of(objectives)))
     check(runs)
     algorithms = list(dict.fromkeys(run.algorithm for run in runs))
     one_of = f"one of {', '.join(algorithms)}, or None"
@@ -108,9 +114,9 @@ def compare(
     names = list(dict.fromkeys(run.problem for run in runs))
     by_name = {"problems": problems, "ref_point": ref_point, "reference_front": reference_front}
     for parameter, given in by_name.items():
-        unknown = set(given) - set(names) if isinstance(given, Mapping) else ()
+        unknown = _problems_of(given) - set(names)
         expected = f"by problem, of {', '.join(names)}"
-        require("compare", parameter, sorted(unknown), not unknown, expected)
+        require("compare", parameter, sorted(map(str, unknown)), not unknown, expected)
     runs = [_with_model(run, _of_problem(problems, run.problem)) for run in runs]
     if at is not None:
         runs = _cut(runs, at)
@@ -163,16 +169,24 @@ def front_of(result: object) -> Front:
     >>> len(front_of([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
     2
     """
-    runs = read(result)
+    runs = aligned(read(result))
     check(runs)
     problems = [problem for problem, _ in by_problem(runs)]
     require("front_of", "result", ", ".join(problems), len(problems) == 1, "of one problem")
     return pooled(runs)
 
 
+def _problems_of(given: object) -> set[object]:
+    """Return the problems that a parameter names; numbers are by name of the objective."""
+    if not isinstance(given, Mapping) or all(map(is_number, given.values())):
+        return set()
+    return set(given)
+
+
 def _of_problem(given: Any, problem: str) -> Any:
     """Return the parameter of a problem, which may be given by name or for all problems."""
-    return given.get(problem) if isinstance(given, Mapping) else given
+    by_problem_name = isinstance(given, Mapping) and (not given or _problems_of(given))
+    return given.get(problem) if by_problem_name else given
 
 
 def _with_model(run: ComparedRun, model: Any) -> ComparedRun:
@@ -183,7 +197,8 @@ def _with_model(run: ComparedRun, model: Any) -> ComparedRun:
     fits = getattr(model, "n_obj", n_obj if hasattr(model, "decode") else None) == n_obj
     expected = f"a problem with the {n_obj} objectives of {run.label}"
     require("compare", "problems", model, fits, expected)
-    return replace(run, **traits(model))
+    known = traits(model)
+    return replace(in_order(run, known.get("names", ())), **known)
 
 
 def _cut(runs: list[ComparedRun], at: int | str) -> list[ComparedRun]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import moocore
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from moela._arrays import Floats
 from moela._checks import require
 from moela.quality import indicators
-from moela.quality.runs import ComparedRun, clean, isolated, vector
+from moela.quality.runs import ComparedRun, clean, isolated, numbers, vector
 
 # Maximum size of the reference front of IGD+ and epsilon; the most isolated points are kept.
 REFERENCE_SIZE = 2_000
@@ -122,18 +122,25 @@ def make_scale(
     problem: str,
     runs: Sequence[ComparedRun],
     *,
-    ref_point: ArrayLike | None,
+    ref_point: ArrayLike | Mapping[str, float] | None,
     reference_front: ArrayLike | None,
 ) -> tuple[Scale | None, list[str]]:
     """Return the scale of a problem, if any run has a feasible point, and caveats on it.
 
     Without a `ref_point`, the problem's own is used if all runs name the same one and some front
-    has a point that is better in every objective; else the pooled one.
+    has a point that is better in every objective; else the pooled one. Both that are given have
+    the user's signs.
     """
     n_obj, caveats = runs[0].F.shape[1], []
     parts = [run.F for run in runs]
+    signs = np.array(next((run.signs for run in runs if run.signs is not None), np.ones(n_obj)))
+    names = next((o.names for o in runs if o.names and len(o.names) == n_obj), None)
+    names = names or tuple(f"f{j + 1}" for j in range(n_obj))
     if reference_front is not None:
-        known, _, _ = clean(f"the reference front of {problem!r}", reference_front)
+        owner = f"the reference front of {problem!r}"
+        given = numbers(owner, reference_front)
+        fits = given.shape[1] == n_obj
+        known, _, _ = clean(owner, given * signs if fits else given)
         fits = known.shape[1] == n_obj and len(known) > 0
         some = f"of {n_obj} objectives, with at least one finite point"
         require("compare", "reference_front", known.shape, fits, some)
@@ -144,8 +151,11 @@ def make_scale(
     pooled = np.asarray(moocore.filter_dominated(points))
     ideal, nadir = pooled.min(axis=0), pooled.max(axis=0)
     span = indicators.extent(pooled)
-    point, rule, more = _reference_point(problem, runs, ref_point, pooled)
-    caveats += more
+    if ref_point is not None and not isinstance(ref_point, str):
+        point, rule = _given_point(problem, ref_point, names, signs), "as given"
+    else:
+        point, rule, more = _reference_point(problem, runs, ref_point, pooled)
+        caveats += more
     if not (pooled < point).all(axis=1).any():
         caveats.append(
             f"On {problem} no point of any run is better than the reference point in every "
@@ -165,20 +175,33 @@ def make_scale(
             f"IGD+ and epsilon on {problem} are taken against {REFERENCE_SIZE} of the "
             f"{len(pooled)} points of the pooled front, chosen to be far from each other."
         )
-    names = next((o.names for o in runs if o.names and len(o.names) == n_obj), None)
-    names = names or tuple(f"f{j + 1}" for j in range(n_obj))
     size = len(pooled)
     scale = Scale(problem, ideal, nadir, span, point, rule, reference, size, exact, names)
     return scale, caveats
 
 
+def _given_point(
+    problem: str,
+    given: ArrayLike | Mapping[str, float],
+    names: tuple[str, ...],
+    signs: Floats,
+) -> Floats:
+    """Return a point in the user's signs, also by name of the objective, as minimized numbers."""
+    n_obj = len(names)
+    if isinstance(given, Mapping):
+        fits = given.keys() == set(names)
+        expected = f"a number for each of {', '.join(names)} on {problem!r}"
+        require("compare", "ref_point", given, fits, expected)
+        given = [given[name] for name in names]
+    expected = f"{n_obj} finite numbers for {problem!r}"
+    # 0 is added, since 0 times -1 is -0.
+    return np.asarray(signs * vector("compare", "ref_point", given, n_obj, expected) + 0.0)
+
+
 def _reference_point(
-    problem: str, runs: Sequence[ComparedRun], given: ArrayLike | None, pooled: Floats
+    problem: str, runs: Sequence[ComparedRun], given: str | None, pooled: Floats
 ) -> tuple[Floats, str, list[str]]:
     n_obj = pooled.shape[1]
-    if given is not None and not isinstance(given, str):
-        expected = f"{n_obj} finite numbers for {problem!r}"
-        return vector("compare", "ref_point", given, n_obj, expected), "as given", []
     allowed = given is None or given in ("problem", "pooled")
     require("compare", "ref_point", given, allowed, '"problem", "pooled", or a point')
     own = [o.ref_point for o in runs if o.ref_point is not None]

@@ -14,8 +14,8 @@ from moela.comparison.scale import LARGER_IS_BETTER
 
 INDICATORS = tuple(LARGER_IS_BETTER)
 
-RefPoint = ArrayLike | Mapping[str, ArrayLike] | None
-"""A point, "problem", "pooled", or one of these by problem."""
+RefPoint = ArrayLike | Mapping[str, ArrayLike | Mapping[str, float]] | None
+"""A point, numbers by objective, "problem", "pooled", or one of these by problem."""
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,9 @@ class ComparedRun:
         Wall time spent.
     names : tuple of str or None
         Of the objectives.
+    signs : tuple of float or None
+        1 for each minimized objective, -1 for each maximized one, of which F holds the negative;
+        None if the source does not say.
     ref_point : float array [M] or None
         The problem's own.
     model : Decoder or None
@@ -91,6 +94,7 @@ class ComparedRun:
     n_eval: int | None = None
     seconds: float | None = None
     names: tuple[str, ...] | None = None
+    signs: tuple[float, ...] | None = None
     ref_point: Floats | None = None
     model: Decoder | None = None
     source: str = ""
@@ -210,6 +214,9 @@ def traits(problem: object) -> dict[str, Any]:
     known: dict[str, Any] = {"model": problem} if useful else {}
     if names is not None:
         known["names"] = tuple(map(str, names))
+        signs = getattr(problem, "signs", None)  # of a plain function
+        if isinstance(signs, np.ndarray) and signs.shape == (len(names),):
+            known["signs"] = tuple(signs.tolist())
     if point is not None:
         known["ref_point"] = np.asarray(point, dtype=float)
     return known
@@ -249,17 +256,8 @@ def isolated(Z: Floats, size: int) -> Ints:
 
 
 def check(runs: list[ComparedRun]) -> None:
-    """Raise a ValueError if two runs on a problem differ in their objectives or share a seed."""
-    for problem, group in by_problem(runs):
-        first = group[0]
-        for other in group[1:]:
-            if other.F.shape[1] != first.F.shape[1]:
-                raise ValueError(
-                    f"The fronts of a problem must have the same number of objectives. On "
-                    f"{problem!r}, {first.label} has {first.F.shape[1]} and {other.label} has "
-                    f"{other.F.shape[1]}. Give different problems different names: "
-                    '{"problem": {"algorithm": runs}}.'
-                )
+    """Raise a ValueError if two runs of an algorithm on a problem share a seed."""
+    for _, group in by_problem(runs):
         by_seed: dict[tuple[str, int], ComparedRun] = {}
         for run in group:
             if run.seed is None:

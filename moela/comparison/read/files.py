@@ -59,13 +59,14 @@ def read_front_file(path: Path, senses: Mapping[str, float] | None = None) -> li
     beside = path.with_name("run.json")
     recorded = path.name in _OF_A_RUN and beside.exists()
     signs = signs_of(beside) if recorded else {}
-    if heading is not None and signs and set(signs) <= set(heading):
+    if signs:
+        if heading is None:
+            expected = f"one with the objectives of run.json, {', '.join(signs)}"
+            raise invalid_file(path, "none", expected, "heading")
         # The other columns are variables and outputs of any name, also of those of labels.
         columns = _columns(path, heading, len(heading), signs, ())
     else:
         columns = _columns(path, heading, len(sets[0].columns), None if recorded else senses)
-        factors = tuple(signs.get(name, 1.0) for name in columns.names or ())
-        columns = columns if not signs else replace(columns, factors=factors or (1.0,))
     if recorded:  # version 0.1 recorded no senses, and minimized all objectives
         check_objectives(senses, signs or dict.fromkeys(columns.names or (), 1.0), str(beside))
     drafts = one_batch(draft for table in sets for draft in _drafts(path, heading, table, columns))
@@ -153,6 +154,7 @@ class _Columns:
     variables: list[int]
     names: tuple[str, ...] | None = None  # of the objectives
     factors: tuple[float, ...] = (1.0,)  # -1 for a maximized objective
+    declared: bool = False  # whether the directions are known
     feasible: int | None = None  # in a table of everything evaluated
     assumed: bool = False  # whether nobody has said which are the objectives
 
@@ -188,6 +190,7 @@ def _drafts(
             X=_designs(table, rows, columns.variables) if columns.variables else None,
             seed=_seed(source, table.lines[rows[0]], own["seed"]) if "seed" in own else None,
             names=names,
+            signs=columns.factors if columns.declared else None,
             assumed=columns.assumed,
             CV=infeasible,
         )
@@ -282,7 +285,8 @@ def _columns(
         objectives = [heading.index(name) for name in wanted]
         variables = [j for j in variables if j not in objectives]
         factors = tuple(senses.values())
-        found = _Columns(labels, objectives, variables, tuple(senses), factors, feasible)
+        names = tuple(senses)
+        found = _Columns(labels, objectives, variables, names, factors, True, feasible)
     else:
         objectives = [j for j, name in enumerate(heading) if _OBJECTIVE.match(name)]
         others = {*variables, *labels.values(), *about}
@@ -292,7 +296,7 @@ def _columns(
         ]
         names = tuple(heading[j] for j in objectives)
         assumed = assumed and len(objectives) > 2
-        found = _Columns(labels, objectives, variables, names, (1.0,), feasible, assumed)
+        found = _Columns(labels, objectives, variables, names, (1.0,), False, feasible, assumed)
     return _checked(source, heading, width, found)
 
 

@@ -53,7 +53,7 @@ def with_record(drafts: list[RunDraft], path: Path) -> list[RunDraft]:
     known: dict[str, Any] = {
         "n_eval": _whole(path, "n_eval", record.get("n_eval"), 0),
         "seconds": None if seconds is None else number_in(path, "seconds", seconds, 0.0),
-        "ref_point": _ref_point(path, record, n_obj),
+        "ref_point": _ref_point(path, record, drafts[0].run.names or (), n_obj),
         # Fronts of version 0.1, which wrote no senses, are what the algorithm returned. That of
         # MOELA is everything non-dominated; the others have a population or a bounded archive.
         "evaluated": bool(senses) or algorithm in ("moela", "moela-published"),
@@ -96,15 +96,20 @@ def _senses(path: Path, problem: dict[str, object]) -> dict[str, float]:
     return out
 
 
-def _ref_point(path: Path, record: dict[str, object], n_obj: int) -> Floats | None:
+def _ref_point(
+    path: Path, record: dict[str, object], names: tuple[str, ...], n_obj: int
+) -> Floats | None:
     name = "ref_point" if "ref_point" in record else "reference"  # its name in version 0.1
     if record.get(name) is None:
         return None
     given = object_in(path, name, record[name])
-    values = [number_in(path, f"{name}.{key}", value) for key, value in given.items()]
+    values = {key: number_in(path, f"{name}.{key}", value) for key, value in given.items()}
     if len(values) != n_obj:
         raise invalid_file(path, len(values), f"{n_obj} numbers, one per objective", name)
-    return np.array(values)
+    if names and values.keys() != set(names):
+        expected = f"a number for each objective: {', '.join(names)}"
+        raise invalid_file(path, brief(", ".join(values)), expected, name)
+    return np.array([values[key] for key in names or values])
 
 
 def _text(path: Path, field: str, value: object) -> str | None:

@@ -28,7 +28,7 @@ from moela.files.guard import open_file
 from moela.functions.model.problem import FunctionProblem
 from moela.functions.model.view import ProblemView
 from moela.functions.results.result import MinimizeResult
-from moela.functions.results.stored import stored_problem, unnamed_in
+from moela.functions.results.stored import objectives_in, stored_problem, unnamed_in
 from moela.provenance import renames
 from moela.provenance.signature import shown_name
 from moela.quality.front import Front
@@ -115,7 +115,8 @@ def _individuals(individuals: list[Individual], n_obj: int) -> tuple[Floats, Flo
 
 
 def of_run(run: files.Run) -> RunDraft:
-    """Return a run of an experiment."""
+    """Return a run of an experiment, with the objectives of a plain function."""
+    senses = objectives_in(run.settings.get("problem", {}))
     compared = nameless(
         run.front_F,
         str(run.key) if run.path is None else str(run.path),
@@ -127,6 +128,8 @@ def of_run(run: files.Run) -> RunDraft:
         n_eval=run.n_eval,
         seconds=run.seconds["wall"],
         ref_point=run.ref_point,
+        names=tuple(senses) or None,
+        signs=tuple(senses.values()) or None,
         about={"budget": run.budget} | dict(run.provenance),
     )
     return RunDraft(compared, run.problem, run.algorithm)

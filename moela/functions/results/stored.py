@@ -119,6 +119,19 @@ def stored_problem(run: StoredRun, path: Path) -> Problem:
     return found
 
 
+def objectives_in(problem: Mapping[str, object]) -> dict[str, float]:
+    """Return 1 for each minimized objective in the signature of a plain function, -1 if maximized.
+
+    Without such names, it is empty.
+    """
+    settings = problem.get("settings")
+    try:
+        outputs = _outputs(settings["outputs"])  # type: ignore[index]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return {objective.name: objective.sign for objective in outputs.objectives}
+
+
 def unnamed_in(problem: Problem) -> str:
     """Return which names of a stored problem the store lacks, as sentences; empty if none."""
     return problem.unnamed if isinstance(problem, StoredProblem) else ""
