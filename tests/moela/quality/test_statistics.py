@@ -56,6 +56,18 @@ def test_signed_rank_of_r():
     assert statistics.compare_pairs(first, second) == pytest.approx(0.0390625)
 
 
+def test_signed_ranks_with_ties_have_the_p_value_of_all_signs():
+    changes = np.array([1, 5, -1, 5, 4, 5, -2, 1, 2, -2, 2, 1, 4, -1])
+    ranks = rankdata(np.abs(changes))
+    signs = np.array(list(itertools.product([0.0, 1.0], repeat=len(ranks))))
+    sums, own = signs @ ranks, ranks[changes > 0].sum()
+    expected = 2 * min((sums <= own).mean(), (sums >= own).mean())
+    assert expected == pytest.approx(0.05042, abs=5e-6)
+    assert statistics.compare_pairs(changes, np.zeros(14)) == pytest.approx(expected, rel=1e-12)
+    assert statistics.compare_pairs(np.ones(60), np.zeros(60)) == pytest.approx(2.0**-59)
+    assert statistics.compare_pairs([1.0], [1.0]) == 1.0
+
+
 def test_signed_rank_of_scipy():
     # The example of wilcoxon: heights of cross- and self-fertilized plants.
     d = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75])
