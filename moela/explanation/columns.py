@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -59,6 +60,41 @@ class Column:
         """In which designs the variable exists, [n]."""
         return ~np.isnan(self.values)
 
+    def scaled(self) -> Floats:
+        """Return numbers mapped to 0 to 1, in the logarithm if `log`; others as they are, [n].
+
+        Trees compare single-precision numbers, and take differences below 1e-7 for none.
+        """
+        low, width = self._range
+        if self.kind != "number":
+            return self.values
+        # Halves, since the difference of two large numbers may overflow.
+        return np.asarray((self._measured(self.values) / 2 - low / 2) / width)
+
+    def restored(self, scaled: Floats) -> Floats:
+        """Return the values of a variable that `scaled` maps to these [k]."""
+        if self.kind != "number":
+            return scaled
+        low, width = self._range
+        found = 2 * (low / 2 + width * scaled)
+        return np.asarray(np.exp(found) if self._by_log else found)
+
+    @property
+    def _by_log(self) -> bool:
+        return self.log and bool((self.values[self.exists] > 0).all())
+
+    def _measured(self, values: Floats) -> Floats:
+        return np.log(values) if self._by_log else values
+
+    @cached_property
+    def _range(self) -> tuple[float, float]:
+        """Least number and half of the range, of 1 if there is none."""
+        known = self._measured(self.values[self.exists])
+        if self.kind != "number" or not len(known):
+            return 0.0, 1.0
+        low, high = float(known.min()), float(known.max())
+        return low, (high / 2 - low / 2) or 1.0
+
     @property
     def varies(self) -> bool:
         """Whether the variable has different values, or exists in some designs only."""
@@ -97,7 +133,7 @@ class Features:
         self._label = np.array(label, dtype=float)[is_label]
 
     def __call__(self, X: Floats) -> NDArray[np.float32]:
-        """Return the features [n, d] of columns X [n, n_var], NaN if a variable does not exist."""
+        """Return the features [n, d] of scaled columns X [n, n_var], NaN where there is none."""
         found = X.astype(np.float32)[:, self._source]
         found[:, self._label_at] = X[:, self._label_source] == self._label
         for start, j, orders in self._orders:

@@ -24,8 +24,9 @@ _NOTHING = 0.3
 
 
 class DesignForest(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A random forest (Breiman 2001) on columns [n, n_var], one for each variable.
+    """A random forest (Breiman 2001) on scaled columns [n, n_var], one for each variable.
 
+    Values are scaled to 0 to 1 for the fit: trees split no node whose variance is next to nothing.
     Labels and orders become several features inside, so that scikit-learn's tools see and shuffle
     a variable as a whole.
 
@@ -46,7 +47,8 @@ class DesignForest(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             _N_TREES, max_features=_SHARE_OF_FEATURES, random_state=self.random_state
         )
         self.features_ = Features(self.columns)
-        self.forest_.fit(self.features_(X), y)
+        self.low_, self.width_ = _range(y)
+        self.forest_.fit(self.features_(X), _to_unit(y, self.low_, self.width_))
         return self
 
     def predict(self, X: Floats) -> Floats:
@@ -59,7 +61,8 @@ class DesignForest(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         total = np.zeros(len(features))
         for tree in self.forest_.estimators_:
             total += tree.tree_.predict(features)[:, 0]
-        return total / len(self.forest_.estimators_)
+        mean = total / len(self.forest_.estimators_)
+        return 2 * (self.low_ / 2 + self.width_ * mean)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def measure(
     Breiman 2001, "Random forests", Machine Learning 45; Fisher, Rudin and Dominici 2019, "All
     models are wrong, but many are useful", JMLR 20(177).
     """
-    X = matrix(columns)
+    X, y = matrix(columns), _to_unit(y, *_range(y))
     variance = float(np.var(y))
     n_var = len(columns)
     if variance == 0:
@@ -130,8 +133,19 @@ def fitted(columns: Sequence[Column], y: Floats, random_state: int) -> DesignFor
 
 
 def matrix(columns: Sequence[Column]) -> Floats:
-    """Return the values of columns side by side, [n, n_var]."""
-    return np.stack([column.values for column in columns], axis=1)
+    """Return the scaled values of columns side by side, [n, n_var]."""
+    return np.stack([column.scaled() for column in columns], axis=1)
+
+
+def _range(y: Floats) -> tuple[float, float]:
+    """Return the least value and half of the range, of 1 if all are equal."""
+    low, high = float(y.min()), float(y.max())
+    return low, (high / 2 - low / 2) or 1.0
+
+
+def _to_unit(y: Floats, low: float, width: float) -> Floats:
+    # Halves, since the difference of two large numbers may overflow.
+    return np.asarray((y / 2 - low / 2) / width)
 
 
 def _groups(X: Floats) -> Iterator[tuple[Ints, list[int]]]:

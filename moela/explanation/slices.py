@@ -60,4 +60,7 @@ def slice_of(
             percentiles=(_ENDS, 1 - _ENDS), grid_resolution=_N_POINTS,
             categorical_features=[j] if column.kind == "label" else None,
         )  # fmt: skip
-    return Slice(np.asarray(found["grid_values"][0], float), np.asarray(found["average"][0]))
+    at = column.restored(np.asarray(found["grid_values"][0], float))
+    known = np.unique(column.values[rows])
+    # Few values are their own grid; scaling them there and back would round them.
+    return Slice(known if len(known) == len(at) else at, np.asarray(found["average"][0]))

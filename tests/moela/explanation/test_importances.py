@@ -99,12 +99,13 @@ def test_features_of_every_kind_of_variable(designs):
     features = Features(columns)(forest.matrix(columns))
     tools = np.array([[d["tool"] == label for label in "abc"] for d in designs])
     orders = np.array([[d["order"].index(item) for item in range(4)] for d in designs])
-    speeds = np.array([d.get("rpm", np.nan) for d in designs], dtype=np.float32)
+    speeds = np.array([d.get("rpm", np.nan) for d in designs])
+    speeds = (speeds - np.nanmin(speeds)) / (np.nanmax(speeds) - np.nanmin(speeds))
     fans = np.array([[not d["fan"], d["fan"]] for d in designs])
     np.testing.assert_array_equal(features[:, 3:6], tools)
     np.testing.assert_array_equal(features[:, 6:8], fans)
     np.testing.assert_array_equal(features[:, 8:12], orders)
-    np.testing.assert_array_equal(features[:, 12], speeds)
+    np.testing.assert_allclose(features[:, 12], speeds, rtol=1e-6, atol=1e-9)
 
 
 def test_predictions_are_those_of_the_random_forest(designs):
@@ -112,7 +113,45 @@ def test_predictions_are_those_of_the_random_forest(designs):
     X = forest.matrix(columns)
     fitted = forest.fitted(columns, np.array([known(d)["first"] for d in designs]), 0)
     features = Features(columns)(X)
-    np.testing.assert_array_equal(fitted.predict(X), fitted.forest_.predict(features))
+    first = [known(d)["first"] for d in designs]
+    expected = min(first) + np.ptp(first) * fitted.forest_.predict(features)
+    np.testing.assert_allclose(fitted.predict(X), expected, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("small_forests")
+@pytest.mark.parametrize(
+    ("variable", "output", "log"),
+    [
+        (lambda x: 1e-9 + 5e-8 * x, lambda y: 1e-9 * y, []),
+        (lambda x: 1e300 * x, lambda y: 1e200 * y, []),
+        (lambda x: 1e8 + x, lambda y: 1e8 + y, []),
+        (lambda x: 10.0 ** (9 * x - 9), lambda y: y, ["a"]),
+    ],
+)
+def test_importances_and_slices_do_not_depend_on_units(variable, output, log):
+    X = np.random.default_rng(0).random((100, 2))
+    y = 3 * X[:, :1] + X[:, 1:] ** 2
+    plain, other = (
+        Importances([{"a": change(a), "b": b} for a, b in X], Y, ["f"], log=by)
+        for change, Y, by in ((lambda x: x, y, []), (variable, output(y), log))
+    )
+    assert plain.r2["f"] > 0.8
+    for name in "ab":
+        assert other.importances["f"][name] == pytest.approx(plain.importances["f"][name], abs=1e-3)
+    one, two = plain.slice("f", "a"), other.slice("f", "a")
+    np.testing.assert_allclose(two.at, variable(one.at), rtol=1e-3)
+    np.testing.assert_allclose(two.mean, output(one.mean), rtol=1e-3)
+
+
+@pytest.mark.usefixtures("small_forests")
+def test_large_integers_have_importances_and_their_own_grid():
+    rng = np.random.default_rng(0)
+    designs = [
+        {"n": 2_400_000_000 + 10 * int(k), "b": float(b)} for k, b in rng.random((60, 2)) * 9
+    ]
+    found = Importances(designs, [[d["n"] % 100] for d in designs], ["f"])
+    assert found.importances["f"]["n"] > 1
+    assert set(found.slice("f", "n").at) <= {d["n"] for d in designs}
 
 
 def test_designs_that_are_far_worse_do_not_hide_the_others(designs):
