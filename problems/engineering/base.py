@@ -34,11 +34,10 @@ class EngineeringProblem(Problem):
     constraint_names : tuple of str
         Each constraint is satisfied if its value is at most 0.
     ref_point : float array [n_obj]
-        The nadir of the best-known front, plus a tenth of its range.
-    best_hypervolume : float
-        Hypervolume of the best-known front for `ref_point`.
+        The nadir of a front of several algorithms, plus a tenth of its range. It stays when a
+        better front is found.
     ref_point_source : str
-        How both were computed.
+        How it was computed.
     version : str
         Identifies the formulas.
     """
@@ -59,11 +58,19 @@ class EngineeringProblem(Problem):
         self.version = f"{kind}-1"
         best = BEST_KNOWN.get(kind)
         self.ref_point: Floats | None = None if best is None else np.array(best[0])
-        self.best_hypervolume = None if best is None else best[1]
         self.ref_point_source = (
             "nadir of the best-known front plus a tenth of its range; the front is the best of "
             "runs of several algorithms (python -m tests.benchmarks.engineering_fronts)"
         )
+
+    @property
+    def best_hypervolume(self) -> float | None:
+        """Hypervolume of the best-known front for `ref_point`; None if no front is known.
+
+        It is no setting of the problem: a run goes on in its store after a better front is found.
+        """
+        best = BEST_KNOWN.get(type(self).__name__)
+        return None if best is None else best[1]
 
     def __repr__(self) -> str:
         names = ", ".join(self.objective_names)
