@@ -130,11 +130,19 @@ def compare(
         if scale is not None:
             scales[problem] = scale
     if not scales:
-        raise ValueError(
-            "No run has a feasible point, so there is nothing to compare. Look at the constraints: "
-            "each front is cleared of rows that are infeasible or not finite."
-        )
+        raise _nothing(runs)
     return Comparison([run for run in runs if run.problem in scales], scales, settings, caveats)
+
+
+def _nothing(runs: list[ComparedRun]) -> ValueError:
+    """Return the error about runs of which none has a point left."""
+    if not any(run.left_out or run.n_eval for run in runs):
+        sources = ", ".join(dict.fromkeys(run.source for run in runs))
+        return ValueError(f"There must be points to compare. Got no row in {sources} instead.")
+    return ValueError(
+        "No run has a feasible point, so there is nothing to compare. Look at the constraints: "
+        "each front is cleared of rows that are infeasible or not finite."
+    )
 
 
 def senses_of(objectives: ObjectiveSpec | None) -> dict[str, float] | None:

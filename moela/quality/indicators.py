@@ -22,6 +22,8 @@ EXACT_CONTRIBUTIONS_UP_TO = {
     2: 1_000_000, 3: 200_000, 4: 1_000, 5: 400, 6: 150, 7: 60, 8: 50, 9: 25, 10: 20,
 }  # fmt: skip
 _EXACT_BEYOND = 12
+# Objectives whose volumes moocore computes.
+_MOST_WITH_VOLUME = 31
 N_DIRECTIONS = 4096
 
 
@@ -44,7 +46,7 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     Raises
     ------
     ValueError
-        The volume is too large or too small for a float.
+        The volume is too large or too small for a float, or there are more than 31 objectives.
 
     References
     ----------
@@ -53,6 +55,7 @@ def hypervolume(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = None
     hypervolume contributions using polar coordinate". moocore implements both.
     """
     points = _table("hypervolume", F, least=1)
+    _check_volume("hypervolume", points.shape[1])
     reference = _point("hypervolume", "ref_point", ref_point, points)
     inside = points[(points < reference).all(axis=1)]
     if len(inside) == 0:
@@ -82,7 +85,7 @@ def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = No
     Raises
     ------
     ValueError
-        A volume is too large or too small for a float.
+        A volume is too large or too small for a float, or there are more than 31 objectives.
 
     References
     ----------
@@ -90,6 +93,7 @@ def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = No
     approximation".
     """
     points = _table("contributions", F)
+    _check_volume("contributions", points.shape[1])
     reference, n_obj = _point("contributions", "ref_point", ref_point, points), points.shape[1]
     out = np.zeros(len(points))
     inside = np.flatnonzero((points < reference).all(axis=1))
@@ -104,6 +108,14 @@ def contributions(F: ArrayLike, ref_point: ArrayLike, *, exact: bool | None = No
         volumes = _approximate_contributions(points, reference)
     out[inside] = multiplied("contributions", volumes, int(by.sum()))
     return out
+
+
+def _check_volume(owner: str, n_obj: int) -> None:
+    if n_obj > _MOST_WITH_VOLUME:
+        raise ValueError(
+            f"The volumes of {owner} need at most {_MOST_WITH_VOLUME} objectives. Got {n_obj} "
+            'instead; use other indicators, such as indicators=["igd_plus", "epsilon", "r2"].'
+        )
 
 
 def _approximate_contributions(points: Floats, reference: Floats) -> Floats:

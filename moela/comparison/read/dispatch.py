@@ -127,6 +127,8 @@ def _drafts(value: object, senses: Senses) -> list[RunDraft]:
 
 def _is_list_of_runs(value: list[object] | tuple[object, ...] | np.ndarray) -> bool:
     """Tell whether a sequence holds runs; a list of points of numbers is one run."""
+    if isinstance(value, Population):  # an array of individuals
+        return False
     if isinstance(value, np.ndarray):
         return value.dtype == object and value.ndim == 1
     return not all(_is_point(item) for item in value)

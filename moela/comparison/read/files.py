@@ -25,7 +25,8 @@ from moela.quality.runs import ComparedRun, History
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_VARIABLE = re.compile(r"x_?\d+$", re.IGNORECASE)
+# Tables of a front mark a variable that is called like an objective.
+_VARIABLE = re.compile(r"x_?\d+$|.+ \(variable\)$", re.IGNORECASE)
 # Columns that name the run that a row belongs to.
 _LABELS = ("algorithm", "problem", "seed")
 _INDEX = re.compile(r"(Unnamed: \d+)?$")
@@ -85,8 +86,10 @@ def read_frame(table: DataFrame, senses: Mapping[str, float] | None = None) -> l
 
 
 def _cell(value: object) -> str:
-    """Return a cell of a frame as text, an empty one for None and the missing value of pandas."""
-    return "" if value is None or type(value).__name__ == "NAType" else str(value)
+    """Return a cell of a frame as text, an empty one for None, NaN and missing values of pandas."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return ""
+    return "" if isinstance(value, float | np.floating) and np.isnan(value) else str(value)
 
 
 def _array(path: Path) -> list[Floats]:
@@ -129,6 +132,7 @@ def _tables(path: Path) -> tuple[list[str] | None, list[_Cells]]:
         if width and len(cells) != width:
             raise table.error(number, f"{len(cells)}: {brief(cells)}", f"{width} values")
         if not width and any(cell and number_of(cell) is None for cell in cells):
+            _check_heading(table, number, cells)
             heading, width = cells, len(cells)
             continue
         if not begun:
@@ -143,6 +147,18 @@ def _tables(path: Path) -> tuple[list[str] | None, list[_Cells]]:
     if not width:
         raise invalid_file(path, "an empty file", "rows of numbers")
     return heading, sets or [_Cells([], [[] for _ in range(width)])]
+
+
+def _check_heading(table: TextTable, line: int, cells: list[str]) -> None:
+    """Refuse a first line with texts and numbers: a point would be lost, or a name be a number."""
+    if not any(cell and number_of(cell) is not None for cell in cells):
+        return
+    raise table.error(
+        line,
+        brief(cells),
+        "a heading of names, or a row of numbers, in which the cell of a failed evaluation is "
+        "empty or nan",
+    )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from moela.provenance.signature import shown_name
 from moela.quality.front import Front
 from moela.quality.runs import History, traits
 
+_JSON = re.compile(rb"\s*[\[{]\s*([\[{\"]|-?\d)")  # how it begins
 # A store with more is taken for damaged.
 _MAX_OBJECTIVES, _MAX_ROWS = MOST_OBJECTIVES, 100_000_000
 
@@ -250,6 +252,12 @@ def of_path(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDr
             return of_store(store, senses)
     if start.startswith(b"PK"):
         return [of_run(files.Run.load(path))]
+    if path.suffix.lower() == ".json" or _JSON.match(start):
+        raise ValueError(
+            f"{path}: expected a table of points (CSV), a store, or a folder. Got JSON, which does "
+            'not say which numbers are objectives; give the result itself, a store (store="run.db")'
+            ', or result.save("front.csv") with objectives= (--objectives).'
+        )
     return _of_front_file(path, senses)
 
 
