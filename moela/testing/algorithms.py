@@ -7,7 +7,6 @@ import copy
 import io
 import pickle
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import moocore
 import numpy as np
@@ -28,6 +27,7 @@ from moela.testing.drive import (
     Recorder,
     as_set,
     ask,
+    copied,
     dominated,
     drive,
     evaluate,
@@ -41,7 +41,6 @@ from moela.testing.drive import (
 )
 from moela.testing.toys import ToyInfeasible, ToyReal, toy_problems
 
-_T = TypeVar("_T")
 
 AlgorithmCheck = Callable[[MakeAlgorithm, Problem], None]
 
@@ -132,7 +131,7 @@ def check_ask_and_tell(make: MakeAlgorithm, problem: Problem) -> None:
 def check_copies(make: MakeAlgorithm, problem: Problem) -> None:
     """Check that a pickle or deep copy, made anywhere in the run, continues like the original."""
     reference = run(make, problem, N_EVAL)[1]
-    for how, clone in (("pickled", _pickled), ("deep-copied", copy.deepcopy)):
+    for how, clone in (("pickled", copied), ("deep-copied", copy.deepcopy)):
         recorder = Recorder()
         algorithm = set_up(make, problem, N_EVAL)
         while algorithm.has_next():
@@ -385,6 +384,11 @@ def check_algorithm(
     >>> from moela.testing import ToyReal, check_algorithm
     >>> check_algorithm(lambda **kwargs: BatchMOEAD(n_subproblems=10, **kwargs), [ToyReal()])
     """
+    assert callable(make_algorithm), (
+        "The 'make_algorithm' parameter of check_algorithm must be a class or a function that "
+        f"makes an algorithm. Got an object of {type(make_algorithm).__name__} instead, which "
+        "cannot be called."
+    )
     for check in unskipped(ALGORITHM_CHECKS, skip, "check_algorithm"):
         run_algorithm_check(check, make_algorithm, problems)
 
@@ -438,11 +442,6 @@ def _state(problem: Problem) -> dict[str, object]:
     """Return the attributes that a problem has in a pickle."""
     state = problem.__getstate__()
     return state if isinstance(state, dict) else {"(all)": state}
-
-
-def _pickled(value: _T) -> _T:
-    copied: _T = pickle.loads(pickle.dumps(value))
-    return copied
 
 
 def _assert_same(first: Recorder, second: Recorder, what: str) -> None:

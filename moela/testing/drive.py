@@ -24,6 +24,7 @@ from moela.testing.legal import assert_legal
 
 MakeAlgorithm = Callable[..., Algorithm]
 
+_T = TypeVar("_T")
 _Check = TypeVar("_Check", bound=Callable[..., None])
 
 _LIMIT = 10_000  # iterations after which a run is taken not to end
@@ -48,12 +49,37 @@ def unskipped(checks: Sequence[_Check], skip: Sequence[str], caller: str) -> lis
 
 
 def run_check(check: Callable[..., None], *arguments: object) -> None:
-    """Run a check; a failure notes the check and the problem, the last argument."""
+    """Run a check; a failure notes the check and the problem, the last argument.
+
+    An exception of the object under test becomes an AssertionError, its cause.
+    """
+    note = f"in {check.__name__} on {type(arguments[-1]).__name__}"
     try:
         check(*arguments)
-    except Exception as error:
-        error.add_note(f"in {check.__name__} on {type(arguments[-1]).__name__}")
+    except AssertionError as error:
+        error.add_note(note)
         raise
+    except Exception as error:
+        purpose = (check.__doc__ or "").strip().partition("\n")[0]
+        failure = AssertionError(
+            f"{purpose} It must end without an exception. Got {type(error).__name__}: {error}"
+        )
+        failure.add_note(note)
+        raise failure from error
+
+
+def copied(value: _T) -> _T:
+    """Return a value through a pickle; an AssertionError says if there is none."""
+    try:
+        text = pickle.dumps(value)
+    except Exception as error:
+        raise AssertionError(
+            f"A {type(value).__name__} must be picklable, with all attributes. Got "
+            f"{type(error).__name__}: {error}; keep no generators, open files or functions that "
+            "are defined inside others."
+        ) from error
+    found: _T = pickle.loads(text)
+    return found
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -17,6 +16,7 @@ from moela._arrays import Design, Designs, Floats, rows
 from moela.core.operators import check_spelling, neighbors_of, resolve
 from moela.learning.features import has_features
 from moela.testing.drive import (
+    copied,
     designs_unchanged,
     global_state_of,
     global_state_unchanged,
@@ -29,6 +29,10 @@ from moela.testing.legal import assert_legal
 ProblemCheck = Callable[[Problem], None]
 
 _N = 17  # designs per check
+_NOISY = (
+    "The same X must give the same {name}. It changes from one evaluation to the next; noise must "
+    "come from a generator that the design alone seeds."
+)
 _MANY = 300  # neighbors, as many as a search with learned models may ask for
 
 
@@ -50,7 +54,9 @@ def check_evaluation(problem: Problem) -> None:
 def check_rows_are_independent(problem: Problem) -> None:
     """Check that the values of a design are the same, to the last bit, alone and in any batch."""
     X = _designs(problem)
-    whole = _evaluated(problem, X)
+    whole, again = _evaluated(problem, X), _evaluated(problem, X)
+    for name in ("F", "G", "H"):
+        assert np.array_equal(again[name], whole[name]), _NOISY.format(name=name)
     alone = [_evaluated(problem, X[i : i + 1]) for i in range(_N)]
     chunks = [_evaluated(problem, X[i : i + 5]) for i in range(0, _N, 5)]
     backwards = _evaluated(problem, X[::-1])
@@ -74,11 +80,18 @@ def check_evaluation_changes_nothing(problem: Problem) -> None:
     frozen = copy.deepcopy(X)
     frozen.flags.writeable = False
     with designs_unchanged(frozen, "evaluate()"):
-        first = _evaluated(problem, frozen)
+        try:
+            first = _evaluated(problem, frozen)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise AssertionError(
+                f"evaluate() must not change X. It writes into it: {error}; work on a copy."
+            ) from error
     with designs_unchanged(X, "evaluate()"):
         second = _evaluated(problem, X)
     for name in ("F", "G", "H"):
-        assert np.array_equal(first[name], second[name]), f"The same X must give the same {name}."
+        assert np.array_equal(first[name], second[name]), _NOISY.format(name=name)
 
 
 def check_operators_are_legal(problem: Problem) -> None:
@@ -314,7 +327,7 @@ def check_problem_copies(problem: Problem) -> None:
     X = _designs(problem)
     F = _evaluated(problem, X)["F"]
     for how, clone in (
-        ("pickle", pickle.loads(pickle.dumps(problem))),
+        ("pickle", copied(problem)),
         ("deep copy", copy.deepcopy(problem)),
     ):
         got = _evaluated(clone, X)["F"]
@@ -379,6 +392,11 @@ def check_problem(problem: Problem, *, skip: Sequence[str] = ()) -> None:
     >>> from moela.testing import ToyPermutation, check_problem
     >>> check_problem(ToyPermutation())
     """
+    is_class = isinstance(problem, type)
+    assert isinstance(problem, Problem), (
+        "The 'problem' parameter of check_problem must be an instance of pymoo's Problem. Got "
+        + (f"the class {problem.__name__} instead; call it." if is_class else f"{problem!r}.")
+    )
     for check in unskipped(PROBLEM_CHECKS, skip, "check_problem"):
         run_check(check, problem)
 

@@ -8,6 +8,7 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
+from moela import MOELA
 from moela.rivals import BatchMOEAD
 from moela.testing import (
     ToyReal,
@@ -309,3 +310,18 @@ def test_checks_can_be_left_out_by_name():
         check_algorithm(Small, skip=["check_nothing"])
     with pytest.raises(ValueError, match="Got check_nothing instead"):
         check_problem(ToyReal(), skip=["check_nothing"])
+
+
+class HoldsGenerator(MOELA):
+    def __init__(self, **settings):
+        super().__init__(n_subproblems=10, **settings)
+        self._items = (item for item in range(3))
+
+
+def test_every_mistake_is_an_assertion_error():
+    for wrong, message in (
+        (HoldsGenerator, "Got TypeError: cannot pickle 'generator'"),
+        (MOELA(), "Got an object of MOELA instead"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            check_algorithm(wrong, [ToyReal()])

@@ -276,3 +276,50 @@ def test_an_operator_that_changes_parents_that_are_objects_is_found(monkeypatch)
     monkeypatch.setattr(WordCrossover, "_do", lambda self, problem, X, *args, **kwargs: X)
     with pytest.raises(AssertionError, match="must not change parents"):
         problems.check_operators_leave_parents(Words())
+
+
+class Writes(ToyReal):
+    def _evaluate(self, x, out, *args, **kwargs):
+        x += 0.0
+        super()._evaluate(x, out)
+
+
+class TooWide(ToyReal):
+    def _evaluate(self, x, out, *args, **kwargs):
+        out["F"] = x[:, :3]
+
+
+class OneArgument(ToyReal):
+    def neighbors(self, x):
+        return x
+
+
+class Noisy(ToyReal):
+    rng = np.random.default_rng(1)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        super()._evaluate(x, out)
+        out["F"] += self.rng.random(out["F"].shape)
+
+
+def with_function():
+    problem = ToyReal()
+    problem.function = lambda x: x
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (Writes(), "must not change X. It writes into it"),
+        (TooWide(), r"must end without an exception. Got .*expected shape \(17, 2\)"),
+        (OneArgument(), "Got TypeError: .*neighbors"),
+        (Noisy(), "The same X must give the same F"),
+        (with_function(), "must be picklable, with all attributes. Got"),
+        (3, "must be an instance of pymoo's Problem. Got 3"),
+        (ToyReal, "Got the class ToyReal instead; call it"),
+    ],
+)
+def test_every_mistake_is_an_assertion_error(problem, message):
+    with pytest.raises(AssertionError, match=message):
+        check_problem(problem)
