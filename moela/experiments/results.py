@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moela._arrays import Floats
-from moela._checks import require
+from moela._checks import count, require
 from moela.experiments.files import Run
 from moela.notebook import html
 from moela.quality.indicators import beyond
@@ -109,7 +109,16 @@ class ExperimentResults:
         algorithm: str | Sequence[str] | None = None,
         budget: int | None = None,
     ) -> ExperimentResults:
-        """Return the runs of these problems, algorithms and budget."""
+        """Return the runs of these problems, algorithms and budget; each must have a run."""
+        for name, given, own in (
+            ("problem", problem, self.problems),
+            ("algorithm", algorithm, self.algorithms),
+            ("budget", budget, sorted({run.budget for run in self.runs})),
+        ):
+            wanted = [given] if isinstance(given, str | int | np.integer) else given or ()
+            unknown = [value for value in wanted if value not in own]  # type: ignore[operator]
+            known = f"of {', '.join(map(str, own))}"
+            require("select", name, unknown, not unknown, known)
 
         def fits(value: str, wanted: str | Sequence[str] | None) -> bool:
             return wanted is None or value in ([wanted] if isinstance(wanted, str) else wanted)
@@ -187,6 +196,7 @@ class ExperimentResults:
         self, problem: str, algorithm: str, at: int | None = None, ref_point: RefPoint = "problem"
     ) -> Floats:
         """Return the hypervolume of each seed [n_seeds] after `at` evaluations, or at the end."""
+        at = None if at is None else count("values", "at", at)
         point = self.ref_point(problem, ref_point)
         runs = self._runs_of(problem, algorithm)
         counts = [run.n_eval if at is None else at for run in runs]
@@ -211,8 +221,11 @@ class ExperimentResults:
             ``problem, algorithm, evaluations, n_seeds, median, q1, q3``, in units of the
             objectives.
         """
-        wanted = None if at is None else sorted({at} if isinstance(at, int) else set(at))
-        require("hypervolume", "at", at, wanted is None or min(wanted) >= 1, "positive numbers")
+        wanted = None
+        if at is not None:
+            several = at if isinstance(at, Iterable) else [at]
+            wanted = sorted({count("hypervolume", "at", n) for n in several})
+            require("hypervolume", "at", at, len(wanted) > 0, "at least one number")
         rows: list[Row] = []
         for problem, algorithm, budget, runs in self._groups():
             point = self.ref_point(problem, ref_point)
@@ -241,6 +254,14 @@ class ExperimentResults:
             ``problem, algorithm, target, n_seeds, reached`` (number of runs that did), and
             ``median, q1, q3`` of the evaluations, infinity for a run that did not.
         """
+        goals = target if isinstance(target, Mapping) else {"": target}
+        for goal in goals.values():
+            number = isinstance(goal, int | float | np.number) and not isinstance(goal, bool)
+            fits = bool(number and not np.isnan(goal))
+            require("evaluations_to", "target", goal, fits, "a number that is not NaN")
+        unknown = sorted(map(str, set(goals) - {"", *self.problems}))
+        expected = f"by problem, of {', '.join(self.problems)}"
+        require("evaluations_to", "target", unknown, not unknown, expected)
         rows = []
         for problem, algorithm, _, runs in self._groups():
             if isinstance(target, Mapping) and problem not in target:
@@ -280,7 +301,11 @@ class ExperimentResults:
         return self.table(ref_point).to_frame()
 
     def _runs_of(self, problem: str, algorithm: str | None = None) -> tuple[Run, ...]:
-        runs = self.select(problem=problem, algorithm=algorithm).runs
+        runs = tuple(
+            run
+            for run in self.runs
+            if run.problem == problem and algorithm in (None, run.algorithm)
+        )
         if not runs:
             raise ValueError(
                 f"No run of {'any algorithm' if algorithm is None else algorithm} on {problem!r}. "

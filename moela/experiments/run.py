@@ -126,6 +126,8 @@ def run_experiment(
     require("run_experiment", "n_jobs", n_jobs, whole, "an integer other than 0")
     folder = None if store is None else Path(store).expanduser()
     if folder is not None:
+        is_file = folder.exists() and not folder.is_dir()
+        require("run_experiment", "store", str(store), not is_file, "a folder, not a file")
         folder.mkdir(parents=True, exist_ok=True)
     tasks = list(plan(problems, algorithms, seeds, budget, evaluator, folder))
     done = {} if folder is None else stored_runs(tasks, on_mismatch)

@@ -71,9 +71,16 @@ def plan(
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    numbers = list(range(1, seeds + 1)) if isinstance(seeds, int) else [int(s) for s in seeds]
+    given = [seeds] if isinstance(seeds, str) or not isinstance(seeds, Iterable) else list(seeds)
+    fits = all(isinstance(s, int | np.integer) and not isinstance(s, bool) for s in given)
+    numbers: list[int] = []
+    if fits and isinstance(seeds, Iterable):
+        numbers = [int(seed) for seed in given]
+    elif fits:
+        numbers = list(range(1, given[0] + 1))
     fits = len(numbers) > 0 and len(set(numbers)) == len(numbers) and min(numbers) >= 0
-    require("run_experiment", "seeds", seeds, fits, "a positive number, or different integers >= 0")
+    expected = "a positive whole number, or different integers >= 0"
+    require("run_experiment", "seeds", seeds, fits, expected)
     return numbers
 
 

@@ -41,7 +41,6 @@ from moela.testing.drive import (
 )
 from moela.testing.toys import ToyInfeasible, ToyReal, toy_problems
 
-
 AlgorithmCheck = Callable[[MakeAlgorithm, Problem], None]
 
 # Enough for every phase of a small algorithm, and a prime, so not a multiple of a batch.

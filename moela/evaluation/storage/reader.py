@@ -264,7 +264,9 @@ class EvaluationStore:
                 f"The 'run' parameter must be one of the runs {list(sizes)} of {self.path}. Got "
                 f"{run!r} instead."
             )
-        where, values = ("", (after,)) if run is None else ("AND run = ?", (after, run))
+        # A store numbers rows from 1. One below was altered, and must not be skipped.
+        first = after if after > 0 else -(2**63)
+        where, values = ("", (first,)) if run is None else ("AND run = ?", (first, run))
         query = f"SELECT {COLUMNS} FROM evaluations NOT INDEXED WHERE id > ? {where} ORDER BY id"
         if self._is_empty():
             return

@@ -169,6 +169,8 @@ def read_row(line: Line, sizes: Mapping[str, int]) -> Row:
     """Return the evaluation in a line of `COLUMNS`; `sizes` has the `n_obj`, ... of its problem."""
     number = line[0]
     _check_types("evaluations", number, _EVALUATION_TYPES, line)
+    if number < 1:  # a store numbers rows from 1
+        raise DamagedError("evaluations", number, "id", "it is not positive")
     # SQLite itself does not notice that a byte has changed.
     if keys.checksum(line[1:-1]) != line[-1]:
         raise DamagedError("evaluations", number, "checksum", "the content has another checksum")

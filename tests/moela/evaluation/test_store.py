@@ -4,6 +4,7 @@ import os
 import re
 import sqlite3
 import subprocess
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -215,6 +216,14 @@ def test_a_damaged_store_is_reported_and_left_alone(store, damage):
     with pytest.raises(StoreError, match=r"is damaged|is not a store"):
         EvaluationStore(store)
     assert store.read_bytes() == content
+
+
+def test_a_row_with_a_negative_number_is_reported(store):
+    fill(store)
+    with closing(sqlite3.connect(store)) as db, db:
+        db.execute("UPDATE evaluations SET id = -5 WHERE id = 1")
+    with pytest.raises(StoreError, match=r"is damaged \(table evaluations, row -5, field id"):
+        stored(store)
 
 
 def test_a_changed_byte_that_sqlite_does_not_notice_is_reported(store):
