@@ -18,6 +18,7 @@ __all__ = [
     "invalid_file",
     "limit_of",
     "open_file",
+    "printable",
     "read_bytes",
 ]
 
@@ -39,7 +40,7 @@ def invalid_file(path: str | Path, got: object, expected: str, field: str = "") 
     """
     what = f"field '{_visible(field)}' must be" if field else "must be"
     words = _visible(got) if isinstance(got, str) else brief(got)
-    return ValueError(f"{_printable(str(path))}: {what} {expected}. Got {words} instead.")
+    return ValueError(f"{printable(str(path))}: {what} {expected}. Got {words} instead.")
 
 
 def limit_of(kind: str) -> int:
@@ -138,10 +139,11 @@ _SHORT.maxother = _LONGEST
 def _visible(value: object) -> str:
     """Return the beginning of a text, with control characters escaped."""
     text = str(value)
-    return _printable(text) if len(text) <= _LONGEST else f"{_printable(text[:_LONGEST])} ..."
+    return printable(text) if len(text) <= _LONGEST else f"{printable(text[:_LONGEST])} ..."
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text with control characters escaped, by which it could steer a terminal."""
     if text.isprintable():
         return text
     return "".join(

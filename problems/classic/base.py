@@ -157,9 +157,19 @@ class ClassicProblem(DesignProblem[Scalar]):
         rng = check_random_state("neighbors_many", random_state)
         return self._neighbors(self._designs(X), k, rng)
 
+    def _rows(self, X: ArrayLike) -> NDArray[np.generic]:
+        """Return X as an array [n_designs, n_var]; a ValueError says if it has another shape."""
+        array = np.asarray(X)
+        if array.ndim != 2 or array.shape[1] != self.n_var:
+            raise ValueError(
+                f"Designs of {self.name()} must have shape [n, {self.n_var}], a row for each. Got "
+                f"shape {array.shape} instead."
+            )
+        return array
+
     @abstractmethod
     def _designs(self, X: ArrayLike) -> NDArray[Scalar]:
-        """Return X as designs of the problem's type, or raise if an entry is illegal."""
+        """Return X as designs of the problem's type, or raise if shape or an entry is illegal."""
 
     @abstractmethod
     def _neighbors(
@@ -175,7 +185,7 @@ class BitProblem(ClassicProblem[np.bool_]):
         super().__init__(n_var=n_var, xl=0, xu=1, vtype=bool, **settings)  # type: ignore[arg-type]
 
     def _designs(self, X: ArrayLike) -> Bools:
-        array = np.asarray(X)
+        array = self._rows(X)
         designs = np.ascontiguousarray(array, dtype=bool)
         if array.dtype != bool and not np.array_equal(designs, array):
             row = int(np.argwhere(designs != array)[0, 0])

@@ -11,7 +11,7 @@ from typing import ClassVar, Self, get_args, get_origin, get_type_hints
 import numpy as np
 
 from moela.files.fields import number_in, text_in, whole_in
-from moela.files.guard import brief, check_count, invalid_file, limit_of
+from moela.files.guard import brief, check_count, invalid_file, limit_of, printable
 from moela.files.text import read_json
 from problems._arrays import Bools, Ints
 
@@ -110,7 +110,8 @@ class Assignment(_Saved):
     def __str__(self) -> str:
         pairs = ", ".join(f"{i}->{p}" for i, p in enumerate(self.locations))
         costs = ", ".join(f"{c:,.10g}" for c in self.costs)
-        return f"Assignment of {self.instance}\n  facility->location: {pairs}\n  costs: {costs}"
+        head = f"Assignment of {printable(self.instance)}"
+        return f"{head}\n  facility->location: {pairs}\n  costs: {costs}"
 
     def _fault(self) -> tuple[str, str, object] | None:
         if sorted(self.locations) != list(range(len(self.locations))):
@@ -160,7 +161,7 @@ class Packing(_Saved):
         values = ", ".join(f"{v:,.10g}" for v in self.values)
         fit = "" if self.feasible else " (over capacity)"
         return (
-            f"Packing of {self.instance}\n  items: {', '.join(map(str, self.items))}\n"
+            f"Packing of {printable(self.instance)}\n  items: {', '.join(map(str, self.items))}\n"
             f"  weight: {self.weight} of {self.capacity}{fit}\n  values: {values}"
         )
 
@@ -201,7 +202,7 @@ class BitString(_Saved):
     def __str__(self) -> str:
         fitness = ", ".join(f"{f:.6f}" for f in self.fitness)
         bits = "".join(map(str, self.bits))
-        return f"Point of {self.instance}\n  bits: {bits}\n  fitness: {fitness}"
+        return f"Point of {printable(self.instance)}\n  bits: {bits}\n  fitness: {fitness}"
 
     def _fault(self) -> tuple[str, str, object] | None:
         return None if set(self.bits) <= {0, 1} else ("bits", "a list of 0 and 1", self.bits)

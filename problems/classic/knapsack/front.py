@@ -16,7 +16,7 @@ from numba import njit
 from problems._arrays import Bools, Floats, Ints
 from problems.classic.front import nondominated
 
-__all__ = ["solve"]
+__all__ = ["first_unreachable", "solve"]
 
 
 N_MIXES = 33
@@ -73,6 +73,23 @@ def solve(
     totals = packings.astype(np.int64) @ values
     kept = nondominated(-totals.astype(np.float64))
     return totals[kept], packings[kept]
+
+
+def first_unreachable(weights: Ints, values: Ints, capacity: int, points: Floats) -> int | None:
+    """Return the row of the first point of values [n_points, m] that no packing can have.
+
+    A weighted sum of its values exceeds that of the best packing with a split item (Dantzig 1957,
+    "Discrete-variable extremum problems"). None if no point does; packings may miss others, too.
+    """
+    mixes = _mixes(values.shape[1], np.maximum(values.sum(axis=0), 1))
+    bounds = np.array(
+        [
+            _relaxed(capacity, *rows)
+            for rows in zip(*_relaxations(weights, values, mixes), strict=True)
+        ]
+    )
+    beyond = (points @ mixes.T > bounds * (1.0 + 1e-9)).any(axis=1)
+    return int(beyond.argmax()) if beyond.any() else None
 
 
 def _item_order(weights: Ints, values: Ints) -> Ints:

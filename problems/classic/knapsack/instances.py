@@ -14,6 +14,7 @@ from problems._arrays import Ints
 from problems._checks import check_int, check_real
 from problems.classic.correlated import check_correlation, correlated_uniforms
 from problems.classic.front import KnownFront, kept_points, sorted_front
+from problems.classic.knapsack.front import first_unreachable
 from problems.classic.textfile import MAX_OBJECTIVES, MAX_POINTS, LineReader
 
 __all__ = ["MIN_ORDERS", "n_orders", "random_instance", "read_instance", "write_instance"]
@@ -91,6 +92,11 @@ def read_instance(path: str | Path) -> tuple[Ints, Ints, int, KnownFront | None]
         expected = f"one of {n_points} different non-dominated points"
         place = f"point {extra + 1} of the front"
         raise invalid_file(path, "a repeated or dominated one", expected, place)
+    beyond = first_unreachable(weights, values, capacity, -points)
+    if beyond is not None:
+        got = brief([int(value) for value in -points[beyond]])
+        expected = f"values of a packing within the capacity {capacity}"
+        raise invalid_file(path, got, expected, f"point {beyond + 1} of the front")
     return weights, values, capacity, sorted_front(points, None, f"file {reader.path.name}")
 
 

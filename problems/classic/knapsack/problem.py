@@ -70,7 +70,10 @@ class MultiObjectiveKnapsack(BitProblem):
     -----
     Files have the format of the public mobkp collection: ``n m``, the capacity, n lines
     ``weight value_1 .. value_m``, and optionally the number of points on the exact front and their
-    values. Values in the file are maximized; F, the front included, holds their negatives.
+    values. Values in the file are maximized; F, the front included, holds their negatives. A point
+    of the front is refused if a weighted sum of its values exceeds what the capacity allows where
+    one item may be split. Up to 33 weightings are tried; whether a packing has just these values is
+    not checked.
 
     In a neighbor, one or two items leave (more if the new item needs the room), another enters,
     and the remaining room is filled by value per weight, as in [J02]. The weighting is mostly the
@@ -110,7 +113,7 @@ class MultiObjectiveKnapsack(BitProblem):
         owner = "MultiObjectiveKnapsack"
         self.weights = check_whole(owner, "weights", weights, (None,))
         self.values = check_whole(owner, "values", values, (len(self.weights), None))
-        self.capacity = check_int(owner, "capacity", capacity, 0)
+        self.capacity = check_int(owner, "capacity", capacity, 0, 2**53)
         n, m = self.values.shape
         for name, totals in (("weights", self.weights[:, None]), ("values", self.values)):
             largest = float(totals.sum(axis=0, dtype=np.float64).max())

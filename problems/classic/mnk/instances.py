@@ -9,7 +9,7 @@ import numpy as np
 
 from moela.files.guard import brief
 from problems._arrays import Floats, Ints
-from problems._checks import check_int
+from problems._checks import check_int, setting_error
 from problems.classic.correlated import check_correlation, correlated_uniforms
 from problems.classic.textfile import MAX_OBJECTIVES, LineReader
 
@@ -18,6 +18,7 @@ __all__ = ["MAX_K", "random_instance", "read_instance", "write_instance"]
 
 OWNER = "MNKLandscape.random"
 MAX_K = 20
+_MOST_BYTES = 16 << 30
 _HEADER = "a line 'p rMNK rho M N K'"
 
 
@@ -27,6 +28,11 @@ def random_instance(*, n: int, k: int, n_obj: int, rho: float, seed: int) -> tup
     k = check_int(OWNER, "k", k, 0, min(n - 1, MAX_K))
     m = check_int(OWNER, "n_obj", n_obj, 1)
     check_correlation(OWNER, "rho", rho, m)
+    size = 8 * m * (n << (k + 1))
+    if size > _MOST_BYTES:
+        expected = f"small enough for tables of {_MOST_BYTES >> 30} GiB, 8 n_obj n 2^(k+1) bytes"
+        got = f"{k} with n={n} and n_obj={m}: {size / 2**30:,.0f} GiB"
+        raise setting_error(OWNER, "k", expected, got)
     rng = np.random.default_rng(check_int(OWNER, "seed", seed, 0))
     links = np.empty((n, k + 1), dtype=np.int64)
     for i in range(n):

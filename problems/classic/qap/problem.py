@@ -222,7 +222,7 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
         )
 
     def _designs(self, X: ArrayLike) -> Ints:
-        array = np.asarray(X)
+        array = self._rows(X)
         with np.errstate(invalid="ignore"):  # NaN becomes some integer; refused below
             designs = np.ascontiguousarray(array, dtype=np.int64)
         if array.dtype.kind == "f" and not np.array_equal(designs, array):
