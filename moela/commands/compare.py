@@ -109,6 +109,11 @@ def _results(words: list[str]) -> list[Path] | dict[str, list[Path]]:
                 f"A run to compare must be PATH or NAME=PATH. Got {word!r} without a path; write "
                 f"{name or 'NAME'}=PATH."
             )
+        if separator and not name.strip() and not Path(word).exists():
+            raise ValueError(
+                f"A run to compare must be PATH or NAME=PATH. Got {word!r} without a name; write "
+                f"{path} or NAME={path}."
+            )
         # A path may have an equals sign in it.
         if separator and not Path(word).exists():
             named.setdefault(name, []).append(Path(path))
@@ -175,6 +180,9 @@ def _objectives(words: str | None) -> dict[str, str] | None:
     if words is None:
         return None
     pairs = [word.partition("=") for word in words.split(",")]
+    names = [name.strip() for name, _, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"--objectives must be different names. Got {twice!r} twice; remove one.")
     return {name.strip(): sense.strip() or "min" for name, _, sense in pairs}
 
 

@@ -41,6 +41,9 @@ def run(arguments: argparse.Namespace) -> None:
     result = MinimizeResult.from_store(arguments.store, arguments.run)
     if len(result.front) == 0:
         raise ValueError(f"{arguments.store}: there is nothing to explain. {result.status}")
+    if arguments.design is not None and arguments.design < 0:
+        last = len(result.front) - 1
+        raise ValueError(f"--design must be from 0 to {last}. Got {arguments.design} instead.")
     try:
         chosen = result.knee() if arguments.design is None else result.front[arguments.design]
     except IndexError as error:

@@ -73,14 +73,17 @@ class Front:
         n = len(points)
         for name, given in (("X", X), ("labels", labels)):
             fits = given is None or len(given) == n
-            require("Front", name, "another number", fits, f"{n} of them, one per row of F")
+            got = 0 if given is None else len(given)
+            require("Front", name, got, fits, f"{n} of them, one per row of F")
         order = np.arange(n)
         self.F, kept, _ = clean("Front", points, None, order)
         index = order[:0] if kept is None else kept
         self.X: NDArray[Any] | None = None if X is None else designs_array(X)[index]
         self.labels = None if labels is None else tuple(str(labels[i]) for i in index)
         n_obj = self.F.shape[1]
-        self.names = tuple(f"f{j + 1}" for j in range(n_obj)) if names is None else tuple(names)
+        self.names = (
+            tuple(f"f{j + 1}" for j in range(n_obj)) if names is None else tuple(map(str, names))
+        )
         fits = len(self.names) == n_obj == len(set(self.names))
         require("Front", "names", names, fits, f"{n_obj} different names")
         self.problem = problem
@@ -229,8 +232,10 @@ class Front:
         """
         expected = f"{len(self.names)} finite numbers, none negative and not all 0"
         wanted = vector("by_weights", "weights", weights, len(self.names), expected)
-        fits = bool((wanted >= 0).all() and wanted.sum() > 0)
+        fits = bool((wanted >= 0).all() and wanted.any())
         require("by_weights", "weights", weights, fits, expected)
+        # By a power of two, which is exact: the sum of large weights may overflow.
+        wanted = np.ldexp(wanted, -int(np.frexp(wanted.max())[1]))
         gap = np.abs(self.pseudo_weights() - wanted / wanted.sum()).sum(axis=1)
         return int(gap.argmin())
 

@@ -52,6 +52,7 @@ def read(results: object, senses: Senses = None) -> list[ComparedRun]:
         if not all(_is_by_name(value) for value in results.values()):
             drafts = _by_algorithm(results, senses)
         else:
+            _check_names(results)
             drafts = [
                 replace(draft, problem=str(problem), kind=("", ""))
                 for problem, group in results.items()
@@ -70,8 +71,21 @@ def _is_by_name(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
 
+def _check_names(group: Mapping[object, object]) -> None:
+    """Refuse names that are the same as texts, such as 1 and "1"."""
+    known: dict[str, object] = {}
+    for name in group:
+        twin = known.setdefault(str(name), name)
+        if twin is not name:
+            raise ValueError(
+                f"Algorithms and problems must have different names as texts. Got {twin!r} and "
+                f"{name!r} instead; rename one."
+            )
+
+
 def _by_algorithm(group: Mapping[object, object], senses: Senses) -> list[RunDraft]:
     """Read runs by name of the algorithm."""
+    _check_names(group)
     out = []
     for name, value in group.items():
         drafts = _drafts(value, senses)

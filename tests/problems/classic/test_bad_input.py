@@ -14,7 +14,7 @@ QAP = (
     "facilities = 3 objectives = 2\n0 1 2\n1 0 3\n2 3 0\n\n"
     "0 4 5\n4 0 6\n5 6 0\n\n0 1 1\n1 0 1\n1 1 0\n"
 )
-KNAPSACK = "3 2\n10\n4 1 2\n5 3 4\n6 5 6\n2\n6 8\n8 6\n"
+KNAPSACK = "3 2\n11\n4 1 2\n5 3 4\n6 5 6\n2\n6 8\n8 6\n"
 MNK = (
     "c made by hand\np rMNK 0.5 2 2 1\np links\n0 0\n1 1\n1 1\n0 0\np tables\n"
     + "0.1 0.2\n0.3 0.4\n0.5 0.6\n0.7 0.8\n" * 2
@@ -91,9 +91,9 @@ def test_bad_pareto_files(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("3 2\n10", "3 2 1\n10", "line 1' must be the numbers of items and objectives: 2 numbers"),
-        ("3 2\n10", "0 2\n10", "line 1, entry 1' .*whole number at least 1. Got '0'"),
-        ("3 2\n10", "3 2\n1e400", "line 2, entry 1' must be the capacity: a whole number"),
+        ("3 2\n11", "3 2 1\n10", "line 1' must be the numbers of items and objectives: 2 numbers"),
+        ("3 2\n11", "0 2\n10", "line 1, entry 1' .*whole number at least 1. Got '0'"),
+        ("3 2\n11", "3 2\n1e400", "line 2, entry 1' must be the capacity: a whole number"),
         (
             "5 3 4",
             "5 3.5 4",
