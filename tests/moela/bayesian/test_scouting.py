@@ -18,14 +18,14 @@ FARTHER = np.array([0.0, 0.1])
 @pytest.mark.parametrize("stated", [True, False])
 def test_an_end_of_the_front_behind_a_gap_is_found(stated):
     # Brakes of two surfaces are far lighter and slower than those of three. Without scouts, and
-    # with a reference point near the front, this run ends with 36.4 of 40.7.
+    # with a reference point near the front, this run ends with 36.4 of 41.0.
     problem = DiscBrake()
     ref_point = problem.ref_point
     if not stated:
         problem.ref_point = None
     found = minimize(problem, MOELA(), ("n_eval", 50), seed=3)
     assert found.F[:, 0].min() < 0.3
-    assert hypervolume(found.F, ref_point) > 0.96 * DiscBrake().best_hypervolume
+    assert hypervolume(found.F, ref_point) > 0.955 * DiscBrake().best_hypervolume
 
 
 def test_scouts_become_fewer_while_they_find_nothing():
