@@ -150,7 +150,7 @@ def write(folder: ResultFolder, problem: MoEOnChip) -> int:
         changes["held out"] = problem.held_out.beside_reference(chip)
     plot_front(
         folder.F, names=folder.names, ref_point=problem.ref_point, ref_name="greedy, mesh",
-        title=f"{len(folder)} non-dominated chips", path=folder.path("front.png"),
+        title=folder.described("chip"), path=folder.path("front.png"),
     )  # fmt: skip
     folder.write_record(
         "moela run moe-on-chip", "MoEOnChip", problem.version,
@@ -161,7 +161,7 @@ def write(folder: ResultFolder, problem: MoEOnChip) -> int:
             for domain, values in changes.items()
         },
     )  # fmt: skip
-    lines = [f"{len(folder)} chips in {Path(folder.out)}/: {', '.join(folder.files)}"]
+    lines = [f"{folder.described('chip')} in {Path(folder.out)}/: {', '.join(folder.files)}"]
     for domain, values in changes.items():
         gains = ", ".join(f"{name} {change:+.0f}%" for name, (_, _, change) in values.items())
         lines.append(f"best.json against the greedy mapping on the mesh, {domain}: {gains}")

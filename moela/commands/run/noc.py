@@ -179,7 +179,8 @@ def columns_of(problem: NoC3D, X: Designs) -> dict[str, list[float]]:
 
 def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -> int:
     """Write the result of a run into a folder and print a summary."""
-    front = folder.result.front
+    from problems.noc.comparison import Values
+
     best = largest_box(folder.F, problem.ref_point)
     folder.write_front(columns_of(problem, folder.X))
     row = folder.X[best]
@@ -204,7 +205,8 @@ def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -
         source = source or f"synthetic {arguments.application}"
         plot_front(
             folder.F, names=folder.names, ref_point=problem.ref_point, ref_name="mesh",
-            title=f"{len(front)} non-dominated designs, {source}", path=folder.path("front.png"),
+            shared=Values(problem, problem.objective_names).shared,
+            title=f"{folder.described('design')}, {source}", path=folder.path("front.png"),
         )  # fmt: skip
     found = None if folder.result.interrupted else baselines(problem, design, arguments)
     if found is not None:
@@ -212,9 +214,8 @@ def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -
         found.plot().savefig(folder.path("baselines.png"), dpi=100)
         more["baselines"] = found.summary()
     folder.write_record("moela run noc", "NoC3D", problem.version, **more)
-    kind = "designs" if front.feasible else "designs, which violate constraints,"
     lines = [
-        f"{len(front)} {kind} in {folder.out}/: {', '.join(folder.files)}",
+        f"{folder.described('design')} in {folder.out}/: {', '.join(folder.files)}",
         f"best.json, which dominates the largest box, against the mesh: {_gains(below)}",
     ]
     lines += [] if found is None else against(found)

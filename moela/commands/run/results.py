@@ -18,6 +18,7 @@ from moela.functions.results.result import MinimizeResult
 from moela.provenance.environment import provenance
 from moela.quality.indicators import hypervolume, is_exact
 from moela.quality.table import Row
+from moela.quality.words import amount
 
 Values = Sequence[object]
 
@@ -80,6 +81,12 @@ class ResultFolder:
 
     def __len__(self) -> int:
         return len(self.F)
+
+    def described(self, noun: str) -> str:
+        """Return how many designs front.csv holds, in words, and which ones they are."""
+        if self.result.feasible:
+            return amount(len(self), f"non-dominated {noun}")
+        return f"{amount(len(self), noun)} of least violation"
 
     def path(self, name: str) -> Path:
         """Return the path of a file in the folder, which is listed from now on."""

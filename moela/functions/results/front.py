@@ -69,7 +69,7 @@ class DesignFront:
     ----------
     view : ProblemView
     individuals : sequence of Individual
-        Evaluated, mutually non-dominated; or infeasible ones if no design is feasible.
+        Evaluated, mutually non-dominated. If no design is feasible, those of least violation.
     feasible : bool
 
     Attributes
@@ -80,7 +80,8 @@ class DesignFront:
         Of the objectives.
     designs : list of dict
     feasible : bool
-        False if no design is feasible. The front then holds the designs of least violation.
+        False if no design is feasible. The front then holds the designs of least violation: all
+        non-dominated ones of the very least, and more, up to five, if these are fewer.
     """
 
     def __init__(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moela._arrays import Bools, Floats
-from moela.notebook.style import COLORS, SMALL, dress, name_ticks, new_figure, short
-from moela.plots.style import saved
+from moela._arrays import Bools, Floats, Ints
+from moela.notebook.style import COLORS, dress, name_ticks, new_figure, short
+from moela.plots.style import legend_above, saved
 from moela.quality.explain import Role
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def plot_result(
     signs: Floats,
     names: Sequence[str],
     *,
+    chosen: Ints,
     marked: tuple[int, Role] | None,
     title: str | None,
     path: str | Path | None,
@@ -36,8 +37,8 @@ def plot_result(
     """Draw the front among everything evaluated F [n, n_obj], of which `ok` [n] may be shown.
 
     Two objectives are drawn against each other, more as parallel coordinates beside the first two,
-    and one over the evaluations. `marked` is the design to ring, and its role; None for an empty
-    front.
+    and one over the evaluations. `chosen` are the rows of the front among all. `marked` is the
+    design to ring, and its role; None for an empty front.
     """
     labels = [
         f"{name} ({'min' if sign > 0 else 'max'})" for name, sign in zip(names, signs, strict=True)
@@ -48,7 +49,7 @@ def plot_result(
         figure = new_figure(7.2, 4.4)
         axes = figure.subplots()
         dress(axes, "evaluations", labels[0], inches=(6.0, 3.6))
-        _draw_progress(axes, F[:, 0], ok, float(signs[0]), feasible)
+        _draw_progress(axes, F[:, 0], ok, float(signs[0]), feasible, chosen)
     elif len(names) == 2:
         figure = new_figure(7.2, 5.0)
         axes = figure.subplots()
@@ -68,7 +69,9 @@ def plot_result(
     return saved(figure, path)
 
 
-def _draw_progress(axes: Axes, values: Floats, ok: Bools, sign: float, feasible: bool) -> None:
+def _draw_progress(
+    axes: Axes, values: Floats, ok: Bools, sign: float, feasible: bool, chosen: Ints
+) -> None:
     at = np.flatnonzero(ok)
     if len(at) == 0:
         return
@@ -77,11 +80,14 @@ def _draw_progress(axes: Axes, values: Floats, ok: Bools, sign: float, feasible:
     if feasible:
         best = sign * np.minimum.accumulate(sign * values[at])
         axes.step(at + 1, best, where="post", lw=2, color=_BLUE, label="best so far")
-    # Values far from the best would leave no room for it.
-    low, high = np.quantile(sign * values[at], [0.0, 0.9])
+    else:
+        word = "least violating"
+        axes.plot(chosen + 1, values[chosen], "o", ms=5, color=_BLUE, mfc="none", label=word)
+    # Values far from the best would leave no room for it. If none is feasible, all may matter.
+    low, high = np.quantile(sign * values[at], [0.0, 0.9 if feasible else 1.0])
     margin = 0.05 * (high - low) or 1.0
     axes.set_ylim(*sorted((sign * (low - margin), sign * (high + margin))))
-    axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
+    legend_above(axes, 3)
 
 
 def _draw_plane(
@@ -113,7 +119,7 @@ def _draw_plane(
         i, role = ring
         axes.plot(*front[i, :2], "o", ms=12, mfc="none", mec=_ORANGE, mew=2.2, label=role, zorder=4)
     axes.locator_params(axis="x", nbins=6)
-    axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
+    legend_above(axes, 3)
 
 
 def _draw_parallel(axes: Axes, front: Floats, signs: Floats, ring: tuple[int, Role] | None) -> None:
@@ -128,4 +134,4 @@ def _draw_parallel(axes: Axes, front: Floats, signs: Floats, ring: tuple[int, Ro
     if ring is not None:
         i, role = ring
         axes.plot(at, Z[i], color=_ORANGE, lw=2.5, marker="o", label=role)
-        axes.legend(fontsize=SMALL, framealpha=0.85, edgecolor="none")
+        legend_above(axes, 3)

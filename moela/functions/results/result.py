@@ -8,18 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import moocore
 import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela._arrays import Bools, Floats
+from moela._arrays import Bools, Floats, Ints
 from moela.evaluation.runners.outcome import OK, SKIPPED
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.functions.model.problem import why
 from moela.functions.model.view import ProblemView
+from moela.functions.results.best import best_rows
 from moela.functions.results.front import (
     RUN_COLUMNS,
     Candidate,
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from moela.explanation.importances import Importances
 
-# Designs that stand for a front while no design is feasible, and rows of a table in a notebook.
-_LEAST_VIOLATING, _SHOWN_ROWS = 5, 10
+# Rows of a table in a text.
+_SHOWN_ROWS = 10
 # The beginning of `ending` after Ctrl-C.
 BY_INTERRUPT = "stopped by Ctrl-C"
 
@@ -179,22 +179,13 @@ class MinimizeResult:
 
     @cached_property
     def front(self) -> DesignFront:
-        """The best designs; if none is feasible, those of least violation."""
-        good = np.flatnonzero(self._ok)
-        order = good[self._violations[good].argsort(kind="stable")]
-        feasible = self.feasible
-        if feasible:
-            rows = good[self._violations[good] <= 0]
-            F = np.array([self._individuals[i].F for i in rows], dtype=float)
-            if F.shape[1] == 1:
-                keep = np.array([int(F[:, 0].argmin())])
-            else:
-                keep = np.flatnonzero(moocore.is_nondominated(F))
-                keep = keep[np.lexsort(F[keep].T[::-1])]
-            order = rows[keep]
-        else:
-            order = order[:_LEAST_VIOLATING]
-        return DesignFront(self._view, [self._individuals[i] for i in order], feasible)
+        """The best designs; if none is feasible, those of least violation.
+
+        These are all non-dominated ones of the very least violation. If they are fewer than five,
+        those that come next are added up to five.
+        """
+        individuals = [self._individuals[i] for i in self._best]
+        return DesignFront(self._view, individuals, self.feasible)
 
     @property
     def designs(self) -> list[Row]:
@@ -245,7 +236,7 @@ class MinimizeResult:
             least = self._violations[self._ok].min()
             found = (
                 f"no feasible design; the least violation is {least:.4g} (relative to the bounds), "
-                "and .front holds the least violating designs"
+                f"and .front holds the {amount(n, 'design')} of least violation"
             )
         elif len(self._view.names) == 1:
             found = "best: " + ", ".join(
@@ -413,7 +404,7 @@ class MinimizeResult:
         ok = self._ok & (self._violations <= 0) if self.feasible else self._ok
         F = np.array([ind.F for ind in self._individuals], dtype=float).reshape(-1, len(view.names))
         return plot_result(
-            F * view.signs, ok, self.front.F, view.signs, view.names,
+            F * view.signs, ok, self.front.F, view.signs, view.names, chosen=self._best,
             marked=self.front.marked() if len(self.front) else None, title=title, path=path,
         )  # fmt: skip
 
@@ -422,6 +413,13 @@ class MinimizeResult:
     @cached_property
     def _ok(self) -> Bools:
         return np.array([ind.data.get("status", OK) == OK for ind in self._individuals], dtype=bool)
+
+    @cached_property
+    def _best(self) -> Ints:
+        """Return the rows of the front among everything evaluated."""
+        good = np.flatnonzero(self._ok)
+        F = np.array([self._individuals[i].F for i in good], dtype=float)
+        return good[best_rows(F.reshape(-1, len(self._view.names)), self._violations[good])]
 
     @cached_property
     def _violations(self) -> Floats:
