@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +99,7 @@ def _draw(axes: Axes, found: Importances, name: str, variable: str) -> None:
     if column.kind == "number":
         if column.log:
             axes.set_xscale("log")
+            _name_logarithmic(axes, float(x.min()), float(x.max()))
         else:
             axes.locator_params(axis="x", nbins=3)  # more numbers would touch those beside them
     else:
@@ -119,6 +121,22 @@ def _draw(axes: Axes, found: Importances, name: str, variable: str) -> None:
             curve.mean, curve.at - 0.38, curve.at + 0.38, lw=3, color=_ORANGE,
             label="mean of the forest", zorder=3,
         )  # fmt: skip
+
+
+def _name_logarithmic(axes: Axes, low: float, high: float) -> None:
+    """Write plain numbers at a few places of a logarithmic axis from `low` to `high`."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+    decades = math.log10(high / low)
+    if decades >= 2.5:
+        return  # powers of ten are enough
+    if decades >= 0.7:
+        subs = (1.0, 3.0) if decades >= 1.2 else (1.0, 2.0, 5.0)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _ramp(x: Floats) -> Floats:

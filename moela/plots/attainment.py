@@ -195,35 +195,52 @@ def plot_attainment_difference(
     ...     ours, theirs, ["mass", "cost"], labels=["ours", "theirs"]
     ... )
     """
-    from matplotlib.patches import Patch, Rectangle
+    from matplotlib.patches import Rectangle
 
     expected = "of two objectives"
     require("plot_attainment_difference", "names", list(names), len(names) == 2, expected)
     picture = Picture(labels, **options)
     axes = picture.axes(names[0], names[1])
     low, high = _limits([*a, *b])
+    drawn: dict[str, set[int]] = {name: set() for name in labels}  # shades
     # Five shades are easy to distinguish.
     for x0, y0, x1, y1, share in differences(a, b):
         step = math.ceil(abs(share) * 5 - 1e-9)
         corner, opposite = np.maximum((x0, y0), low), np.minimum((x1, y1), high)
         if step == 0 or (corner >= opposite).any():
             continue
-        color = picture.styles[labels[0] if share > 0 else labels[1]].color
+        name = labels[0] if share > 0 else labels[1]
+        drawn[name].add(step)
+        color = picture.styles[name].color
         axes.add_patch(
             Rectangle(tuple(corner), *(opposite - corner), color=color, alpha=_strength(step), lw=0)
         )
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    handles, texts = [], []
-    for name in labels:
-        for step in (1, 3, 5):
-            handles.append(Patch(color=picture.styles[name].color, alpha=_strength(step), lw=0))
-            texts.append(f"{20 * step - 20}–{20 * step} %")
-        texts[-3] = f"{short(name)}: {texts[-3]}"
-    picture.figure.legend(
-        handles, texts, loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False,
-        title="attained by this many more of the runs of", title_fontsize=SMALL,
-    )  # fmt: skip
+    _name_shades(picture, {name: sorted(steps) for name, steps in drawn.items() if steps})
     return picture.done()
+
+
+def _name_shades(picture: Picture, drawn: Mapping[str, Sequence[int]]) -> None:
+    """Add the legend of the shades that occur, a column for each algorithm that has some."""
+    from matplotlib.patches import Patch
+
+    if not drawn:
+        return
+    longest = max(map(len, drawn.values()))
+    handles, texts = [], []
+    for name, steps in drawn.items():
+        color = picture.styles[name].color
+        for k, step in enumerate(steps):
+            handles.append(Patch(color=color, alpha=_strength(step), lw=0))
+            before = f"{short(name)}: " if k == 0 else ""
+            texts.append(f"{before}{20 * step - 20}–{20 * step} %")
+        for _ in range(longest - len(steps)):  # so that the other algorithm begins a column
+            handles.append(Patch(alpha=0.0, lw=0))
+            texts.append("")
+    picture.figure.legend(
+        handles, texts, loc="outside lower center", ncols=len(drawn), fontsize=SMALL,
+        frameon=False, title="attained by this many more of the runs of", title_fontsize=SMALL,
+    )  # fmt: skip
 
 
 def _strength(step: int) -> float:
@@ -250,7 +267,10 @@ def differences(a: Sequence[Floats], b: Sequence[Floats]) -> Floats:
         repeated = [F if len(F) else away for F in runs for _ in range(n // len(runs))]
         points, sets = _sets(repeated)
         tables.append(np.column_stack([points, sets]))
-    rectangles = np.asarray(moocore.eafdiff(*tables, rectangles=True), dtype=float)
+    try:
+        rectangles = np.asarray(moocore.eafdiff(*tables, rectangles=True), dtype=float)
+    except ValueError:  # so moocore answers if there is no difference at all
+        return np.empty((0, 5))
     if len(rectangles) == 0:
         return np.empty((0, 5))
     rectangles[:, 4] /= n

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from moela._arrays import Floats
 from moela._checks import require
 from moela.notebook.style import COLORS, SMALL, TEXT, dress, fitted, name_ticks, new_figure, short
-from moela.plots.style import saved
+from moela.plots.style import legend_above, saved
 from moela.quality.front import largest_box
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _BLUE, _ORANGE = COLORS[:2]
 _GRAY = "#999999"
-# Designs among which the legend looks for a free place.
-_MANY = 300
 
 
 def plot_front(
@@ -31,6 +29,7 @@ def plot_front(
     names: Sequence[str] | None = None,
     ref_point: ArrayLike | None = None,
     ref_name: str = "reference",
+    shared: ArrayLike | None = None,
     title: str | None = None,
     path: str | Path | None = None,
 ) -> Figure:
@@ -49,6 +48,9 @@ def plot_front(
         of the reference, else scaled to [0, 1] over the front.
     ref_name : str
         Name of the reference in the legend.
+    shared : float array [M], optional
+        The part of each objective that all designs have alike, such as an ambient temperature. The
+        percentages leave it out.
     title : str, optional
     path : str or Path, optional
         Where to save the picture.
@@ -61,7 +63,7 @@ def plot_front(
     ------
     ValueError
         If F has no rows, fewer than two objectives, or is not finite, or if there is not one name
-        and one value of the reference point for each objective.
+        and one value of the reference point and of the shared parts for each objective.
 
     Examples
     --------
@@ -82,10 +84,8 @@ def plot_front(
     labels = [f"f{j + 1}" for j in range(m)] if names is None else list(names)
     holds = len(labels) == m and not isinstance(names, str)
     require("plot_front", "names", names, holds, f"{m} names, one for each objective")
-    other = None if ref_point is None else np.asarray(ref_point, dtype=float)
-    holds = other is None or (other.shape == (m,) and bool(np.isfinite(other).all()))
-    expected = f"{m} finite numbers, one for each objective"
-    require("plot_front", "ref_point", ref_point, holds, expected)
+    other = _vector("ref_point", ref_point, m)
+    alike = _vector("shared", shared, m)
     best = largest_box(F, other)
     beside = m > 2 or other is not None  # else the second panel would tell nothing new
     figure = new_figure(14.0, 5.6) if beside else new_figure()
@@ -104,24 +104,30 @@ def plot_front(
         left.plot(*other[:2], "*", ms=18, color="black", label=ref_name)
     left.locator_params(axis="x", nbins=6)  # more numbers would touch
     for axes in more:
-        _draw_lines(axes, F, best, other, labels, ref_name)
+        _draw_lines(axes, F, best, other, alike, labels, ref_name)
     for axes in (left, *more):
-        if len(F) <= _MANY:
-            axes.legend(loc="best", fontsize=SMALL, framealpha=0.85, edgecolor="none")
-        else:
-            # The search for the best place takes seconds, and matplotlib warns of it. Any fixed
-            # place inside would hide designs or the reference point.
-            axes.legend(
-                loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=SMALL,
-                frameon=False,
-            )  # fmt: skip
+        legend_above(axes)
     if title:
         figure.suptitle(short(title, 90), fontsize=TEXT)
     return saved(figure, path)
 
 
+def _vector(name: str, given: ArrayLike | None, m: int) -> Floats | None:
+    """Return a number for each of m objectives, or None if none are given."""
+    values = None if given is None else np.asarray(given, dtype=float)
+    holds = values is None or (values.shape == (m,) and bool(np.isfinite(values).all()))
+    require("plot_front", name, given, holds, f"{m} finite numbers, one for each objective")
+    return values
+
+
 def _draw_lines(
-    axes: Axes, F: Floats, best: int, other: Floats | None, labels: list[str], ref_name: str
+    axes: Axes,
+    F: Floats,
+    best: int,
+    other: Floats | None,
+    alike: Floats | None,
+    labels: list[str],
+    ref_name: str,
 ) -> None:
     """Draw each design as a line over the objectives, in percent of the reference or scaled."""
     if other is None:
@@ -129,9 +135,13 @@ def _draw_lines(
         Z = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
         dress(axes, "", "share of the front's range")
     else:
-        Z = 100.0 * F / other
+        part = np.zeros(F.shape[1]) if alike is None else alike
+        rest = other - part
+        Z = np.full(F.shape, np.nan)  # where the reference has nothing else
+        np.divide(100.0 * (F - part), rest, out=Z, where=rest != 0)
         axes.axhline(100.0, color="black", lw=1.5, ls="--", label=ref_name)
-        dress(axes, "", f"% of the {ref_name}")
+        note = ", without what all designs share" if part.any() else ""
+        dress(axes, "", f"% of the {ref_name}{note}", inches=(6.0, 4.2))
     at = np.arange(F.shape[1])
     axes.plot(at, Z.T, color=_GRAY, lw=0.8, alpha=max(0.08, min(0.6, 30 / len(F))))
     axes.plot(at, Z[best], color=_ORANGE, lw=3, marker="o", ms=8, label="largest box")

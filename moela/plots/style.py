@@ -91,6 +91,13 @@ def scatter_mixed(axes: Axes, parts: Sequence[tuple[Floats, Floats, Look]], **ki
             )  # fmt: skip
 
 
+def legend_above(axes: Axes, columns: int = 2) -> None:
+    """Put the legend above axes, since any place inside may hide a design."""
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, fontsize=SMALL, frameon=False
+    )
+
+
 def saved(figure: Figure, path: str | Path | None) -> Figure:
     """Save a figure if a path is given, and return it."""
     if path is not None:

@@ -33,7 +33,7 @@ COLORS = {
     "express mesh": "#009E73",
 }
 MARKERS = {"mesh": "o", "placed mesh": "s", "folded torus": "^", "express mesh": "D"}
-TEXT, SMALL = 13, 11.5
+TEXT, SMALL, LAYER = 13, 11.5, 9
 BAR_WIDTH, CHART_WIDTH = 1.1, 6.4
 TITLE = 0.4
 """Inches above a network."""
@@ -58,14 +58,16 @@ def draw_comparison(found: BaselineComparison) -> Figure:
     x, y, z = found.design.platform.grid
     columns = 1 if z > 1 else 2
     lines = math.ceil(len(designs) / columns)
-    high = math.ceil(z / COLUMNS) * (y + 0.6)  # tile pitches of a network, and of its width
+    rows = math.ceil(z / COLUMNS)
+    high = rows * (y + 0.6)  # tile pitches of a network, and of its width
     broad = min(z, COLUMNS) * (x + 0.6)
     chart = 0.2 * len(found.values) * (len(found.networks) + 1) + 1.4
     # Networks are as large as the chart beside them allows.
-    side = min(max((chart - 0.6) / lines - TITLE, 0.0) / high, 5.5 / (columns * broad))
+    title = TITLE + (0.15 * rows if z > 1 else 0.0)
+    side = min(max((chart - 0.6) / lines - title, 0.0) / high, 5.5 / (columns * broad))
     side = max(side, 0.31 if max(x, y) <= 5 else 0.22)
     wide = columns * max(broad * side, 2.3) + 0.2
-    height = max(lines * (high * side + TITLE) + 0.6, chart)
+    height = max(lines * (high * side + title) + 0.6, chart)
     figure = ShownFigure(figsize=(wide + BAR_WIDTH + CHART_WIDTH, height), layout="constrained")
     parts = figure.subfigures(1, 3, width_ratios=(wide, BAR_WIDTH, CHART_WIDTH))
     left, middle, right = cast("Sequence[SubFigure]", parts)
@@ -73,8 +75,8 @@ def draw_comparison(found: BaselineComparison) -> Figure:
     highest = max(max(loads, default=0.0) for loads in found.loads.values()) or 1.0
     scale = Normalize(0.0, highest)
     for cell, (name, design) in zip(cells, designs.items(), strict=False):
-        title = f"{name}, {len(design.planar_links)}{' planar' * (z > 1)} links"
-        cell.suptitle(title, fontsize=SMALL, fontweight="bold" if name == "design" else "normal")
+        words = f"{name}, {len(design.planar_links)}{' planar' * (z > 1)} links"
+        cell.suptitle(words, fontsize=SMALL, fontweight="bold" if name == "design" else "normal")
         _draw_network(cell, design, np.array(found.loads[name]), scale)
     _legend(left, found.design)
     bar = middle.colorbar(
@@ -87,7 +89,7 @@ def draw_comparison(found: BaselineComparison) -> Figure:
 
 
 def _draw_network(figure: FigureBase, design: Design, loads: Floats, scale: Normalize) -> None:
-    """Draw the layers of a design without labels."""
+    """Draw the layers of a design, bottom first."""
     platform = design.platform
     x, y, z = platform.grid
     columns = min(z, COLUMNS)
@@ -103,6 +105,8 @@ def _draw_network(figure: FigureBase, design: Design, loads: Floats, scale: Norm
         ax.set_aspect("equal")
         if k >= z:
             continue
+        if z > 1:
+            ax.set_title(f"layer {k}", fontsize=LAYER, pad=1, color="0.35")
         here = np.flatnonzero(layer[planar[:, 0]] == k)
         # The busiest links come last, on top.
         here = here[np.argsort(loads[here], kind="stable")]

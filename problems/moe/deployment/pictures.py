@@ -12,6 +12,7 @@ from moe_costmodel import OBJECTIVES
 from problems.moe.base import checked_front
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
     from problems.moe.deployment.problem import MoEDeployment
@@ -46,6 +47,7 @@ def plot_deployments(
     interval = problem.intervals(np.asarray(X)[marked])[0]
     today, n = problem.today(), len(names) - 1
     figure = new_figure(5.6 * n + 2.4)
+    handles: dict[str, Artist] = {}  # by name, of all panels
     for axes, j in zip(figure.subplots(1, n, squeeze=False)[0], range(1, n + 1), strict=True):
         (x_scale, x_label), (y_scale, y_label) = columns[0], columns[j]
         dress(axes, x_label, y_label)
@@ -83,14 +85,15 @@ def plot_deployments(
         limit = problem.limits.get(names[j], np.inf)
         # A distant limit would squeeze the front into a corner.
         if limit < 1.5 * F[:, j].max():
-            axes.axhline(limit * y_scale, color="0.4", linestyle="--")
+            axes.axhline(limit * y_scale, color="0.4", linestyle="--", label="limit")
         if F[:, 0].min() > 0:
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_formatter(NullFormatter())
+        handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True)) | handles
     figure.legend(
-        *axes.get_legend_handles_labels(), title="batch size", title_fontsize=SMALL,
+        list(handles.values()), list(handles), title="batch size", title_fontsize=SMALL,
         loc="outside right upper", fontsize=SMALL, frameon=False,
     )  # fmt: skip
     title = f"{len(F)} non-dominated deployments; all axes: less is better"

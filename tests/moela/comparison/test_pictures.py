@@ -6,12 +6,11 @@ import comparison_cases as cases
 import moocore
 import numpy as np
 import pytest
-from matplotlib.legend import Legend
 
 from moela import compare, plot_front
 from moela.notebook.style import COLORS, literal
 from moela.plots import looks
-from moela.plots.attainment import differences, surfaces
+from moela.plots.attainment import differences, plot_attainment_difference, surfaces
 
 NASTY = r"$\frac{ & <b>x</b> \\ %s {name}"
 
@@ -162,11 +161,35 @@ def test_file_names_hold_no_path(tmp_path):
         assert is_png(path)
 
 
-@pytest.mark.parametrize(("n", "searches"), [(100, True), (3000, False)])
-def test_legends_look_for_a_free_place_among_few_designs_only(n, searches, tmp_path, monkeypatch):
-    calls = []
-    find = Legend._find_best_position
-    monkeypatch.setattr(Legend, "_find_best_position", lambda *args: calls.append(1) or find(*args))
+def words_of(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("n", [5, 3000])
+def test_legends_of_fronts_stand_above_the_designs(n):
     F = np.random.default_rng(1).random((n, 5))
-    plot_front(F, ref_point=np.ones(5), path=tmp_path / "front.png")
-    assert bool(calls) is searches
+    figure = plot_front(F, ref_point=np.ones(5))
+    figure.draw_without_rendering()
+    for axes in figure.axes[:1] + figure.axes[-1:]:
+        if axes.get_legend() is not None:
+            assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
+    assert words_of(figure.axes[0]) == ["largest box", "reference"]
+
+
+def test_percentages_leave_out_what_all_designs_share():
+    F = np.array([[94.0, 1.0], [80.0, 3.0]])
+    figure = plot_front(F, ref_point=[100.0, 2.0], ref_name="mesh", shared=[60.0, 0.0])
+    *designs, _ = (line.get_ydata() for line in figure.axes[1].get_lines()[1:])
+    np.testing.assert_allclose(designs, [[85.0, 50.0], [50.0, 150.0]])
+    assert "% of the mesh, without what all" in figure.axes[1].get_ylabel().replace("\n", " ")
+    with pytest.raises(ValueError, match="'shared' parameter of plot_front"):
+        plot_front(F, ref_point=[100.0, 2.0], shared=[60.0])
+
+
+def test_the_legend_of_a_difference_has_the_shades_that_occur():
+    ahead = [np.array([[0.0, 0.0]])] * 4
+    behind = [np.array([[0.0, 0.0]])] * 3 + [np.array([[1.0, 1.0]])]
+    options = {"labels": ["ours", "theirs"]}
+    (legend,) = plot_attainment_difference(ahead, behind, ["a", "b"], **options).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ours: 20–40 %"]
+    assert plot_attainment_difference(ahead, ahead, ["a", "b"], **options).legends == []

@@ -14,6 +14,8 @@ from moela.cli import main
 from moela.explanation import forest
 from moela.explanation.columns import Features, columns_of
 from moela.explanation.importances import Importances
+from moela.explanation.pictures import _name_logarithmic
+from moela.notebook.style import new_figure
 
 
 class Shape(enum.Enum):
@@ -189,6 +191,19 @@ def test_pictures(found, tmp_path):
     # The default leaves out the permutation.
     assert len(found.plot_slices().axes) == 8
     assert "<img" in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "plain"),
+    [(8, 512, ["10", "30", "100", "300"]), (2, 11, ["2", "5", "10"]), (3, 4, ["3.2", "3.6", "4"])],
+)
+def test_a_short_logarithmic_axis_has_plain_numbers(low, high, plain):
+    axes = new_figure().subplots()
+    axes.set(xscale="log", xlim=(low, high))
+    _name_logarithmic(axes, low, high)
+    axes.figure.draw_without_rendering()
+    shown = [text for text in axes.get_xticklabels() if low <= text.get_position()[0] <= high]
+    assert [text.get_text() for text in shown] == plain
 
 
 @pytest.mark.parametrize(

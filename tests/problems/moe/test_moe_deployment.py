@@ -10,6 +10,7 @@ from moe_costmodel import Plan, RoutingTrace
 from moe_costmodel.example.measured import example_hardware, example_latency, example_shape
 from moela import MOELA
 from problems import MoEDeployment
+from problems.moe.deployment.pictures import plot_deployments
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +215,13 @@ def test_one_device_has_no_placement_to_decide():
     assert "placement" not in single.layout.decide
     near = single.neighbors(single.starts()[0], 5, np.random.default_rng(0))
     assert (near[:, single.layout.slots] == single.layout.placed.today).all()
+
+
+def test_the_picture_names_limits_of_all_panels(problem):
+    X = sample(problem, 6)
+    F = problem.evaluate(X, return_values_of=["F"])
+    tight = MoEDeployment.example(slo_s=float(F[:, 1].max()))
+    (legend,) = plot_deployments(tight, X, F, 0).legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names.count("limit") == 1
+    assert "largest box" in names

@@ -209,6 +209,8 @@ def test_the_picture_has_every_network_and_change(found, tmp_path):
     titles = [cell.get_suptitle() for cell in networks[0].subfigs]
     assert titles[0] == "design, 96 planar links"
     assert "folded torus, 128 planar links" in titles
+    layers = [axes.get_title() for axes in networks[0].subfigs[0].axes]
+    assert layers == ["layer 0", "layer 1", "layer 2", "layer 3"]
     axes = chart.axes[0]
     written = [text.get_text() for text in axes.texts]
     for row in found.changes.values():
