@@ -6,10 +6,10 @@ torch until a kernel runs or a model is recorded.
 
 from importlib.util import find_spec as _find_spec
 
-import lazy_loader
+from moela._lazy import attach as _attach
 
 # Names are imported on first use; `__init__.pyi` says from where.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _attach(__name__, __file__)
 
 # Torch is optional: `from moe_costmodel import *` takes these names only if it is installed.
 _RUN_TORCH = (

@@ -70,7 +70,15 @@ EXTRAS = {
     "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
     "plotly": "report", "jinja2": "report",
 }  # fmt: skip
-GROUPS = {"moe": "work on deployments of MoE models"}
+# What the commands of a group do, and examples.
+GROUPS = {
+    "moe": (
+        "work on deployments of MoE models",
+        "moela moe advise trace.npz",
+        "moela moe simulate --model config.json --gpu h200_sxm --tp 8 --rate 4 --isl 4096",
+        "moela moe buy --help",
+    )
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -180,7 +188,10 @@ def _parser(chosen: tuple[str, ...] | None, full: bool = False) -> argparse.Argu
             continue  # its next word is an argument
         else:
             if head not in first:
-                first[head] = top.add_parser(head, help=GROUPS[head])
+                text_of_group, *examples = GROUPS[head]
+                about = _sentence(text_of_group)
+                first[head] = top.add_parser(head, help=text_of_group, description=about)
+                add_examples(first[head], *examples)
             if head not in second:
                 second[head] = first[head].add_subparsers(required=True, metavar="WHAT")
             command = second[head].add_parser(key[1], help=text, description=_sentence(text))

@@ -7,6 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import moe_costmodel
+import moela
+import problems
+
 
 def test_imports_give_no_warning(tmp_path):
     path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
@@ -16,3 +22,19 @@ def test_imports_give_no_warning(tmp_path):
         command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
     )
     assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "advice"),
+    [
+        (moela, "minimise", " Did you mean 'minimize'?"),
+        (problems, "NoC3d", " Did you mean 'NoC3D'?"),
+        (moe_costmodel, "measure_kernel", " Did you mean 'measure_kernels'?"),
+        (moela, "zzz", ""),
+    ],
+)
+def test_a_misspelt_name_gets_the_nearest_one(package, name, advice):
+    with pytest.raises(AttributeError) as caught:
+        getattr(package, name)
+    message = f"module {package.__name__!r} has no attribute {name!r}.{advice}"
+    assert str(caught.value) == message

@@ -17,6 +17,7 @@ from moela.commands.traffic import (
     warn_of_traffic,
     with_technology,
 )
+from moela.files.text import read_json
 from moela.quality.table import Row, Table
 
 if TYPE_CHECKING:
@@ -96,11 +97,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 def load_design(name: str) -> tuple[Design, BaselineComparison | None]:
     """Return the design of a file, or the best one of the folder of a run with its baselines."""
-    from problems.noc import BaselineComparison, Design
+    from problems.noc import BaselineComparison
 
     if not Path(name).is_dir():
-        return Design.load(name), None
-    design = Design.load(Path(name) / "best.json")
+        return _load(Path(name)), None
+    design = _load(Path(name) / "best.json")
     path = Path(name) / "baselines.json"
     if not path.exists():
         return design, None
@@ -109,6 +110,22 @@ def load_design(name: str) -> tuple[Design, BaselineComparison | None]:
         warn(f"{path} is of another design than best.json, and is left out")
         return design, None
     return design, found
+
+
+def _load(path: Path) -> Design:
+    """Return the design of a file; a ValueError says so if it is none of a network-on-chip."""
+    from problems.noc import Design
+
+    try:
+        return Design.load(path)
+    except ValueError:
+        found = read_json(path)
+        if not isinstance(found, dict) or not {"design", "objectives"} <= set(found):
+            raise
+    raise ValueError(
+        f"{path} must be a network-on-chip design. Got the best design of a run of your own "
+        "function instead; with the store of that run, `moela explain run.db` explains its designs."
+    )
 
 
 def beside(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     # fmt: off
+    add_examples(parser, "moela trace describe run.npz --size 16 --plot run.png",
+        "moela trace convert responses.jsonl run.npz --experts 128",
+        "moela trace record example run.npz")
     actions = parser.add_subparsers(dest="action", required=True, metavar="WHAT")
 
     command = actions.add_parser("describe", help="characterize a trace",

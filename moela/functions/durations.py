@@ -8,8 +8,14 @@ from datetime import timedelta
 from moela.functions.model.variables import is_number
 from moela.quality.words import of_kind
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|h|m|s)[a-z]*\.?\s*,?")
+_WORDS = {
+    1.0: ("s", "sec", "secs", "second", "seconds"),
+    60.0: ("m", "min", "mins", "minute", "minutes"),
+    3600.0: ("h", "hr", "hrs", "hour", "hours"),
+    86400.0: ("d", "day", "days"),
+}
+_UNITS = {word: factor for factor, words in _WORDS.items() for word in words}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([^\W\d_]+)\.?\s*,?")
 
 
 def seconds(name: str, given: object) -> float | None:
@@ -33,8 +39,19 @@ def seconds(name: str, given: object) -> float | None:
         raise ValueError(
             f"The '{name}' parameter must be a positive number of seconds, a timedelta, or a text "
             f"such as '90s', '30 min', '8h' or '01:30:00'. Got {of_kind(given)} instead."
+            f"{_advice(given)}"
         )
     return value
+
+
+def _advice(given: object) -> str:
+    """Return a sentence on how to write a duration that cannot be read, or an empty text."""
+    if not isinstance(given, str):
+        return ""
+    if re.fullmatch(r"\s*\d+:\d\d\s*", given):
+        return " Write hours, minutes and seconds: hh:mm:ss."
+    words = [part[2] for part in _PART.finditer(given.lower()) if part[2] not in _UNITS]
+    return f" The units are s, min, h and d, not {words[0]!r}." if words else ""
 
 
 def _of_text(text: str) -> float:
@@ -46,7 +63,7 @@ def _of_text(text: str) -> float:
     total, at = 0.0, 0
     while at < len(text):
         part = _PART.match(text, at)
-        if part is None:
+        if part is None or part[2] not in _UNITS:
             return 0.0
         total += float(part[1]) * _UNITS[part[2]]
         at = part.end()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pymoo
@@ -20,10 +21,9 @@ from moela.quality.words import design_text
 
 # Packages whose functions call the user's: their frames come first in a traceback.
 _CALLERS = (Path(__file__).parents[1], Path(pymoo.__file__).parent)
-_GO_ON = (
-    "Fix the function and make the same call again, or pass on_error='infeasible' to go on without "
-    "such designs."
-)
+_AGAIN = "Fix the function and make the same call again."
+_INFEASIBLE = "on_error='infeasible'"
+_GO_ON = f"{_AGAIN[:-1]}, or pass {_INFEASIBLE} to go on without such designs."
 _OTHER_FILE = (
     "begin another run in another file, store='other.db', with start=result if it shall begin with "
     "the designs of an earlier result."
@@ -73,7 +73,7 @@ def all_failed(problem: Problem, individuals: Sequence[Individual]) -> Evaluatio
         first.X,
         str(first.data.get("status")),
         str(first.data.get("error") or ""),
-        f"{which} Fix the function and make the same call again.",
+        f"{which} {_AGAIN}",
     )
 
 
@@ -84,7 +84,10 @@ def _failure(
     design = view.design(x)  # type: ignore[arg-type]
     own = own_message(traceback)
     if own:
-        message = f"{own}\n{advice}"
+        # A missing or misnamed output is a mistake in the function, and a failed design hides it.
+        # A value that is not finite may be no mistake, and its message says so.
+        advice = advice.replace(_GO_ON, "" if _INFEASIBLE in own else _AGAIN)
+        message = f"{own}\n{advice}".rstrip()
     else:
         happened = _HAPPENED.get(status, status)
         message = (
@@ -92,6 +95,18 @@ def _failure(
             f"{without_callers(traceback, _CALLERS).rstrip()}\n{advice}"
         )
     return EvaluationError(message, X=design, status=status, traceback=traceback)
+
+
+@contextmanager
+def named_as_passed() -> Iterator[None]:
+    """Let errors about settings name `minimize`, to which the user has passed them."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = re.sub(r" parameter of (Evaluator|MOELA) ", " parameter of minimize ", str(error))
+        if message == str(error):
+            raise
+        raise type(error)(message) from None
 
 
 def of_same_problem(error: StoreMismatchError) -> bool:

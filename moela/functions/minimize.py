@@ -35,6 +35,7 @@ from moela.functions.failures import (
     begins_anew,
     in_other_words,
     in_words,
+    named_as_passed,
     of_same_problem,
 )
 from moela.functions.model.calls import checked_call, takes_one
@@ -200,7 +201,8 @@ def minimize(
     budget = None if n_eval is None else count("minimize", "n_eval", n_eval)
     _check(seed, store, callback, budget, limit)
     begin = start_designs(problem, start)
-    chosen = algorithms.choose(algorithm, problem, begin, batch_size, asynchronous=asynchronous)
+    with named_as_passed():
+        chosen = algorithms.choose(algorithm, problem, begin, batch_size, asynchronous=asynchronous)
     if begin is not None and not isinstance(chosen, ArchiveAlgorithm):
         size = int(getattr(chosen, "pop_size", None) or len(begin))
         chosen.initialization.sampling = filled(problem, begin, size, seed)
@@ -218,11 +220,12 @@ def minimize(
     with signs, Interrupts(advice) as interrupts:
         for on_mismatch in ("raise", "new"):
             make_evaluator = ArrivalEvaluator if asynchronous else Evaluator
-            evaluator = make_evaluator(
-                n_jobs, backend, _chunk_size(problem, n_jobs), store=store, on_error=on_error,
-                retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
-                progress=progress, callback=run.keep,
-            )  # fmt: skip
+            with named_as_passed():
+                evaluator = make_evaluator(
+                    n_jobs, backend, _chunk_size(problem, n_jobs), store=store, on_error=on_error,
+                    retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
+                    progress=progress, callback=run.keep,
+                )  # fmt: skip
             evaluator.interrupts = interrupts
             solver = copy.deepcopy(chosen)
             try:
@@ -364,13 +367,8 @@ def _problem(function: object, given: Mapping[str, object]) -> Problem:
 def _check(
     seed: object, store: object, callback: object, budget: int | None, limit: float | None
 ) -> None:
-    if seed is not None and (
-        isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
-    ):
-        raise TypeError(
-            "The 'seed' parameter of minimize must be an integer of at least 0, or None. Got "
-            f"{of_kind(seed)} instead."
-        )
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0
+    require("minimize", "seed", seed, seed is None or whole, "an integer of at least 0, or None")
     if callback is not None and not callable(callback):
         raise TypeError(
             "The 'callback' parameter of minimize must be a function that takes the result so far. "

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from pymoo.core.problem import Problem
 
-from moela.files.guard import brief, invalid_file
 from moela.files.tables import TextTable
 from moela.functions.model.given import position_of
 from moela.functions.model.problem import FunctionProblem
 from moela.quality.table import Row
+from moela.quality.words import listed, nearest
+
+# Columns named in an error; tables may have hundreds.
+_SHOWN = 12
 
 
 def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[object]]:
@@ -44,8 +47,10 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
     for name in names:
         column = next((c for c in (f"{name} (variable)", name) if c in heading), None)
         if column is None:
-            raise invalid_file(
-                path, brief(heading), f"a column for each variable, {name!r} too", "heading"
+            raise ValueError(
+                f"{path} must have a column for each variable. It has no column {name!r}, but "
+                f"{listed(heading[:_SHOWN])}{' and more' * (len(heading) > _SHOWN)}."
+                f"{nearest(name, heading)}"
             )
         places[name] = heading.index(column)
     designs: list[Row] = []

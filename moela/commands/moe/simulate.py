@@ -106,6 +106,8 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{timer.shape.name} on {arguments.gpu}, {timer.layout}; cache of a rank "
           f"{settings.kv_tokens:,} tokens")  # fmt: skip
     print(summary)
+    if not arguments.requests:
+        print(f"--rate asked for {arguments.rate:g} a second; the gaps between requests are random")
     for note in notes:
         print(f"note: {note}")
     for text in (best, sweep):

@@ -133,6 +133,7 @@ def reworded(message: str) -> str:
     for name, option in _OPTIONS.items():
         message = re.sub(rf"\b{name}='?([\w.:]+(?: min)?)'?(?=[ ,.;]|$)", rf"{option} \1", message)
     message = message.replace("--noisy True", "--noisy").replace("--start result", "--start")
+    message = message.replace("of seconds, a timedelta, or a text", "of seconds, or a text")
     message = message.replace("pass --", "add --").replace("Leave it out", "Leave the option out")
     return message.replace("make the same call again", "run the same command again")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from moela._arrays import Floats
 from moela.functions.model.variables import is_number
-from moela.quality.words import design_text, listed, nearest, number, of_kind
+from moela.quality.words import design_text, listed, nearest, number, of_kind, shown
 
 ObjectiveSpec: TypeAlias = "str | Iterable[str] | Mapping[str, str]"
 """Objectives as users write them."""
@@ -303,7 +303,7 @@ class Outputs:
             if len(returned) == n:
                 return dict(zip(names, returned, strict=True))
             raise OutputError(
-                f"{expected}, or {n} number{'s' * (n != 1)} in this order. Got {len(returned)} "
+                f"{expected}, or {n} number{'s' * (n != 1)} in this order. Got {len(returned)}"
                 f"{where}: {of_kind(returned)}."
             )
         raise OutputError(f"{expected}. Got {of_kind(returned)}{where}.{_mistake(returned)}")
@@ -422,4 +422,10 @@ def in_order(
                 f"The '{parameter}' parameter must hold {number_of_each(names)}. Got {name!r} as "
                 f"well.{nearest(name, names)}"
             )
+    missing = [name for name in names if name not in given]
+    if missing and default is None:
+        raise ValueError(
+            f"The '{parameter}' parameter must hold {number_of_each(names)}. Got none for "
+            f"{listed(missing)} in {shown(dict(given))}; add it."
+        )
     return [given.get(name, default) for name in names]

@@ -90,6 +90,11 @@ def _variable(spec: object) -> Variable:
             f"Both bounds of a variable must be numbers. Got {spec!r} instead; give the other "
             f"bound, or write a list for a choice: {list(spec)!r}."
         )
+    if isinstance(spec, tuple) and len(spec) > 2 and all(map(_is_numeric, spec)):
+        raise TypeError(
+            f"A tuple of numbers must be the bounds of a variable, (low, high). Got {shown(spec)} "
+            f"instead; write a list for a choice among these numbers: {shown(list(spec))}."
+        )
     if isinstance(spec, list | tuple | np.ndarray):
         return choice(spec.tolist() if isinstance(spec, np.ndarray) else spec)
     raise TypeError(f"A variable must be {_FORMS}. Got {of_kind(spec)} instead.{_advice(spec)}")

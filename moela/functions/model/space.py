@@ -120,9 +120,12 @@ class DesignSpace:
         """
         unknown = [name for name in design if name not in self.variables]
         if unknown:
+            missing = [n for n, v in self.variables.items() if n not in design and not v.when]
+            also = f", and {missing[0]!r} is missing" if missing else ""
             raise ValueError(
-                f"A design must have the variables {listed(self.variables)}. Got {unknown[0]!r} as "
-                f"well in {design_text(design)}.{nearest(unknown[0], self.variables)}"
+                f"A design must have the variables {listed(self.variables)}. There is no variable "
+                f"{unknown[0]!r}{also}, in {design_text(design)}."
+                f"{nearest(unknown[0], missing or self.variables)}"
             )
         x = np.concatenate([self._middle[name] for name in self.variables])
         for name in self._conditions:

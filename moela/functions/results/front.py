@@ -261,10 +261,11 @@ class DesignFront:
     def _vector(self, parameter: str, given: object, default: float | None) -> Floats:
         n, names = len(self.names), self.names
         form = number_of_each(names)
+        ordered = given
         if isinstance(given, Mapping):
-            given = in_order(parameter, given, names, default)
+            ordered = in_order(parameter, given, names, default)
         try:
-            values = np.asarray(given, dtype=float)
+            values = np.asarray(ordered, dtype=float)
         except (TypeError, ValueError):
             values = np.empty(0)
         if values.shape != (n,) or not np.isfinite(values).all():

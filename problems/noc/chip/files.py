@@ -14,8 +14,11 @@ from moela.files.text import number_of, read_json
 
 __all__ = ["WITHOUT_TITLES", "JSONFile", "check_fields", "check_whole_list", "read_rows"]
 
-WITHOUT_TITLES = "(without a header row, unless it begins with #, and without an index column)"
-"""Advice for a file of numbers that seems to have titles of rows or columns."""
+WITHOUT_TITLES = (
+    " The file must hold numbers only: put # before a row of titles, and leave out a column of "
+    "names."
+)
+"""Advice after the error about a file of numbers that seems to have titles of rows or columns."""
 
 
 class JSONFile:
@@ -94,8 +97,8 @@ def read_rows(
     for i, (number, cells) in enumerate(filled, start=1):
         place = f"row {i}" + (f" (line {number})" if number != i else "")
         if i > most:
-            end = f"the end of the file after {most} rows {WITHOUT_TITLES}"
-            raise invalid_file(path, "more", end, place)
+            end = f"the end of the file after {most} rows"
+            raise ValueError(f"{invalid_file(path, 'more', end, place)}{WITHOUT_TITLES}")
         if not cells[-1]:
             cells.pop()
         row = []
@@ -103,7 +106,7 @@ def read_rows(
             value = number_of(cell)
             if value is None or not holds(value):
                 title = value is None and i == j == 1
-                wanted = f"{expected} {WITHOUT_TITLES}" if title else expected
-                raise invalid_file(path, brief(cell), wanted, f"{place}, column {j}")
+                error = invalid_file(path, brief(cell), expected, f"{place}, column {j}")
+                raise ValueError(f"{error}{WITHOUT_TITLES}") if title else error
             row.append(value)
         yield place, row

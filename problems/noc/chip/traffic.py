@@ -199,8 +199,8 @@ def load_traffic(path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE
     for place, row in read_rows(path, lambda value: 0 <= value < math.inf, expected, n):
         if len(row) != n:
             wanted = f"{n} columns, one for every PE of the platform"
-            wanted += f" {WITHOUT_TITLES}" if len(row) == n + 1 else ""
-            raise invalid_file(path, len(row), wanted, place)
+            error = invalid_file(path, len(row), wanted, place)
+            raise ValueError(f"{error}{WITHOUT_TITLES}") if len(row) == n + 1 else error
         rows.append(row)
     if len(rows) != n:
         wanted = f"a table of {n} rows, one for every PE of the platform"

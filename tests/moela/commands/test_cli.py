@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from moela.cli import main
+from moela.cli import COMMANDS, main
 from problems import NoC3D
 from problems.noc import Design
 
@@ -96,6 +96,16 @@ def test_version_and_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["run", "noc", "--help"])
     assert "--traffic" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", sorted({key[:n] for key in COMMANDS for n in (1, 2)}))
+def test_the_help_of_each_command_says_what_it_does_and_ends_with_examples(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--help"])
+    usage, about, *_, examples = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith("usage: ")
+    assert about.rstrip().endswith(".")
+    assert examples.startswith("examples:\n  moela ")
 
 
 def test_store_is_resumed_and_listed(tmp_path, capsys):

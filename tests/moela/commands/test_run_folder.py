@@ -48,6 +48,15 @@ def test_the_results_of_another_command_are_not_replaced(earlier, folder, capsys
     assert "which holds another run (of moela run)" in capsys.readouterr().err
 
 
+def test_show_and_export_say_that_the_run_is_of_a_function(earlier, folder, capsys):
+    capsys.readouterr()
+    for words in (["show", "sink"], ["export", "sink/best.json", "--to", "csv", "--out", "x"]):
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert "run of your own function" in error
+        assert "`moela explain run.db`" in error
+
+
 def test_the_same_run_writes_its_folder_again(earlier, folder):
     store = ["--store", "run.db"]
     for more in (["--timeout", 60], store, [*store, "--evals", 30], [*store, "--evals", 10]):

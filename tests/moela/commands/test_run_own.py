@@ -228,11 +228,18 @@ def test_an_instance(folder):
         (["function.py:simulate", "--evals", "0"], ["--evals", "at least 1"]),
         (["function.py:simulate", "--time-limit", "soon"], ["--time-limit", "8h", "'soon'"]),
         (["function.py:simulate", "--evals", "9", "--timeout", "x"], ["--timeout", "'x'"]),
+        (
+            ["function.py:simulate", "--evals", "9", "--timeout", "0"],
+            ["--timeout must be a positive number of seconds, or a text such as '90s'"],
+        ),
         (["function.py:simulate", "--evals", "9", "--set", "a=1"], ["--set goes with a class"]),
         (["function.py:simulate", "--evals", "9", "--seed", "-1"], ["--seed", "at least 0", "-1"]),
         (["function.py:simulate", "--evals", "9", "--out", "bad.csv"], ["--out", "a folder"]),
         (["sub/moela.py:simulate", "--evals", "9"], ["moela.py", "Rename it"]),
-        (["function.py:simulate", "--evals", "9", "--start", "bad.csv"], ["bad.csv", "'height'"]),
+        (
+            ["function.py:simulate", "--evals", "9", "--start", "bad.csv"],
+            ["bad.csv", "no column 'height', but 'a', 'b'."],
+        ),
         (["function:simulate", "--evals", "9", "--set", "a"], ["--set"]),
         (
             ["problem.py:Sink", "--set", "widht=1", "--evals", "9"],

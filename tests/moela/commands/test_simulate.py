@@ -49,7 +49,9 @@ def test_rates_are_drawn_and_json_is_complete(common, capsys):
 def test_steps_outside_the_tables_are_named(common, capsys):
     far = ["--rate", "20", "--number", "4", "--isl", "64000", "--osl", "4"]
     assert main([*common, *far]) == 0
-    assert "times are extrapolated: " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "times are extrapolated: " in printed
+    assert "--rate asked for 20 a second; the gaps between requests are random" in printed
 
 
 def test_requests_beyond_the_models_context_are_noted(common, tmp_path, capsys):

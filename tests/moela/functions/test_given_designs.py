@@ -117,7 +117,7 @@ def test_pymoo_problems_start_from_the_same_forms(tmp_path):
         (pandas.DataFrame({"params_a": [1.0]}), r"Got the columns 'params_a'.*designs_of_study"),
         (pandas.DataFrame({"a": [1.0], "k": ["u"]}), r"Design 0 of 'sampling'.*none called 'b'"),
         ([{"a": 99.0, "b": 1.0, "k": "u"}], r"Design 0 of 'sampling'.*'a'.*from 0.001 to 10"),
-        ([DESIGNS[0], {**DESIGNS[0], "q": 1}], r"Design 1 of 'sampling'.*'q' as well"),
+        ([DESIGNS[0], {**DESIGNS[0], "q": 1}], r"Design 1 of 'sampling'.*no variable 'q'"),
     ],
 )
 def test_other_names_are_refused(sampling, words):

@@ -133,7 +133,7 @@ def test_no_feasible_design():
     result = run(constraints={"noise": (None, 10)})
     assert not result.feasible
     assert "no feasible design" in result.status
-    assert 0 < len(result.front) <= 5
+    assert f".front holds the {len(result.front)} designs of least violation" in result.status
     assert result.front[0].others["noise"] == 30
     assert "violates constraints" in repr(result.knee())
     assert "It violates noise at most 10" in result.explain()
@@ -289,7 +289,7 @@ def test_a_script_needs_no_guard():
     [
         (90, 90), (1.5, 1.5), ("90", 90), ("90s", 90), ("30 min", 1800), ("8h", 28800),
         ("1h30m", 5400), ("1 day, 2 hours", 93600), ("01:30:05", 5405), (None, None),
-        (timedelta(hours=1), 3600),
+        ("2 hrs. 5 sec", 7205), ("3 Minutes", 180), (timedelta(hours=1), 3600),
     ],
 )  # fmt: skip
 def test_durations(given, expected):

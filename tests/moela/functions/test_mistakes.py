@@ -48,6 +48,7 @@ def says(message, *words):
         ((0.0, 10**400), ("'x'", "'high'", "finite number")),
         (range(10**18), ("'x'", "'high'", "2**53")),
         (range(0, 10**12, 2), ("'x'", "at most 1,000,000", "multiply it by 2")),
+        ((0.1, 1.0, 5), ("'x'", "(low, high)", "a list for a choice", "[0.1, 1.0, 5]")),
         ((0.0, None), ("'x'", "numbers", "Got (0.0, None)", "a choice: [0.0, None]")),
         ((None, 5), ("'x'", "numbers", "Got (None, 5)")),
         (float, ("'x'", "(0.0, 1.0)")),
@@ -153,15 +154,18 @@ def test_constraints(constraints, words):
         ({"n_eval": 0}, ("'n_eval'", "at least 1", "Got 0")),
         ({"n_eval": "100"}, ("'n_eval'", "integer", "'100'")),
         ({"n_eval": ...}, ("'n_eval'", "time_limit='8h'", "neither")),
-        ({"seed": "one"}, ("'seed'", "integer", "'one' (str)")),
+        ({"seed": "one"}, ("'seed'", "integer", "'one'")),
+        ({"seed": -1}, ("'seed'", "at least 0", "Got -1")),
         ({"time_limit": "soon"}, ("'time_limit'", "'8h'", "'soon'")),
+        ({"time_limit": "5 months"}, ("'5 months'", "units are s, min, h and d, not 'months'")),
+        ({"timeout": "1:30"}, ("'timeout'", "'1:30'", "hh:mm:ss")),
         ({"time_limit": -3}, ("'time_limit'", "positive", "-3")),
         ({"timeout": -1}, ("'timeout'", "positive", "-1")),
-        ({"n_jobs": 0}, ("'n_jobs'", "other than 0")),
-        ({"on_error": "ignore"}, ("'on_error'", "'raise', 'infeasible'", "'ignore'")),
+        ({"n_jobs": 0}, ("'n_jobs' parameter of minimize", "other than 0")),
+        ({"on_error": "ignore"}, ("'on_error' parameter of minimize", "'raise', 'infeasible'")),
         ({"algorithm": "nsga22"}, ("'algorithm'", "Did you mean 'nsga2'?")),
         ({"algorithm": 3}, ("'algorithm'", "NSGA2(pop_size=50)", "Got 3")),
-        ({"batch_size": 0}, ("'batch_size'", "at least 1", "Got 0")),
+        ({"batch_size": 0}, ("'batch_size' parameter of minimize", "at least 1", "Got 0")),
         ({"batch_size": 8, "algorithm": "nsga2"}, ("'batch_size'", "NSGA2")),
         ({"backend": "thread"}, ("'backend'", "'thread'")),
         ({"n_jobs": "2"}, ("'n_jobs'", "integer", "'2'")),
@@ -169,6 +173,7 @@ def test_constraints(constraints, words):
         ({"objectives": "a", "algorithm": "moela"}, ("at least two objectives", "'de'")),
         ({"callback": 5}, ("'callback'", "function", "Got 5")),
         ({"ref_point": [1]}, ("'ref_point'", "'a', 'b'", "[1]")),
+        ({"ref_point": {"a": 1}}, ("'ref_point'", "Got none for 'b' in {'a': 1}")),
         ({"ref_point": {"a": 1, "B": 2}}, ("'ref_point'", "'B'", "Did you mean 'b'?")),
         ({"ref_point": "low"}, ("'ref_point'", "'low' (str)")),
         ({"vectorized": "yes"}, ("'vectorized'", "True or False")),
@@ -185,8 +190,9 @@ def test_parameters(changes, words):
     [
         ([{"x": 2.0}], ("Design 0", "'x'", "from 0.0 to 1.0", "2.0")),
         ([{"x": 0.5}, {}], ("Design 1", "none called 'x'", "add it")),
-        ([{"x": 0.5, "y": 1}], ("Design 0", "'y' as well")),
-        ([{"X": 0.5}], ("'X' as well", "Did you mean 'x'?")),
+        ([{"x": 0.5, "y": 1}], ("Design 0", "There is no variable 'y', in {'x': 0.5")),
+        ([{"y": 1}], ("no variable 'y', and 'x' is missing",)),
+        ([{"X": 0.5}], ("no variable 'X'", "Did you mean 'x'?")),
         ([{"x": "0.5"}], ("'x'", "a number", "'0.5' (str)")),
         ([], ("'start'", "at least one design", "leave it out")),
         (0.5, ("'start'", "list of dictionaries", "0.5")),
@@ -264,6 +270,7 @@ def test_functions(function, words):
         ("0.5", ("Got '0.5' (str)",)),
         (0.5, ("Got 0.5 (float)", "{'a': ..., 'b': ...}")),
         ([1, 2, 3], ("2 numbers", "Got 3")),
+        ((1,), ("2 numbers", "Got 1 for the design {'x'", "(1,) (tuple)")),
         ({"a": 1.0}, ("no 'b'", "Add it")),
         ({"a": 1.0, "B": 2.0}, ("no 'b' but 'a', 'B'", "Did you mean 'B'?", "Rename")),
         ({"a": float("nan"), "b": 1}, ("objective 'a'", "finite", "Got nan", "infeasible")),
@@ -285,8 +292,10 @@ def test_functions(function, words):
 )
 def test_returned_values(returned, words):
     message = message_of(lambda d: returned)
-    says(message, *words, "{'x': ", "on_error='infeasible'")
+    says(message, *words, "{'x': ", "Fix the function")
     assert "Traceback" not in message
+    # Only a value that is not finite may belong to the design; the rest are mistakes.
+    assert message.count("on_error='infeasible'") == ("raise an exception" in message)
 
 
 def test_masked_values_of_batches():

@@ -75,7 +75,7 @@ def test_titles_of_rows_and_columns_are_named(tmp_path, rows, header, index, pla
     table = table if header is None else [list(header), *table]
     path = tmp_path / "a.csv"
     path.write_text("\n".join(",".join(map(str, row)) for row in table))
-    words = rf"'{place}' must be .*without a header row, unless it begins with #.*\)\. Got"
+    words = rf"'{place}' must be .* Got .*put # before a row of titles, and leave out a column"
     with pytest.raises(ValueError, match=words):
         load_traffic(path)
 

@@ -1,0 +1,31 @@
+"""Names of a package that are imported on first use, with suggestions for misspelt ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import lazy_loader
+
+Loader = Callable[[str], object]
+
+
+def attach(package: str, file: str) -> tuple[Loader, Callable[[], list[str]], list[str]]:
+    """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a package with an ``__init__.pyi``.
+
+    An AttributeError about a public name that the package lacks names the closest one it has.
+    """
+    load, names, known = lazy_loader.attach_stub(package, file)
+
+    def find(name: str) -> object:
+        if name not in known and not name.startswith("_"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, known, n=1)
+            advice = f" Did you mean {close[0]!r}?" if close else ""
+            # With a name and no object, Python adds no suggestion of its own.
+            raise AttributeError(
+                f"module {package!r} has no attribute {name!r}.{advice}", name=name
+            )
+        return load(name)
+
+    return find, names, known
