@@ -30,6 +30,7 @@ LEAST_DESIGNS, MOST_DESIGNS = 30, 2000
 _FENCE = 3.0
 _ROUGH = 0.7  # R2 below which only large differences between importances count
 _SLICED = 4  # variables of a picture of slices
+_SHOWN_ROWS = 20  # variables of a text
 
 
 class Importances:
@@ -227,7 +228,11 @@ class Importances:
 
     def __repr__(self) -> str:
         head, *notes = map(harmless, [self._head(), *self._notes()])
-        return "\n".join([head, "", str(self.table()), "", *notes])
+        table = self.table()
+        more = len(table) - _SHOWN_ROWS
+        shown = Table(table.rows[:_SHOWN_ROWS], table.formats) if more > 0 else table
+        rest = [f"... and {more} variables that matter less: .table()"] if more > 0 else []
+        return "\n".join([head, "", str(shown), *rest, "", *notes])
 
     def _repr_html_(self) -> str:
         notes = "".join(html.paragraph(note) for note in self._notes())

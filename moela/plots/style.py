@@ -93,9 +93,11 @@ def scatter_mixed(axes: Axes, parts: Sequence[tuple[Floats, Floats, Look]], **ki
 
 def legend_above(axes: Axes, columns: int = 2) -> None:
     """Put the legend above axes, since any place inside may hide a design."""
+    # No wider than its entries need, since a legend beyond the axes takes their room.
     axes.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, fontsize=SMALL, frameon=False
-    )
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, fontsize=SMALL,
+        frameon=False, columnspacing=0.9, handletextpad=0.3, handlelength=1.2, borderpad=0.2,
+    )  # fmt: skip
 
 
 def saved(figure: Figure, path: str | Path | None) -> Figure:

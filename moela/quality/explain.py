@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from moela._arrays import Design, Floats
+from moela.quality.table import telling
 from moela.quality.words import harmless, number, shown
 
 # Variables and neighbors that are named at most.
@@ -94,7 +95,7 @@ def explain(
     n, (mark, role) = len(F), marked
     kind = "the front" if role != Role.LEAST_VIOLATING else "the list of least violations"
     place = f", the only one on {kind}" if n == 1 else f" (of 0 to {n - 1} on {kind})"
-    values = f": {_values(designs[i])}" if words is None else ""
+    values = f": {_values(i, designs)}" if words is None else ""
     lines = [f"Design {i}{place}{values}", ""]
     for j, name in enumerate(names):
         lines.append(_standing(F[:, j] * signs[j], F[i, j], name, i))
@@ -135,15 +136,19 @@ def _own_role(role: Role, n_obj: int) -> str:
     if role == Role.KNEE and n_obj == 2:
         return "It is the knee: going on in either direction costs much for little."
     return {
-        Role.KNEE: "It is the knee: little is gained in one objective for much in others.",
+        Role.KNEE: "It is the knee: any gain in one objective would cost much in others.",
         Role.BALANCED: "The front has no knee: it bulges nowhere. This is the balanced design, "
         "whose pseudo-weights are closest to equal.",
         Role.LEAST_VIOLATING: "No design is feasible. This one violates the constraints least.",
     }[role]
 
 
-def _values(design: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} = {_value(value)}" for name, value in design.items())
+def _values(i: int, designs: Sequence[Mapping[str, object]]) -> str:
+    """Return the values of design i; of many variables only some that differ on the front."""
+    design = designs[i]
+    kept = [name for name in telling(designs) if name in design]
+    values = ", ".join(f"{name} = {_value(design[name])}" for name in kept)
+    return values + (f" and {len(design) - len(kept)} more" if len(kept) < len(design) else "")
 
 
 def _value(value: object) -> str:

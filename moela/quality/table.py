@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from moela.notebook import html
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Rows that the representation of a long table shows.
 _SHOWN_ROWS = 20
+# Variables that a text names if a design has more.
+_FEW_VARIABLES = 8
 
 # Any: the columns of a table have different types, which only its documentation names.
 Row = dict[str, Any]
@@ -116,6 +118,22 @@ def text(value: object, form: str = ".4g") -> str:
     if not isinstance(value, float):
         return str(value)
     return "-" if math.isnan(value) else format(value, form)
+
+
+def telling(designs: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the variables to show of some designs: all, or a few if they are many.
+
+    Of many, those are shown first that are not the same in all of the designs.
+
+    >>> telling([{f"x{j}": j * i for j in range(40)} for i in range(2)])
+    ['x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7', 'x8']
+    """
+    names = list(dict.fromkeys(name for design in designs for name in design))
+    if len(names) <= _FEW_VARIABLES + 2:  # words about the rest would take as much room
+        return names
+    alike = {n for n in names if len({repr(design.get(n)) for design in designs}) < 2}
+    chosen = set(sorted(names, key=alike.__contains__)[:_FEW_VARIABLES])
+    return [name for name in names if name in chosen]
 
 
 def _is_number(value: object) -> bool:

@@ -12,8 +12,9 @@ from moela.commands.run.loading import load_problem
 from moela.commands.run.results import ResultFolder
 from moela.functions.durations import seconds
 from moela.functions.model.problem import FunctionProblem
+from moela.functions.results.result import left_out
 from moela.functions.tables import read_designs
-from moela.quality.table import Row, Table
+from moela.quality.table import Row
 
 ALGORITHMS = ("moela", "nsga2", "nsga3", "moead", "ga", "de")
 _SHOWN = 10
@@ -104,9 +105,10 @@ def write(folder: ResultFolder) -> int:
         best=None if best is None else folder.row(best.index),
         failures=len(result.failures),
     )
-    shown = Table(rows[:_SHOWN])
-    more = f"... and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    lines: list[object] = [result.status, *([shown] if rows else []), *([more] if more else [])]
+    shown, hidden = result.front.shown(_SHOWN)
+    more = left_out(len(rows) - len(shown), hidden)
+    lines: list[object] = [result.status, *([shown] if rows else [])]
+    lines += [f"... and {more}"] if more else []
     if best is not None and len(folder.names) > 1:
         role = result.front.marked()[1]
         lines.append(f"best.json holds {role.named}, row {best.index}.")

@@ -40,7 +40,7 @@ from moela.functions.model.outputs import (
     read_constraints,
     read_objectives,
 )
-from moela.functions.model.reading import read_variables
+from moela.functions.model.reading import described, read_variables
 from moela.functions.model.space import DesignSpace, is_binary
 from moela.functions.model.variables import Permutation, Variable, is_number, only_if
 from moela.quality.words import nearest, of_kind
@@ -123,10 +123,7 @@ class FunctionProblem(Problem):
 
     def describe(self) -> str:
         """Return what variables, objectives and constraints mean, a line for each."""
-        width = max(map(len, self.variables))
-        lines = [f"{self.name()}:"]
-        for name, variable in self.variables.items():
-            lines.append(f"  {name:<{width}}  {variable.describe()}{only_if(variable.when)}")
+        lines = [f"{self.name()}:", *described(self.variables)]
         for sense, verb in (("min", "minimize"), ("max", "maximize")):
             names = [goal.name for goal in self.outputs.objectives if goal.sense == sense]
             if names:

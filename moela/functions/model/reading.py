@@ -17,6 +17,7 @@ from moela.functions.model.variables import (
     equal,
     integer,
     is_number,
+    only_if,
     plain,
     real,
 )
@@ -26,6 +27,9 @@ _FORMS = (
     "(0.0, 1.0) for a real number, (5, 25) for an integer, a list of options, bool, "
     "moela.permutation(n), or one of moela.real, moela.integer, moela.choice and moela.boolean"
 )
+
+# Variables of which each has a line of its own in a summary.
+_MOST_LINES = 12
 
 # Ranges beyond are written as integers, since a choice keeps all of its options.
 _MOST_OPTIONS = 1_000_000
@@ -149,6 +153,25 @@ def _check_condition(
                 f"The 'when' of variable {name!r} must list values of {parent!r}, each {expected}. "
                 f"Got {of_kind(value)} instead."
             )
+
+
+def described(variables: Mapping[str, Variable]) -> list[str]:
+    """Return a line for each variable; of many variables, those that are alike share a line."""
+    lines: dict[str, str] = {}
+    alike: dict[str, list[str]] = {}
+    for name, variable in variables.items():
+        alike.setdefault(f"{variable.describe()}{only_if(variable.when)}", []).append(name)
+    for words, names in alike.items():
+        if len(variables) > _MOST_LINES and len(names) > 2:
+            lines[f"{names[0]}, ..., {names[-1]}"] = f"{len(names)} variables: {words}"
+        else:
+            lines |= dict.fromkeys(names, words)
+    width = max(map(len, lines))
+    shown_lines = [f"  {name:<{width}}  {words}" for name, words in lines.items()]
+    more = len(lines) - 2 * _MOST_LINES
+    if more > 0:
+        shown_lines[2 * _MOST_LINES :] = [f"  and {more} more"]
+    return shown_lines
 
 
 def order_of(variables: Mapping[str, Variable]) -> list[str]:

@@ -16,7 +16,7 @@ from moela.functions.model.view import ProblemView
 from moela.notebook import html
 from moela.quality.explain import Explanation, OwnWords, Role, explain
 from moela.quality.front import Front
-from moela.quality.table import Row, Table, text
+from moela.quality.table import Row, Table, telling, text
 from moela.quality.words import harmless, number, of_kind
 
 if TYPE_CHECKING:
@@ -50,16 +50,30 @@ class Candidate:
     feasible: bool = True
 
     def __repr__(self) -> str:
-        values = [f"{name} {text(value)}" for name, value in self.row().items()]
+        kept = telling([self.design])
+        values = [f"{name} {text(value)}" for name, value in self.shown(kept).items()]
+        hidden = len(self.design) - len(kept)
+        more = f" and {hidden} more variables" if hidden else ""
         note = "" if self.feasible else " (violates constraints)"
-        return harmless(f"Candidate {self.index}: {', '.join(values)}{note}")
+        return harmless(f"Candidate {self.index}: {', '.join(values)}{more}{note}")
 
     def row(self) -> Row:
         """Return variables, objectives, and other outputs in one dictionary."""
-        row: Row = dict(self.design)
-        for name, value in (self.objectives | self.others).items():
-            row[f"{name} (output)" if name in self.design else name] = value
-        return row
+        return self.design | self._outputs()
+
+    def shown(self, variables: Sequence[str]) -> Row:
+        """Return a row to read: objectives, these of the variables, and other outputs."""
+        outputs = list(self._outputs().items())
+        m = len(self.objectives)
+        kept = {name: self.design.get(name) for name in variables}
+        return dict(outputs[:m]) | kept | dict(outputs[m:])
+
+    def _outputs(self) -> Row:
+        """Return objectives and other outputs under names that no variable has."""
+        return {
+            f"{name} (output)" if name in self.design else name: value
+            for name, value in (self.objectives | self.others).items()
+        }
 
 
 class DesignFront:
@@ -122,7 +136,9 @@ class DesignFront:
         return harmless(f"DesignFront({len(self)} {kind}; {goals})")
 
     def _repr_html_(self) -> str:
-        return html.paragraph(repr(self)) + self.table()._repr_html_()
+        shown, hidden = self.shown()
+        more = html.paragraph(f"and {hidden} more variables") if hidden else ""
+        return html.paragraph(repr(self)) + shown._repr_html_() + more
 
     @property
     def population(self) -> Population:
@@ -136,6 +152,16 @@ class DesignFront:
     def table(self) -> Table:
         """Return a table with a row per design: variables, objectives, constraints, others."""
         return Table(aligned([candidate.row() for candidate in self]))
+
+    def shown(self, most: int | None = None) -> tuple[Table, int]:
+        """Return a table of the first designs to read, and how many variables it leaves out.
+
+        Columns: objectives, variables, constraints, others. Of many variables only some are shown.
+        """
+        candidates = list(self)[:most]
+        kept = telling([candidate.design for candidate in candidates])
+        hidden = len({name for candidate in candidates for name in candidate.design}) - len(kept)
+        return Table(aligned([candidate.shown(kept) for candidate in candidates])), hidden
 
     def to_frame(self) -> DataFrame:
         """Return a pandas DataFrame with a row per design.

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 def html_of(result: MinimizeResult, title: str) -> str:
     """Return the status, the first rows of the front, and its picture as HTML."""
     parts = [html.paragraph(result.status, title=title)]
-    table = result.front.table()
+    table, hidden = result.front.shown()
     if len(table):
         parts.append(table.to_html(rest=".to_frame()"))
+        parts += [html.paragraph(f"and {hidden} more variables")] if hidden else []
         parts.append(html.picture(result.plot(), f"front of {title}"))
     return "\n".join(parts)

@@ -259,14 +259,12 @@ class MinimizeResult:
         return len(self.front)
 
     def __repr__(self) -> str:
-        table = self.front.table()
-        head = Table(table.rows[:_SHOWN_ROWS], table.formats)
-        more = len(table) - len(head)
+        head, hidden = self.front.shown(_SHOWN_ROWS)
         lines = [harmless(f"{self._view.title}: {self.status}")]
         if len(head):
             lines += ["", str(head)]
-        if more > 0:
-            lines.append(f"... and {more} more: .to_frame() or .designs")
+        if more := left_out(len(self.front) - len(head), hidden):
+            lines.append(f"... and {more}: .to_frame() or .designs")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -426,6 +424,18 @@ class MinimizeResult:
         return np.array(
             [0.0 if ind.CV is None else float(ind.CV[0]) for ind in self._individuals], dtype=float
         )
+
+
+def left_out(designs: int, variables: int) -> str:
+    """Return how many designs and variables a table leaves out, in words.
+
+    >>> left_out(23, 0), left_out(23, 192), left_out(0, 192)
+    ('23 more', '23 more designs, and 192 more variables', '192 more variables')
+    """
+    if not variables:
+        return f"{designs} more" if designs else ""
+    parts = [f"{amount(designs, 'more design')}, and "] if designs else []
+    return "".join([*parts, amount(variables, "more variable")])
 
 
 def evaluated(population: Sequence[Individual]) -> list[Individual]:

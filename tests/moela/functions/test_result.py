@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from function_cases import QUIET, SINK, sink
+from function_cases import QUIET, SINK, line, sink
 
 import moela
 
@@ -194,6 +194,41 @@ def test_without_a_feasible_design_the_least_violating_one_is_chosen():
     assert "This one violates the constraints least" in never.explain()
     assert "No design is feasible. Against" in never.explain(1)
     assert "knee" not in never.explain(1)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A result of 60 variables of which only the later half differs on its front."""
+    return moela.minimize(
+        lambda d: {"a": d["v59"], "b": 1 - d["v59"] + sum(d[f"v{j}"] for j in range(30))},
+        variables={f"v{j}": (0.0, 1.0) for j in range(60)}, objectives=["a", "b"],
+        start=[{f"v{j}": k / 9 * (j >= 30) for j in range(60)} for k in range(10)],
+        n_eval=10, **QUIET,
+    )  # fmt: skip
+
+
+def test_texts_begin_with_the_objectives_and_show_few_of_many_variables(wide):
+    head, *rows, last = str(wide).splitlines()[2:]
+    assert head.split() == ["a", "b", *(f"v{j}" for j in range(30, 38))]
+    assert len(rows) == 10
+    assert last == "... and 52 more variables: .to_frame() or .designs"
+    assert max(map(len, str(wide).splitlines())) < 130
+    first, *_ = wide.explain(3).splitlines()
+    assert "v30 = 0.333333, v31" in first
+    assert first.endswith("v37 = 0.333333 and 52 more")
+    assert "v7 0 and 52 more variables" in repr(wide.front[0])
+    assert repr(wide.front[0]).startswith("Candidate 0: a 0, b 1, v0 ")
+    assert "and 52 more variables" in wide._repr_html_()
+    assert len(wide.front.table().columns) == 62
+
+
+def test_alike_variables_of_many_share_a_line(wide):
+    lines = wide.problem.describe().splitlines()
+    assert lines[1:3] == ["  v0, ..., v59  60 variables: real, 0 to 1", "  minimize a, b"]
+    different = moela.problem(
+        line, variables={f"v{j}": (0.0, j + 1.0) for j in range(40)}, objectives=["a", "b"]
+    )
+    assert different.describe().splitlines()[25] == "  and 16 more"
 
 
 def test_explanations_of_many_objectives(three):
