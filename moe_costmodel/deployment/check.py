@@ -108,7 +108,8 @@ class PlanCheck:
             unit = OBJECTIVES[row.name].unit
             old, new = quantity(row.old.value, unit), quantity(row.new, unit)
             ratio = "" if np.isnan(row.ratio) else f"{row.ratio:.2f}"
-            note = "" if row.inside else "  outside its interval"
+            # A last digit that is not shown is no news.
+            note = "" if row.inside or old == new else "  outside its interval"
             lines.append(f"  {row.name:<18}{old:>18}{new:>18}{ratio:>8}{note}")
         lines += [f"  times are extrapolated: {reason}" for reason in self.evaluation.outside]
         if self.switch is not None:
@@ -212,10 +213,8 @@ def _buffer_advice(plan: Plan, there: DeploymentModel, evaluation: Evaluation) -
         for layer in evaluation.layers
     ]
     thrashing = tuple(i for i, share in enumerate(waits) if share > _THRASH)
-    why = (
-        f"it saves {quantity(saved, 'bytes')} per device and makes the mean step {slower:.0%} "
-        "longer"
-    )
+    less = quantity(saved, "bytes")
+    why = f"it saves {less} per device and makes the mean step {_longer(slower)}"
     if saved <= 0:
         return Advice("buffer", False, f"{why}: nothing is gained")
     if evaluation["miss_mean_s"] / evaluation["step_mean_s"] > _THRASH:
@@ -227,6 +226,18 @@ def _buffer_advice(plan: Plan, there: DeploymentModel, evaluation: Evaluation) -
     if thrashing:
         why += f", but it thrashes in {_listed(plan, thrashing)}: more room there"
     return Advice("buffer", True, why, thrashing)
+
+
+def _longer(share: float) -> str:
+    """Return in words that something is longer by a share, or shorter if it is negative."""
+    shown = f"{abs(share):.0%}"
+    return "no longer" if shown == "0%" else f"{shown} {'longer' if share > 0 else 'shorter'}"
+
+
+def _change(share: float) -> str:
+    """Return a change in percent with its sign, which no change has not."""
+    shown = f"{share:+.1%}"
+    return "0.0%" if shown in ("-0.0%", "+0.0%") else shown
 
 
 def _listed(plan: Plan, places: Sequence[int]) -> str:
@@ -250,8 +261,8 @@ def _replica_advice(
     more_memory = plan.placement.n_replicas / plan.shape.n_experts
     why = (
         f"they take {more_memory:.0%} more expert memory and, compared with a packing without "
-        f"them, change the busiest device's load by {-less_load:+.1%} and the mean step by "
-        f"{-faster:+.1%}"
+        f"them, change the busiest device's load by {_change(-less_load)} and the mean step by "
+        f"{_change(-faster)}"
     )
     return Advice("replicas", less_load >= more_memory and faster > _WORTH, why)
 
@@ -267,7 +278,7 @@ def _gate_advice(plan: Plan, there: DeploymentModel, evaluation: Evaluation) -> 
         and gated.mass.mean() < 1
         and gated.seconds.sum() > (1 - _WORTH) * ungated.seconds.sum()
     )
-    why = f"they change the mean step by {-faster:+.1%} for {loss:.3g} {plan.quality_kind}"
+    why = f"they change the mean step by {_change(-faster)} for {loss:.3g} {plan.quality_kind}"
     if faster < _WORTH and loss > 0:
         return Advice("thresholds", False, f"{why}: quality for no time", idle)
     if idle:
@@ -281,6 +292,6 @@ def _placement_advice(plan: Plan, there: DeploymentModel, evaluation: Evaluation
     same = np.array_equal(default.on_device(), plan.placement.on_device())
     why = (
         "compared with experts in order of their ids it changes the busiest device's load by "
-        f"{-less_load:+.1%} and the mean step by {-faster:+.1%}"
+        f"{_change(-less_load)} and the mean step by {_change(-faster)}"
     )
     return Advice("placement", same or faster > 0, why)

@@ -202,12 +202,15 @@ class LatencyModel:
             fitted.append((estimator, leave_one_out(estimator, points, seconds, family, step)))
         estimator, report = min(fitted, key=lambda item: item[1].median)
         if not report.median <= max_error:
+            # What was measured in a model has its whole steps, too.
+            whole = isinstance(source, Measurements) and any(source.of("whole"))
+            ways = "" if whole else ", or in the model itself (moe_costmodel.measure_model)"
             raise ValueError(
                 f"LatencyModel.fit must predict the measured times within {max_error:.0%}, by the "
                 f"median of what is left out. Got {report.median:.1%} ({report.method}) instead, "
                 "so plans made with it would be guesses. Measure again on a quieter machine or "
-                "with process time (clock='cpu'), with a larger budget, or in the model itself "
-                "(moe_costmodel.measure_model); or pass max_error= to take it as it is."
+                f"with process time (clock='cpu'), or with a larger budget{ways}; or pass "
+                "max_error= to take it as it is."
             )
         model = cls(
             estimator=estimator.fit(points, seconds),

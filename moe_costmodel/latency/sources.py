@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,7 +73,11 @@ def gather(
         raise invalid("LatencyModel.fit", "source", got, "Measurements or a KernelTable")
     records = _layers(source)
     if not records:
-        raise invalid("LatencyModel.fit", "source", "none", "with records of kind 'layer'")
+        counts = Counter(record.kind for record in source.records)
+        kinds = ", ".join(f"{n} of {kind}" for kind, n in counts.items()) or "no points"
+        got = "; ".join([kinds, *source.notes])
+        expected = "with points of kind 'layer'; if the budget ended early, raise budget_s"
+        raise invalid("LatencyModel.fit", "source", got, expected)
     shapes = sorted({r.shape for r in records if r.shape}, key=str)
     place = {shape: i for i, shape in enumerate(shapes)}
     layer = np.array([place[r.shape] for r in records if r.shape])

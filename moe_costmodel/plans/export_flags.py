@@ -126,14 +126,18 @@ def _grid(kind: str, k: int, own: set[GateRule]) -> list[GateRule]:
 def _price(own: Costs, costs: Costs) -> str:
     step, before = costs["step_mean_s"], own["step_mean_s"]
     memory, lost = costs["memory_bytes"], costs["quality_loss"]
-    price = (
-        f"the mean step is {quantity(step, 's')} instead of {quantity(before, 's')} "
-        f"({step / before - 1:+.1%}), memory {quantity(memory, 'bytes')} instead of "
-        f"{quantity(own['memory_bytes'], 'bytes')}"
-    )
-    if lost != own["quality_loss"]:
-        price += f", quality lost {lost:.4g} instead of {own['quality_loss']:.4g}"
-    return price
+    times = quantity(step, "s"), quantity(before, "s")
+    sizes = quantity(memory, "bytes"), quantity(own["memory_bytes"], "bytes")
+    losses = f"{lost:.4g}", f"{own['quality_loss']:.4g}"
+    parts = ["the mean step is the same", "the same memory"]
+    if times[0] != times[1]:
+        change = f"{step / before - 1:+.1%}"
+        parts[0] = f"the mean step is {times[0]} instead of {times[1]} ({change})"
+    if sizes[0] != sizes[1]:
+        parts[1] = f"memory {sizes[0]} instead of {sizes[1]}"
+    if losses[0] != losses[1]:
+        parts.append(f"quality lost {losses[0]} instead of {losses[1]}")
+    return ", ".join(parts)
 
 
 def to_ktransformers(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:

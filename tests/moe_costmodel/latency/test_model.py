@@ -354,3 +354,21 @@ def test_the_shared_table_can_be_fitted(shared_data):
     assert found.seconds[2] > found.seconds[0]
     with pytest.raises(ValueError, match="slow_to_fast"):
         model.predict(shape, np.ones((1, shape.n_local), int), misses=1)
+
+
+def test_measurements_without_layers_say_what_they_have(measured):
+    notes = ["the budget ended with 696 of 702 points left"]
+    early = Measurements(measured.hardware, list(measured.of("copy")), notes=notes)
+    words = r"'layer'; if the budget ended early, raise budget_s\. Got 6 of copy; the budget ended"
+    with pytest.raises(ValueError, match=words):
+        LatencyModel.fit(early)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_only_those_who_have_not_are_told_to_measure_in_the_model(measured, whole):
+    records = [record for record in measured.records if record.kind != "whole"]
+    if whole:
+        records.append(Record("whole", {"tokens": 4}, [1e-3], SHAPES[0]))
+    with pytest.raises(ValueError, match=r"within 0%.* larger budget") as caught:
+        LatencyModel.fit(replace(measured, records=records), max_error=0.0)
+    assert ("measure_model" in str(caught.value)) is not whole
