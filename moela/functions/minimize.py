@@ -367,7 +367,7 @@ def _problem(function: object, given: Mapping[str, object]) -> Problem:
 def _check(
     seed: object, store: object, callback: object, budget: int | None, limit: float | None
 ) -> None:
-    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool) and int(seed) >= 0
     require("minimize", "seed", seed, seed is None or whole, "an integer of at least 0, or None")
     if callback is not None and not callable(callback):
         raise TypeError(
