@@ -164,6 +164,13 @@ def test_designs_that_are_far_worse_do_not_hide_the_others(designs):
     assert found.limits("first")[1] < 100
 
 
+def test_a_text_leaves_out_the_least_important_of_many_variables(found, monkeypatch):
+    monkeypatch.setattr("moela.explanation.importances._SHOWN_ROWS", 2)
+    lines = str(found).splitlines()
+    assert [line.split()[0] for line in lines[3:5]] == found.order()[:2]
+    assert lines[5] == f"... and {len(found.order()) - 2} variables that matter less: .table()"
+
+
 def test_slices(found):
     # The line rises by 3; averages over a forest are closer together, most of all at its ends.
     rising = found.slice("first", "strong")
