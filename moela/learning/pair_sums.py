@@ -25,8 +25,9 @@ _LEAST_ITEMS, _MOST_ITEMS = 5, 40
 _FIRST, _WITH_COSTS, _KEPT = 2.2, 3.0, 4.0
 # Growth of the number of designs until the next fit, and once so many fits have not been enough.
 _GROWTH, _GROWTH_LATE, _MANY = 1.18, 2.0, 3
-# Fits of an objective by itself, if others have been found.
-_ALONE = 3
+# Starts with each matrix in common after the first fit, and starts of an objective by itself after
+# another one has been found. Whether a start is exact depends on its random values.
+_TOGETHER, _ALONE = 2, 3
 # Failures after which an objective is given up, and if another one is a sum.
 _MOST_FAILED, _MOST_FAILED_BESIDE = 4, 6
 # Moves since a fit that show whether it predicts them, the share of their squared changes that it
@@ -209,29 +210,38 @@ class PairSums(SharedFits):
         if not np.isfinite(F).all():
             return
         places, again = kept.astype(np.int64), self._wanted()
-        known = [None if a else old for a, old in zip(again, self._sums, strict=True)]
-        costs = len(places) >= _WITH_COSTS * self.n_unknowns
+        sums = [None if a else old for a, old in zip(again, self._sums, strict=True)]
         with one_thread():
-            data = Data(places, F, costs=costs)
-            search = Search(data, known, again if costs else again & ~self._nearly)
-            for number, (of, common_items) in enumerate(self._starts(search)):
-                rng = np.random.default_rng([self.seed, self.n_fits, number])
-                search.start(of, rng, common_items=common_items)
-        self._failed = self._failed + search.failures
-        self._nearly = self._nearly | search.nearly
-        self._apart = self._apart or search.apart
-        self._sums = search.sums
+            for costs in self._stages(len(places)):
+                wanted = again if costs else again & ~self._nearly
+                search = Search(Data(places, F, costs=costs), sums, wanted)
+                for number, (of, common_items) in enumerate(self._starts(search, costs)):
+                    rng = np.random.default_rng([self.seed, self.n_fits, costs, number])
+                    search.start(of, rng, common_items=common_items)
+                sums = search.sums
+                self._failed = self._failed + search.failures
+                self._nearly = self._nearly | search.nearly
+                self._apart = self._apart or search.apart
+        self._sums = sums
         self.n_fits += 1
         self._use(places, F, again)
 
-    def _starts(self, search: Search) -> Iterator[tuple[list[int], bool]]:
+    def _stages(self, n: int) -> list[bool]:
+        """Return whether to fit costs of items at places, too, one after another."""
+        if n < _WITH_COSTS * self.n_unknowns:
+            return [False]
+        # If little is explained without costs, another fit without them is worth least.
+        return [True] if self._apart else [False, True]
+
+    def _starts(self, search: Search, costs: bool) -> Iterator[tuple[list[int], bool]]:
         """Yield the objectives of each start of a fit, and whether they share items' values.
 
         Objectives with a matrix in common are found sooner together. If they seem to have none,
         every other fit tries each by itself.
         """
         if len(search.left) > 1 and not (self._apart and self.n_fits % 2):
-            for common_items in (True, False):
+            several = not (self.n_fits == 0 or costs or self._apart)
+            for common_items in (True, False) * (_TOGETHER if several else 1):
                 if search.left:
                     yield search.left, common_items
             if self.n_fits == 0 or self._apart:

@@ -14,10 +14,13 @@ from moela.learning.sums.terms import EXACT, Terms
 
 # Steps of a fit from a random start at most; it ends after so many of them if they lower the
 # residual variance by less than this share.
-_N_STEPS, _N_BETWEEN, _LEAST_PROGRESS = 60, 5, 0.08
+_N_STEPS, _N_BETWEEN, _LEAST_PROGRESS = 60, 5, 0.06
+# A fit that leaves this share of what an exact one may leave is not improved: in single precision,
+# its steps get tiny.
+_ENOUGH = 0.02
 # A fit has failed if it leaves more than this share of the variance, or, if all that costs of items
 # at places explain has been taken away, of what is left then.
-_MOST_LEFT, _MOST_LEFT_OF_REST = 0.1, 0.3
+_MOST_LEFT, _MOST_LEFT_OF_REST = 0.06, 0.3
 # Steps of a fit that starts from a matrix of another objective.
 _N_SHARED = 6
 # Damping of the first step relative to the mean of the diagonal, least damping, its factors after
@@ -143,7 +146,7 @@ class _Fit:
         by_own, residuals = self._at(own, common)
         cost = float((residuals**2).sum())
         for step in range(n_steps):
-            if cost < 1e-3 * EXACT * total:
+            if cost < _ENOUGH * EXACT * total:
                 break
             if step % _N_BETWEEN == 0:
                 if step > _N_BETWEEN and cost > (1.0 - _LEAST_PROGRESS) * before:
