@@ -103,9 +103,16 @@ class Experts:
         """
         owner, layout = "Experts.from_module", {"has_gate": True, "is_concatenated": True}
         layout |= dict.fromkeys(("has_bias", "is_transposed", "has_post_expert_norm"), False)
-        for name, expected in layout.items():
-            if getattr(module, name, expected) != expected:
-                raise invalid(owner, "module", not expected, f"of {name} = {expected}")
+        others = [name for name, usual in layout.items() if getattr(module, name, usual) != usual]
+        if others:
+            held = ", ".join(f"{name} = {not layout[name]}" for name in others)
+            got = f"{type(module).__name__} with {held}"
+            expected = (
+                "of experts with gates beside values, and without biases: others are neither "
+                "measured nor buffered, but the choices of their routers can be recorded "
+                "(RoutingTrace.record) and edited, also by a plan without buffers"
+            )
+            raise invalid(owner, "module", got, expected)
         if not hasattr(module, "gate_up_proj") or not hasattr(module, "down_proj"):
             got = type(module).__name__
             raise invalid(owner, "module", got, "of experts with gate_up_proj and down_proj")

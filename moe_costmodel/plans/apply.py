@@ -23,7 +23,7 @@ from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.offloaded import OffloadedExperts
-from moe_costmodel.traces.families import find_routers
+from moe_costmodel.traces.families import count_experts, find_routers
 from moe_costmodel.traces.record import edit_routing, layer_numbers
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["AppliedPlan", "PlannedLayer", "SlowMemory", "apply"]
 
 SlowMemory = Callable[[int, Experts], Experts]
+_MARK = "_moe_costmodel_plan"  # attribute of the modules that a plan has changed
 
 
 class PlannedLayer:
@@ -147,7 +148,11 @@ def _offloaded(
 
 
 class AppliedPlan:
-    """A plan that is installed in a model; call :meth:`undo`, or use it as a context manager."""
+    """A plan that is installed in a model; call :meth:`undo`, or use it as a context manager.
+
+    `layers` are the layers whose experts the plan computes: all, or none if the model's experts
+    stay as they are.
+    """
 
     def __init__(self, plan: Plan, layers: list[PlannedLayer], stack: ExitStack) -> None:
         self.plan = plan
@@ -167,7 +172,7 @@ class AppliedPlan:
     def __str__(self) -> str:
         misses = sum(layer.misses for layer in self.layers)
         needed = misses + sum(layer.hits for layer in self.layers)
-        applied = f"{self.plan.model}: applied to {len(self.layers)} layers"
+        applied = f"{self.plan.model}: applied to {self.plan.n_layers} layers"
         if not needed:
             return applied
         rule, share = self.plan.offload, misses / needed
@@ -189,7 +194,8 @@ def apply(
         A Hugging Face model of a family that can be steered
         (:func:`moe_costmodel.edit_routing`), or the packaged example model. It answers
         without gradients while the plan is applied. On a GPU, the experts of buffered layers are
-        moved to the memory of the CPU, and back when the plan is undone.
+        moved to the memory of the CPU, and back when the plan is undone. Experts with biases or
+        interleaved gates (gpt-oss) stay as they are, which a plan with buffers does not allow.
     part : {"encoder", "decoder"}, optional
         Which half of an encoder-decoder model.
     slow : callable, optional
@@ -204,43 +210,78 @@ def apply(
     Raises
     ------
     ValueError
-        If the plan is for another model, or the model belongs to no such family. The message says
-        what differs.
+        If the plan is for another model, or the model belongs to no such family, or has a plan
+        already. The message says what differs.
     """
     is_example = type(model).__name__ == "ExampleModel"
+    experts: list[Experts | None]
     if is_example:
-        blocks = [block.mlp for block in model.model.layers]
-        modules = [block.experts for block in blocks]
+        changed = [block.mlp for block in model.model.layers]
+        modules = [block.experts for block in changed]
         experts = [
             Experts(module.gate_up_proj.detach(), module.down_proj.detach(), "silu", True)
             for module in modules
         ]
-        k, numbers = [block.k for block in blocks], list(range(len(blocks)))
+        k, numbers = [block.k for block in changed], list(range(len(changed)))
+        n_experts = len(modules[0].down_proj)
     else:
         _, routers = find_routers(model, part=part)
-        modules = [_experts_beside(model, name) for name in routers]
-        experts = [Experts.from_module(module) for module in modules]
+        changed = modules = [_experts_beside(model, name) for name in routers]
+        experts = [_experts_of(module, plan) for module in modules]
         k = [int(router.top_k) for router in routers.values()]
-        numbers = layer_numbers(list(routers))
-    _check(plan, type(model).__name__, experts, k, tuple(numbers))
+        numbers, n_experts = layer_numbers(list(routers)), count_experts(routers)
+    name = type(model).__name__
+    _check(plan, name, experts, k, tuple(numbers), n_experts)
     stack = ExitStack()
     layers = []
     try:
         for i, (module, weights) in enumerate(zip(modules, experts, strict=True)):
+            _mark(changed[i], name, stack)
+            if weights is None:
+                continue
             layer = _layer(plan, i, module, weights, stack, slow)
             layers.append(layer)
             if is_example:
-                blocks[i].compute = _compute_of(layer, plan, i)
-                stack.callback(delattr, blocks[i], "compute")
+                _replace(changed[i], "compute", _compute_of(layer, plan, i), stack)
             else:
-                module.forward = _forward_of(layer)
-                stack.callback(delattr, module, "forward")
+                _replace(module, "forward", _forward_of(layer), stack)
         if plan.has_thresholds and not is_example:
             stack.enter_context(edit_routing(model, partial(_ruled, plan), part=part))
     except BaseException:
         stack.close()
         raise
     return AppliedPlan(plan, layers, stack)
+
+
+def _experts_of(module: Any, plan: Plan) -> Experts | None:
+    """Return the experts of a module; None if it computes them itself, as the plan allows."""
+    try:
+        return Experts.from_module(module)
+    except ValueError:
+        if plan.is_buffered:
+            raise
+        return None
+
+
+def _mark(module: Any, model: str, stack: ExitStack) -> None:
+    """Mark a module as one of an applied plan; a second plan is a ValueError.
+
+    Two plans in a module would be undone in any order, and the buffers of one would not be used.
+    """
+    if _MARK in vars(module):
+        got = f"{model}, which has a plan"
+        raise invalid("Plan.apply", "model", got, "one without a plan (undo() removes another)")
+    _replace(module, _MARK, True, stack)
+
+
+def _replace(module: Any, name: str, value: object, stack: ExitStack) -> None:
+    """Set an attribute of a module until the stack is closed, and then what it was before."""
+    own = vars(module)
+    if name in own:
+        stack.callback(own.__setitem__, name, own[name])
+    else:
+        stack.callback(own.pop, name, None)
+    own[name] = value
 
 
 def _experts_beside(model: Any, router: str) -> Any:
@@ -301,18 +342,26 @@ def _forward_of(layer: PlannedLayer) -> Callable[..., Tensor]:
 
 
 def _check(
-    plan: Plan, model: str, experts: list[Experts], k: list[int], numbers: tuple[int, ...]
+    plan: Plan,
+    model: str,
+    experts: list[Experts | None],
+    k: list[int],
+    numbers: tuple[int, ...],
+    n_experts: int,
 ) -> None:
     """Raise a ValueError if the plan was made for another model."""
     s = plan.shape
     rows: list[tuple[str, object, object]] = [
         ("MoE layers", plan.n_layers, len(experts)),
         ("layer numbers", plan.layers, numbers),
+        ("experts", s.n_experts, n_experts),
+        *(("experts a token", s.k, chosen) for chosen in k),
     ]
-    for weights, chosen in zip(experts, k, strict=True):
+    for weights in experts:
+        if weights is None:  # whose sizes are those of no layout that is known
+            continue
         rows += [
             ("experts", s.n_experts, weights.n_experts),
-            ("experts a token", s.k, chosen),
             ("width", s.d_model, weights.d_model),
             ("inner width", s.d_ffn, weights.d_ffn),
             ("gated experts", s.gated, weights.gated),

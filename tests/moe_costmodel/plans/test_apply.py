@@ -183,3 +183,54 @@ def test_tokens_are_dealt_out_to_copies_as_the_deployment_model_does(rng):
                 expected[slot // 4] += n // len(own) + (place < n % len(own))
             found = [int(((chosen == expert) & (device == d)).sum()) for d in range(3)]
             assert found == expected
+
+
+def test_a_second_plan_is_refused_and_the_first_stays():
+    model, tokens = build("olmoe"), ids(2, 9)
+    before = logits(model, tokens)
+    outer = plan_for("olmoe", capacities=[[2]] * 3, policy="lru")
+    gates = plan_for("olmoe", gates=(GateRule("top-k", 1),) * 3)
+    with outer.apply(model) as applied:
+        for inner in (outer, gates):
+            with pytest.raises(ValueError, match=r"without a plan \(undo\(\) removes another\)"):
+                inner.apply(model)
+        logits(model, tokens)
+        assert all(layer.misses > 0 for layer in applied.layers)
+    assert torch.equal(logits(model, tokens), before)
+    assert not any("forward" in vars(m) for m in model.modules())
+    gates.apply(model).undo()  # the model has no plan any more
+
+
+def test_a_forward_of_an_experts_module_itself_is_restored():
+    model, tokens = build("olmoe"), ids(2, 9)
+    module = next(m for m in model.modules() if type(m).__name__ == "OlmoeExperts")
+    calls, own = [], module.forward
+
+    def hooked(*args, **settings):
+        calls.append(len(args))
+        return own(*args, **settings)
+
+    module.forward = hooked  # as accelerate's add_hook_to_module does
+    with plan_for("olmoe", capacities=[[2]] * 3).apply(model):
+        pass
+    assert module.forward is hooked
+    logits(model, tokens)
+    assert calls
+
+
+def test_experts_that_cannot_be_planned_stay_and_their_routers_are_gated():
+    model, tokens = build("gpt-oss"), ids(2, 9)
+    shape = LayerShape(n_experts=8, k=2, d_model=16, d_ffn=24, gated=True)
+    gates = (GateRule("top-k", 1),) * 3
+    plain = logits(model, tokens)
+    with edit_routing(model, lambda _, chosen, w: (chosen, apply_rule(w, gates[0]))):
+        expected = logits(model, tokens)
+    with plan_for("olmoe", shape=shape, gates=gates).apply(model) as applied:
+        assert torch.equal(logits(model, tokens), expected)
+        assert "applied to 3 layers" in str(applied)
+    assert torch.equal(logits(model, tokens), plain)
+    buffered = plan_for("olmoe", shape=shape, capacities=[[2]] * 3)
+    words = r"RoutingTrace\.record.* Got GptOssExperts with is_concatenated = False, has_bias"
+    with pytest.raises(ValueError, match=words):
+        buffered.apply(model)
+    assert torch.equal(logits(model, tokens), plain)
