@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from moe_costmodel.latency.model_steps import Layer, replaced_layers
 from moe_costmodel.latency.model_timer import ModelTimer
 from moe_costmodel.latency.step import RestOfModel
 from moe_costmodel.measure.jobs import copy_call
+from moe_costmodel.measure.kernels import with_exchange
 from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.measure.timing import check_budget, clock_for, pinned_threads, time_call
 from moe_costmodel.shapes import LayerShape
@@ -177,14 +178,16 @@ def measure_model(
         Eviction policies of buffers; none to leave buffers out.
     n_devices : sequence of int
         Numbers of devices that plans will divide the experts among. A device's part of a layer is
-        timed in the model, too.
+        timed in the model, too. If there are several, and `hardware` has no link
+        "device_to_device", the exchange between two processes is timed for it.
     trace : RoutingTrace, optional
         Recorded routing with weights, preferably the traffic that plans are made for. Layers are
         then timed in its steps, since experts that a step ago were in use may still be in the
         caches. By default, and for sizes of steps that it does not have, routing is drawn.
     budget_s : float
-        Seconds to measure, preparation included. If they do not suffice for all steps, those
-        between others are left out, and the notes of the measurements say so.
+        Seconds to measure, preparation included; the exchange takes a few more. If they do not
+        suffice for all steps, those between others are left out, and the notes of the measurements
+        say so.
     clock : {"cpu", "wall"}, optional
         The time of this process, which other processes disturb less, or the elapsed time; by
         default "cpu" for one thread, else "wall".
@@ -201,6 +204,8 @@ def measure_model(
     ------
     ValueError
         If a size is not positive, or the model belongs to no known family.
+    RuntimeError
+        If the exchange between two processes fails.
 
     Examples
     --------
@@ -225,7 +230,10 @@ def measure_model(
             options=options,
         )  # fmt: skip
         notes = timer.run(started + budget_s)
-        return measured_by(timer, hardware, notes)
+        found = measured_by(timer, hardware, notes)
+        if max(n_devices, default=1) > 1 and "device_to_device" not in hardware.links:
+            found = replace(found, measurements=with_exchange(found.measurements))
+        return found
 
 
 def measured_by(timer: ModelTimer, hardware: Hardware, notes: list[str]) -> MeasuredModel:

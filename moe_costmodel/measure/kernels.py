@@ -30,7 +30,7 @@ from moe_costmodel.measure.timing import (
 from moe_costmodel.shapes import LayerShape
 from moela.heartbeat.working import long_work
 
-__all__ = ["DEFAULT_SHAPES", "links_of", "measure_kernels"]
+__all__ = ["DEFAULT_SHAPES", "links_of", "measure_kernels", "with_exchange"]
 
 # Various sizes that a laptop runs in minutes; better pass the shapes of your own model.
 DEFAULT_SHAPES = (
@@ -141,8 +141,7 @@ def measure_kernels(
         if "all_to_all" in kinds and budget_s < _EXCHANGE_S:
             notes.append(f"a budget below {_EXCHANGE_S:g} s leaves no time for the exchange")
         elif "all_to_all" in kinds:
-            several = hardware.device == "cuda" and torch.cuda.device_count() > 1
-            records += measure_exchange(backend="nccl" if several else "gloo")
+            records += _exchange(hardware)
         layers = [replace(shape, dtype=dtype) for shape in shapes for dtype in dtypes]
         jobs = [
             job
@@ -176,6 +175,18 @@ def measure_kernels(
         if path is not None:
             found.save(path)
     return found
+
+
+def with_exchange(measured: Measurements) -> Measurements:
+    """Return measurements with the exchange between two devices, which takes some seconds more."""
+    exchanges = _exchange(measured.hardware)
+    hardware = replace(measured.hardware, links=measured.hardware.links | links_of(exchanges))
+    return replace(measured, hardware=hardware, records=[*measured.records, *exchanges])
+
+
+def _exchange(hardware: Hardware) -> list[Record]:
+    several = hardware.device == "cuda" and torch.cuda.device_count() > 1
+    return measure_exchange(backend="nccl" if several else "gloo")
 
 
 def _taken(hardware: Hardware, records: list[Record], clock: str, notes: list[str]) -> Measurements:

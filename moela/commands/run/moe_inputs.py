@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from moe_costmodel import LayerShape, Measurements, RestOfModel, RoutingTrace
+    from moe_costmodel import (
+        Hardware,
+        LatencyModel,
+        LayerShape,
+        Measurements,
+        RestOfModel,
+        RoutingTrace,
+    )
     from problems import MoEDeployment
+
+_LONGER = 4  # times its budget that a measurement takes at most, if shorter ones are too noisy
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,7 @@ def read(arguments: argparse.Namespace) -> Inputs:
     """Read the files, measure kernels if none are given, and make the problem."""
     from moe_costmodel import Hardware, LatencyModel, Measurements, RoutingTrace
     from moe_costmodel.example import measured
+    from moe_costmodel.latency.estimators import METHODS
     from problems import MoEDeployment
 
     notes: list[str] = []
@@ -38,14 +48,13 @@ def read(arguments: argparse.Namespace) -> Inputs:
     planned, unseen = hold_out(traces, arguments.holdout, notes)
     shape = _shape(arguments, traces[0])
     hardware = Hardware.load(arguments.hardware) if arguments.hardware else None
-    devices = arguments.devices or (hardware.n_devices if hardware else 4)
-    nodes = arguments.nodes or (hardware.n_nodes if hardware and not arguments.devices else 1)
+    devices, nodes = _sizes(arguments, hardware)
+    if arguments.fit not in ("auto", *METHODS):
+        known = ", ".join(("auto", *METHODS))
+        raise ValueError(f"--fit must be one of {known}. Got {arguments.fit} instead.")
     if hardware is not None:
-        # Before anything is measured, so that a missing link costs nothing.
-        for link, needed in (("device_to_device", devices > 1), ("node_to_node", nodes > 1)):
-            if needed:
-                hardware.link(link)
-    kernels = None
+        _require_links(hardware, devices, nodes)
+    kernels = latency = None
     in_model = not arguments.trace and arguments.shape is None
     if arguments.kernels and Path(arguments.kernels).suffix == ".parquet":
         from moe_costmodel import KernelTable
@@ -60,9 +69,16 @@ def read(arguments: argparse.Namespace) -> Inputs:
         source = kernels = Measurements.load(arguments.kernels)
     else:
         largest = _largest_batch(planned, arguments)
-        source = kernels = (_measure_example if in_model else _measure)(
-            shape, devices, largest, arguments
-        )
+        if hardware is None and nodes > 1:
+            raise ValueError(
+                "--hardware must name a file with the link 'node_to_node' if --nodes is above 1, "
+                f"since this machine is one node. Got none with --nodes {nodes} instead."
+            )
+        if in_model:
+            kernels, latency = _fit_example(devices, largest, hardware, arguments)
+        else:
+            kernels = _measure(shape, devices, largest, arguments)
+        source = kernels
         if hardware is not None:
             notes.append(
                 f"the kernels were measured on this machine, not on {hardware.name}: give "
@@ -71,7 +87,9 @@ def read(arguments: argparse.Namespace) -> Inputs:
     if hardware is None:
         assert kernels is not None
         hardware = kernels.hardware
-    latency = LatencyModel.fit(source, hardware=hardware, method=arguments.fit)
+        _require_links(hardware, devices, nodes)
+    if latency is None:
+        latency = LatencyModel.fit(source, hardware=hardware, method=arguments.fit)
     notes += [f"times are extrapolated: {reason}" for reason in latency.outside(shape)]
     decide = ["gates", "buffers", "batch", "placement"]
     if planned[0].is_load_only:
@@ -101,6 +119,29 @@ def read(arguments: argparse.Namespace) -> Inputs:
         max_quality_loss=arguments.max_quality_loss, batch_sizes=arguments.batch_sizes, **settings,
     )  # fmt: skip
     return Inputs(problem, unseen, kernels, notes)
+
+
+def _sizes(arguments: argparse.Namespace, hardware: Hardware | None) -> tuple[int, int]:
+    """Return the numbers of devices and of nodes."""
+    devices, nodes = arguments.devices, arguments.nodes
+    if nodes is None:
+        nodes = hardware.n_nodes if hardware is not None and devices is None else 1
+    if devices is None:
+        devices = 4 if hardware is None else hardware.n_devices
+    return devices, nodes
+
+
+def _require_links(hardware: Hardware, devices: int, nodes: int) -> None:
+    """Raise a ValueError if a link is missing, before anything is measured or fitted."""
+    for link, n, option in (
+        ("node_to_node", nodes, "--nodes 1"),
+        ("device_to_device", devices, "--devices 1"),
+    ):
+        if n > 1:
+            try:
+                hardware.link(link)
+            except ValueError as error:
+                raise ValueError(f"{error} Without it, plan with {option}.") from error
 
 
 def _check_batch_sizes(sizes: list[int] | None) -> None:
@@ -167,8 +208,28 @@ def _powers_to(largest: int, factor: int = 2) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*powers, largest]))
 
 
+def _fit_example(
+    n_devices: int, largest: int, hardware: Hardware | None, arguments: argparse.Namespace
+) -> tuple[Measurements, LatencyModel]:
+    """Measure the packaged example model as it runs, and return it with what is fitted to it.
+
+    Times that are too noisy to plan with are measured again, twice as long each time.
+    """
+    from moe_costmodel import LatencyModel
+
+    budget_s = arguments.measure_s
+    while True:
+        kernels = _measure_example(n_devices, largest, budget_s, arguments)
+        try:
+            return kernels, LatencyModel.fit(kernels, hardware=hardware, method=arguments.fit)
+        except ValueError:
+            if budget_s >= _LONGER * arguments.measure_s:
+                raise
+            budget_s *= 2
+
+
 def _measure_example(
-    shape: LayerShape, n_devices: int, largest: int, arguments: argparse.Namespace
+    n_devices: int, largest: int, budget_s: float, arguments: argparse.Namespace
 ) -> Measurements:
     """Measure the packaged example model as it runs."""
     from moe_costmodel import Hardware, measure_model
@@ -179,7 +240,7 @@ def _measure_example(
         load_model(), Hardware.here(threads=arguments.threads),
         batch_sizes=_powers_to(largest) if decode else (), contexts=(16, 96, 256),
         prompts=() if decode else _powers_to(min(largest, 2048), 4), policies=("paper", "lfu"),
-        n_devices=(n_devices,), budget_s=arguments.measure_s, clock=arguments.clock,
+        n_devices=(n_devices,), budget_s=budget_s, clock=arguments.clock,
         random_state=arguments.seed,
     ).measurements  # fmt: skip
 
@@ -188,17 +249,22 @@ def _measure(
     shape: LayerShape, n_devices: int, largest: int, arguments: argparse.Namespace
 ) -> Measurements:
     from moe_costmodel import Hardware, measure_kernels
+    from moe_costmodel.measure.kernels import with_exchange
+    from moe_costmodel.measure.measurements import KINDS
 
     # A latency model is fitted to several sizes: the layer, its part on a device, and a narrower
     # layer.
     n_local = max(1, -(-shape.n_experts // n_devices))
     part = replace(shape, n_experts=n_local, n_local=n_local, k=min(shape.k, n_local))
     sizes = [shape, part, replace(shape, d_ffn=max(8, shape.d_ffn // 2))]
-    return measure_kernels(
+    # Several devices need the exchange, for which a short budget leaves no time.
+    kinds = [kind for kind in KINDS if kind != "all_to_all" or n_devices == 1]
+    measured = measure_kernels(
         Hardware.here(threads=arguments.threads), list(dict.fromkeys(sizes)), (shape.dtype,),
-        arguments.measure_s, tokens=_powers_to(largest, 4), clock=arguments.clock,
+        arguments.measure_s, tokens=_powers_to(largest, 4), kinds=kinds, clock=arguments.clock,
         progress=not arguments.quiet and sys.stderr.isatty(), random_state=arguments.seed,
     )  # fmt: skip
+    return with_exchange(measured) if n_devices > 1 else measured
 
 
 def _rest(

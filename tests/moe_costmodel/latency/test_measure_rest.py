@@ -81,7 +81,9 @@ def test_a_model_is_measured_as_it_runs(tmp_path):
     )  # fmt: skip
     assert "left" in found.measurements.notes[1]
     records = Measurements.load(found.measurements.save(tmp_path / "k.json")).records
-    assert {r.kind for r in records} == {"layer", "rule", "buffered", "copy", "step", "whole"}
+    kinds = {"layer", "rule", "buffered", "copy", "step", "whole", "all_to_all"}
+    assert {r.kind for r in records} == kinds
+    assert found.measurements.hardware.link("device_to_device").bandwidth > 0
     assert {r.shape.n_local for r in records if r.kind == "layer"} == {8, 32}
     for record in records:
         if record.kind == "layer" and record.shape.n_local == 32:

@@ -113,7 +113,7 @@ def test_a_trace_without_weights_leaves_thresholds_off(tmp_path, capsys):
         (["--replicas", "3"], ["replicas", "would do"]),
         (["--batch-sizes", "8", "4", "--fit", "guess"], ["--batch-sizes", "ascending", "[8, 4]"]),
         (["--batch-sizes", "0", "--fit", "guess"], ["--batch-sizes", "at least 1", "[0]"]),
-        (["--fit", "guess"], ["method", "guess"]),
+        (["--fit", "guess"], ["--fit must be one of auto, ", "guess"]),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, assert_rejected):
