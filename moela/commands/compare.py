@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moela.commands.output import add_json, print_json
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, positive
 
 if TYPE_CHECKING:
     from moela.comparison.comparison import Comparison
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "NAME=max is maximized")  # fmt: skip
     add("--baseline", metavar="NAME", help="algorithm to compare the others with")
     add("--at", metavar="N", help='evaluations after which to compare, or "common"')
-    add("--archive-size", type=int, metavar="N", help="maximum size of a front")
+    add("--archive-size", type=positive, metavar="N", help="maximum size of a front")
     add("--unpaired", action="store_true", help="don't pair runs of equal seeds")
     add("--alpha", type=float, default=0.05, metavar="P", help="significance level")
     add_json(parser)

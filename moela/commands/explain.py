@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from moela.commands.output import add_json, print_json
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, not_negative, positive
 from moela.quality.words import harmless_lines
 
 
@@ -13,8 +13,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("store", metavar="DB", help="SQLite file that an Evaluator wrote")
     add = parser.add_argument
-    add("--run", type=int, metavar="N", help="number of the run (default: newest)")
-    add("--design", type=int, metavar="I", help="position on the front, from 0 (default: the knee)")
+    add("--run", type=positive, metavar="N", help="number of the run (default: newest)")
+    at = "position on the front, from 0 (default: the knee)"
+    add("--design", type=not_negative, metavar="I", help=at)
     add("--importances", metavar="PNG", help="picture of the importances of variables to write")
     add("--slices", metavar="PNG", help="picture of objectives over single variables to write")
     add("--variables", nargs="+", metavar="NAME", help="variables of --slices (default: the first)")

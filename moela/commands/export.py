@@ -56,7 +56,8 @@ def run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     before = set(out.iterdir()) if out.is_dir() else set()
     matrix = arguments.match == "matrix"
-    if arguments.to != "booksim" and (arguments.traffic or arguments.rate or matrix):
+    of_booksim = arguments.traffic or arguments.rate is not None or matrix
+    if arguments.to != "booksim" and of_booksim:
         raise ValueError(
             f"--traffic, --rate and --match matrix go with --to booksim. Got --to {arguments.to}."
         )

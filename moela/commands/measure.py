@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moela.commands.output import add_json, print_json
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, positive
 
 if TYPE_CHECKING:
     from moe_costmodel.shapes import LayerShape
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--dtype", action="append", metavar="TYPE",
         help="torch data type; may be repeated (default: float32)")
     add("--budget-s", type=float, default=120.0, metavar="S", help="seconds for all measurements")
-    add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
+    add("--threads", type=positive, default=1, metavar="N", help="threads of the kernels (CPU)")
     add("--clock", choices=("wall", "cpu"),
         help="elapsed time, or that of the process (default: cpu for one thread, else wall)")
     add("--no-exchange", action="store_true", help="skip the exchange between two processes")

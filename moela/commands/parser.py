@@ -98,6 +98,27 @@ class Parser(argparse.ArgumentParser):
             )
 
 
+def positive(text: str) -> int:
+    """Return the integer of an option that must be at least 1."""
+    return _whole(text, 1)
+
+
+def not_negative(text: str) -> int:
+    """Return the integer of an option that must be at least 0."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, at_least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = at_least - 1
+    if number < at_least:
+        expected = f"must be an integer of at least {at_least}"
+        raise argparse.ArgumentTypeError(f"{expected}. Got {text!r} instead")
+    return number
+
+
 def add_examples(parser: argparse.ArgumentParser, *commands: str) -> None:
     """Show commands below the help of a parser."""
     parser.formatter_class = HelpFormatter

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moela.commands.output import add_json, print_json
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, positive
 from moela.files.guard import read_bytes
 from moela.files.text import lines_of, read_text
 
@@ -30,7 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         description="Characterize a trace: loads, inactive experts, correlations, drift.")
     add = command.add_argument
     add("trace", nargs="?", metavar="NPZ", help="trace (default: the packaged example)")
-    add("--size", type=int, metavar="N", help="batch size: sequences (decode), tokens (prefill)")
+    add("--size", type=positive, metavar="N",
+        help="batch size: sequences (decode), tokens (prefill)")
     add("--mode", choices=("decode", "prefill"), default="decode", help="phase to describe")
     add("--against", metavar="NPZ", help="another trace, to measure the drift to")
     add("--plot", type=Path, metavar="PNG", help="write a picture")
@@ -58,11 +59,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("model", nargs="?", metavar="MODEL", help="folder of a saved model, or 'example'")
     add("out", type=Path, metavar="NPZ", help="file to write")
     add("--text", type=Path, action="append", metavar="TXT", help="text file; may be repeated")
-    add("--length", type=int, default=256, metavar="N", help="maximum tokens of a sequence")
-    add("--sequences", type=int, default=32, metavar="N", help="maximum number of sequences")
+    add("--length", type=positive, default=256, metavar="N", help="maximum tokens of a sequence")
+    add("--sequences", type=positive, default=32, metavar="N", help="maximum number of sequences")
     add("--part", choices=("encoder", "decoder"), default="encoder",
         help="half of an encoder-decoder model to record")
-    add("--new-tokens", type=int, default=64, metavar="N",
+    add("--new-tokens", type=positive, default=64, metavar="N",
         help="tokens that the decoder of an encoder-decoder model generates for each sequence")
     add("--url", metavar="URL", help="running server, in place of a model; on another machine only "
         "by its full address")
@@ -77,9 +78,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _add_sizes(add: Callable[..., object]) -> None:
     """Add options for sizes of the model that some formats do not hold."""
-    add("--experts", type=int, metavar="N", help="experts of a layer (default: largest id + 1)")
-    add("--layers", type=int, metavar="N", help="layers with experts, for SGLang's responses")
-    add("--top-k", type=int, metavar="K", help="experts of a token, for SGLang's responses")
+    add("--experts", type=positive, metavar="N",
+        help="experts of a layer (default: largest id + 1)")  # fmt: skip
+    add("--layers", type=positive, metavar="N", help="layers with experts, for SGLang's responses")
+    add("--top-k", type=positive, metavar="K", help="experts of a token, for SGLang's responses")
 
 
 def _sizes(arguments: argparse.Namespace) -> Sizes:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from moela.commands.output import print_json
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, positive
 
 _LAST_PORT = 65535
 
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("store", metavar="DB", help="SQLite file that an Evaluator writes")
     add = parser.add_argument
-    add("--run", type=int, metavar="N", help="number of the run (default: newest)")
+    add("--run", type=positive, metavar="N", help="number of the run (default: newest)")
     add("--every", type=float, default=2.0, metavar="S", help="seconds between two views")
     add("--once", action="store_true", help="show the state once")
     add("--serve", action="store_true", help="serve a page on this machine, for a browser")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moela.commands.output import add_json, print_json
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, not_negative, positive
 
 if TYPE_CHECKING:
     from moe_costmodel.advice.recommendation import Migration
@@ -24,14 +24,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--other", type=Path, action="append", default=[], metavar="TRACE",
         help="other traffic to score on; may be repeated")
     add("--recent", type=Path, metavar="TRACE", help="short record of the traffic to come")
-    add("--gpus", type=int, nargs="+", default=[8], metavar="N",
+    add("--gpus", type=positive, nargs="+", default=[8], metavar="N",
         help="numbers of devices (default: 8)")
-    add("--size", type=int, metavar="N",
+    add("--size", type=positive, metavar="N",
         help="batch size: sequences (decode), tokens (prefill) (default: 16, 256)")
     add("--mode", choices=("decode", "prefill"), default="decode", help="phase to advise for")
-    add("--replicas", type=int, default=1, metavar="N",
+    add("--replicas", type=not_negative, default=1, metavar="N",
         help="redundant experts that a device has room for in each layer (default: 1)")
-    add("--slots", type=int, metavar="N",
+    add("--slots", type=positive, metavar="N",
         help="experts of a layer that fit into one device (default: half)")
     add("--move", type=float, nargs=3, metavar=("MIB", "GB/S", "SECONDS"),
         help="cost of moving experts while serving: MiB of an expert, GB/s to a device, seconds "

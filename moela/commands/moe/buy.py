@@ -12,7 +12,7 @@ import numpy as np
 
 from moela.commands.moe.buy_picture import Offer, plot_offers
 from moela.commands.output import plain, print_json, warn
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, positive
 from moela.commands.run import serving_inputs
 from moela.commands.run.prices import Price, read_prices
 from moela.commands.run.results import INTERRUPTED
@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--prices", metavar="FILE", required=True,
         help='price of a GPU for an hour: JSON {"h200_sxm": 3.5}, or CSV gpu,price_per_gpu_hour')
     add("--gpu", nargs="+", metavar="NAME", help="kinds to compare (default: all of the list)")
-    add("--gpus-max", type=int, default=16, metavar="N",
+    add("--gpus-max", type=positive, default=16, metavar="N",
         help="most GPUs; powers of two up to it are tried")
     serving_inputs.add_options(parser, required=True)
     add = parser.add_argument_group("mode").add_argument

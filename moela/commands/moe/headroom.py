@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from moela.commands.output import add_json, print_json
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, positive
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,10 +17,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="trace: npz, or any file that `moela trace convert` reads (default: the example)")
     add("--against", type=Path, metavar="TRACE",
         help="other traffic to score on (default: the second half of the trace)")
-    add("--slots", type=int, metavar="N", help="experts of each layer in fast memory")
+    add("--slots", type=positive, metavar="N", help="experts of each layer in fast memory")
     add("--share", type=float, default=0.5, metavar="X", help="share of the experts, if no --slots")
-    add("--top-k", type=int, metavar="K", help="experts of a token, for sums over steps")
-    add("--size", type=int, default=1, metavar="N", help="sequences decoded together")
+    add("--top-k", type=positive, metavar="K", help="experts of a token, for sums over steps")
+    add("--size", type=positive, default=1, metavar="N", help="sequences decoded together")
     add("--cost", type=float, nargs=3, default=[4.18, 0.047, 0.142],
         metavar=("BASE", "MISS", "UPLOAD"), help="milliseconds of a step, a miss, and an upload")
     add("--hidden", type=float, default=0.0, metavar="MS", help="uploads that a step hides, in ms")

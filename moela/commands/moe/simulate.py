@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moela.commands.output import add_json, print_json
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, positive
 
 if TYPE_CHECKING:
     from moe_costmodel import ComposedSteps, Request, Scheduler
@@ -24,15 +24,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--model", type=Path, metavar="JSON", required=True, help="config.json of the model")
     add("--gpu", metavar="NAME", required=True, help="GPU that has measured kernels")
     add("--backend", choices=("trtllm", "sglang", "vllm"), default="sglang", help="engine")
-    add("--tp", type=int, default=1, metavar="N", help="tensor parallelism of attention")
-    add("--dp", type=int, default=1, metavar="N", help="data-parallel ranks of attention")
-    add("--ep", type=int, metavar="N", help="expert parallelism (default: tp times dp)")
-    add("--pp", type=int, default=1, metavar="N", help="pipeline stages")
+    add("--tp", type=positive, default=1, metavar="N", help="tensor parallelism of attention")
+    add("--dp", type=positive, default=1, metavar="N", help="data-parallel ranks of attention")
+    add("--ep", type=positive, metavar="N", help="expert parallelism (default: tp times dp)")
+    add("--pp", type=positive, default=1, metavar="N", help="pipeline stages")
     add("--kv-dtype", default="bfloat16", metavar="TYPE", help="type of the cache")
     add = parser.add_argument_group("scheduler").add_argument
-    add("--max-seqs", type=int, default=256, metavar="N", help="sequences that a rank runs")
-    add("--chunk", type=int, default=8192, metavar="N", help="tokens of a step on one rank")
-    add("--kv-tokens", type=int, metavar="N",
+    add("--max-seqs", type=positive, default=256, metavar="N", help="sequences that a rank runs")
+    add("--chunk", type=positive, default=8192, metavar="N", help="tokens of a step on one rank")
+    add("--kv-tokens", type=positive, metavar="N",
         help="tokens that the cache of a rank holds (default: what the GPU's memory leaves)")
     add("--host-ms", type=float, default=0.0, metavar="MS",
         help="time of a step that no kernel takes")
@@ -43,11 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="JSON lines with arrival_time, input_tokens and output_tokens")
     add("--rate", type=float, metavar="R",
         help="requests per second; of a file, its gaps are scaled to this rate")
-    add("--isl", type=int, default=1024, metavar="N", help="mean tokens of a prompt, with --rate")
-    add("--osl", type=int, default=256, metavar="N", help="mean tokens of an answer, with --rate")
+    add("--isl", type=positive, default=1024, metavar="N",
+        help="mean tokens of a prompt, with --rate")
+    add("--osl", type=positive, default=256, metavar="N",
+        help="mean tokens of an answer, with --rate")
     add("--spread", type=float, default=0.0, metavar="X",
         help="standard deviation of the lengths over their mean, with --rate")
-    add("--number", type=int, default=300, metavar="N", help="requests to draw, with --rate")
+    add("--number", type=positive, default=300, metavar="N", help="requests to draw, with --rate")
     add("--seed", type=int, default=0, metavar="N", help="of arrivals and lengths")
     add = parser.add_argument_group("limits").add_argument
     add("--slo-ttft", type=float, metavar="MS", help="limit on the time to the first token")
@@ -145,7 +147,9 @@ def _system(
 
     shape = ModelShape.from_config(arguments.model)
     model = SiliconModel(arguments.gpu, arguments.backend, arguments.tables)
-    ep = arguments.ep or (arguments.tp * arguments.dp if shape.experts else 1)
+    ep = arguments.ep
+    if ep is None:
+        ep = arguments.tp * arguments.dp if shape.experts else 1
     spread = max(1, arguments.tp * arguments.dp // ep)
     layout = Layout(tp=arguments.tp, dp=arguments.dp, moe_tp=spread, moe_ep=ep, pp=arguments.pp)
     check_layout(shape, layout, arguments.backend, "moela moe simulate")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moela.commands.output import add_json, plain, print_json
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, positive
 
 if TYPE_CHECKING:
     from moe_costmodel.hardware import Hardware
@@ -25,11 +25,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="routing or loads to replay (default: the example)")
     add("--kernels", type=Path, metavar="JSON",
         help="JSON of `moela measure` on this machine (default: measured between the plans)")
-    add("--steps", type=int, default=24, metavar="N", help="steps of every plan to run")
-    add("--repeats", type=int, default=7, metavar="N", help="repetitions; the median is taken")
+    add("--steps", type=positive, default=24, metavar="N", help="steps of every plan to run")
+    add("--repeats", type=positive, default=7, metavar="N", help="repetitions; the median is taken")
     add("--max-gib", type=float, default=2.0, metavar="GIB",
         help="upper limit on the weights, in GiB")
-    add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
+    add("--threads", type=positive, default=1, metavar="N", help="threads of the kernels (CPU)")
     add("--clock", choices=("wall", "cpu"),
         help="elapsed time, or that of the process (default: cpu for one thread, else wall)")
     add("--max-error", type=float, default=0.3, metavar="SHARE",

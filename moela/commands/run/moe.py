@@ -14,7 +14,7 @@ import numpy as np
 
 from moela._arrays import Floats
 from moela.commands.measure import parse_shape
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, not_negative, positive
 from moela.commands.run import serving, serving_inputs
 from moela.commands.run.moe_inputs import Inputs, read
 from moela.commands.run.results import ResultFolder
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     # fmt: off
     add = parser.add_argument_group("GPUs, with --model").add_argument
     add("--gpu", metavar="NAME", help="kind of GPU, such as h200_sxm")
-    add("--gpus", type=int, metavar="N", help="number of GPUs (default: those of a machine)")
+    add("--gpus", type=positive, metavar="N", help="number of GPUs (default: those of a machine)")
     add("--prices", metavar="FILE", help="price list of GPUs, JSON or CSV, for the cost")
     add = parser.add_argument_group("inputs without --model").add_argument
     add("--trace", nargs="+", metavar="NPZ",
@@ -61,14 +61,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="latency model: auto, linear, smooth, trees, blend")
     add("--shape", type=parse_shape, metavar="E,K,D,F[,gated]", help="the model's MoE layer")
     add("--dtype", default="float32", metavar="TYPE", help="type of the weights, for --shape")
-    add("--devices", type=int, metavar="N",
+    add("--devices", type=positive, metavar="N",
         help="number of devices (default: the hardware's; without a file, 4)")
-    add("--nodes", type=int, metavar="N",
+    add("--nodes", type=positive, metavar="N",
         help="number of nodes of the devices (default: the hardware's, or 1)")
     add("--holdout", type=float, default=0.25, metavar="SHARE",
         help="share of the last trace to check plans with")
     add("--measure-s", type=float, default=12.0, metavar="S", help="seconds for measuring kernels")
-    add("--threads", type=int, default=1, metavar="N", help="threads of the kernels (CPU)")
+    add("--threads", type=positive, default=1, metavar="N", help="threads of the kernels (CPU)")
     add("--clock", choices=("wall", "cpu"),
         help="elapsed time, or that of the process (default: cpu for one thread, else wall)")
     add = parser.add_argument_group("objectives and limits").add_argument
@@ -86,7 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--aggregate", choices=("mean", "worst"), default="mean", help="mean or worst of windows")
     add("--batch-sizes", type=int, nargs="+", metavar="N",
         help="batch sizes to choose from (default: powers of two)")
-    add("--replicas", type=int, default=0, metavar="N", help="slots beyond one per expert")
+    add("--replicas", type=not_negative, default=0, metavar="N", help="slots beyond one per expert")
     add("--rule", default="top-p", metavar="NAME", help="gate rule: top-p, skip, top-k or any")
     # fmt: on
     algorithms = [name for name in ALGORITHMS if name != "moead"]

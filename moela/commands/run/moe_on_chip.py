@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moela.commands.output import warn
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, not_negative, positive
 from moela.commands.run.noc_inputs import (
     constraints_of,
     platform_of,
@@ -39,14 +39,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--trace", nargs="+", metavar="NPZ",
         help="recorded routing, one file per domain (default: the packaged example)")
     add("--held-out", metavar="NPZ", help="domain used only to evaluate the best design")
-    add("--d-model", type=int, default=2048, metavar="N", help="width of a token")
+    add("--d-model", type=positive, default=2048, metavar="N", help="width of a token")
     add("--dispatch-dtype", default="fp8", metavar="TYPE", help="type of tokens on their way")
     add("--combine-dtype", default="bfloat16", metavar="TYPE", help="type of results")
-    add("--cache-values", type=int, default=0, metavar="N",
+    add("--cache-values", type=not_negative, default=0, metavar="N",
         help="values that a token adds to the cache of a layer (default: 0, no cache traffic)")
     add("--expert-bytes", type=float, default=0.0, metavar="N",
         help="bytes of an expert that each step fetches (default: 0, experts are resident)")
-    add("--batch-size", type=int, metavar="N",
+    add("--batch-size", type=positive, metavar="N",
         help="tokens of a step, or sequences decoded together (default: two per attention PE)")
     add("--mode", choices=("prefill", "decode"), default="prefill", help="phase to plan for")
     add("--step-cycles", type=float, metavar="N",
@@ -59,8 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_technology(group)
     for role, kind in (("attention", "GPU"), ("experts", "GPU"), ("memory", "LLC")):
         add(f"--{role}", default=kind, metavar="TYPE", help=f"type of the PEs for {role}")
-    add("--capacity", type=int, metavar="N", help="experts that a PE holds (default: the fewest)")
-    add("--layer-capacity", type=int, metavar="N",
+    add("--capacity", type=positive, metavar="N",
+        help="experts that a PE holds (default: the fewest)")
+    add("--layer-capacity", type=positive, metavar="N",
         help="experts of one layer that a PE holds (default: the fewest)")
     add("--objectives", nargs="+", default=["p99_latency", "energy", "peak_temperature"],
         metavar="NAME", help="names such as p99_latency latency energy peak_load")

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from moela.commands.output import only_stderr
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, not_negative, positive
 from moela.commands.run import search
 from moela.commands.run.loading import load_problem
 from moela.commands.run.results import ResultFolder
@@ -47,9 +47,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     search.add_options(parser, ALGORITHMS, evals=None, out="result", algorithm=None)
     add = parser.add_argument_group("evaluations").add_argument
     add("--start", metavar="CSV", help="designs to evaluate first, such as an earlier front.csv")
-    add("--batch-size", type=int, metavar="N", help="designs per batch of MOELA")
+    add("--batch-size", type=positive, metavar="N", help="designs per batch of MOELA")
     add("--timeout", metavar="TIME", help="kill an evaluation after this time, such as 90s")
-    add("--retries", type=int, default=0, metavar="N", help="how often to repeat a failed one")
+    add("--retries", type=not_negative, default=0, metavar="N",
+        help="how often to repeat a failed one")  # fmt: skip
     add("--on-error", choices=("raise", "infeasible"), default="raise",
         help="end the run at a failure, or count the design as infeasible")  # fmt: skip
     add("--noisy", action="store_true", help="evaluate equal designs again")

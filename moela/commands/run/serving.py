@@ -55,7 +55,7 @@ def _problem(
     model: ServedModel, arguments: argparse.Namespace, gpu: Gpu, price: float | None
 ) -> MoEServing:
     """Return the problem; the error about a model that does not fit names GPUs that it fits on."""
-    n_gpus = arguments.gpus or gpu.n_per_node
+    n_gpus = gpu.n_per_node if arguments.gpus is None else arguments.gpus
 
     def made(n: int) -> MoEServing:
         return make_problem(

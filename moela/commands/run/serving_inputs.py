@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moela.commands.parser import positive
 from moela.files.fields import object_in
 from moela.files.text import read_json
 
@@ -79,8 +80,8 @@ def add_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
     add("--traffic", nargs="+", metavar="FILE", type=Path,
         help="loads of experts or choices of tokens, as `moela trace convert` reads them "
         "(default: loads of the tables' benchmarks)")
-    add("--isl", type=int, default=4096, metavar="N", help="tokens of a prompt")
-    add("--osl", type=int, default=1024, metavar="N", help="tokens of an answer")
+    add("--isl", type=positive, default=4096, metavar="N", help="tokens of a prompt")
+    add("--osl", type=positive, default=1024, metavar="N", help="tokens of an answer")
     add("--slo-ttft", type=float, metavar="MS", help="limit of the mean time to the first token")
     add("--slo-tpot", type=float, metavar="MS", help="limit of the mean time per further token")
     add("--backend", choices=BACKENDS, default="sglang", metavar="NAME",
@@ -96,7 +97,8 @@ def check_forms(arguments: argparse.Namespace) -> None:
     """Raise a ValueError if options of both forms of `moela run moe` are mixed."""
     if arguments.model is not None:
         for name, instead in _WITHOUT_MODEL.items():
-            if getattr(arguments, name):
+            given = getattr(arguments, name)
+            if given is not None and (name != "replicas" or given):  # whose default is 0
                 advice = f"; with --model, give {instead}" if instead else ""
                 raise ValueError(f"{_option(name)} goes without --model{advice}. Got both.")
         if arguments.gpu is None:
