@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from moe_costmodel._checks import invalid
+from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel.latency.step import MemoryModel, RestOfModel
 from moe_costmodel.plans.decision import Decision
 from moe_costmodel.plans.plan import Plan
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from moe_costmodel.deployment.model import DeploymentModel
 
 __all__ = ["check_fit", "check_settings", "check_traces"]
+
+_TOKENS = "a finite number of tokens, 0 or more"
 
 
 def check_traces(traces: list[RoutingTrace], shape: LayerShape) -> None:
@@ -57,9 +60,20 @@ def check_settings(
     memory: MemoryModel | None,
     context: float | None,
     max_context: int | None,
+    cache_bytes: int,
+    kernel: str | None,
+    kernels: Collection[str],
 ) -> None:
-    """Raise a ValueError if settings do not fit the traces, or one another."""
+    """Raise a ValueError if settings are out of range, or do not fit the traces or one another."""
     owner = "DeploymentModel"
+    if context is not None:
+        number = check_number(owner, "context", context, _TOKENS)
+        require(owner, "context", context, number >= 0, _TOKENS)
+    if max_context is not None:
+        count(owner, "max_context", max_context)
+    count(owner, "cache_bytes", cache_bytes, 0)
+    if kernel is not None:
+        one_of(owner, "kernel", kernel, kernels)
     if n_devices > shape.n_experts:
         expected = f"at most the {shape.n_experts} experts of a layer"
         raise invalid(owner, "n_devices", n_devices, expected)

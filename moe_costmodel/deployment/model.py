@@ -150,18 +150,23 @@ class DeploymentModel:
         self.traces = routed_layers(listed)
         loads_only = self.traces[0].is_load_only
         self.mode = cast(Mode, one_of(owner, "mode", mode, ("prefill", "decode")))
-        self.n_devices = count(owner, "n_devices", n_devices or hardware.n_devices)
-        usual = hardware.n_nodes if n_devices is None else 1
-        self.n_nodes = count(owner, "n_nodes", n_nodes or usual)
+        if n_nodes is None:
+            n_nodes = hardware.n_nodes if n_devices is None else 1
+        n_devices = hardware.n_devices if n_devices is None else n_devices
+        self.n_devices = count(owner, "n_devices", n_devices)
+        self.n_nodes = count(owner, "n_nodes", n_nodes)
         check_settings(
             self.traces, shape, n_devices=self.n_devices, n_nodes=self.n_nodes, coverage=coverage,
             rest=rest, memory=memory, context=context, max_context=max_context,
+            cache_bytes=cache_bytes, kernel=kernel, kernels=latency.kernels,
         )  # fmt: skip
         self.hardware, self.latency = hardware, latency
         self.rest, self.memory = rest or RestOfModel(), memory
         self.context, self.miss_cost = context, miss_cost
         longest = [int(trace.sequence_lengths.max(initial=1)) for trace in self.traces]
-        self.max_context = max_context or (int(context or 1) if loads_only else max(longest))
+        if max_context is None:
+            max_context = max(1, int(context or 1)) if loads_only else max(longest)
+        self.max_context = max_context
         self.quality, self.quality_kind = quality, quality_kind if quality else "gate mass lost"
         self.kernel, self.coverage, self.cache_bytes = kernel, coverage, cache_bytes
         self.name = name or self.traces[0].source

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import nnls
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import count, invalid, one_of
+from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.latency.report import conformal
@@ -17,7 +17,6 @@ from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 
 __all__ = ["MemoryModel", "RestOfModel", "StepModel"]
-
 
 _COSTS = ("per_step", "per_token", "per_token_context")
 
@@ -245,6 +244,11 @@ class MemoryModel:
     kv_dtype : str
         Type of the cache.
 
+    Raises
+    ------
+    ValueError
+        If a number is negative or not finite, or the type unknown.
+
     Examples
     --------
     >>> from moe_costmodel import LayerShape, MemoryModel
@@ -267,8 +271,8 @@ class MemoryModel:
         for name in ("n_moe_layers", "n_attention_layers"):
             count("MemoryModel", name, getattr(self, name))
         for name in ("rest_parameters", "kv_width"):
-            if getattr(self, name) < 0:
-                raise invalid("MemoryModel", name, getattr(self, name), "0 or more")
+            value = check_number("MemoryModel", name, getattr(self, name))
+            require("MemoryModel", name, value, value >= 0, "0 or more")
         one_of("MemoryModel", "kv_dtype", self.kv_dtype, DTYPE_BYTES)
 
     @property

@@ -341,6 +341,15 @@ def test_modeled_activations_are_those_of_the_kernels(gated):
     assert modeled == pytest.approx(static, rel=0.15)
 
 
+@pytest.mark.parametrize("name", ["rest_parameters", "kv_width"])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "8"])
+def test_sizes_of_memory_are_finite_and_not_negative(name, value):
+    shape = LayerShape(n_experts=4, k=2, d_model=8, d_ffn=8)
+    sizes = {"n_moe_layers": 1, "rest_parameters": 0, "n_attention_layers": 1, "kv_width": 0}
+    with pytest.raises(ValueError, match=f"'{name}' parameter of MemoryModel"):
+        MemoryModel(shape=shape, **(sizes | {name: value}))
+
+
 def test_the_shared_table_can_be_fitted(shared_data):
     table = KernelTable.from_aiconfigurator(
         shared_data / "kernels/h100_sxm-trtllm-1.3.0rc10-wideep_moe_perf.parquet"
