@@ -193,17 +193,28 @@ def _default_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
 
 def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[bool]:
     """Tell of each layer whether it has experts."""
-    if not fields.whole(*_EXPERTS, default=0, low=0):
+    # In Qwen's architectures, 0 experts stand for a dense model.
+    least = int(architecture.experts and not architecture.sparse_step)
+    if not fields.whole(*_EXPERTS, default=None if architecture.experts else 0, low=least):
         return [False] * n_layers
     listed = fields.words("mlp_layer_types", n_layers, ("dense", "sparse"))
     if listed is not None:
         return [word == "sparse" for word in listed]
     if architecture.dense_first:
-        first = fields.whole("first_k_dense_replace", default=0, low=0)
+        name = "first_k_dense_replace"
+        first = fields.whole(name, default=0, low=0)
+        if first > n_layers:
+            expected = f"at most num_hidden_layers = {n_layers}"
+            raise invalid_file(fields.source, first, expected, fields.place(name))
         step = fields.whole("moe_layer_freq", default=1)
         return [i >= first and i % step == 0 for i in range(n_layers)]
     if architecture.sparse_step:
-        dense = set(fields.wholes("mlp_only_layers"))
+        dense = fields.wholes("mlp_only_layers")
+        for at, number in enumerate(dense):
+            if number >= n_layers:
+                expected = f"the number of a layer, from 0 to {n_layers - 1}"
+                place = fields.place(f"mlp_only_layers[{at}]")
+                raise invalid_file(fields.source, number, expected, place)
         step = fields.whole("decoder_sparse_step", default=1)
         return [i not in dense and (i + 1) % step == 0 for i in range(n_layers)]
     return [True] * n_layers
@@ -243,6 +254,8 @@ def _attention(architecture: Architecture, fields: ConfigFields, kind: str) -> A
     given = fields.flag("attention_bias")
     qkv = given if architecture.qkv_bias is None else architecture.qkv_bias
     output = given if architecture.output_bias is None else architecture.output_bias
+    if architecture.bias_field and not fields.flag(architecture.bias_field, True):
+        qkv = output = False
     extra = (heads + 2 * kv_heads) * head_dim * qkv + d_model * output
     extra += heads * architecture.sinks
     norm = architecture.qk_norm

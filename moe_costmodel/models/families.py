@@ -11,14 +11,16 @@ __all__ = ["ARCHITECTURES", "Architecture"]
 class Architecture:
     """Facts of an architecture that its config.json does not hold.
 
-    `qkv_bias` and `output_bias` are used if the config has no ``attention_bias``; `None` stands for
-    that field. `qk_norm` is the width of the norms of queries and keys: of a head, of all heads, or
-    none.
+    `qkv_bias` and `output_bias` tell whether attention has biases; `None` stands for the config's
+    ``attention_bias``. If the config has the field `bias_field`, and it is false, there are none.
+    `qk_norm` is the width of the norms of queries and keys: of a head, of all heads, or none.
     """
 
     attention: str = "gqa"
+    experts: bool = True  # the config must state their number
     qkv_bias: bool | None = None
     output_bias: bool | None = None
+    bias_field: str = ""
     qk_norm: str = ""  # "head", "all"
     router_bias: bool = False  # a bias or a correction of scores per expert
     expert_biases: bool = False
@@ -40,19 +42,20 @@ _GLM4 = Architecture(
 )
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "llama": Architecture(),
-    "mistral": Architecture(qkv_bias=False, output_bias=False, windowed=True),
-    "qwen2": Architecture(qkv_bias=True, output_bias=False),
-    "qwen3": Architecture(qk_norm="head"),
+    "llama": Architecture(experts=False),
+    "mistral": Architecture(experts=False, qkv_bias=False, output_bias=False, windowed=True),
+    "qwen2": Architecture(experts=False, qkv_bias=True, output_bias=False),
+    "qwen3": Architecture(experts=False, qk_norm="head"),
     "mixtral": Architecture(qkv_bias=False, output_bias=False, windowed=True),
     "olmoe": Architecture(qk_norm="all"),
     "qwen2_moe": Architecture(
-        qkv_bias=True, output_bias=False, shared="width", shared_gate=True, sparse_step=True
+        qkv_bias=True, output_bias=False, bias_field="qkv_bias", shared="width", shared_gate=True,
+        sparse_step=True,
     ),
     "qwen3_moe": Architecture(qk_norm="head", sparse_step=True),
     "qwen3_next": _QWEN_NEXT,
     "qwen3_5_moe": _QWEN_NEXT,
-    "qwen3_5": Architecture(qk_norm="head", gated_output=True),
+    "qwen3_5": Architecture(experts=False, qk_norm="head", gated_output=True),
     "deepseek_v2": Architecture("mla", shared="number", dense_first=True),
     "deepseek_v3": _DEEPSEEK3,
     "deepseek_v32": _DEEPSEEK3,
@@ -64,8 +67,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         qkv_bias=False, output_bias=False, qk_norm="all", router_bias=True
     ),
     "gpt_oss": Architecture(
-        qkv_bias=True, output_bias=True, router_bias=True, expert_biases=True, sinks=True,
-        windowed=True,
+        qkv_bias=True, output_bias=True, bias_field="attention_bias", router_bias=True,
+        expert_biases=True, sinks=True, windowed=True,
     ),
 }  # fmt: skip
 

@@ -19,7 +19,11 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "experts": ("mlp.experts.0.down_proj", "block_sparse_moe.experts.0.w2"),
     "shared": ("mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj"),
 }
-_FLOATS = {"bfloat16", "float16", "float32"}
+# Types of files, by the names that torch has for them.
+_FLOATS = {
+    **{name: name for name in ("bfloat16", "float16", "float32", "float64")},
+    "float8_e4m3fn": "fp8", "float8_e5m2": "fp8",
+}  # fmt: skip
 _OF_ALL = ("Linear", "torch.nn.Linear", "torch.nn.modules.linear.Linear")  # classes of modules
 _EXCEPTIONS = ("modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers")
 _METHODS = (
@@ -36,11 +40,10 @@ Rule: TypeAlias = tuple[list[Callable[[str], bool]] | None, str | None]
 def weight_types(fields: ConfigFields, quantization: object) -> dict[str, str]:
     """Return the type of the weights of each part.
 
-    A ValueError names the file and the field if a quantization is unknown, or if it is not certain
-    which modules it covers.
+    A ValueError names the file and the field if a type or a quantization is unknown, or if it is
+    not certain which modules it covers.
     """
-    plain = str(fields.get("torch_dtype", "dtype") or "bfloat16").removeprefix("torch.")
-    plain = plain if plain in _FLOATS else "bfloat16"
+    plain = _plain(fields)
     parts = ("embedding", "head", "attention", "dense", "experts", "shared", "router", "norms")
     types = dict.fromkeys(parts, plain)
     if quantization is None:
@@ -58,6 +61,18 @@ def weight_types(fields: ConfigFields, quantization: object) -> dict[str, str]:
             covered = (dtype for which, dtype in rules if _covers(which, modules, layers))
             types[part] = next(covered, None) or plain
     return types
+
+
+def _plain(fields: ConfigFields) -> str:
+    """Return the type of the parts that no quantization covers."""
+    names = ("torch_dtype", "dtype")
+    given = str(fields.get(*names) or "bfloat16").removeprefix("torch.")
+    if given == "auto":  # the type of the file, which the config does not tell
+        return "bfloat16"
+    if given not in _FLOATS:
+        expected = f"one of {', '.join(_FLOATS)}"
+        raise invalid_file(fields.source, brief(given), expected, fields.named(*names))
+    return _FLOATS[given]
 
 
 def _covers(

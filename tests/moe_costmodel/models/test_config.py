@@ -106,6 +106,9 @@ def test_attention_products_add_up_to_its_parameters():
         ({"mlp_layer_types": ["sparse"] * 60 + ["foo"]}, r"'mlp_layer_types\[60\]'.*dense, sparse"),
         ({"num_hidden_layers": 2**40}, "num_hidden_layers"),
         ({"kv_lora_rank": "512"}, "kv_lora_rank"),
+        ({"n_routed_experts": None}, "'n_routed_experts' must be present"),
+        ({"n_routed_experts": 0}, "'n_routed_experts'.* 1"),
+        ({"first_k_dense_replace": 62}, "'first_k_dense_replace' must be at most .* = 61"),
         ({"quantization_config": {"quant_method": "magic"}}, "magic"),
     ],
 )
@@ -164,6 +167,14 @@ def test_a_quantization_beside_the_config_is_read(tmp_path):
     assert (dtypes["experts"], dtypes["attention"]) == ("nvfp4", "bfloat16")
 
 
+@pytest.mark.parametrize("config", [GPT_OSS, MIXTRAL])
+def test_a_model_of_experts_states_their_number(config):
+    for wrong in (None, 0):
+        with pytest.raises(ValueError, match="experts' must be"):
+            ModelShape.from_config(config | {"num_local_experts": wrong})
+    assert ModelShape.from_config(QWEN3_30B | {"num_experts": 0}).experts is None
+
+
 def test_counts_are_those_of_transformers():
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -179,6 +190,8 @@ def test_counts_are_those_of_transformers():
             DEEPSEEK | {"index_n_heads": 2, "index_head_dim": 8, "index_topk": 4},
         ),
         "glm4-lite": ("Glm4MoeLite", DEEPSEEK),
+        "qwen2-plain": ("Qwen2Moe", MODELS["qwen2"][1] | {"qkv_bias": False}),
+        "gpt-oss-plain": ("GptOss", MODELS["gpt-oss"][1] | {"attention_bias": False}),
         "tied": ("Llama", COMMON | {"tie_word_embeddings": True, "attention_bias": True}),
     }  # fmt: skip
     wrong = {}

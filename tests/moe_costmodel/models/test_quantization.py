@@ -76,7 +76,9 @@ def test_unknown_methods_are_refused(quantization):
     [
         ("float16", "float16"),
         ("torch.float32", "float32"),
-        ("int8", "bfloat16"),
+        ("float64", "float64"),
+        ("float8_e4m3fn", "fp8"),
+        ("auto", "bfloat16"),
         (None, "bfloat16"),
     ],
 )
@@ -85,6 +87,12 @@ def test_without_a_quantization_all_parts_have_the_type_of_the_file(name, expect
     assert set(found.values()) == {expected}
     found = types({"quant_method": "fp8"}, torch_dtype=name)
     assert (found["head"], found["experts"]) == (expected, "fp8")
+
+
+@pytest.mark.parametrize("field", ["torch_dtype", "dtype"])
+def test_a_type_of_no_certain_size_is_named(field):
+    with pytest.raises(ValueError, match=f"'{field}' must be one of bfloat16, .*Got 'int8'"):
+        types(None, **{field: "int8"})
 
 
 @pytest.mark.parametrize("field", ["modules_to_not_convert", "ignore", "exclude_modules"])
@@ -254,6 +262,8 @@ def test_bytes_shrink_by_the_quantized_parts():
         ({"layer_types": [1] * 48}, "layer_types' must be a list of 48 texts"),
         ({"mlp_only_layers": 3}, "mlp_only_layers' must be a list of integers"),
         ({"mlp_only_layers": [0, -1]}, r"mlp_only_layers\[1\]"),
+        ({"mlp_only_layers": [0, 48]}, r"mlp_only_layers\[1\]' must be .* from 0 to 47"),
+        ({"num_experts": None}, r"n_routed_experts' must be present \(or num_experts, num_local_"),
         ({"num_experts_per_tok": None}, r"num_experts_per_tok' must be present \(or experts_per_"),
         ({"num_hidden_layers": 10_001}, "num_hidden_layers' must be at most 10,000"),
     ],
