@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moe_costmodel._checks import one_of
+from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.plans.engines.export import Export
 from moe_costmodel.plans.engines.registry import ENGINES, engine_command
 from moe_costmodel.plans.engines.settings import ServerSettings
-from moe_costmodel.plans.export_files import is_moved, lost, write_location
+from moe_costmodel.plans.export_files import check_n_layers, is_moved, lost, write_location
 from moe_costmodel.plans.export_flags import Evaluate, best_single_capacity
 from moe_costmodel.plans.ungated import plan_notes
 from moe_costmodel.silicon.layout import Layout
@@ -46,6 +46,21 @@ def settings_of(plan: Plan, model: str, layout: Layout | None = None) -> ServerS
     )
 
 
+def _contradictions(plan: Plan, layout: Layout | None) -> list[str]:
+    """Return notes on a layout that is not the plan's; a ValueError if its experts lie elsewhere.
+
+    Copies and placements are those of a number of devices; without them, experts in order of their
+    ids fit any number.
+    """
+    n = plan.n_devices
+    if layout is None or layout.moe_ep == n:
+        return []
+    if plan.placement.n_replicas or (n > 1 and is_moved(plan.placement)):
+        expected = f"of moe_ep = {n}, the devices among which the plan has placed the experts"
+        raise invalid("Plan.export", "layout", f"({layout})", expected)
+    return [f"the layout has ep {layout.moe_ep}; the plan's times are those of ep {n}"]
+
+
 def export_plan(
     plan: Plan,
     engine: str,
@@ -64,10 +79,12 @@ def export_plan(
     """
     one_of("Plan.export", "engine", engine, ENGINES)
     folder = Path(folder)
-    notes: list[str] = []
+    check_n_layers("Plan.export", plan.layers, n_layers)
+    notes = _contradictions(plan, layout)
     on_machine = engine in ("llamacpp", "ktransformers")
     if plan.is_buffered and (engine == "sglang" or on_machine) and plan.n_devices == 1:
-        plan, notes = best_single_capacity(plan, evaluate)
+        plan, more = best_single_capacity(plan, evaluate)
+        notes += more
     settings = replace(settings_of(plan, model, layout), architecture=architecture, context=context)
     if plan.n_devices > 1 and not on_machine:
         if plan.is_buffered:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from moe_costmodel._checks import count, require
 from moe_costmodel.objectives import quantity
 from moe_costmodel.plans.engines.export import NOT_EXPORTED, Export, refusal
 
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from moe_costmodel.placement.placement import Placement
     from moe_costmodel.plans.plan import Plan
 
-__all__ = ["is_moved", "lost", "to_sglang", "to_tensorrt_llm", "to_vllm", "write_location"]
+__all__ = [
+    "check_n_layers",
+    "is_moved",
+    "lost",
+    "to_sglang",
+    "to_tensorrt_llm",
+    "to_vllm",
+    "write_location",
+]
 
 _MOST_CELLS = 2**25  # of a file that is written, which takes about 200 MB
 
@@ -93,6 +102,14 @@ def twice(placement: Placement, layers: Sequence[int]) -> list[str]:
     ]
 
 
+def check_n_layers(owner: str, layers: Sequence[int], n_layers: int | None) -> None:
+    """Raise a ValueError if a model of `n_layers` layers does not have all of `layers`."""
+    if n_layers is not None:
+        number = count(owner, "n_layers", n_layers)
+        expected = f"above {layers[-1]}, the number of the plan's last layer (from 0)"
+        require(owner, "n_layers", n_layers, number > layers[-1], expected)
+
+
 def write_sglang(
     placement: Placement, layers: Sequence[int], path: Path, n_layers: int | None = None
 ) -> list[str]:
@@ -101,7 +118,7 @@ def write_sglang(
     `layers` are the numbers of the placement's layers within the model, `n_layers` all of these.
     """
     slots, last = placement.physical_to_logical, layers[-1]
-    n_rows = max(last + 1, n_layers or 0)
+    n_rows = last + 1 if n_layers is None else n_layers
     if n_rows * placement.n_slots > _MOST_CELLS:
         got = f"layer {last}, {placement.n_slots} slots a row"
         expected = f"whose map, a row per layer of the model, has at most {_MOST_CELLS:,} numbers"
@@ -128,6 +145,7 @@ def to_sglang(plan: Plan, path: str | Path, n_layers: int | None = None) -> Expo
     layers of the model, for models that end in dense ones. Attention is data-parallel. Buffers on
     one device become ``--enable-paged-experts`` (SGLang 0.5.23: one GPU, least recently used).
     """
+    check_n_layers("Plan.to_sglang", plan.layers, n_layers)
     path, n = Path(path), str(plan.n_devices)
     paged = plan.is_buffered and plan.n_devices == 1
     notes = write_sglang(plan.placement, plan.layers, path, n_layers)

@@ -212,7 +212,8 @@ class Plan(Decision):
             for it.
         layout : Layout, optional
             Division of attention and experts; by default attention is data-parallel, and experts
-            are divided by expert parallelism.
+            are divided by expert parallelism. If experts have copies or another order than that of
+            their ids, `moe_ep` must be the plan's number of devices; else a note names another one.
         n_layers : int, optional
             Layers of the whole model, for models that end in layers without experts.
         context : int, optional
@@ -228,7 +229,8 @@ class Plan(Decision):
         Raises
         ------
         ValueError
-            If the engine is unknown, or cannot express the plan at all.
+            If the engine is unknown, or cannot express the plan at all; or if the layout has other
+            devices than a placement, or the model fewer layers than the plan.
         """
         return export_command.export_plan(
             self, engine, folder, model=model, architecture=architecture, layout=layout,

@@ -56,6 +56,9 @@ def vllm(settings: ServerSettings) -> Export:
         flags += ["--kv-cache-dtype", "fp8"]
     notes = settings.common_notes()
     balances = settings.architecture in {"", *EPLB_MODELS}
+    if settings.redundant_experts and balances and layout.moe_ep == 1:
+        expected = "whose experts are divided by expert parallelism if some have copies"
+        raise refusal("vLLM", expected, str(layout), "take a layout with ep, or no copies")
     if settings.redundant_experts and balances:
         number = {"num_redundant_experts": settings.redundant_experts}
         flags += ["--enable-eplb", "--eplb-config", json.dumps(number)]

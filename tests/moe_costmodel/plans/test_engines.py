@@ -232,3 +232,34 @@ def test_a_buffered_plan_on_several_devices_says_what_it_loses(tmp_path):
     assert not found["enable_paged_experts"]
     assert any("keeps every placed expert" in note for note in export.notes)
     assert np.all(plan.capacities == 1)
+
+
+def test_a_layout_of_other_devices_than_a_placement_is_refused(tmp_path):
+    made = {"model": "m", "shape": SHAPE, "mode": "decode", "batch_size": 16, "layers": (1, 4)}
+    copies = Plan(**made, placement=Placement([[*range(8), *range(4)]] * 2, 4))
+    moved = Plan(**made, placement=Placement([[1, 0, *range(2, 8)]] * 2, 4))
+    plain = Plan(**made, placement=contiguous(2, 8, n_devices=4))
+    layouts = Layout(tp=8, moe_ep=8), Layout(tp=2, moe_ep=2), Layout(tp=4, moe_tp=4)
+    for engine in ("sglang", "vllm", "trtllm"):
+        for layout in layouts:
+            for plan in (copies, moved):
+                with pytest.raises(ValueError, match=r"'layout' parameter .* of moe_ep = 4"):
+                    plan.export(engine, tmp_path, model="org/m", layout=layout)
+            notes = plain.export(engine, tmp_path, model="org/m", layout=layout).notes
+            assert any("times are those of ep 4" in note for note in notes)
+        fits = copies.export(engine, tmp_path, model="org/m", layout=Layout(tp=4, moe_ep=4))
+        assert not any("times are those of ep" in note for note in fits.notes)
+    without_ep = settings(layout=Layout(tp=4, moe_tp=4), redundant_experts=4)
+    with pytest.raises(ValueError, match="take a layout with ep, or no copies"):
+        engine_command(without_ep, "vllm")
+
+
+@pytest.mark.parametrize("n_layers", [-1, 0, 2, 4, 4.5])
+def test_a_model_has_all_layers_of_a_plan(n_layers, tmp_path):
+    plan = Plan(model="m", shape=SHAPE, mode="decode", batch_size=16, layers=(1, 4),
+                placement=contiguous(2, 8, n_devices=4))  # fmt: skip
+    with pytest.raises(ValueError, match=r"'n_layers' parameter of Plan\.export"):
+        plan.export("vllm", tmp_path, model="org/m", n_layers=n_layers)
+    with pytest.raises(ValueError, match=r"'n_layers' parameter of Plan\.to_sglang"):
+        plan.to_sglang(tmp_path / "map.json", n_layers)
+    plan.to_sglang(tmp_path / "map.json", 5)
