@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.models.shape import ModelShape
-from moe_costmodel.silicon.layout import Layout
+from moe_costmodel.silicon.layout import Layout, heads_divide
 from moe_costmodel.silicon.tables.reader import BACKENDS
 
 __all__ = ["check_layout", "legal_layouts"]
@@ -124,7 +124,7 @@ def _of_stage(shape: ModelShape, width: int, pp: int, redundant: int) -> Iterato
     """Yield the layouts of a stage of `width` GPUs."""
     experts = shape.experts
     for tp in _divisors(width):
-        if not all(_heads_divide(shape, tp)):
+        if not all(heads_divide(shape, tp)):
             continue
         if experts is None:
             if tp == width:
@@ -136,16 +136,6 @@ def _of_stage(shape: ModelShape, width: int, pp: int, redundant: int) -> Iterato
             spread = (experts.n_experts + redundant) % ep == 0 and (ep > 1 or not redundant)
             if whole and spread:
                 yield Layout(tp=tp, dp=width // tp, moe_tp=width // ep, moe_ep=ep, pp=pp)
-
-
-def _heads_divide(shape: ModelShape, tp: int) -> Iterator[bool]:
-    for block in shape.blocks:
-        attention = block.attention
-        yield attention.n_heads % tp == 0
-        if attention.kind != "mla":
-            yield attention.n_kv_heads % tp == 0 or tp % attention.n_kv_heads == 0
-        if block.experts is None:
-            yield block.d_ffn % tp == 0
 
 
 def _engine_runs(layout: Layout, backend: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moe_costmodel._checks import count, invalid
+from moe_costmodel._checks import count, invalid, require
+from moe_costmodel.models.shape import ModelShape
 
-__all__ = ["Layout"]
+__all__ = ["Layout", "check_sizes", "heads_divide"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,3 +61,33 @@ class Layout:
 
     def __str__(self) -> str:
         return f"tp {self.tp}, dp {self.dp}, moe tp {self.moe_tp}, ep {self.moe_ep}, pp {self.pp}"
+
+
+def check_sizes(shape: ModelShape, layout: Layout, owner: str) -> None:
+    """Raise a ValueError if a model's heads, widths or layers cannot be divided by a layout.
+
+    Any number of GPUs divides the experts, since some may have copies. Which layouts an engine runs
+    is the matter of `moe_costmodel.serving.layouts`.
+    """
+    require(owner, "layout", layout, isinstance(layout, Layout), "a Layout")
+    experts = shape.experts
+    expected = ""
+    if not all(heads_divide(shape, layout.tp)):
+        expected = "whose tp divides the heads of attention and the widths of dense layers"
+    elif experts is not None and experts.d_ffn % layout.moe_tp:
+        expected = f"whose moe_tp divides the width of an expert, {experts.d_ffn}"
+    elif layout.pp > shape.n_layers:
+        expected = f"of at most {shape.n_layers} stages (pp), the layers of the model"
+    if expected:
+        raise invalid(owner, "layout", f"({layout}) for {shape.name}", f"one {expected}")
+
+
+def heads_divide(shape: ModelShape, tp: int) -> Iterator[bool]:
+    """Yield whether heads, and widths of dense layers, divide over tensor parallelism."""
+    for block in shape.blocks:
+        attention = block.attention
+        yield attention.n_heads % tp == 0
+        if attention.kind != "mla":
+            yield attention.n_kv_heads % tp == 0 or tp % attention.n_kv_heads == 0
+        if block.experts is None:
+            yield block.d_ffn % tp == 0

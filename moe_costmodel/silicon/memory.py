@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from moe_costmodel._checks import check_fraction, check_number, count, one_of, require
+from moe_costmodel._checks import check_fraction, check_number, count, one_of
 from moe_costmodel.models.shape import Block, ModelShape
 from moe_costmodel.shapes import DTYPE_BYTES
-from moe_costmodel.silicon.layout import Layout
+from moe_costmodel.silicon.layout import Layout, check_sizes
 
 __all__ = ["GpuMemory", "gpu_memory", "most_of_stage"]
 
@@ -100,7 +100,7 @@ def gpu_memory(
     Raises
     ------
     ValueError
-        If a number is out of range, or the type unknown.
+        If a number is out of range, the type unknown, or the layout does not divide the model.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def gpu_memory(
     count(owner, "n_sequences", n_sequences, 0)
     count(owner, "context", context)
     one_of(owner, "kv_dtype", kv_dtype, DTYPE_BYTES)
-    require(owner, "layout", layout, isinstance(layout, Layout), "a Layout")
+    check_sizes(shape, layout, owner)
     spread = layout.moe_tp * layout.moe_ep
     divided = {"dense": layout.tp, "shared": layout.tp, "experts": spread, "router": 1, "norms": 1}
     width = {part: DTYPE_BYTES[dtype] for part, dtype in shape.dtypes.items()}

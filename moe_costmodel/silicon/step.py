@@ -9,7 +9,7 @@ from pathlib import Path
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel.models.attention import Attention
 from moe_costmodel.models.shape import Block, ExpertShape, ModelShape
-from moe_costmodel.silicon.layout import Layout
+from moe_costmodel.silicon.layout import Layout, check_sizes
 from moe_costmodel.silicon.operators.attention import AttentionTimes
 from moe_costmodel.silicon.operators.exchange import Exchanges
 from moe_costmodel.silicon.operators.experts import ExpertTimes
@@ -252,9 +252,10 @@ class SiliconModel:
         Raises
         ------
         ValueError
-            If the step has no tokens, or a number is out of range.
+            If the step has no tokens, a number is out of range, or the layout does not fit.
         """
         owner = "SiliconModel.step"
+        check_sizes(shape, layout, owner)
         check_number(owner, "n_sequences", n_sequences)
         check_number(owner, "context", context)
         require(owner, "overlap", overlap, 0 <= overlap <= 1, "a number from 0 to 1")
@@ -267,9 +268,9 @@ class SiliconModel:
             raise invalid(owner, "all_tokens", all_tokens, f"at least this rank's {tokens:g}")
         run = _Run(self, shape, layout, float(n_sequences), max(float(context), 1.0), tuple(chunks),
                    kv_dtype, tokens, float(all_tokens))  # fmt: skip
-        operators = list(run.operators())
+        operators = tuple(run.operators())
         exchanged = sum(o.seconds for o in operators if o.operator.startswith("exchange"))
-        return StepTime(tuple(operators), overlap * exchanged)
+        return StepTime(operators, overlap * exchanged)
 
     def experts(
         self, shape: ModelShape, layout: Layout, tokens: float
@@ -290,9 +291,10 @@ class SiliconModel:
         float
             Choices of that rank, over the mean of all ranks, in the benchmark behind the table.
         """
-        experts = shape.experts
+        owner, experts = "SiliconModel.experts", shape.experts
+        check_sizes(shape, layout, owner)
         if experts is None:
-            raise invalid("SiliconModel.experts", "shape", shape.name, "a model with experts")
+            raise invalid(owner, "shape", shape.name, "a model with experts")
         where = {"tp": layout.moe_tp, "ep": layout.moe_ep}
         dtype = shape.dtypes["experts"]
         name = self._experts.distribution(experts, shape.d_model, **where, dtype=dtype)
@@ -437,10 +439,8 @@ class _Run:
     # ----------------------------------------------------------------------------------- experts
 
     def _moe(self, experts: ExpertShape) -> Iterator[OperatorTime]:
-        layout, d = self.layout, self.shape.d_model
-        total = self.all_tokens
-        router = self.model._products.time(self.tokens, experts.n_experts, d, "bfloat16", "router")
-        yield router
+        layout, d, total = self.layout, self.shape.d_model, self.all_tokens
+        yield self.model._products.time(self.tokens, experts.n_experts, d, "bfloat16", "router")
         yield OperatorTime("router", 3 * _SMALL_KERNEL, "bound", "none")
         if experts.d_shared:
             width = experts.d_shared / layout.tp

@@ -266,6 +266,14 @@ def test_numbers_out_of_range_are_named(model, experts, settings, message):
         model.step(experts, Layout(), **given)
 
 
+@pytest.mark.parametrize("layout", [Layout(tp=3, moe_tp=3), Layout(dp=7, moe_tp=7), Layout(pp=99)])
+def test_layouts_that_do_not_divide_the_model_are_refused(model, experts, layout):
+    with pytest.raises(ValueError, match=r"'layout' parameter of SiliconModel\.step"):
+        model.decode(experts, layout, 16, 256)
+    with pytest.raises(ValueError, match=r"'layout' parameter of SiliconModel\.experts"):
+        model.experts(experts, layout, 16)
+
+
 def test_chunks_and_dense_models_are_checked(model):
     with pytest.raises(ValueError, match="'length' parameter of Chunk"):
         Chunk(0)

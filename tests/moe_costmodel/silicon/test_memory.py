@@ -61,3 +61,19 @@ def test_stages_hold_layers_of_all_kinds_evenly():
     # Five of nine layers have no window, and nearly all of the cache.
     stage = gpu_memory(shape, Layout(pp=4), 1, 100_000).cache
     assert stage == pytest.approx(whole * 5 / 18, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        (Layout(tp=3, moe_tp=3), "tp divides the heads"),
+        (Layout(tp=64, moe_tp=64), "tp divides the heads"),
+        (Layout(dp=3, moe_tp=3), "moe_tp divides the width of an expert, 14336"),
+        (Layout(pp=40), "at most 32 stages"),
+        ("tp 1", "a Layout"),
+    ],
+)
+def test_layouts_that_do_not_divide_the_model_are_refused(layout, message):
+    shape = ModelShape.from_config(MIXTRAL)
+    with pytest.raises(ValueError, match=f"'layout' parameter of gpu_memory .*{message}"):
+        gpu_memory(shape, layout, 1, 1000)

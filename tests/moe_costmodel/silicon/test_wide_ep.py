@@ -170,7 +170,7 @@ def test_models_and_gpus_without_tables_are_answered_with_those_that_have(model,
 def test_latent_attention_and_experts_are_required(model):
     with pytest.raises(ValueError, match="No table has the attention of 'mixtral'"):
         step(model, ModelShape.from_config(CONFIG))
-    dense = {**LATENT, "n_routed_experts": 0}
+    dense = {**LATENT, "first_k_dense_replace": LATENT["num_hidden_layers"]}
     with pytest.raises(ValueError, match="'deepseek_v3' has no experts; it is dense"):
         step(model, ModelShape.from_config(dense))
 
