@@ -106,13 +106,11 @@ def shapes_to_measure(plans: Sequence[Plan]) -> list[LayerShape]:
     """Return the layers to measure for the plans, at least two.
 
     These are the layer of each plan as one device has it, and narrower ones, since a latency model
-    is fitted to several shapes. All of them route among the experts that they hold.
+    is fitted to several shapes. All of them route among all experts of the plan's layer.
     """
     shapes: dict[LayerShape, None] = {}
     for plan in plans:
-        n_local = plan.slots_per_device
-        k = min(plan.shape.k, n_local)
-        whole = replace(plan.shape, n_experts=n_local, n_local=n_local, k=k)
+        whole = replace(plan.shape, n_local=plan.slots_per_device)
         shapes[whole] = None
         shapes[replace(whole, d_ffn=max(8, whole.d_ffn // 2))] = None
         shapes[replace(whole, d_model=max(8, whole.d_model // 2))] = None

@@ -70,6 +70,9 @@ class _Point:
 class StackTimer:
     """Stacks of `n_layers` layers, one or more for each shape, that are timed in turns.
 
+    A shape with fewer `n_local` than `n_experts` is the part of a layer that one device has: tokens
+    choose among all experts, and the device computes its own.
+
     The files that are the slow memory of a CPU go into an empty folder. All shapes and buffers use
     parts of the same memory, which is 1 7/8 times that of the largest shape's experts. `tokens` are
     the sizes of steps, and `policies` those of the buffers, which take different times to choose an
@@ -98,7 +101,7 @@ class StackTimer:
         self._random = np.random.default_rng(random_state)
         self._now = clock_of(clock, hardware.device)
         self._stacks: list[list[_Point]] = []
-        largest = max(shapes, key=lambda shape: shape.n_experts * shape.expert_bytes)
+        largest = max(shapes, key=lambda shape: shape.n_local * shape.expert_bytes)
         self._layers = self._memory(largest, Path(folder))
         for shape in shapes:
             layers = self._layers
@@ -109,9 +112,10 @@ class StackTimer:
     def _memory(self, shape: LayerShape, folder: Path) -> list[_Memory]:
         """Return the memory of every layer, for the largest shape."""
         device, out = self.hardware.device, []
-        most = max(1, shape.n_experts * max(_EIGHTHS) // 8)
+        n = shape.n_local
+        most = max(1, n * max(_EIGHTHS) // 8)
         for layer in range(self.n_layers):
-            experts = random_experts(shape, seed=layer)
+            experts = random_experts(replace(shape, n_experts=n, k=min(shape.k, n)), seed=layer)
             slow = slow_experts(experts, device, folder / f"{layer}.safetensors")
             # On a CPU, a page of the file that was read is as fast as other memory.
             layers = slow if device == "cpu" else experts.to(device)
@@ -149,7 +153,7 @@ class StackTimer:
                         call = layer_call(x, ids, weights, [experts])
                         stack.append(_Point("layer", at, shape, [call], between))
                     self._stacks.append(stack)
-            for capacity in sorted({max(1, shape.n_experts * i // 8) for i in _EIGHTHS}):
+            for capacity in sorted({max(1, shape.n_local * i // 8) for i in _EIGHTHS}):
                 skew, kept = random.choice(SKEWS[1:]), random.choice(_KEPT)
                 stack = []
                 for experts, policy in zip(slow, itertools.cycle(policies), strict=False):
@@ -158,7 +162,7 @@ class StackTimer:
                 share_buffers([p.buffer for p in stack if p.buffer], [m.fast for m in memory])
                 self._stacks.append(stack)
         for experts in slow:
-            copy = copy_call(experts, [int(random.integers(shape.n_experts))], device)
+            copy = copy_call(experts, [int(random.integers(shape.n_local))], device)
             at = {"bytes": shape.expert_bytes}
             self._stacks.append([_Point("copy", at, shape, [copy], between)])
 
@@ -216,10 +220,10 @@ def _parts_of(memory: _Memory, shape: LayerShape) -> _Memory:
         activation = "silu" if shape.gated else "relu"
         return Experts(views[0], views[1], activation, shape.gated)
 
-    most = max(1, shape.n_experts * max(_EIGHTHS) // 8)
+    most = max(1, shape.n_local * max(_EIGHTHS) // 8)
     return _Memory(
-        part(memory.layers, shape.n_experts),
-        part(memory.slow, shape.n_experts),
+        part(memory.layers, shape.n_local),
+        part(memory.slow, shape.n_local),
         part(memory.fast, most),
     )
 
@@ -269,7 +273,8 @@ def _draw(
 ) -> tuple[torch.Tensor, torch.Tensor, Ints]:
     """Return ids, weights (S, k) and counts of random choices with power-law popularity.
 
-    A share `kept` of the choices, and the first choice of each token, have a weight above 0.
+    A share `kept` of the choices, and the first choice of each token, have a weight above 0, if
+    they are of the experts of this device; the others have the id 0.
     """
     popularity = np.arange(1, shape.n_experts + 1) ** -skew
     random.shuffle(popularity)
@@ -277,6 +282,8 @@ def _draw(
     ids = np.argsort(-(np.log(popularity) + noise), axis=1)[:, : shape.k]
     stays = random.random(ids.shape) < kept
     stays[:, 0] = True
+    own = ids < shape.n_local
+    ids, stays = np.where(own, ids, 0), stays & own
     weights = torch.from_numpy(stays / shape.k).float()
-    counts = np.bincount(ids[stays], minlength=shape.n_experts)
+    counts = np.bincount(ids[stays], minlength=shape.n_local)
     return torch.from_numpy(np.ascontiguousarray(ids)), weights, counts

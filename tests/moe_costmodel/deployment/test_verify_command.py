@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from tests.moe_costmodel.random_traces import random_trace
 pytest.importorskip("torch")
 
 from moe_costmodel.deployment.model import DeploymentModel
-from moe_costmodel.deployment.verify import verify
+from moe_costmodel.deployment.verify import shapes_to_measure, verify
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.measurements import Measurements
@@ -62,6 +63,30 @@ def test_kernels_are_timed_in_turns_with_the_plans(trace):
     # order: 5 leaves room for a busy machine, and excludes wrong units and repeated work.
     for item in found:
         assert 0.2 < item.predicted.mean() / item.measured.mean() < 5
+
+
+def test_a_part_of_a_layer_chooses_among_all_experts():
+    part = replace(SHAPE, n_local=3)
+    narrow = replace(part, d_ffn=16)
+    found = measure_stack(
+        Hardware.here(), [part, narrow], n_layers=1, tokens=(1, 8), policies=("lfu",), repeats=1,
+        clock="cpu",
+    )  # fmt: skip
+    layers = [record for record in found.of("layer") if record.at["tokens"] == 8]
+    assert all(len(record.at["counts"]) == 3 for record in layers)
+    # Of the 16 choices of a step, 3 of 8 experts get 6 on average, or fewer under a rule.
+    assert 0 < np.mean([sum(record.at["counts"]) for record in layers]) < 12
+    latency = LatencyModel.fit(found, max_error=np.inf)
+    assert latency.outside(part, 8) == []
+
+
+def test_plans_on_several_devices_are_not_extrapolated(trace):
+    model = DeploymentModel(trace, hardware(), latency(), shape=SHAPE, n_devices=2)
+    plans = [planned(model, batch_size=2)]
+    assert shapes_to_measure(plans)[0] == replace(SHAPE, n_local=4)
+    here = replace(Hardware.here(), links=hardware().links)
+    (found,) = verify(plans, trace, here, n_steps=4, repeats=1, clock="cpu", max_error=np.inf)
+    assert found.outside == ()
 
 
 def test_the_command_prints_and_writes(trace, tmp_path, capsys):
