@@ -16,7 +16,7 @@ from moe_costmodel._checks import InvalidParameter
 from moela.files.fields import object_in
 from moela.files.guard import brief, check_size, invalid_file
 
-__all__ = ["array_in", "known_in", "made_in", "named_in", "place_of"]
+__all__ = ["array_in", "known_in", "made_in", "named_in", "only", "place_of"]
 
 _Made = TypeVar("_Made")
 _NUMBERS: dict[bool, set[type]] = {True: {int}, False: {int, float}}
@@ -27,6 +27,11 @@ def place_of(field: str, name: str) -> str:
     """Return the place of a key within a field, such as ``a.b``."""
     name = name or '""'
     return f"{field}.{name}" if field else name
+
+
+def only(found: Collection[object]) -> str:
+    """Return the keys that a JSON object has, as words for an error about one that it lacks."""
+    return f"only {', '.join(map(brief, found))}" if found else "an empty object"
 
 
 def known_in(
@@ -40,8 +45,7 @@ def known_in(
     found = object_in(source, field, content)
     for name in required:
         if name not in found:
-            got = f"only {', '.join(map(repr, found))}" if found else "an empty object"
-            raise invalid_file(source, got, "present", place_of(field, name))
+            raise invalid_file(source, only(found), "present", place_of(field, name))
     for name in found:
         if name not in required and name not in optional:
             known = ", ".join([*required, *optional])

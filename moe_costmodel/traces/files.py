@@ -14,7 +14,7 @@ import numpy as np
 
 from moe_costmodel._arrays import Array
 from moe_costmodel._checks import first_where, invalid, shape_of
-from moe_costmodel._fields import array_in
+from moe_costmodel._fields import array_in, only
 from moe_costmodel.traces.members import Member, stored_members
 from moe_costmodel.traces.recorders.lines import (
     LAB_FORMAT,
@@ -166,7 +166,7 @@ def _read_recorded(path: Path, sizes: Sizes) -> Recorded:
     if len(contents) == 1 and isinstance(first, dict) and "logical_count" in first:
         counts = array_in(path, "logical_count", first["logical_count"], ndim=(2, 3))
         return Recorded("JSON of counts", counts=counts)
-    got = f"only {', '.join(map(repr, first))}" if isinstance(first, dict) else first
+    got = only(first) if isinstance(first, dict) else brief(first)
     expected = (
         "present (or routed_experts of vLLM and SGLang, expert_load of vLLM, or lines of "
         "moe-cache-lab)"
@@ -300,5 +300,5 @@ def _load_pt(path: Path) -> RoutingTrace:
         return _of_counts(path, counts)
     if isinstance(content, dict) and "records" in content:
         return from_detail_dump(content, source=path)
-    got = f"only {', '.join(map(brief, content))}" if isinstance(content, dict) else brief(content)
+    got = only(content) if isinstance(content, dict) else brief(content)
     raise invalid_file(path, got, "present (or records)", "logical_count")

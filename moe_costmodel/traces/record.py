@@ -51,7 +51,7 @@ def record(
     ------
     ValueError
         If the model is of no known family, or a batch has no token ids, ids that the model does not
-        know, or a mask of another shape.
+        know, or a mask of another shape or of other numbers than 0 and 1.
 
     Notes
     -----
@@ -202,7 +202,10 @@ def _arguments(batch: Batch, place: str, vocabulary: int) -> dict[str, object]:
         if name in _IDS and value is not None:
             arguments[name] = _token_ids(value, where, vocabulary)
         elif name in _MASKS and value is not None:
-            arguments[name] = _rows(value, where, "biuf", "a mask")
+            arguments[name] = mask = _rows(value, where, "biuf", "a mask")
+            if (wrong := mask[(mask != 0) & (mask != 1)]).numel():
+                expected = "of 1 for tokens and 0 for padding"
+                raise invalid("record", where, f"a mask with {wrong[0].item():g}", expected)
         else:
             arguments[name] = value
     return arguments

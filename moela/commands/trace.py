@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from moe_costmodel.traces.recorders.recorded import Sizes
     from moe_costmodel.traces.trace import RoutingTrace
 
+_LENGTH = 256  # tokens of a sequence that a text is cut into, by default
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -59,7 +61,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("model", nargs="?", metavar="MODEL", help="folder of a saved model, or 'example'")
     add("out", type=Path, metavar="NPZ", help="file to write")
     add("--text", type=Path, action="append", metavar="TXT", help="text file; may be repeated")
-    add("--length", type=positive, default=256, metavar="N", help="maximum tokens of a sequence")
+    add("--length", type=positive, metavar="N",
+        help="maximum tokens of a sequence (default: 256, and whole excerpts for the example)")
     add("--sequences", type=positive, default=32, metavar="N", help="maximum number of sequences")
     add("--part", choices=("encoder", "decoder"), default="encoder",
         help="half of an encoder-decoder model to record")
@@ -104,6 +107,11 @@ def _load(name: str | None) -> RoutingTrace:
 
 def _describe(arguments: argparse.Namespace) -> None:
     trace = _load(arguments.trace)
+    if trace.is_load_only and arguments.size is not None:
+        raise ValueError(
+            f"--size must be left out for {trace.source}, which holds the loads of recorded steps. "
+            f"Got {arguments.size} instead."
+        )
     description = trace.describe(arguments.size, arguments.mode)
     drift, other = None, None
     if arguments.against:
@@ -141,7 +149,9 @@ def _record(arguments: argparse.Namespace) -> None:
         from moe_costmodel.example.record import excerpts
 
         model: Any = load_model()
-        batches: Iterable[Any] = excerpts("code")
+        batches: Iterable[Any] = (
+            text[:, : arguments.length] for text in excerpts("code", n=arguments.sequences)
+        )
         if arguments.text:
             batches = islice(_bytes_of(arguments), arguments.sequences)
     else:
@@ -197,8 +207,9 @@ def _bytes_of(arguments: argparse.Namespace) -> Iterator[Any]:
 
     for path in arguments.text:
         text = read_bytes(path)
-        for start in range(0, len(text), arguments.length):
-            yield torch.tensor([list(text[start : start + arguments.length])])
+        length = _LENGTH if arguments.length is None else arguments.length
+        for start in range(0, len(text), length):
+            yield torch.tensor([list(text[start : start + length])])
 
 
 def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
@@ -215,10 +226,12 @@ def _saved_model(arguments: argparse.Namespace) -> tuple[Any, Iterator[Any]]:
     model, tokenizer = load_saved_model(arguments.model)
     two = bool(model.config.is_encoder_decoder)
 
+    length = _LENGTH if arguments.length is None else arguments.length
+
     def batches() -> Iterator[Any]:
         for text in texts:
             ids = tokenizer(text, return_tensors="pt")["input_ids"]
-            for part in ids.split(arguments.length, dim=1):
+            for part in ids.split(length, dim=1):
                 yield _with_answer(model, part, arguments.new_tokens) if two else part
 
     return model, islice(batches(), arguments.sequences)

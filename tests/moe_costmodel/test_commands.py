@@ -51,6 +51,20 @@ def test_convert(trace, tmp_path):
     assert RoutingTrace.load(tmp_path / "c.npz").loads().tolist() == [[[1, 2], [3, 4]]]
 
 
+def test_record_excerpts_of_the_example(tmp_path):
+    out = tmp_path / "r.npz"
+    run("trace", "record", "example", out, "--sequences", 2, "--length", 40)
+    assert RoutingTrace.load(out).sequence_lengths.tolist() == [40, 40]
+
+
+def test_what_is_no_trace_and_has_no_sizes_is_named(tmp_path, assert_rejected):
+    path = tmp_path / "empty.json"
+    path.write_text("{}")
+    assert_rejected(["trace", "describe", path], "'logical_count'", "Got an empty object")
+    loads = RoutingTrace.from_counts([[[1, 2, 3]]]).save(tmp_path / "loads.npz")
+    assert_rejected(["trace", "describe", loads, "--size", "2"], "--size must be left out")
+
+
 def test_record_the_example_on_a_text(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("def double(x):\n    return 2 * x\n" * 8)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from moe_costmodel._arrays import Array
-from moe_costmodel._fields import array_in
+from moe_costmodel._fields import array_in, only
 from moe_costmodel.shapes import MAX_EXPERTS
 from moe_costmodel.traces.recorders.recorded import Recorded, Sizes, joined
 from moela.files.fields import object_in, text_in, whole_in
@@ -100,7 +100,7 @@ def of_load_lines(contents: Sequence[object], source: str | Path) -> Recorded:
         name = load_field(line)
         if name is None:
             expected = f"present ({' or '.join(_LOADS)})"
-            raise invalid_file(source, f"only {', '.join(line)}", expected, f"[{i}]")
+            raise invalid_file(source, only(line), expected, f"[{i}]")
         counts = array_in(source, f"[{i}].{name}", line[name], ndim=(2,))
         if steps and counts.shape != steps[0].shape:
             expected = f"of shape {steps[0].shape}, like the first"

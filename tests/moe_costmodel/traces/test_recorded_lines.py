@@ -98,7 +98,7 @@ def test_loads_are_those_of_each_step(rng, name):
 
 def test_loads_that_do_not_fit_are_named():
     good = {"expert_load": [[1, 2], [3, 0]]}
-    with pytest.raises(ValueError, match=r"\[1\]' must be present \(expert_load or .*only step"):
+    with pytest.raises(ValueError, match=r"\[1\]' must be present \(expert_load or .*only 'step'"):
         of_load_lines([good, {"step": 2}], "a")
     with pytest.raises(ValueError, match=r"\[1\]\.expert_load' must be of shape \(2, 2\), like"):
         of_load_lines([good, {"expert_load": [[1, 2, 3], [3, 0, 0]]}], "a")
