@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,6 +101,12 @@ def read(arguments: argparse.Namespace) -> Inputs:
     elif not all(trace.has_weights for trace in planned):
         decide.remove("gates")
         notes.append("the trace has no weights, so thresholds stay off")
+    elif not _counts_losses(arguments):
+        decide.remove("gates")
+        notes.append(
+            "thresholds stay off, since nothing counts what they lose: add quality_loss to "
+            "--objectives, or give --max-quality-loss"
+        )
     settings: dict[str, Any] = {
         "mode": arguments.mode,
         "context": arguments.context,
@@ -119,6 +126,12 @@ def read(arguments: argparse.Namespace) -> Inputs:
         max_quality_loss=arguments.max_quality_loss, batch_sizes=arguments.batch_sizes, **settings,
     )  # fmt: skip
     return Inputs(problem, unseen, kernels, notes)
+
+
+def _counts_losses(arguments: argparse.Namespace) -> bool:
+    """Tell whether an objective or a limit counts what thresholds lose."""
+    limited = arguments.max_quality_loss not in (None, math.inf)
+    return limited or not arguments.objectives or "quality_loss" in arguments.objectives
 
 
 def _sizes(arguments: argparse.Namespace, hardware: Hardware | None) -> tuple[int, int]:

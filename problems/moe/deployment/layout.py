@@ -13,10 +13,7 @@ from problems.moe.gating.levels import GateLevels
 from problems.moe.ordinal import Variables, step
 from problems.moe.placement.kernels import FEATURES
 
-__all__ = ["PARTS", "Layout"]
-
-PARTS = ("gates", "buffers", "batch", "placement")
-"""Parts of a deployment that can be decided. "buffers" are the capacities and the policy."""
+__all__ = ["Layout"]
 
 # Probability of a jump to known settings, of a change of all buffers together, and of each part.
 _JUMP, _ROUND = 0.3, 0.33
@@ -36,7 +33,7 @@ class Layout:
     policies : tuple of str
     batch_sizes : tuple of int
     decide : tuple of str
-        Parts that are decided, of :data:`PARTS`; the bounds of the others leave them no choice.
+        Parts that are decided, of `PARTS`; the bounds of the others leave them no choice.
     per_device : bool
         Whether a layer has one capacity per device, or one for all devices.
     rules : tuple of OffloadRule

@@ -29,11 +29,12 @@ from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_names, setting_error
 from problems.moe.base import AGGREGATES, MoEProblem, as_windows
 from problems.moe.buffering.rules import checked_rules, uses_of_start
-from problems.moe.deployment.layout import PARTS, Layout
+from problems.moe.deployment.layout import Layout
 from problems.moe.deployment.setup import (
     SECONDS_PER_TOKEN,
     checked_batch_sizes,
     checked_limits,
+    checked_parts,
     decidable,
     named_objectives,
     placements,
@@ -74,10 +75,12 @@ class MoEDeployment(MoEProblem):
     objectives : sequence of str
         Names of :data:`moe_costmodel.OBJECTIVES`. "tokens_per_s" is minimized as
         "seconds_per_token".
-    decide : sequence of str
-        Parts to decide, of "gates", "buffers", "batch", "placement". Parts that are not decided
-        keep their defaults: no thresholds, all experts resident, the smallest batch size, and the
-        current placement. With one device there is no placement to decide.
+    decide : sequence of str, optional
+        Parts to decide, of "gates", "buffers", "batch", "placement"; by default all, but "gates"
+        only if "quality_loss" is an objective or has a limit, since dropping choices would else
+        cost nothing. Parts that are not decided keep their defaults: no thresholds, all experts
+        resident, the smallest batch size, and the current placement. With one device there is no
+        placement to decide.
     rule, rules
         Rules of the gates, as for ``GatingThresholds``.
     batch_sizes : sequence of int, optional
@@ -154,7 +157,7 @@ class MoEDeployment(MoEProblem):
         n_nodes: int | None = None,
         shape: LayerShape | None = None,
         objectives: Sequence[str] = _DEFAULT,
-        decide: Sequence[str] = PARTS,
+        decide: Sequence[str] | None = None,
         rule: str = "top-p",
         rules: Sequence[GateRule] | None = None,
         batch_sizes: Sequence[int] | None = None,
@@ -177,8 +180,9 @@ class MoEDeployment(MoEProblem):
             raise setting_error(owner, "hardware", "a Hardware", hardware)
         if not isinstance(latency, LatencyModel):
             raise setting_error(owner, "latency", "a LatencyModel", latency)
-        decided = decidable(listed, check_names(owner, "decide", decide, PARTS))
         self.objective_names = named_objectives(objectives)
+        judged = "quality_loss" in self.objective_names or max_quality_loss not in (None, np.inf)
+        decided = decidable(listed, checked_parts(decide, judged=judged))
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         self.model = DeploymentModel(
             listed, hardware, latency, shape=shape_of(listed, shape),

@@ -17,10 +17,12 @@ from problems.moe.placement.pair_search import pairs_of_tokens, second_moments
 from problems.moe.placement.starts import StartMaker
 
 __all__ = [
+    "PARTS",
     "SECONDS_PER_TOKEN",
     "Placed",
     "checked_batch_sizes",
     "checked_limits",
+    "checked_parts",
     "decidable",
     "named_objectives",
     "placements",
@@ -28,6 +30,8 @@ __all__ = [
 ]
 
 OWNER = "MoEDeployment"
+PARTS = ("gates", "buffers", "batch", "placement")
+"""Parts of a deployment that can be decided. "buffers" are the capacities and the policy."""
 SECONDS_PER_TOKEN = "seconds_per_token"
 """Objective that stands for "tokens_per_s": its reciprocal, because objectives are minimized."""
 
@@ -101,6 +105,23 @@ def placements(
         library=np.array(list(flat.values())), apart=replicas > 0,
     )  # fmt: skip
     return Placed(flat, today.reshape(-1), slots)
+
+
+def checked_parts(decide: Sequence[str] | None, *, judged: bool) -> tuple[str, ...]:
+    """Return the parts to decide; by default all, but gates only if what they lose is `judged`.
+
+    Without an objective or a limit for it, every design would drop as many choices as it can.
+    """
+    if decide is None:
+        return tuple(name for name in PARTS if judged or name != "gates")
+    listed = check_names(OWNER, "decide", decide, PARTS)
+    if "gates" in listed and not judged:
+        expected = (
+            "without 'gates', since no objective and no limit counts what they lose (add "
+            "'quality_loss' to `objectives`, or give `max_quality_loss`)"
+        )
+        raise setting_error(OWNER, "decide", expected, list(listed))
+    return listed
 
 
 def decidable(windows: Sequence[RoutingTrace], decided: tuple[str, ...]) -> tuple[str, ...]:

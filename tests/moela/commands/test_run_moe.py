@@ -82,6 +82,13 @@ def test_thresholds_that_engines_do_not_take_are_priced(tmp_path, capsys):
     assert text.splitlines()[0] in capsys.readouterr().out
 
 
+def test_thresholds_stay_off_if_nothing_counts_what_they_lose(tmp_path, capsys):
+    arguments = ["--devices", "1", "--evals", "60", "--objectives", "step_mean_s", "memory_bytes"]
+    assert main([*COMMON, "--out", str(tmp_path), *arguments]) == 0
+    assert "thresholds stay off, since nothing counts" in capsys.readouterr().out
+    assert not Plan.load(tmp_path / "plan.json").has_thresholds
+
+
 def test_same_seed_same_front(plan, tmp_path):
     arguments = ["--devices", "2", "--evals", "200", "--slo-ms", "40"]
     assert main([*COMMON, "--out", str(tmp_path), *arguments]) == 0

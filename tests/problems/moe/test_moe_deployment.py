@@ -65,6 +65,18 @@ def test_what_is_not_decided_stays(problem):
     assert not plan.is_buffered
 
 
+def test_gates_are_decided_only_if_their_loss_counts():
+    fast = {"objectives": ("tokens_per_s", "step_p99_s"), "batch_sizes": (2, 8)}
+    for free in (fast, fast | {"max_quality_loss": float("inf")}):
+        free = MoEDeployment.example(**free)
+        assert free.layout.decide == ("buffers", "batch", "placement")
+        assert all(gate is None for x in free.starts() for gate in free.decode(x).gates)
+    for judged in ({"max_quality_loss": 0.1}, {"objectives": ("step_p99_s", "quality_loss")}):
+        assert "gates" in MoEDeployment.example(**(fast | judged)).layout.decide
+    with pytest.raises(ValueError, match=r"'decide' .* without 'gates', since .*quality_loss"):
+        MoEDeployment.example(**fast, decide=("gates", "batch"))
+
+
 def test_no_expert_sits_twice_on_a_device():
     replicated = MoEDeployment.example(n_devices=2, replicas=4)
     for x in sample(replicated, 40):
