@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from moe_costmodel._arrays import Bools
 from moe_costmodel._checks import invalid
@@ -253,7 +254,7 @@ def apply(
     return AppliedPlan(plan, layers, stack)
 
 
-def _experts_of(module: Any, plan: Plan) -> Experts | None:
+def _experts_of(module: Module, plan: Plan) -> Experts | None:
     """Return the experts of a module; None if it computes them itself, as the plan allows."""
     try:
         return Experts.from_module(module)
@@ -263,7 +264,7 @@ def _experts_of(module: Any, plan: Plan) -> Experts | None:
         return None
 
 
-def _mark(module: Any, model: str, stack: ExitStack) -> None:
+def _mark(module: Module, model: str, stack: ExitStack) -> None:
     """Mark a module as one of an applied plan; a second plan is a ValueError.
 
     Two plans in a module would be undone in any order, and the buffers of one would not be used.
@@ -274,7 +275,7 @@ def _mark(module: Any, model: str, stack: ExitStack) -> None:
     _replace(module, _MARK, True, stack)
 
 
-def _replace(module: Any, name: str, value: object, stack: ExitStack) -> None:
+def _replace(module: Module, name: str, value: object, stack: ExitStack) -> None:
     """Set an attribute of a module until the stack is closed, and then what it was before."""
     own = vars(module)
     if name in own:
