@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--importances", metavar="PNG", help="picture of the importances of variables to write")
     add("--slices", metavar="PNG", help="picture of objectives over single variables to write")
     add("--variables", nargs="+", metavar="NAME", help="variables of --slices (default: the first)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the forests")
+    add("--seed", type=not_negative, default=0, metavar="N", help="seed of the forests")
     add_json(parser)
     add_examples(
         parser,
@@ -35,16 +35,11 @@ def run(arguments: argparse.Namespace) -> None:
     from moela.explanation.importances import LEAST_DESIGNS
     from moela.functions.results.result import MinimizeResult
 
-    if arguments.seed < 0:
-        raise ValueError(f"--seed must be an integer of at least 0. Got {arguments.seed} instead.")
     if arguments.variables and not arguments.slices:
         raise ValueError("--variables are those of --slices PNG. Got no --slices; add it.")
     result = MinimizeResult.from_store(arguments.store, arguments.run)
     if len(result.front) == 0:
         raise ValueError(f"{arguments.store}: there is nothing to explain. {result.status}")
-    if arguments.design is not None and arguments.design < 0:
-        last = len(result.front) - 1
-        raise ValueError(f"--design must be from 0 to {last}. Got {arguments.design} instead.")
     try:
         chosen = result.knee() if arguments.design is None else result.front[arguments.design]
     except IndexError as error:

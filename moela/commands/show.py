@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moela.commands.output import add_json, print_json, warn
-from moela.commands.parser import add_examples
+from moela.commands.parser import add_examples, not_negative
 from moela.commands.traffic import (
     add_technology,
     add_traffic,
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--baseline-evals", type=int, metavar="N",
         help="with --traffic: compare with mesh, torus and express mesh, whose PEs are placed by "
              "so many evaluations each")  # fmt: skip
-    add("--seed", type=int, default=1, metavar="N", help="random seed of these placements")
+    add("--seed", type=not_negative, default=1, metavar="N", help="random seed of these placements")
     add("--out", metavar="PNG", help="picture to write, beside the mesh or the regular networks")
     add_technology(parser)
     add("--heat", action="store_true", help="color tiles by temperature")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moela.commands.output import add_json, print_json
-from moela.commands.parser import add_examples, positive
+from moela.commands.parser import add_examples, not_negative, positive
 
 if TYPE_CHECKING:
     from moe_costmodel import ComposedSteps, Request, Scheduler
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--spread", type=float, default=0.0, metavar="X",
         help="standard deviation of the lengths over their mean, with --rate")
     add("--number", type=positive, default=300, metavar="N", help="requests to draw, with --rate")
-    add("--seed", type=int, default=0, metavar="N", help="of arrivals and lengths")
+    add("--seed", type=not_negative, default=0, metavar="N", help="of arrivals and lengths")
     add = parser.add_argument_group("limits").add_argument
     add("--slo-ttft", type=float, metavar="MS", help="limit on the time to the first token")
     add("--slo-tpot", type=float, metavar="MS", help="limit on the time per token")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moela.commands.output import add_json, plain, print_json
-from moela.commands.parser import add_examples, positive
+from moela.commands.parser import add_examples, not_negative, positive
 
 if TYPE_CHECKING:
     from moe_costmodel.hardware import Hardware
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="elapsed time, or that of the process (default: cpu for one thread, else wall)")
     add("--max-error", type=float, default=0.3, metavar="SHARE",
         help="largest median error of the kernels' model; inf accepts any (default: 0.3)")
-    add("--seed", type=int, default=0, metavar="N", help="of the routing and the order")
+    add("--seed", type=not_negative, default=0, metavar="N", help="of the routing and the order")
     add("--out", type=Path, metavar="JSON", help="write the table's numbers as JSON, too")
     # fmt: on
     add_json(parser)

@@ -34,14 +34,11 @@ def test_empty_and_repeated_names_are_refused(tmp_path, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
-def test_positions_of_designs_begin_at_0(tmp_path, capsys):
-    moela.minimize(
-        lambda d: {"cost": d["a"], "delay": 1 - d["a"]}, variables={"a": (0.0, 1.0)},
-        objectives=["cost", "delay"], n_eval=20, store=tmp_path / "run.db", verbose=False,
-        progress=False,
-    )  # fmt: skip
-    assert main(["explain", str(tmp_path / "run.db"), "--design", "-1"]) == 2
-    assert "--design must be from 0 to" in capsys.readouterr().err
+@pytest.mark.parametrize("option", ["--design", "--seed"])
+def test_numbers_of_designs_and_seeds_begin_at_0(capsys, option):
+    with pytest.raises(SystemExit, match="2"):
+        main(["explain", "run.db", option, "-1"])
+    assert f"argument {option}: must be an integer of at least 0" in capsys.readouterr().err
 
 
 def test_weights_may_be_of_any_size():
