@@ -9,16 +9,17 @@ import queue
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, replace
 
 from moela._arrays import Designs
 from moela.evaluation.runners.backends import effective_jobs
 from moela.evaluation.runners.call import Packed, ProblemCall, dumps, evaluate_remotely, task
+from moela.evaluation.runners.cluster import DaskRunner, RayRunner, crashed
 from moela.evaluation.runners.joblib import JoblibRunner, configured
-from moela.evaluation.runners.outcome import CRASH_RETRIES, EvaluationError, Outcome
-from moela.evaluation.runners.ray import RayRunner
+from moela.evaluation.runners.outcome import EvaluationError, Outcome
 from moela.evaluation.runners.runner import Runner, SerialRunner
 from moela.evaluation.runners.supervisor import Supervisor
 from moela.evaluation.runners.transport import unpack
@@ -30,7 +31,6 @@ Arrival = tuple[int, Outcome]
 _NAMES = {
     "ThreadingBackend": "threading",
     "LokyBackend": "loky",
-    "DaskDistributedBackend": "dask",
 }
 # An idle worker thread looks this often whether its stream was dropped.
 _IDLE_SECONDS = 1.0
@@ -74,6 +74,8 @@ def make_stream(runner: Runner, n_jobs: int | None) -> Stream:
             return _SerialStream(runner.call)
         case RayRunner():
             return _RayStream(runner, n_jobs)
+        case DaskRunner():
+            return _DaskStream(runner)
         case JoblibRunner():
             name, jobs = runner.backend, runner.n_jobs
             if name is None:
@@ -83,9 +85,7 @@ def make_stream(runner: Runner, n_jobs: int | None) -> Stream:
                 n = 1 if name == "sequential" else effective_jobs(jobs)
                 return _ThreadStream(runner.call, n)
             if name == "loky":
-                return _loky(runner.call, effective_jobs(jobs))
-            if name == "dask":
-                return _dask(runner.call)
+                return _LokyStream(runner.call, effective_jobs(jobs))
             raise ValueError(
                 "The 'backend' parameter must be None, 'processes', 'threads', 'serial', 'loky', "
                 f"'dask' or 'ray' with asynchronous=True. Got {name!r} instead, which evaluates "
@@ -196,20 +196,21 @@ class _Worker:
                 self._done.put(error)
 
 
-class _ExecutorStream(Stream):
-    """Evaluates on an executor of `concurrent.futures` with processes."""
+class _LokyStream(Stream):
+    """Evaluates in the processes of loky."""
 
-    def __init__(
-        self, call: ProblemCall, submit: Callable[..., Future[Packed]], n_workers: int, name: str
-    ) -> None:
+    def __init__(self, call: ProblemCall, n_workers: int) -> None:
+        from joblib.executor import get_memmapping_executor
+
         self.n_workers = n_workers
-        self._submit, self._name = submit, name
+        # Its workers are those of joblib's own calls, which would not take others.
+        self._executor = get_memmapping_executor(n_workers)
         self._payload = dumps(call)
         self._numbers: dict[Future[Packed], int] = {}
 
     def submit(self, number: int, X: Designs, names: Sequence[str]) -> None:
-        future = self._submit(evaluate_remotely, self._payload, task((0,), X, names))
-        self._numbers[future] = number
+        work = task((0,), X, names)
+        self._numbers[self._executor.submit(evaluate_remotely, self._payload, work)] = number
 
     def wait(self, seconds: float) -> list[Arrival]:
         done, _ = wait_for(self._numbers, seconds, return_when=FIRST_COMPLETED)
@@ -226,8 +227,8 @@ class _ExecutorStream(Stream):
             raise
         except Exception as error:
             raise EvaluationError(
-                f"A worker process died ({error}), and {self._name} cannot say why. The results in "
-                "a store are safe: make the same call again. If your evaluations may crash, use "
+                f"A worker process died ({error}), and loky cannot say why. The results in a store "
+                "are safe: make the same call again. If your evaluations may crash, use "
                 'backend="processes".'
             ) from error
         return unpack(packed)[0]
@@ -238,27 +239,49 @@ class _ExecutorStream(Stream):
         self._numbers.clear()
 
 
-def _loky(call: ProblemCall, n_workers: int) -> Stream:
-    from joblib.executor import get_memmapping_executor
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """A design that was handed to a cluster."""
 
-    # Its workers are those of joblib's own calls, which would not take others.
-    executor = get_memmapping_executor(n_workers)
-    return _ExecutorStream(call, executor.submit, n_workers, "loky")
+    number: int
+    X: Designs  # [1, ...]
+    names: Sequence[str]
+    again: bool = False
 
 
-def _dask(call: ProblemCall) -> Stream:
-    import distributed
+class _DaskStream(Stream):
+    """Evaluates on a dask cluster; a design that dask gives up is handed over once more.
 
-    client = distributed.get_client()
-    n_workers = sum(client.nthreads().values())  # type: ignore[no-untyped-call, unused-ignore]
-    if n_workers == 0:
-        raise ValueError(
-            "backend='dask' needs a cluster with at least one worker. Got a client without any; "
-            "start workers first, or wait for them: client.wait_for_workers(1)."
-        )
-    # `pure=False`: a design that is evaluated again is not answered from dask's memory.
-    executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call, unused-ignore]
-    return _ExecutorStream(call, executor.submit, n_workers, "dask")
+    Another design may have killed its workers.
+    """
+
+    def __init__(self, runner: DaskRunner) -> None:
+        self._runner = runner
+        self.n_workers = runner.n_workers()
+        self._handed: dict[Future[Packed], _Handed] = {}
+
+    def submit(self, number: int, X: Designs, names: Sequence[str]) -> None:
+        self._hand_over(_Handed(number, X, names))
+
+    def _hand_over(self, handed: _Handed) -> None:
+        self._handed[self._runner.submit((0,), handed.X, handed.names)] = handed
+
+    def wait(self, seconds: float) -> list[Arrival]:
+        arrivals = []
+        for future in self._runner.ended(self._handed, seconds):
+            handed, outcomes = self._handed.pop(future), self._runner.outcomes(future)
+            if not isinstance(outcomes, int):
+                arrivals.append((handed.number, outcomes[0]))
+            elif handed.again and outcomes > 0:
+                arrivals.append((handed.number, crashed(outcomes)))
+            else:
+                self._hand_over(replace(handed, again=outcomes > 0))
+        return sorted(arrivals, key=lambda arrival: arrival[0])
+
+    def close(self) -> None:
+        for future in self._handed:
+            future.cancel()
+        self._handed.clear()
 
 
 class _RayStream(Stream):
@@ -274,7 +297,7 @@ class _RayStream(Stream):
         self._numbers: dict[object, int] = {}
 
     def submit(self, number: int, X: Designs, names: Sequence[str]) -> None:
-        self._numbers[self._runner.submit(task((0,), X, names))] = number
+        self._numbers[self._runner.submit((0,), X, names)] = number
 
     def wait(self, seconds: float) -> list[Arrival]:
         import ray
@@ -282,14 +305,9 @@ class _RayStream(Stream):
         ready, _ = ray.wait([*self._numbers], num_returns=1, timeout=seconds)
         arrivals = []
         for reference in ready:
-            number = self._numbers.pop(reference)
-            try:
-                _, packed = ray.get(reference)
-            except ray.exceptions.WorkerCrashedError as error:
-                raise EvaluationError(
-                    f"An evaluation killed its ray worker {CRASH_RETRIES + 1} times ({error})."
-                ) from error
-            arrivals.append((number, unpack(packed)[0]))
+            number, outcomes = self._numbers.pop(reference), self._runner.outcomes(reference)
+            outcome = crashed(outcomes) if isinstance(outcomes, int) else outcomes[0]
+            arrivals.append((number, outcome))
         return arrivals
 
     def close(self) -> None:

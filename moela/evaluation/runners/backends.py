@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from moela._checks import require
 from moela.evaluation.runners.call import ProblemCall
-from moela.evaluation.runners.joblib import JoblibRunner, configured
-from moela.evaluation.runners.ray import RayRunner
+from moela.evaluation.runners.cluster import DaskRunner, RayRunner
+from moela.evaluation.runners.joblib import JoblibRunner, configured, configured_client
 from moela.evaluation.runners.runner import Runner, SerialRunner
 from moela.evaluation.runners.supervisor import Supervisor
 
@@ -49,6 +49,9 @@ def make_runner(
         configured_name, configured_jobs = configured()
         if configured_name == "ray":
             name = "ray"
+        elif configured_name == "DaskDistributedBackend":
+            jobs = configured_jobs if n_jobs is None else n_jobs
+            return DaskRunner(call, jobs, configured_client())
         elif configured_name is not None:
             return JoblibRunner(call, backend=None, n_jobs=n_jobs)
         n_jobs = configured_jobs if n_jobs is None else n_jobs
@@ -60,8 +63,8 @@ def make_runner(
         return RayRunner(call)
     if name is None or name == PROCESSES:
         return Supervisor(call, workers, timeout)
-    # By default, a cluster uses all its workers.
-    n_jobs = -1 if n_jobs is None and name == "dask" else n_jobs
+    if name == "dask":
+        return DaskRunner(call, n_jobs)
     return JoblibRunner(call, backend=_JOBLIB_NAMES.get(name, name), n_jobs=n_jobs)
 
 

@@ -1,4 +1,4 @@
-"""Evaluation by the backends of joblib: threads, loky, dask, and others that are registered."""
+"""Evaluation by the backends of joblib: threads, loky, and others that are registered."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from moela._arrays import Designs
 from moela._threads import limited_threads
@@ -22,7 +23,10 @@ from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.runners.runner import Runner
 from moela.evaluation.runners.transport import unpack
 
-_LOST_WORKERS = frozenset({"TerminatedWorkerError", "BrokenProcessPool", "KilledWorker"})
+if TYPE_CHECKING:
+    from distributed import Client
+
+_LOST_WORKERS = frozenset({"TerminatedWorkerError", "BrokenProcessPool"})
 
 
 class JoblibRunner(Runner):
@@ -104,6 +108,14 @@ def configured() -> tuple[str | None, int | None]:
         return None, n_jobs
     kind = type(backend).__name__
     return ("ray" if kind == "RayBackend" else kind), n_jobs
+
+
+def configured_client() -> Client:
+    """Return the dask client of a surrounding ``joblib.parallel_config(backend="dask")``."""
+    import joblib
+
+    client: Client = joblib.parallel._backend.config["backend"].client
+    return client
 
 
 def _evaluate_in_process(call: ProblemCall, job: Job, X: Designs, names: Sequence[str]) -> Answer:

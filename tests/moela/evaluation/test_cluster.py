@@ -1,8 +1,9 @@
-"""Evaluation on local clusters of two worker processes, one of which is killed."""
+"""Evaluation on local clusters whose worker processes are killed."""
 
 import os
 import signal
 import sys
+import time
 import warnings
 
 import joblib
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 from evaluation_cases import Failing, One, Remembering, Rows, designs, evaluate, solve, stored
 
+import moela
+from moela.evaluation.runners import cluster
+from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.outcome import EvaluationError
 
 # Neither package is free of its own warnings at start and end.
@@ -99,6 +103,107 @@ def test_a_failure_on_dask_names_the_design(dask):
         solve(Failing("raise"), backend="dask")
 
 
+@pytest.fixture(scope="module")
+def fragile():
+    """Make a client of a cluster with one thread that gives a task up when its worker dies."""
+    config = pytest.importorskip("dask").config
+    distributed = pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with (
+            config.set({"distributed.scheduler.allowed-failures": 0}),
+            distributed.LocalCluster(
+                n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0"
+            ) as local,
+            distributed.Client(local) as client,
+        ):
+            yield client
+
+
+class Deadly(Remembering):
+    """Kills its worker below a threshold, after the time that a worker needs to be known."""
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        super()._evaluate(x, out)
+        if x[0] < 0.1:
+            time.sleep(0.5)
+            os._exit(1)
+
+
+class DeadlyRows(Rows):
+    def _evaluate(self, X, out, *args, **kwargs):
+        super()._evaluate(X, out)
+        if np.any(X[:, 0] < 0.1):
+            time.sleep(0.5)
+            os._exit(1)
+
+
+@pytest.mark.parametrize("problem", [Deadly, DeadlyRows])
+def test_only_the_design_that_kills_its_dask_workers_counts_as_crashed(fragile, problem):
+    X = np.clip(designs(4), 0.2, 1.0)
+    X[1, 0] = 0.05
+    pop = evaluate(problem(), X, backend="dask", on_error="infeasible")
+    assert pop.get("status").tolist() == ["ok", "crashed", "ok", "ok"]
+    assert pop[1].get("error").startswith("It was tried on a worker of the cluster")
+
+
+def test_dask_names_the_design_that_killed_its_workers(fragile):
+    X = np.full((1, 6), 0.05)
+    with pytest.raises(EvaluationError, match="killed its worker process") as caught:
+        evaluate(Deadly(), X, backend="dask")
+    np.testing.assert_array_equal(caught.value.X, X[0])
+
+
+def kills(d):
+    if d["x"] < 0.3:
+        time.sleep(0.5)
+        os._exit(1)
+    return {"a": d["x"], "b": 1 / d["x"]}
+
+
+def test_single_designs_that_kill_dask_workers_count_as_crashed(fragile):
+    settings = {"objectives": ["a", "b"], "n_eval": 3, "verbose": False, "seed": 1}
+    start = [{"x": 0.2}, {"x": 0.6}, {"x": 0.8}]
+    result = moela.minimize(
+        kills, variables={"x": (0.1, 1.0)}, start=start, backend="dask", asynchronous=True,
+        on_error="infeasible", **settings,
+    )  # fmt: skip
+    assert [(f["status"], f["design"]) for f in result.failures] == [("crashed", {"x": 0.2})]
+    assert result.n_eval == 3
+
+
+@pytest.mark.parametrize("n_jobs", [None, 1, 3])
+def test_a_cluster_of_one_thread_evaluates(fragile, n_jobs):
+    pop = evaluate(Remembering(), designs(4), backend="dask", n_jobs=n_jobs)
+    with joblib.parallel_config(backend="dask"):
+        configured = evaluate(Remembering(), designs(4), n_jobs=n_jobs)
+    assert os.getpid() not in {*pop.get("pid"), *configured.get("pid")}
+
+
+def test_dask_workers_without_moela_are_an_error_that_says_so(fragile):
+    name = "moela.evaluation.runners.call"
+    fragile.run(lambda: sys.modules.__setitem__(name, None))
+    try:
+        with pytest.raises(EvaluationError, match=r"workers cannot import moela \(Module.*Install"):
+            evaluate(One(), designs(2), backend="dask")
+    finally:
+        fragile.run(lambda: sys.modules.pop(name))
+
+
+def test_a_dask_cluster_without_workers_is_an_error(fragile, monkeypatch):
+    monkeypatch.setattr(cluster, "_GONE_SECONDS", 0.2)
+    runner = cluster.DaskRunner(ProblemCall(Deadly()), None)
+    assert runner.n_workers() == 1
+    monkeypatch.setattr(runner, "_n_threads", lambda: 0)
+    monkeypatch.setattr(runner, "submit", lambda *task: cluster.Future())
+    with pytest.raises(EvaluationError, match=r"no worker for 0\.2 seconds"):
+        list(runner.run([(0,)], designs(1), ["F"]))
+    fragile.cluster.scale(0)
+    monkeypatch.setattr(cluster, "_START_SECONDS", 0.2)
+    with pytest.raises(ValueError, match="needs a cluster with at least one worker"):
+        evaluate(One(), designs(2), backend="dask")
+
+
 def test_dask_without_a_client_says_what_to_do(script):
     script("""
         from moela.evaluation.evaluator import Evaluator
@@ -130,3 +235,13 @@ def test_ray_is_honored_in_parallel_config(ray):
 @pytest.mark.slow
 def test_a_run_survives_the_loss_of_a_ray_worker(ray, store, tmp_path):
     assert_it_survives(Killed(tmp_path, at=50), store, tmp_path, backend="ray")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("problem", [Deadly, DeadlyRows])
+def test_only_the_design_that_kills_its_ray_workers_counts_as_crashed(ray, problem):
+    X = np.clip(designs(4), 0.2, 1.0)
+    X[1, 0] = 0.05
+    pop = evaluate(problem(), X, backend="ray", on_error="infeasible")
+    assert pop.get("status").tolist() == ["ok", "crashed", "ok", "ok"]
+    assert pop[1].get("error").startswith("It was tried on each of 3 workers")
