@@ -38,7 +38,7 @@ from moela.evaluation.runners.outcome import (
 )
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
-from moela.evaluation.settings import check_settings
+from moela.evaluation.settings import check_name, check_settings
 from moela.evaluation.storage.keys import encode, keys_of
 
 logger = logging.getLogger("moela.evaluator")
@@ -165,6 +165,7 @@ class Evaluator(PymooEvaluator):
         super().__init__(callback=callback)
         self.n_jobs = n_jobs
         self.chunk_size = chunk_size
+        check_name("Evaluator", store)
         self.store = None if store is None else Path(store).expanduser().absolute()
         self.on_error = on_error
         self.retries = retries

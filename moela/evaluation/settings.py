@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from moela._checks import require
+from moela.evaluation.storage.errors import StoreError
+from moela.quality.words import of_kind
 
 _CHOICES = {
     "dedupe": (False, True),
@@ -50,3 +54,33 @@ def _in_range(name: str, value: object) -> bool:
         return value > 0
     lowest = 0 if name == "retries" else 1
     return isinstance(value, int) and (value >= lowest or (name == "n_jobs" and value < 0))
+
+
+def check_name(owner: str, store: object, what: str = "the path of a file") -> None:
+    """Raise a ValueError if a store has the name by which SQLite stands for memory, or none."""
+    name = os.fspath(store) if isinstance(store, str | os.PathLike) else None
+    require(owner, "store", store, name not in ("", ":memory:"), f"{what}, or left out")
+
+
+def check_store(owner: str, store: object) -> None:
+    """Raise an error if a store cannot be a file: another type, a folder, or in no folder."""
+    if store is None:
+        return
+    if not isinstance(store, str | os.PathLike):
+        raise TypeError(
+            f"The 'store' parameter of {owner} must be the path of a file, such as 'run.db'. Got "
+            f"{of_kind(store)} instead."
+        )
+    check_name(owner, store)
+    path = os.path.expanduser(store)
+    if os.path.isdir(path):
+        raise StoreError(
+            f"The 'store' parameter of {owner} must be the path of a file. Got the folder "
+            f"{os.fspath(store)!r} instead; write {os.path.join(os.fspath(store), 'run.db')!r}."
+        )
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise StoreError(
+            f"The 'store' parameter of {owner} must lie in a folder that exists. Got "
+            f"{os.fspath(store)!r} instead; make the folder {folder!r} first."
+        )

@@ -18,6 +18,7 @@ from pymoo.core.problem import Problem
 from moela._checks import one_of, require
 from moela._tracebacks import exception_of
 from moela.evaluation.progress import begin
+from moela.evaluation.settings import check_name
 from moela.experiments.files import Key, Run, Settings
 from moela.experiments.recording import External, record_run
 from moela.experiments.results import ExperimentResults
@@ -124,6 +125,7 @@ def run_experiment(
     one_of("run_experiment", "on_error", on_error, ("raise", "skip"))
     whole = isinstance(n_jobs, int | np.integer) and n_jobs != 0
     require("run_experiment", "n_jobs", n_jobs, whole, "an integer other than 0")
+    check_name("run_experiment", store, "the path of a folder")
     folder = None if store is None else Path(store).expanduser()
     if folder is not None:
         is_file = folder.exists() and not folder.is_dir()

@@ -26,7 +26,8 @@ from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.interrupts import Interrupts, given_advice, store_advice
 from moela.evaluation.runners.outcome import OK, EvaluationError
-from moela.evaluation.storage.errors import StoreError, StoreMismatchError
+from moela.evaluation.settings import check_store
+from moela.evaluation.storage.errors import StoreMismatchError
 from moela.evaluation.termination import ElapsedTime, out_of_time
 from moela.functions import algorithms
 from moela.functions.durations import seconds, shown_seconds
@@ -384,25 +385,7 @@ def _check(
             "The 'n_eval' parameter of minimize must be the number of evaluations, or 'time_limit' "
             "the time to spend: n_eval=600 or time_limit='8h'. Got neither."
         )
-    if store is None:
-        return
-    if not isinstance(store, str | os.PathLike):
-        raise TypeError(
-            "The 'store' parameter of minimize must be the path of a file, such as 'run.db'. Got "
-            f"{of_kind(store)} instead."
-        )
-    path = os.path.expanduser(store)
-    if os.path.isdir(path):
-        raise StoreError(
-            "The 'store' parameter of minimize must be the path of a file. Got the folder "
-            f"{os.fspath(store)!r} instead; write {os.path.join(os.fspath(store), 'run.db')!r}."
-        )
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise StoreError(
-            f"The 'store' parameter of minimize must lie in a folder that exists. Got "
-            f"{os.fspath(store)!r} instead; make the folder {folder!r} first."
-        )
+    check_store("minimize", store)
 
 
 def _termination(budget: int | None, limit: float | None) -> Termination:

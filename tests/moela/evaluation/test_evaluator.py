@@ -260,6 +260,8 @@ def test_wrapped_problems_work():
         {"inner_max_num_threads": 0},
         {"backend": "spark"},
         {"backend": "threads", "timeout": 1.0},
+        {"store": ":memory:"},
+        {"store": ""},
     ],
 )
 def test_wrong_settings_are_named(wrong):

@@ -193,6 +193,7 @@ def test_a_failed_run_is_named_or_skipped(tmp_path, n_jobs):
         ({"n_jobs": 0}, r"'n_jobs' .* Got 0"),
         ({"on_mismatch": "mix"}, r"'on_mismatch' .* raise, rerun. Got 'mix'"),
         ({"on_error": "mix"}, r"'on_error' .* raise, skip. Got 'mix'"),
+        ({"store": ""}, r"'store' .* a folder, or left out. Got ''"),
     ],
 )
 def test_bad_parameters_are_named(change, message):

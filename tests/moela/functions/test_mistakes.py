@@ -179,6 +179,8 @@ def test_constraints(constraints, words):
         ({"vectorized": "yes"}, ("'vectorized'", "True or False")),
         ({"version": ["1"]}, ("'version'", "text")),
         ({"store": 5}, ("'store'", "path", "Got 5")),
+        ({"store": ":memory:"}, ("'store'", "or left out", "Got ':memory:'")),
+        ({"store": ""}, ("'store'", "or left out", "Got ''")),
     ],
 )
 def test_parameters(changes, words):
