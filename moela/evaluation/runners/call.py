@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import pickle
 import socket
@@ -11,11 +12,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from types import CodeType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pymoo.core.problem import Problem
+from pymoo.core.problem import LoopedElementwiseEvaluation, Problem
 
 from moela._arrays import Designs
 from moela._threads import limited_threads
@@ -34,7 +36,7 @@ from moela.evaluation.runners.outcome import (
     unloadable,
 )
 from moela.evaluation.runners.signals import note_sender, outlive_interrupts
-from moela.evaluation.runners.transport import MOST_BYTES, TOO_LARGE, pack
+from moela.evaluation.runners.transport import INTERRUPTED, MOST_BYTES, TOO_LARGE, pack
 
 Job = tuple[int, ...]
 """Rows of a batch that are evaluated together."""
@@ -44,6 +46,7 @@ Answer = tuple[Job, list[Outcome]]
 
 _HOST = socket.gethostname()
 _NONE: Mapping[str, object] = {}
+_NO_FILE = "<dynamic-code>"
 _IMMUTABLE = (bool, int, float, complex, str, bytes, np.generic, type(None))
 
 
@@ -65,6 +68,11 @@ class ProblemCall:
         """Evaluate the rows of X within the limit of threads; see `evaluate`."""
         with limited_threads(self.threads):
             return evaluate(self.problem, X, names, self.retries, self.kwargs)
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        if getattr(self.problem, "elementwise_runner", self) is None:  # not to be serialized
+            self.problem.elementwise_runner = LoopedElementwiseEvaluation()
 
 
 def evaluate(
@@ -307,24 +315,46 @@ Packed = tuple[Job, bytes]
 
 
 def dumps(call: ProblemCall) -> bytes:
-    """Pickle a problem and its settings for workers, classes of the running script by value."""
+    """Pickle a problem and its settings for workers, classes of the running script by value.
+
+    A worker evaluates one design after the other, whatever the problem's `elementwise_runner` is.
+    """
     name = _title(call.problem)
     if getattr(call.problem, "requires_kwargs", False):
         raise ValueError(
             f"{name} has requires_kwargs=True: it needs the algorithm itself at every evaluation, "
             'which cannot be sent to other processes. Use n_jobs=1 or backend="threads".'
         )
-    import cloudpickle  # type: ignore[import-untyped, unused-ignore]
-
     note_sender()
     try:
-        return cloudpickle.dumps(call)
+        return _pickled(call)
     except Exception as error:
         raise EvaluationError(
             f"{name} cannot be sent to another process ({error}). Keep open files, locks and "
             "connections out of it (open them in _evaluate), or use n_jobs=1 or "
             'backend="threads".'
         ) from error
+
+
+def _pickled(call: ProblemCall) -> bytes:
+    import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+
+    runner = getattr(call.problem, "elementwise_runner", None)
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc, unused-ignore]
+        def reducer_override(self, value: object) -> object:
+            if value is runner and runner is not None:
+                return LoopedElementwiseEvaluation, ()
+            if isinstance(value, CodeType) and CodeType in self.dispatch_table:
+                make, arguments = self.dispatch_table[CodeType](value)
+                # For tracebacks with lines of the source. cloudpickle 3.1.2 leaves the file out.
+                file = value.co_filename
+                return make, tuple(file if a == _NO_FILE else a for a in arguments)
+            return super().reducer_override(value)
+
+    with io.BytesIO() as file:
+        Pickler(file).dump(call)
+        return file.getvalue()
 
 
 def task(job: Job, X: Designs, names: Sequence[str]) -> bytes:
@@ -347,6 +377,9 @@ def evaluate_remotely(payload: bytes, task: bytes) -> Packed:
         _last_call.clear()  # a worker may have several threads, so none reads it a second time
         _last_call[digest] = call
     job, X, names = pickle.loads(task)
-    outcomes = call(X, names)
+    try:
+        outcomes = call(X, names)
+    except KeyboardInterrupt:
+        return job, INTERRUPTED
     with SameProcess():  # an object may fork as it is pickled
         return job, pack(outcomes)

@@ -86,7 +86,7 @@ class Supervisor(Runner):
                     answer = state.done.get(timeout=0.5)
                 except queue.Empty:
                     continue
-                if isinstance(answer, Exception):
+                if isinstance(answer, BaseException):
                     raise answer
                 state.rows -= len(answer[0])
                 yield answer
@@ -112,7 +112,7 @@ class Supervisor(Runner):
             answer = self._state.done.get(timeout=timeout)
         except queue.Empty:
             return None
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -147,7 +147,7 @@ class _State:
         self.busy: dict[int, WorkerProcess] = {}
         self.epoch = 0  # tasks of an earlier epoch belong to a run that was abandoned
         self.processes: set[WorkerProcess] = set()
-        self.done: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
+        self.done: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
         self.rows = 0
         self.pace = 1.0  # moving average of the seconds that a task takes
         self.closed = False
@@ -177,7 +177,7 @@ class _State:
             n = max(1, min(share, int(_GROUP_SECONDS / self.pace), _GROUP_MOST))
             return [self.todo.popleft() for _ in range(n)]
 
-    def answer(self, task: _Task, answer: Answer | Exception) -> None:
+    def answer(self, task: _Task, answer: Answer | BaseException) -> None:
         """Pass on the answer to a task, unless its run was abandoned."""
         with self.changed:
             if not self.gone(task):
@@ -228,7 +228,7 @@ def _serve(state: _State) -> None:
                     continue
                 state.busy[me] = process
             usable = _attempt(state, process, group)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:  # the latter of an evaluation
             state.answer(group[0], error)
             usable = False
         with state.changed:

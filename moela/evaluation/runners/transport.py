@@ -17,6 +17,9 @@ from moela.evaluation.runners.outcome import Outcome
 MOST_BYTES = 10**9
 """Size above which a single value in ``out`` is left out of an outcome, on every backend."""
 
+INTERRUPTED = b""
+"""In place of outcomes: the evaluation raised KeyboardInterrupt, which ends the run."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -45,7 +48,12 @@ def pack(outcomes: list[Outcome]) -> bytes:
 
 
 def unpack(data: bytes | memoryview) -> list[Outcome]:
-    """Return the outcomes in bytes; a value that cannot be unpickled becomes a `LeftOut`."""
+    """Return the outcomes in bytes; a value that cannot be unpickled becomes a `LeftOut`.
+
+    Raises KeyboardInterrupt if the evaluation did.
+    """
+    if data == INTERRUPTED:
+        raise KeyboardInterrupt
     outcomes: list[Outcome] = pickle.loads(data)
     for outcome in outcomes:
         outcome.values = {name: _unpacked(value) for name, value in outcome.values.items()}

@@ -123,7 +123,7 @@ def _work(pipes: Pipes) -> None:
 
         from moela.evaluation.runners.call import evaluate
         from moela.evaluation.runners.outcome import ERROR, Outcome
-        from moela.evaluation.runners.transport import pack
+        from moela.evaluation.runners.transport import INTERRUPTED, pack
 
         threadpool_limits(call.threads)
     except BaseException:
@@ -136,13 +136,15 @@ def _work(pipes: Pipes) -> None:
     while True:
         first, group = waiting.get()
         for number, (X, names) in enumerate(pickle.loads(group), first):
-            outcomes = evaluate(call.problem, X, names, call.retries)
-            with SameProcess():  # an object may fork as it is pickled
-                try:
+            try:
+                outcomes = evaluate(call.problem, X, names, call.retries)
+                with SameProcess():  # an object may fork as it is pickled
                     packed = pack(outcomes)
-                except Exception:
-                    error = traceback.format_exc()
-                    packed = pack([Outcome(ERROR, error=error) for _ in outcomes])
+            except KeyboardInterrupt:
+                packed = INTERRUPTED
+            except Exception:
+                error = traceback.format_exc()
+                packed = pack([Outcome(ERROR, error=error) for _ in X])
             intact = pipes.intact
             pipes.send(number, (b"+" if intact else b"-") + packed)
             if not intact:  # it answered, but no task would reach it

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from multiprocessing.pool import ThreadPool
 
 import joblib
 import numpy as np
@@ -24,6 +25,7 @@ from evaluation_cases import (
 )
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
+from pymoo.parallelization.starmap import StarmapParallelization
 
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.runners.outcome import EvaluationError
@@ -278,3 +280,45 @@ def test_workers_end_when_the_process_that_started_them_is_killed(script, tmp_pa
     process.wait()
     pids = [int(pid) for pid in file.read_text().split()]
     wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+class Raising(One):
+    """Raises an exception of a class in every evaluation."""
+
+    def __init__(self, error):
+        super().__init__()
+        self._error = error
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        raise self._error("at once")
+
+
+@pytest.mark.parametrize("backend", ["processes", "loky", "threads", "serial"])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_keyboard_interrupt_of_an_evaluation_ends_the_run(backend, n_jobs, log):
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Raising(KeyboardInterrupt), designs(4), backend=backend, n_jobs=n_jobs)
+    assert not log.records
+
+
+@pytest.mark.parametrize("backend", ["processes", "loky"])
+def test_tracebacks_of_classes_that_are_sent_by_value_have_the_lines_of_their_source(backend):
+    class Local(One):
+        def _evaluate(self, x, out, *args, **kwargs):
+            raise ArithmeticError("here")
+
+    with pytest.raises(EvaluationError) as caught:
+        evaluate(Local(), designs(4), backend=backend, n_jobs=2)
+    assert __file__ in caught.value.traceback
+    assert 'raise ArithmeticError("here")\n' in caught.value.traceback
+
+
+@pytest.mark.parametrize("left_out", [None, ["elementwise_runner"]])
+def test_workers_do_without_the_pool_of_a_problem(serial, left_out):
+    with ThreadPool(2) as pool:
+        problem = One()
+        runner = problem.elementwise_runner = StarmapParallelization(pool.starmap)
+        problem.exclude_from_serialization = left_out
+        result = solve(problem, n_jobs=2)
+    np.testing.assert_array_equal(result.F, serial[One])
+    assert problem.elementwise_runner is runner
