@@ -10,9 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moela._arrays import Bools, Floats, Ints
+from moela._arrays import Bools, Designs, Floats, Ints
 
-__all__ = ["NO_CODES", "Bound", "Codes", "cross_orders", "move_orders", "moved"]
+__all__ = [
+    "NO_CODES",
+    "Bound",
+    "Codes",
+    "cross_orders",
+    "move_orders",
+    "moved",
+    "permutation_moves",
+]
 
 Bound = Floats | float
 
@@ -174,3 +182,13 @@ def _order(keys: Floats | Ints) -> Ints:
 
 def _keys(order: Ints) -> Floats:
     return np.asarray(order.argsort(axis=1) / (order.shape[1] - 1.0))
+
+
+def permutation_moves(x: Designs, k: int, random_state: np.random.Generator) -> Designs:
+    """Return k neighbors of a permutation x [m]: an exchange, a move, or a reversed part."""
+    kinds = random_state.integers(0, 3, (k, 1))
+    drawn = [random_state.choice(len(x), 2, replace=False) for _ in range(k)]
+    places = np.sort(np.array(drawn, dtype=np.int64).reshape(k, 2), axis=1)
+    forward = kinds == 1
+    forward[forward] = random_state.random(int(forward.sum())) < 0.5
+    return moved(np.tile(x, (k, 1)), kinds, places[:, :1], places[:, 1:], forward)

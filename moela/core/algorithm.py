@@ -27,12 +27,12 @@ from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
 from moela.core.failures import FailureCounts, check_asked, example_of
 from moela.core.individuals import Answered, checked_objectives, checked_violations, population_of
-from moela.core.operators import KINDS, Operators, resolve
+from moela.core.operators import KINDS, Operators
 from moela.core.origin import origins, set_origin
 from moela.core.parameters import ClassGiven, PymooParameters, refuse_unknown
 from moela.core.scaling import Normalization
 from moela.core.units import Units
-from moela.core.warm_start import check_answered, first_designs, is_sampling, put_inside
+from moela.core.warm_start import check_answered, first_designs, operators_for, put_inside, sampler
 from moela.evaluation.checks import CheckedEvaluator, check_budget, check_problem
 from moela.evaluation.runners.outcome import (
     INFINITE,
@@ -223,7 +223,7 @@ class ArchiveAlgorithm(Algorithm):
                 f"{type(problem).__name__} has n_obj = {problem.n_obj}; use a single-objective "
                 "algorithm for it."
             )
-        self.operators: Operators = resolve(problem, **self._given)
+        self.operators: Operators = operators_for(problem, self._given)
         units = Units()
         self.front = Archive(problem.n_obj, self.archive_size, units)
         self.context = SearchContext(
@@ -394,10 +394,7 @@ class ArchiveAlgorithm(Algorithm):
         return self.n_init
 
     def _sampler(self) -> Sampling:
-        """Return the operator that samples designs, even if the initial ones were given."""
-        if is_sampling(self.operators.sampling):
-            return self.operators.sampling
-        return resolve(self.problem, **{**self._given, "sampling": None}).sampling
+        return sampler(self.problem, self.operators, self._given)
 
     def _resample(self, *, least: int = 2, again: bool = False) -> Population:
         """Sample as many designs as a run begins with, and return the new ones.

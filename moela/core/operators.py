@@ -12,21 +12,26 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.repair import NoRepair, Repair
+from pymoo.core.sampling import Sampling
 from pymoo.core.variable import Binary, Choice, Integer, Real, Variable
+from pymoo.operators.crossover.erx import EdgeRecombinationCrossover
+from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.crossover.ux import UX
 from pymoo.operators.mutation.bitflip import BitflipMutation
+from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.mutation.pm import PM
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import (
     BinaryRandomSampling,
     FloatRandomSampling,
     IntegerRandomSampling,
+    PermutationRandomSampling,
 )
 
 from moela._arrays import Bools, Designs, Floats, Ints, as_objects, numbers_of
 from moela._bounds import Where, check_inside, surely_inside
-from moela._codes import NO_CODES, Bound, Codes
+from moela._codes import NO_CODES, Bound, Codes, permutation_moves
 from moela.provenance.sources import is_ours
 
 Kind = Literal["real", "integer", "binary", "mixed", "own"]
@@ -84,6 +89,8 @@ class Operators:
     default_real: bool = False
     # The problem's crossover and mutation if they yield to such a mating; they are no settings.
     _yielding: tuple[Crossover, Mutation] | None = None
+    # What was not chosen are the defaults for permutations.
+    _permutes: bool = False
 
     def children(
         self, problem: Problem, pop: Population, parents: Ints, random_state: np.random.Generator
@@ -109,6 +116,11 @@ class Operators:
         return self.repair(problem, off, random_state=random_state)
 
     @property
+    def permutes(self) -> bool:
+        """Whether designs are permutations, although the problem does not say so."""
+        return self._permutes
+
+    @property
     def codes(self) -> Codes:
         """Which columns of vectors of numbers are codes."""
         return NO_CODES if self._yielding is None else getattr(self._yielding[0], "codes", NO_CODES)
@@ -126,8 +138,12 @@ def resolve(
     crossover: Crossover | None = None,
     mutation: Mutation | None = None,
     repair: Repair | None = None,
+    permutations: bool = False,
 ) -> Operators:
     """Choose each operator: the argument, else ``problem.operators()``, else by variable type.
+
+    pymoo has no type for permutations, which count as integers. Their sampling or crossover tells
+    them apart, or the caller, by `permutations`.
 
     Operators with a true attribute `yields_to_real_mating` are for algorithms that have no mating
     of their own for vectors of numbers. The attribute `codes` of such a crossover tells which
@@ -150,10 +166,14 @@ def resolve(
             chosen[key] = None
     complete = all(chosen[key] is not None for key in ("sampling", "crossover", "mutation"))
     kind: Kind = "own" if complete else kind_of(problem)
+    known = any(makes_permutations(chosen[key]) for key in ("sampling", "crossover"))
+    permutes = kind in ("real", "integer") and (permutations or known)
+    kind = "own" if permutes else kind
     default_real = kind == "real" and chosen["crossover"] is None and chosen["mutation"] is None
     pair = (yielding[0], yielding[1]) if default_real and len(yielding) == 2 else None
     mating = MixedVariableMating(repair=chosen["repair"]) if kind == "mixed" else None
-    for key, default in zip(KINDS, _defaults(kind), strict=True):
+    defaults = _permuting() if permutes else _defaults(kind)
+    for key, default in zip(KINDS, defaults, strict=True):
         if chosen[key] is None:
             chosen[key] = default
     changer = chosen["mutation"]
@@ -167,7 +187,25 @@ def resolve(
             f"moves are made from. Got xl = {problem.xl} and xu = {problem.xu}; give it both, or "
             "an operators() method with a sampling, crossover and mutation that need no bounds."
         )
-    return Operators(kind=kind, mating=mating, default_real=default_real, _yielding=pair, **chosen)
+    return Operators(
+        kind=kind,
+        mating=mating,
+        default_real=default_real,
+        _yielding=pair,
+        _permutes=permutes,
+        **chosen,
+    )
+
+
+def makes_permutations(operator: object) -> bool:
+    """Return whether a sampling or crossover is one of pymoo's for permutations."""
+    kinds = PermutationRandomSampling, OrderCrossover, EdgeRecombinationCrossover
+    return isinstance(operator, kinds)
+
+
+def _permuting() -> tuple[Sampling, Crossover, Mutation, Repair]:
+    """Return new operators for permutations, in the order of `KINDS`."""
+    return PermutationRandomSampling(), OrderCrossover(), InversionMutation(), NoRepair()
 
 
 def check_spelling(problem: Problem) -> None:
@@ -253,6 +291,8 @@ def neighbors_of(
             moved = _flip(repeated, random_state)
         case "mixed":
             moved = _move_mixed(repeated, problem.vars, steps, random_state)
+        case _ if operators.permutes:
+            moved = np.concatenate([permutation_moves(x, k, random_state) for x in X])
         case _:
             assert operators.mutation is not None
             pop = Population.new("X", repeated.copy())

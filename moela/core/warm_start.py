@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import lgamma, log
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,16 @@ from pymoo.core.operator import Operator
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.result import Result
+from pymoo.core.sampling import Sampling
 from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.sampling.rnd import PermutationRandomSampling
 
 from moela._arrays import Design, Designs, numbers_of, rows
 from moela._bounds import Where, check_inside, check_number, is_whole, numbers_inside, value_inside
-from moela.core.operators import Operators
+from moela.core.operators import Operators, resolve
 from moela.core.origin import listed_origins
 
+_LOG_CHANCE = log(1e-6)
 _GIVEN = "given as 'sampling'"
 _EXPECTED = (
     "The 'sampling' parameter must be a pymoo Sampling, designs as an array [n, n_var] or a list, "
@@ -46,6 +49,43 @@ def first_designs(problem: Problem, sampling: object) -> Population | None:
     for i, ind in enumerate(pop):
         _check(problem, ind, i)
     return pop
+
+
+def permuted(problem: Problem, X: Designs) -> bool:
+    """Return whether designs X [b, n] are permutations of 0 to n - 1, and not by chance.
+
+    pymoo has no type for permutations. Its problems of permutations have integers from 0 to n - 1
+    or to n. Of a million sets of b designs drawn from such bounds, fewer than one holds nothing but
+    permutations.
+    """
+    n = problem.n_var
+    if getattr(problem, "vars", None) or not is_whole(problem) or np.ndim(X) != 2 or len(X) < 2:
+        return False
+    xl, xu = np.broadcast_to(problem.xl, n), np.broadcast_to(problem.xu, n)
+    if xl.any() or not ((xu == n - 1).all() or (xu == n).all()):
+        return False
+    log_chance = lgamma(n + 1) - n * log(xu[0] + 1)
+    certain = len(X) * log_chance < _LOG_CHANCE
+    return certain and bool((np.sort(X, axis=1) == np.arange(n)).all())
+
+
+def operators_for(problem: Problem, given: dict[str, object]) -> Operators:
+    """Choose the operators of a run that was given some of them, or designs as its sampling."""
+    sampling = given["sampling"]
+    permutations = False
+    # Only then is it worth reading the designs.
+    if sampling is not None and not is_sampling(sampling) and is_whole(problem):
+        pop = first_designs(problem, sampling)
+        permutations = pop is not None and permuted(problem, rows([ind.X for ind in pop]))
+    return resolve(problem, **given, permutations=permutations)  # type: ignore[arg-type]
+
+
+def sampler(problem: Problem, operators: Operators, given: dict[str, object]) -> Sampling:
+    """Return the operator that samples designs, even if the initial ones were given."""
+    if is_sampling(operators.sampling):
+        return operators.sampling
+    rest = {**given, "sampling": None}
+    return resolve(problem, **rest, permutations=operators.permutes).sampling  # type: ignore[arg-type]
 
 
 def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
@@ -251,7 +291,7 @@ def _check_legal(problem: Problem, operators: Operators, X: Designs, how: str) -
         return
     own = problem.operators().get("sampling") if hasattr(problem, "operators") else None
     ordered = isinstance(operators.crossover, OrderCrossover)
-    if ordered or isinstance(own, PermutationRandomSampling):
+    if ordered or operators.permutes or isinstance(own, PermutationRandomSampling):
         expected = np.arange(problem.n_var)
         for i in np.flatnonzero((np.sort(X, axis=1) != expected).any(axis=1))[:1].tolist():
             raise ValueError(

@@ -15,7 +15,7 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.mutation.pm import PM
 
 from moela._arrays import Designs, Floats, Ints
-from moela._codes import Codes, moved
+from moela._codes import Codes
 from moela.functions.model.space import DesignSpace
 from moela.functions.model.variables import Boolean, Choice, Permutation, Real
 
@@ -193,13 +193,3 @@ def _orders(keys: Floats) -> Ints:
 def _keys(orders: Ints) -> Floats:
     """Return the keys [..., m] of the items in orders."""
     return np.asarray(orders.argsort(axis=-1) / (orders.shape[-1] - 1.0))
-
-
-def permutation_moves(x: Designs, k: int, random_state: np.random.Generator) -> Designs:
-    """Return k neighbors of a permutation x [m]: an exchange, a move, or a reversed part."""
-    kinds = random_state.integers(0, 3, (k, 1))
-    drawn = [random_state.choice(len(x), 2, replace=False) for _ in range(k)]
-    places = np.sort(np.array(drawn, dtype=np.int64).reshape(k, 2), axis=1)
-    forward = kinds == 1
-    forward[forward] = random_state.random(int(forward.sum())) < 0.5
-    return moved(np.tile(x, (k, 1)), kinds, places[:, :1], places[:, 1:], forward)

@@ -19,6 +19,7 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandomSampling
 
 from moela._arrays import Design, Designs, Floats
+from moela._codes import permutation_moves
 from moela._tracebacks import exception_of
 from moela.functions.model.calls import check_function, checked_call, misnamed, name_of
 from moela.functions.model.given import encoded, has_codes, in_list, is_table, records
@@ -27,7 +28,6 @@ from moela.functions.model.operators import (
     DesignMutation,
     DesignRepair,
     DesignSampling,
-    permutation_moves,
 )
 from moela.functions.model.outputs import (
     WHERE,
