@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypedDict
 
 import numpy as np
+from pymoo.core.crossover import Crossover
 from pymoo.core.individual import Individual
+from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from pymoo.core.repair import Repair
+from pymoo.core.sampling import Sampling
 from pymoo.core.termination import NoTermination
 
 from moela._arrays import Designs, Floats
@@ -19,6 +24,16 @@ from moela.search.allocation import Allocation
 from moela.search.moela import MOELA
 from moela.search.screening import Screening
 from moela.search.settings import DEFAULT
+
+
+class GivenOperators(TypedDict, total=False):
+    """Operators of an algorithm that its local searches shall have, too."""
+
+    sampling: Sampling
+    crossover: Crossover
+    mutation: Mutation
+    repair: Repair
+
 
 Mate = Callable[[int], Population]
 """Returns about so many unevaluated designs of the algorithm's own."""
@@ -59,11 +74,15 @@ class Engine(MOELA):
     size : int
         Designs that are asked for at a time.
     models : Models
+    operators : dict of pymoo operators by "sampling", "crossover", "mutation" and "repair"
+        Those that are not of the problem, or by its type of variables.
     """
 
     _settings = replace(DEFAULT, n_candidates=_N_CANDIDATES)
 
-    def __init__(self, problem: Problem, size: int, models: Models) -> None:
+    def __init__(
+        self, problem: Problem, size: int, models: Models, operators: GivenOperators
+    ) -> None:
         n_searches = max(_LEAST_SEARCHES, size // _DESIGNS_PER_SEARCH)
         super().__init__(
             n_searches=n_searches,
@@ -71,6 +90,7 @@ class Engine(MOELA):
             shares=_SHARES if size >= _BATCH and hasattr(problem, "neighbors") else None,
             models=models,
             restarts=False,
+            **operators,
         )
         self._mate: Mate | None = None
 

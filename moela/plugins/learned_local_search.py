@@ -24,6 +24,7 @@ from moela.evaluation.runners.violation import violation_of
 from moela.evaluation.termination import evaluation_budget
 from moela.learning.models import Models
 from moela.plugins.engine import Engine
+from moela.plugins.matings import given_operators, tournament_of
 
 
 class LearnedLocalSearch(InfillCriterion):
@@ -48,8 +49,10 @@ class LearnedLocalSearch(InfillCriterion):
     ----------
     mating : Mating, optional
         Makes the children that are not from local search. By default, binary tournaments by rank
-        and crowding distance choose the parents, and the operators are those of the problem's
-        `operators()`, else those for its type of variables.
+        and crowding distance choose the parents, or the algorithm's own tournaments if its members
+        have no rank, as in SPEA2. The operators are those of the problem's `operators()`, else
+        those for its type of variables. Designs are permutations if the algorithm's sampling or
+        crossover makes permutations, or if its population consists of them.
     models : "auto" or Models
         The learned models; "auto" uses all.
 
@@ -186,12 +189,13 @@ class LearnedLocalSearch(InfillCriterion):
             )
         known = pop[[bool(ind.evaluated) for ind in pop]]
         known = known[~failed(known)]
-        self._operators = resolve(problem)
+        given = given_operators(problem, pop, algorithm, self.mating)
+        self._operators = resolve(problem, **given)
         if len(known) < 2:
             return None
         models = Models(surrogate_size=0) if isinstance(self.models, str) else self.models
         one_by_one = isinstance(algorithm, LoopwiseAlgorithm)
-        self._engine = Engine(problem, 2 if one_by_one else max(2, size), models)
+        self._engine = Engine(problem, 2 if one_by_one else max(2, size), models, given)
         self._engine.begin(problem, known, rng)
         self._begun = token
         return self._engine
@@ -211,8 +215,15 @@ class LearnedLocalSearch(InfillCriterion):
             )
             return made
         assert self._operators is not None
-        parents = _tournaments(pop, n * self._operators.n_parents, rng)
-        return self._operators.children(problem, pop, parents.reshape(n, -1), rng)
+        n_parents, own = self._operators.n_parents, tournament_of(algorithm, pop)
+        parents = (
+            _tournaments(pop, n * n_parents, rng).reshape(n, -1)
+            if own is None
+            else own(
+                problem, pop, n, n_parents, to_pop=False, random_state=rng, algorithm=algorithm
+            )
+        )
+        return self._operators.children(problem, pop, parents, rng)
 
     def _insert(self, algorithm: Algorithm, pop: Population) -> None:
         """Put new designs into the population of an algorithm."""
