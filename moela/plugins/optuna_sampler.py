@@ -12,7 +12,7 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.termination import NoTermination
 
-from moela._arrays import Design, Designs
+from moela._arrays import Design, Designs, Floats
 from moela._checks import count, require
 from moela.evaluation.runners.outcome import ERROR, OK
 from moela.functions.model.problem import FunctionProblem
@@ -25,6 +25,8 @@ try:
     from optuna.samplers import BaseSampler, RandomSampler
     from optuna.search_space import IntersectionSearchSpace
     from optuna.trial import TrialState
+
+    from moela.plugins.optuna_near import NearGoodTrials
 except ImportError as error:
     raise ImportError("OptunaSampler needs optuna: pip install 'moela[optuna]'.") from error
 
@@ -45,7 +47,10 @@ class OptunaSampler(BaseSampler):
 
     Parameters of a trial may be real, integer, categorical, and permutations, which
     `suggest_permutation` makes. All trials that are complete, whoever made them, are learned from.
-    The first trial, whose parameters are not known before, is drawn at random. A sampler that is
+    The first trial, whose parameters are not known before, is drawn at random. MOELA searches the
+    parameters that all trials have, with equal ranges. Others, such as those of one branch only,
+    are drawn near those of non-dominated trials with the same options, as are all once each design
+    is known. A sampler that is
     pickled, and restored later with its study, continues as if it had not stopped, if the functions
     that it was given can be pickled.
 
@@ -112,6 +117,7 @@ class OptunaSampler(BaseSampler):
         self._lock = threading.Lock()
         self._search: _Search | None = None
         self._orders: dict[tuple[int, str], list[int]] = {}  # drawn in the first trial
+        self._near: NearGoodTrials | None = None
 
     def __getstate__(self) -> dict[str, object]:
         # Locks cannot be copied or pickled, and a copy needs one of its own.
@@ -151,9 +157,19 @@ class OptunaSampler(BaseSampler):
             n_constraints = max(n_constraints, len(trial.system_attrs.get(_CONSTRAINTS) or ()))
         algorithm = MOELA(n_subproblems=self._n_startup)
         seed = None if self._seed is None else int(self._rng.integers(2**31))
-        signs = np.array([1.0 if d.name == "MINIMIZE" else -1.0 for d in study.directions])
-        self._search = _Search(search_space, self._neighbors, algorithm, signs, n_constraints, seed)
+        self._search = _Search(
+            search_space, self._neighbors, algorithm, _signs(study), n_constraints, seed
+        )
         return self._search
+
+    def _near_good(
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> object:
+        """Return a value near that of a good trial, or None."""
+        with self._lock:
+            if self._near is None:
+                self._near = NearGoodTrials(self._n_startup, _signs(study), _CONSTRAINTS)
+            return self._near.draw(study, trial, name, distribution, self._rng)
 
     def sample_independent(
         self,
@@ -162,9 +178,15 @@ class OptunaSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> object:
-        """Return a random value, or the place in a random permutation."""
+        """Return a value of a parameter that not all trials have.
+
+        It is near that of a good trial, or random; of a permutation, it is a place in a random one.
+        """
         place = permutation_of(param_name, param_distribution)
         if place is None:
+            near = self._near_good(study, trial, param_name, param_distribution)
+            if near is not None:
+                return near
             return self._random.sample_independent(study, trial, param_name, param_distribution)
         name, i, n = place
         with self._lock:
@@ -179,6 +201,8 @@ class OptunaSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """Keep the constraints of a trial."""
+        if self._near is not None:
+            self._near.forget(trial.number)
         self._orders = {key: v for key, v in self._orders.items() if key[0] != trial.number}
         if self._constraints_func is not None and state == TrialState.COMPLETE:
             constraints = None  # as Optuna's own samplers keep those that are not known
@@ -191,6 +215,11 @@ class OptunaSampler(BaseSampler):
         """Draw other random numbers from now on, as Optuna asks for in parallel processes."""
         self._random.reseed_rng()
         self._rng = np.random.default_rng()
+
+
+def _signs(study: Study) -> Floats:
+    """Return 1 for each objective that is minimized, -1 for others, [n_obj]."""
+    return np.array([1.0 if d.name == "MINIMIZE" else -1.0 for d in study.directions])
 
 
 def _numbers(constraints: object, number: int) -> list[float]:
@@ -239,7 +268,7 @@ class _Search:
         distributions: dict[str, BaseDistribution],
         neighbors: Neighbors | None,
         algorithm: MOELA,
-        signs: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+        signs: Floats,
         n_constraints: int,
         seed: int | None,
     ) -> None:
@@ -256,6 +285,7 @@ class _Search:
         algorithm.setup(self.problem, termination=NoTermination(), seed=seed)
         self._queue: deque[Individual] = deque(algorithm.infill())
         self._asked: dict[int, Individual] = {}  # by the number of the trial
+        self._exhausted = False
         self._learned: set[int] = set()  # numbers of trials
         self._initial: list[Individual] = []  # evaluated before the algorithm has begun
 
@@ -317,11 +347,14 @@ class _Search:
         )
 
     def ask(self, number: int) -> dict[str, object]:
-        """Return the parameters of the trial with this number."""
-        if not self._queue:
+        """Return the parameters of the trial with this number; none if no new design is left."""
+        if not self._queue and not self._exhausted:
             again = self.algorithm.is_initialized
             asked = self.algorithm.infill() if again else self.algorithm._resample(again=True)
             self._queue.extend(asked)
+            self._exhausted = len(asked) == 0  # all designs are known
+        if not self._queue:
+            return {}
         individual = self._queue.popleft()
         self._asked[number] = individual
         return self.space.parameters(self.problem.decode(individual.X))
