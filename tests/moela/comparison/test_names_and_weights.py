@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-import moela
 from moela import Front, compare
 from moela.cli import main
 
