@@ -108,10 +108,15 @@ def random_sampling(self):
     return own
 
 
+class OwnPermutations(Sampling):
+    """Makes permutations, of which algorithms know nothing without a crossover for them."""
+
+    def _do(self, problem, n_samples, *args, random_state=None, **kwargs):
+        return np.array([random_state.permutation(problem.n_var) for _ in range(n_samples)])
+
+
 def counting(self):
-    own = ToyPermutation.operators(self)
-    del own["crossover"], own["mutation"]
-    return own
+    return {"sampling": OwnPermutations()}
 
 
 @pytest.mark.parametrize(
