@@ -25,8 +25,8 @@ _LEAST_ITEMS, _MOST_ITEMS = 5, 40
 _FIRST, _WITH_COSTS, _KEPT = 2.2, 3.0, 4.0
 # Growth of the number of designs until the next fit, and once so many fits have not been enough.
 _GROWTH, _GROWTH_LATE, _MANY = 1.18, 2.0, 3
-# Starts with each matrix in common after the first fit, and starts of an objective by itself after
-# another one has been found. Whether a start is exact depends on its random values.
+# Starts with each matrix in common after the first fit, and starts of an objective by itself if it
+# is the only one left. Whether a start is exact depends on its random values.
 _TOGETHER, _ALONE = 2, 3
 # Failures after which an objective is given up, and if another one is a sum.
 _MOST_FAILED, _MOST_FAILED_BESIDE = 4, 6
@@ -230,7 +230,7 @@ class PairSums(SharedFits):
         """Return whether to fit costs of items at places, too, one after another."""
         if n < _WITH_COSTS * self.n_unknowns:
             return [False]
-        # If little is explained without costs, another fit without them is worth least.
+        # Where little was explained without costs, another fit without them promises little, too.
         return [True] if self._apart else [False, True]
 
     def _starts(self, search: Search, costs: bool) -> Iterator[tuple[list[int], bool]]:
@@ -246,11 +246,13 @@ class PairSums(SharedFits):
                     yield search.left, common_items
             if self.n_fits == 0 or self._apart:
                 return
-        # Each fit begins with another objective. Once one is found, others are tried again.
+        # Each fit begins with another objective. Those left are tried again once one is found, or
+        # if there is only one.
         n_left = len(search.left)
         for _ in range(_ALONE):
             for j in np.roll(search.left, -self.n_fits)[: None if self._apart else 1].tolist():
                 if j in search.left:
                     yield [j], True
-            if len(search.left) in (0, n_left):
+            again = len(search.left) < n_left or (n_left == 1 and self.n_fits > 0)
+            if not (search.left and again):
                 return
