@@ -14,7 +14,7 @@ from moela.core.kernels.pairs import changes, descend, totals
 from moela.core.kernels.scalar import NUMBERS
 from moela.core.scaling import Normalization, Scalarization
 from moela.learning.sums.fitting import Data
-from moela.learning.sums.search import Search
+from moela.learning.sums.search import SumSearch
 from moela.learning.sums.terms import Structure, Terms, structures
 from moela.learning.window import SharedFits, Window
 
@@ -214,7 +214,7 @@ class PairSums(SharedFits):
         with one_thread():
             for costs in self._stages(len(places)):
                 wanted = again if costs else again & ~self._nearly
-                search = Search(Data(places, F, costs=costs), sums, wanted)
+                search = SumSearch(Data(places, F, costs=costs), sums, wanted)
                 for number, (of, common_items) in enumerate(self._starts(search, costs)):
                     rng = np.random.default_rng([self.seed, self.n_fits, costs, number])
                     search.start(of, rng, common_items=common_items)
@@ -233,7 +233,7 @@ class PairSums(SharedFits):
         # Where little was explained without costs, another fit without them promises little, too.
         return [True] if self._apart else [False, True]
 
-    def _starts(self, search: Search, costs: bool) -> Iterator[tuple[list[int], bool]]:
+    def _starts(self, search: SumSearch, costs: bool) -> Iterator[tuple[list[int], bool]]:
         """Yield the objectives of each start of a fit, and whether they share items' values.
 
         Objectives with a matrix in common are found sooner together. If they seem to have none,

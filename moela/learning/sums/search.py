@@ -15,7 +15,7 @@ from moela.learning.sums.terms import Terms
 _NEARLY = 2e-3
 
 
-class Search:
+class SumSearch:
     """Looks for sums of the objectives marked in `wanted` [M].
 
     `sums` [M] are the best so far, and None where nothing is known. `nearly` [M] marks objectives

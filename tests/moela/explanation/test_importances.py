@@ -317,7 +317,6 @@ def test_the_command(stored, tmp_path, capsys):
         (["--run", "7"], ("'run' parameter", "7")),
         (["--slices", "s.png", "--variables", "strng"], ("Did you mean 'strong'",)),
         (["--variables", "strong"], ("--slices",)),
-        (["--seed", "-1"], ("--seed", "-1")),
     ],
 )
 def test_mistakes_of_the_command(stored, options, words, capsys):
