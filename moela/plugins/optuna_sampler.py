@@ -47,12 +47,14 @@ class OptunaSampler(BaseSampler):
 
     Parameters of a trial may be real, integer, categorical, and permutations, which
     `suggest_permutation` makes. All trials that are complete, whoever made them, are learned from.
-    The first trial, whose parameters are not known before, is drawn at random. MOELA searches the
-    parameters that all trials have, with equal ranges. Others, such as those of one branch only,
-    are drawn near those of non-dominated trials with the same options, as are all once each design
-    is known. A sampler that is
-    pickled, and restored later with its study, continues as if it had not stopped, if the functions
-    that it was given can be pickled.
+    The first trial, whose parameters are not known before, is drawn at random.
+
+    MOELA searches the parameters that all trials have, with equal ranges. Others, such as those of
+    one branch only, are drawn near those of non-dominated trials with the same options. So are all
+    parameters once each design of the shared ones is known.
+
+    A sampler that is pickled, and restored later with its study, continues as if it had not
+    stopped, if the functions that it was given can be pickled.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ import numpy as np
 
 from moela._arrays import Ints
 from moela.quality.runs import ComparedRun, History, by_problem
+from moela.quality.words import directions
 
 # Names that say no more than the position of an objective.
 _POSITION = re.compile(r"f_?\d+", re.IGNORECASE)
@@ -94,17 +95,14 @@ def _check_signs(problem: str, first: ComparedRun, other: ComparedRun) -> None:
     ours, theirs = _senses(first), _senses(other)
     by_name = is_named(first) and is_named(other)
     if ours != theirs if by_name else [*ours.values()] != [*theirs.values()]:
-        one, two = (
-            ", ".join(f"{name}={sense}" for name, sense in senses.items())
-            for senses in (ours, theirs)
-        )
         raise ValueError(
             f"The fronts of a problem must have objectives of the same directions. On {problem!r}, "
-            f"{first.label} has {one}, and {other.label} has {two} instead. {_OTHER_NAMES}"
+            f"{first.label} has {directions(ours)}, and {other.label} has {directions(theirs)} "
+            f"instead. {_OTHER_NAMES}"
         )
 
 
-def _senses(run: ComparedRun) -> dict[str, str]:
+def _senses(run: ComparedRun) -> dict[str, float]:
     signs = run.signs or ()
     names = run.names if run.names and len(run.names) == len(signs) else map(str, range(len(signs)))
-    return {name: "min" if sign > 0 else "max" for name, sign in zip(names, signs, strict=True)}
+    return dict(zip(names, signs, strict=True))

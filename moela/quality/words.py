@@ -29,6 +29,15 @@ def shown(value: object) -> str:
     return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + " ..."
 
 
+def directions(signs: Mapping[str, float]) -> str:
+    """Return names of objectives with their directions; 1 stands for a minimized one, -1 if not.
+
+    >>> directions({"cost": 1.0, "gain": -1.0})
+    'cost=min, gain=max'
+    """
+    return ", ".join(f"{name}={'min' if sign > 0 else 'max'}" for name, sign in signs.items())
+
+
 def amount(n: int, noun: str) -> str:
     """Return a number with its noun.
 

@@ -21,6 +21,7 @@ __all__ = [
     "MoEProblem",
     "aggregated",
     "as_windows",
+    "check_judged",
     "checked_front",
     "evenly",
     "exchanged",
@@ -167,6 +168,16 @@ def evenly(rows: Ints, most: int) -> Ints:
 def exchanged(A: Ints, B: Ints, swap: ArrayLike) -> tuple[Ints, Ints]:
     """Return A and B with their entries exchanged where `swap` is true."""
     return np.where(swap, B, A), np.where(swap, A, B)
+
+
+def check_judged(owner: str, decide: Sequence[str], judged: bool, advice: str) -> None:
+    """Raise a ValueError if gates are to be decided, and nothing counts what they lose.
+
+    Every design would drop as many choices as it can. `judged` tells whether something counts it.
+    """
+    if "gates" in decide and not judged:
+        expected = f"without 'gates', since nothing counts what they lose ({advice})"
+        raise setting_error(owner, "decide", expected, list(decide))
 
 
 def as_windows(

@@ -14,6 +14,7 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
 from moela.commands.output import add_json, only_stderr, plain
+from moela.commands.parser import not_negative
 from moela.evaluation.interrupts import advising
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreError
@@ -54,7 +55,7 @@ def add_options(
         help=f"one of {', '.join(algorithms)}{own}")  # fmt: skip
     add("--evals", type=int, default=evals, metavar="N", help="number of designs to evaluate")
     add("--time-limit", metavar="TIME", help='end after this time: "90 min", "8h", or seconds')
-    add("--seed", type=int, default=1, metavar="N", help="random seed")
+    add("--seed", type=not_negative, default=1, metavar="N", help="random seed")
     add("--jobs", type=int, default=1, metavar="N", help="workers; -1 for one per core")
     add("--store", metavar="DB", help="SQLite file to record in, and to continue from")
     add("--out", metavar="DIR", default=out, help="folder for the results")
@@ -63,11 +64,9 @@ def add_options(
 
 
 def check_options(arguments: argparse.Namespace, least: int = 2) -> None:
-    """Raise a ValueError if there are too few evaluations, or the seed or time is no such."""
+    """Raise a ValueError if there are too few evaluations, or the time is none."""
     if arguments.evals is not None and arguments.evals < least:
         raise ValueError(f"--evals must be at least {least}. Got {arguments.evals} instead.")
-    if arguments.seed < 0:
-        raise ValueError(f"--seed must be an integer of at least 0. Got {arguments.seed} instead.")
     try:
         seconds("time_limit", arguments.time_limit)
     except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from moela.quality.runs import ComparedRun, Designs, clean
+from moela.quality.words import directions
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,9 @@ def check_objectives(
     """
     if given is None or not recorded or [*given.items()] == [*recorded.items()]:
         return
-    expected, got = (
-        ", ".join(f"{name}={'min' if sign > 0 else 'max'}" for name, sign in senses.items())
-        for senses in (recorded, given)
-    )
     raise ValueError(
         f"The objectives (--objectives) must be those that {source} records, in their order: "
-        f"{expected}. Got {got} instead; leave them out."
+        f"{directions(recorded)}. Got {directions(given)} instead; leave them out."
     )
 
 

@@ -11,6 +11,7 @@ from moe_costmodel import OBJECTIVES, DeploymentModel, LayerShape, Placement, Ro
 from moe_costmodel.example.measured import example_shape
 from problems._arrays import Ints
 from problems._checks import ascending_ints, check_names, check_real, setting_error
+from problems.moe.base import check_judged
 from problems.moe.placement.checks import current_or_default, slots_of_layer
 from problems.moe.placement.moves import Slots
 from problems.moe.placement.pair_search import pairs_of_tokens, second_moments
@@ -115,12 +116,8 @@ def checked_parts(decide: Sequence[str] | None, *, judged: bool) -> tuple[str, .
     if decide is None:
         return tuple(name for name in PARTS if judged or name != "gates")
     listed = check_names(OWNER, "decide", decide, PARTS)
-    if "gates" in listed and not judged:
-        expected = (
-            "without 'gates', since no objective and no limit counts what they lose (add "
-            "'quality_loss' to `objectives`, or give `max_quality_loss`)"
-        )
-        raise setting_error(OWNER, "decide", expected, list(listed))
+    advice = "add 'quality_loss' to `objectives`, or give `max_quality_loss`"
+    check_judged(OWNER, listed, judged, advice)
     return listed
 
 

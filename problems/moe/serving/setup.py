@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from moe_costmodel import SERVING_OBJECTIVES, Layout, ModelShape, RoutingTrace, legal_layouts
 from problems._checks import ascending_ints, check_int, check_names, check_real, setting_error
-from problems.moe.base import as_windows
+from problems.moe.base import as_windows, check_judged
 from problems.moe.serving.columns import PARTS
 
 __all__ = [
@@ -151,12 +151,7 @@ def checked_parts(
             model = "" if has_experts else " and a model with experts"
             expected = f"without {name!r}, which needs traces with {needs}{model}"
             raise setting_error(OWNER, "decide", expected, list(listed))
-    if "gates" in listed and not judged:
-        expected = (
-            "without 'gates', since no objective counts what they lose (add 'quality_loss' to "
-            "`objectives`)"
-        )
-        raise setting_error(OWNER, "decide", expected, list(listed))
+    check_judged(OWNER, listed, judged, "add 'quality_loss' to `objectives`")
     return listed
 
 

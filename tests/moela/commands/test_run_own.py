@@ -233,7 +233,6 @@ def test_an_instance(folder):
             ["--timeout must be a positive number of seconds, or a text such as '90s'"],
         ),
         (["function.py:simulate", "--evals", "9", "--set", "a=1"], ["--set goes with a class"]),
-        (["function.py:simulate", "--evals", "9", "--seed", "-1"], ["--seed", "at least 0", "-1"]),
         (["function.py:simulate", "--evals", "9", "--out", "bad.csv"], ["--out", "a folder"]),
         (["sub/moela.py:simulate", "--evals", "9"], ["moela.py", "Rename it"]),
         (

@@ -33,10 +33,17 @@ def test_empty_and_repeated_names_are_refused(tmp_path, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--design", "--seed"])
-def test_numbers_of_designs_and_seeds_begin_at_0(capsys, option):
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["explain", "run.db"], "--design"),
+        (["explain", "run.db"], "--seed"),
+        (["run", "function.py:simulate"], "--seed"),
+    ],
+)
+def test_numbers_of_designs_and_seeds_begin_at_0(capsys, words, option):
     with pytest.raises(SystemExit, match="2"):
-        main(["explain", "run.db", option, "-1"])
+        main([*words, option, "-1"])
     assert f"argument {option}: must be an integer of at least 0" in capsys.readouterr().err
 
 

@@ -138,13 +138,18 @@ class DeadlyRows(Rows):
             os._exit(1)
 
 
-@pytest.mark.parametrize("problem", [Deadly, DeadlyRows])
-def test_only_the_design_that_kills_its_dask_workers_counts_as_crashed(fragile, problem):
+def assert_only_one_crashes(problem, backend, words):
+    """The second of four designs kills its workers."""
     X = np.clip(designs(4), 0.2, 1.0)
     X[1, 0] = 0.05
-    pop = evaluate(problem(), X, backend="dask", on_error="infeasible")
+    pop = evaluate(problem, X, backend=backend, on_error="infeasible")
     assert pop.get("status").tolist() == ["ok", "crashed", "ok", "ok"]
-    assert pop[1].get("error").startswith("It was tried on a worker of the cluster")
+    assert pop[1].get("error").startswith(words)
+
+
+@pytest.mark.parametrize("problem", [Deadly, DeadlyRows])
+def test_only_the_design_that_kills_its_dask_workers_counts_as_crashed(fragile, problem):
+    assert_only_one_crashes(problem(), "dask", "It was tried on a worker of the cluster")
 
 
 def test_dask_names_the_design_that_killed_its_workers(fragile):
@@ -240,8 +245,4 @@ def test_a_run_survives_the_loss_of_a_ray_worker(ray, store, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("problem", [Deadly, DeadlyRows])
 def test_only_the_design_that_kills_its_ray_workers_counts_as_crashed(ray, problem):
-    X = np.clip(designs(4), 0.2, 1.0)
-    X[1, 0] = 0.05
-    pop = evaluate(problem(), X, backend="ray", on_error="infeasible")
-    assert pop.get("status").tolist() == ["ok", "crashed", "ok", "ok"]
-    assert pop[1].get("error").startswith("It was tried on each of 3 workers")
+    assert_only_one_crashes(problem(), "ray", "It was tried on each of 3 workers")
