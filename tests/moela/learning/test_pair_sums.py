@@ -153,39 +153,37 @@ def test_common_sums_are_found_from_fewer_designs(name):
     assert_local_optima(model, objectives, "weighted_sum")
 
 
-def found_at_first(objectives):
-    """Return how many of 20 seeds find all sums in the first fit, to as few designs as it takes."""
-    found, places = 0, permutations(130, 6)
-    for seed in range(20):
-        model = PairSums(M, seed)
-        model.add(places, objectives(places))
+def test_objectives_with_distances_in_common_are_found_together():
+    m, rng = 16, np.random.default_rng(5)
+    flows, sites = rng.integers(0, 50, (2, m, m)).astype(float), rng.random((m, 2))
+    apart = np.linalg.norm(sites[:, None] - sites, axis=2)
+    designs, moves = rng.permuted(np.tile(np.arange(m), (2, 540, 1)), axis=2)
+
+    def objectives(places):
+        return np.einsum("mij,nij->nm", flows, apart[places[:, :, None], places[:, None, :]])
+
+    found = 0
+    for seed in range(12):
+        model = PairSums(m, seed)
+        model.add(designs.astype(float), objectives(designs))
         assert model.n_fits == 1
-        before, after = permutations(30, 7), exchanged(permutations(30, 7))
-        model.check(before, after, objectives(after) - objectives(before))
+        changes_ = objectives(moves) - objectives(designs)
+        model.check(designs.astype(float), moves.astype(float), changes_)
         found += model.complete
-    return found
+    assert found >= 10  # 11, and 9 if each is fitted by itself
 
 
-def test_objectives_with_flows_or_distances_in_common_are_found_together():
+def test_objectives_with_nothing_in_common_are_found_by_themselves():
     flows = np.stack([FLOWS[0] + FLOWS[0].T, FLOWS[1] + FLOWS[1].T])
-    sites = RNG.random((2, M, M))
-    sites = (sites + sites.transpose(0, 2, 1)) * (1.0 - np.eye(M))
+    between = RNG.random((2, M, M))
+    between = (between + between.transpose(0, 2, 1)) * (1.0 - np.eye(M))
 
-    def same_flows(places):
+    def objectives(places):
         places = places.astype(int)
-        apart = sites[:, places[:, :, None], places[:, None, :]]
-        return np.einsum("ij,mnij->nm", flows[0], apart)
-
-    def nothing_in_common(places):
-        places = places.astype(int)
-        apart = sites[:, places[:, :, None], places[:, None, :]]
+        apart = between[:, places[:, :, None], places[:, None, :]]
         return np.einsum("mij,mnij->nm", flows, apart)
 
-    together = [found_at_first(costs), found_at_first(same_flows)]
-    assert min(together) >= 6
-    assert found_at_first(nothing_in_common) == 0
-    model = learned(nothing_in_common)
-    assert model.complete  # later, each by itself
+    assert learned(objectives).complete
 
 
 def test_nothing_is_predicted_before_moves_have_confirmed_it():
