@@ -29,6 +29,8 @@ __all__ = ["draw_beside", "draw_layers", "draw_traffic"]
 
 COLUMNS = 5
 TILE = 0.62
+TITLE, BAR = 2.6, 2.2
+"""Inches that the title above a layer, and the title beside a color bar, take at least."""
 BETTER, WORSE = COLORS[2], COLORS[1]
 # Colors of PE types, which differ in lightness or along blue and yellow, as color-blind people see.
 TYPES = ListedColormap(
@@ -134,9 +136,11 @@ def draw_beside(
 def draw_traffic(traffic: Floats, platform: Platform, titles: Sequence[str] = ()) -> Figure:
     """Draw the traffic from each PE to each other, on a logarithmic scale, PEs ordered by type.
 
-    ``traffic`` is [n_apps, n_tiles, n_tiles]; ``titles`` has one title per application.
+    ``traffic`` is [n_apps, n_tiles, n_tiles]; its diagonal never enters the network and is not
+    drawn. ``titles`` has one title per application.
     """
     n_apps, n = len(traffic), platform.n_tiles
+    traffic = traffic * ~np.eye(n, dtype=bool)
     columns = min(n_apps, 3)
     rows = math.ceil(n_apps / columns)
     figure = ShownFigure(figsize=(4.2 * columns + 1.0, 4.0 * rows), layout="constrained")
@@ -172,7 +176,8 @@ def _size(platform: Platform) -> tuple[float, float]:
     x, y, z = platform.grid
     columns = min(z, COLUMNS)
     side = 0.75 if max(x, y) <= 5 else 0.5
-    return columns * (x * side + 0.5) + 0.9, math.ceil(z / columns) * (y * side + 0.6) + 0.6
+    wide, high = max(x * side + 0.5, TITLE), y * side + 0.6
+    return columns * wide + 0.9, max(math.ceil(z / columns) * high, BAR) + 0.6
 
 
 def _panel(
@@ -232,7 +237,8 @@ def _panel(
         ax.set_xlim(-0.7, x - 0.3)
         ax.set_ylim(y - 0.3, -0.7)
         ax.set_aspect("equal")
-        title = f"layer {k}: {int((layer == k).sum())} links"
+        count = int((layer == k).sum())
+        title = f"layer {k}: {count} link{'s' * (count != 1)}"
         if z > 1 and k == (z - 1 if platform.sink == "top" else 0):
             title += " (heat sink)"
         ax.set_title(title, fontsize=SMALL)
@@ -259,8 +265,11 @@ def _color_bar(
 
 
 def _numbers(values: ArrayLike, count: int, name: str, owner: str) -> Floats:
+    expected = f"{count} finite numbers, one per {owner}"
     numbers = np.asarray(values, dtype=np.float64)
-    if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        expected = f"{count} finite numbers, one per {owner}"
-        raise setting_error("plot", name, expected, numbers.shape)
+    if numbers.shape != (count,):
+        raise setting_error("plot", name, expected, f"shape {numbers.shape}")
+    wrong = np.flatnonzero(~np.isfinite(numbers))
+    if wrong.size:
+        raise setting_error("plot", name, expected, f"{numbers[wrong[0]]} at index {wrong[0]}")
     return numbers

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import json
 import pickle
 import re
@@ -216,8 +217,23 @@ def test_a_design_draws_every_layer(problem, rows, tmp_path):
     assert len(colored.axes) == 5
     colored.savefig(tmp_path / "design.png", dpi=40)
     assert (tmp_path / "design.png").stat().st_size > 1000
-    with pytest.raises(ValueError, match=r"144 finite numbers, one per link. Got \(3,\)"):
+    with pytest.raises(ValueError, match=r"144 finite numbers, one per link. Got 'shape \(3,\)'"):
         design.plot([1, 2, 3])
+    with pytest.raises(ValueError, match=r"one per link. Got 'nan at index 7'"):
+        design.plot(np.where(np.arange(144) == 7, np.nan, 1.0))
+
+
+def test_titles_of_narrow_layers_have_room():
+    types = [PEType(name="CPU", count=12, power=1.0)]
+    chip = Platform(grid=(2, 1, 6), pe_types=types, n_planar_links=6)
+    figure = Design.mesh(chip).plot()
+    figure.draw_without_rendering()
+    assert [ax.get_title() for ax in figure.axes[4:6]] == [
+        "layer 4: 1 link", "layer 5: 1 link (heat sink)",
+    ]  # fmt: skip
+    boxes = [ax.title.get_window_extent() for ax in figure.axes[:6]]
+    assert min(box.x0 for box in boxes) >= 0.0
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes[:5]))
 
 
 def test_tiles_are_colored_by_temperature(problem, rows):
@@ -243,7 +259,7 @@ def test_tiles_are_colored_by_temperature(problem, rows):
     assert hot.axes[3].texts[int(degrees[48:].argmin())].get_color() == "black"
     given = design.plot(temperature=np.linspace(40, 90, 64))
     assert faces(given) != faces(hot)
-    with pytest.raises(ValueError, match=r"64 finite numbers, one per tile. Got \(2,\)"):
+    with pytest.raises(ValueError, match=r"64 finite numbers, one per tile. Got 'shape \(2,\)'"):
         design.plot(temperature=[1, 2])
 
 
@@ -253,6 +269,9 @@ def test_traffic_is_drawn_by_type_for_each_application(problem):
     assert titles[0].startswith("one: 1.1 in all")
     assert titles[1].startswith("twice: 2.2 in all")
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["CPU", "LLC", "GPU"]
+    # What a PE sends to itself never enters the network.
+    ones = NoC3D(np.ones((64, 64))).plot_traffic()
+    assert ones.axes[0].get_title() == "application 0: 4.03e+03 in all, 100 % of pairs"
 
 
 def test_a_design_is_drawn_beside_the_mesh_with_its_changes(problem, rows):
