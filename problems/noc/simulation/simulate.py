@@ -22,7 +22,7 @@ from problems._checks import (
 from problems.noc.chip.traffic import busiest_port, check_traffic
 from problems.noc.evaluation.deadlock import layers_of
 from problems.noc.evaluation.latency import CREDIT_CYCLES
-from problems.noc.evaluation.routes import hop_matrix, paths_of
+from problems.noc.evaluation.routes import Paths, hop_matrix, paths_of, routing_name
 from problems.noc.simulation.kernel import DEADLOCKED, ENDS, PER_ROUTER, RUNNING, SATURATED
 from problems.noc.simulation.run import Batches, cycles_alone, network_of, new_state
 
@@ -132,7 +132,8 @@ def simulate_design(
     traffic : float array-like [n_tiles, n_tiles], optional
         Flits per cycle from PE i to PE j; by default uniform.
     load : float, optional
-        Scales the traffic so that the busiest channel or port of the design has this load.
+        Scales the traffic so that the busiest channel or port has this load, with the routes that
+        are simulated.
     random_state : numpy Generator
         Required.
     standard_error : float
@@ -165,7 +166,9 @@ def simulate_design(
     n = platform.n_tiles
     matrix = np.ones((n, n)) if traffic is None else check_traffic(traffic, n)
     matrix = matrix * ~np.eye(n, dtype=bool)
-    busiest = _busiest(design, matrix)
+    paths = paths_of(design, routing, owner)
+    same = routing_name(design, routing) == routing_name(design, "model")
+    busiest = _busiest(design, matrix, None if same else paths)
     if traffic is None and load is None:
         load = 0.1
     if load is not None:
@@ -175,7 +178,6 @@ def simulate_design(
         classes = {"packet": (platform.packet_flits, 1.0)}
     names, flits, shares = _check_classes(classes)
     cost = hop_matrix(n, design.all_links(), design.hop_cycles())
-    paths = paths_of(design, routing, owner)
     by_tile = matrix[np.ix_(design.placement, design.placement)]
     layer = np.zeros((n, n), dtype=np.int64)
     if routing == "lash" or (routing == "model" and platform.routing == "lash"):
@@ -226,11 +228,29 @@ def channel_depth(design: Design) -> int:
     return max(loop, design.platform.packet_flits) if stated is None else stated
 
 
-def _busiest(design: Design, matrix: Floats) -> float:
-    """Return the flits per cycle of the busiest channel or port."""
-    loads = design.channel_loads(matrix)
-    rate = _rates(design.platform)[tuple(design.all_links().T)]
-    return float(max((loads / rate[:, None]).max(initial=0.0), busiest_port(matrix)[2]))
+def _busiest(design: Design, matrix: Floats, paths: Paths | None) -> float:
+    """Return the flits per cycle of the busiest channel or port.
+
+    ``paths`` are those of packets, or None for the routes by which designs are evaluated.
+    """
+    rate = _rates(design.platform)
+    if paths is None:
+        rate = rate[tuple(design.all_links().T)][:, None]
+        loads = design.channel_loads(matrix)
+    else:
+        loads = _loads_along(paths, matrix[np.ix_(design.placement, design.placement)])
+    return float(max((loads / rate).max(initial=0.0), busiest_port(matrix)[2]))
+
+
+def _loads_along(paths: Paths, traffic: Floats) -> Floats:
+    """Return the load of the channel from tile to tile, given the traffic of both, [n, n]."""
+    order = np.argsort(paths.start, axis=None)
+    length = paths.length.ravel()[order]
+    flow = np.repeat(traffic.ravel()[order], length)
+    flow[np.cumsum(length) - 1] = 0.0  # no channel leaves the end of a path
+    loads = np.zeros_like(traffic)
+    np.add.at(loads, (paths.tiles[:-1], paths.tiles[1:]), flow[:-1])
+    return loads
 
 
 def _rates(platform: Platform) -> Floats:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from problems.noc import CONTROL_AND_DATA, Design, NoC3D, Platform
+from problems.noc.evaluation.routes import paths_of
 
 CHIP = Platform(
     grid=(3, 3, 1),
@@ -55,6 +56,25 @@ def test_the_model_is_that_of_the_simulation():
     model = problem.under(problem.traffic * factor).evaluate(x)[0]
     # Within 2 % on the designs that BookSim simulated; noise adds 1 %.
     assert model == pytest.approx(result.packet_latency, rel=0.03)
+
+
+@pytest.mark.parametrize("routing", ["booksim", "up_down", "dimension_order"])
+def test_the_load_is_that_of_the_simulated_routes(routing):
+    base = replace(CHIP, max_length=1.0)
+    design, traffic = Design.mesh(base), np.random.default_rng(2).random((9, 9))
+    result = run(design, traffic, load=0.4, routing=routing, standard_error=0.05)
+    paths, load = paths_of(design, routing), np.zeros((9, 9))
+    by_tile = traffic[np.ix_(design.placement, design.placement)] * ~np.eye(9, dtype=bool)
+    for (s, t), flow in np.ndenumerate(by_tile):
+        path = paths.tiles[paths.start[s, t] :][: paths.length[s, t]]
+        np.add.at(load, (path[:-1], path[1:]), flow)
+    busiest = max(load.max(), by_tile.sum(axis=0).max(), by_tile.sum(axis=1).max())
+    assert result.load == 0.4
+    assert result.throughput == pytest.approx(0.4 / busiest * by_tile.sum(), rel=0.03)
+    if routing != "booksim":
+        own = Design.mesh(replace(base, routing=routing))
+        own = run(own, traffic, load=0.4, standard_error=0.05)
+        assert own.packet_latency == pytest.approx(result.packet_latency, rel=1e-9)
 
 
 def test_only_waits_are_sampled(mesh):
