@@ -381,16 +381,31 @@ def die_share(platform: Platform, placement: Ints, traffic: Floats) -> Floats:
         PE on each tile.
     traffic : float array [n_apps, n_tiles, n_tiles]
     """
-    n_dies = int(platform.die.max()) + 1
     home = np.empty_like(placement)
     np.put_along_axis(home, placement, np.broadcast_to(platform.die, placement.shape), axis=1)
-    inside = np.zeros((len(placement), len(traffic)))
-    flows = traffic * ~np.eye(platform.n_tiles, dtype=bool)
-    for die in range(n_dies):
-        here = (home == die).astype(np.float64)
-        inside += np.einsum("pi,aij,pj->pa", here, flows, here, optimize=True)
-    share: Floats = 1.0 - inside / flows.sum(axis=(1, 2))
+    flows = np.require(traffic * ~np.eye(platform.n_tiles, dtype=bool), requirements=["C", "W"])
+    crossing = np.empty((len(placement), len(traffic)))
+    sum_crossing(home, flows, crossing)
+    share: Floats = crossing / flows.sum(axis=(1, 2))
     return share
+
+
+@compiled
+def sum_crossing(die: Ints, flows: Floats, out: Floats) -> None:
+    """Fill ``out`` [n, n_apps] with the traffic between PEs on different dies.
+
+    ``die`` is [n, n_tiles], by PE. A loop, since the bits of a product of matrices depend on how
+    many designs are in the batch.
+    """
+    n = die.shape[1]
+    for p in range(out.shape[0]):
+        for app in range(out.shape[1]):
+            total = 0.0
+            for i in range(n):
+                for j in range(n):
+                    if die[p, i] != die[p, j]:
+                        total += flows[app, i, j]
+            out[p, app] = total
 
 
 def physical_minimum(

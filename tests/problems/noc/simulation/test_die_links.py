@@ -1,9 +1,12 @@
 """Links between dies in the flit-level simulation, and the packet model beside it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from problems.noc import Design, DieLink, NoC3D, chiplet_package
+from problems.noc import Design, DieLink, NoC3D, Platform, chiplet_package
+from problems.noc.evaluation.physical import die_share
 
 
 def package(bandwidth, grid=(4, 4), **settings):
@@ -80,3 +83,19 @@ def test_wide_links_change_nothing():
     wide, equal = package(1600.0), package(16.0)
     first, second = (run(Design.mesh(chip), traffic) for chip in (wide, equal))
     assert first == second
+
+
+def test_the_share_between_dies_has_the_same_bits_in_every_batch():
+    chip = replace(Platform.mesh_8x8(), die_size=(4, 8), die_link="ucie-standard")
+    rng = np.random.default_rng(0)
+    traffic = rng.random((1, 64, 64))
+    placement = rng.permuted(np.tile(np.arange(64), (50, 1)), axis=1)
+    shares = die_share(chip, placement, traffic)
+    np.testing.assert_array_equal(
+        shares, np.concatenate([die_share(chip, row[None], traffic) for row in placement])
+    )
+    between = chip.die[np.argsort(placement[0])]
+    off = traffic[0] * ~np.eye(64, dtype=bool)
+    assert shares[0, 0] == pytest.approx(
+        off[between[:, None] != between[None]].sum() / off.sum(), rel=1e-12
+    )
