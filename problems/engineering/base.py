@@ -78,12 +78,22 @@ class EngineeringProblem(Problem):
         return f"{type(self).__name__}: {self.n_var} variables, minimize {names}{limits}"
 
     def values(self, X: ArrayLike) -> dict[str, Floats]:
-        """Return designs, [n, n_var] or [n] dictionaries, as an array [n] for each variable."""
+        """Return designs, [n, n_var] or [n] dictionaries, as an array [n] for each variable.
+
+        A ValueError tells which design has another shape, or a value that is no option.
+        """
         designs = np.asarray(X)
         if designs.dtype == object:
-            return self._checked([self._named(x) for x in designs.ravel()])
-        rows = designs.reshape(-1, self.n_var).astype(float)
-        return dict(zip(self.variables, rows.T, strict=True))
+            named = [self._named(x) for x in designs.ravel()]
+            columns = {name: [x[name] for x in named] for name in self.variables}
+        else:
+            if designs.ndim not in (1, 2) or designs.shape[-1] != self.n_var:
+                raise ValueError(
+                    f"Designs of {type(self).__name__} must have shape [n, {self.n_var}], or be "
+                    f"dictionaries. Got shape {designs.shape} instead."
+                )
+            columns = dict(zip(self.variables, np.atleast_2d(designs).T, strict=True))
+        return self._checked(columns)
 
     def _named(self, x: object) -> Mapping[str, float]:
         if not isinstance(x, Mapping) or x.keys() != self.variables.keys():
@@ -93,9 +103,9 @@ class EngineeringProblem(Problem):
             )
         return x
 
-    def _checked(self, designs: Sequence[Mapping[str, float]]) -> dict[str, Floats]:
+    def _checked(self, columns: Mapping[str, Sequence[object] | Floats]) -> dict[str, Floats]:
         """Return the values of variables; a ValueError tells which is not among its options."""
-        values = {name: np.array([float(x[name]) for x in designs]) for name in self.variables}
+        values = {name: self._numbers(name, columns[name]) for name in self.variables}
         for name, variable in self.variables.items():
             column, expected = values[name], "a whole number"
             if isinstance(variable, Integer):
@@ -111,6 +121,18 @@ class EngineeringProblem(Problem):
                     f"Got {column[i]:g} in design {i} instead."
                 )
         return values
+
+    def _numbers(self, name: str, column: Sequence[object] | Floats) -> Floats:
+        """Return the values of one variable as numbers; a ValueError tells which is none."""
+        if isinstance(column, np.ndarray) and column.dtype.kind in "biuf":
+            return column.astype(np.float64)
+        for i, value in enumerate(column):
+            if not isinstance(value, int | float | np.integer | np.floating | np.bool_):
+                raise ValueError(
+                    f"The variable {name!r} of {type(self).__name__} must be a number. "
+                    f"Got {value!r} in design {i} instead."
+                )
+        return np.array(column, dtype=np.float64)
 
     def _evaluate(self, X: ArrayLike, out: dict[str, Floats], *args: object, **kw: object) -> None:
         objectives, constraints = self._formulas(self.values(X))

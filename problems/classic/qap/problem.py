@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from moela.files.guard import brief
 from problems._arrays import Floats, Ints
 from problems._checks import check_array, check_choice, check_int, require, setting_error
 from problems.classic.base import ClassicProblem
@@ -223,15 +224,24 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
 
     def _designs(self, X: ArrayLike) -> Ints:
         array = self._rows(X)
+        if array.dtype == object:
+            try:
+                array = array.astype(np.float64)
+            except (TypeError, ValueError):
+                raise self._not_whole(array, 0) from None
+        if array.dtype.kind not in "biuf":
+            raise self._not_whole(array, 0)
         with np.errstate(invalid="ignore"):  # NaN becomes some integer; refused below
             designs = np.ascontiguousarray(array, dtype=np.int64)
         if array.dtype.kind == "f" and not np.array_equal(designs, array):
-            i = int(np.argmax((designs != array).any(axis=-1)))
-            raise ValueError(
-                f"A design of {self.name()} must hold whole numbers only. "
-                f"Got {array.reshape(-1, self.n_var)[i].tolist()} in row {i} instead."
-            )
+            raise self._not_whole(array, int(np.argmax((designs != array).any(axis=-1))))
         return designs
+
+    def _not_whole(self, array: NDArray[np.generic], row: int) -> ValueError:
+        return ValueError(
+            f"A design of {self.name()} must hold whole numbers only. "
+            f"Got {brief(array[row].tolist())} in row {row} instead."
+        )
 
     def _solve(self) -> KnownFront | None:
         if self.n_var > self.EXACT_N:

@@ -29,6 +29,15 @@ def test_designs_of_the_wrong_shape_are_named(problem):
             call()
 
 
+@pytest.mark.parametrize(
+    ("last", "kind"), [(4.5, object), (None, object), (4 + 0j, object), (4 + 0j, complex), (4, str)]
+)
+def test_an_assignment_of_anything_but_whole_numbers_is_refused(last, kind):
+    problem = MultiObjectiveQAP.random(n_facilities=5)
+    with pytest.raises(ValueError, match=r"must hold whole numbers only. Got .* in row 0"):
+        problem.evaluate(np.array([[0, 1, 2, 3, last]], dtype=kind))
+
+
 def test_numbers_beyond_all_limits_are_refused():
     with pytest.raises(ValueError, match=r"'capacity' parameter .* from 0 to 9007199254740992"):
         MultiObjectiveKnapsack(weights=[1], values=[[1, 2]], capacity=10**30)

@@ -132,6 +132,11 @@ def test_a_brake_of_negative_width_has_the_published_time_and_moderate_violation
     [
         ("GearTrain", {"first": 16.5}, "'first' of GearTrain must be a whole number. Got 16.5"),
         ("HelicalSpring", {"wire": 0.3}, "'wire' of HelicalSpring must be one of .* Got 0.3"),
+        (
+            "GearTrain",
+            {"first": None},
+            "'first' of GearTrain must be a number. Got None in design 0",
+        ),
         ("GearTrain", {"fifth": 1}, "a dictionary with first, second, third, fourth. Got"),
     ],
 )
@@ -140,3 +145,16 @@ def test_designs_that_cannot_be_built_are_named(name, change, message):
     known = dict(zip(problem.variables, PUBLISHED[name][0], strict=True))
     with pytest.raises(ValueError, match=message):
         problem.evaluate(np.array([known | change]))
+
+
+def test_rows_of_numbers_are_checked_like_dictionaries():
+    gears, beam = PROBLEMS["GearTrain"], PROBLEMS["WeldedBeam"]
+    known = dict(zip(gears.variables, (16, 19, 43, 49), strict=True))
+    whole = gears.evaluate(np.array([[16.0, 19.0, 43.0, 49.0]]))[0]
+    np.testing.assert_array_equal(whole, gears.evaluate(np.array([known]))[0])
+    with pytest.raises(ValueError, match=r"'third' of GearTrain must be a whole number. Got 43.5"):
+        gears.evaluate(np.array([[16.0, 19.0, 43.5, 49.0]]))
+    with pytest.raises(ValueError, match=r"shape \[n, 4\], or be dictionaries. Got shape \(2, 8\)"):
+        beam.values(np.ones((2, 8)))
+    with pytest.raises(ValueError, match=r"of WeldedBeam must be a number. Got .* in design 0"):
+        beam.values([[1.0, 2.0, "a", 3.0]])
