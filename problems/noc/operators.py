@@ -88,7 +88,9 @@ class NoCCrossover(Crossover):
 
 
 class NoCMutation(Mutation):
-    """A few moves: swaps of two PEs, mostly of different type, and moves of a planar link.
+    """A few moves: swaps of two PEs, mostly of different type, and moves of a link.
+
+    A vertical link moves only if the platform has a TSV budget (``n_vertical_links``).
 
     Parameters
     ----------

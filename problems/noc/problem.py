@@ -81,10 +81,10 @@ class NoC3D(Problem):
         By default the 4 x 4 x 4 chip of the paper.
     objectives : {3, 4, 5} or sequence of str
         3 is mean and deviation of the link load and latency; 4 adds energy, 5 thermal. Also names
-        in any order: "mean", "deviation", "latency", "energy", "thermal", and those of
-        ``problems.noc.evaluation.metrics``: "packet_latency", "peak_load", "port_load",
-        "temperature", "peak_temperature", "edp", "wire_length", "router_area",
-        "virtual_layers". With a technology also those of ``problems.noc.evaluation.physical``.
+        in any order: "mean", "deviation", "latency", "energy", "thermal", "packet_latency",
+        "peak_load", "port_load", "temperature", "peak_temperature", "edp", "wire_length",
+        "router_area", "virtual_layers", "mean_hops"; see ``problems.noc.evaluation.metrics``. With
+        a technology also those of ``problems.noc.evaluation.physical``.
     model : {"published", "released"}
         The formulas of the paper, or those of its released code, quirks included: see
         ``problems.noc.evaluation.objectives``.
@@ -176,7 +176,8 @@ class NoC3D(Problem):
         mesh = self._values(self.mesh_row()[None], self.objective_names)
         self._unit = self._evaluation.units(mesh[0], self.objective_names)
         self.ref_point: Floats = self._evaluation.aggregated(mesh, self._unit)[0]
-        self.held_out = None if held_out is None else self.under(held_out)
+        other = None if held_out is None else check_applications(held_out, n, "held_out")
+        self.held_out = None if other is None else self.under(other)
 
     @classmethod
     def from_traffic(
@@ -211,8 +212,8 @@ class NoC3D(Problem):
     ) -> NoC3D:
         """Make the problem with synthetic traffic; see ``synthetic_traffic`` and ``NoC3D``."""
         platform = platform_of(platform, "example")
-        traffic = synthetic_traffic(application, platform, np.random.default_rng(seed))
-        return cls(traffic, platform=platform, **settings)
+        rng = np.random.default_rng(check_int("example", "seed", seed, 0))
+        return cls(synthetic_traffic(application, platform, rng), platform=platform, **settings)
 
     def under(self, traffic: ArrayLike | Sequence[Floats]) -> NoC3D:
         """Return the same problem, constraints aside, under other traffic."""
@@ -397,10 +398,9 @@ class NoC3D(Problem):
     def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
         """Return k different designs one move away from each row of X, [n, k, n_var].
 
-        A move swaps two PEs or moves one planar link, with equal chances. A pair of PEs of one type
-        is drawn a quarter as often as one of two types. Moves repeat only if the platform leaves
-        fewer than k. The neighbors of a row depend on the row and its position in X, not on the
-        other rows.
+        A move swaps two PEs or moves one link, vertical ones with a TSV budget, with equal chances.
+        A pair of PEs of one type is drawn a quarter as often as one of two types. Moves repeat only
+        if the platform leaves fewer than k. The neighbors of a row depend on it and its position.
         """
         rows = self.legal_rows(X)
         k = check_int("neighbors", "k", k, 0)

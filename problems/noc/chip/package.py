@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from problems._checks import check_int, check_ints, require
 from problems.noc.chip.pe_type import PEType
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.technology import DieLink, Technology
@@ -65,7 +66,14 @@ def chiplet_package(
     >>> package.n_tiles, package.physical.die_rate  # 64 of 128 GB/s
     (16, 0.5)
     """
-    x, y = grid[0] * routers[0], grid[1] * routers[1]
+    owner, expected = "chiplet_package", "two integers of at least 1, along x and y"
+    dies, tiles = check_ints(owner, "grid", grid, 1), check_ints(owner, "routers", routers, 1)
+    require(owner, "grid", grid, len(dies) == 2, expected)
+    require(owner, "routers", routers, len(tiles) == 2, expected)
+    max_degree = check_int(owner, "max_degree", max_degree, 1)
+    if n_planar_links is not None:
+        n_planar_links = check_int(owner, "n_planar_links", n_planar_links, 0)
+    x, y = dies[0] * tiles[0], dies[1] * tiles[1]
     n = x * y
     fewest = n - 1
     count = n * max_degree // 2 if n_planar_links is None else n_planar_links
@@ -80,7 +88,7 @@ def chiplet_package(
                 router_stages=1,
                 planar_delay=0.0,
                 fixed_placement=True,
-                die_size=None if link is None else routers,
+                die_size=None if link is None else (tiles[0], tiles[1]),
                 die_link=DieLink.optional(link, "die_link"),
                 technology=Technology.optional(technology, "technology"),
                 frequency=frequency,

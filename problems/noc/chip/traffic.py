@@ -140,7 +140,9 @@ def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> Floats
     return values
 
 
-def check_applications(traffic: ArrayLike | Sequence[Floats], n: int) -> Floats:
+def check_applications(
+    traffic: ArrayLike | Sequence[Floats], n: int, source: str = "traffic"
+) -> Floats:
     """Return the traffic of one or several applications as a float array [n_apps, n, n].
 
     Errors are those of ``check_traffic``; they name the application if there are several.
@@ -151,10 +153,10 @@ def check_applications(traffic: ArrayLike | Sequence[Floats], n: int) -> Floats:
         several = isinstance(traffic, list | tuple) and len(traffic) > 0
         several = several and all(_is_matrix(t) for t in traffic)  # type: ignore[union-attr]
     if not several:
-        return check_traffic(traffic, n)[None]
+        return check_traffic(traffic, n, source)[None]
     if not len(traffic):  # type: ignore[arg-type]
-        raise ValueError("traffic: must hold one application or more. Got none.")
-    return np.stack([check_traffic(t, n, f"traffic[{i}]") for i, t in enumerate(traffic)])  # type: ignore[arg-type]
+        raise ValueError(f"{source}: must hold one application or more. Got none.")
+    return np.stack([check_traffic(t, n, f"{source}[{i}]") for i, t in enumerate(traffic)])  # type: ignore[arg-type]
 
 
 def _is_matrix(value: object) -> bool:

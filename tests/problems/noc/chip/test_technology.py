@@ -153,3 +153,22 @@ def test_packages_have_presets_of_substrate_and_interposer():
     assert Design.mesh(two).platform.fixed_placement
     with pytest.raises(ValueError, match="die_link"):
         chiplet_package((4, 4), link="wire")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"grid": (2,)}, r"'grid' parameter of chiplet_package must be two integers.* Got \(2,\)"),
+        ({"grid": (2.0, 2)}, "'grid' parameter of chiplet_package must be an integer.* Got 2.0"),
+        ({"routers": None}, "'routers' parameter of chiplet_package must be a sequence.* Got None"),
+        ({"routers": (1, 1, 1)}, "'routers' parameter of chiplet_package must be two integers"),
+        ({"max_degree": "4"}, "'max_degree' parameter of chiplet_package must be an integer"),
+        (
+            {"n_planar_links": 3.5},
+            "'n_planar_links' parameter of chiplet_package must be an integer",
+        ),
+    ],
+)
+def test_wrong_settings_of_a_package_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        chiplet_package(**{"grid": (2, 2)} | settings)

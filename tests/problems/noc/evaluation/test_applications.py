@@ -83,6 +83,13 @@ def test_a_held_out_application_is_evaluated_but_never_seen(matrices, rows):
     assert without.held_out is None
 
 
+def test_wrong_traffic_beside_the_problem_is_named(matrices):
+    with pytest.raises(ValueError, match=r"^held_out: must have 64 rows"):
+        NoC3D(matrices[0], held_out=matrices[1][:5])
+    with pytest.raises(ValueError, match="'seed' parameter of example must be an integer of at"):
+        NoC3D.example("bfs", seed=-1)
+
+
 def test_traffic_files_become_applications(tmp_path, matrices):
     paths = []
     for k, matrix in enumerate(matrices):
