@@ -63,10 +63,12 @@ class DeadlockProof:
         """Return the result as a sentence."""
         if not self.free:
             return f"Routes {self.routing!r} do not fit into {MOST_LAYERS} virtual layers."
-        layers = "one virtual layer" if self.n_layers == 1 else f"{self.n_layers} virtual layers"
+        layers = "one virtual layer:"
+        if self.n_layers > 1:
+            layers = f"{self.n_layers} virtual layers: in each,"
         return (
-            f"Routes {self.routing!r} are free of deadlock in {layers}: in each, all paths take "
-            "channels in one ascending order."
+            f"Routes {self.routing!r} are free of deadlock in {layers} all paths take channels in "
+            "one ascending order."
         )
 
 
