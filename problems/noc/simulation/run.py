@@ -8,7 +8,14 @@ import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems.noc.evaluation.routes import Paths, cycles_along
-from problems.noc.simulation.kernel import RUNNING, SATURATED, Channels, State, run_cycles
+from problems.noc.simulation.kernel import (
+    DEADLOCKED,
+    RUNNING,
+    SATURATED,
+    Channels,
+    State,
+    run_cycles,
+)
 
 __all__ = ["Batches", "cycles_alone", "network_of", "new_state"]
 
@@ -17,6 +24,9 @@ MOST_PACKETS = 1 << 16
 
 MOST_WAITING = 60
 """Packets per node, on average, that wait in the queues of nodes only if the load is too high."""
+
+QUIET = 10
+"""Cycles after which flits that do not move wait for each other, if nothing is to arrive."""
 
 FEWEST, MOST_BATCHES = 20, 80
 """Batches for a standard error; beyond the larger number, pairs of them are joined."""
@@ -238,7 +248,7 @@ class Batches:
             totals = np.zeros_like(self.totals)
             status = run_cycles(self.net, self.state, self._size, self.rng, totals, 0)
             if self.state.clock[2] > MOST_WAITING * self.net.rate.size:
-                status = SATURATED
+                status = DEADLOCKED if self._stuck() else SATURATED
             self.totals += totals
             self.cycles += self._size
             self._batches.append(totals.sum(axis=0))
@@ -250,6 +260,13 @@ class Batches:
                 self._batches = list(pairs)
                 self._size *= 2
         return status
+
+    def _stuck(self) -> bool:
+        """Return whether flits are in the network, nothing is under way, and nothing moves."""
+        state, t = self.state, int(self.state.clock[0])
+        under_way = int(state.wheel_count.sum() + state.back_count.sum())
+        waits = t - int(state.clock[3]) > QUIET and float(state.ready.max()) <= t
+        return bool(state.clock[5] > 0 and not under_way and waits)
 
     def standard_error(self) -> float:
         """Return the standard error of the mean wait in cycles."""

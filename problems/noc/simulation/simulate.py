@@ -78,6 +78,8 @@ class SimulationResult:
     by_class : dict
         Mean latency of each message class.
     saturated, deadlocked : bool
+        The queues of the nodes grow without end. If it is because all flits in the network wait for
+        each other, the network is deadlocked, else saturated.
     channel_flits : int
         Depth of the virtual channels that were simulated.
 

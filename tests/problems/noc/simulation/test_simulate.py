@@ -154,3 +154,19 @@ def test_loads_of_a_sweep_are_named(mesh, loads):
 def test_wrong_parameters_are_named(mesh, settings, message):
     with pytest.raises(ValueError, match=message):
         run(mesh, **settings)
+
+
+@pytest.mark.parametrize("seed", [0, 1])  # the queues are full before or after 2,000 still cycles
+def test_a_ring_whose_packets_wait_for_each_other_is_deadlocked(seed):
+    ring = Platform(
+        grid=(8, 1, 1), pe_types={"A": {"count": 8, "power": 1.0}}, n_planar_links=8,
+        planar_links=((0, 7), *((i, i + 1) for i in range(7))), virtual_channels=1,
+        channel_flits=8, router_stages=1,
+    )  # fmt: skip
+    traffic = 0.2 * np.roll(np.eye(8), 2, axis=1)
+    result = run(Design.mesh(ring), traffic, seed=seed)
+    assert result.deadlocked
+    assert not result.saturated
+    assert result.packet_latency == np.inf
+    layers = Design.mesh(replace(ring, routing="lash", virtual_channels=2))
+    assert not run(layers, traffic, seed=seed).deadlocked
