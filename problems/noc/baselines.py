@@ -27,7 +27,14 @@ from numpy.typing import ArrayLike
 
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
-from problems._checks import check_int, check_random_state, check_real, setting_error
+from problems._checks import (
+    check_int,
+    check_ints,
+    check_random_state,
+    check_real,
+    require,
+    setting_error,
+)
 from problems.noc.chip.layout import Grid, link_candidates, link_lengths
 from problems.noc.chip.platform import Platform
 from problems.noc.design.design import Design
@@ -66,6 +73,7 @@ def folded_torus(platform: Platform) -> Design:
     >>> len(folded_torus(Platform.mesh_8x8()).links)
     128
     """
+    require("folded_torus", "platform", platform, isinstance(platform, Platform), "a Platform")
     return _design_of(platform, _in_layers(platform.grid, _ring), "folded_torus")
 
 
@@ -104,7 +112,9 @@ def express_mesh(
     >>> len(design.links)
     136
     """
-    owner, grid = "express_mesh", platform.grid
+    owner = "express_mesh"
+    require(owner, "platform", platform, isinstance(platform, Platform), "a Platform")
+    listed, grid = check_ints(owner, "spans", spans, 2), platform.grid
     mesh = list(_in_layers(grid, _line))
     if wire_length is None:
         pairs = np.array(list(_in_layers(grid, _ring)), dtype=np.int64).reshape(-1, 2)
@@ -112,8 +122,7 @@ def express_mesh(
     most = check_real(owner, "wire_length", wire_length, float(len(mesh)))
     degree = _degrees(platform, mesh)
     links, wires = mesh, float(len(mesh))
-    for span in spans:
-        span = check_int(owner, "spans", span, 2)
+    for span in listed:
         if platform.max_length is not None and span > platform.max_length:
             continue
         express = list(_in_layers(grid, partial(_jumps, span)))
@@ -171,6 +180,7 @@ def optimize_placement(
     """
     rng = check_random_state("optimize_placement", random_state)
     n_eval = check_int("optimize_placement", "n_eval", n_eval, 1)
+    require("optimize_placement", "design", design, isinstance(design, Design), "a Design")
     problem = NoC3D(
         traffic, platform=with_links(design.platform, design.links), objectives=(metric,)
     )

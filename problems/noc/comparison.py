@@ -299,6 +299,8 @@ def compare_with_baselines(
     default = tuple(dict.fromkeys((*problem.objective_names, *problem.constraints)))
     names = default if names is None else check_names(owner, "names", names, problem.metric_names)
     if reuse is not None:
+        same = isinstance(reuse, BaselineComparison) and reuse.design.platform == problem.platform
+        require(owner, "reuse", reuse, same, "a BaselineComparison on the platform of the problem")
         networks, missing, n_eval = reuse.networks, reuse.missing, reuse.n_eval
     else:
         rng = check_random_state(owner, random_state)

@@ -95,6 +95,15 @@ def test_the_same_seed_gives_the_same_networks_which_can_be_reused(chip, design,
     )
 
 
+def test_networks_of_another_platform_are_not_reused(chip, found):
+    for platform in (Platform.mesh_8x8(), replace(chip.platform, packet_flits=9)):
+        other = NoC3D(chip.traffic, platform=platform, objectives=NAMES[:2])
+        with pytest.raises(
+            ValueError, match=r"'reuse' parameter .* on the platform of the problem"
+        ):
+            other.beside_baselines(other.mesh_row(), reuse=found)
+
+
 def test_several_applications_count_relative_to_the_mesh(design):
     traffic = [NoC3D.example(name).traffic for name in ("bfs", "gau")]
     problem = NoC3D(traffic, objectives=("energy", "packet_latency"))
