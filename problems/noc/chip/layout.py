@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
+from numpy.typing import NDArray
 
 from problems._arrays import Bools, Floats, Ints
 
 __all__ = [
     "Grid",
     "components",
+    "frozen",
     "length_parts",
     "link_candidates",
     "link_lengths",
@@ -20,6 +24,14 @@ __all__ = [
 
 Grid = tuple[int, int, int]
 """Tiles along x, y and z."""
+
+Kind = TypeVar("Kind", bound=np.generic)
+
+
+def frozen(array: NDArray[Kind]) -> NDArray[Kind]:
+    """Make an array read-only and return it, for arrays that a platform keeps."""
+    array.flags.writeable = False
+    return array
 
 
 def positions(grid: Grid) -> Ints:

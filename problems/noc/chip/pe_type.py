@@ -58,8 +58,10 @@ class PEType:
         owner = f"PEType {name}"
         count = check_int(owner, "count", count, 1, FAR)
         values: Sequence[object] = [power] * count
-        if isinstance(power, Sequence | np.ndarray) and not isinstance(power, str):
+        if isinstance(power, Sequence) and not isinstance(power, str):
             values = power
+        elif isinstance(power, np.ndarray):
+            values = power if power.ndim > 0 else [power.item()] * count
         expected = f"one number for all or one for each of {count} PEs"
         require(owner, "power", power, len(values) == count, expected)
         powers = tuple(check_real(owner, "power", watts, 0.0, LARGEST) for watts in values)

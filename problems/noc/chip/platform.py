@@ -34,6 +34,7 @@ from problems.noc.chip.checks import (
 from problems.noc.chip.files import JSONFile, check_fields
 from problems.noc.chip.layout import (
     Grid,
+    frozen,
     link_candidates,
     link_lengths,
     mesh_links,
@@ -58,7 +59,7 @@ POSITIVE = ("frequency", "link_capacity", "bit_area", "wire_pitch")
 
 @dataclass(frozen=True, kw_only=True)
 class Platform(JSONFile):
-    """A 2D or 3D manycore chip as data, checked when it is made.
+    """A 2D or 3D manycore chip as data, checked when it is made. Its arrays are read-only.
 
     Tiles are numbered ``x_size * y_size * z + x_size * y + x``. PE ids run through the types in
     their order. Energies are per unit of traffic, in the unit of the released MOELA code.
@@ -307,6 +308,7 @@ class Platform(JSONFile):
 
     def position(self, tile: int) -> tuple[int, int, int]:
         """Return (x, y, z) of a tile."""
+        tile = check_int("Platform.position", "tile", tile, 0, self.n_tiles - 1)
         x, y, _ = self.grid
         return tile % x, tile // x % y, tile // (x * y)
 
@@ -320,7 +322,7 @@ class Platform(JSONFile):
         planar = link_candidates(self.grid, self.max_length)
         if self.planar_links is not None:
             planar = np.array(self.planar_links, dtype=np.int64).reshape(-1, 2)
-        return np.concatenate((planar, self._vertical_sites[:n_chosen]))
+        return frozen(np.concatenate((planar, self._vertical_sites[:n_chosen])))
 
     @cached_property
     def n_planar_candidates(self) -> int:
@@ -334,12 +336,12 @@ class Platform(JSONFile):
 
     @cached_property
     def _vertical_sites(self) -> Ints:
-        return np.array(self.vertical_links, dtype=np.int64).reshape(-1, 2)
+        return frozen(np.array(self.vertical_links, dtype=np.int64).reshape(-1, 2))
 
     @cached_property
     def candidate_lengths(self) -> Floats:
         """Euclidean length of each candidate in tile pitches, [n_candidates]."""
-        return link_lengths(self.grid, self.candidates)
+        return frozen(link_lengths(self.grid, self.candidates))
 
     def candidate_index(self, pairs: Ints) -> Ints:
         """Return the index of each tile pair [n, 2] among the candidates, -1 for other pairs."""
@@ -354,19 +356,19 @@ class Platform(JSONFile):
     @cached_property
     def pe_type(self) -> Ints:
         """Index of the type of each PE, [n_tiles]."""
-        return np.repeat(np.arange(len(self.pe_types)), [t.count for t in self.pe_types])
+        return frozen(np.repeat(np.arange(len(self.pe_types)), [t.count for t in self.pe_types]))
 
     @cached_property
     def power(self) -> Floats:
         """Watts of each PE, [n_tiles]."""
-        return np.array([p for t in self.pe_types for p in t.power])
+        return frozen(np.array([p for t in self.pe_types for p in t.power]))
 
     @cached_property
     def allowed(self) -> Bools:
         """True if a PE of the type may sit on the tile, [n_types, n_tiles]."""
         tiles = np.arange(self.n_tiles)
         sets = (tiles if t.allowed_tiles is None else t.allowed_tiles for t in self.pe_types)
-        return np.stack([np.isin(tiles, allowed) for allowed in sets])
+        return frozen(np.stack([np.isin(tiles, allowed) for allowed in sets]))
 
     @cached_property
     def mesh(self) -> tuple[Ints, Ints]:
@@ -383,16 +385,16 @@ class Platform(JSONFile):
         vertical = np.concatenate((self.vertical_array, self.candidates[chosen]))
         candidates, n_links = self.candidates[:n_planar], self.n_planar_links
         planar = mesh_links(self.grid, candidates, vertical, n_links, self.max_degree)
-        return placement, np.concatenate((planar, chosen))
+        return frozen(placement), frozen(np.concatenate((planar, chosen)))
 
     @cached_property
     def die(self) -> Ints:
         """Die of each tile, counted along x, then y, [n_tiles]; stacked tiles are of one die."""
         place = positions(self.grid)
         if self.die_size is None:
-            return np.zeros(self.n_tiles, dtype=np.int64)
+            return frozen(np.zeros(self.n_tiles, dtype=np.int64))
         x, y = self.die_size
-        return place[:, 0] // x + place[:, 1] // y * (self.grid[0] // x)
+        return frozen(place[:, 0] // x + place[:, 1] // y * (self.grid[0] // x))
 
     @property
     def port_flits(self) -> int:

@@ -88,10 +88,11 @@ class Tables(NamedTuple):
             vertical_degree=np.bincount(
                 platform.vertical_array.ravel(), minlength=platform.n_tiles
             ),
-            pe_type=platform.pe_type,
+            # Copies: compiled code would be compiled again for arrays that are read-only.
+            pe_type=platform.pe_type.copy(),
             type_count=np.array([kind.count for kind in platform.pe_types], dtype=np.int64),
-            allowed=platform.allowed,
-            power=platform.power,
+            allowed=platform.allowed.copy(),
+            power=platform.power.copy(),
             stack=np.arange(platform.n_tiles) % (x * y),
             level=z - 1 - layer if platform.sink == "top" else layer,
             place=place,

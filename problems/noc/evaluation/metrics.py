@@ -249,7 +249,7 @@ def peak_temperatures(platform: Platform, rows: Ints, loads: Floats, traffic: Fl
     placement = np.ascontiguousarray(rows[:, :n])
     if not states_joules(platform):
         peaks = np.empty(len(rows))
-        peak_rises(placement, platform.power, np.ascontiguousarray(response.T), peaks)
+        peak_rises(placement, platform.tables.power, np.ascontiguousarray(response.T), peaks)
         return np.repeat(ambient + peaks[:, None], len(traffic), axis=1)
     watts = platform.power[placement][:, None] + network_power(platform, rows, loads, traffic)
     peak: Floats = ambient + (watts @ response.T).max(axis=2)

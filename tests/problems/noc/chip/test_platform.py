@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from problems.noc import NoC3D, PEType, Platform
+from problems.noc import Design, NoC3D, PEType, Platform
 
 CPU = PEType(name="CPU", count=4, power=1.0)
 GPU = PEType(name="GPU", count=4, power=6.0)
@@ -244,3 +244,26 @@ def test_the_slowest_hops_that_are_allowed_do_not_overflow():
     # Between the ends there is no direct link: two hops, of which each takes 5534 cycles.
     assert NoC3D(traffic, platform=chip).ref_point[2] == 2 * 5534
     assert PEType(name="A", count=3, power=np.ones(3)) == PEType(name="A", count=3, power=1)
+
+
+def test_what_a_platform_keeps_cannot_be_changed():
+    chip = platform()
+    placement, links = chip.mesh
+    kept = [placement, links, chip.candidates, chip.vertical_array, chip.candidate_lengths]
+    for array in (*kept, chip.pe_type, chip.power, chip.allowed, chip.die):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:1] = array[1:2]
+    np.testing.assert_array_equal(Design.mesh(chip).placement, placement)
+
+
+def test_positions_of_other_tiles_and_wrong_powers_are_refused():
+    chip = platform()
+    assert chip.position(np.int64(7)) == (1, 1, 1)
+    for tile in (-1, 8):
+        with pytest.raises(
+            ValueError, match=r"'tile' parameter of Platform.position .* from 0 to 7"
+        ):
+            chip.position(tile)
+    assert PEType(name="A", count=2, power=np.array(1.5)).power == (1.5, 1.5)
+    with pytest.raises(ValueError, match=r"'power' parameter of PEType A must be a number"):
+        PEType(name="A", count=2, power=np.array("x"))
