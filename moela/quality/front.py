@@ -39,11 +39,12 @@ class Front:
     X : array [n] or [n, n_var], optional
         The designs.
     names : sequence of str, optional
-        Names of the objectives.
+        Names of the objectives; by default the problem's ``objective_names``, else f1, f2, ...
     labels : sequence of str, [n], optional
         Source of each point, such as the name of an algorithm.
     problem : object, optional
-        Its ``decode(x)`` is used by `decode`, its ``describe_differences(x, y)`` by `explain`.
+        Its ``decode(x)`` is used by `decode`, its ``describe_differences(x, y)`` by `explain`, its
+        ``objective_names`` for the objectives.
 
     Attributes
     ----------
@@ -81,6 +82,9 @@ class Front:
         self.X: NDArray[Any] | None = None if X is None else designs_array(X)[index]
         self.labels = None if labels is None else tuple(str(labels[i]) for i in index)
         n_obj = self.F.shape[1]
+        own = getattr(problem, "objective_names", None)
+        if names is None and isinstance(own, list | tuple) and len(own) == n_obj:
+            names = own
         self.names = (
             tuple(f"f{j + 1}" for j in range(n_obj)) if names is None else tuple(map(str, names))
         )

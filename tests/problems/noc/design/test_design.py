@@ -316,5 +316,7 @@ def test_two_designs_differ_in_pes_and_links_whatever_the_order_of_the_row(probl
 def test_a_front_of_networks_is_explained_by_pes_links_and_features(problem, rows):
     text = Front(problem.evaluate(rows), rows, problem=problem).explain(0)
     assert "x0" not in text
+    assert "\nlatency " in text
+    assert "f1" not in text
     assert re.search(r"The designs differ in the tiles of \d+ of 64 PEs; \d+ of 96 links\.", text)
     assert any(name in text for name in problem.feature_names)
