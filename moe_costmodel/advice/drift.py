@@ -6,6 +6,9 @@ later loads regress to the mean: the expected relative load is 1 + r (x - 1), an
 Gamma factor for each expert. The correlation follows from the share of the load that moves to other
 experts. Counts given the factors are Poisson, so factors given counts are Gamma again (the
 empirical Bayes estimate of rates; Gelman et al., Bayesian Data Analysis, section 2.6).
+
+The loads of before are counts, too. Of few choices, much of their variance is chance, so that they
+are drawn towards the mean by as much, and what is still unknown of them widens the drawn loads.
 """
 
 from __future__ import annotations
@@ -30,11 +33,23 @@ class DriftedLoads:
         Share of each expert before; rows sum to 1.
     counts : ndarray of shape (n_layers, n_experts), optional
         Choices in the short record.
+    choices : ndarray of shape (n_layers,), optional
+        Choices of each layer that the shares were counted from; by default so many that the shares
+        are exact.
     """
 
-    def __init__(self, shares: Floats, counts: Floats | None = None) -> None:
+    def __init__(
+        self, shares: Floats, counts: Floats | None = None, choices: Floats | None = None
+    ) -> None:
         self.relative = shares * shares.shape[1]
         self.spread = np.maximum(self.relative.var(axis=1, keepdims=True), _LEAST)
+        self.unknown = np.zeros_like(self.spread)  # variance of relative loads by chance
+        if choices is not None:
+            chance = shares.shape[1] / np.maximum(choices, 1.0)[:, None]
+            kept = np.maximum(0.0, 1.0 - chance / self.spread)
+            self.relative = 1.0 + kept * (self.relative - 1.0)
+            self.spread = np.maximum(self.spread - chance, _LEAST)
+            self.unknown = kept * chance
         self.counts = counts
         self.weights = np.zeros(0)
         if counts is not None:
@@ -52,7 +67,7 @@ class DriftedLoads:
         kept = np.maximum(0.0, 1.0 - square / (2.0 * self.spread))
         # An expert without load may get some.
         mean = np.maximum(1.0 + kept * (self.relative - 1.0), 1e-3)
-        rest = square - (1.0 - kept) ** 2 * self.spread
+        rest = square - (1.0 - kept) ** 2 * self.spread + kept**2 * self.unknown
         return mean, np.maximum(rest / (mean**2).mean(axis=1, keepdims=True), _LEAST)
 
     def mean(self) -> Floats:

@@ -81,7 +81,7 @@ class PlacementAdviser:
         self.generator = np.random.default_rng(random_state)
         self.by_steps = traffic.has_steps and traffic.recent is None
         if not self.by_steps:
-            self.later = DriftedLoads(_shares(traffic.whole), traffic.recent)
+            self.later = _drifted(traffic.whole, traffic.recent)
             self.draws = self.later.draw(_DRAWS, drift, self.generator)
             self.now = busiest_loads(running, self.draws)
 
@@ -196,8 +196,10 @@ class PlacementAdviser:
                 f"Fitted on the trace and on {n:,.0f} choices a layer of recent traffic, weighted "
                 "by how far they differ."
             )
+        n_steps = len(self.traffic.whole)
+        few = "is a sum" if n_steps == 1 else f"has only {n_steps} steps"
         return (
-            f"The trace is a sum, so drift cannot be seen: up to {self.drift:.0%} of the load is "
+            f"The trace {few}, so drift cannot be seen: up to {self.drift:.0%} of the load is "
             "taken to move to other experts."
         )
 
@@ -216,7 +218,7 @@ class PlacementAdviser:
 
     def _drift_limit(self, placement: Placement) -> float:
         """Return the largest share of the load that may move before the gain may be lost."""
-        drifting = DriftedLoads(_shares(self.traffic.whole))
+        drifting = _drifted(self.traffic.whole, None)
         last = 0.0
         for moved in _MOVED.tolist():
             loads = np.stack([drifting.moved_by(moved, self.generator) for _ in range(20)])
@@ -311,7 +313,8 @@ class PlacementAdviser:
         )  # fmt: skip
 
 
-def _shares(loads: Floats) -> Floats:
-    """Return the share of each expert over all steps, (n_layers, n_experts)."""
+def _drifted(loads: Floats, recent: Floats | None) -> DriftedLoads:
+    """Return what later loads may be, given those of all steps, (n_steps, n_layers, n_experts)."""
     total = loads.sum(axis=0)
-    return np.asarray(total / total.sum(axis=1, keepdims=True))
+    choices = total.sum(axis=1)
+    return DriftedLoads(total / choices[:, None], recent, choices)

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from moe_costmodel import Migration, RoutingTrace, advise, greedy, replicate_and_pack
+from moe_costmodel import (
+    Migration,
+    RoutingTrace,
+    advise,
+    contiguous,
+    greedy,
+    replicate_and_pack,
+)
 from moe_costmodel.advice.windows import busiest_loads
 from tests.moe_costmodel.random_traces import random_trace
 
@@ -37,6 +44,32 @@ def test_redundant_experts_are_as_many_as_pay(loads, n_replicas, adopt):
         for n in (8, 16)
     ]
     assert (both[1] < 0.97 * both[0]) == adopt
+
+
+def test_the_chance_of_few_tokens_is_no_gain(rng):
+    """A router without preferences: each placement is as good as any other."""
+    for n_tokens in (3, 8):
+        ids = rng.permuted(np.tile(np.arange(16), (n_tokens, 3, 1)), axis=2)[:, :, :2]
+        found = advise(RoutingTrace(ids, n_experts=16), devices=[4], max_replicas=1)
+        placement = advised(found, "placement")
+        assert not placement.adopt
+        assert not advised(found, "redundant experts").adopt
+        assert placement.gain.low < 0.0 < placement.gain.high
+        assert f"has only {n_tokens} steps" in placement.why
+
+
+def test_intervals_from_few_tokens_hold_the_true_gain(rng):
+    held = 0
+    for _ in range(20):
+        shares = rng.dirichlet(np.full(16, 2.0), 4)
+        counts = np.stack([rng.multinomial(12, row) for row in shares])
+        item = advised(advise(RoutingTrace.from_counts(counts), devices=[4]), "placement")
+        before, after = (
+            busiest_loads(placement, shares[None])[0]
+            for placement in (contiguous(4, 16, 4), item.placement)
+        )
+        held += item.gain.low <= 1.0 - after / before <= item.gain.high
+    assert held >= 16
 
 
 @pytest.fixture
