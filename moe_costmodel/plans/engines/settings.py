@@ -141,8 +141,14 @@ class ServerSettings:
 
     @property
     def n_nodes(self) -> int:
-        """Machines of one replica."""
-        return -(-self.layout.n_gpus // self.gpus_per_node)
+        """Machines of one replica, each with as many GPUs: whole stages, or equal parts of one."""
+        layout = self.layout
+        fewest = -(-layout.n_gpus // self.gpus_per_node)
+        return next(
+            n
+            for n in range(fewest, layout.n_gpus + 1)
+            if layout.pp % n == 0 or (n % layout.pp == 0 and not self.stage_gpus % (n // layout.pp))
+        )
 
     @property
     def free_fraction(self) -> float:

@@ -79,13 +79,9 @@ def vllm(settings: ServerSettings) -> Export:
         role = {"kv_connector": "NixlConnector", "kv_role": _ROLES[settings.role]}
         flags += ["--kv-transfer-config", json.dumps(role)]
         notes.append("requests go through a proxy that sends each prompt to the prefill side first")
-    if settings.n_nodes > 1:
-        flags += _nodes(settings)
-        notes.append(
-            f"run it on each of {settings.n_nodes} machines, with its own "
-            f"{'--data-parallel-start-rank' if layout.dp > 1 else '--node-rank'} and the first "
-            "machine's address in place of HEAD; add --headless on all but the first"
-        )
+    of_nodes, note = _nodes(settings)
+    flags += of_nodes
+    notes += [note] if note else []
     program = ("vllm", "serve", settings.model)
     return Export("vLLM", tuple(flags), tuple(notes), settings.location, program)
 
@@ -93,13 +89,28 @@ def vllm(settings: ServerSettings) -> Export:
 _ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
 
 
-def _nodes(settings: ServerSettings) -> list[str]:
-    """Return the flags of a replica on several machines."""
+def _nodes(settings: ServerSettings) -> tuple[list[str], str]:
+    """Return the flags of a replica on several machines, and a note on how to start it there."""
     layout = settings.layout
-    if layout.dp > 1:
-        local = max(1, layout.dp // settings.n_nodes)
-        return [
-            "--data-parallel-size-local", str(local), "--data-parallel-start-rank", "0",
-            "--data-parallel-address", "HEAD", "--data-parallel-rpc-port", "13345",
-        ]  # fmt: skip
-    return ["--nnodes", str(settings.n_nodes), "--node-rank", "0", "--master-addr", "HEAD"]
+    width = layout.tp * layout.pp  # GPUs of a data-parallel rank
+    if layout.n_gpus <= settings.gpus_per_node:
+        return [], ""
+    apart = ["--data-parallel-address", "HEAD", "--data-parallel-rpc-port", "13345"]
+    others = "and the first machine's address in place of HEAD; add --headless on all but the first"
+    if layout.dp == 1 or width > settings.gpus_per_node:
+        fewest = -(-width // settings.gpus_per_node)
+        n = layout.dp * next(m for m in range(fewest, width + 1) if width % m == 0)
+        flags = ["--nnodes", str(n), "--node-rank", "0", "--master-addr", "HEAD"]
+        note = f"run it on each of {n} machines, with --node-rank 0 to {n - 1} {others}"
+        return flags + (apart if layout.dp > 1 else []), note
+    n = -(-layout.dp // (settings.gpus_per_node // width))
+    local = -(-layout.dp // n)
+    starts = list(range(0, layout.dp, local))
+    last = layout.dp - starts[-1]
+    fewer = f", on the last with --data-parallel-size-local {last}" if last < local else ""
+    flags = ["--data-parallel-size-local", str(local), "--data-parallel-start-rank", "0", *apart]
+    note = (
+        f"run it on each of {len(starts)} machines, with --data-parallel-start-rank "
+        f"{', '.join(map(str, starts))}{fewer} {others}"
+    )
+    return flags, note

@@ -83,6 +83,53 @@ def test_vllm_numbers_are_of_a_rank():
     assert not any("redundant experts" in note for note in export.notes)
 
 
+@pytest.mark.parametrize(
+    ("layout", "per_node", "local", "starts", "last"),
+    [
+        (Layout(dp=16, moe_ep=16), 8, 8, "0, 8", ""),
+        (Layout(tp=4, dp=3, moe_ep=12), 8, 2, "0, 2", "on the last with --data-parallel-size-loc"),
+        (Layout(tp=2, dp=3, moe_ep=6), 4, 2, "0, 2", "on the last with --data-parallel-size-loc"),
+        (Layout(tp=3, dp=5, moe_ep=15), 8, 2, "0, 2, 4", "--data-parallel-size-local 1 and"),
+    ],
+)
+def test_vllm_starts_all_data_parallel_ranks(layout, per_node, local, starts, last):
+    export = engine_command(settings(layout=layout, gpus_per_node=per_node), "vllm")
+    found = parsed("vllm", export)
+    assert found["data_parallel_size_local"] == local
+    assert local * layout.tp <= per_node
+    (note,) = (note for note in export.notes if "run it on each" in note)
+    assert f"--data-parallel-start-rank {starts}" in note
+    assert last in note
+
+
+@pytest.mark.parametrize(
+    ("layout", "n_nodes"),
+    [
+        (Layout(tp=8, dp=2, moe_ep=16, pp=2), 4),
+        (Layout(tp=6, dp=3, moe_ep=18, pp=2), 6),
+        (Layout(tp=4, moe_ep=4, pp=5), 4),  # three machines would not divide the GPUs
+    ],
+)
+def test_a_rank_of_vllm_may_take_several_machines(layout, n_nodes):
+    export = engine_command(settings(layout=layout), "vllm")
+    found = parsed("vllm", export)
+    assert (found["nnodes"], found["data_parallel_size_local"]) == (n_nodes, None)
+    assert (found["data_parallel_address"] == "HEAD") == (layout.dp > 1)
+    assert any(f"each of {n_nodes} machines, with --node-rank 0 to" in n for n in export.notes)
+
+
+def test_machines_hold_whole_stages_or_equal_parts_of_one():
+    for layout, n_nodes in (
+        (Layout(tp=4, pp=5, moe_ep=4), 5),  # two stages a machine would leave one out
+        (Layout(tp=8, pp=2, moe_ep=8), 2),
+        (Layout(tp=12, moe_ep=12), 2),
+        (Layout(dp=2, moe_ep=2, pp=5), 5),
+    ):
+        assert settings(layout=layout).n_nodes == n_nodes
+        found = parsed("sglang", engine_command(settings(layout=layout), "sglang"))
+        assert found["nnodes"] == n_nodes
+
+
 def test_vllm_leaves_out_redundant_experts_that_a_model_does_not_take():
     layout = Layout(dp=8, moe_ep=8)
     case = settings(
