@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["export_serving"]
 
 _USABLE = 0.9
+_SEPARATE = (
+    "the plan's steps compute prompts and answers together; SGLang does so with "
+    "--enable-mixed-chunk only, and else computes prompts first, in steps of their own"
+)
 
 
 def export_serving(
@@ -57,6 +61,8 @@ def export_serving(
                 f"{plan.shape.max_context:,} of the model's config: add a scaling of positions "
                 "(rope_scaling) to the config, or it refuses to start",
             ]
+        if engine == "sglang" and pool.role == "mixed":
+            notes = [*notes, _SEPARATE]
         notes += serving_notes(plan)
         export = engine_command(settings, engine, stem.parent, name=stem.name)
         exports.append(replace(export, notes=(*export.notes, *notes)))
