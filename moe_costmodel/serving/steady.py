@@ -29,8 +29,9 @@ class InstanceTimes:
         sequences run, with the wait for that. NaN of an instance that computes no prompts.
     tpot_mean, tpot_p99 : float
         Mean seconds per token after the first, and the time that 99 % of these tokens stay within;
-        NaN of an instance that computes no answers. All steps with prompts count as alike, so
-        `tpot_p99` leaves out that more prompts than the mean may meet in a step.
+        NaN of an instance that computes no answers, infinite if no step has room for prompts. All
+        steps with prompts count as alike, so `tpot_p99` leaves out that more prompts than the mean
+        may meet in a step.
     requests_per_s : float
         Requests that the instance completes per second.
     """
@@ -167,6 +168,8 @@ class Instance:
         if self.role == "decode":
             rate = self.layout.dp * self.sequences / (mean * max(more, 1))
             return InstanceTimes(np.nan, mean, _percentile(decode, None, 0.0), rate)
+        if not np.isfinite(now.steps):  # no step has room for tokens of prompts
+            return InstanceTimes(np.inf, np.inf, np.inf, 0.0)
         mixed = seconds["prompts"]
         slow = float(mixed.mean())
         tpot = now.share * slow + (1 - now.share) * mean

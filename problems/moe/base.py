@@ -181,7 +181,11 @@ def check_judged(owner: str, decide: Sequence[str], judged: bool, advice: str) -
 
 
 def as_windows(
-    trace: RoutingTrace | Sequence[RoutingTrace], owner: str, *, tokens: bool = True
+    trace: RoutingTrace | Sequence[RoutingTrace],
+    owner: str,
+    *,
+    tokens: bool = True,
+    name: str = "trace",
 ) -> list[RoutingTrace]:
     """Return one trace, or several of the same model, as a list.
 
@@ -193,6 +197,8 @@ def as_windows(
         Class whose parameter it is, for messages.
     tokens : bool
         Whether the choices of each token are needed, so that load-only traces are refused.
+    name : str
+        The parameter, for messages.
 
     Raises
     ------
@@ -202,21 +208,21 @@ def as_windows(
     listed = [trace] if isinstance(trace, RoutingTrace) else trace
     several = isinstance(listed, Sequence) and len(listed) > 0
     if not several or not all(isinstance(item, RoutingTrace) for item in listed):
-        raise setting_error(owner, "trace", "a RoutingTrace or a sequence of them", trace)
+        raise setting_error(owner, name, "a RoutingTrace or a sequence of them", trace)
     listed = list(listed)
     size = (listed[0].n_layers, listed[0].n_experts)
     for item in listed:
         if (item.n_layers, item.n_experts) != size:
             raise setting_error(
                 owner,
-                "trace",
+                name,
                 f"of one model, {size} layers and experts (see {item.source!r})",
                 (item.n_layers, item.n_experts),
             )
         if tokens and item.is_load_only:
             raise setting_error(
                 owner,
-                "trace",
+                name,
                 "a trace of each token's choices (SGLang: mode per_token), not of loads only",
                 item.source,
             )

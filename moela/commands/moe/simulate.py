@@ -28,7 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--dp", type=positive, default=1, metavar="N", help="data-parallel ranks of attention")
     add("--ep", type=positive, metavar="N", help="expert parallelism (default: tp times dp)")
     add("--pp", type=positive, default=1, metavar="N", help="pipeline stages")
-    add("--kv-dtype", default="bfloat16", metavar="TYPE", help="type of the cache")
+    add("--kv-dtype", choices=("bfloat16", "fp8"), default="bfloat16", metavar="TYPE",
+        help="type of the cache: bfloat16 or fp8")
     add = parser.add_argument_group("scheduler").add_argument
     add("--max-seqs", type=positive, default=256, metavar="N", help="sequences that a rank runs")
     add("--chunk", type=positive, default=8192, metavar="N", help="tokens of a step on one rank")

@@ -219,7 +219,8 @@ class Evaluator:
             "quality_loss": self._lost(gates),
         }
         if self.price is not None:
-            values["cost_per_million_tokens"] = self.price / _HOUR / per_gpu * _MILLION
+            cost = self.price / _HOUR / per_gpu * _MILLION if per_gpu > 0 else np.inf
+            values["cost_per_million_tokens"] = cost
         used = max(sum(sizes), sum(n * s for n, s in zip(replicas, sizes, strict=True)))
         return Served(values, replicas, used)
 

@@ -19,8 +19,8 @@ from moe_costmodel import (
     SiliconModel,
 )
 from moe_costmodel.deployment.fingerprints import of_trace
+from moe_costmodel.plans.engines.settings import KV_TYPES
 from moe_costmodel.plans.serving_plan import MODES
-from moe_costmodel.serving.loads import SampledLoads
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_real, setting_error
 from problems.moe.base import MoEProblem
@@ -35,9 +35,11 @@ from problems.moe.serving.setup import (
     Choices,
     check_gpus,
     check_loss,
+    checked_current,
     checked_limits,
     checked_parts,
     named_objectives,
+    sampled_of,
     windows_of,
 )
 from problems.moe.serving.starts import candidates, default_values, finer
@@ -107,7 +109,7 @@ class MoEServing(MoEProblem):
         Rules of the gates, as for ``GatingThresholds``.
     current : Placement, optional
         Placement that runs today; layers may keep it in layouts of its ranks and slots.
-    kv_dtype : str
+    kv_dtype : {"bfloat16", "fp8"}
         Type of the cache.
     root : str or Path, optional
         Folder of the tables; by default that of the installed aiconfigurator-core.
@@ -169,6 +171,7 @@ class MoEServing(MoEProblem):
     ) -> None:
         self.shape = shape if isinstance(shape, ModelShape) else ModelShape.from_config(shape)
         self.mode = check_choice(OWNER, "mode", mode, MODES)
+        check_choice(OWNER, "kv_dtype", kv_dtype, KV_TYPES)
         n_gpus = check_gpus(n_gpus, mode)
         for name, value in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
             check_int(OWNER, name, value, 1, 2**24)
@@ -178,10 +181,8 @@ class MoEServing(MoEProblem):
         model = SiliconModel(gpu, backend, root)
         self.windows = windows_of(loads)
         has_experts = self.shape.experts is not None
-        if self.windows and not has_experts:
-            expected = f"None, since the model {self.shape.name!r} has no experts"
-            raise setting_error(OWNER, "loads", expected, self.windows[0].source)
-        sampled = SampledLoads(self.windows, self.shape) if self.windows else None
+        sampled = sampled_of(self.windows, self.shape)
+        checked_current(current, self.shape, sampled)
         weights = sampled is not None and sampled.has_weights
         self._names = named_objectives(objectives, mode, priced=price is not None)
         decided = checked_parts(
@@ -240,11 +241,10 @@ class MoEServing(MoEProblem):
             found = candidates(self.columns, self.evaluator, self._limits, all_tokens=all_tokens)
             rows = self.canonical(found)
             F, G = self._values(rows)
-            violation = np.maximum(G, 0.0).sum(axis=1)
-            if (violation <= 0).any():
+            if ((G <= 0).all(axis=1) & np.isfinite(F).all(axis=1)).any():
                 break
         else:
-            self._refuse(rows, G)
+            self._refuse(rows, F, G)
         rows, F = self._best(rows, F, G)
         # Batches between those that were tried, and all limits of a step's tokens.
         rows = self.canonical(np.unique(np.concatenate((rows, finer(self.columns, rows))), axis=0))
@@ -257,13 +257,20 @@ class MoEServing(MoEProblem):
     @staticmethod
     def _best(rows: Ints, F: Floats, G: Floats) -> tuple[Ints, Floats]:
         """Return the feasible rows that no other dominates, and their objectives."""
-        feasible = (G <= 0).all(axis=1)
+        feasible = (G <= 0).all(axis=1) & np.isfinite(F).all(axis=1)
         rows, F = rows[feasible], F[feasible]
         best = moocore.is_nondominated(F, keep_weakly=False)
         return rows[best], F[best]
 
-    def _refuse(self, rows: Ints, G: Floats) -> None:
+    def _refuse(self, rows: Ints, F: Floats, G: Floats) -> None:
         """Raise the error about the limit that no deployment meets."""
+        if not np.isfinite(F).all(axis=1).any():
+            expected = (
+                "such that a step has room for tokens of prompts beside one of each running "
+                f"sequence (`sequences` begins with {self.choices.sequences[0]})"
+            )
+            got = list(self.choices.tokens)
+            raise setting_error(OWNER, "max_num_batched_tokens", expected, got)
         parameters = {
             "memory_bytes": "memory_budget", "ttft": "ttft_slo_s", "tpot_mean": "tpot_slo_s",
         }  # fmt: skip
@@ -327,7 +334,9 @@ class MoEServing(MoEProblem):
             found = self.served(row)
             for j, name in enumerate(self._names):
                 value = found.values[name]
-                F[i, j] = 1.0 / value if name in MINIMIZED else value
+                if name in MINIMIZED:
+                    value = 1.0 / value if value > 0 else np.inf
+                F[i, j] = value
             for j, (name, limit) in enumerate(self._limits.items()):
                 G[i, j] = found.values[name] / limit - 1
             if len(self._limits) < len(self.constraint_names):

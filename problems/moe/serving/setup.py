@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moe_costmodel import SERVING_OBJECTIVES, Layout, ModelShape, RoutingTrace, legal_layouts
+from moe_costmodel import (
+    SERVING_OBJECTIVES,
+    Layout,
+    ModelShape,
+    Placement,
+    RoutingTrace,
+    legal_layouts,
+)
+from moe_costmodel._checks import InvalidParameter, invalid
+from moe_costmodel.serving.loads import SampledLoads
 from problems._checks import ascending_ints, check_int, check_names, check_real, setting_error
 from problems.moe.base import as_windows, check_judged
 from problems.moe.serving.columns import PARTS
@@ -16,9 +25,11 @@ __all__ = [
     "Choices",
     "check_gpus",
     "check_loss",
+    "checked_current",
     "checked_limits",
     "checked_parts",
     "named_objectives",
+    "sampled_of",
     "windows_of",
 ]
 
@@ -87,6 +98,12 @@ class Choices:
         for r, layouts in by_copies.items():
             for layout in layouts:
                 found.setdefault(layout, []).append(r)
+        if not found:
+            expected = (
+                f"with a number that a layout on {n_gpus} GPUs takes, such as 0 (copies need "
+                "expert parallelism, whose ranks divide the experts and their copies)"
+            )
+            raise setting_error(OWNER, "redundant_experts", expected, list(chosen))
         ordered = sorted(found, key=lambda v: (v.n_gpus, v.pp, v.tp, v.moe_tp))
         if not several:
             chosen = chosen[:1]  # layouts that need more still take the least of theirs
@@ -175,7 +192,36 @@ def checked_limits(
 
 def windows_of(loads: RoutingTrace | Sequence[RoutingTrace] | None) -> list[RoutingTrace]:
     """Return the traces of the traffic; none if there are no loads."""
-    return [] if loads is None else as_windows(loads, OWNER, tokens=False)
+    return [] if loads is None else as_windows(loads, OWNER, tokens=False, name="loads")
+
+
+def sampled_of(windows: Sequence[RoutingTrace], shape: ModelShape) -> SampledLoads | None:
+    """Return the sampler of a model's loads, None without loads; they must be the model's."""
+    if not windows:
+        return None
+    if shape.experts is None:
+        expected = f"None, since the model {shape.name!r} has no experts"
+        raise setting_error(OWNER, "loads", expected, windows[0].source)
+    try:
+        return SampledLoads(windows, shape)
+    except InvalidParameter as error:
+        raise invalid(OWNER, "loads", error.got, error.expected) from error
+
+
+def checked_current(current: object, shape: ModelShape, loads: SampledLoads | None) -> None:
+    """Raise unless `current` is None, or a placement of the model's layers beside loads."""
+    if current is None:
+        return
+    if loads is None:
+        expected = "None without `loads`, which placements are compared on"
+        raise setting_error(OWNER, "current", expected, current)
+    wanted = (shape.n_moe_layers, loads.shares.shape[2])
+    expected = f"a Placement of {wanted[0]} MoE layers of {wanted[1]} experts, as the model"
+    if not isinstance(current, Placement):
+        raise setting_error(OWNER, "current", expected, current)
+    got = (current.n_layers, current.n_experts)
+    if got != wanted:
+        raise setting_error(OWNER, "current", expected, f"{got[0]} layers of {got[1]}")
 
 
 def check_gpus(n_gpus: object, mode: str) -> int:

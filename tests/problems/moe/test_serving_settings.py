@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moe_costmodel import Placement, RoutingTrace, contiguous
+from moe_costmodel import RoutingTrace, contiguous
 from problems import MoEServing
 from tests.moe_costmodel.silicon.tables import CONFIG, write_tables
 
@@ -33,3 +33,45 @@ def test_commands_of_mixed_plans_say_that_sglang_separates_prompts(make, tmp_pat
         problem = make(mode=mode, backend=backend)
         (export,) = problem.plan(problem.starts()[0]).export(tmp_path, model="m")
         assert any("--enable-mixed-chunk" in note for note in export.notes) == noted
+
+
+@pytest.fixture(scope="module")
+def loads():
+    return RoutingTrace.from_counts(np.random.default_rng(0).integers(1, 9, (4, 8)))
+
+
+def test_settings_that_nothing_serves_are_named(make, loads):
+    for settings, message in (
+        ({"redundant_experts": [3]}, r"'redundant_experts'.*such as 0 .*Got \[3\]"),
+        (
+            {"sequences": [256], "max_num_batched_tokens": [16, 32]},
+            r"'max_num_batched_tokens'.*room for tokens of prompts.*256\).*Got \[16, 32\]",
+        ),
+        ({"kv_dtype": "nvfp4"}, "'kv_dtype' parameter of MoEServing must be one of 'bfloat16'"),
+        ({"loads": []}, "'loads' parameter of MoEServing.*a sequence of them"),
+        (
+            {"loads": RoutingTrace.from_counts(np.ones((3, 8)))},
+            "'loads' parameter of MoEServing must be traces of 4 MoE layers.*Got 3 of 8 in",
+        ),
+        ({"current": contiguous(4, 8, 2)}, "'current'.*None without `loads`"),
+        (
+            {"current": contiguous(3, 8, 2), "loads": loads},
+            "'current'.*4 MoE layers of 8 experts.*Got '3 layers of 8'",
+        ),
+        ({"current": [[0, 1]], "loads": loads}, "'current'.*a Placement of 4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make(**settings)
+    assert "current" in make(loads=loads, current=contiguous(4, 8, 2)).methods
+
+
+def test_batches_without_room_for_prompts_are_infinitely_slow(make):
+    problem = make(
+        sequences=[8, 64], max_num_batched_tokens=[32], objectives=["tpot_p99", "memory_bytes"]
+    )
+    row = problem.columns.base_row()
+    for sequences, finite in ((0, True), (1, False)):
+        row[problem.columns.pools[0].start + 1] = sequences
+        assert np.isfinite(problem.served(row).values["tpot_p99"]) == finite
+    starts = [problem.served(row).values["tpot_mean"] for row in problem.starts()]
+    assert np.isfinite([*starts, *problem.ref_point]).all()
