@@ -97,9 +97,10 @@ def _text_part(fields: ConfigFields) -> ConfigFields:
     if inner is None:
         return fields
     found = object_in(fields.source, "text_config", inner)
-    # Some keep these two outside.
-    outside = {k: fields.content.get(k) for k in ("tie_word_embeddings",) if k not in found}
-    return ConfigFields({**outside, **found}, fields.source, "text_config.")
+    # transformers ties by the field outside, even if the one inside says something else.
+    tied = fields.content.get("tie_word_embeddings")
+    outside = {} if tied is None else {"tie_word_embeddings": tied}
+    return ConfigFields({**found, **outside}, fields.source, "text_config.")
 
 
 def _architecture(fields: ConfigFields) -> tuple[str, Architecture]:
@@ -226,7 +227,9 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
     if k > n_experts:
         expected = f"at most {fields.named(*_EXPERTS)} = {n_experts}"
         raise invalid_file(fields.source, k, expected, fields.named(*_CHOSEN))
-    d_ffn = fields.whole("moe_intermediate_size", "intermediate_size")
+    # Where layers may be dense, "intermediate_size" is their width, and not that of an expert.
+    mixed = architecture.dense_first or architecture.sparse_step
+    d_ffn = fields.whole("moe_intermediate_size", *(() if mixed else ("intermediate_size",)))
     d_shared = 0
     if architecture.shared == "number":
         d_shared = d_ffn * fields.whole("n_shared_experts", default=0, low=0)

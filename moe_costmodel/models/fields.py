@@ -39,7 +39,9 @@ class ConfigFields:
                 return whole_in(self.source, self.place(name), value, low, _MOST)
         if default is None:
             others = f" (or {', '.join(names[1:])})" if names[1:] else ""
-            raise invalid_file(self.source, "no such field", f"present{others}", names[0])
+            raise invalid_file(
+                self.source, "no such field", f"present{others}", self.place(names[0])
+            )
         return default
 
     def flag(self, name: str, default: bool = False) -> bool:

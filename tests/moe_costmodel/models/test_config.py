@@ -175,6 +175,28 @@ def test_a_model_of_experts_states_their_number(config):
     assert ModelShape.from_config(QWEN3_30B | {"num_experts": 0}).experts is None
 
 
+@pytest.mark.parametrize("config", [QWEN3_30B, DEEPSEEK_V3])
+def test_the_width_of_dense_layers_is_not_that_of_experts(config):
+    lacking = {k: v for k, v in config.items() if k != "moe_intermediate_size"}
+    with pytest.raises(ValueError, match="'moe_intermediate_size' must be present"):
+        ModelShape.from_config(lacking)
+    with pytest.raises(ValueError, match=r"'text_config\.moe_intermediate_size' must be present"):
+        ModelShape.from_config({"model_type": "some_images", "text_config": lacking})
+    assert ModelShape.from_config(MIXTRAL).experts.d_ffn == MIXTRAL["intermediate_size"]
+
+
+@pytest.mark.parametrize("outside", [True, False, None])
+@pytest.mark.parametrize("inside", [True, False, None])
+def test_the_outer_field_ties_the_head_of_a_model_of_images(inside, outside):
+    config = {
+        "model_type": "qwen3_vl_moe",
+        "tie_word_embeddings": outside,
+        "text_config": QWEN3_30B | {"tie_word_embeddings": inside},
+    }
+    expected = bool(inside if outside is None else outside)
+    assert ModelShape.from_config(config).tied == expected
+
+
 def test_counts_are_those_of_transformers():
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
