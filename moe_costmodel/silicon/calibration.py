@@ -14,11 +14,13 @@ from moe_costmodel.silicon.first_token import PARTS, EngineWeights, robust
 from moe_costmodel.silicon.sample import ServingPoint
 from moe_costmodel.silicon.serving import ServingEstimate
 from moe_costmodel.silicon.tables.package import gpu_named
+from moe_costmodel.silicon.tables.reader import BACKENDS
 from moela.heartbeat.working import long_work
 
 __all__ = ["CalibratedTimes", "CalibrationData", "ServingCalibration"]
 
 TARGETS = ("tpot", "ttft")
+_ENGINES = tuple(sorted(BACKENDS))
 _TREES = 100
 _FOLDS = 4
 _MORE_FOLDS = 8  # for first tokens, whose tie and share hang on the folds if they are few
@@ -59,7 +61,7 @@ class CalibrationData:
     labels : tuple of str
         Name of each pair.
     engine : ndarray of shape (n,), int64
-        Number of the engine.
+        Number of the engine, in the order of their names, whichever engines are among the points.
     outside : ndarray of shape (n,)
         Logarithm of the largest extrapolation of the composed times.
     moe, known : ndarray of shape (n,), bool
@@ -101,7 +103,16 @@ class CalibrationData:
         Returns
         -------
         CalibrationData
+
+        Raises
+        ------
+        ValueError
+            If there are no points, or another number of estimates.
         """
+        if not len(points) or len(points) != len(estimates):
+            got = f"{len(estimates)} for {len(points)} points"
+            expected = "one estimate for each point, of at least one"
+            raise invalid("CalibrationData.of", "estimates", got, expected)
         gpus = {point.gpu: gpu_named(point.gpu) for point in points}
         rows = [
             features_of(point, estimate, gpus[point.gpu])
@@ -125,7 +136,7 @@ class CalibrationData:
             },
             groups=groups.ravel().astype(np.int64),
             labels=tuple(str(label) for label in labels),
-            engine=np.unique([p.backend for p in points], return_inverse=True)[1].astype(np.int64),
+            engine=np.array([_ENGINES.index(p.backend) for p in points], dtype=np.int64),
             outside=np.array(outside),
             moe=np.array([p.shape.experts is not None for p in points], dtype=np.int64),
             known=np.array([p.known_layout for p in points], dtype=np.int64),

@@ -1,11 +1,13 @@
 """Calibration: a bias that all systems share is learned, and intervals hold on new pairs."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from moe_costmodel import CalibrationData, ServingCalibration
+from moe_costmodel.silicon import calibration
 from moe_costmodel.silicon.features import version_number
 from moe_costmodel.silicon.first_token import EngineWeights
 
@@ -31,6 +33,26 @@ def made_up(rng, n_pairs=9, n=15):
         moe=zeros.astype(np.int64) + 1,
         known=zeros.astype(np.int64) + 1,
     )
+
+
+def test_an_engine_has_one_number_whichever_others_are_among_the_points(monkeypatch):
+    monkeypatch.setattr(calibration, "gpu_named", lambda name: None)
+    monkeypatch.setattr(calibration, "features_of", lambda *of: {"share": 0.0})
+    estimate = SimpleNamespace(tpot=1.0, ttft=1.0, outside=1.0, first_token=())
+    points = [
+        SimpleNamespace(
+            gpu="g", backend=name, architecture="a", tpot=1.0, ttft=1.0, known_layout=True,
+            shape=SimpleNamespace(experts=None),
+        )
+        for name in ("vllm", "sglang", "trtllm", "vllm")
+    ]  # fmt: skip
+    together = CalibrationData.of(points, [estimate] * 4).engine.tolist()
+    assert together == [2, 0, 1, 2]
+    alone = [int(CalibrationData.of([point], [estimate]).engine[0]) for point in points]
+    assert alone == together
+    for wrong, n in (([], 0), (points, 3)):
+        with pytest.raises(ValueError, match=f"'estimates'.*Got {n} for {len(wrong)} points"):
+            CalibrationData.of(wrong, [estimate] * n)
 
 
 def test_a_shared_bias_is_learned_and_intervals_hold_on_pairs_left_out():
