@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from moe_costmodel._checks import count
+from moe_costmodel._checks import count, invalid
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.silicon.first_token import first_token_parts
 from moe_costmodel.silicon.layout import Layout
@@ -145,7 +145,16 @@ def estimate_of(
     """Return the uncalibrated estimate of a serving point, with a simulation of its benchmark.
 
     TensorRT-LLM keeps its cache in fp8 where weights are narrow; the other engines in bfloat16.
+
+    Raises
+    ------
+    ValueError
+        If the model is of another GPU or engine than the point.
     """
+    wanted, got = (point.gpu, point.backend), (model.tables.gpu.name, model.backend)
+    if wanted != got:
+        expected = f"SiliconModel{wanted}, the GPU and engine of the point {point.name}"
+        raise invalid("estimate_of", "model", f"SiliconModel{got}", expected)
     narrow = point.shape.dtypes["experts" if point.shape.experts else "dense"] != "bfloat16"
     kv_dtype = "fp8" if point.backend == "trtllm" and narrow else "bfloat16"
     found = compose_serving(

@@ -163,12 +163,13 @@ def test_features_of_dense_models_and_unknown_versions(model, experts):
 
 
 def test_calibrations_are_fitted_to_features_by_architecture_and_gpu(
-    model, experts, latent, monkeypatch
+    model, experts, latent, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(calibration, "gpu_named", lambda name: gpu_named(name, model.root))
     points = [point(experts), point(latent, architecture="other", backend="vllm"),
               point(experts, concurrency=4, known_layout=False)]  # fmt: skip
-    estimates = [estimate_of(model, place) for place in points]
+    models = {"sglang": model, "vllm": made(tmp_path / "vllm", "vllm")}
+    estimates = [estimate_of(models[place.backend], place) for place in points]
     data = CalibrationData.of(points, estimates)
     assert data.labels == ("other on toy", "toy on toy")
     assert data.groups.tolist() == [1, 0, 1]
@@ -178,7 +179,9 @@ def test_calibrations_are_fitted_to_features_by_architecture_and_gpu(
     np.testing.assert_allclose(data.parts, [found.first_token for found in estimates])
     first = features_of(points[0], estimates[0], model.tables.gpu)
     assert dict(zip(data.names, data.features[0].tolist(), strict=True)) == first
-    assert len(set(data.engine[:2].tolist())) == 2
+    assert data.engine.tolist() == [0, 2, 0]
+    with pytest.raises(ValueError, match=r"'model'.*\('toy', 'vllm'\).*Got .*\('toy', 'sglang'\)"):
+        estimate_of(model, points[1])
 
 
 def test_errors_beyond_a_factor_of_e_count_a_tenth():
