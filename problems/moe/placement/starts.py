@@ -98,7 +98,7 @@ class StartMaker:
     def apart(self, slots: Ints) -> Ints:
         """Return slots [n_layers, n_slots] in which no device has two copies of an expert.
 
-        Serving engines cannot use such copies, and exports refuse them.
+        Serving engines cannot use such copies, and exports name them in a note.
         """
         out = slots.copy()
         n_local = out.shape[1] // self.n_devices
