@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--every", type=float, default=2.0, metavar="S", help="seconds between two views")
     add("--once", action="store_true", help="show the state once")
     add("--serve", action="store_true", help="serve a page on this machine, for a browser")
-    add("--port", type=int, default=0, metavar="N", help="its port (default: any free one)")
+    add("--port", type=int, metavar="N", help="port of --serve (default: any free one)")
     add("--json", action="store_true", help="print the state once, as JSON")
     add_examples(parser, "moela watch run.db", "moela watch run.db --serve --port 8000")
 
@@ -35,10 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if not arguments.every > 0:
         raise ValueError(f"--every must be a positive number of seconds. Got {arguments.every}.")
-    if not 0 <= arguments.port <= _LAST_PORT:
-        raise ValueError(
-            f"--port must be an integer from 0 to {_LAST_PORT}. Got {arguments.port} instead."
-        )
+    port = _port(arguments)
     if hasattr(os, "nice") and not (arguments.once or arguments.json):
         os.nice(10)  # the run comes first
     follower = Follower(arguments.store, arguments.run)
@@ -47,11 +44,30 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.json:
             print_json(None if snapshot is None else snapshot.to_dict())
         elif arguments.serve:
-            _serve(follower, arguments.port)
+            _serve(follower, port)
         else:
             watch(follower, every=arguments.every, once=arguments.once)
     finally:
         follower.close()
+
+
+def _port(arguments: argparse.Namespace) -> int:
+    """Return the port of the page, 0 for any free one, after checks of what goes together."""
+    once = [f"--{name}" for name in ("once", "json") if getattr(arguments, name)]
+    if arguments.serve and once:
+        raise ValueError(
+            f"--serve shows the run until Ctrl-C, {once[0]} shows it once. Got both; leave one of "
+            "them out."
+        )
+    if arguments.port is None:
+        return 0
+    if not arguments.serve:
+        raise ValueError("--port is that of --serve. Got no --serve; add it.")
+    if not 0 <= arguments.port <= _LAST_PORT:
+        raise ValueError(
+            f"--port must be an integer from 0 to {_LAST_PORT}. Got {arguments.port} instead."
+        )
+    return int(arguments.port)
 
 
 def _serve(follower: Follower, port: int) -> None:

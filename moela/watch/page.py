@@ -155,7 +155,8 @@ def _state(follower: Follower) -> dict[str, object]:
 
 
 def _data(s: Snapshot) -> dict[str, object]:
-    F = np.array(s.front).reshape(len(s.front), -1)
+    # Until a design is feasible, there is no front and nothing is best.
+    F = np.array(s.front) if s.front else np.empty((0, len(s.names)))
     best = {"min": np.min, "max": np.max}
     ideal = (
         np.array([best[sense](F[:, j]) for j, sense in enumerate(s.senses)])
@@ -202,4 +203,5 @@ def _tiles(s: Snapshot) -> list[tuple[str, str]]:
     ]
     if s.volume is not None and math.isfinite(s.volume):
         tiles.append(("hypervolume", f"{100 * s.volume:.2f} %"))
-    return tiles + [(f"best {n}", f"{v:.6g}") for n, v in zip(s.titles(), s.best, strict=True)]
+    best = zip(s.titles(), s.best, strict=True) if s.best else ()
+    return tiles + [(f"best {name}", f"{value:.6g}") for name, value in best]

@@ -207,7 +207,7 @@ def _shares(
     curve: list[tuple[int, float]], ref_point: Floats, best: Floats
 ) -> list[tuple[int, float]]:
     """Scale a curve of volumes to shares of the box from the best values to the reference point."""
-    if not curve or not len(best):
+    if not curve or len(best) < 2:  # of one objective, the best design dominates all of it
         return []
     box = float(np.prod(ref_point - best))
     if not (np.isfinite(box) and box > 0):

@@ -9,7 +9,7 @@ import time
 from typing import TextIO
 
 from moela.evaluation.storage.errors import StoreError
-from moela.quality.words import duration, harmless
+from moela.quality.words import amount, duration, harmless
 from moela.watch.follow import Follower
 from moela.watch.state import Snapshot
 
@@ -30,7 +30,7 @@ def lines_of(snapshot: Snapshot, width: int = 80) -> list[str]:
     if s.best:
         names = s.titles()
         left = max(map(len, names))
-        lines.append(f"{s.n_front:,} non-dominated designs; best values so far:")
+        lines.append(f"{amount(s.n_front, 'non-dominated design')}; best values so far:")
         lines += [f"  {name:<{left}}  {v:.6g}" for name, v in zip(names, s.best, strict=True)]
     else:
         lines.append("No feasible design so far.")
@@ -38,7 +38,7 @@ def lines_of(snapshot: Snapshot, width: int = 80) -> list[str]:
         lines += ["", f"hypervolume {100 * s.volume:.2f} % of the box of the first designs"]
         lines.append(f"  {sparkline(s.curve, max(10, min(60, width - 24)))} {s.curve[-1][0]:,}")
     if s.failures:
-        lines += ["", f"{s.n_failed:,} failed evaluations:"]
+        lines += ["", f"{amount(s.n_failed, 'failed evaluation')}:"]
         lines += [f"  {n:,} x {status}: {text}" for n, status, text in s.failures]
     if s.workers:
         shown = ", ".join(f"{name} {n:,}" for name, n in s.workers[:8])

@@ -26,6 +26,9 @@
   function front(data) {
     // Another run may have other objectives.
     if (run !== data.run) { run = data.run; update = null; }
+    // An older run of the store may have had a front.
+    at("no-front").hidden = data.points.length > 0;
+    at("explore").hidden = !data.points.length;
     if (!data.points.length) return;
     const problem = {
       names: data.names, ideal: data.ideal, span: data.span, points: data.points,
@@ -43,6 +46,8 @@
   }
 
   function curve(data) {
+    at("volume").hidden = !data.curve.length;
+    if (!data.curve.length) return;
     const trace = { type: "scatter", mode: "lines", x: data.curve.map((p) => p[0]), y: data.curve.map((p) => 100 * p[1]),
       line: { color: "#0072b2", width: 2, shape: "hv" }, hovertemplate: "%{x} evaluations: %{y:.2f} %<extra></extra>" };
     const axes = { xaxis: { title: { text: "evaluations" } }, yaxis: { title: { text: "% of the box" } } };

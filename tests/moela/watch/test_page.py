@@ -1,6 +1,7 @@
 """The page that shows a run: what its server answers, and how it looks in a browser."""
 
 import json
+import sqlite3
 import threading
 import urllib.error
 import urllib.request
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 import moela
+from moela import describe_runs
+from moela.watch.listing import snapshots
 from tests.moela.watch import watch_cases as cases
 
 pytest.importorskip("plotly", reason="the page needs plotly: pip install 'moela[report]'")
@@ -58,6 +61,76 @@ def test_state_is_json_of_the_newest_run(finished):
     assert data["names"] == ["mass <b>", "rise"]
     assert len(data["points"]) > 0
     assert "script-src 'self'" in headers["Content-Security-Policy"]
+
+
+def minimized(path, objectives, **settings):
+    moela.minimize(
+        lambda d: {"cost": d["x"], "a long name of a yield": d["x"] ** 2, "noise": 5.0},
+        variables={"x": (0.0, 1.0)},
+        objectives=objectives,
+        store=path,
+        verbose=False,
+        progress=False,
+        **{"n_eval": 60} | settings,
+    )
+    return path
+
+
+def test_a_run_without_a_feasible_design_has_a_page(tmp_path):
+    path = minimized(tmp_path / "run.db", ["cost", "a long name of a yield"], n_eval=3)
+    strict = minimized(tmp_path / "strict.db", ["cost"], constraints={"noise": (None, 1)}, n_eval=3)
+    with sqlite3.connect(path) as database:  # as it is before the first batch has ended
+        database.execute("delete from evaluations")
+    database.close()
+    for store, names in ((path, ["cost", "a long name of a yield"]), (strict, ["cost"])):
+        with serving(store) as address:
+            data = json.loads(get(address + "state.json")[1])
+        assert (data["names"], data["points"], data["curve"]) == (names, [], [])
+        assert ["non-dominated designs", "0"] in data["tiles"]
+
+
+def test_the_page_says_that_no_design_is_feasible(browser, tmp_path):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    path = minimized(tmp_path / "run.db", ["cost"], constraints={"noise": (None, 1)})
+    with serving(path) as address:
+        assert b"<noscript>" in get(address)[1]
+        browser.get(address)
+        ready = "return document.documentElement.dataset.evaluations === '60'"
+        WebDriverWait(browser, PATIENCE).until(lambda b: b.execute_script(ready))
+        assert browser.find_element("id", "no-front").text == "No feasible design so far."
+        for hidden in ("explore", "volume"):
+            assert not browser.find_element("id", hidden).is_displayed()
+    browser.get("about:blank")
+
+
+def test_one_objective_has_no_hypervolume(tmp_path):
+    # The best design dominates all of the box, at any time.
+    path = minimized(tmp_path / "run.db", ["cost"])
+    assert snapshots(path)[0].volume is None
+    assert "%" not in describe_runs(path)[1]
+
+
+def test_long_names_are_shortened_to_their_place(browser, tmp_path):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    names = [f"name {i} of an objective that is long" for i in range(3)]
+    path = tmp_path / "run.db"
+    moela.minimize(
+        lambda d: [(d["x"] - i) ** 2 for i in range(3)],
+        variables={"x": (0.0, 2.0)}, objectives=names, n_eval=20, store=path,
+        verbose=False, progress=False,
+    )  # fmt: skip
+    with serving(path) as address:
+        browser.get(address)
+        found = "[...document.querySelectorAll('.lines .xtick text')]"
+        labels = f"return {found}.map(t => t.textContent)"
+        WebDriverWait(browser, PATIENCE).until(lambda b: len(b.execute_script(labels)) == 3)
+        shown = browser.execute_script(labels)
+    for i, label in enumerate(shown):
+        assert label.startswith(f"name {i}")
+        assert "…" in label
+    browser.get("about:blank")
 
 
 def test_only_this_host_and_these_files_are_served(finished):

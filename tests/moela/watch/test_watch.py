@@ -119,14 +119,17 @@ def test_terminal_shows_the_state(finished):
 
 
 def test_a_store_that_is_missing_or_empty_is_told(tmp_path, assert_rejected):
-    assert_rejected(["watch", tmp_path / "none.db", "--once", "--serve"], "There is no store")
+    assert_rejected(["watch", tmp_path / "none.db", "--serve"], "There is no store")
     for words in ((), ("--once",), ("--serve",), ("--json",)):
         assert_rejected(["watch", tmp_path / "none.db", *words], "There is no store")
     (tmp_path / "notes.md").write_text("no store")
     assert_rejected(["watch", tmp_path / "notes.md"], "is not a store")
     for port in ("-1", "65536"):
-        assert_rejected(["watch", tmp_path / "none.db", "--port", port], "--port", "65535", port)
+        assert_rejected(["watch", tmp_path / "none.db", "--serve", "--port", port], "65535", port)
     assert_rejected(["watch", tmp_path / "none.db", "--every", "0"], "--every", "positive")
+    assert_rejected(["watch", tmp_path / "none.db", "--port", "8000"], "--port", "no --serve")
+    for once in ("--once", "--json"):
+        assert_rejected(["watch", tmp_path / "none.db", "--serve", once], "--serve", once, "both")
 
 
 class Terminal(io.StringIO):

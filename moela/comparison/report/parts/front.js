@@ -12,6 +12,12 @@ const exploreFront = (function () {
   // Plotly reads a little HTML in labels: what comes from data is made plain first.
   const plain = (text) =>
     String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  // The middle of a long name is left out; hovering shows all of it.
+  const short = (text, most) => {
+    const all = Array.from(String(text));
+    if (all.length <= most) return plain(text);
+    return plain(`${all.slice(0, Math.ceil(most / 2)).join("")}…${all.slice(1 - Math.floor(most / 2)).join("")}`);
+  };
   const number = (v) => (Number.isFinite(v) ? Number(v.toPrecision(6)).toString() : String(v));
 
   function hasWebGL() {
@@ -56,7 +62,7 @@ const exploreFront = (function () {
       const traces = shown.map((a) => {
         const look = problem.algorithms[a];
         return {
-          type: "scatter", mode: "markers", name: plain(look.name), ids: groups[a],
+          type: "scatter", mode: "markers", name: short(look.name, 28), ids: groups[a],
           x: groups[a].map((i) => problem.points[i].f[x]),
           y: groups[a].map((i) => problem.points[i].f[y]),
           text: groups[a].map((i) => texts[i]), customdata: groups[a],
@@ -82,7 +88,7 @@ const exploreFront = (function () {
         const look = problem.algorithms[a];
         const at = (j) => groups[a].map((i) => problem.points[i].f[j]);
         return {
-          type: "scatter3d", mode: "markers", name: plain(look.name), x: at(0), y: at(1), z: at(2),
+          type: "scatter3d", mode: "markers", name: short(look.name, 28), x: at(0), y: at(1), z: at(2),
           text: groups[a].map((i) => texts[i]), customdata: groups[a],
           hovertemplate: "%{text}<extra></extra>",
           marker: { color: look.color, symbol: look.solid, size: 4, opacity: 0.85 },
@@ -134,7 +140,12 @@ const exploreFront = (function () {
           line: { color: "black", width: 4 }, showlegend: false,
         });
       }
-      const xaxis = { tickvals: at, ticktext: problem.names.map(plain), zeroline: false };
+      // As many letters as fit side by side; more than a few objectives have turned labels.
+      const room = Math.floor((lines.clientWidth - 76) / at.length / 8);
+      const labels = problem.names.map((name) => short(name, Math.max(room, 14)));
+      const xaxis = { tickvals: at, ticktext: labels, zeroline: false, automargin: true, ticklabeloverflow: "allow" };
+      // Half of the first and last label lies beyond their ticks.
+      if (problem.names.some((name) => 2 * name.length > room)) xaxis.range = [-0.5, at.length - 0.5];
       const yaxis = { title: { text: "0 best, 1 worst" }, zeroline: false };
       Plotly.react(lines, traces, { ...layout, xaxis, yaxis }, config);
     }
