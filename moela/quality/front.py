@@ -348,7 +348,7 @@ def largest_box(F: ArrayLike, ref_point: ArrayLike | None = None) -> int:
     """Return the row of F [n, M] that dominates the largest box below a reference point.
 
     Without a reference point, or if no row is better than it in every objective, the nadir of F
-    is used.
+    is used. An objective in which all rows then have no side does not count.
     """
     F = np.asarray(F, dtype=float)
     corner = F.max(axis=0) if ref_point is None else np.asarray(ref_point, dtype=float)
@@ -357,7 +357,8 @@ def largest_box(F: ArrayLike, ref_point: ArrayLike | None = None) -> int:
     by = exponents(len(corner), F, corner)
     sides = np.maximum(divided(corner, by) - divided(F, by), 0.0)
     scale = sides.max(axis=0)
-    return int((sides / np.where(scale > 0, scale, 1.0)).prod(axis=1).argmax())
+    shares = np.where(scale > 0, sides / np.where(scale > 0, scale, 1.0), 1.0)
+    return int(shares.prod(axis=1).argmax())
 
 
 def _variables(x: ArrayLike | Mapping[str, object]) -> Row:

@@ -47,3 +47,9 @@ def test_markdown():
 def test_largest_box_by_hand(ref_point, row):
     F = np.array([[0.0, 4.0], [2.0, 2.0], [4.0, 0.0]])
     assert largest_box(F, ref_point) == row
+
+
+def test_an_objective_without_range_does_not_count_in_the_largest_box():
+    F = np.array([[0.0, 1.0, 7.0], [0.4, 0.4, 7.0], [1.0, 0.0, 7.0]])
+    assert largest_box(F) == 1
+    assert largest_box(F, [2.0, 2.0, 7.0]) == 1  # no row is better than it in every objective
