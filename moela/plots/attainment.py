@@ -12,6 +12,7 @@ import numpy as np
 from moela._arrays import Floats, Ints
 from moela._checks import require
 from moela.notebook.style import SMALL, TEXT, dress, short
+from moela.plots.checks import runs_of
 from moela.plots.style import Options, Picture
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def plot_attainment(runs: Runs, names: Sequence[str], **options: Unpack[Options]
     Raises
     ------
     ValueError
-        The number of objectives is neither two nor three.
+        The number of objectives is neither two nor three, no run has a point, or a front does not
+        hold finite numbers, as many a point as there are names.
 
     Examples
     --------
@@ -82,6 +84,7 @@ def plot_attainment(runs: Runs, names: Sequence[str], **options: Unpack[Options]
     'mass'
     """
     require("plot_attainment", "names", list(names), len(names) in (2, 3), "two or three")
+    runs = runs_of("plot_attainment", runs, names)
     draw = _draw_bands if len(names) == 2 else _draw_maps
     return draw(runs, names, **options).done()
 
@@ -179,7 +182,8 @@ def plot_attainment_difference(
     Raises
     ------
     ValueError
-        The number of objectives is not two, or an algorithm has no run with a point.
+        The number of objectives is not two, an algorithm has no run with a point, or a front does
+        not hold finite numbers, two a point.
 
     References
     ----------
@@ -199,6 +203,10 @@ def plot_attainment_difference(
 
     expected = "of two objectives"
     require("plot_attainment_difference", "names", list(names), len(names) == 2, expected)
+    fits = not isinstance(labels, str) and len(labels) == 2
+    require("plot_attainment_difference", "labels", labels, fits, "the names of two algorithms")
+    both = runs_of("plot_attainment_difference", {"a": a, "b": b}, names)
+    a, b = both.values()
     picture = Picture(labels, **options)
     axes = picture.axes(names[0], names[1])
     low, high = _limits([*a, *b])

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from moela._arrays import Floats
+from moela._checks import require
 from moela.notebook.style import SMALL, TEXT, dress, short
+from moela.plots.checks import fronts_of
 from moela.plots.style import Look, Options, Picture, scatter_mixed
 from moela.quality.indicators import extent
 from moela.quality.runs import isolated
@@ -39,6 +41,11 @@ def plot_2d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        There is no front, or one does not hold finite numbers, as many a point as there are names.
+
     Examples
     --------
     >>> import numpy as np
@@ -48,6 +55,7 @@ def plot_2d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
     >>> figure.axes[0].get_xlabel()
     'mass'
     """
+    fronts = fronts_of("plot_2d", fronts, _exactly(2, "plot_2d", names))
     picture = Picture(fronts, **options)
     axes = picture.axes(names[0], names[1])
     for name, F in fronts.items():
@@ -72,6 +80,11 @@ def plot_3d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        There is no front, or one does not hold finite numbers, as many a point as there are names.
+
     Examples
     --------
     >>> import numpy as np
@@ -82,6 +95,7 @@ def plot_3d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
     """
     from matplotlib.ticker import MaxNLocator
 
+    fronts = fronts_of("plot_3d", fronts, _exactly(3, "plot_3d", names))
     picture = Picture(fronts, 8.0, 7.0, **options)
     axes = picture.figure.add_subplot(projection="3d")
     for name, F in fronts.items():
@@ -121,6 +135,11 @@ def plot_matrix(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        There is no front, or one does not hold finite numbers, as many a point as there are names.
+
     Examples
     --------
     >>> import numpy as np
@@ -129,6 +148,7 @@ def plot_matrix(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]
     >>> len(figure.axes)
     9
     """
+    fronts = fronts_of("plot_matrix", fronts, names)
     n_obj = len(names)
     side = max(2.15 * n_obj, 6.5)
     picture = Picture(fronts, side, side, **options)
@@ -200,6 +220,11 @@ def plot_parallel(
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        There is no front, or one does not hold finite numbers, as many a point as there are names.
+
     Examples
     --------
     >>> import numpy as np
@@ -210,7 +235,9 @@ def plot_parallel(
     >>> len(figure.axes)
     2
     """
+    fronts = fronts_of("plot_parallel", fronts, names)
     pooled = np.concatenate(list(fronts.values()))
+    require("plot_parallel", "fronts", fronts, len(pooled) > 0, "fronts of which one has a point")
     low = pooled.min(axis=0) if ideal is None else ideal
     high = pooled.max(axis=0) if nadir is None else nadir
     span = np.where(high > low, high - low, 1.0)
@@ -243,6 +270,12 @@ def plot_parallel(
         axes.set_ylabel("0 best, 1 worst", fontsize=SMALL)
     picture.add_title()
     return picture.done()
+
+
+def _exactly(n: int, owner: str, names: Sequence[str]) -> Sequence[str]:
+    """Return the names of n objectives."""
+    require(owner, "names", names, not isinstance(names, str) and len(names) == n, f"{n} names")
+    return names
 
 
 def _fewer(F: Floats, size: int) -> Floats:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from moela._arrays import Floats
+from moela._checks import require
+from moela.plots.checks import samples_of
 from moela.plots.style import Options, Picture
 from moela.quality.table import Table
 
@@ -32,6 +34,11 @@ def plot_convergence(
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        The table has no rows.
+
     Examples
     --------
     >>> from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -44,6 +51,7 @@ def plot_convergence(
     >>> figure.axes[0].get_ylabel()
     'hypervolume (share)'
     """
+    require("plot_convergence", "table", table, len(table) > 0, "a table with at least one row")
     picture = Picture(dict.fromkeys(row["algorithm"] for row in table), **options)
     axes = picture.axes("evaluations", ylabel)
     for name in picture.names:
@@ -79,6 +87,11 @@ def plot_profile(
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        There are no numbers.
+
     References
     ----------
     Dolan and Moré 2002, "Benchmarking optimization software with performance profiles".
@@ -91,6 +104,7 @@ def plot_profile(
     >>> figure.axes[0].get_xlabel()
     'times the best'
     """
+    ratios = samples_of("plot_profile", "ratios", ratios)
     finite = np.concatenate([r[np.isfinite(r)] for r in ratios.values()])
     furthest = max(float(finite.max()) if len(finite) else 1.0, 1.001)
     right = furthest**1.08

@@ -14,6 +14,8 @@ from moela._checks import require
 from moela.notebook.style import COLORS, SMALL, TEXT, dress, fitted, name_ticks, new_figure, short
 from moela.plots.style import legend_above, saved
 from moela.quality.front import largest_box
+from moela.quality.indicators import extent
+from moela.quality.runs import isolated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _BLUE, _ORANGE = COLORS[:2]
 _GRAY = "#999999"
+_MAX_LINES = 300
 
 
 def plot_front(
@@ -143,6 +146,8 @@ def _draw_lines(
         note = ", without what all designs share" if part.any() else ""
         dress(axes, "", f"% of the {ref_name}{note}", inches=(6.0, 4.2))
     at = np.arange(F.shape[1])
-    axes.plot(at, Z.T, color=_GRAY, lw=0.8, alpha=max(0.08, min(0.6, 30 / len(F))))
+    # More lines would cover each other; the most isolated designs show what the front offers.
+    lines = Z if len(F) <= _MAX_LINES else Z[isolated(F / extent(F), _MAX_LINES)]
+    axes.plot(at, lines.T, color=_GRAY, lw=0.8, alpha=max(0.08, min(0.6, 30 / len(lines))))
     axes.plot(at, Z[best], color=_ORANGE, lw=3, marker="o", ms=8, label="largest box")
     name_ticks(axes, labels, 6.0)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from moela._arrays import Floats
+from moela._checks import require
 from moela.notebook.style import SMALL, TEXT, short
+from moela.plots.checks import samples_of
 from moela.plots.style import Options, Picture
 from moela.quality.statistics import AverageRanks
 
@@ -33,6 +35,11 @@ def plot_values(
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        There are no numbers.
+
     Examples
     --------
     >>> import numpy as np
@@ -41,6 +48,7 @@ def plot_values(
     >>> figure.axes[0].get_ylabel()
     'hypervolume (share)'
     """
+    values = samples_of("plot_values", "values", values)
     picture = Picture(values, max(5.5, 2.0 + 1.3 * len(values)), **options)
     names = picture.names
     axes = picture.axes("", ylabel)
@@ -85,6 +93,11 @@ def plot_ranks(names: Sequence[str], ranking: AverageRanks, **options: Unpack[Op
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        There is not one name for each rank.
+
     References
     ----------
     Demsar 2006, "Statistical comparisons of classifiers over multiple data sets".
@@ -98,7 +111,9 @@ def plot_ranks(names: Sequence[str], ranking: AverageRanks, **options: Unpack[Op
     >>> len(figure.axes)
     1
     """
-    k = len(names)
+    k = len(ranking.ranks)
+    fits = not isinstance(names, str) and len(names) == k
+    require("plot_ranks", "names", names, fits, f"{k} names, one for each rank")
     order = np.argsort(ranking.ranks, kind="stable")
     left, right = order[: (k + 1) // 2], order[(k + 1) // 2 :][::-1]
     groups = ranking.groups()

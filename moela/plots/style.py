@@ -144,7 +144,8 @@ class Picture:
     def axes(self, xlabel: str, ylabel: str) -> Axes:
         """Return the only axes of the picture, with labels and title."""
         axes = self.figure.subplots()
-        dress(axes, xlabel, ylabel, self.title)
+        width, height = self.figure.get_size_inches()
+        dress(axes, xlabel, ylabel, self.title, inches=(width - 0.8, height - 1.2))
         return axes
 
     def add_title(self, size: float = TEXT) -> None:
