@@ -23,6 +23,7 @@ from moela.plots import Look, looks
 from moela.quality.front import Front, pooled
 from moela.quality.runs import ComparedRun
 from moela.quality.table import Row, Table
+from moela.quality.words import amount
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -81,10 +82,10 @@ class Comparison:
         self.caveats = [*caveats, *caveats_of(self)]
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({len(self.runs)} runs, {len(self.algorithms)} algorithms, "
-            f"{len(self.problems)} problems)"
-        )
+        runs = amount(len(self.runs), "run")
+        algorithms = amount(len(self.algorithms), "algorithm")
+        problems = amount(len(self.problems), "problem")
+        return f"{type(self).__name__}({runs}, {algorithms}, {problems})"
 
     def __str__(self) -> str:
         return summary_text(self)

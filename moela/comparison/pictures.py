@@ -52,14 +52,14 @@ def plot_fronts(
     if chosen == "parallel":
         draw = partial(draw, ideal=scale.ideal, nadir=scale.nadir)
     fronts = {a: F for a in c.algorithms_on(name) if len(F := c.front(name, a).F)}
-    return draw(fronts, scale.names, styles=c.styles, title=name, path=path)
+    return draw(fronts, scale.titles, styles=c.styles, title=name, path=path)
 
 
 def plot_attainment(c: Comparison, problem: str | None = None, path: Saved = None) -> Figure:
     """Draw the region that the runs of each algorithm attain, for two or three objectives."""
     name = c.only_problem(problem)
     fronts = {a: runs for a, runs in _fronts(c, name).items() if any(len(F) for F in runs)}
-    names = c.scales[name].names
+    names = c.scales[name].titles
     return plots.plot_attainment(fronts, names, styles=c.styles, title=name, path=path)
 
 
@@ -73,7 +73,7 @@ def plot_attainment_difference(
         one_of = f"one of {', '.join(fronts)}"
         require("plot_attainment_difference", parameter, given, given in fronts, one_of)
     return plots.plot_attainment_difference(
-        fronts[algorithm], fronts[rival], c.scales[name].names, labels=(algorithm, rival),
+        fronts[algorithm], fronts[rival], c.scales[name].titles, labels=(algorithm, rival),
         styles=c.styles, title=name, path=path,
     )  # fmt: skip
 

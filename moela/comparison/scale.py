@@ -52,6 +52,8 @@ class Scale:
         Whether hypervolumes are exact, the same for every run of a problem.
     names : tuple of str
         Names of the objectives.
+    signs : float array, [M]
+        1 for each minimized objective, -1 for each that is known to be maximized and so negated.
     """
 
     problem: str
@@ -64,6 +66,13 @@ class Scale:
     pooled_size: int
     exact: bool
     names: tuple[str, ...]
+    signs: Floats
+
+    @property
+    def titles(self) -> list[str]:
+        """The names for tables and pictures, whose numbers are minimized."""
+        pairs = zip(self.names, self.signs.tolist(), strict=True)
+        return [f"{name} (negated)" if sign < 0 else name for name, sign in pairs]
 
     @property
     def box(self) -> float:
@@ -176,7 +185,7 @@ def make_scale(
             f"{len(pooled)} points of the pooled front, chosen to be far from each other."
         )
     size = len(pooled)
-    scale = Scale(problem, ideal, nadir, span, point, rule, reference, size, exact, names)
+    scale = Scale(problem, ideal, nadir, span, point, rule, reference, size, exact, names, signs)
     return scale, caveats
 
 

@@ -51,7 +51,8 @@ def _standing(problem: str, name: str, rows: list[Row], tested: Table, alpha: fl
     if len(rows) == 1:
         return f"On {problem}, {rows[0]['algorithm']} has a median {title} of {worth}."
     if len(best) == len(rows):
-        return f"On {problem}, all {len(rows)} have the same median {title}, {worth}."
+        every = "both" if len(rows) == 2 else f"all {len(rows)}"
+        return f"On {problem}, {every} have the same median {title}, {worth}."
     who = listed([row["algorithm"] for row in best])
     verb = "has" if len(best) == 1 else "have"
     better = "largest" if LARGER_IS_BETTER[name] else "least"
@@ -240,7 +241,7 @@ def summary_text(comparison: Comparison) -> str:
     lines = [counts_text(comparison), ""]
     for problem in comparison.problems:
         scale = comparison.scales[problem]
-        lines.append(f"{problem}: {len(scale.names)} objectives ({', '.join(scale.names)})")
+        lines.append(f"{problem}: {len(scale.names)} objectives ({', '.join(scale.titles)})")
         lines.append(f"  {reference_text(comparison, problem)}")
         lines += ["  " + line for line in str(medians(comparison, problem)).splitlines()]
         lines.append("")

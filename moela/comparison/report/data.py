@@ -62,7 +62,7 @@ def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
     order = [why for why, _ in choices]
     rows.sort(key=lambda row: order.index(row["why"]))
     return {
-        "names": list(scale.names),
+        "names": scale.titles,
         "ideal": scale.ideal.tolist(),
         "span": scale.span.tolist(),
         "algorithms": [_look(a, comparison.styles[a]) for a in algorithms],

@@ -169,13 +169,16 @@ def _problem(comparison: Comparison, problem: str) -> dict[str, object]:
     return {
         "scale_text": f"{reference[:1].upper()}{reference[1:]}",
         "pooled_size": amount(scale.pooled_size, "point"),
-        "objectives": scale.names,
+        "objectives": scale.titles,
         "medians": medians(comparison, problem),
         "tests": _tests(comparison.tests().where(problem=problem)),
         "speedups": speedups,
         "pictures": _drawn(pictures_of_problem(comparison, problem).values()),
         "scale": Table(
-            [dict(zip(columns, row, strict=True)) for row in zip(scale.names, *points, strict=True)]
+            [
+                dict(zip(columns, row, strict=True))
+                for row in zip(scale.titles, *points, strict=True)
+            ]
         ),
     }
 

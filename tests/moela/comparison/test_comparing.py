@@ -377,4 +377,4 @@ def test_same_front_in_another_order_is_a_tie(n_obj):
     for indicator in comparison.indicators:
         (found,) = comparison.tests(indicator).rows
         assert (found["p_value"], found["a12"]) == (1.0, 0.5)
-    assert "all 2 have the same median hypervolume" in str(comparison)
+    assert "both have the same median hypervolume" in str(comparison)
