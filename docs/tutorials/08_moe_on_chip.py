@@ -113,7 +113,7 @@ for name, one in (("greedy on the mesh", problem.reference), ("the knee", best))
 # With the experts on the cores of the knee, the network is a ``NoC3D`` like any other. So it can be
 # compared with what an architect would build without a search: the mesh with its elements placed
 # for this traffic, the folded torus, and the express mesh of the same wire length. After 400
-# evaluations of the joint problem, an express mesh with a third more links is a strong rival.
+# evaluations of the joint problem, an express mesh with a quarter more links is a strong rival.
 
 network = NoC3D(
     problem.held_out.traffic_of(best), platform=chip, objectives=("packet_latency", "energy")
