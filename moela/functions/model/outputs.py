@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from numbers import Number
 from typing import Literal, TypeAlias
 
@@ -376,6 +376,10 @@ def _mistake(returned: object) -> str:
         return " Call it from a plain function by asyncio.run(...)."
     if inspect.isgenerator(returned):
         return " Use return instead of yield."
+    if is_dataclass(returned) and not isinstance(returned, type):
+        return " Convert it with dataclasses.asdict(...)."
+    if callable(getattr(returned, "to_dict", None)):  # a series of pandas
+        return " Convert it with .to_dict()."
     return ""
 
 

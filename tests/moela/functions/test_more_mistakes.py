@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from function_cases import LINE, QUIET, line
 from pymoo.algorithms.soo.nonconvex.cmaes import CMAES
@@ -104,3 +106,15 @@ def test_a_dictionary_taken_for_a_variable_is_named(function, hinted):
         moela.minimize(function, variables={"x": (1.0, 2.0)}, objectives=["f"], n_eval=20, **QUIET)
     hint = "Its argument 'x' is a dictionary of the variables; take x['x']."
     assert (hint in str(error.value)) == hinted
+
+
+def test_results_of_other_kinds_are_told_how_to_become_dictionaries():
+    class Series:  # as that of pandas
+        def to_dict(self):
+            return {"f": 1.0}
+
+    result = dataclasses.make_dataclass("Result", ["f"])
+    for answer, hint in ((result(1.0), "dataclasses.asdict"), (Series(), ".to_dict()")):
+        with pytest.raises(EvaluationError) as error:
+            moela.minimize(lambda d, a=answer: a, **LINE, n_eval=5, **QUIET)
+        assert f"Convert it with {hint}" in str(error.value)
