@@ -172,7 +172,8 @@ def _when(row: Row) -> str:
         f"{row['rival_evaluations']:,.0f}"
     )
     if math.isfinite(row["speedup"]):
-        sentence += f", {row['speedup']:.3g} times as many"
+        times = f"{row['speedup']:.3g}"
+        sentence += ", as many" if times == "1" else f", {times} times as many"
     if math.isfinite(row["speedup_seconds"]):
         sentence += f" ({text(row['seconds'])} s against {text(row['rival_seconds'])} s)"
     return f"{sentence}."
