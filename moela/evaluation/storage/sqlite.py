@@ -248,9 +248,11 @@ def explained(path: Path, error: Exception) -> str:
     if "readonly" in text and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         return _damaged(path, f"the header of the SQLite file: {text}")
     if "readonly" in text or "unable to open" in text:
+        log = path.with_name(f"{path.name}-wal")
+        copy = f" To read it, copy {path.name} and {log.name} to such a folder."
         return (
             f"The store {path} cannot be written ({text}). Its folder must be writable too, since "
-            "SQLite keeps its log beside the file."
+            f"SQLite keeps its log beside the file.{copy * log.exists()}"
         )
     if "malformed" in text or "not a database" in text or "decode" in text:
         return _damaged(path, f"the SQLite file: {text}")

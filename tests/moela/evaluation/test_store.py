@@ -389,6 +389,11 @@ def test_a_read_only_folder_is_named_and_can_still_be_read(tmp_path):
         with pytest.raises(StoreError, match="cannot be written"):
             fill(folder / "other.db")
         assert len(stored(path)) == 12
+        subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
+        (folder / "run.db-wal").write_bytes(bytes(64))  # of a run that was killed
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        with pytest.raises(StoreError, match=r"To read it, copy run\.db and run\.db-wal to"):
+            stored(path)
 
 
 def test_two_processes_write_to_one_file(script, store):
