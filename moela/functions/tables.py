@@ -24,8 +24,8 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
     ----------
     path : str or Path
         CSV with a heading. An empty cell is the option that is None or an empty text; without such
-        an option, the variable does not exist in that design. Columns that are no variables are
-        left out.
+        an option, the variable does not exist in that design. A variable that exists in some
+        designs only needs no column. Columns that are no variables are left out.
     problem : Problem
 
     Returns
@@ -35,7 +35,8 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
     Raises
     ------
     ValueError
-        A variable has no column, or a cell is no value; the message names file and line.
+        A variable that every design has lacks a column, or a cell is no value; the message names
+        file and line.
     """
     table = TextTable(path)
     lines = ((number, cells) for number, cells in table if cells)
@@ -47,6 +48,8 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
     for name in names:
         column = next((c for c in (f"{name} (variable)", name) if c in heading), None)
         if column is None:
+            if getattr(variables.get(name), "when", ()):
+                continue  # a table of designs of which none has it
             raise ValueError(
                 f"{path} must have a column for each variable. It has no column {name!r}, but "
                 f"{listed(heading[:_SHOWN])}{' and more' * (len(heading) > _SHOWN)}."
