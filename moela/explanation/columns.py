@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moela._arrays import Bools, Floats
+from moela._arrays import Bools, Floats, Ints
 from moela.quality.words import shown
 
 Kind = Literal["number", "label", "order"]
@@ -17,6 +18,7 @@ Kind = Literal["number", "label", "order"]
 _MOST_LABELS = 50
 # Stands for the label of a feature that belongs to no label.
 _NO_LABEL = -1
+NO_OPTIONS: Mapping[str, Sequence[object]] = MappingProxyType({})
 
 
 class Column:
@@ -31,16 +33,28 @@ class Column:
         in designs in which the variable does not exist.
     labels : list of str
         Of labels, sorted.
+    titles : list of str
+        The labels as tables show them, in the order of the options of the variable.
+    rank : int array
+        The position of each label in `titles`.
     log : bool
         Whether a number is shown on a logarithmic scale.
     """
 
-    def __init__(self, name: str, designs: Sequence[Mapping[str, object]], log: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        designs: Sequence[Mapping[str, object]],
+        log: bool,
+        options: Sequence[object] = (),
+    ) -> None:
         self.name, self.log = name, log
         exists = np.array([name in design for design in designs])
         own = [design[name] for design in designs if name in design]
         self.kind: Kind = _kind(own)
         self.labels: list[str] = []
+        self.titles: list[str] = []
+        self.rank: Ints = np.empty(0, dtype=np.int64)
         self.orders: Floats = np.empty((0, 0))
         self.values = np.full(len(designs), np.nan)
         if self.kind == "number":
@@ -50,6 +64,15 @@ class Column:
             self.labels = sorted(set(texts))
             at = {text: i for i, text in enumerate(self.labels)}
             self.values[exists] = [at[text] for text in texts]
+            # A forest sees sorted labels; the order of the options is for the reader.
+            named = {_text(option): str(option) for option in options} | {
+                text: str(value) for text, value in zip(texts, own, strict=True)
+            }
+            ordered = [text for text in named if text in at]
+            if not options:
+                ordered.sort()
+            self.titles = [named[text] for text in ordered]
+            self.rank = np.array([ordered.index(text) for text in self.labels], dtype=np.int64)
         else:
             places = _places(own)
             self.orders, index = np.unique(places, axis=0, return_inverse=True)
@@ -144,10 +167,14 @@ class Features:
         return found
 
 
-def columns_of(designs: Sequence[Mapping[str, object]], log: Sequence[str] = ()) -> list[Column]:
+def columns_of(
+    designs: Sequence[Mapping[str, object]],
+    log: Sequence[str] = (),
+    options: Mapping[str, Sequence[object]] = NO_OPTIONS,
+) -> list[Column]:
     """Return a column for each variable of designs, in the order in which they first appear."""
     names = dict.fromkeys(name for design in designs for name in design)
-    return [Column(name, designs, name in log) for name in names]
+    return [Column(name, designs, name in log, options.get(name, ())) for name in names]
 
 
 def _kind(values: Sequence[object]) -> Kind:

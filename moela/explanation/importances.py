@@ -11,7 +11,7 @@ import numpy as np
 
 from moela._arrays import Bools, Floats, Ints
 from moela._checks import count, require
-from moela.explanation.columns import Column, columns_of
+from moela.explanation.columns import NO_OPTIONS, Column, columns_of
 from moela.explanation.forest import DesignForest, Measured, fitted, measure, trusted
 from moela.explanation.slices import Slice, slice_of
 from moela.heartbeat.working import long_work
@@ -57,6 +57,8 @@ class Importances:
         Name of the function or problem.
     log : sequence of str
         Variables to draw on a logarithmic scale.
+    options : dict of sequence by variable
+        The options of choices, in the order in which slices show them.
     front : bool array [n], optional
         Which designs are on the front.
     random_state : int
@@ -95,6 +97,7 @@ class Importances:
         senses: Sequence[float] | None = None,
         title: str = "",
         log: Sequence[str] = (),
+        options: Mapping[str, Sequence[object]] = NO_OPTIONS,
         front: Bools | None = None,
         random_state: int = 0,
     ) -> None:
@@ -110,7 +113,7 @@ class Importances:
             )
         self._on_front = np.zeros(len(rows), bool) if front is None else front[rows]
         chosen = [designs[i] for i in rows]
-        everything = columns_of(chosen, log)
+        everything = columns_of(chosen, log, options)
         self.columns: list[Column] = [column for column in everything if column.varies]
         self.constant = tuple(column.name for column in everything if not column.varies)
         if not self.columns:

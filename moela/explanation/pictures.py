@@ -77,10 +77,15 @@ def plot_slices(
             axes.set_ylim(*found.limits(name))
         if not trusted(found.r2[name]):
             panels[i, 0].set_title("the forest cannot predict this", fontsize=SMALL, loc="left")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
+    # A panel may lack some: an order has no points, and a run without a feasible design no front.
+    entries = {
+        label: handle
+        for axes in panels.ravel()
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(labels), fontsize=SMALL,
-        frameon=False,
+        entries.values(), entries, loc="outside lower center", ncols=max(1, len(entries)),
+        fontsize=SMALL, frameon=False,
     )  # fmt: skip
     _add_title(figure, title)
     return saved(figure, path)
@@ -89,9 +94,15 @@ def plot_slices(
 def _draw(axes: Axes, found: Importances, name: str, variable: str) -> None:
     """Draw the designs and the forest's mean of one output over one variable."""
     column = found.columns[found.variables.index(variable)]
+    if column.kind == "order":
+        axes.text(
+            0.5, 0.5, "no slice of an order", transform=axes.transAxes, ha="center", fontsize=SMALL
+        )
+        axes.set_xticks([])
+        return
     x, y, front = found.points(name, variable)
-    if column.kind != "number":  # side by side, in the order of evaluation
-        x = x + 0.5 * (_ramp(x) - 0.5)
+    if column.kind == "label":  # side by side, in the order of evaluation
+        x = column.rank[x.astype(np.intp)] + 0.5 * (_ramp(x) - 0.5)
     axes.plot(x[~front], y[~front], "o", ms=3, color=_GRAY, label="evaluated", zorder=1)
     if front.any():
         axes.plot(x[front], y[front], "o", ms=4, color=_BLUE, label="front", zorder=2)
@@ -103,22 +114,21 @@ def _draw(axes: Axes, found: Importances, name: str, variable: str) -> None:
         else:
             axes.locator_params(axis="x", nbins=3)  # more numbers would touch those beside them
     else:
-        every = max(1, -(-len(column.labels) // _MOST_TICKS))
-        labels = [short(text, _LONGEST) for text in column.labels]
+        every = max(1, -(-len(column.titles) // _MOST_TICKS))
+        labels = [short(text, _LONGEST) for text in column.titles]
         axes.set_xticks(np.arange(len(labels))[::every], labels[::every])
         axes.set_xlim(-0.6, max(0, len(labels) - 1) + 0.6)
         if sum(map(len, labels[::every])) > 24:
             for tick in axes.get_xticklabels():
                 tick.set(rotation=25, ha="right", rotation_mode="anchor")
     if curve is None:
-        axes.text(
-            0.5, 0.5, "no slice of an order", transform=axes.transAxes, ha="center", fontsize=SMALL
-        )
-    elif column.kind == "number":
+        return
+    if column.kind == "number":
         axes.plot(curve.at, curve.mean, lw=2.6, color=_ORANGE, label="mean of the forest", zorder=3)
     else:
+        at = column.rank[curve.at.astype(np.intp)]
         axes.hlines(
-            curve.mean, curve.at - 0.38, curve.at + 0.38, lw=3, color=_ORANGE,
+            curve.mean, at - 0.38, at + 0.38, lw=3, color=_ORANGE,
             label="mean of the forest", zorder=3,
         )  # fmt: skip
 

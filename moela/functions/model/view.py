@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pymoo.core.individual import Individual
@@ -11,7 +11,7 @@ from pymoo.core.problem import Problem
 from moela._arrays import Design, Floats
 from moela.functions.model.outputs import PREFIX, Constraint
 from moela.functions.model.problem import FunctionProblem
-from moela.functions.model.variables import plain
+from moela.functions.model.variables import Choice, plain
 from moela.quality.table import Row
 
 
@@ -58,6 +58,11 @@ class ProblemView:
         """Return the names of the variables that are searched in the logarithm."""
         known = {} if self.own is None else self.own.variables
         return [name for name, variable in known.items() if getattr(variable, "log", False)]
+
+    def options(self) -> dict[str, Sequence[object]]:
+        """Return the options of each choice, in their order."""
+        known = {} if self.own is None else self.own.variables
+        return {name: v.options for name, v in known.items() if isinstance(v, Choice)}
 
     def objectives(self, individual: Individual) -> dict[str, float]:
         """Return the objectives of an evaluated individual with their own sign."""

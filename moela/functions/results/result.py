@@ -377,6 +377,7 @@ class MinimizeResult:
             senses=view.signs.tolist(),
             title=view.title,
             log=view.logarithmic(),
+            options=view.options(),
             front=np.array([id(individual) in chosen for individual in individuals], dtype=bool),
             random_state=random_state,
         )

@@ -186,6 +186,34 @@ def test_slices(found):
     assert np.isfinite(values).all()
 
 
+def test_slices_show_options_in_their_order_and_no_points_of_orders():
+    class Metal(enum.Enum):
+        ZINC = 1
+        IRON = 2
+
+    result = moela.minimize(
+        lambda d: {
+            "cost": {"S": 0, "M": 10, "L": 20}[d["size"]] + d["metal"].value + d["x"],
+            "gain": d["order"][0] - d["x"],
+        },
+        variables={
+            "order": moela.permutation(4), "size": moela.choice(["S", "M", "L"], ordered=True),
+            "metal": Metal, "x": (0.0, 1.0),
+        },
+        objectives=["cost", "gain"], n_eval=60, verbose=False, progress=False,
+    )  # fmt: skip
+    figure = result.importances().plot_slices(["order", "size", "metal"])
+    order, size, metal = figure.axes[:3]
+    assert order.get_lines() == []
+    assert order.texts[0].get_text() == "no slice of an order"
+    assert [t.get_text() for t in size.get_xticklabels()] == ["S", "M", "L"]
+    means = sorted(line[0].tolist() for line in size.collections[0].get_segments())
+    assert means == sorted(means, key=lambda point: point[1])
+    assert [t.get_text() for t in metal.get_xticklabels()] == ["Metal.ZINC", "Metal.IRON"]
+    legend = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert legend == ["evaluated", "front", "mean of the forest"]
+
+
 def test_pictures(found, tmp_path):
     figure = found.plot(path=tmp_path / "importances.png")
     assert [axes.get_title() for axes in figure.axes] == ["first", "second"]
