@@ -17,7 +17,7 @@ from pymoo.core.repair import NoRepair
 
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.operators import KINDS, kind_of, resolve
-from moela.quality.words import listed, nearest, of_kind
+from moela.quality.words import amount, listed, nearest, of_kind
 from moela.search.moela import MOELA
 
 # Initial designs of a single-objective search. Of 20 to 50, 20 was best after 200 and 500
@@ -242,9 +242,10 @@ def unsuitable(algorithm: Algorithm, problem: Problem, error: AssertionError) ->
     place = "" if step is None else str(step.tb_frame.f_globals.get("__name__"))
     if not place.startswith("pymoo."):
         return error
-    objectives = f"{problem.n_obj} objective{'s' * (problem.n_obj != 1)}"
+    objectives = amount(problem.n_obj, "objective")
+    constraints = amount(problem.n_constr, "constraint")
     return ValueError(
         f"The 'algorithm' parameter of minimize must suit the problem, which has {objectives} and "
-        f"{problem.n_constr} constraints. Got {type(algorithm).__name__}, which says: {error} "
-        "Leave 'algorithm' out for one that does."
+        f"{constraints}. Got {type(algorithm).__name__}, which says: {error} Leave 'algorithm' out "
+        "for one that does."
     )

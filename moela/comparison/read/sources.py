@@ -170,6 +170,12 @@ def _of_stored(
     after_others: bool,
 ) -> RunDraft:
     n_obj = run.problem.get("n_obj")
+    if n_obj == 1:
+        raise ValueError(
+            f"{store.path}: run {run.id}: must have two or more objectives, since fronts are "
+            "compared. Got one; compare the best values of the runs instead, each of which is "
+            f"moela.MinimizeResult.from_store({str(store.path)!r}, {run.id}).best."
+        )
     if not isinstance(n_obj, int) or not 2 <= n_obj <= _MAX_OBJECTIVES or run.n_eval > _MAX_ROWS:
         raise ValueError(
             f"{store.path}: run {run.id}: expected 2 to {_MAX_OBJECTIVES} objectives and at most "

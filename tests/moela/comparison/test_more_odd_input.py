@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from pymoo.core.population import Population
 
+import moela
 from moela import Front, compare, front_of
 
 POINTS = [[1.0, 2.0], [2.0, 1.0]]
@@ -65,3 +66,12 @@ def test_indicators_of_very_many_objectives_are_named():
             call()
     others = compare(F, indicators=["igd_plus", "epsilon", "r2"]).table().rows[0]
     assert np.isfinite(others["r2"])
+
+
+def test_a_store_of_one_objective_says_what_to_compare(tmp_path):
+    moela.minimize(
+        lambda d: d["x"], variables={"x": (0.0, 1.0)}, objectives="f", n_eval=20,
+        store=tmp_path / "run.db", verbose=False, progress=False,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"two or more objectives.*from_store\('.*', 1\)\.best"):
+        compare(tmp_path / "run.db")
