@@ -55,7 +55,7 @@ def with_constraint(algorithm):
         (lambda: run(algorithm="de"), ("2 objectives", "Got DE", "Leave 'algorithm' out")),
         (lambda: run(algorithm="ga"), ("2 objectives", "Got GA")),
         (lambda: run(algorithm=CMAES()), ("2 objectives", "Got CMAES")),
-        (lambda: with_constraint("moead"), ("1 constraints", "Got MOEAD", "constraints")),
+        (lambda: with_constraint("moead"), ("1 constraint. Got", "Got MOEAD", "constraints")),
         (lambda: run(callback=lambda: None), ("'callback'", "one argument", "(result)")),
         (lambda: run(timeout="soon"), ("'timeout'", "'30 min'", "Got 'soon'")),
         (lambda: moela.compare([]), ("'results'", "at least one run", "empty list")),
