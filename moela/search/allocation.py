@@ -8,6 +8,7 @@ from pymoo.core.problem import Problem
 
 from moela.core.decomposition import MANY_OBJECTIVES
 from moela.core.operators import any_real
+from moela.search.settings import check_shares
 
 # An evaluation counts half as much as one of the same part about 70 evaluations later.
 _FADE = 0.99
@@ -98,10 +99,16 @@ def allocation_for(
 ) -> Allocation:
     """Return the allocation that a phase begins with: these fixed shares, or adaptive ones.
 
+    Adaptive ones begin with the problem's `search_shares` if it has any.
+
     `known` tells whether the objectives are known, so that children are local optima.
     """
     if shares is not None:
         return Allocation(shares, adapt=False)
+    stated = getattr(problem, "search_shares", None)
+    if stated is not None:
+        base = check_shares(type(problem).__name__, "search_shares", stated)
+        return Allocation(base, adapt=True)
     if evolves_alone(problem):
         return Allocation({"evolution": 1.0}, adapt=False)
     if not hasattr(problem, "neighbors"):

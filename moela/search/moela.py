@@ -87,8 +87,9 @@ class MOELA(ArchiveAlgorithm):
         Number of evaluated neighbors in a row without improvement that ends a search.
     shares : dict or None
         Relative shares of the evaluations for "evolution", "search" and "pareto" (Pareto local
-        search), which are then fixed. None starts with mostly local search if the problem defines
-        `neighbors`, else with mostly evolution; the shares then follow what each part gains.
+        search), which are then fixed. None starts with the problem's `search_shares`; without them,
+        with mostly local search if it defines `neighbors`, else with mostly evolution. Shares then
+        follow what each part gains.
     restarts : "auto", True or False
         Whether a run that stagnates restarts. The learned models are kept. "auto" restarts unless
         some variables are real, since with these a front can always be refined.
@@ -121,8 +122,7 @@ class MOELA(ArchiveAlgorithm):
         "screening" holds the same for the designs chosen by a learned model, which are counted in
         their parts, too.
     n_phases : int
-        Number of search phases so far, counting the first, each restart and each return to the
-        full archive.
+        Number of search phases: the first, each restart and each return to the full archive.
 
     Raises
     ------

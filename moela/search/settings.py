@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
+import numpy as np
+
 from moela._checks import count, one_of, require
 from moela.core.origin import Part
 from moela.core.scaling import SCALARIZATIONS, Scalarization
@@ -116,11 +118,18 @@ def check_choices(shares: object, restarts: object, models: object) -> None:
     holds = models is None or models == "auto" or isinstance(models, Models)
     require("MOELA", "models", models, holds, '"auto", None or moela.Models(...)')
     if shares is not None:
-        holds = (
-            isinstance(shares, Mapping)
-            and set(shares) <= set(PARTS)
-            and min(shares.values(), default=0) >= 0
-            and sum(shares.values()) > 0
-        )
-        expected = f"a positive number for some of {', '.join(PARTS)}"
-        require("MOELA", "shares", shares, holds, expected)
+        check_shares("MOELA", "shares", shares)
+
+
+def check_shares(owner: str, name: str, shares: object) -> Mapping[str, float]:
+    """Return the shares of parts, or raise a ValueError that names the owner and its parameter."""
+    holds = (
+        isinstance(shares, Mapping)
+        and set(shares) <= set(PARTS)
+        and all(isinstance(share, int | float | np.number) for share in shares.values())
+        and min(shares.values(), default=0) >= 0
+        and 0 < sum(shares.values()) < np.inf
+    )
+    require(owner, name, shares, holds, f"a positive number for some of {', '.join(PARTS)}")
+    assert isinstance(shares, Mapping)
+    return shares

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import moocore
 import numpy as np
@@ -27,7 +27,7 @@ from moe_costmodel.deployment.fingerprints import sources
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_names, setting_error
-from problems.moe.base import AGGREGATES, MoEProblem, as_windows
+from problems.moe.base import AGGREGATES, MoEProblem, as_windows, by_contribution
 from problems.moe.buffering.rules import checked_rules, uses_of_start
 from problems.moe.deployment.layout import Layout
 from problems.moe.deployment.setup import (
@@ -142,6 +142,9 @@ class MoEDeployment(MoEProblem):
     >>> problem.objective_names
     ('seconds_per_token', 'step_p99_s', 'memory_bytes', 'quality_loss')
     """
+
+    search_shares: ClassVar[dict[str, float]] = {"evolution": 0.5, "search": 0.25, "pareto": 0.25}
+    """Base shares of MOELA's parts: children that take each layer from either parent pay here."""
 
     _family_in_0_1 = "Deployment"
     _mutation = 0.9, 4
@@ -309,7 +312,8 @@ class MoEDeployment(MoEProblem):
         violation = np.maximum(G, 0.0).sum(axis=1)
         if (violation <= 0).any():
             rows, F = rows[violation <= 0], F[violation <= 0]
-            rows = rows[moocore.is_nondominated(F, keep_weakly=False)]
+            best = moocore.is_nondominated(F, keep_weakly=False)
+            rows = by_contribution(rows[best], F[best], self.ref_point)
         else:
             rows = rows[violation.argsort(kind="stable")]
         self._starts: Ints = rows
@@ -432,8 +436,14 @@ class MoEDeployment(MoEProblem):
         return self._layout.mixed(A, B, random_state)
 
     def starts(self) -> Ints:
-        """Return the best of the deployments that an engineer would try first, [n, n_var]."""
+        """Return the best of the deployments that an engineer would try first, [n, n_var].
+
+        The first few of them dominate most of the hypervolume of all.
+        """
         return self._starts.copy()
+
+    def _some_starts(self, most: int) -> Ints:
+        return self._starts[:most]
 
     def features(self, X: ArrayLike) -> Floats:
         """Return the features named in ``feature_names``, [n, 3 n_layers + 9 + n_policies]."""

@@ -2,7 +2,9 @@
 
 import pytest
 
-from moela.search.allocation import Allocation
+from pymoo.core.problem import Problem
+
+from moela.search.allocation import Allocation, allocation_for
 
 
 def spend(allocation, n, gain):
@@ -52,3 +54,14 @@ def test_shares_stay_without_gains():
 def test_a_part_without_a_share_gets_no_evaluations():
     allocation = Allocation({"evolution": 0, "search": 2}, adapt=True)
     assert spend(allocation, 10, {"search": 1.0}) == {"search": 10}
+
+
+def test_adaptive_shares_begin_with_those_of_the_problem():
+    problem = Problem(n_var=2, n_obj=2)
+    problem.search_shares = {"evolution": 3, "pareto": 1}
+    assert allocation_for(problem, None).shares == {"evolution": 0.75, "pareto": 0.25}
+    assert allocation_for(problem, {"search": 1}).shares == {"search": 1.0}
+    for wrong in ({"mutation": 1}, {"search": "much"}, {"search": 0}, {"search": float("nan")}, 3):
+        problem.search_shares = wrong
+        with pytest.raises(ValueError, match="'search_shares' parameter of Problem must be a pos"):
+            allocation_for(problem, None)
