@@ -10,7 +10,7 @@ from numba import njit
 from moela._arrays import Floats
 from moela.comparison.scale import Scale
 from moela.quality.anytime import GrowingFront
-from moela.quality.indicators import N_DIRECTIONS, sphere_directions
+from moela.quality.indicators import N_DIRECTIONS, is_exact, sphere_directions
 from moela.quality.runs import ComparedRun
 
 # The sum over all evaluations depends in its last bits on the order in which points were found.
@@ -22,7 +22,7 @@ _EXACT_BEYOND = 25
 
 def is_followed_exactly(n_points: int, n_obj: int) -> bool:
     """Tell whether convergence to a front of this size is exact, or estimated along directions."""
-    return n_points <= _EXACT_UP_TO.get(n_obj, _EXACT_BEYOND)
+    return n_points <= _EXACT_UP_TO.get(n_obj, _EXACT_BEYOND) and is_exact(n_points, n_obj)
 
 
 class ConvergenceCurve:

@@ -219,7 +219,8 @@ class ExperimentResults:
         -------
         Table
             ``problem, algorithm, evaluations, n_seeds, median, q1, q3``, in units of the
-            objectives.
+            objectives. Large fronts of many objectives have approximate values; see
+            `moela.quality.indicators.hypervolume`.
         """
         wanted = None
         if at is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moela._arrays import Floats
+from moela.quality.indicators import hypervolume
 from moela.quality.magnitude import divided, exponents, multiplied
 
 # The volume of a front depends on the order of its points in the last bits.
@@ -17,15 +18,17 @@ _HAIR = 1.0 - 1e-12
 
 
 class GrowingFront:
-    """The exact hypervolume of the first n rows of a table, for any n.
+    """The hypervolume of the first n rows of a table, for any n.
 
     Rows of F [n, M] that aren't better than the reference point [M] in every objective add nothing;
     nor do rows with NaN. The fronts of earlier queries are kept, so that a new query only adds the
     rows since the last smaller one. Objectives may be of any size; a volume that is too large or
-    too small for a float is a ValueError.
+    too small for a float is a ValueError. Volumes are exact or approximate as asked for, by default
+    as `moela.quality.indicators.hypervolume` decides for each front.
     """
 
-    def __init__(self, F: Floats, ref_point: Floats) -> None:
+    def __init__(self, F: Floats, ref_point: Floats, *, exact: bool | None = None) -> None:
+        self._exact = exact
         inside = (F < ref_point).all(axis=1)
         by = exponents(len(ref_point), F[inside], ref_point)
         # Volumes are kept divided by this power of two.
@@ -87,7 +90,7 @@ class GrowingFront:
         if mark < k:
             rows = np.concatenate([self._fronts[place], np.arange(mark, k)])
             front = rows[moocore.is_nondominated(self._F[rows])]
-            volume = float(moocore.hypervolume(self._F[front], ref=self._ref_point))
+            volume = hypervolume(self._F[front], self._ref_point, exact=self._exact)
             place += 1
             self._marks.insert(place, k)
             self._fronts.insert(place, front)

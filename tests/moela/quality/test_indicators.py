@@ -192,6 +192,16 @@ def test_volumes_of_scaled_objectives_are_scaled_exactly_or_refused(n_obj, e):
             growing.volumes([5, 20])
 
 
+def test_a_growing_front_in_many_objectives_is_approximate_instead_of_endless():
+    sphere = np.abs(np.random.default_rng(0).normal(size=(300, 12)))
+    F, point = 1.0 - sphere / np.linalg.norm(sphere, axis=1)[:, None], np.full(12, 1.1)
+    growing = GrowingFront(F, point)  # exact volumes would take moocore years
+    volumes = growing.volumes([10, 100, 300])
+    for n, volume in zip((10, 100, 300), volumes, strict=True):
+        assert volume == pytest.approx(indicators.hypervolume(F[:n], point))
+    assert 10 < growing.first(volumes[1]) <= 100
+
+
 @pytest.mark.parametrize("e", [-830, -300, 300, 830])
 @pytest.mark.parametrize("n_obj", [2, 3])
 def test_distances_of_scaled_objectives_are_scaled_exactly(n_obj, e):

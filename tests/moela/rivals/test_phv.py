@@ -20,6 +20,21 @@ def test_contributions_are_what_the_hypervolume_grows_by(n_obj):
     assert max(slow) > 0.0
 
 
+def test_contributions_to_many_points_in_many_objectives_are_averages_over_directions():
+    rng = np.random.default_rng(0)
+    sphere = np.abs(rng.normal(size=(300, 12)))
+    front = 1.0 - sphere / np.linalg.norm(sphere, axis=1)[:, None]
+    Z, ref = front[:20] - 0.05, np.ones(12)
+    few = front[20:40]  # few enough for moocore, and too many for an exact volume by default
+    whole = moocore.hypervolume(few, ref=ref)
+    slow = [moocore.hypervolume(np.vstack([few, z]), ref=ref) - whole for z in Z]
+    np.testing.assert_allclose(contributions(Z, few, ref), slow, rtol=0.1)
+    # All of them would take moocore years.
+    gains = contributions(np.vstack([Z, front[:1] + 0.01]), front, ref)
+    assert (gains[:-1] > 0.0).all()
+    assert gains[-1] == pytest.approx(0.0, abs=1e-12)
+
+
 def test_a_design_on_or_beyond_the_reference_adds_nothing():
     Z = np.array([[1.0, 0.0], [0.5, 1.2], [0.5, 0.5]])
     gains = contributions(Z, np.empty((0, 2)), np.ones(2))
