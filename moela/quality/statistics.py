@@ -15,6 +15,9 @@ from moela._checks import require
 # Values up to which p-values don't rest on a normal or chi-squared approximation, which are far off
 # for a few runs: they can be below the smallest possible p-value.
 _FEW = 60
+# Pairs of values up to which scipy computes an exact p-value of two samples in a second. Of two
+# samples of 1,000 values, it takes minutes, and its counts overflow.
+_EXACT_PAIRS = 40_000
 # Random arrangements of ranks for a p-value, which is within 0.002 of the exact one near 0.05.
 _ARRANGEMENTS, _AT_ONCE = 2**16, 2**12
 
@@ -32,21 +35,36 @@ def quartiles(values: Floats) -> dict[str, float]:
 def compare_samples(a: ArrayLike, b: ArrayLike) -> float:
     """Return the two-sided p-value of Wilcoxon's rank sum test for two independent samples.
 
-    Exact without ties and for up to 60 values, else by the normal approximation, corrected for ties
-    (Mann and Whitney 1947, "On a test of whether one of two random variables is stochastically
-    larger than the other"). An exact value is twice the smaller tail, at most 1.
+    Exact for up to 60 values, and for samples without ties whose sizes have a product of at most
+    40,000; else by the normal approximation, corrected for ties (Mann and Whitney 1947, "On a test
+    of whether one of two random variables is stochastically larger than the other"). An exact value
+    is twice the smaller tail, at most 1. Infinities are compared like numbers.
+
+    Raises
+    ------
+    ValueError
+        A sample is empty or holds NaN.
     """
     from scipy.stats import mannwhitneyu, rankdata
 
-    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    x, y = _sample("compare_samples", "a", a), _sample("compare_samples", "b", b)
     both = np.concatenate([x, y])
     if np.all(both == both[0]):
         return 1.0
     ties = len(np.unique(both)) < len(both)
     if ties and len(both) <= _FEW:
         return _exact_rank_sum(rankdata(both), len(x))
-    method = "asymptotic" if ties else "exact"
+    many = len(both) > _FEW and len(x) * len(y) > _EXACT_PAIRS
+    method = "asymptotic" if ties or many else "exact"
     return float(mannwhitneyu(x, y, alternative="two-sided", method=method).pvalue)
+
+
+def _sample(owner: str, name: str, given: ArrayLike) -> Floats:
+    """Return a parameter as a sample [n >= 1] without NaN."""
+    values = np.asarray(given, dtype=float)
+    fits = values.ndim == 1 and len(values) > 0 and not np.isnan(values).any()
+    require(owner, name, values.tolist(), bool(fits), "numbers, at least one and no NaN")
+    return values
 
 
 def _exact_rank_sum(ranks: Floats, n: int) -> float:
@@ -66,11 +84,12 @@ def compare_pairs(a: ArrayLike, b: ArrayLike) -> float:
     """Return the two-sided p-value of Wilcoxon's signed rank test for pairs, such as seeds.
 
     Pairs without a difference are left out; if none is left, the p-value is 1. It is exact for up
-    to 60 other pairs, with equal differences, too.
+    to 60 other pairs, with equal differences, too. A ValueError says if the two are not of one
+    length, are empty, or hold NaN.
     """
     from scipy.stats import rankdata, wilcoxon
 
-    changes = _changes(a, b)
+    changes = _changes("compare_pairs", a, b)
     if len(changes) <= _FEW:
         return _exact_signed_rank(rankdata(np.abs(changes)), changes > 0)
     return float(wilcoxon(changes).pvalue)
@@ -98,14 +117,15 @@ def pair_balance(a: ArrayLike, b: ArrayLike) -> float:
     """
     from scipy.stats import rankdata
 
-    changes = _changes(a, b)
+    changes = _changes("pair_balance", a, b)
     ranks = rankdata(np.abs(changes))
     return float((np.sign(changes) * ranks).sum() / ranks.sum()) if len(ranks) else 0.0
 
 
-def _changes(a: ArrayLike, b: ArrayLike) -> Floats:
+def _changes(owner: str, a: ArrayLike, b: ArrayLike) -> Floats:
     """Return the differences of the pairs that differ."""
-    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    x, y = _sample(owner, "a", a), _sample(owner, "b", b)
+    require(owner, "b", len(y), len(y) == len(x), f"{len(x)} numbers, one for each of 'a'")
     differs = x != y  # before subtracting, since infinity minus infinity is NaN
     return np.asarray(x[differs] - y[differs])
 
@@ -130,10 +150,7 @@ def effect_size(a: ArrayLike, b: ArrayLike) -> float:
     are compared like numbers. Vargha and Delaney 2000, "A critique and improvement of the CL common
     language effect size statistics of McGraw and Wong".
     """
-    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    for name, values in (("a", x), ("b", y)):
-        fits = values.ndim == 1 and len(values) > 0 and not np.isnan(values).any()
-        require("effect_size", name, values.tolist(), fits, "numbers, at least one and no NaN")
+    x, y = _sample("effect_size", "a", a), _sample("effect_size", "b", b)
     above = (x[:, None] > y[None, :]).mean()
     return float(above + 0.5 * (x[:, None] == y[None, :]).mean())
 
@@ -248,11 +265,13 @@ def compare_groups(groups: Sequence[ArrayLike]) -> float:
 
     For two samples it is that of `compare_samples`. For more it comes from 65,536 random
     arrangements, always the same ones, for up to 60 values, else from the chi-squared distribution.
-    Kruskal and Wallis 1952, "Use of ranks in one-criterion variance analysis".
+    Kruskal and Wallis 1952, "Use of ranks in one-criterion variance analysis". A ValueError says if
+    there is no sample, or if one is empty or holds NaN.
     """
     from scipy.stats import kruskal, rankdata
 
-    samples = [np.asarray(group, dtype=float) for group in groups]
+    samples = [_sample("compare_groups", f"groups[{i}]", group) for i, group in enumerate(groups)]
+    require("compare_groups", "groups", groups, len(samples) > 0, "at least one sample")
     if len(samples) == 2:
         return compare_samples(*samples)
     both = np.concatenate(samples)
