@@ -29,6 +29,8 @@ Settings = dict[str, Signature]
 """Signatures of problem and algorithm, with digests of their code."""
 
 FORMAT = "moela-run-1"
+# File systems take names of 255 bytes; the scratch file beside a run's has a longer name.
+_LONGEST_NAME, _SHORT_SLUG = 240, 60
 _CLOCKS = ("wall", "cpu", "evaluation_wall", "evaluation_cpu")
 _ADVICE = (
     " The file is damaged, or is not a run of an experiment. Move it to another folder; the next "
@@ -51,8 +53,16 @@ class Key:
     @property
     def file_name(self) -> str:
         """The name of the run's file, different for different runs."""
-        names = f"{_slug(self.problem)}--{_slug(self.algorithm)}"
-        return f"{names}--n{self.budget}--s{self.seed}.npz"
+        end = f"--n{self.budget}--s{self.seed}.npz"
+        name = f"{_slug(self.problem)}--{_slug(self.algorithm)}{end}"
+        if len(name) <= _LONGEST_NAME:
+            return name
+        return f"{_short_slug(self.problem)}--{_short_slug(self.algorithm)}{end}"
+
+
+def _short_slug(name: str) -> str:
+    digest = blake2b(name.encode(), digest_size=8).hexdigest()
+    return f"{_slug(name)[:_SHORT_SLUG]}-{digest}"
 
 
 def _slug(name: str) -> str:

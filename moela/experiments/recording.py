@@ -234,6 +234,14 @@ def record_run(
 
 
 def _of_external(answer: tuple[Any, ...], problem: Problem) -> Evaluated:
+    if not (isinstance(answer, tuple | list) and 2 <= len(answer) <= 4):
+        got = type(answer).__name__
+        if isinstance(answer, tuple | list):
+            got = f"a {got} of {len(answer)}"
+        raise ValueError(
+            "An External runner must return the tuple (X, F), (X, F, G) or (X, F, G, H) of all "
+            f"evaluations. Got {got} instead."
+        )
     X, F, *constraints = answer
     F = np.asarray(F, dtype=float)
     sizes = (problem.n_ieq_constr, problem.n_eq_constr)

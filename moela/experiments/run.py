@@ -19,6 +19,7 @@ from moela._checks import one_of, require
 from moela._tracebacks import exception_of
 from moela.evaluation.progress import begin
 from moela.evaluation.settings import check_name
+from moela.evaluation.storage.errors import StoreError
 from moela.experiments.files import Key, Run, Settings
 from moela.experiments.recording import External, record_run
 from moela.experiments.results import ExperimentResults
@@ -30,6 +31,7 @@ from moela.experiments.tasks import (
     Task,
     code_of_algorithm,
     make_algorithm,
+    make_evaluator,
     make_problem,
     plan,
 )
@@ -108,6 +110,8 @@ def run_experiment(
         differences.
     ExperimentError
         A run failed and ``on_error="raise"``. Runs that had ended are in the store.
+    StoreError
+        A run could not be written into the store, such as on a full disk.
 
     Examples
     --------
@@ -212,7 +216,7 @@ def _execute(task: Task) -> tuple[Key, Run | str]:
             algorithm,
             seed=task.key.seed,
             budget=task.key.budget,
-            evaluator=None if task.evaluator is None else task.evaluator(),
+            evaluator=make_evaluator(task.evaluator),
         )
         run = Run(
             task.key,
@@ -223,10 +227,28 @@ def _execute(task: Task) -> tuple[Key, Run | str]:
             ref_point=getattr(problem, "ref_point", None),
             log=getattr(algorithm, "log", None),
         )
-        # A stored run is returned without its arrays, which stay in the file.
-        return task.key, run if task.store is None else Run.load(run.save(task.store))
+        return task.key, run if task.store is None else _kept(run, task.store)
+    except _NotKeptError:
+        raise
     except Exception:
         return task.key, traceback.format_exc()
+
+
+class _NotKeptError(StoreError):
+    """A run that could not be written. Others could not be either, so the experiment ends."""
+
+
+def _kept(run: Run, folder: Path) -> Run:
+    """Write a run, and return it without its arrays, which stay in the file."""
+    try:
+        path = run.save(folder)
+    except OSError as error:
+        raise _NotKeptError(
+            f"The run {run.key} cannot be written into the folder {folder}: "
+            f"{error.strerror or error}. Runs that were written before are in it. Free some space, "
+            "or make the folder one that can be written, and make the same call again."
+        ) from error
+    return Run.load(path)
 
 
 def _settings(task: Task, problem: Problem, algorithm: Algorithm | External) -> Settings:

@@ -52,6 +52,12 @@ def plan(
     for name, value in (("problems", problems), ("algorithms", algorithms)):
         fits = isinstance(value, Mapping) and len(value) > 0
         require("run_experiment", name, value, fits, "a dict by name that isn't empty")
+        for key in value:
+            is_text = isinstance(key, str)
+            require("run_experiment", name, key, is_text, "a dict whose names are texts")
+    fits = evaluator is None or callable(evaluator)
+    expected = "a function that returns an evaluator: evaluator=lambda: Evaluator(...)"
+    require("run_experiment", "evaluator", evaluator, fits, expected)
     numbers = _seeds(seeds)
     signed: dict[tuple[str, str], tuple[Settings, Settings, Content]] = {}
     budgets = {name: _budget(budget, name) for name in problems}
@@ -124,6 +130,17 @@ def make_algorithm(name: str, given: MakeAlgorithm, problem: Problem) -> Algorit
         raise ValueError(
             f"The algorithm {name!r} must be a function that returns a pymoo Algorithm or an "
             f"External runner. Got {given if made is None else made!r} instead."
+        )
+    return made
+
+
+def make_evaluator(given: MakeEvaluator | None) -> PymooEvaluator | None:
+    """Return a fresh evaluator for a run, or None for pymoo's."""
+    made = None if given is None else given()
+    if given is not None and not isinstance(made, PymooEvaluator):
+        raise ValueError(
+            "The 'evaluator' parameter of run_experiment must be a function that returns an "
+            f"evaluator. Got one that returns {made!r} instead; write lambda: Evaluator(...)."
         )
     return made
 

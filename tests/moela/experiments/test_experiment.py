@@ -194,6 +194,9 @@ def test_a_failed_run_is_named_or_skipped(tmp_path, n_jobs):
         ({"on_mismatch": "mix"}, r"'on_mismatch' .* raise, rerun. Got 'mix'"),
         ({"on_error": "mix"}, r"'on_error' .* raise, skip. Got 'mix'"),
         ({"store": ""}, r"'store' .* a folder, or left out. Got ''"),
+        ({"problems": {1: Toy()}}, "a dict whose names are texts. Got 1 instead"),
+        ({"algorithms": {None: nsga2}}, "a dict whose names are texts. Got None instead"),
+        ({"evaluator": Evaluator(), "on_error": "skip"}, "evaluator=lambda: Evaluator"),
     ],
 )
 def test_bad_parameters_are_named(change, message):
@@ -227,3 +230,12 @@ def test_the_problems_of_pymoo(name):
     results = run_experiment({name: lambda: get_problem(name)}, {"MOELA": MOELA}, 1, 120)
     assert results.runs[0].n_eval == 120
     assert results.hypervolume(ref_point="pooled").rows[0]["median"] > 0
+
+
+def test_an_answer_that_is_no_evaluator_or_no_tuple_of_arrays_is_named():
+    with pytest.raises(ExperimentError, match="Got one that returns 3 instead"):
+        run_experiment({"toy": Toy()}, {"it": nsga2}, 1, 20, evaluator=lambda: 3)
+    for answer, got in ((np.ones((20, 4)), "ndarray"), ((np.ones((20, 4)),), "a tuple of 1")):
+        runner = External(lambda problem, n_eval, seed, answer=answer: answer)
+        with pytest.raises(ExperimentError, match=rf"must return the tuple \(X, F\).*Got {got} in"):
+            run_experiment({"toy": Toy()}, {"it": runner}, 1, 20)

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import json
 import os
+import shutil
 import tracemalloc
 import zipfile
 
@@ -21,7 +22,7 @@ from experiment_cases import (
 from pymoo.algorithms.moo.nsga3 import NSGA3
 
 from moela import MOELA
-from moela.evaluation.storage.errors import StoreMismatchError
+from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.experiments.files import Key, Run
 from moela.experiments.run import (
     ExperimentResults,
@@ -323,3 +324,29 @@ def test_boolean_designs_are_read_again(tmp_path):
     )
     assert again.front_X.dtype == bool
     np.testing.assert_array_equal(again.front_X, made.front_X)
+
+
+def test_names_that_are_too_long_for_a_file_system_are_shortened(tmp_path):
+    problems = {"a" * 300: Toy(), "a" * 299 + "b": Toy(0.5)}
+    for _ in range(2):
+        runs = run_experiment(problems, {"b" * 200: External(draw)}, 1, 20, store=tmp_path).runs
+        assert [run.problem for run in runs] == list(problems)
+    assert len(list(tmp_path.iterdir())) == 2
+    # A name that fits stays as it was.
+    assert len(Key("a" * 120, "b" * 100, 1, 20).file_name) == 120 + 2 + 100 + len("--n20--s1.npz")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_run_that_cannot_be_written_ends_the_experiment(tmp_path, n_jobs):
+    store = tmp_path / "runs"
+    run_experiment({"toy": Toy()}, {"it": External(draw)}, 1, 20, store=store)
+
+    def vanish(problem, n_eval, seed):
+        shutil.rmtree(store, ignore_errors=True)
+        return draw(problem, n_eval, seed)
+
+    # Skipped, every run would be computed and none kept.
+    with pytest.raises(StoreError, match=r"cannot be written into the folder .*No such file"):
+        run_experiment(
+            {"toy": Toy()}, {"it": External(vanish)}, 4, 50, n_jobs, store=store, on_error="skip"
+        )
