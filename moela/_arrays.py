@@ -42,3 +42,15 @@ def numbers_of(X: Designs) -> Designs | None:
         return X.astype(float)
     except (TypeError, ValueError):  # complex numbers
         return None
+
+
+def unmasked(values: Any) -> Any:
+    """Return a masked array with NaN in masked places, below which anything may be.
+
+    A list or tuple gets it in its members. Anything else is returned as it is.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        return np.where(np.ma.getmaskarray(values), np.nan, np.asarray(values.data))
+    if type(values) in (list, tuple) and any(isinstance(v, np.ma.MaskedArray) for v in values):
+        return type(values)(map(unmasked, values))
+    return values

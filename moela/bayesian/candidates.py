@@ -99,8 +99,8 @@ class Vectors(CandidateSource):
             self.low = np.zeros(n) if kind == "binary" else np.broadcast_to(problem.xl, n)
             high = np.ones(n) if kind == "binary" else np.broadcast_to(problem.xu, n)
             self.span = np.asarray(high - self.low, dtype=float)
-            whole = np.floor(self.span).astype(int) + 1
-            self.n_values = np.zeros(n, dtype=int) if kind == "real" else whole
+            real = kind == "real"  # whose span may be no integer of the machine
+            self.n_values = np.zeros(n, dtype=int) if real else np.floor(self.span).astype(int) + 1
             self.is_choice = np.zeros(n, dtype=bool)
         self.is_real = self.n_values == 0
         self.one, self.zero = np.ones(len(self.n_values)), np.zeros(len(self.n_values))

@@ -10,7 +10,7 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela._arrays import Bools, Designs, Floats, rows
+from moela._arrays import Bools, Designs, Floats, rows, unmasked
 from moela.core.duplicates import Duplicates
 from moela.evaluation.runners.outcome import failed
 from moela.evaluation.runners.violation import violations_of
@@ -91,7 +91,7 @@ def checked_objectives(problem: Problem, pop: Population) -> Floats:
         An individual has another number of objectives, or one that is NaN.
     """
     try:
-        F = np.array([ind.F for ind in pop], dtype=float)
+        F = np.array([unmasked(ind.F) for ind in pop], dtype=float)
     except ValueError:
         F = np.empty(0)
     expected = (len(pop), problem.n_obj)
@@ -128,6 +128,12 @@ def checked_violations(problem: Problem, pop: Population) -> Floats:
         ("H", problem.n_eq_constr, "equality"),
     ):
         values = [getattr(ind, name) for ind in pop.tolist()]
+        masked = [i for i, v in enumerate(values) if isinstance(v, np.ma.MaskedArray)]
+        for i in [i for i in masked if np.ma.is_masked(values[i])][:1]:
+            raise ValueError(
+                f"Constraints must not be masked. Got {name} = {values[i]} for the design X = "
+                f"{pop[i].X}; fix the problem."
+            )
         if {getattr(value, "shape", None) for value in values} == {(size,)}:
             continue
         shapes = [(0,) if value is None else np.shape(value) for value in values]

@@ -181,6 +181,11 @@ def resolve(
     if plain and isinstance(changer, PM) and changer.vtype is None:
         # Moves of local searches still depend on the variables if these are plain numbers.
         kind = "real"
+    if kind != "own" and not getattr(problem, "vars", None) and problem.n_var < 1:
+        raise ValueError(
+            f"{type(problem).__name__} must have at least one variable. Got n_var = "
+            f"{problem.n_var}; pass n_var to super().__init__()."
+        )
     if kind in ("real", "integer") and not _bounded(problem):
         raise ValueError(
             f"The {kind} variables of {type(problem).__name__} must have finite bounds, which "

@@ -16,6 +16,7 @@ _REACH = 300
 # says nothing about the size of other numbers.
 _MARK = 2.0**980
 _LARGEST, _TINY = np.finfo(float).max, np.finfo(float).tiny
+_LARGEST_EXPONENT = np.finfo(float).maxexp - 1
 
 
 class Units:
@@ -77,7 +78,9 @@ class Units:
     @property
     def factors(self) -> Floats:
         """Working units of the user's units of each objective, [M] or [1]."""
-        return np.ones(1) if self._same else np.ldexp(1.0, -self._exponents[:-1])
+        if self._same:
+            return np.ones(1)
+        return np.ldexp(1.0, np.minimum(-self._exponents[:-1], _LARGEST_EXPONENT))
 
     @property
     def complete(self) -> bool:

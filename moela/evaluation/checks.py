@@ -23,11 +23,17 @@ from moela.evaluation.termination import LEAST_BUDGET, evaluation_budget
 
 
 def check_problem(owner: str, problem: Problem) -> None:
-    """Raise if a problem is a class, or if its bounds cannot be met.
+    """Raise if a problem is a class or no problem, or if its bounds cannot be met.
 
     Bounds may be missing or infinite, since some operators need none.
     """
     instance(owner, "problem", problem)
+    if not hasattr(problem, "n_var"):
+        raise TypeError(
+            f"The 'problem' parameter of {owner} must be a pymoo Problem. Got {problem!r} "
+            f"({type(problem).__name__}) instead; pass get_problem('zdt1') for a problem of pymoo, "
+            "and moela.problem(...) for a plain function."
+        )
     title = type(problem).__name__
     variables = getattr(problem, "vars", None)
     if variables:

@@ -19,7 +19,7 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from threadpoolctl import threadpool_limits
 
-from moela._arrays import Design, Designs, Floats, rows
+from moela._arrays import Design, Designs, Floats, rows, unmasked
 from moela.evaluation.batch import unevaluated
 from moela.evaluation.checks import CheckedEvaluator
 from moela.evaluation.runners.outcome import OK, SKIPPED
@@ -243,6 +243,7 @@ def _of_external(answer: tuple[Any, ...], problem: Problem) -> Evaluated:
             f"evaluations. Got {got} instead."
         )
     X, F, *constraints = answer
+    F, *constraints = (unmasked(part) for part in (F, *constraints))
     F = np.asarray(F, dtype=float)
     sizes = (problem.n_ieq_constr, problem.n_eq_constr)
     while len(constraints) < 2:

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike
 
-from moela._arrays import Floats
+from moela._arrays import Floats, unmasked
 from moela._checks import count, require
 from moela.quality.magnitude import common_exponent, divided, exponents, multiplied
 
@@ -312,7 +312,7 @@ def _even(n_dim: int, n: int) -> Floats:
 
 
 def _table(owner: str, F: ArrayLike, least: int = 2, name: str = "F") -> Floats:
-    points = np.asarray(F, dtype=float)
+    points = np.asarray(unmasked(F), dtype=float)
     fits = points.ndim == 2 and points.shape[1] >= least
     require(owner, name, points.shape, fits, f"of shape [n, M] with M at least {least}")
     return points
@@ -335,7 +335,7 @@ def _reference(owner: str, reference: ArrayLike, points: Floats) -> Floats:
 
 def _point(owner: str, name: str, given: ArrayLike, points: Floats) -> Floats:
     """Return a parameter as a point [M] with the objectives of other points [n, M]."""
-    point, n_obj = np.asarray(given, dtype=float), points.shape[1]
+    point, n_obj = np.asarray(unmasked(given), dtype=float), points.shape[1]
     fits = point.shape == (n_obj,) and not np.isnan(point).any()
     require(owner, name, given, bool(fits), f"{n_obj} numbers, none of them NaN")
     return point

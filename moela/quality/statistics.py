@@ -9,7 +9,7 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moela._arrays import Bools, Floats
+from moela._arrays import Bools, Floats, unmasked
 from moela._checks import require
 
 # Values up to which p-values don't rest on a normal or chi-squared approximation, which are far off
@@ -61,7 +61,7 @@ def compare_samples(a: ArrayLike, b: ArrayLike) -> float:
 
 def _sample(owner: str, name: str, given: ArrayLike) -> Floats:
     """Return a parameter as a sample [n >= 1] without NaN."""
-    values = np.asarray(given, dtype=float)
+    values = np.asarray(unmasked(given), dtype=float)
     fits = values.ndim == 1 and len(values) > 0 and not np.isnan(values).any()
     require(owner, name, values.tolist(), bool(fits), "numbers, at least one and no NaN")
     return values
@@ -221,7 +221,7 @@ def rank_blocks(scores: ArrayLike, alpha: float = 0.05) -> AverageRanks:
     """
     from scipy.stats import rankdata, studentized_range
 
-    table = np.asarray(scores, dtype=float)
+    table = np.asarray(unmasked(scores), dtype=float)
     fits = table.ndim == 2 and table.shape[0] >= 1 and table.shape[1] >= 2
     require("rank_blocks", "scores", table.shape, fits, "of shape [n >= 1, k >= 2]")
     require("rank_blocks", "scores", "a NaN", not np.isnan(table).any(), "without NaN")

@@ -16,10 +16,10 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pymoo.core.problem import LoopedElementwiseEvaluation, Problem
 
-from moela._arrays import Designs
+from moela._arrays import Designs, unmasked
 from moela._threads import limited_threads
 from moela._tracebacks import formatted
 from moela.evaluation.runners.forks import SameProcess
@@ -37,6 +37,7 @@ from moela.evaluation.runners.outcome import (
 )
 from moela.evaluation.runners.signals import note_sender, outlive_interrupts
 from moela.evaluation.runners.transport import INTERRUPTED, MOST_BYTES, TOO_LARGE, pack
+from moela.files.guard import brief
 
 Job = tuple[int, ...]
 """Rows of a batch that are evaluated together."""
@@ -47,6 +48,7 @@ Answer = tuple[Job, list[Outcome]]
 _HOST = socket.gethostname()
 _NONE: Mapping[str, object] = {}
 _NO_FILE = "<dynamic-code>"
+_JUDGED = frozenset("FGH")  # objectives and constraints, which must be numbers
 _IMMUTABLE = (bool, int, float, complex, str, bytes, np.generic, type(None))
 
 
@@ -171,7 +173,7 @@ def _checked(
     raw: dict[str, Any] = dict.fromkeys(names)
     if not problem.elementwise:
         problem._evaluate_vectorized(X, raw, **kwargs)
-    elif len(X) > 1 and type(problem)._evaluate_elementwise is Problem._evaluate_elementwise:
+    elif type(problem)._evaluate_elementwise is Problem._evaluate_elementwise:
         _evaluate_rows(problem, X, raw, kwargs)
     else:
         problem._evaluate_elementwise(X, raw, **kwargs)
@@ -180,6 +182,7 @@ def _checked(
     widths = {"F": problem.n_obj, "G": problem.n_ieq_constr, "H": problem.n_eq_constr}
     for name, width in widths.items():
         if raw.get(name) is not None:
+            raw[name] = unmasked(raw[name])
             _check_shape(problem, name, raw[name], len(X), width)
         elif name in names and width > 0:
             raise NoAnswerError(
@@ -198,7 +201,9 @@ def _checked(
         try:
             # A cast would drop imaginary parts, with which a row is invalid.
             out[name] = array if is_complex else array.astype(np.float64, copy=False)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
+            if name in widths:
+                raise _no_numbers(problem, X, name, array) from None
             out[name] = array
     if problem.callback is not None:
         problem.callback(X, out)
@@ -208,11 +213,11 @@ def _checked(
 def _evaluate_rows(
     problem: Problem, X: Designs, raw: dict[str, Any], kwargs: Mapping[str, object]
 ) -> None:
-    """Do as pymoo's ``_evaluate_elementwise`` does, but copy the outputs of a row before the next.
+    """Do as pymoo's ``_evaluate_elementwise`` does, but keep masks and copy the outputs of rows.
 
     A problem may set the same array for each row and change it.
     """
-    evaluate_row = _Copying(problem.elementwise_func(problem, (), kwargs))
+    evaluate_row = _EvaluatedRow(problem.elementwise_func(problem, (), kwargs), len(X) > 1)
     for row in problem.elementwise_runner(evaluate_row, X):
         for name, value in row.items():
             if raw.get(name) is None:
@@ -224,13 +229,33 @@ def _evaluate_rows(
 
 
 @dataclass(frozen=True)
-class _Copying:
+class _EvaluatedRow:
     """A function of a design that copies its outputs; picklable, since a pool may call it."""
 
     function: Callable[[Any], Mapping[str, Any]]
+    copies: bool
 
     def __call__(self, x: object) -> dict[str, Any]:
-        return {name: _copied(value) for name, value in self.function(x).items()}
+        out = dict(self.function(x))
+        for name in _JUDGED & out.keys():
+            out[name] = unmasked(out[name])  # before rows become one array, which has no mask
+        return {name: _copied(value) for name, value in out.items()} if self.copies else out
+
+
+def _no_numbers(problem: Problem, X: Designs, name: str, array: NDArray[Any]) -> ValueError:
+    """Return the error for objectives or constraints [n, ...] of which one is no number."""
+    for x, row in zip(X, array, strict=False):
+        for value in np.ravel(row).tolist():
+            try:
+                float(value)
+            except (TypeError, ValueError, OverflowError):
+                text = (
+                    f'{_title(problem)} must set out["{name}"] to numbers in the range of floats. '
+                    f"Got {brief(value)} ({type(value).__name__})"
+                )
+                # Several rows are evaluated one by one, to find those that fail.
+                return NoAnswerError(f"{text}.") if len(X) == 1 else ValueError(f"{text} for {x}.")
+    return NoAnswerError(f'{_title(problem)} must set out["{name}"] to numbers.')
 
 
 def _copied(value: Any) -> Any:

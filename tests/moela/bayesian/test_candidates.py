@@ -201,3 +201,9 @@ def test_long_permutations_have_fewer_aspects(m, n_aspects):
         assert len(source.descriptions.groups(np.ones(expected, dtype=bool))) == n_aspects
     else:
         np.testing.assert_allclose(features, X.argsort(axis=1) / (m - 1.0))
+
+
+def test_real_variables_of_any_range_have_no_number_of_values():
+    with np.errstate(all="raise"):
+        candidates = candidates_of(function_of(a=(-1e300, 1e300), b=(0.0, 1.0)))
+    assert candidates.is_real.all()

@@ -96,6 +96,8 @@ def test_an_experiment_checks_outputs_of_every_algorithm():
         ({"xu": np.array([1.0, np.nan, 1.0])}, r"must be numbers. Got xu\[1\] = nan"),
         ({"xl": None}, "must have finite bounds"),
         ({"xu": np.array([1.0, np.inf, 1.0])}, "must have finite bounds"),
+        ({"n_var": -1}, "must have at least one variable. Got n_var = -1"),
+        ({"n_var": 0}, "must have at least one variable. Got n_var = 0"),
     ],
 )
 def test_wrong_bounds(bounds, message, evaluator):
@@ -139,6 +141,12 @@ def test_classes_in_place_of_instances(evaluator):
         minimize(ZDT1(), MOELA(), ("n_eval", 60), evaluator=Evaluator)
     with pytest.raises(TypeError, match=words.format("Evaluator.eval", "ZDT1", "ZDT1")):
         Evaluator().eval(ZDT1, Population.new(X=np.zeros((1, 30))))
+
+
+@pytest.mark.parametrize("problem", ["zdt1", None, lambda x: x])
+def test_a_name_or_a_function_in_place_of_a_problem(problem, evaluator):
+    with pytest.raises(TypeError, match="parameter of MOELA must be a pymoo Problem. Got"):
+        run(problem, evaluator)
 
 
 @pytest.mark.parametrize("n_eval", [0, -3, 0.5, float("nan")])

@@ -51,6 +51,11 @@ def test_scaled_objectives_become_the_same_numbers(e):
     assert np.ptp(shift) == 0
 
 
+def test_factors_of_the_smallest_numbers_are_floats():
+    units = seen(np.full((2, 2), [1e-320, 1.0]))
+    assert np.isfinite(units.factors).all()
+
+
 def test_numbers_next_to_nothing_do_not_choose_the_units():
     # As on DTLZ4, where few of the first designs differ from 0 in all but one objective.
     F = np.ldexp(1.0, -np.arange(600, step=10))[:, None] * [1.0, 1e-20]

@@ -1,5 +1,6 @@
 """Evaluations that raise, hang, die or return invalid values: an error, or a status."""
 
+import datetime
 import time
 import warnings
 
@@ -184,6 +185,54 @@ def test_imaginary_parts_are_not_dropped():
     assert set(pop[BAD].get("status")) == {"invalid"}
     assert pop[~BAD].get("F").dtype == float
     assert pop[~BAD][0].get("wave") == 2j
+
+
+@pytest.mark.parametrize("rows", [X, X[:1]])
+def test_masked_objectives_and_constraints_are_failures(rows):
+    class Masked(One):
+        def __init__(self, name):
+            super().__init__()
+            self.name, self.n_ieq_constr = name, 2
+
+        def _evaluate(self, x, out, *args, **kwargs):
+            out["F"] = out["G"] = -x[:2]
+            # Below a mask may be anything; a fresh one has whatever was in memory.
+            out[self.name] = np.ma.masked_greater(out[self.name], -0.3)
+
+    for name in ("F", "G"):
+        pop = evaluate(Masked(name), rows, on_error="infeasible")
+        np.testing.assert_array_equal(failed(pop), (rows[:, :2] < 0.3).any(axis=1))
+    with pytest.raises(ValueError, match=r"Objectives must be finite. Got F\[[01]\] = nan"):
+        minimize(Masked("F"), MOELA(), ("n_eval", 30), seed=1)
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_masked_columns_of_a_vectorized_problem_are_failures(columns):
+    class Masked(cases.Rows):
+        def _evaluate(self, x, out, *args, **kwargs):
+            super()._evaluate(x, out)
+            F = np.ma.masked_less(out["F"], 0.2)
+            out["F"] = [F[:, 0], F[:, 1]] if columns else F
+
+    pop = evaluate(Masked(), X, on_error="infeasible")
+    np.testing.assert_array_equal(failed(pop), (cases.Rows().evaluate(X) < 0.2).any(axis=1))
+    assert failed(pop).any()
+
+
+@pytest.mark.parametrize("value", ["low", 10**400, datetime.timedelta(1)])
+def test_objectives_that_are_no_numbers_are_named(value):
+    class Odd(One):
+        def _evaluate(self, x, out, *args, **kwargs):
+            out["F"] = [x[0], value if x[0] < 0.3 else x[1]]
+            out["key"] = 10**400  # any other output is kept
+
+    message = rf'Odd must set out\["F"\] to numbers .* Got .*\({type(value).__name__}\)'
+    pop = evaluate(Odd(), X, on_error="infeasible")
+    np.testing.assert_array_equal(failed(pop), BAD)
+    with pytest.raises(EvaluationError, match=message):
+        evaluate(Odd(), X)
+    with pytest.raises(ValueError, match=message):
+        minimize(Odd(), MOELA(), ("n_eval", 30), seed=1)
 
 
 def test_a_crash_in_a_chunk_costs_only_the_row_that_did_it():

@@ -192,6 +192,13 @@ def test_volumes_of_scaled_objectives_are_scaled_exactly_or_refused(n_obj, e):
             growing.volumes([5, 20])
 
 
+def test_masked_objectives_are_failures():
+    F = np.ma.array([[0.5, 0.5], [0.0, 0.0]], mask=[[False, False], [False, True]])
+    assert indicators.hypervolume(F, [1.0, 1.0]) == 0.25
+    with pytest.raises(ValueError, match="without NaN"):
+        indicators.igd_plus(F, [[0.0, 0.0]])
+
+
 def test_a_growing_front_in_many_objectives_is_approximate_instead_of_endless():
     sphere = np.abs(np.random.default_rng(0).normal(size=(300, 12)))
     F, point = 1.0 - sphere / np.linalg.norm(sphere, axis=1)[:, None], np.full(12, 1.1)
