@@ -16,7 +16,7 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pymoo.core.problem import LoopedElementwiseEvaluation, Problem
 
 from moela._arrays import Designs, unmasked
@@ -242,7 +242,7 @@ class _EvaluatedRow:
         return {name: _copied(value) for name, value in out.items()} if self.copies else out
 
 
-def _no_numbers(problem: Problem, X: Designs, name: str, array: NDArray[Any]) -> ValueError:
+def _no_numbers(problem: Problem, X: Designs, name: str, array: Designs) -> ValueError:
     """Return the error for objectives or constraints [n, ...] of which one is no number."""
     for x, row in zip(X, array, strict=False):
         for value in np.ravel(row).tolist():

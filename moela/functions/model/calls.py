@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+from pymoo.core.algorithm import Algorithm
+
 from moela.provenance.signature import LAMBDA
 from moela.quality.words import nearest, of_kind
 
@@ -26,6 +28,12 @@ _ELSEWHERE = {
     "store": ("checkpoint", "storage"),
     "algorithm": ("method", "sampler"),
 }  # fmt: skip
+# Parameters of pymoo's function of the same name, which take a problem and an algorithm.
+_OF_PYMOO = {
+    "copy_algorithm", "copy_termination", "display", "evaluator", "output",
+    "return_least_infeasible", "save_history",
+}  # fmt: skip
+_PYMOO_HINT = " With a pymoo problem and algorithm, use minimize from pymoo.optimize."
 _OURS = {theirs: ours for ours, names in _ELSEWHERE.items() for theirs in names}
 
 
@@ -41,14 +49,18 @@ def checked_call(function: Callable[P, T]) -> Callable[P, T]:
         if unknown:
             ours = _OURS.get(unknown[0].lower())
             hint = f" Use {ours!r}." if ours in known else nearest(unknown[0], known)
+            if unknown[0] in _OF_PYMOO and function.__name__ == "minimize":
+                hint = _PYMOO_HINT
             raise TypeError(
                 f"{name} has no parameter {unknown[0]!r}.{hint} Its parameters are "
                 f"{', '.join(known)}."
             )
         if len(args) > 1:
+            pymoo = isinstance(args[1], Algorithm)
             raise TypeError(
                 f"{name} takes one argument without a name, {known[0]!r}. Got {len(args)}; name "
                 f"the others: {name}({known[0]}, {known[1]}=..., {known[2]}=...)."
+                f"{_PYMOO_HINT if pymoo else ''}"
             )
         try:
             signature.bind(*args, **kwargs)

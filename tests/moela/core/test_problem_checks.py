@@ -145,7 +145,7 @@ def test_classes_in_place_of_instances(evaluator):
 
 @pytest.mark.parametrize("problem", ["zdt1", None, lambda x: x])
 def test_a_name_or_a_function_in_place_of_a_problem(problem, evaluator):
-    with pytest.raises(TypeError, match="parameter of MOELA must be a pymoo Problem. Got"):
+    with pytest.raises(TypeError, match=r"parameter of MOELA must be a pymoo Problem. Got"):
         run(problem, evaluator)
 
 

@@ -150,6 +150,7 @@ def test_constraints(constraints, words):
     [
         ({"n_evals": 100}, ("no parameter 'n_evals'. Use 'n_eval'", "time_limit")),
         ({"seeds": 1}, ("no parameter 'seeds'", "Did you mean 'seed'?")),
+        ({"evaluator": None}, ("no parameter 'evaluator'", "use minimize from pymoo.optimize")),
         ({"random_state": 1}, ("no parameter 'random_state'. Use 'seed'",)),
         ({"n_eval": 0}, ("'n_eval'", "at least 1", "Got 0")),
         ({"n_eval": "100"}, ("'n_eval'", "integer", "'100'")),

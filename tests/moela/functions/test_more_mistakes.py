@@ -118,3 +118,8 @@ def test_results_of_other_kinds_are_told_how_to_become_dictionaries():
         with pytest.raises(EvaluationError) as error:
             moela.minimize(lambda d, a=answer: a, **LINE, n_eval=5, **QUIET)
         assert f"Convert it with {hint}" in str(error.value)
+
+
+def test_a_call_of_pymoo_names_its_function():
+    with pytest.raises(TypeError, match=r"Got 3; .* use minimize from pymoo\.optimize\."):
+        moela.minimize(Beam(), moela.MOELA(), ("n_eval", 30))
