@@ -52,9 +52,9 @@ def plan(
     for name, value in (("problems", problems), ("algorithms", algorithms)):
         fits = isinstance(value, Mapping) and len(value) > 0
         require("run_experiment", name, value, fits, "a dict by name that isn't empty")
-        for key in value:
-            is_text = isinstance(key, str)
-            require("run_experiment", name, key, is_text, "a dict whose names are texts")
+        for given_name in value:
+            is_text = isinstance(given_name, str)
+            require("run_experiment", name, given_name, is_text, "a dict whose names are texts")
     fits = evaluator is None or callable(evaluator)
     expected = "a function that returns an evaluator: evaluator=lambda: Evaluator(...)"
     require("run_experiment", "evaluator", evaluator, fits, expected)
