@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from pymoo.core.operator import Operator
 
 from moe_costmodel import RoutingTrace
-from moela.quality.indicators import contributions
 from problems._arrays import Floats, Ints
 from problems._checks import setting_error
 from problems._problem import DesignProblem
@@ -22,7 +21,6 @@ __all__ = [
     "MoEProblem",
     "aggregated",
     "as_windows",
-    "by_contribution",
     "check_judged",
     "checked_front",
     "evenly",
@@ -33,9 +31,6 @@ __all__ = [
 AGGREGATES = ("mean", "worst")
 """How a value that differs between windows of traffic becomes one."""
 
-
-_ONE_BY_ONE = 100
-"""Designs up to which their order by contribution is exact."""
 
 _FAR = 2.0**53
 """Whole floats are clipped to this, which is far outside the bounds and exact as an integer."""
@@ -172,29 +167,6 @@ def evenly(rows: Ints, most: int) -> Ints:
     """Return the rows, or `most` of them, evenly spaced, if there are more."""
     n = min(len(rows), most)
     return rows[np.linspace(0, len(rows) - 1, n).round().astype(np.int64)]
-
-
-def by_contribution(rows: Ints, F: Floats, ref_point: Floats) -> Ints:
-    """Return non-dominated designs in another order, so that the first few dominate most volume.
-
-    The design without which least hypervolume is lost becomes the last, and so on. Of more than
-    100 designs, several become the last at a time.
-
-    Parameters
-    ----------
-    rows : int array [n, n_var]
-    F : array [n, n_obj]
-        Their objectives.
-    ref_point : array [n_obj]
-        The point that bounds the hypervolume.
-    """
-    left, last = np.arange(len(rows)), np.empty(0, dtype=np.int64)
-    while len(left) > 1:
-        order = contributions(F[left], ref_point).argsort(kind="stable")
-        n = len(left) // 20 if len(left) > _ONE_BY_ONE else 1
-        last = np.concatenate((left[order[:n]][::-1], last))
-        left = np.delete(left, order[:n])
-    return rows[np.concatenate((left, last))]
 
 
 def exchanged(A: Ints, B: Ints, swap: ArrayLike) -> tuple[Ints, Ints]:

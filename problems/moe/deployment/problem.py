@@ -27,7 +27,7 @@ from moe_costmodel.deployment.fingerprints import sources
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_names, setting_error
-from problems.moe.base import AGGREGATES, MoEProblem, as_windows, by_contribution
+from problems.moe.base import AGGREGATES, MoEProblem, as_windows
 from problems.moe.buffering.rules import checked_rules, uses_of_start
 from problems.moe.deployment.layout import Layout
 from problems.moe.deployment.setup import (
@@ -41,6 +41,7 @@ from problems.moe.deployment.setup import (
     shape_of,
 )
 from problems.moe.deployment.starts import buffer_path, candidates, fastest, smallest
+from problems.moe.few_starts import by_worth
 from problems.moe.gating.levels import GateLevels, chosen_rules
 from problems.moe.placement.checks import check_complete
 
@@ -313,7 +314,7 @@ class MoEDeployment(MoEProblem):
         if (violation <= 0).any():
             rows, F = rows[violation <= 0], F[violation <= 0]
             best = moocore.is_nondominated(F, keep_weakly=False)
-            rows = by_contribution(rows[best], F[best], self.ref_point)
+            rows = by_worth(rows[best], F[best], self.ref_point)
         else:
             rows = rows[violation.argsort(kind="stable")]
         self._starts: Ints = rows

@@ -23,7 +23,8 @@ from moe_costmodel.plans.engines.settings import KV_TYPES
 from moe_costmodel.plans.serving_plan import MODES
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_real, setting_error
-from problems.moe.base import MoEProblem, by_contribution
+from problems.moe.base import MoEProblem
+from problems.moe.few_starts import by_worth
 from problems.moe.gating.levels import GateLevels, chosen_rules
 from problems.moe.serving.columns import Columns
 from problems.moe.serving.evaluation import Evaluator, Served, roles_of
@@ -252,7 +253,7 @@ class MoEServing(MoEProblem):
         worst = F.max(axis=0)
         self.ref_point = np.where(worst > 0, 1.05 * worst, 1e-9)
         self.ref_point_source = "the worst of the non-dominated layouts and batches, + 5 %"
-        self._starts = by_contribution(rows, F, self.ref_point)
+        self._starts = by_worth(rows, F, self.ref_point)
 
     @staticmethod
     def _best(rows: Ints, F: Floats, G: Floats) -> tuple[Ints, Floats]:

@@ -1,7 +1,6 @@
 """Tests of the allocation of evaluations."""
 
 import pytest
-
 from pymoo.core.problem import Problem
 
 from moela.search.allocation import Allocation, allocation_for
