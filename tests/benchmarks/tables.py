@@ -261,8 +261,8 @@ class Report:
 
     def budget(self, problem: str, algorithm: str) -> int:
         """Return the budget of an algorithm's runs, 0 if it has none."""
-        runs = self.results.select(problem=problem, algorithm=algorithm).runs
-        return runs[0].budget if runs else 0
+        runs = (r for r in self.results.runs if (r.problem, r.algorithm) == (problem, algorithm))
+        return next((run.budget for run in runs), 0)
 
     def rivals(self, problem: str, *, slow: bool = False) -> list[str]:
         """Return the rivals with MOELA's budget on a problem, or those with a smaller budget."""

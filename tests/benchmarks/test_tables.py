@@ -54,6 +54,14 @@ def test_the_best_of_equal_budgets_is_bold(results):
     assert "@40" in rows[4][1]
 
 
+def test_results_without_the_released_algorithm_have_all_other_tables(results):
+    report = tables.Report(results)
+    assert report.budget("a", "MOELA published") == 0
+    cells_, against, race, *_ = report.standing(["a", "b"])
+    assert cells_ == report.cells(["a", "b"]) and against == report.against(["a", "b"])
+    assert report.race(["a", "b"]) in race
+
+
 def test_scaled_values(results):
     rows = cells(tables.Report(results, scale={"a": 0.1}, digits=3).cells(["a"]))
     assert rows[2][1].startswith(f"**{np.median(results.values('a', 'MOELA')) / 0.1:.3f} (")
