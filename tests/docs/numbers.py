@@ -75,7 +75,7 @@ CLAIMS = [
     # ------------------------------------------------------------------ landing page and README
     Claim("Python 3.11 or newer", "pyproject.toml", None, ('requires-python = ">=3.11"',),
           pages=FRONT),
-    Claim("7 to 55 %", B + "other_libraries.md", "tables_classic", derived=ends_of("share"),
+    Claim("6 to 25 %", B + "other_libraries.md", "tables_classic", derived=ends_of("share"),
           pages=FRONT),
     Claim("of 5,000 simulations", B + "other_libraries.md", "tables_classic",
           ("--budget 5000",), pages=FRONT),
