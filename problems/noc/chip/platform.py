@@ -119,8 +119,8 @@ class Platform(JSONFile):
     bit_area, wire_pitch : float
         For the router area: mm2 of a buffered bit, mm between two wires of the crossbar.
     planar_links : sequence of (int, int), optional
-        Tile pairs that planar links may join; by default all within ``max_length``. If they are
-        ``n_planar_links``, every design has all of them, and only PEs move.
+        Tile pairs that planar links may join; by default all within ``max_length``. If there are
+        no more of them than ``n_planar_links``, only PEs move.
     fixed_placement : bool
         Whether operators leave all PEs where the reference design has them, as for a network of
         equal dies.
@@ -405,9 +405,8 @@ class Platform(JSONFile):
 
     @property
     def fixed_links(self) -> bool:
-        """Whether every design has all links, so that only PEs can move."""
-        stated = self.planar_links is not None or self.routing == "dimension_order"
-        return stated and self.n_chosen == len(self.candidates)
+        """Whether every design has all links that can be, so that only PEs can move."""
+        return self.n_chosen == len(self.candidates)
 
     @property
     def fixed_part(self) -> int:

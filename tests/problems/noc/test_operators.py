@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pymoo.core.population import Population
 
 from problems.noc import NoC3D, NoCMutation, PEType, Platform
 from problems.noc.operators import draw_seeds
@@ -298,6 +301,15 @@ def test_a_child_of_one_swap_difference_is_one_of_its_parents(problem):
     )
     kinds = {tuple(c) for c in children.reshape(80, -1).tolist()}
     assert kinds == {tuple(a.tolist()), tuple(b.tolist())}
+
+
+def test_no_move_is_lost_on_links_where_a_mesh_has_all_that_can_be():
+    mesh = replace(Platform.mesh_8x8(), max_length=1)
+    problem = NoC3D.example("bfs", platform=mesh, objectives=3)
+    parents = Population.new(X=problem.mesh_row()[None].repeat(300, axis=0))
+    rng = np.random.default_rng(0)
+    children = NoCMutation()(problem, parents, random_state=rng).get("X")
+    assert (children != problem.mesh_row()).any(axis=1).mean() > 0.95  # 0.72 if links are tried
 
 
 def test_mutation_makes_at_most_the_moves_it_is_told(problem, rows):
