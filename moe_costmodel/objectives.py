@@ -98,10 +98,14 @@ def quantity(value: float, unit: str) -> str:
     """Return a number with its unit, scaled to a readable size."""
     if unit == "s" and not value:
         return "0 s"
-    for scale, name in _SCALES.get(unit, ()):
-        if abs(value) >= scale:
-            return f"{value / scale:.3g} {name}"
-    if unit in _SCALES:
-        scale, name = _SCALES[unit][-1]
-        return f"{value / scale:.3g} {name}"
-    return f"{value:,.0f} {unit}" if unit else f"{value:.4g}"
+    scales = _SCALES.get(unit, ((1.0, unit),))
+    # 0.9996 ms is shown as 1 ms, and not as 1000 us.
+    fitting = [item for item in scales if float(f"{abs(value) / item[0]:.3g}") >= 1]
+    scale, name = (fitting or scales[-1:])[0]
+    digits = 4 if not unit else 2 if unit == "tokens/s" else 3
+    return f"{_digits(value / scale, digits)} {name}".rstrip()
+
+
+def _digits(value: float, n: int) -> str:
+    """Return a number with `n` significant digits, all of those before the point, and no power."""
+    return f"{value:.{n}g}" if abs(value) < 10**n - 0.5 else f"{value:,.0f}"
