@@ -16,11 +16,21 @@ from moe_costmodel._checks import InvalidParameter
 from moela.files.fields import object_in
 from moela.files.guard import brief, check_size, invalid_file
 
-__all__ = ["array_in", "known_in", "made_in", "named_in", "only", "place_of"]
+__all__ = ["array_in", "known_in", "made_in", "named_in", "of_numpy", "only", "place_of"]
 
 _Made = TypeVar("_Made")
 _NUMBERS: dict[bool, set[type]] = {True: {int}, False: {int, float}}
 _LISTS: set[type] = {list, tuple}
+
+
+def of_numpy(value: object) -> object:
+    """Return a number of numpy as Python's, the `default` of ``json.dumps``, which knows no other.
+
+    A TypeError names any other type.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"JSON must be made of numbers, texts and lists. Got {type(value)} instead.")
 
 
 def place_of(field: str, name: str) -> str:

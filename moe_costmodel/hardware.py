@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
-from moe_costmodel._fields import made_in, place_of
+from moe_costmodel._fields import made_in, of_numpy, place_of
 from moela.files.fields import object_in, text_in
 from moela.files.guard import brief
 from moela.files.text import read_json
@@ -187,7 +187,8 @@ class Hardware:
     def save(self, path: str | Path) -> Path:
         """Write the description as JSON."""
         path = Path(path)
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(asdict(self), indent=1, default=of_numpy)
+        path.write_text(text + "\n", encoding="utf-8")
         return path
 
     @classmethod

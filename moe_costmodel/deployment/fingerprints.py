@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from moe_costmodel._fields import of_numpy
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.objectives import quantity
 from moe_costmodel.traces.trace import RoutingTrace
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from moe_costmodel.deployment.model import DeploymentModel
 
 __all__ = ["of_hardware", "of_latency", "of_trace", "sources", "versions"]
@@ -28,6 +31,11 @@ def _short(*parts: bytes) -> str:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()[:16]
+
+
+def _json(parts: DataclassInstance) -> bytes:
+    """Return the fields of a dataclass as JSON, the same for equal fields."""
+    return json.dumps(asdict(parts), sort_keys=True, default=of_numpy).encode()
 
 
 def of_trace(trace: RoutingTrace) -> str:
@@ -46,17 +54,17 @@ def of_trace(trace: RoutingTrace) -> str:
 
 def of_hardware(hardware: Hardware) -> str:
     """Return the fingerprint of a machine's description."""
-    return _short(json.dumps(asdict(hardware), sort_keys=True).encode())
+    return _short(_json(hardware))
 
 
 def of_latency(latency: LatencyModel) -> str:
     """Return the fingerprint of what a latency model was fitted to, and how well."""
     report = latency.report
     parts = [report.method.encode(), report.wide_log_ratios.tobytes()]
-    parts += [json.dumps(asdict(shape), sort_keys=True).encode() for shape in report.shapes]
+    parts += [_json(shape) for shape in report.shapes]
     for cost in (latency.buffer_cost, latency.rule_cost):
         if cost is not None:
-            parts.append(json.dumps(asdict(cost), sort_keys=True).encode())
+            parts.append(_json(cost))
     return _short(*parts)
 
 

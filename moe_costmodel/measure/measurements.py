@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from moe_costmodel._checks import first_where
-from moe_costmodel._fields import array_in, known_in
+from moe_costmodel._fields import array_in, known_in, of_numpy
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.shapes import LayerShape
 from moela.files.fields import number_in, object_in, text_in, whole_in
@@ -127,7 +127,8 @@ class Measurements:
     def save(self, path: str | Path) -> Path:
         """Write as JSON."""
         path = Path(path)
-        path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+        text = json.dumps(asdict(self), default=of_numpy)
+        path.write_text(text + "\n", encoding="utf-8")
         return path
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from moe_costmodel._arrays import Ints
 from moe_costmodel._checks import InvalidParameter, first_where
-from moe_costmodel._fields import array_in, known_in, made_in, named_in, place_of
+from moe_costmodel._fields import array_in, known_in, made_in, named_in, of_numpy, place_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import Predicted
 from moe_costmodel.offloading.replay import Admission
@@ -87,7 +87,11 @@ def _offload_in(path: str | Path, content: dict[str, Any]) -> dict[str, object]:
         rule = dict(object_in(path, "offload", content["offload"]))
         if "admission" in rule:
             rule["admission"] = made_in(path, "offload.admission", rule["admission"], Admission)
-        found["offload"] = made_in(path, "offload", rule, OffloadRule)
+        made = made_in(path, "offload", rule, OffloadRule)
+        if content["policy"] != made.policy:
+            expected = f"{made.policy!r}, that of 'offload' (change both)"
+            raise invalid_file(path, brief(content["policy"]), expected, "policy")
+        found["offload"] = made
     if content.get("start") is not None:
         found["start"] = array_in(path, "start", content["start"], ndim=(2,))
     return found
@@ -96,7 +100,8 @@ def _offload_in(path: str | Path, content: dict[str, Any]) -> dict[str, object]:
 def save(plan: Plan, path: str | Path) -> Path:
     """Write a plan as JSON, one line a field."""
     path = Path(path)
-    lines = [f" {json.dumps(k)}: {json.dumps(v)}" for k, v in to_dict(plan).items()]
+    content = to_dict(plan).items()
+    lines = [f" {json.dumps(k)}: {json.dumps(v, default=of_numpy)}" for k, v in content]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     return path
 

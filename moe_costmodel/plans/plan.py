@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from moe_costmodel._checks import count, invalid, one_of
 from moe_costmodel.objectives import OBJECTIVES, Predicted
@@ -14,6 +16,7 @@ from moe_costmodel.plans import export_command, export_files, export_flags, file
 from moe_costmodel.plans.decision import Decision
 from moe_costmodel.plans.engines.export import Export
 from moe_costmodel.shapes import LayerShape
+from moela.files.guard import brief
 from moela.notebook import html
 
 if TYPE_CHECKING:
@@ -24,6 +27,13 @@ if TYPE_CHECKING:
     from moe_costmodel.traces.trace import Mode, RoutingTrace
 
 __all__ = ["Plan"]
+
+
+def _items(name: str, values: object, expected: str) -> tuple[Any, ...]:
+    """Return the items of a parameter that must be a sequence, and no text."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise invalid("Plan", name, brief(values), expected)
+    return tuple(values)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,26 +117,38 @@ class Plan(Decision):
             expected = f"a divisor of {self.n_devices} devices"
             raise invalid("Plan", "devices_per_node", of_node, expected)
         object.__setattr__(self, "devices_per_node", of_node)
-        numbers = tuple(self.layers) or tuple(range(self.n_layers))
-        good = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers)
-        good = good and all(b > a for a, b in pairwise(numbers))
-        if len(numbers) != self.n_layers or not good:
-            expected = f"{self.n_layers} ascending layer numbers"
-            raise invalid("Plan", "layers", list(numbers), expected)
-        object.__setattr__(self, "layers", numbers)
+        object.__setattr__(self, "layers", self._checked_layers())
+        if not isinstance(self.objectives, Mapping):
+            expected = "a mapping of names to Predicted values"
+            raise invalid("Plan", "objectives", brief(self.objectives), expected)
         for name, predicted in self.objectives.items():
             one_of("Plan", "objectives", name, OBJECTIVES)
             if not isinstance(predicted, Predicted):
                 raise invalid("Plan", "objectives", repr(predicted), "Predicted values")
-        object.__setattr__(self, "outside", tuple(self.outside))
-        if not all(isinstance(reason, str) for reason in self.outside):
+        reasons = _items("outside", self.outside, "a sequence of texts")
+        if not all(isinstance(reason, str) for reason in reasons):
             raise invalid("Plan", "outside", repr(self.outside), "a sequence of texts")
+        object.__setattr__(self, "outside", reasons)
         for name in ("provenance", "versions"):
             mapping = getattr(self, name)
             if not isinstance(mapping, dict) or not all(
                 isinstance(item, str) for pair in mapping.items() for item in pair
             ):
                 raise invalid("Plan", name, repr(mapping), "a mapping of text to text")
+
+    def _checked_layers(self) -> tuple[int, ...]:
+        """Return the layers' numbers, by default 0, 1, ..."""
+        expected = f"{self.n_layers} ascending layer numbers"
+        given = [
+            n.item() if isinstance(n, np.integer) else n
+            for n in _items("layers", self.layers, expected)
+        ]
+        numbers = tuple(given) or tuple(range(self.n_layers))
+        good = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers)
+        good = good and all(b > a for a, b in pairwise(numbers))
+        if len(numbers) != self.n_layers or not good:
+            raise invalid("Plan", "layers", list(numbers), expected)
+        return numbers
 
     @property
     def n_nodes(self) -> int:

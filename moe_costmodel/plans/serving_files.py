@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from moe_costmodel._arrays import Ints
 from moe_costmodel._checks import InvalidParameter
-from moe_costmodel._fields import array_in, known_in, made_in, named_in
+from moe_costmodel._fields import array_in, known_in, made_in, named_in, of_numpy
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.models.attention import Attention
 from moe_costmodel.models.shape import Block, ExpertShape, ModelShape
@@ -80,7 +80,7 @@ def save(plan: ServingPlan, path: str | Path) -> Path:
     content["outside"] = {
         name: None if factor == float("inf") else factor for name, factor in plan.outside.items()
     }
-    lines = [f" {json.dumps(k)}: {json.dumps(v)}" for k, v in content.items()]
+    lines = [f" {json.dumps(k)}: {json.dumps(v, default=of_numpy)}" for k, v in content.items()]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     return path
 

@@ -124,12 +124,14 @@ def _placement_words(plan: Plan) -> list[str]:
     if not replicas:
         return [each + ", none of them twice."]
     extra = replicas / plan.n_devices * plan.n_layers * plan.shape.expert_bytes
-    busiest = [
-        f"layer {number}: {', '.join(str(int(e)) for e in (-copies).argsort(kind='stable')[:3])}"
+    most = [
+        (number, [int(e) for e in (-copies).argsort(kind="stable")[:3] if copies[e] > 1])
         for number, copies in zip(plan.layers[:3], plan.placement.copies[:3], strict=True)
     ]
+    busiest = [f"layer {number}: {', '.join(map(str, experts))}" for number, experts in most]
+    words = "is a replica of a busy expert" if replicas == 1 else "are replicas of busy experts"
     return [
-        each + f"; {replicas} of a layer's slots are replicas of busy experts, which takes "
+        each + f"; {replicas} of a layer's slots {words}, which takes "
         f"{quantity(extra, 'bytes')} a device. Most copied: {'; '.join(busiest)}"
         + (", ..." if plan.n_layers > 3 else ".")
     ]

@@ -102,6 +102,7 @@ def test_a_wrong_part_is_named(changes, message):
         ("offload", {"slots": 3}, "offload.slots"),
         ("offload", {"in_place": 1}, "offload.in_place"),
         ("offload", "lru", "'offload'"),
+        ("policy", "paper", "field 'policy' must be 'decay', that of 'offload'"),
         ("start", [[1.0]], "start"),
         ("start", [["1"] * 32] * 6, "start"),
     ],

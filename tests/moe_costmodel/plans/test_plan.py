@@ -173,3 +173,31 @@ def test_words():
     assert "Gate mass is not quality" in page
     assert "trace: prose, 1234" in page
     assert str(plan).count("\n") == 6
+
+
+def test_numbers_of_numpy_are_saved_as_those_of_python(tmp_path):
+    names = ("n_experts", "k", "d_model", "d_ffn")
+    shape = LayerShape(**{name: np.int64(getattr(SHAPE, name)) for name in names}, gated=True)
+    rules = (GateRule("top-k", np.int64(1)), GateRule("top-p", np.float32(0.5), k_min=np.int64(2)))
+    plan = example(shape=shape, gates=rules, layers=np.array([1, 3]))
+    assert Plan.load(plan.save(tmp_path / "plan.json")) == plan
+    assert plan.layers == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"layers": 3}, {"layers": "13"}, {"objectives": None}, {"outside": "far"}, {"outside": 1}],
+)
+def test_fields_of_another_kind_are_named(changes):
+    with pytest.raises(ValueError, match=f"'{next(iter(changes))}' parameter of Plan must be"):
+        example(**changes)
+
+
+def test_only_experts_with_copies_are_named_as_the_most_copied():
+    one = Placement([[0, 1, 2, 3, 4, 5, 6, 3]], 2)
+    shape = replace(SHAPE, n_experts=7, n_local=7)
+    words = example(
+        shape=shape, placement=one, capacities=4, gates=None, layers=(1,), policy="paper"
+    ).explain()
+    assert "1 of a layer's slots is a replica of a busy expert" in words
+    assert "Most copied: layer 1: 3." in words
