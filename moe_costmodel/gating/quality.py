@@ -10,7 +10,7 @@ import numpy as np
 
 from moe_costmodel._arrays import Bools, Floats
 from moe_costmodel._checks import invalid
-from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask
+from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask, rule_of_each_layer
 from moe_costmodel.traces.trace import RoutingTrace
 from moela.heartbeat.working import long_work
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GateMass", "LossMeter", "LossUnderRule", "gate_mass", "keep_choices", "measured_loss"]
 
-Rules: TypeAlias = GateRule | Sequence[GateRule]
+Rules: TypeAlias = GateRule | Sequence[GateRule | None] | None
 
 
 def _at_equal_k(curve: Floats, mean_experts: float) -> float:
@@ -113,15 +113,6 @@ class LossUnderRule:
         )
 
 
-def _per_layer(rules: Rules, n_layers: int, owner: str) -> list[GateRule]:
-    if isinstance(rules, GateRule):
-        return [rules] * n_layers
-    if len(rules) != n_layers:
-        expected = f"one GateRule, or one for each of {n_layers} layers"
-        raise invalid(owner, "rules", len(rules), expected)
-    return list(rules)
-
-
 def keep_choices(trace: RoutingTrace, rules: Rules) -> Bools:
     """Return which choices of a trace the rules keep.
 
@@ -129,8 +120,8 @@ def keep_choices(trace: RoutingTrace, rules: Rules) -> Bools:
     ----------
     trace : RoutingTrace
         A trace with weights.
-    rules : GateRule or sequence of GateRule
-        One rule for all layers, or one for each layer.
+    rules : GateRule or sequence of GateRule or None
+        One rule for all layers, or one for each layer; None drops nothing.
 
     Returns
     -------
@@ -140,7 +131,7 @@ def keep_choices(trace: RoutingTrace, rules: Rules) -> Bools:
     Raises
     ------
     ValueError
-        If the trace has no weights, or the number of rules is wrong.
+        If the trace has no weights, or the number or kind of the rules is wrong.
 
     Examples
     --------
@@ -151,7 +142,7 @@ def keep_choices(trace: RoutingTrace, rules: Rules) -> Bools:
     True
     """
     weights = trace.topk_weights
-    per_layer = _per_layer(rules, trace.n_layers, "keep_choices")
+    per_layer = rule_of_each_layer(rules, trace.n_layers, "keep_choices")
     return np.stack([keep_mask(weights[:, i], rule) for i, rule in enumerate(per_layer)], axis=1)
 
 
@@ -194,9 +185,9 @@ def measured_loss(model: Module, batches: Iterable[Tensor], rules: Rules) -> Los
     model : Module
         The packaged example model, or a Hugging Face causal language model of a family whose
         routing can be edited (:func:`moe_costmodel.edit_routing`).
-    batches : iterable of Tensor of shape (batch, length), int64
+    batches : iterable of Tensor of shape (batch, length) or (length,), int64
         Token ids without padding; each is predicted from the tokens before it.
-    rules : GateRule or sequence of GateRule
+    rules : GateRule or sequence of GateRule or None
         As for :func:`keep_choices`.
 
     Returns
@@ -207,7 +198,8 @@ def measured_loss(model: Module, batches: Iterable[Tensor], rules: Rules) -> Los
     Raises
     ------
     ValueError
-        If there is no batch, or the model or the number of rules does not fit.
+        If there is no batch, or one holds no ids of the model's tokens, or the model or the number
+        of rules does not fit.
 
     Examples
     --------
@@ -231,8 +223,11 @@ class LossMeter:
     """
 
     def __init__(self, model: Module, batches: Iterable[Tensor]) -> None:
+        from moe_costmodel.traces.record import token_batches
+
         self.model = model
-        self.batches = batches = [batch for batch in batches if batch.shape[1] > 1]
+        checked = token_batches(model, batches, "measured_loss")
+        self.batches = batches = [batch for batch in checked if batch.shape[1] > 1]
         if not batches:
             raise invalid("measured_loss", "batches", "none", "at least one of length 2")
         self.n_tokens = sum(batch.shape[0] * (batch.shape[1] - 1) for batch in batches)
@@ -246,7 +241,7 @@ class LossMeter:
 
         from moe_costmodel.traces.record import edit_routing
 
-        per_layer = _per_layer(rules, self.n_layers, "measured_loss")
+        per_layer = rule_of_each_layer(rules, self.n_layers, "measured_loss")
         kept, routed, total = 0, 0, 0.0
 
         def edit(layer: int, ids: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
+from moela.files.guard import brief
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["RULES", "GateRule", "apply_rule", "keep_mask"]
+__all__ = ["RULES", "GateRule", "apply_rule", "keep_mask", "rule_of_each_layer"]
 
 RuleKind = Literal["skip", "top-p", "top-k"]
 RULES: dict[str, str] = {
@@ -86,6 +88,31 @@ class GateRule:
         return f"{self.kind} {self.value:g}{at_least}"
 
 
+def _check_rule(owner: str, rule: object) -> None:
+    """Raise unless a parameter is a GateRule."""
+    if not isinstance(rule, GateRule):
+        raise invalid(owner, "rule", brief(rule), "a GateRule, such as GateRule('top-p', 0.8)")
+
+
+def rule_of_each_layer(
+    rules: GateRule | Sequence[GateRule | None] | None, n_layers: int, owner: str
+) -> list[GateRule]:
+    """Return one rule for each layer; `rules` may be one for all layers, and None keeps all.
+
+    A ValueError in the name of `owner` is raised if they are no GateRules, or too few or many.
+    """
+    listed = [rules] * n_layers if rules is None or isinstance(rules, GateRule) else rules
+    expected = f"one GateRule, or one for each of {n_layers} layers (None drops nothing)"
+    if isinstance(listed, str) or not isinstance(listed, Sequence):
+        raise invalid(owner, "rules", brief(rules), expected)
+    if len(listed) != n_layers:
+        raise invalid(owner, "rules", f"{len(listed)} rules", expected)
+    for rule in listed:
+        if rule is not None and not isinstance(rule, GateRule):
+            raise invalid(owner, "rules", brief(rule), expected)
+    return [GateRule.keep_all() if rule is None else rule for rule in listed]
+
+
 def keep_mask(weights: ArrayLike, rule: GateRule) -> Bools:
     """Return which choices a rule keeps.
 
@@ -108,7 +135,7 @@ def keep_mask(weights: ArrayLike, rule: GateRule) -> Bools:
     Raises
     ------
     ValueError
-        If the weights are not floats.
+        If the weights are not floats, or the rule is none.
 
     Examples
     --------
@@ -116,6 +143,7 @@ def keep_mask(weights: ArrayLike, rule: GateRule) -> Bools:
     >>> keep_mask([[0.7, 0.2, 0.1]], GateRule("top-p", 0.8)).tolist()
     [[True, True, False]]
     """
+    _check_rule("keep_mask", rule)
     array = np.asarray(weights)
     if array.ndim == 0 or array.dtype.kind != "f":
         raise invalid("keep_mask", "weights", array.dtype, "floats of shape (..., k)")
@@ -140,6 +168,11 @@ def apply_rule(weights: Tensor, rule: GateRule) -> Tensor:
     Tensor of the shape and dtype of `weights`
         A kernel does not compute a choice of weight 0.
 
+    Raises
+    ------
+    ValueError
+        If the rule is no GateRule.
+
     Examples
     --------
     >>> import torch
@@ -150,6 +183,7 @@ def apply_rule(weights: Tensor, rule: GateRule) -> Tensor:
     """
     import torch
 
+    _check_rule("apply_rule", rule)
     single = weights.detach().float()
     if weights.is_cpu and weights.dtype != torch.float64 and not weights.requires_grad:
         flat = single.reshape(-1, weights.shape[-1]).numpy()

@@ -19,7 +19,7 @@ from moe_costmodel.traces.trace import RoutingTrace
 from moela.files.guard import brief
 from moela.heartbeat.working import long_work
 
-__all__ = ["Batch", "edit_routing", "layer_numbers", "record"]
+__all__ = ["Batch", "edit_routing", "layer_numbers", "record", "token_batches"]
 
 Batch: TypeAlias = Tensor | Mapping[str, Tensor] | ArrayLike
 _IDS = ("input_ids", "decoder_input_ids")
@@ -181,6 +181,21 @@ def _hooks(
             handle.remove()
 
 
+def token_batches(model: Module, batches: Iterable[Tensor], owner: str) -> list[Tensor]:
+    """Return batches of token ids that a model knows, each (batch, length), int64.
+
+    A ValueError in the name of `owner` is raised if a batch is none.
+    """
+    if not isinstance(model, Module):
+        raise invalid(owner, "model", brief(model), "a Module of torch")
+    if not isinstance(batches, Iterable) or isinstance(batches, str | Mapping):
+        raise invalid(owner, "batches", brief(batches), "a list of batches of token ids")
+    vocabulary = _vocabulary(model)
+    return [
+        _token_ids(batch, f"batches[{i}]", vocabulary, owner) for i, batch in enumerate(batches)
+    ]
+
+
 def _vocabulary(model: Module) -> int:
     """Return the number of token ids that a model knows, or that of all if it does not tell."""
     embedding: object = None
@@ -211,17 +226,17 @@ def _arguments(batch: Batch, place: str, vocabulary: int) -> dict[str, object]:
     return arguments
 
 
-def _token_ids(value: object, place: str, vocabulary: int) -> Tensor:
+def _token_ids(value: object, place: str, vocabulary: int, owner: str = "record") -> Tensor:
     """Return token ids, (batch, length), int64."""
-    ids = _rows(value, place, "iu", "integers, the ids of tokens,")
+    ids = _rows(value, place, "iu", "integers, the ids of tokens,", owner)
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= vocabulary:
         expected = f"ids of tokens in 0 .. {vocabulary - 1}, those of the model"
-        raise invalid("record", place, f"{low} .. {high}", expected)
+        raise invalid(owner, place, f"{low} .. {high}", expected)
     return ids.long()
 
 
-def _rows(value: object, place: str, kinds: str, what: str) -> Tensor:
+def _rows(value: object, place: str, kinds: str, what: str, owner: str = "record") -> Tensor:
     """Return a batch of one or more rows as a tensor of two dimensions."""
     expected = f"{what} of shape (batch, length) with at least one token"
     if isinstance(value, Tensor):
@@ -230,14 +245,14 @@ def _rows(value: object, place: str, kinds: str, what: str) -> Tensor:
         try:
             array = np.asarray(value)
         except ValueError:
-            raise invalid("record", place, "rows of different lengths", expected) from None
+            raise invalid(owner, place, "rows of different lengths", expected) from None
         if array.dtype.kind not in kinds:
-            raise invalid("record", place, shape_of(array), expected)
+            raise invalid(owner, place, shape_of(array), expected)
         rows = torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))
     kind = "f" if rows.is_floating_point() else "b" if rows.dtype == torch.bool else "iu"
     if rows.is_complex() or kind not in kinds or rows.ndim not in (1, 2) or not rows.numel():
         got = f"shape {tuple(rows.shape)}, {rows.dtype}"
-        raise invalid("record", place, got, expected)
+        raise invalid(owner, place, got, expected)
     return rows if rows.ndim == 2 else rows[None]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import GateRule, LatencyModel, LayerShape, RoutingTrace, keep_choices
+from moe_costmodel.gating.rules import rule_of_each_layer
 from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_names, setting_error
 from problems.moe.base import AGGREGATES, aggregated, as_windows
@@ -211,9 +212,10 @@ class GatingThresholds(OrdinalProblem):
             raise setting_error(owner, "latency", "a LatencyModel if time is an objective", latency)
         if shape is None:
             raise setting_error(owner, "shape", "a LayerShape if time is an objective", shape)
-        if (shape.n_experts, shape.n_local) != (n_experts, n_experts):
-            expected = f"of {n_experts} experts, all local"
-            raise setting_error(owner, "shape", expected, (shape.n_experts, shape.n_local))
+        sizes = shape.n_experts, shape.n_local, shape.k
+        if sizes != (n_experts, n_experts, self.k):
+            expected = f"of {n_experts} experts, all local, {self.k} for each token"
+            raise setting_error(owner, "shape", expected, sizes)
         return latency, shape, check_int(owner, "batch_size", batch_size, 1), mode
 
     def _step_seconds(self, levels: GateLevels) -> list[Floats]:
@@ -270,19 +272,19 @@ class GatingThresholds(OrdinalProblem):
 
         return plot_gates(self, F, path)
 
-    def objectives_of(self, rules: Sequence[GateRule]) -> Floats:
-        """Return the objectives [1, n_obj] of any rules, one per layer, also of other levels.
+    def objectives_of(self, rules: GateRule | Sequence[GateRule | None]) -> Floats:
+        """Return the objectives [1, n_obj] of any rules, also of other levels.
+
+        Rules are one for all layers or one per layer; None drops nothing.
 
         Raises
         ------
         ValueError
-            If the number of rules is wrong.
+            If the number or kind of the rules is wrong.
         """
-        if len(rules) != self.n_var:
-            raise setting_error(
-                "objectives_of", "rules", f"{self.n_var}, one per layer", len(rules)
-            )
-        levels = GateLevels.fixed(self.windows, rules)
+        levels = GateLevels.fixed(
+            self.windows, rule_of_each_layer(rules, self.n_var, "objectives_of")
+        )
         seconds = self._step_seconds(levels) if self._seconds else []
         return self._values(levels, seconds, np.zeros((1, self.n_var), dtype=np.int64))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,3 +175,17 @@ def test_the_shape_of_a_design_is_that_of_the_caller(shape):
 def test_rows_of_different_lengths_are_named():
     with pytest.raises(ValueError, match=r"'X' .* of shape \[n, 6\]"):
         GatingThresholds.example().check([[1] * 6, [1] * 5])
+
+
+def test_rules_of_any_layer_are_evaluated(trace):
+    problem, rule = GatingThresholds.example(), GateRule("top-k", 2)
+    np.testing.assert_array_equal(problem.objectives_of(rule), problem.objectives_of([rule] * 6))
+    assert problem.objectives_of([None] * 6).tolist() == [[4.0, 0.0]]
+    with pytest.raises(ValueError, match="'rules' parameter of objectives_of"):
+        problem.objectives_of("top-k")
+
+
+def test_a_layer_of_another_k_is_refused(trace):
+    shape = replace(example_shape(), k=2)
+    with pytest.raises(ValueError, match="32 experts, all local, 4 for each token"):
+        GatingThresholds(trace, objectives=("latency",), latency=example_latency(), shape=shape)
