@@ -14,6 +14,7 @@ from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_loads, count, invalid
 from moe_costmodel.placement.heuristics import greedy
 from moe_costmodel.placement.placement import Placement, even_devices, shares
+from moela.files.guard import brief
 from moela.heartbeat.working import long_work
 
 __all__ = ["OptimalPlacement", "optimal_placement", "swap_search"]
@@ -88,7 +89,7 @@ def optimal_placement(
     [5.0, 5.0]
     """
     owner = "optimal_placement"
-    if not isinstance(time_limit, int | float) or not time_limit > 0:
+    if not isinstance(time_limit, int | float | np.number) or not time_limit > 0:
         raise invalid(owner, "time_limit", time_limit, "a positive number of seconds")
     array = check_loads(owner, loads, ndim=2)
     n_steps, n_experts = array.shape
@@ -116,7 +117,7 @@ def optimal_placement(
         integrality=np.concatenate([np.ones(n_binary), np.zeros(n_steps)]),
         bounds=Bounds(lower, upper),
         constraints=LinearConstraint(rows, least, most),
-        options={"time_limit": time_limit},
+        options={"time_limit": float(time_limit)},
     )
     if result.x is None:
         raise RuntimeError(
@@ -174,6 +175,9 @@ def swap_search(
     array = check_loads("swap_search", loads, ndim=3)
     max_sweeps = count("swap_search", "max_sweeps", max_sweeps)
     placement = greedy(array, n_devices) if start is None else start
+    if not isinstance(placement, Placement):
+        expected = "a Placement, such as anti_correlation(loads, n_devices), or None"
+        raise invalid("swap_search", "start", brief(start), expected)
     wanted = (*array.shape[1:], n_devices, 0)
     got = placement.n_layers, placement.n_experts, placement.n_devices, placement.n_replicas
     if got != wanted:

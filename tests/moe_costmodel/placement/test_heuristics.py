@@ -246,3 +246,9 @@ def test_sizes_of_experts_that_move_are_checked(sizes, message):
         ValueError, match=rf"'expert_bytes' parameter of migration_bytes .*{message}"
     ):
         migration_bytes(now, then, sizes)
+
+
+def test_a_start_that_is_no_placement_is_named(loads):
+    with pytest.raises(ValueError, match=r"'start' .* must be a Placement, .* Got 'greedy'"):
+        swap_search(loads, 4, start="greedy")
+    assert optimal_placement(np.ones((2, 4)), 2, time_limit=np.int64(3)).value == 0.5
