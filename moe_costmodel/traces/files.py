@@ -161,7 +161,8 @@ def _read_recorded(path: Path, sizes: Sizes) -> Recorded:
         return replace(found, n_experts=found.n_experts or sizes.n_experts)
     if is_response(first):
         return of_responses(contents, path, sizes)
-    if len(contents) > 1 and load_field(first):
+    # A single count may be that of several steps, which a line of vLLM's is not.
+    if (name := load_field(first)) and (len(contents) > 1 or name != "logical_count"):
         return of_load_lines(contents, path)
     if len(contents) == 1 and isinstance(first, dict) and "logical_count" in first:
         counts = array_in(path, "logical_count", first["logical_count"], ndim=(2, 3))

@@ -53,6 +53,7 @@ def object_in(path: str | Path, field: str, value: object) -> dict[str, object]:
 
 
 def _span(low: float, high: float, smallest: float, largest: float) -> str:
+    least, most = (str(end) if isinstance(end, int) else f"{end:g}" for end in (low, high))
     if low > smallest and high < largest:
-        return f" from {low:g} to {high:g}"
-    return f" of at least {low:g}" if low > smallest else f" up to {high:g}" * (high < largest)
+        return f" from {least} to {most}"
+    return f" of at least {least}" if low > smallest else f" up to {most}" * (high < largest)

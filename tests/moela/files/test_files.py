@@ -177,6 +177,8 @@ def test_fields_are_checked_by_type_and_range():
                 check("f", "a.b", value)
     with pytest.raises(ValueError, match="an integer from 1 to 3"):
         whole_in("f", "x", 0, 1, 3)
+    with pytest.raises(ValueError, match="an integer from 1 to 2147483648"):
+        whole_in("f", "x", 0, 1, 2**31)
     with pytest.raises(ValueError, match="a finite number of at least 0"):
         number_in("f", "x", -1, 0)
 
