@@ -27,11 +27,12 @@ from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.offloaded import OffloadedExperts
 from moe_costmodel.latency.model import LatencyModel
-from moe_costmodel.measure.jobs import between_call
+from moe_costmodel.measure.jobs import between_call, torch_type
 from moe_costmodel.measure.stack import StackTimer
 from moe_costmodel.measure.timing import clock_for, clock_of, pinned_threads, scratch_folder
 from moe_costmodel.objectives import quantity
 from moe_costmodel.offloading.cost import MissCost
+from moe_costmodel.plans.decision import Decision
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.sampling import sample_tokens
 from moela.heartbeat.working import long_work
@@ -174,8 +175,12 @@ def verify(
         If there is no plan, a plan does not fit the trace, a parameter is out of its range, or the
         latency model that is fitted here is wrong by more than `max_error`.
     """
+    if isinstance(plans, Decision):
+        raise invalid("verify", "plans", "one", "a list of Plans, such as [plan]")
     if not plans:
         raise invalid("verify", "plans", "none", "at least one Plan")
+    for plan in plans:
+        torch_type("verify", "plans", plan.shape.dtype)
     if miss_cost is None and any(plan.offload is not None for plan in plans):
         expected = "a MissCost (measure_misses) for plans with an 'offload'"
         raise invalid("verify", "miss_cost", miss_cost, expected)
@@ -279,7 +284,7 @@ class _Run:
         keep = keep_choices(trace, rules) if plan.has_thresholds else None
         steps = trace.batches(plan.batch_size, plan.mode)[:n_steps]
         n_local = plan.slots_per_device
-        shape, dtype = plan.shape, getattr(torch, plan.shape.dtype)
+        shape, dtype = plan.shape, torch_type("verify", "plans", plan.shape.dtype)
         x = torch.randn(plan.batch_size, shape.d_model, device=device).to(dtype)
         self._between = between_call(shape, x)
         self.buffers: list[BufferedExperts | OffloadedExperts] = []

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from moe_costmodel._arrays import Ints
+from moe_costmodel._checks import invalid
 from moe_costmodel.buffering.replay import expert_streams
 from moe_costmodel.gating.rules import GateRule, apply_rule
 from moe_costmodel.hardware import Hardware
@@ -28,6 +29,7 @@ from moe_costmodel.measure.measurements import At
 from moe_costmodel.measure.timing import Call
 from moe_costmodel.offloading.replay import Admission
 from moe_costmodel.shapes import LayerShape, power_law_counts
+from moela.files.guard import brief
 
 __all__ = [
     "RUN",
@@ -45,9 +47,11 @@ __all__ = [
     "share_buffers",
     "slow_experts",
     "step_call",
+    "torch_type",
 ]
 
 SKEWS = (0.0, 0.6, 1.2)  # exponents of the experts' popularity
+_TYPES = ("float64", "float32", "bfloat16", "float16")
 _CONTEXT = 32  # tokens that attention between layers attends to
 RUN = 8  # steps of a run through a buffer
 
@@ -61,6 +65,18 @@ class Job(NamedTuple):
     call: Call
 
 
+def torch_type(owner: str, name: str, dtype: str) -> torch.dtype:
+    """Return the type of torch that weights of a layer are measured in.
+
+    A ValueError in the name of `owner` is raised if torch computes no products of it.
+    """
+    if dtype not in _TYPES:
+        expected = f"of a dtype that torch computes, one of {', '.join(_TYPES)}"
+        raise invalid(owner, name, f"dtype {brief(dtype)}", expected)
+    found: torch.dtype = getattr(torch, dtype)
+    return found
+
+
 def random_experts(shape: LayerShape, seed: int = 0) -> Experts:
     """Return random experts of a shape, in CPU memory."""
     return Experts.random(
@@ -70,7 +86,7 @@ def random_experts(shape: LayerShape, seed: int = 0) -> Experts:
         seed=seed,
         gated=shape.gated,
         activation="silu" if shape.gated else "relu",
-        dtype=getattr(torch, shape.dtype),
+        dtype=torch_type("LayerShape", "dtype", shape.dtype),
     )
 
 
@@ -159,7 +175,7 @@ def jobs_of(
     rotate_bytes: int,
 ) -> list[Job]:
     """Prepare the points of one layer; parameters as for :func:`measure_kernels`."""
-    device, dtype = hardware.device, getattr(torch, shape.dtype)
+    device, dtype = hardware.device, torch_type("LayerShape", "dtype", shape.dtype)
     cpu_experts = random_experts(shape)
     experts = cpu_experts.to(device)
     n_copies = min(32, max(1, round(rotate_bytes / (shape.n_experts * experts.expert_bytes))))

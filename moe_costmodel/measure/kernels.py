@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import count, invalid, require, several_of
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.measure.exchange import measure_exchange
-from moe_costmodel.measure.jobs import Job, jobs_of
+from moe_costmodel.measure.jobs import Job, jobs_of, torch_type
 from moe_costmodel.measure.measurements import KINDS, Measurements, Record
 from moe_costmodel.measure.timing import (
     check_budget,
@@ -27,7 +27,7 @@ from moe_costmodel.measure.timing import (
     scratch_folder,
     time_call,
 )
-from moe_costmodel.shapes import LayerShape
+from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moela.heartbeat.working import long_work
 
 __all__ = ["DEFAULT_SHAPES", "links_of", "measure_kernels", "with_exchange"]
@@ -119,12 +119,12 @@ def measure_kernels(
     hardware = hardware or Hardware.here()
     if hardware.device == "cuda" and not torch.cuda.is_available():
         raise invalid("measure_kernels", "hardware", "cuda", "of this machine, which has no GPU")
-    for dtype in dtypes:
-        if not isinstance(getattr(torch, dtype, None), torch.dtype):
-            raise invalid("measure_kernels", "dtypes", repr(dtype), "names of torch types")
+    for dtype in several_of("measure_kernels", "dtypes", dtypes, DTYPE_BYTES):
+        torch_type("measure_kernels", "dtypes", dtype)
     budget_s = check_budget("measure_kernels", budget_s)
     for name, sizes in (("shapes", shapes), ("tokens", tokens)):
-        require("measure_kernels", name, sizes, len(sizes) > 0, "not empty")
+        is_full = isinstance(sizes, Sized) and len(sizes) > 0
+        require("measure_kernels", name, sizes, is_full, "a sequence that is not empty")
     tokens = [count("measure_kernels", "tokens", n) for n in tokens]
     clock = clock_for(clock, hardware.threads)
     kinds = several_of("measure_kernels", "kinds", kinds, KINDS)

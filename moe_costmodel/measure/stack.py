@@ -33,6 +33,7 @@ from moe_costmodel.measure.jobs import (
     share_buffers,
     slow_experts,
     step_call,
+    torch_type,
 )
 from moe_costmodel.measure.measurements import At, Measurements, Record
 from moe_costmodel.measure.timing import Call, clock_for, clock_of, pinned_threads, scratch_folder
@@ -135,7 +136,8 @@ class StackTimer:
         memory: list[_Memory],
     ) -> None:
         """Prepare the points of a shape, one list for each stack."""
-        device, dtype = self.hardware.device, getattr(torch, shape.dtype)
+        device = self.hardware.device
+        dtype = torch_type("LayerShape", "dtype", shape.dtype)
         random = self._random
         layers, slow = [m.layers for m in memory], [m.slow for m in memory]
         for n_tokens in tokens:

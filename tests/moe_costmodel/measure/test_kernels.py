@@ -271,3 +271,27 @@ def test_measurements_print_their_kinds_not_their_points():
     records = [Record("copy", {"bytes": 8}, [1e-6]), Record("copy", {"bytes": 9}, [1e-6])]
     text = str(Measurements(hardware, records, "cpu", "2026-11-26T12:00:00", ["a note"]))
     assert text == "2 points of box (cpu time, 2026-11-26): 2 of copy\na note"
+
+
+@pytest.mark.parametrize(
+    ("settings_", "message"),
+    [
+        ({"shapes": SHAPE}, "'shapes' .* a sequence that is not empty"),
+        ({"dtypes": "float32"}, "'dtypes' .* a sequence of names"),
+        ({"dtypes": ["fp8"]}, "'dtypes' .* a dtype that torch computes, .* Got dtype 'fp8'"),
+    ],
+)
+def test_what_cannot_be_measured_is_named(settings_, message):
+    hardware = Hardware(name="here", memory_bytes=1)
+    with pytest.raises(ValueError, match=message):
+        measure_kernels(hardware, **{"shapes": [SHAPE], "budget_s": 1} | settings_)
+
+
+def test_numbers_of_numpy_are_saved(tmp_path):
+    hardware = Hardware(
+        name="a", memory_bytes=np.int64(9), links={"slow_to_fast": Link(np.int64(2))}
+    )
+    assert Hardware.load(hardware.save(tmp_path / "hardware.json")) == hardware
+    record = Record("gating", {"tokens": np.int64(4)}, [np.float32(0.5)], SHAPE)
+    path = Measurements(hardware, [record]).save(tmp_path / "measured.json")
+    assert Measurements.load(path).records == [record]
