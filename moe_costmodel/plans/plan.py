@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan"]
 
 
-def _items(name: str, values: object, expected: str) -> tuple[Any, ...]:
+def _items(name: str, values: object, expected: str) -> tuple[object, ...]:
     """Return the items of a parameter that must be a sequence, and no text."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise invalid("Plan", name, brief(values), expected)
@@ -142,13 +142,12 @@ class Plan(Decision):
         given = [
             n.item() if isinstance(n, np.integer) else n
             for n in _items("layers", self.layers, expected)
-        ]
-        numbers = tuple(given) or tuple(range(self.n_layers))
-        good = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers)
-        good = good and all(b > a for a, b in pairwise(numbers))
-        if len(numbers) != self.n_layers or not good:
-            raise invalid("Plan", "layers", list(numbers), expected)
-        return numbers
+        ] or list(range(self.n_layers))
+        numbers = [n for n in given if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
+        ascending = all(b > a for a, b in pairwise(numbers))
+        if not len(given) == len(numbers) == self.n_layers or not ascending:
+            raise invalid("Plan", "layers", given, expected)
+        return tuple(numbers)
 
     @property
     def n_nodes(self) -> int:

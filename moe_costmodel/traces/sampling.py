@@ -288,7 +288,7 @@ def sample_loads(
     *,
     k: int | None = None,
     n_steps: int = 512,
-    random_state: np.random.Generator,
+    random_state: np.random.Generator | int,
 ) -> Ints:
     """Draw the loads of steps of any batch size; see :class:`LoadSteps` for how.
 
@@ -304,7 +304,7 @@ def sample_loads(
         Experts that each token is sent to; needed for a trace of loads.
     n_steps : int
         Steps to draw.
-    random_state : numpy.random.Generator
+    random_state : numpy.random.Generator or int
         Source of the draws.
 
     Returns
@@ -327,6 +327,7 @@ def sample_loads(
     """
     owner = "sample_loads"
     batch_size, n_steps = _checked(owner, batch_size, mode, n_steps)
+    random_state = np.random.default_rng(random_state)
     if trace.is_load_only:
         steps = _steps_of(owner, trace, batch_size, mode, k, n_steps, random_state)
         layers = trace.loads().any(axis=(0, 2))
@@ -345,7 +346,7 @@ def sample_tokens(
     *,
     k: int | None = None,
     n_steps: int = 64,
-    random_state: np.random.Generator,
+    random_state: np.random.Generator | int,
 ) -> RoutingTrace:
     """Draw tokens whose steps of `batch_size` are those of :func:`sample_loads`.
 
@@ -372,6 +373,7 @@ def sample_tokens(
     """
     owner = "sample_tokens"
     batch_size, n_steps = _checked(owner, batch_size, mode, n_steps)
+    random_state = np.random.default_rng(random_state)
     if trace.is_load_only:
         steps = _steps_of(owner, trace, batch_size, mode, k, n_steps, random_state)
         n_steps, n_layers = steps.n_steps, steps.counts.shape[1]

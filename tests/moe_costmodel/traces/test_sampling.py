@@ -154,3 +154,12 @@ def test_an_expert_that_would_serve_a_token_twice_in_one_step_is_named(rng, draw
     message = "at most 1, since expert 0 of layer 0 gets 100.0% of the choices in recorded step 1"
     with pytest.raises(ValueError, match=message):
         draw(trace, 4, k=2, n_steps=2, random_state=rng)
+
+
+def test_a_seed_may_be_a_number():
+    trace = RoutingTrace.from_counts([[[400, 300, 200, 100]]])
+    for draw in (
+        lambda seed: sample_loads(trace, 8, k=2, n_steps=9, random_state=seed),
+        lambda seed: sample_tokens(trace, 8, k=2, n_steps=9, random_state=seed).topk_ids,
+    ):
+        np.testing.assert_array_equal(draw(3), draw(np.random.default_rng(3)))
