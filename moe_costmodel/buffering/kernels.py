@@ -6,11 +6,11 @@ accesses hit in most buffers.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Ints
+from moela.compilation.jit import cached_njit
 
 __all__ = ["events", "sum_by_step"]
 
@@ -19,7 +19,7 @@ _PAPER, _FIFO, _LRU, _LFU, _INACTIVE_LFU, _MIN = range(6)
 _ONE, _ALL = np.uint64(1), np.uint64(2**64 - 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def sum_by_step(missed: NDArray[np.uint64], bounds: Ints, out: NDArray[np.integer]) -> None:
     """Add the bits of the accesses of each step to `out` (n_steps, n_capacities)."""
     for step in range(len(bounds) - 1):
@@ -31,7 +31,7 @@ def sum_by_step(missed: NDArray[np.uint64], bounds: Ints, out: NDArray[np.intege
                 c += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def events(
     ids: Ints,
     bounds: Ints,
@@ -49,7 +49,7 @@ def events(
         _queue_events(ids, bounds, n_experts, capacities, policy, missed)
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _stack_events(
     ids: Ints,
     n_experts: int,
@@ -104,7 +104,7 @@ def _stack_events(
             key[expert] = -following[i]
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _queue_events(
     ids: Ints,
     bounds: Ints,
@@ -162,7 +162,7 @@ def _queue_events(
                 queue[top] = expert
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _frequency_events(
     ids: Ints,
     bounds: Ints,

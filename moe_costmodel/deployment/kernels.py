@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
+from moela.compilation.jit import cached_njit
 
 __all__ = [
     "kept_choices", "kth_smallest", "remote_nodes", "step_counts", "step_entries",
@@ -14,7 +14,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def kept_choices(
     weights: NDArray[np.float32],
     total: NDArray[np.float32],
@@ -52,7 +52,7 @@ def kept_choices(
         mass[token] = before
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def step_counts(
     ids: NDArray[np.uint16], kept: NDArray[np.uint8], batch_size: int, out: NDArray[np.int32]
 ) -> None:
@@ -70,7 +70,7 @@ def step_counts(
                 out[step, ids[token, rank]] += 1 if rank < n else 0
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def step_entries(
     ids: NDArray[np.uint16], kept: NDArray[np.uint8], batch_size: int, n_experts: int
 ) -> tuple[Ints, NDArray[np.int32], NDArray[np.int32]]:
@@ -104,7 +104,7 @@ def step_entries(
     return bounds, experts[:n].copy(), tokens[:n].copy()
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def kth_smallest(values: Floats, k: int) -> float:
     """Return the value of rank k, from 0, and reorder the values (Hoare 1961, "Find", CACM 4(7)).
 
@@ -132,7 +132,7 @@ def kth_smallest(values: Floats, k: int) -> float:
     return values[k]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def step_statistics(step: Floats, bounds: Ints, out: Floats) -> None:
     """Write steps per second, mean, median and 99th percentile of each window, [4, n_windows].
 
@@ -151,7 +151,7 @@ def step_statistics(step: Floats, bounds: Ints, out: Floats) -> None:
         out[3, w] = kth_smallest(part, high)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def remote_nodes(
     ids: NDArray[np.uint16],
     kept: NDArray[np.uint8],

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
+from moela.compilation.jit import cached_njit
 from moela.files.guard import brief
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def device_mask(weights: Tensor, rule: GateRule) -> Tensor:
     return torch.zeros_like(keep).scatter(-1, order, keep | (ranks < rule.k_min))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _keep(weights: NDArray[np.float32], code: int, value: float, k_min: int, kept: Bools) -> None:
     """Write which choices of each token (n, k) are kept."""
     order = np.empty(weights.shape[1], dtype=np.int64)
@@ -237,7 +237,7 @@ def _keep(weights: NDArray[np.float32], code: int, value: float, k_min: int, kep
         _keep_of(weights[token], code, value, k_min, order, kept[token])
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _scale(
     weights: NDArray[np.float32], code: int, value: float, k_min: int, out: NDArray[np.float32]
 ) -> None:
@@ -259,7 +259,7 @@ def _scale(
             out[token, i] = row[i] * scale if kept[i] else np.float32(0.0)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _keep_of(
     row: NDArray[np.float32],
     code: int,

@@ -10,12 +10,12 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import check_number, count, invalid, one_of, require, shape_of
+from moela.compilation.jit import cached_njit
 
 __all__ = ["RESIDENCY_POLICIES", "Event", "Residency", "Upload", "UploadRule"]
 
@@ -63,7 +63,7 @@ class Event(NamedTuple):
     uploads: list[Upload]
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _lower(a: int, b: int, policy: int, active: Bools, uses: Floats, last: Ints) -> bool:
     """Return whether expert `a` leaves before `b`."""
     if policy == _INACTIVE_LFU and active[a] != active[b]:
@@ -73,7 +73,7 @@ def _lower(a: int, b: int, policy: int, active: Bools, uses: Floats, last: Ints)
     return bool(last[a] < last[b])
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _victim(
     expert: int, policy: int, active: Bools, fresh: Bools, loaded: Ints, n: int, uses: Floats,
     last: Ints, least: float,
@@ -97,7 +97,7 @@ def _victim(
     return lowest if uses[expert] - uses[other] >= least else -1
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _event(
     needed: Ints, setting: tuple[int, int, int], rule: tuple[float, float, float], arrays: tuple[
         Ints, Floats, Ints, Ints, Ints, Bools, Bools], now: Floats, hits: Ints, uploads: Ints,

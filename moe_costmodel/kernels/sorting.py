@@ -6,16 +6,16 @@ choices took a fifth of that, more when a threshold had dropped some.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Bools, Ints
+from moela.compilation.jit import cached_njit
 
 __all__ = ["bags_of", "rows_of", "sort_choices"]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def sort_choices(expert: NDArray[np.integer], kept: Bools, n_experts: int) -> tuple[Ints, Ints]:
     """Return the kept choices sorted by expert, in their order within an expert, and the counts.
 
@@ -40,7 +40,7 @@ def sort_choices(expert: NDArray[np.integer], kept: Bools, n_experts: int) -> tu
     return order, counts
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def rows_of(order: Ints) -> Ints:
     """Return the position in `order`, a permutation, of each choice."""
     row = np.empty(len(order), dtype=np.int64)
@@ -49,7 +49,7 @@ def rows_of(order: Ints) -> Ints:
     return row
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def bags_of(order: Ints, n_tokens: int, k: int) -> tuple[Ints, Ints, Ints]:
     """Return where each token's choices begin, the choices by token, and their places in `order`.
 

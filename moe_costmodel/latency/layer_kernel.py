@@ -5,11 +5,11 @@ All compiled callees are in this file, since numba's cache looks at the caller's
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
+from moela.compilation.jit import cached_njit
 
 __all__ = ["Costs", "Machine", "TableAxes", "Traffic", "interpolate", "layer_times"]
 
@@ -47,7 +47,7 @@ Costs = tuple[float, float, float, float, float]
 Buffering = tuple[int, Ints, Costs, NDArray[np.float32]]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _lookup(n: int, total: float, largest: float, table: TableAxes) -> float:
     """Return the seconds of `n` active experts with `total` rows, `largest` on the busiest."""
     active, rows, logs = table
@@ -70,7 +70,7 @@ def _lookup(n: int, total: float, largest: float, table: TableAxes) -> float:
     return np.exp(value + beyond)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def interpolate(counts: NDArray[np.generic], table: TableAxes, out: Floats) -> None:
     """Write the seconds of each row of tokens per expert, (n, n_local), into `out`, (n,)."""
     for i in range(len(counts)):
@@ -83,7 +83,7 @@ def interpolate(counts: NDArray[np.generic], table: TableAxes, out: Floats) -> N
         out[i] = 0.0 if n == 0 else _lookup(n, total, largest, table)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def layer_times(
     traffic: Traffic,
     slots: Ints,
@@ -138,7 +138,7 @@ def layer_times(
     return most_rows
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _slots_of_experts(slots: Ints, n_experts: int) -> Layout:
     """Return the slots of each expert; see Layout."""
     first = np.zeros(n_experts + 1, dtype=np.int64)
@@ -157,7 +157,7 @@ def _slots_of_experts(slots: Ints, n_experts: int) -> Layout:
     return own, first, rank, copies
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _assign_entries(
     traffic: Traffic,
     begin: int,
@@ -199,7 +199,7 @@ def _assign_entries(
                 most[device, step] = max(most[device, step], dealt)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _assign_counts(
     counts: Shorts,
     turn: int,
@@ -228,7 +228,7 @@ def _assign_counts(
             n_needed[device, step], rows[device, step], most[device, step] = n, total, largest
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _dealt(tokens: int, copies: int, rank: int, turn: int) -> int:
     """Return the tokens of one copy: an even share; the copies take turns with the remainder.
 
@@ -238,7 +238,7 @@ def _dealt(tokens: int, copies: int, rank: int, turn: int) -> int:
     return tokens // copies + (1 if (rank - turn) % copies < tokens % copies else 0)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _exchanges(rows: Shorts, machine: Machine, out: Floats, share: Floats) -> int:
     """Write the seconds of each step's exchange, one way, and its largest share on a device.
 
@@ -268,7 +268,7 @@ def _exchanges(rows: Shorts, machine: Machine, out: Floats, share: Floats) -> in
     return most_rows
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _paper(
     needed: Slots, n_needed: Shorts, capacity: int, contents: Ints, marks: Ints, misses: Shorts
 ) -> None:
@@ -305,7 +305,7 @@ def _paper(
             line[capacity - 1] = slot
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _fifo(
     needed: Slots, n_needed: Shorts, capacity: int, contents: Ints, marks: Ints, misses: Shorts
 ) -> None:
@@ -331,7 +331,7 @@ def _fifo(
     marks[0], marks[1] = filled, oldest
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _ranked(
     needed: Slots,
     n_needed: Shorts,
@@ -389,7 +389,7 @@ def _ranked(
     marks[0], marks[1], marks[2] = filled, newest, clock
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _combine(
     work: Shorts,
     misses: Shorts,

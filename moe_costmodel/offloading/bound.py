@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from moe_costmodel._arrays import Ints
 from moe_costmodel.buffering.replay import ExpertStream
 from moe_costmodel.offloading.cost import MissCost
+from moela.compilation.jit import cached_njit
 
 __all__ = ["least_seconds"]
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _cheapest(
     ids: Ints, bounds: Ints, n_experts: int, miss: float, upload: float, rent: float
 ) -> float:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 
 from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_number, count, invalid, require
+from moela.compilation.jit import cached_njit
 from moela.heartbeat.working import long_work
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class LossWithCache:
         return self.misses / self.accesses
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _choose(
     probabilities: Floats, order: Ints, k: int, keep: int, factor: float, slots: int, used_at: Ints,
     clock: int, chosen: Ints,

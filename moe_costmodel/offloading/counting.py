@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
+from moela.compilation.jit import cached_njit
 
 __all__ = ["first_uses", "next_steps", "totals"]
 
 _ONE = np.uint64(1)
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def totals(bits: NDArray[np.uint64], n_settings: int) -> Ints:
     """Count the bits of each setting over all accesses, [n_settings]."""
     planes = np.zeros(64, dtype=np.uint64)
@@ -32,7 +32,7 @@ def totals(bits: NDArray[np.uint64], n_settings: int) -> Ints:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def next_steps(ids: Ints, bounds: Ints, n_experts: int) -> Ints:
     """Return the step in which the expert of each access is needed next, [n_accesses]."""
     n_steps = len(bounds) - 1
@@ -46,7 +46,7 @@ def next_steps(ids: Ints, bounds: Ints, n_experts: int) -> Ints:
     return following
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def first_uses(ids: Ints, bounds: Ints, order: Ints, key: Floats) -> None:
     """Set the keys of MIN at the beginning of a replay, and sort the order by them."""
     n = len(order)

@@ -12,12 +12,12 @@ highest priority first, each in place of the resident expert of lowest priority.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel.offloading.ordering import move_to_top, rise, sink, sort_event
+from moela.compilation.jit import cached_njit
 
 __all__ = ["replay_events"]
 
@@ -35,13 +35,13 @@ for _i in range(64):
     _POSITIONS[(int(_DE_BRUIJN) << _i & (2**64 - 1)) >> 58] = _i
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _position(bit: np.uint64) -> int:
     """Return the position of the only bit that is set (multiplication by a de Bruijn sequence)."""
     return _POSITIONS[bit * _DE_BRUIJN >> np.uint64(58)]
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def admit(missed: np.uint64, left: Bits, expert: int) -> np.uint64:
     """Count down the misses that are left before an expert is uploaded; return the settings at 0.
 
@@ -58,14 +58,14 @@ def admit(missed: np.uint64, left: Bits, expert: int) -> np.uint64:
     return missed & ~above
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def restart(left: Bits, expert: int, first: Bits, bits: np.uint64) -> None:
     """Set the counters of an expert back to their first values in some settings."""
     for plane in range(len(first)):
         left[expert, plane] = (left[expert, plane] & ~bits) | (first[plane] & bits)
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def refill(below: np.uint64, budget: Floats, rate: Floats) -> tuple[np.uint64, np.uint64]:
     """Add what a step may upload to the budgets `below` their limits.
 
@@ -90,7 +90,7 @@ def refill(below: np.uint64, budget: Floats, rate: Floats) -> tuple[np.uint64, n
     return below, empty
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def open_settings(closed: np.uint64, opens: Ints, rate: Floats, step: int) -> tuple[np.uint64, int]:
     """Return the settings that stay closed after a step, and the step in which the next opens."""
     following = -1
@@ -102,7 +102,7 @@ def open_settings(closed: np.uint64, opens: Ints, rate: Floats, step: int) -> tu
     return closed, following
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def spend(bits: np.uint64, budget: Floats, uploads: float) -> np.uint64:
     """Take uploads from the budgets of some settings; return those that have none left."""
     spent = _NONE
@@ -116,7 +116,7 @@ def spend(bits: np.uint64, budget: Floats, uploads: float) -> np.uint64:
     return spent
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def fill(bits: np.uint64, filled: Ints, capacities: Ints) -> np.uint64:
     """Take a slot in some settings that have free ones; return those that are full now."""
     full = _NONE
@@ -130,7 +130,7 @@ def fill(bits: np.uint64, filled: Ints, capacities: Ints) -> np.uint64:
     return full
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _exchange(
     order: Ints, rank: int, need: np.uint64, resident: Bits, key: Floats, unit: float,
     margins: Floats, groups: Bits,
@@ -157,7 +157,7 @@ def _exchange(
     return gained
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _evict(
     some: Ints, spared: int, needed_in: Ints, over: Bits, resident: Bits, pending: Bits,
     several: np.uint64, budget: Floats, any_over: np.uint64,
@@ -190,7 +190,7 @@ def _evict(
     return any_over
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _upload_highest(
     some: Ints, first_access: int, event: Ints, wanted: int, may: np.uint64, full: np.uint64,
     order: Ints, rank: Ints, event_last: bool, step: int, needed_in: Ints, key: Floats,
@@ -252,7 +252,7 @@ def _upload_highest(
     return full
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _victim(
     queues: Queues, c: int, n: int, head: int, policy: int, needed_in: Ints, step: int, loads: int
 ) -> int:
@@ -271,7 +271,7 @@ def _victim(
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _replace(
     queues: Queues, c: int, n: int, head: int, before: int, policy: int, expert: int
 ) -> int:
@@ -298,7 +298,7 @@ def _replace(
     return victim
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _upload_queued(
     some: Ints, first_access: int, step: int, policy: int, may: np.uint64, capacities: Ints,
     filled: Ints, resident: Bits, admitted: Bits, queues: Queues, heads: Ints, loads: Ints,
@@ -338,7 +338,7 @@ def _upload_queued(
             may &= ~spend(gained & rationed, budget, 1.0)
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def replay_events(
     ids: Ints, bounds: Ints, following: Ints, capacities: Ints, policy: int, unit_factor: float,
     order: Ints, key: Floats, first: Bits, margins: Floats, groups: Bits, rate: Floats,

@@ -6,14 +6,13 @@ save that one, too.
 
 from __future__ import annotations
 
-import numba
-
 from moe_costmodel._arrays import Floats, Ints
+from moela.compilation.jit import cached_njit
 
 __all__ = ["move_to_top", "rise", "sink", "sort_event"]
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def sort_event(some: Ints, key: Floats, event: Ints) -> None:
     """Write the experts of an event into `event`, lowest key first; of equals, the lower id."""
     for i in range(len(some)):
@@ -24,7 +23,7 @@ def sort_event(some: Ints, key: Floats, event: Ints) -> None:
         event[place] = expert
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def move_to_top(order: Ints, event: Ints, k: int, step: int, needed_in: Ints) -> None:
     """Move the experts of an event above all others, which keep their order ("lru")."""
     n, rest = len(order), 0
@@ -36,7 +35,7 @@ def move_to_top(order: Ints, event: Ints, k: int, step: int, needed_in: Ints) ->
         order[n - k + i] = event[i]
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def sink(order: Ints, event: Ints, k: int, key: Floats) -> None:
     """Merge the experts of an event, which were on top, into the order ("min"; no equal keys)."""
     rest, place = len(order) - k - 1, len(order) - 1
@@ -50,7 +49,7 @@ def sink(order: Ints, event: Ints, k: int, key: Floats) -> None:
         place -= 1
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def rise(
     order: Ints, rank: Ints, event: Ints, k: int, key: Floats, step: int, placed_in: Ints
 ) -> None:

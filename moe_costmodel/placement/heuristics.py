@@ -5,13 +5,13 @@ Searches and the exact optimum are in :mod:`moe_costmodel.placement.search`.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_loads, check_number, count, invalid
 from moe_costmodel.placement.placement import Placement, even_devices
+from moela.compilation.jit import cached_njit
 
 __all__ = ["anti_correlation", "contiguous", "greedy", "replicate_and_pack"]
 
@@ -211,7 +211,7 @@ def _pack_slots(weight: Floats, n_bins: int) -> Ints:
     return slots
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _pack_in_order(order: Ints, weight: Floats, n_bins: int) -> Ints:
     """Pack the items as `_pack_slots` does, in this order."""
     room = len(weight) // n_bins
@@ -229,7 +229,7 @@ def _pack_in_order(order: Ints, weight: Floats, n_bins: int) -> Ints:
     return slots
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _pack_apart(order: Ints, mean: Floats, attraction: Floats, n_devices: int) -> Ints:
     """Return the device of each expert under the anti-correlation rule, given their order."""
     room = len(mean) // n_devices

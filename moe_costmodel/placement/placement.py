@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,6 +20,7 @@ from moe_costmodel._checks import (
     shape_of,
 )
 from moe_costmodel.traces.trace import RoutingTrace
+from moela.compilation.jit import cached_njit
 
 __all__ = [
     "Placement",
@@ -352,7 +352,7 @@ def cross_node_traffic(trace: RoutingTrace, placement: Placement, n_nodes: int) 
     return _remote_nodes(np.ascontiguousarray(trace.topk_ids), per_node)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _remote_nodes(ids: NDArray[np.integer], per_node: Bools) -> Floats:
     n_tokens, n_layers, k = ids.shape
     n_nodes = per_node.shape[2]

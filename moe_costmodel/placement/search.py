@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
@@ -14,6 +13,7 @@ from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_loads, count, invalid
 from moe_costmodel.placement.heuristics import greedy
 from moe_costmodel.placement.placement import Placement, even_devices, shares
+from moela.compilation.jit import cached_njit
 from moela.files.guard import brief
 from moela.heartbeat.working import long_work
 
@@ -196,7 +196,7 @@ def swap_search(
     return Placement.from_devices(devices, n_devices)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _sweep(shares: Floats, device: Ints, n_devices: int, first: Ints, second: Ints) -> bool:
     """Try every pair once; keep the swaps that lower the summed largest shares of all steps."""
     n_experts, n_steps = shares.shape

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.silicon.layout import Layout
 from moe_costmodel.silicon.step import Chunk, SiliconModel, StepTime
+from moela.compilation.jit import cached_njit
 
 __all__ = ["CurveTable", "StepCurve"]
 
@@ -67,7 +67,7 @@ class StepCurve:
         return out
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _add_layers(
     log_loads: Floats, log_seconds: Floats, place: float, per_octave: float, out: Floats
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +11,7 @@ from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import invalid
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.traces.trace import RoutingTrace
+from moela.compilation.jit import cached_njit
 
 Shares = NDArray[np.float32]
 
@@ -146,7 +146,7 @@ class SampledLoads:
             out[:] = np.maximum(mean + (out - mean) * np.sqrt(n / tokens), 0.0)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _count(ids: Ints, kept: Bools, chosen: Ints, out: Shares) -> None:
     """Count the kept choices of each expert in each step."""
     for step in range(chosen.shape[0]):
@@ -157,7 +157,7 @@ def _count(ids: Ints, kept: Bools, chosen: Ints, out: Shares) -> None:
                         out[step, layer, ids[token, layer, j]] += 1.0
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def busiest_loads(shares: Shares, slots: Ints, n_ranks: int, out: Floats) -> None:
     """Write the base-2 logarithm of each layer's load: the busiest rank over the mean.
 

@@ -7,10 +7,10 @@ running sequences.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from moe_costmodel._arrays import Floats, Ints
+from moela.compilation.jit import cached_njit
 
 __all__ = ["MIXED", "PROMPTS_FIRST", "WHOLE_PROMPTS", "run_loop"]
 
@@ -22,7 +22,7 @@ _WAITING = 4  # running sequences that a waiting request counts for in choosing 
 _MANY = 1 << 40
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _between(x: float, xs: Floats, ys: Floats) -> float:
     """Interpolate linearly; go on with the last slope beyond the end."""
     if x <= xs[0]:
@@ -35,7 +35,7 @@ def _between(x: float, xs: Floats, ys: Floats) -> float:
     return ys[n - 1] + (x - xs[n - 1]) * slope
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _receive(
     now: float, gap: float, marks: Ints, pending: Ints, arrival: Floats, queue: Ints, ends: Ints,
     counts: Ints,
@@ -53,7 +53,7 @@ def _receive(
         ends[best, 1] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _may_start(
     marks: Ints, queue: Ints, ends: Ints, counts: Ints, left: Ints, wait_steps: int,
     wait_tokens: float, balanced: bool,
@@ -73,7 +73,7 @@ def _may_start(
     return enough
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _compose(
     r: int, policy: int, start: bool, room: int, slots: int, queue: Ints, ends: Ints, running: Ints,
     chunk: Ints, counts: Ints, left: Ints,
@@ -105,7 +105,7 @@ def _compose(
     return decoding, tokens
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _steps_alike(
     marks: Ints, ends: Ints, running: Ints, counts: Ints, todo: Ints, slots: int, poll_steps: int
 ) -> int:
@@ -121,7 +121,7 @@ def _steps_alike(
     return max(steps, 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _advance(
     r: int, now: float, steps: int, decode: bool, marks: Ints, running: Ints, chunk: Ints,
     counts: Ints, left: Ints, todo: Ints, arrival: Floats, first: Floats, last: Floats,
@@ -153,7 +153,7 @@ def _advance(
     counts[r] = kept
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def run_loop(
     policy: int, concurrency: int, n_ranks: int, inputs: Ints, outputs: Ints, decode_sizes: Floats,
     decode_seconds: Floats, prompt_tokens: Floats, prompt_seconds: Floats, per_decoding: float,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from moe_costmodel._arrays import Floats, Ints
+from moela.compilation.jit import cached_njit
 
 __all__ = ["draw_choices"]
 
 _SPARSE = 64  # steps of so many times the drawn tokens are large: a token is hardly drawn twice
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def draw_choices(
     counts: Floats,
     parts: Ints,

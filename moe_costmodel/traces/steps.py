@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Bools, Ints
+from moela.compilation.jit import cached_njit
 
 __all__ = ["count_choices", "decode_slots"]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def decode_slots(lengths: Ints, batch_size: int) -> tuple[Ints, Ints]:
     """Return each token's step and its slot of the batch under continuous batching.
 
@@ -31,7 +31,7 @@ def decode_slots(lengths: Ints, batch_size: int) -> tuple[Ints, Ints]:
     return step, slots
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def count_choices(
     ids: NDArray[np.integer], step: Ints, keep: Bools, out: NDArray[np.int32]
 ) -> None:

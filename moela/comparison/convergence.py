@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
 from moela._arrays import Floats
 from moela.comparison.scale import Scale
+from moela.compilation.jit import cached_njit
 from moela.quality.anytime import GrowingFront
 from moela.quality.indicators import N_DIRECTIONS, is_exact, sphere_directions
 from moela.quality.runs import ComparedRun
@@ -88,7 +88,7 @@ class DirectionalShares:
         return float(self._at[k]) if k < len(self._inside) else float("inf")
 
 
-@njit(cache=True)  # type: ignore[misc]
+@cached_njit()
 def _mean_reaches(gaps: Floats, rays: Floats) -> Floats:
     """Return the mean over rays of the reach to the power of M, after each row [n].
 

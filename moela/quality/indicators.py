@@ -7,11 +7,11 @@ from math import gamma
 
 import moocore
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from moela._arrays import Floats, unmasked
 from moela._checks import count, require
+from moela.compilation.jit import cached_njit
 from moela.quality.magnitude import common_exponent, divided, exponents, multiplied
 
 # Largest fronts, by number of objectives, whose hypervolume moocore computes exactly in at most a
@@ -128,7 +128,7 @@ def _approximate_contributions(points: Floats, reference: Floats) -> Floats:
     return np.asarray(_alone(Z, rays) * unit * np.prod(scale))
 
 
-@njit(cache=True)  # type: ignore[misc]
+@cached_njit()
 def _alone(room: Floats, rays: Floats) -> Floats:
     """Return the mean over rays of the M-th power of the length that a point dominates alone, [n].
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import moocore
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from moela.compilation.jit import cached_njit
 from problems._arrays import Floats, Ints
 
 __all__ = ["KnownFront", "kept_points", "nondominated", "sorted_front"]
@@ -59,7 +59,7 @@ def kept_points(F: Floats) -> Ints:
     return np.flatnonzero(moocore.is_nondominated(F))
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _filter_sorted(F):  # type: ignore[no-untyped-def]
     # Rows are in lexicographic order, so that none can dominate an earlier one.
     n, m = F.shape
@@ -85,7 +85,7 @@ def _filter_sorted(F):  # type: ignore[no-untyped-def]
     return kept[:count]
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _filter_sorted_two(F):  # type: ignore[no-untyped-def]
     n = F.shape[0]
     kept = np.empty(n, dtype=np.int64)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from numba import njit
+from moela.compilation.jit import cached_njit
 
 __all__ = ["compiled", "reassociating"]
 
@@ -14,16 +14,10 @@ F = TypeVar("F", bound=Callable[..., object])
 
 def compiled(function: F) -> F:
     """Compile a function, and keep the machine code on disk if a folder can be written."""
-    try:
-        return cast(F, njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        return cast(F, njit(nogil=True)(function))
+    return cached_njit(nogil=True)(function)
 
 
 def reassociating(function: F) -> F:
     """Compile a function whose sums may be in any order, so that they use wide registers."""
     allowed = {"reassoc", "contract", "nsz"}
-    try:
-        return cast(F, njit(cache=True, nogil=True, fastmath=allowed)(function))
-    except RuntimeError:
-        return cast(F, njit(nogil=True, fastmath=allowed)(function))
+    return cached_njit(nogil=True, fastmath=allowed)(function)

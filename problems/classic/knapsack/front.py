@@ -11,8 +11,8 @@ References
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from moela.compilation.jit import cached_njit
 from problems._arrays import Bools, Floats, Ints
 from problems.classic.front import nondominated
 
@@ -132,7 +132,7 @@ def _relaxations(weights: Ints, values: Ints, mixes: Floats) -> tuple[Floats, Fl
     return total_w, total_v
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _relaxed(room, total_w, total_v):  # type: ignore[no-untyped-def]
     """Return the largest value that items add within `room` if the last one may be split."""
     low, high = 0, total_w.shape[0] - 1
@@ -148,7 +148,7 @@ def _relaxed(room, total_w, total_v):  # type: ignore[no-untyped-def]
     return total_v[low] + part * (total_v[low + 1] - total_v[low])
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _hopeless(w, v, capacity, mixes, total_w, total_v, reached, best_mix, bound):  # type: ignore[no-untyped-def]
     """Return whether every completion of a state stays in the region that `reached` dominates.
 
@@ -202,7 +202,7 @@ def _hopeless(w, v, capacity, mixes, total_w, total_v, reached, best_mix, bound)
     return True
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _step(  # type: ignore[no-untyped-def]
     state_w, state_v, state_bits, item, w, v, capacity, mixes, total_w, total_v, reached, best_mix
 ):
@@ -253,7 +253,7 @@ def _step(  # type: ignore[no-untyped-def]
     return out_w[:count].copy(), out_v[:count].copy(), out_bits[:count].copy()
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _undominated_two(v):  # type: ignore[no-untyped-def]
     """Return the states that no lighter one matches in both values; states come lightest first."""
     n = v.shape[0]
@@ -293,7 +293,7 @@ def _undominated_two(v):  # type: ignore[no-untyped-def]
     return kept[:count]
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _undominated(v):  # type: ignore[no-untyped-def]
     """Return the states that no lighter one matches in all values; states come lightest first."""
     n, m = v.shape

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from moela.compilation.jit import cached_njit
 
 __all__ = ["exchange", "fill", "repair"]
 
@@ -13,7 +14,7 @@ __all__ = ["exchange", "fill", "repair"]
 OWN = 0.75  # share of exchanges and repairs that use the order to which a packing is closest
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _closest_order(chosen, ranks):  # type: ignore[no-untyped-def]
     """Return the order in which the chosen items stand first, as a sum of ranks."""
     best, best_sum = 0, np.inf
@@ -27,7 +28,7 @@ def _closest_order(chosen, ranks):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _weigh(chosen, weights):  # type: ignore[no-untyped-def]
     total = 0
     for i in range(chosen.shape[0]):
@@ -36,7 +37,7 @@ def _weigh(chosen, weights):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _fill_row(chosen, banned, weights, room, order):  # type: ignore[no-untyped-def]
     for i in order:
         if not chosen[i] and not banned[i] and weights[i] <= room:
@@ -45,7 +46,7 @@ def _fill_row(chosen, banned, weights, room, order):  # type: ignore[no-untyped-
     return room
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def fill(chosen, weights, capacity, orders):  # type: ignore[no-untyped-def]
     """Add to each feasible row, in its own order [rows, n], every item that still fits."""
     banned = np.zeros(chosen.shape[1], dtype=np.bool_)
@@ -54,7 +55,7 @@ def fill(chosen, weights, capacity, orders):  # type: ignore[no-untyped-def]
         _fill_row(chosen[r], banned, weights, room, orders[r])
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def repair(chosen, weights, capacity, orders, ranks, picks):  # type: ignore[no-untyped-def]
     """Drop the worst items of each row until it fits, then add what fits, by orders[picks[r]].
 
@@ -74,7 +75,7 @@ def repair(chosen, weights, capacity, orders, ranks, picks):  # type: ignore[no-
         _fill_row(chosen[r], banned, weights, room, order)
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def exchange(chosen, weights, capacity, orders, ranks, uniforms, out):  # type: ignore[no-untyped-def]
     """Write to out[row, c] the row with one or two items out, another in, and refilled.
 

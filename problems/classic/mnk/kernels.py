@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from moela.compilation.jit import cached_njit
 
 __all__ = ["evaluate", "flip_neighbors"]
 
@@ -11,7 +12,7 @@ __all__ = ["evaluate", "flip_neighbors"]
 # tables: float64 [m, n, 2 ** (k + 1)].
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def evaluate(X, links, tables, out):  # type: ignore[no-untyped-def]
     """Write minus the mean contribution of each row of X to out[row, objective]."""
     m, n, width = links.shape
@@ -27,7 +28,7 @@ def evaluate(X, links, tables, out):  # type: ignore[no-untyped-def]
             out[r, o] = -total / n
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def flip_neighbors(X, uniforms, out):  # type: ignore[no-untyped-def]
     """Write to out[row, c] the row with one bit flipped, each bit once, and then with two bits.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from moela.compilation.jit import cached_njit
 
 __all__ = ["costs", "enumerate_front", "swap_neighbors"]
 
 # distance [n, n]; flow [n, n, m], objectives last so that the inner loop runs over memory.
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _is_permutation(x, used):  # type: ignore[no-untyped-def]
     n = x.shape[0]
     used[:] = False
@@ -21,7 +22,7 @@ def _is_permutation(x, used):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def costs(X, distance, flow, out):  # type: ignore[no-untyped-def]
     """Write sum_ij distance[x_i, x_j] * flow[i, j, k] to out[row, k], O(n^2 m) per row.
 
@@ -44,7 +45,7 @@ def costs(X, distance, flow, out):  # type: ignore[no-untyped-def]
     return -1
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def swap_neighbors(X, uniforms, out):  # type: ignore[no-untyped-def]
     """Write to out[row, c] the row with two facilities exchanged.
 
@@ -83,7 +84,7 @@ def swap_neighbors(X, uniforms, out):  # type: ignore[no-untyped-def]
                 out[r, c, i], out[r, c, j] = out[r, c, j], out[r, c, i]
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _dominated(f, archive, count):  # type: ignore[no-untyped-def]
     for a in range(count):
         worse = False
@@ -96,7 +97,7 @@ def _dominated(f, archive, count):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _insert_point(archive, tags, count, f, tag):  # type: ignore[no-untyped-def]
     """Insert `f` into the first `count` rows of `archive` unless a row is as good everywhere.
 
@@ -150,7 +151,7 @@ def _insert_point(archive, tags, count, f, tag):  # type: ignore[no-untyped-def]
     return count + 1
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def enumerate_front(distance, flow, capacity):  # type: ignore[no-untyped-def]
     """Return the exact front and one assignment per point by depth-first enumeration.
 

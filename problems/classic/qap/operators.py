@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.random import Generator
 from pymoo.core.crossover import Crossover
 from pymoo.core.mutation import Mutation
 from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
+from moela.compilation.jit import cached_njit
 from problems._arrays import Ints
 from problems._checks import setting_error
 
@@ -25,7 +25,7 @@ class PermutationSampling(Sampling):
         return random_state.permuted(np.tile(np.arange(problem.n_var), (n_samples, 1)), axis=1)
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _cycle_children(parents, uniforms, out):  # type: ignore[no-untyped-def]
     _, rows, n = parents.shape
     where = np.empty(n, dtype=np.int64)
@@ -62,7 +62,7 @@ class CycleCrossover(Crossover):
         return out
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _exchange(X, counts, uniforms, out):  # type: ignore[no-untyped-def]
     rows, n = X.shape
     for r in range(rows):

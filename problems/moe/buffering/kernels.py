@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from moela.compilation.jit import cached_njit
 from problems._arrays import Floats, Ints
 
 __all__ = ["Misses", "exchange", "give_up", "waiting_steps"]
@@ -14,7 +14,7 @@ __all__ = ["Misses", "exchange", "give_up", "waiting_steps"]
 Misses = NDArray[np.uint16] | NDArray[np.float32]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def waiting_steps(misses: Misses, kept: Ints, policy: Ints, steps: Floats, mean: Floats) -> None:
     """Write the copies that each step waits for, and their means.
 
@@ -45,7 +45,7 @@ def waiting_steps(misses: Misses, kept: Ints, policy: Ints, steps: Floats, mean:
         mean[i] = total / n_steps
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def give_up(misses: Misses, kept: Ints, per_device: bool) -> Ints:
     """Give up slots one by one, each where the steps then wait least, down to one per layer.
 
@@ -94,7 +94,7 @@ def give_up(misses: Misses, kept: Ints, per_device: bool) -> Ints:
     return out
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _count_slots(kept: Ints, slots: Ints) -> int:
     """Write the slots of each device, and return those of the fullest."""
     fullest = 0
@@ -106,7 +106,7 @@ def _count_slots(kept: Ints, slots: Ints) -> int:
     return fullest
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _copy(kept: Ints, out: Ints) -> None:
     """Copy slots. An assignment between arrays would take two seconds to compile."""
     for layer in range(kept.shape[0]):
@@ -114,7 +114,7 @@ def _copy(kept: Ints, out: Ints) -> None:
             out[layer, device] = kept[layer, device]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def exchange(misses: Misses, kept: Ints, most: Ints) -> None:
     """Move slots between layers of a device while that shortens the steps; changes `kept`.
 
@@ -148,7 +148,7 @@ def exchange(misses: Misses, kept: Ints, most: Ints) -> None:
                 gain[layer, device] = -_waits(misses[layer], kept[layer], device, 1, most[layer])
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _longer(misses: Misses, kept: Ints, after: Ints) -> float:
     """Return how much longer the steps wait for a layer if capacities `kept` become `after`."""
     n_devices, _, n_steps = misses.shape
@@ -162,7 +162,7 @@ def _longer(misses: Misses, kept: Ints, after: Ints) -> float:
     return total
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _waits(misses: Misses, kept: Ints, device: int, change: int, most: Ints) -> float:
     """Return how much longer the steps wait for a layer if a device's capacity changes."""
     after = kept.copy()
@@ -172,7 +172,7 @@ def _waits(misses: Misses, kept: Ints, device: int, change: int, most: Ints) -> 
     return _longer(misses, kept, after)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _price(misses: Misses, kept: Ints, column: int, per_device: bool) -> float:
     """Return how much longer the steps wait for a layer that keeps one slot less."""
     n_devices, _, n_steps = misses.shape

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from moela.compilation.jit import cached_njit
 from problems._arrays import Bools, Floats, Ints
 
 __all__ = ["DRAWS", "FEATURES", "busiest", "describe", "move_rows"]
@@ -25,7 +25,7 @@ DRAWS = 5 * TRIES
 """Uniform numbers that a move may use, five for each try."""
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def busiest(shares: Floats, slots: Ints, n_devices: int, bounds: Ints, out: Floats) -> Floats:
     """Return the largest device share of each step, and write its mean, window by window.
 
@@ -63,7 +63,7 @@ def busiest(shares: Floats, slots: Ints, n_devices: int, bounds: Ints, out: Floa
     return most
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def describe(
     rows: Ints,
     n_layers: int,
@@ -121,7 +121,7 @@ def describe(
                             out[i, 5] += together[layer, a, b] / (copies[a] * copies[b])
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def move_rows(
     rows: Ints,
     n_layers: int,
@@ -173,12 +173,12 @@ def move_rows(
                 break
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _holds(slots: Ints, device: int, n_local: int, expert: int) -> bool:
     return bool((slots[device * n_local : (device + 1) * n_local] == expert).any())
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _twins(slots: Ints, a: int, b: int, n_local: int) -> bool:
     """Return whether swapping two slots would put two copies of an expert on one device."""
     return _holds(slots, b // n_local, n_local, slots[a]) or _holds(
@@ -186,7 +186,7 @@ def _twins(slots: Ints, a: int, b: int, n_local: int) -> bool:
     )
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _swap_slots(
     slots: Ints, n_devices: int, copies: Ints, mean: Floats, from_hot: bool, u: Floats, apart: bool
 ) -> bool:
@@ -213,7 +213,7 @@ def _swap_slots(
     return False
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _recopy(
     slots: Ints, n_devices: int, copies: Ints, mean: Floats, u: Floats, apart: bool
 ) -> bool:
@@ -241,7 +241,7 @@ def _recopy(
     return False
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _send_back(slots: Ints, n_devices: int, current: Bools, u: float, apart: bool) -> bool:
     """Swap an expert back to its current device, so that less has to be migrated."""
     n_local = len(slots) // n_devices
@@ -266,7 +266,7 @@ def _send_back(slots: Ints, n_devices: int, current: Bools, u: float, apart: boo
     return False
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _from_library(slots: Ints, library: Ints, layer: int, n_slots: int, u: float) -> bool:
     other = library[int(u * len(library)), layer * n_slots : (layer + 1) * n_slots]
     changed = False

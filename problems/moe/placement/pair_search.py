@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel import RoutingTrace
+from moela.compilation.jit import cached_njit
 from problems._arrays import Floats, Ints
 
 __all__ = [
@@ -143,7 +143,7 @@ def spread_pairs(
     return experts[np.argsort(devices, kind="stable")], float(best)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def descend(cost: Floats, device: Ints, n_devices: int, first: Ints, second: Ints) -> float:
     """Swap pairs of slots while that lowers the cost; changes `device`, returns the cost."""
     n = len(device)
@@ -165,7 +165,7 @@ def descend(cost: Floats, device: Ints, n_devices: int, first: Ints, second: Int
     return value
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def swap_path(cost: Floats, device: Ints, n_devices: int, longest: int) -> tuple[Ints, Floats]:
     """Take the best swap up to `longest` times; return the pairs [n, 2] and what each gained [n].
 
@@ -190,7 +190,7 @@ def swap_path(cost: Floats, device: Ints, n_devices: int, longest: int) -> tuple
     return pairs, gains
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _pulls(cost: Floats, device: Ints, n_devices: int) -> Floats:
     """Return the cost between each slot and each device, [n_slots, n_devices]."""
     n = len(device)
@@ -201,7 +201,7 @@ def _pulls(cost: Floats, device: Ints, n_devices: int) -> Floats:
     return pull
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _change(cost: Floats, pull: Floats, device: Ints, a: int, b: int) -> float:
     da, db = device[a], device[b]
     after = pull[a, db] + pull[b, da] - 2.0 * cost[a, b]
@@ -209,7 +209,7 @@ def _change(cost: Floats, pull: Floats, device: Ints, a: int, b: int) -> float:
     return 2.0 * (after - before)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def _swap(cost: Floats, pull: Floats, device: Ints, a: int, b: int) -> None:
     da, db = device[a], device[b]
     for slot in range(len(device)):

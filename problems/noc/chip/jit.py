@@ -8,6 +8,8 @@ from typing import TypeVar, cast
 from numba import njit
 from numba.core.cpu import CPUTargetOptions
 
+from moela.compilation.jit import cached_njit
+
 __all__ = ["compiled", "inlined", "lean"]
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -22,7 +24,7 @@ def compiled(function: F) -> F:
     If neither the package's folder nor the user's cache folder can be written (as in some
     containers), numba refuses to cache, and the function is compiled anew in each process.
     """
-    return _cached(function, {})
+    return cached_njit(nogil=True)(function)
 
 
 def lean(function: F) -> F:
@@ -31,15 +33,7 @@ def lean(function: F) -> F:
     In a short function that takes a tuple of arrays, this counting takes much of the time. Let a
     `compiled` function make the arrays and call this one.
     """
-    return _cached(function, _LEAN)
-
-
-def _cached(function: F, options: dict[str, bool]) -> F:
-    compiler = cast(Callable[..., Callable[[F], F]], njit)
-    try:
-        return compiler(cache=True, nogil=True, **options)(function)
-    except RuntimeError:
-        return compiler(nogil=True, **options)(function)
+    return cached_njit(nogil=True, **_LEAN)(function)
 
 
 def inlined(function: F) -> F:
