@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel._fields import made_in, of_numpy, place_of
+from moela.files.extras import needed_by
 from moela.files.fields import object_in, text_in
 from moela.files.guard import brief
 from moela.files.text import read_json
@@ -150,7 +151,8 @@ class Hardware:
             The machine's memory without that of GPUs; by default what the system tells. A system
             that does not tell it raises a ValueError, unless there are GPUs.
         """
-        import torch
+        with needed_by("Hardware.here()"):
+            import torch
 
         versions = {"python": platform.python_version(), "torch": torch.__version__}
         ram = _memory_of_machine() if memory_bytes is None else memory_bytes

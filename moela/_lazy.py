@@ -6,13 +6,16 @@ from collections.abc import Callable
 
 import lazy_loader
 
+from moela.files.extras import needed_by
+
 Loader = Callable[[str], object]
 
 
 def attach(package: str, file: str) -> tuple[Loader, Callable[[], list[str]], list[str]]:
     """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a package with an ``__init__.pyi``.
 
-    An AttributeError about a public name that the package lacks names the closest one it has.
+    An AttributeError about a public name that the package lacks names the closest one it has. A
+    ModuleNotFoundError about an optional package names the extra that brings it.
     """
     load, names, known = lazy_loader.attach_stub(package, file)
 
@@ -26,6 +29,7 @@ def attach(package: str, file: str) -> tuple[Loader, Callable[[], list[str]], li
             raise AttributeError(
                 f"module {package!r} has no attribute {name!r}.{advice}", name=name
             )
-        return load(name)
+        with needed_by(f"{package}.{name}"):
+            return load(name)
 
     return find, names, known

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from moela import __version__
+from moela.files.extras import how_to_install
 from moela.heartbeat.working import working
 
 if TYPE_CHECKING:
@@ -66,10 +67,6 @@ COMMANDS = {
 }
 # The view of a run draws itself again and again.
 _WITHOUT_SIGNS = frozenset([("watch",)])
-EXTRAS = {
-    "torch": "torch", "safetensors": "torch", "transformers": "hf", "pyarrow": "tables",
-    "plotly": "report", "jinja2": "report",
-}  # fmt: skip
 # What the commands of a group do, and examples.
 GROUPS = {
     "moe": (
@@ -125,10 +122,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
+        advice = how_to_install(error)
+        if advice is None:
             raise
-        print(f"moela: this needs {error.name}: pip install 'moela[{extra}]'", file=sys.stderr)
+        print(f"moela: this needs {advice}", file=sys.stderr)
         return 2
     except Exception as error:
         if not _at_fault(error):

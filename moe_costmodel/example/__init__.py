@@ -1,6 +1,6 @@
 """The example: a small MoE language model, its traces, and times of its kernels."""
 
-import lazy_loader
+from moela._lazy import attach as _attach
 
 # Names are imported on first use; `__init__.pyi` says from where.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _attach(__name__, __file__)

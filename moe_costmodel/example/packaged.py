@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from moe_costmodel._checks import one_of
+from moela.files.extras import needed_by
 from moela.files.text import read_json
 
 if TYPE_CHECKING:
@@ -77,9 +78,10 @@ def load_model() -> ExampleModel:
     >>> sum(p.numel() for p in model.parameters()) > 1_000_000
     True
     """
-    from safetensors.torch import load_file
+    with needed_by("load_model()"):
+        from safetensors.torch import load_file
 
-    from moe_costmodel.example.model import ExampleConfig, ExampleModel
+        from moe_costmodel.example.model import ExampleConfig, ExampleModel
 
     model = ExampleModel(ExampleConfig(**config()))
     weights = load_file(_DATA / "model.safetensors")
@@ -107,7 +109,8 @@ def to_transformers(model: ExampleModel) -> Module:
     >>> from moe_costmodel.example import load_model, to_transformers
     >>> type(to_transformers(load_model())).__name__  # doctest: +SKIP
     """
-    from transformers import MixtralConfig, MixtralForCausalLM
+    with needed_by("to_transformers()"):
+        from transformers import MixtralConfig, MixtralForCausalLM
 
     sizes = model.config.to_dict()
     rope = {"rope_theta": sizes.pop("rope_theta"), "rope_type": "default"}

@@ -4,7 +4,7 @@
 [S, k] and the experts, and returns [S, D]. A choice of weight 0 is not computed.
 """
 
-import lazy_loader
+from moela._lazy import attach as _attach
 
 # Names are imported on first use; `__init__.pyi` says from where.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _attach(__name__, __file__)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from moe_costmodel._arrays import Ints
+from moela.files.extras import needed_by
 from moela.files.guard import check_count, check_size, invalid_file, open_file
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Texts(NamedTuple):
 
 def column_names(path: str | Path) -> list[str]:
     """Return the names of the columns of a parquet file."""
-    import pyarrow.parquet as pq
+    with needed_by("A file of parquet"):
+        import pyarrow.parquet as pq
 
     with open_file(path) as opened:
         check_size(path, os.fstat(opened.fileno()).st_size, "arrays")
@@ -51,8 +53,9 @@ def read_columns(
 
     A few hundred bytes of parquet can hold millions of rows, and pages of gigabytes.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with needed_by("A file of parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     with open_file(path) as opened:
         check_size(path, size := os.fstat(opened.fileno()).st_size, "arrays")

@@ -1,6 +1,6 @@
 """MOELA's learned local search for algorithms of pymoo, and for Optuna."""
 
-import lazy_loader
+from moela._lazy import attach as _attach
 
 # Names are imported on first use; `__init__.pyi` says from where.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _attach(__name__, __file__)

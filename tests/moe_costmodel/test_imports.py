@@ -38,8 +38,32 @@ def test_names_that_need_torch_say_so():
         "        getattr(moe_costmodel, name)\n"
         "    except ModuleNotFoundError as error:\n"
         "        assert error.name == 'torch'\n"
+        "        how = f\"moe_costmodel.{name} needs torch: pip install 'moela[torch]'.\"\n"
+        "        assert str(error) == how, error\n"
         "    else:\n"
         "        raise AssertionError(name)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "user"),
+    [
+        ("kernels.padded_batch", "moe_costmodel.kernels.padded_batch"),
+        ("example.load_model()", "load_model()"),
+        ("example.excerpts", "moe_costmodel.example.excerpts"),
+        ("Hardware.here()", "Hardware.here()"),
+    ],
+)
+def test_errors_about_torch_name_its_user_and_the_extra(words, user):
+    run(
+        "import moe_costmodel, moe_costmodel.kernels, moe_costmodel.example\n"
+        "try:\n"
+        f"    moe_costmodel.{words}\n"
+        "except ModuleNotFoundError as error:\n"
+        f"    assert str(error).startswith('{user} needs '), error\n"
+        "    assert str(error).endswith(\": pip install 'moela[torch]'.\"), error\n"
+        "else:\n"
+        "    raise AssertionError\n"
     )
 
 

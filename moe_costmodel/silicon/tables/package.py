@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moe_costmodel._checks import invalid
 from moe_costmodel.silicon.tables.gpu import Gpu
+from moela.files.extras import needed_by
 from moela.files.fields import number_in, object_in, text_in, whole_in
 from moela.files.guard import invalid_file
 from moela.files.text import read_text
@@ -82,7 +83,8 @@ def gpu_names(root: str | Path | None = None) -> list[str]:
 
 @cache
 def _gpu(folder: Path, name: str) -> Gpu:
-    import yaml
+    with needed_by("A table of GPUs"):
+        import yaml
 
     path = folder / f"{name}.yaml"
     try:
