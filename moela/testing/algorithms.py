@@ -374,6 +374,8 @@ def check_algorithm(
     AssertionError
         A check failed. The message says what was expected and what came; its notes name the check
         and the problem.
+    RuntimeError
+        Python runs without assert statements (``-O``).
     ValueError
         `skip` names no check.
 
@@ -410,6 +412,8 @@ def run_algorithm_check(
     ------
     AssertionError
         What the algorithm does against the check, and on which problem.
+    RuntimeError
+        Python runs without assert statements (``-O``).
 
     Examples
     --------

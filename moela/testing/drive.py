@@ -51,8 +51,14 @@ def unskipped(checks: Sequence[_Check], skip: Sequence[str], caller: str) -> lis
 def run_check(check: Callable[..., None], *arguments: object) -> None:
     """Run a check; a failure notes the check and the problem, the last argument.
 
-    An exception of the object under test becomes an AssertionError, its cause.
+    An exception of the object under test becomes an AssertionError, its cause. A RuntimeError says
+    that Python runs without assert statements, so that no check could fail.
     """
+    if not __debug__:
+        raise RuntimeError(
+            "The checks of moela.testing are assert statements, which this Python leaves out. "
+            "Start it without -O, -OO and PYTHONOPTIMIZE."
+        )
     note = f"in {check.__name__} on {type(arguments[-1]).__name__}"
     try:
         check(*arguments)

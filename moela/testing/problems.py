@@ -384,6 +384,8 @@ def check_problem(problem: Problem, *, skip: Sequence[str] = ()) -> None:
     AssertionError
         A check failed. The message says what was expected and found; its notes name the check and
         the problem.
+    RuntimeError
+        Python runs without assert statements (``-O``).
     ValueError
         `skip` names no check.
 

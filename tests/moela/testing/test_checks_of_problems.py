@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -328,3 +332,15 @@ def with_function():
 def test_every_mistake_is_an_assertion_error(problem, message):
     with pytest.raises(AssertionError, match=message):
         check_problem(problem)
+
+
+def test_without_assert_statements_no_check_passes():
+    code = "from moela.testing import ToyReal, check_problem; check_problem(ToyReal())"
+    path = os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.run(
+        [sys.executable, "-O", "-c", code],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert "RuntimeError: The checks of moela.testing are assert statements" in run.stderr
