@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import io
 import logging
 import os
 import sys
@@ -106,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         gc.set_threshold(_OBJECTS_BETWEEN)
+        if isinstance(sys.stdout, io.TextIOWrapper):  # names may have letters that it cannot show
+            sys.stdout.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = _chosen(words)
     arguments = _parser(chosen).parse_args(words)

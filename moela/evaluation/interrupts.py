@@ -7,12 +7,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType, TracebackType
 from typing import TypeAlias
 
 from moela.evaluation.progress.heartbeat import at_work
+from moela.heartbeat.streams import say
 
 Handler: TypeAlias = "object"
 
@@ -95,10 +96,8 @@ class Interrupts:
         if self.stopped:
             raise KeyboardInterrupt(f"Stopped at once. {self.advice}")
         self.stopped = True
-        # A signal in the middle of another line of output must not fail.
-        with suppress(RuntimeError):
-            sys.stderr.write(
-                "\nStopping after the batch in hand; press Ctrl-C again to stop at once. "
-                f"{self.advice}\n"
-            )
-            sys.stderr.flush()
+        say(
+            sys.stderr,
+            "\nStopping after the batch in hand; press Ctrl-C again to stop at once. "
+            f"{self.advice}\n",
+        )

@@ -46,6 +46,7 @@ from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
 from moela.functions.starts import beyond_budget, filled, start_designs
+from moela.heartbeat.streams import say
 from moela.heartbeat.working import working
 from moela.quality.words import amount, of_kind
 from moela.search.moela import MOELA
@@ -437,5 +438,4 @@ def _say(
         parts.append(
             f"of which {_BATCH} work at a time: pass batch_size={n_jobs} to keep all of them busy"
         )
-    sys.stdout.write(_understanding(problem) + "\n  " + ", ".join(parts) + "\n")
-    sys.stdout.flush()
+    say(sys.stdout, _understanding(problem) + "\n  " + ", ".join(parts) + "\n")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
+from moela.heartbeat.streams import say
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -111,5 +113,4 @@ def _give_sign(what: str, since: float) -> None:
     if logger.isEnabledFor(logging.INFO):
         logger.info("%s", line)
     elif sys.stderr is not None and sys.stderr.isatty():
-        sys.stderr.write(f"moela: {line}\n")
-        sys.stderr.flush()
+        say(sys.stderr, f"moela: {line}\n")

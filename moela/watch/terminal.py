@@ -16,6 +16,8 @@ from moela.watch.state import Snapshot
 # Seconds of sleep for each second of reading.
 PAUSE_PER_SECOND = 40.0
 _BARS = "▁▂▃▄▅▆▇█"
+# For terminals whose encoding has no such signs.
+_PLAIN = str.maketrans("▁▂▃▄▅▆▇█░…", "_.-=+*x#.~")
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _HIDE, _SHOW, _OTHER_SCREEN, _OWN_SCREEN = "\x1b[?25l", "\x1b[?25h", "\x1b[?1049h", "\x1b[?1049l"
 
@@ -90,7 +92,7 @@ def watch(
     out = sys.stdout if out is None else out
     follower.refresh()
     if once or not out.isatty():
-        print("\n".join(_shown(follower, 10_000)[0]), file=out)
+        print(_written("\n".join(_shown(follower, 10_000)[0]), out), file=out)
         return
     out.write(_OTHER_SCREEN + _HIDE)
     lines: list[str] = []
@@ -101,7 +103,8 @@ def watch(
             size = shutil.get_terminal_size()
             lines, done = _shown(follower, size.columns)
             shown = [line + _CLEAR_LINE for line in [*lines, "", "Ctrl-C ends watching."]]
-            out.write(_HOME + "\n".join(shown[: size.lines - 1]) + _CLEAR_BELOW)
+            view = _HOME + "\n".join(shown[: size.lines - 1]) + _CLEAR_BELOW
+            out.write(_written(view, out))
             out.flush()
             if not done:
                 # Reading takes longer the longer the run is; the run shall not be slowed down.
@@ -110,7 +113,17 @@ def watch(
         pass
     finally:
         out.write(_SHOW + _OWN_SCREEN)
-        print("\n".join(lines), file=out)
+        print(_written("\n".join(lines), out), file=out)
+
+
+def _written(text: str, out: TextIO) -> str:
+    """Return a text as the encoding of a stream can show it."""
+    encoding = out.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_PLAIN)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _shown(follower: Follower, width: int) -> tuple[list[str], bool]:
