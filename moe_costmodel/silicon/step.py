@@ -112,7 +112,7 @@ class StepTime:
 class SiliconModel:
     """Step times of models on a GPU, composed of kernels measured on it.
 
-    The tables are those of aiconfigurator-core (``pip install moela[silicon]``), which is not
+    The tables are those of aiconfigurator-core (``pip install 'moela[silicon]'``), which is not
     imported.
 
     Parameters

@@ -253,7 +253,7 @@ class Comparison:
         Raises
         ------
         ImportError
-            If jinja2 or plotly isn't installed (they come with ``pip install moela[report]``).
+            If jinja2 or plotly isn't installed (they come with ``pip install 'moela[report]'``).
         """
         from moela.comparison.report.page import write_report
 

@@ -120,7 +120,7 @@ class Front:
         Raises
         ------
         ImportError
-            If pandas isn't installed (it comes with ``pip install moela[report]``).
+            If pandas isn't installed (it comes with ``pip install 'moela[report]'``).
         """
         frame = self.table().to_frame()
         return frame if len(self) else frame.reindex(columns=list(self.names))

@@ -64,7 +64,7 @@ class Table:
         Raises
         ------
         ImportError
-            If pandas isn't installed (it comes with ``pip install moela[report]``).
+            If pandas isn't installed (it comes with ``pip install 'moela[report]'``).
         """
         try:
             import pandas

@@ -20,7 +20,7 @@ __all__ = ["gpu_named", "gpu_names", "silicon_root", "version_key"]
 _PACKAGE = "aiconfigurator_core"
 _HOW = (
     "Whole steps need the tables of aiconfigurator-core, which is not installed. "
-    "Install it with `pip install moela[silicon]` (Python below 3.14)."
+    "Install it with `pip install 'moela[silicon]'` (Python below 3.14)."
 )
 
 

@@ -169,7 +169,7 @@ class DesignFront:
         Raises
         ------
         ImportError
-            If pandas isn't installed (it comes with ``pip install moela[report]``).
+            If pandas isn't installed (it comes with ``pip install 'moela[report]'``).
         """
         return self.table().to_frame()
 

@@ -311,7 +311,7 @@ class MinimizeResult:
         Raises
         ------
         ImportError
-            If pandas isn't installed (it comes with ``pip install moela[report]``).
+            If pandas isn't installed (it comes with ``pip install 'moela[report]'``).
         """
         return self.table(all=all).to_frame()
 

@@ -121,7 +121,7 @@ def test_an_unknown_gpu_is_answered_with_the_nearest(tmp_path):
 
 def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr("moe_costmodel.silicon.tables.package.find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install moela\[silicon\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'moela\[silicon\]'"):
         silicon_root()
 
 
