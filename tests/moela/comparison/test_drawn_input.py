@@ -1,4 +1,4 @@
-"""What the functions of `moela.plots` are given: fronts, names of objectives, and numbers."""
+"""Checks of what the functions of `moela.plots` are given: fronts, names, and numbers."""
 
 from __future__ import annotations
 
