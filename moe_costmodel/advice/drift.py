@@ -7,8 +7,9 @@ Gamma factor for each expert. The correlation follows from the share of the load
 experts. Counts given the factors are Poisson, so factors given counts are Gamma again (the
 empirical Bayes estimate of rates; Gelman et al., Bayesian Data Analysis, section 2.6).
 
-The loads of before are counts, too. Of few choices, much of their variance is chance, so that they
-are drawn towards the mean by as much, and what is still unknown of them widens the drawn loads.
+The loads of before are counts, too. If they are counts of few choices, part of their variance is
+chance. They are moved towards their mean by that part, and their own uncertainty widens the loads
+that are drawn.
 """
 
 from __future__ import annotations

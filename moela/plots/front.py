@@ -147,7 +147,10 @@ def _draw_lines(
         dress(axes, "", f"% of the {ref_name}{note}", inches=(6.0, 4.2))
     at = np.arange(F.shape[1])
     # More lines would cover each other; the most isolated designs show what the front offers.
-    lines = Z if len(F) <= _MAX_LINES else Z[isolated(F / extent(F), _MAX_LINES)]
+    lines = Z
+    if len(F) > _MAX_LINES:
+        lines = Z[isolated(F / extent(F), _MAX_LINES)]
+        axes.set_xlabel(f"{_MAX_LINES} of {len(F):,} designs", fontsize=SMALL)
     axes.plot(at, lines.T, color=_GRAY, lw=0.8, alpha=max(0.08, min(0.6, 30 / len(lines))))
     axes.plot(at, Z[best], color=_ORANGE, lw=3, marker="o", ms=8, label="largest box")
     name_ticks(axes, labels, 6.0)

@@ -21,8 +21,8 @@ def by_worth(rows: Ints, F: Floats, ref_point: Floats) -> Ints:
     """Return non-dominated designs in another order: the first few dominate most volume.
 
     The design without which least hypervolume is lost becomes the last, and so on. With more than
-    five objectives, the next design is the one that dominates most of 8,192 points, spread between
-    the best values and the reference point, that no design before it does.
+    five objectives, 8,192 points between the best values and the reference point stand for the
+    volume. The next design is always the one that dominates most of the points still free.
 
     Parameters
     ----------

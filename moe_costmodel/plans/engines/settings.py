@@ -141,7 +141,7 @@ class ServerSettings:
 
     @property
     def n_nodes(self) -> int:
-        """Machines of one replica, each with as many GPUs: whole stages, or equal parts of one."""
+        """Machines of one replica. Each holds whole pipeline stages, or an equal part of one."""
         layout = self.layout
         fewest = -(-layout.n_gpus // self.gpus_per_node)
         return next(

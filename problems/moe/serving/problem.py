@@ -267,7 +267,7 @@ class MoEServing(MoEProblem):
         """Raise the error about the limit that no deployment meets."""
         if not np.isfinite(F).all(axis=1).any():
             expected = (
-                "such that a step has room for tokens of prompts beside one of each running "
+                "such that a step has room for tokens of prompts beside one token of each running "
                 f"sequence (`sequences` begins with {self.choices.sequences[0]})"
             )
             got = list(self.choices.tokens)

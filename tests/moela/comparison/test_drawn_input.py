@@ -73,7 +73,9 @@ def test_labels_fit_the_height_of_a_picture():
 def test_many_designs_are_drawn_as_some_lines():
     angles = np.linspace(0.0, np.pi / 2, 3_000)
     F = np.column_stack([np.cos(angles), np.sin(angles), angles])
-    lines = plot_front(F).axes[1].get_lines()
+    axes = plot_front(F).axes[1]
+    assert axes.get_xlabel() == "300 of 3,000 designs"
+    lines = axes.get_lines()
     assert len(lines) < 400
     least = np.array([line.get_ydata() for line in lines]).min(axis=0)
     assert least.tolist() == [0.0, 0.0, 0.0]
