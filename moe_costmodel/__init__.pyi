@@ -64,31 +64,31 @@ from .hardware import (
 )
 from .latency.buffer_cost import BufferCost as BufferCost
 from .latency.layer_table import LayerTable as LayerTable
-from .latency.measure_rest import (
-    MeasuredModel as MeasuredModel,
-)
-from .latency.measure_rest import (
-    measure_model as measure_model,
-)
-from .latency.measure_rest import (
-    measure_rest as measure_rest,
-)
 from .latency.model import (
     FitReport as FitReport,
 )
 from .latency.model import (
     LatencyModel as LatencyModel,
 )
-from .latency.model import (
+from .latency.prediction import (
     Prediction as Prediction,
 )
-from .latency.step import (
+from .latency.steps.measure_rest import (
+    MeasuredModel as MeasuredModel,
+)
+from .latency.steps.measure_rest import (
+    measure_model as measure_model,
+)
+from .latency.steps.measure_rest import (
+    measure_rest as measure_rest,
+)
+from .latency.steps.memory import (
     MemoryModel as MemoryModel,
 )
-from .latency.step import (
+from .latency.steps.rest_of_model import (
     RestOfModel as RestOfModel,
 )
-from .latency.step import (
+from .latency.steps.step import (
     StepModel as StepModel,
 )
 from .measure.kernel_table import KernelTable as KernelTable
@@ -234,9 +234,9 @@ from .silicon.sample import ServingPoint as ServingPoint
 from .silicon.sample import read_sample as read_sample
 from .silicon.serving import ServingEstimate as ServingEstimate
 from .silicon.serving import compose_serving as compose_serving
-from .silicon.step import Chunk as Chunk
 from .silicon.step import SiliconModel as SiliconModel
-from .silicon.step import StepTime as StepTime
+from .silicon.step_time import Chunk as Chunk
+from .silicon.step_time import StepTime as StepTime
 from .silicon.tables.package import gpu_names as gpu_names
 from .silicon.tables.reader import OperatorTime as OperatorTime
 from .silicon.wide_ep import wide_ep_step as wide_ep_step

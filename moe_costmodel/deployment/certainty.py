@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moe_costmodel.deployment.layers import Steps
-from moe_costmodel.latency.whole_steps import whole_error, whole_ratios
+from moe_costmodel.latency.steps.whole_steps import whole_error, whole_ratios
 from moe_costmodel.plans.decision import Decision
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
-from moe_costmodel.latency.step import MemoryModel, RestOfModel
+from moe_costmodel.latency.steps.memory import MemoryModel
+from moe_costmodel.latency.steps.rest_of_model import RestOfModel
 from moe_costmodel.plans.decision import Decision
 from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import LayerShape

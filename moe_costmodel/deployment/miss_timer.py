@@ -16,8 +16,8 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import check_number, count, invalid, require
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.offloaded import OffloadedExperts
-from moe_costmodel.latency.model_steps import Layer, decode_step, replaced_layers
-from moe_costmodel.latency.model_timer import ModelTimer
+from moe_costmodel.latency.steps.model_steps import Layer, decode_step, replaced_layers
+from moe_costmodel.latency.steps.model_timer import ModelTimer
 from moe_costmodel.measure.jobs import draw_choices
 from moe_costmodel.measure.measurements import Measurements
 from moe_costmodel.measure.timing import check_budget, clock_for, clock_of, pinned_threads

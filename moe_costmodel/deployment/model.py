@@ -23,7 +23,8 @@ from moe_costmodel.deployment.load_layers import LoadCosts
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
-from moe_costmodel.latency.step import MemoryModel, RestOfModel
+from moe_costmodel.latency.steps.memory import MemoryModel
+from moe_costmodel.latency.steps.rest_of_model import RestOfModel
 from moe_costmodel.objectives import OBJECTIVES, Predicted
 from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.offloading.rule import OffloadRule

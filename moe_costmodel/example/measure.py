@@ -16,7 +16,7 @@ import numpy as np
 from moe_costmodel.example.measured import example_measurements
 from moe_costmodel.example.packaged import load_model
 from moe_costmodel.hardware import Hardware
-from moe_costmodel.latency.measure_rest import measure_model
+from moe_costmodel.latency.steps.measure_rest import measure_model
 from moe_costmodel.measure.exchange import measure_exchange
 from moe_costmodel.measure.kernels import links_of
 from moe_costmodel.measure.measurements import KINDS, Record

@@ -15,7 +15,8 @@ from pathlib import Path
 from moe_costmodel.example.packaged import config
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.latency.model import LatencyModel
-from moe_costmodel.latency.step import MemoryModel, RestOfModel
+from moe_costmodel.latency.steps.memory import MemoryModel
+from moe_costmodel.latency.steps.rest_of_model import RestOfModel
 from moe_costmodel.measure.measurements import Measurements
 from moe_costmodel.shapes import LayerShape
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -17,6 +16,7 @@ from moe_costmodel.latency.buffer_cost import BufferCost
 from moe_costmodel.latency.estimators import METHODS, Estimator
 from moe_costmodel.latency.features import Points, outside_of, range_of
 from moe_costmodel.latency.layer_table import LayerTable
+from moe_costmodel.latency.prediction import Prediction
 from moe_costmodel.latency.report import (
     FitReport,
     ShapeError,
@@ -35,34 +35,6 @@ from moela.heartbeat.working import long_work
 __all__ = ["FitReport", "LatencyModel", "Prediction", "ShapeError"]
 
 _WIDER = 2.0  # times the interval of an extrapolation, whose error is not known
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Seconds of steps, with an interval.
-
-    Attributes
-    ----------
-    seconds, low, high : ndarray
-        Median, and the bounds of the interval.
-    coverage : float
-        Share of measured steps of unseen shapes that are in such an interval.
-    outside : list of str
-        Reasons why this is an extrapolation, whose interval is that of all shapes; else empty.
-
-    Examples
-    --------
-    >>> from moe_costmodel.example.measured import example_latency, example_shape
-    >>> prediction = example_latency().predict(example_shape(), [4] * 8 + [0] * 24)
-    >>> bool(prediction.low <= prediction.seconds <= prediction.high)
-    True
-    """
-
-    seconds: Floats
-    low: Floats
-    high: Floats
-    coverage: float
-    outside: list[str] = field(default_factory=list)
 
 
 class LatencyModel:

@@ -9,7 +9,8 @@ import numpy as np
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.serving.scheduler import RankLoad
 from moe_costmodel.silicon.layout import Layout
-from moe_costmodel.silicon.step import Chunk, SiliconModel, StepTime
+from moe_costmodel.silicon.step import SiliconModel
+from moe_costmodel.silicon.step_time import Chunk, StepTime
 
 __all__ = ["ComposedSteps"]
 

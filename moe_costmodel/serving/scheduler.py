@@ -11,7 +11,7 @@ import numpy as np
 from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import check_number, count, invalid, require
 from moe_costmodel.serving.requests import Request
-from moe_costmodel.silicon.step import Chunk
+from moe_costmodel.silicon.step_time import Chunk
 from moela.heartbeat.working import long_work
 
 __all__ = ["RankLoad", "Scheduler", "ServedRequests", "simulate"]

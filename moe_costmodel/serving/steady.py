@@ -13,7 +13,7 @@ from moe_costmodel.serving.curves import CurveTable, StepCurve
 from moe_costmodel.shapes import DTYPE_BYTES
 from moe_costmodel.silicon.layout import Layout
 from moe_costmodel.silicon.memory import gpu_memory, most_of_stage
-from moe_costmodel.silicon.step import Chunk, StepTime
+from moe_costmodel.silicon.step_time import Chunk, StepTime
 
 __all__ = ["Instance", "InstanceTimes"]
 

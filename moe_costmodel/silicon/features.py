@@ -7,7 +7,7 @@ import math
 from moe_costmodel.shapes import DTYPE_BYTES
 from moe_costmodel.silicon.sample import ServingPoint
 from moe_costmodel.silicon.serving import ServingEstimate
-from moe_costmodel.silicon.step import StepTime
+from moe_costmodel.silicon.step_time import StepTime
 from moe_costmodel.silicon.tables.gpu import Gpu
 from moe_costmodel.silicon.tables.package import version_key
 from moe_costmodel.silicon.tables.reader import BACKENDS

@@ -12,7 +12,8 @@ from moe_costmodel.silicon.closed_loop import ClosedLoop, StepCurves
 from moe_costmodel.silicon.memory import gpu_memory
 from moe_costmodel.silicon.recipes import cache_dtype
 from moe_costmodel.silicon.sample import ServingPoint
-from moe_costmodel.silicon.step import Chunk, SiliconModel, StepTime
+from moe_costmodel.silicon.step import SiliconModel
+from moe_costmodel.silicon.step_time import Chunk, StepTime
 
 __all__ = ["PARTS", "EngineWeights", "first_token_parts"]
 

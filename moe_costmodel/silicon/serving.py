@@ -9,7 +9,8 @@ from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.silicon.first_token import first_token_parts
 from moe_costmodel.silicon.layout import Layout
 from moe_costmodel.silicon.sample import ServingPoint
-from moe_costmodel.silicon.step import Chunk, SiliconModel, StepTime
+from moe_costmodel.silicon.step import SiliconModel
+from moe_costmodel.silicon.step_time import Chunk, StepTime
 
 __all__ = ["ServingEstimate", "compose_serving", "estimate_of"]
 
@@ -39,7 +40,7 @@ class ServingEstimate:
     Examples
     --------
     >>> from moe_costmodel import ServingEstimate
-    >>> from moe_costmodel.silicon.step import StepTime
+    >>> from moe_costmodel.silicon.step_time import StepTime
     >>> ServingEstimate(StepTime(()), StepTime(()), 4, 1024, 128).prefill_share
     0.0
     """

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from moe_costmodel._checks import check_number, count, require
 from moe_costmodel.models.shape import ModelShape
 from moe_costmodel.silicon.operators.wide import _SMS, WideTables
-from moe_costmodel.silicon.step import SiliconModel, StepTime
+from moe_costmodel.silicon.step import SiliconModel
+from moe_costmodel.silicon.step_time import StepTime
 from moe_costmodel.silicon.tables.reader import OperatorTime
 
 __all__ = ["two_batch_seconds", "wide_ep_step"]
@@ -187,7 +188,7 @@ class _WideRun:
                 f"({experts.n_experts} experts of width {experts.d_ffn}, {experts.k} a token). "
                 "Those of DeepSeek-V3 on h100_sxm and h200_sxm are complete."
             )
-        shared = self.model._products
+        shared = self.model.times.products
         router = shared.time(tokens, experts.n_experts, d, "bfloat16", "router")
         around = [mixed.times(skew), router, self._passes(tokens)]
         for m, k in ((2 * experts.d_shared, d), (d, experts.d_shared)):
@@ -202,7 +203,7 @@ class _WideRun:
 
     def rest(self, n: float) -> Iterator[OperatorTime]:
         """Yield operators outside MoE layers: dense layers and the head."""
-        shape, products = self.shape, self.model._products
+        shape, products = self.shape, self.model.times.products
         tokens = n * self.length if self.prefill else n
         for block in shape.blocks:
             if block.experts is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from moela.functions.model.variables import is_number
+from moela.functions.model.kinds import is_number
 from moela.quality.words import of_kind
 
 _WORDS = {

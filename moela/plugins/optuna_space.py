@@ -11,15 +11,8 @@ import numpy as np
 
 from moela._arrays import Ints
 from moela._checks import count
-from moela.functions.model.variables import (
-    Variable,
-    boolean,
-    choice,
-    in_order,
-    integer,
-    permutation,
-    real,
-)
+from moela.functions.model.kinds import Variable
+from moela.functions.model.variables import boolean, choice, in_order, integer, permutation, real
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

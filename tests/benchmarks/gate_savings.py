@@ -26,8 +26,8 @@ from moe_costmodel import (
 )
 from moe_costmodel.example import load_model
 from moe_costmodel.example.text import corpus
-from moe_costmodel.latency.measure_rest import measured_by
-from moe_costmodel.latency.model_timer import ModelTimer
+from moe_costmodel.latency.steps.measure_rest import measured_by
+from moe_costmodel.latency.steps.model_timer import ModelTimer
 from tests.benchmarks import tables
 
 RULES = {

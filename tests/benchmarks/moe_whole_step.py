@@ -22,8 +22,8 @@ from moe_costmodel import GateRule, Hardware, LatencyModel, LayerShape, RestOfMo
 from moe_costmodel.example import load_model
 from moe_costmodel.example.text import corpus
 from moe_costmodel.kernels import BufferedExperts, Experts, apply_rule, dynamic_gating
-from moe_costmodel.latency.measure_rest import without_experts
-from moe_costmodel.latency.model_steps import decode_step
+from moe_costmodel.latency.steps.measure_rest import without_experts
+from moe_costmodel.latency.steps.model_steps import decode_step
 from moe_costmodel.measure.stack import StackTimer
 from tests.benchmarks import tables
 

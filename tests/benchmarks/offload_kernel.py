@@ -175,7 +175,7 @@ def measure(case: Case, dtype: torch.dtype, plans: list[Plan], turns: int, folde
 
 def run(case: Case, layers: list) -> tuple[float, tuple[int, int]]:
     """Decode the steps with some planned layers; return seconds of a step, misses and uploads."""
-    from moe_costmodel.latency.model_steps import replaced_layers
+    from moe_costmodel.latency.steps.model_steps import replaced_layers
 
     step = case.prefilled()  # by the model's own layers
     buffers = [layer.buffers[0] for layer in layers]

@@ -26,8 +26,8 @@ from moe_costmodel import (
     RestOfModel,
     contiguous,
 )
-from moe_costmodel.latency.measure_rest import measured_by
-from moe_costmodel.latency.model_timer import ModelTimer
+from moe_costmodel.latency.steps.measure_rest import measured_by
+from moe_costmodel.latency.steps.model_timer import ModelTimer
 from tests.benchmarks import hf_models, tables
 
 RESULTS = Path(__file__).parent / "results" / "prefill.json"

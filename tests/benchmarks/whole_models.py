@@ -28,8 +28,8 @@ from moe_costmodel import (
     RestOfModel,
     RoutingTrace,
 )
-from moe_costmodel.latency.measure_rest import measured_by
-from moe_costmodel.latency.model_timer import ModelTimer
+from moe_costmodel.latency.steps.measure_rest import measured_by
+from moe_costmodel.latency.steps.model_timer import ModelTimer
 from tests.benchmarks import hf_models, tables
 from tests.benchmarks.moe_verify import POLICIES
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from moela._arrays import Floats, Ints
-from moela.functions.model.variables import Boolean, Choice, Integer, Permutation, Real, Variable
+from moela.functions.model.kinds import Boolean, Choice, Integer, Permutation, Real, Variable
 
 # Decimals of logarithms. numpy's last digits depend on the length of an array, and those of the
 # logarithm of an exponential are lost; equal designs must have equal codes.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from moela._arrays import Designs
-from moela.functions.model.variables import Choice, Permutation, Variable, equal, plain
+from moela.functions.model.kinds import Choice, Permutation, Variable, equal, plain
 from moela.quality.words import listed
 
 if TYPE_CHECKING:

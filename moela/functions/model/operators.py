@@ -16,8 +16,8 @@ from pymoo.operators.mutation.pm import PM
 
 from moela._arrays import Designs, Floats, Ints
 from moela._codes import Codes
+from moela.functions.model.kinds import Boolean, Choice, Permutation, Real
 from moela.functions.model.space import DesignSpace
-from moela.functions.model.variables import Boolean, Choice, Permutation, Real
 
 # Distribution indices of pymoo's guides for real numbers, and for integers, whose steps must not be
 # lost in rounding: of crossover and mutation.

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from moela._arrays import Floats
-from moela.functions.model.variables import is_number
+from moela.functions.model.kinds import is_number
 from moela.quality.words import design_text, listed, nearest, number, of_kind, shown
 
 ObjectiveSpec: TypeAlias = "str | Iterable[str] | Mapping[str, str]"

@@ -23,6 +23,7 @@ from moela._codes import permutation_moves
 from moela._tracebacks import exception_of
 from moela.functions.model.calls import check_function, checked_call, misnamed, name_of
 from moela.functions.model.given import encoded, has_codes, in_list, is_table, records
+from moela.functions.model.kinds import Permutation, Variable, is_number, only_if
 from moela.functions.model.operators import (
     DesignCrossover,
     DesignMutation,
@@ -42,7 +43,6 @@ from moela.functions.model.outputs import (
 )
 from moela.functions.model.reading import described, read_variables
 from moela.functions.model.space import DesignSpace, is_binary
-from moela.functions.model.variables import Permutation, Variable, is_number, only_if
 from moela.quality.words import nearest, of_kind
 
 _IF_NOT_MEASURED = "If the design could not be measured, leave it out of tell()."

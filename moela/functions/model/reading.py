@@ -8,19 +8,17 @@ from enum import Enum
 
 import numpy as np
 
-from moela.functions.model.variables import (
+from moela.functions.model.kinds import (
     Boolean,
     Choice,
     Integer,
     Variable,
-    choice,
     equal,
-    integer,
     is_number,
     only_if,
     plain,
-    real,
 )
+from moela.functions.model.variables import choice, integer, real
 from moela.quality.words import listed, nearest, of_kind, shown
 
 _FORMS = (

@@ -8,8 +8,8 @@ import numpy as np
 
 from moela._arrays import Bools, Designs, Floats
 from moela.functions.model.codes import Code, code_of
+from moela.functions.model.kinds import Boolean, Permutation, Variable
 from moela.functions.model.reading import order_of
-from moela.functions.model.variables import Boolean, Permutation, Variable
 from moela.quality.words import design_text, listed, nearest, of_kind
 
 # The value that stands for an absent number or object in a batch of designs.

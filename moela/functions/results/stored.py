@@ -14,13 +14,7 @@ from pymoo.core.problem import Problem
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
-from moela.functions.model.outputs import Constraint, Objective, Outputs
-from moela.functions.model.problem import (
-    BinaryFunctionProblem,
-    FunctionProblem,
-    PermutationFunctionProblem,
-)
-from moela.functions.model.variables import (
+from moela.functions.model.kinds import (
     Boolean,
     Choice,
     Condition,
@@ -29,6 +23,12 @@ from moela.functions.model.variables import (
     Real,
     Variable,
     is_number,
+)
+from moela.functions.model.outputs import Constraint, Objective, Outputs
+from moela.functions.model.problem import (
+    BinaryFunctionProblem,
+    FunctionProblem,
+    PermutationFunctionProblem,
 )
 from moela.provenance.signature import VALUES, shown_name
 

@@ -6,7 +6,7 @@ import pytest
 from moe_costmodel.deployment.check import _change, _longer
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.rules import GateRule
-from moe_costmodel.latency.step import RestOfModel
+from moe_costmodel.latency.steps.rest_of_model import RestOfModel
 from moe_costmodel.placement.heuristics import greedy, replicate_and_pack
 from moe_costmodel.placement.placement import migration_bytes
 from moe_costmodel.plans.export_flags import _price

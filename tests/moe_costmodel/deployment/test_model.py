@@ -9,7 +9,9 @@ from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.quality import gate_mass, keep_choices
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.latency.rule_cost import RuleCost
-from moe_costmodel.latency.step import MemoryModel, RestOfModel, StepModel
+from moe_costmodel.latency.steps.memory import MemoryModel
+from moe_costmodel.latency.steps.rest_of_model import RestOfModel
+from moe_costmodel.latency.steps.step import StepModel
 from moe_costmodel.placement.heuristics import contiguous, greedy, replicate_and_pack
 from moe_costmodel.placement.placement import Placement, avg_max_load, cross_node_traffic
 from moe_costmodel.shapes import LayerShape

@@ -5,7 +5,7 @@ import pytest
 
 from moe_costmodel import DeploymentModel, LatencyModel, Measurements, Record, RoutingTrace
 from moe_costmodel.example import measured
-from moe_costmodel.latency.whole_steps import whole_error, whole_ratios
+from moe_costmodel.latency.steps.whole_steps import whole_error, whole_ratios
 
 SHAPE = measured.example_shape()
 

@@ -6,7 +6,9 @@ import pytest
 from moe_costmodel.hardware import Hardware, Link
 from moe_costmodel.latency.estimators import METHODS
 from moe_costmodel.latency.model import LatencyModel
-from moe_costmodel.latency.step import MemoryModel, RestOfModel, StepModel
+from moe_costmodel.latency.steps.memory import MemoryModel
+from moe_costmodel.latency.steps.rest_of_model import RestOfModel
+from moe_costmodel.latency.steps.step import StepModel
 from moe_costmodel.measure.kernel_table import KernelTable
 from moe_costmodel.measure.measurements import Measurements, Record
 from moe_costmodel.shapes import LayerShape, power_law_counts

@@ -21,7 +21,7 @@ from moe_costmodel import (
     simulate,
 )
 from moe_costmodel.example import measured
-from moe_costmodel.silicon.step import Chunk
+from moe_costmodel.silicon.step_time import Chunk
 
 SETTINGS = Scheduler(max_num_seqs=8, max_num_batched_tokens=256)
 

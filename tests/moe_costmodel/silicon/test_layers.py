@@ -197,12 +197,12 @@ def test_exchanges_without_a_table_are_a_bound(plain, experts):
 
 
 def test_sums_beyond_a_node_do_not_use_kernels_of_one_node(model):
-    within, beyond = (model._exchanges.all_reduce(65536, n) for n in (4, 16))
+    within, beyond = (model.times.exchanges.all_reduce(65536, n) for n in (4, 16))
     assert within.kernel == "toy_sum"
     assert 1e3 * within.seconds == pytest.approx(0.004 + 1e-8 * 65536)
     assert beyond.kernel == "nccl"
-    assert model._exchanges.all_reduce(65536, 1).seconds == 0
-    assert model._exchanges.nccl("all_gather", 0, 8).seconds == 0
+    assert model.times.exchanges.all_reduce(65536, 1).seconds == 0
+    assert model.times.exchanges.nccl("all_gather", 0, 8).seconds == 0
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 1.0])

@@ -21,7 +21,7 @@ def gemm(root, factor, *, backend="sglang", version="1.0.0", dtype="bfloat16", k
 
 
 def product(root, backend="sglang", dtype="bfloat16"):
-    return SiliconModel("toy", backend, root=root)._products.time(16, 256, 256, dtype)
+    return SiliconModel("toy", backend, root=root).times.products.time(16, 256, 256, dtype)
 
 
 @pytest.fixture
@@ -75,12 +75,12 @@ def test_tables_that_lack_a_column_are_passed_over(root):
 def test_experts_of_narrow_weights_have_the_nearest_type(root):
     model = SiliconModel("toy", "sglang", root=root)
     times = [
-        model._experts.time(EXPERTS, 256, 4096, tp=1, ep=1, dtype=dtype)
+        model.times.experts.time(EXPERTS, 256, 4096, tp=1, ep=1, dtype=dtype)
         for dtype in ("bfloat16", "float16")
     ]
     assert times[0].kernel == times[1].kernel == "toy_moe (bfloat16)"
     assert times[0].seconds == times[1].seconds
-    unknown = model._experts.time(EXPERTS, 256, 4096, tp=1, ep=1, dtype="nvfp4")
+    unknown = model.times.experts.time(EXPERTS, 256, 4096, tp=1, ep=1, dtype="nvfp4")
     assert unknown.kernel == "bound"
 
 

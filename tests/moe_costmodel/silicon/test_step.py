@@ -46,10 +46,10 @@ def test_a_grid_may_lack_points():
 
 
 def test_products_between_points_follow_the_bound(model):
-    time = model._products.time(100, 512, 2048, "bfloat16")
+    time = model.times.products.time(100, 512, 2048, "bfloat16")
     assert time.seconds * 1e3 == pytest.approx(gemm_ms(100, 512, 2048), rel=1e-6)
     assert time.outside == 1.0
-    far = model._products.time(100, 512, 16384, "bfloat16")
+    far = model.times.products.time(100, 512, 16384, "bfloat16")
     assert far.outside == pytest.approx(4.0)
     assert far.seconds * 1e3 == pytest.approx(gemm_ms(100, 512, 16384), rel=1e-6)
 

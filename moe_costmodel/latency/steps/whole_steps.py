@@ -9,7 +9,7 @@ import numpy as np
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel.latency.model import LatencyModel
-from moe_costmodel.latency.step import RestOfModel
+from moe_costmodel.latency.steps.rest_of_model import RestOfModel
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import Mode
 

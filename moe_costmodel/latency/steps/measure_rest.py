@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from moe_costmodel.hardware import Hardware, Link
-from moe_costmodel.latency.model_steps import Layer, replaced_layers
-from moe_costmodel.latency.model_timer import ModelTimer
-from moe_costmodel.latency.step import RestOfModel
+from moe_costmodel.latency.steps.model_steps import Layer, replaced_layers
+from moe_costmodel.latency.steps.model_timer import ModelTimer
+from moe_costmodel.latency.steps.rest_of_model import RestOfModel
 from moe_costmodel.measure.jobs import copy_call
 from moe_costmodel.measure.kernels import with_exchange
 from moe_costmodel.measure.measurements import Measurements, Record

@@ -4,12 +4,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from moe_costmodel.example import load_model, to_transformers  # noqa: E402
-from moe_costmodel.latency.measure_rest import (  # noqa: E402
+from moe_costmodel.latency.steps.measure_rest import (  # noqa: E402
     measure_model,
     measure_rest,
     without_experts,
 )
-from moe_costmodel.latency.step import RestOfModel  # noqa: E402
+from moe_costmodel.latency.steps.rest_of_model import RestOfModel  # noqa: E402
 from moe_costmodel.measure.measurements import Measurements  # noqa: E402
 
 TOKENS = torch.arange(12).view(1, 12)

@@ -23,7 +23,7 @@ from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask
 from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
-from moe_costmodel.latency.model_steps import (
+from moe_costmodel.latency.steps.model_steps import (
     Layer,
     Prefixes,
     StepCall,
