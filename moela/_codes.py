@@ -184,11 +184,13 @@ def _keys(order: Ints) -> Floats:
     return np.asarray(order.argsort(axis=1) / (order.shape[1] - 1.0))
 
 
-def permutation_moves(x: Designs, k: int, random_state: np.random.Generator) -> Designs:
-    """Return k neighbors of a permutation x [m]: an exchange, a move, or a reversed part."""
-    kinds = random_state.integers(0, 3, (k, 1))
-    drawn = [random_state.choice(len(x), 2, replace=False) for _ in range(k)]
-    places = np.sort(np.array(drawn, dtype=np.int64).reshape(k, 2), axis=1)
-    forward = kinds == 1
-    forward[forward] = random_state.random(int(forward.sum())) < 0.5
-    return moved(np.tile(x, (k, 1)), kinds, places[:, :1], places[:, 1:], forward)
+def permutation_moves(X: Designs, k: int, random_state: np.random.Generator) -> Designs:
+    """Return k neighbors of each permutation X [n, m], [n, k, m].
+
+    Two items change places, an item moves to another place, or a part is reversed.
+    """
+    n, m = X.shape
+    first, last = _parts(n * k, m, random_state)
+    kinds = random_state.integers(0, 3, (n * k, 1))
+    forward = random_state.random((n * k, 1)) < 0.5
+    return moved(np.repeat(X, k, axis=0), kinds, first, last, forward).reshape(n, k, m)

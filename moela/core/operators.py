@@ -297,7 +297,7 @@ def neighbors_of(
         case "mixed":
             moved = _move_mixed(repeated, problem.vars, steps, random_state)
         case _ if operators.permutes:
-            moved = np.concatenate([permutation_moves(x, k, random_state) for x in X])
+            moved = permutation_moves(X, k, random_state).reshape(n * k, -1)
         case _:
             assert operators.mutation is not None
             pop = Population.new("X", repeated.copy())

@@ -13,6 +13,7 @@ from moela._threads import one_thread
 from moela.core.kernels.pairs import changes, descend, totals
 from moela.core.kernels.scalar import NUMBERS
 from moela.core.scaling import Normalization, Scalarization
+from moela.learning.sums.differences import LEAST_ITEMS, combined, may_be_sums
 from moela.learning.sums.fitting import Data
 from moela.learning.sums.search import SumSearch
 from moela.learning.sums.terms import Structure, Terms, structures
@@ -51,14 +52,15 @@ class PairSums(SharedFits):
     not be symmetric.
 
     `used` [M] says for which objectives a fit has predicted the moves made after it. An objective
-    that is no such sum is given up.
+    that is no such sum is given up. If the search evaluates the designs of `test_designs`, that
+    takes no fit from a random start, which would take seconds with 30 items.
 
     A design is described by the place of each item.
     """
 
     _mutable = ("window", "_observed", "_to_try")
 
-    def __init__(self, m: int, seed: int) -> None:
+    def __init__(self, m: int, seed: int, *, testable: bool = False) -> None:
         self.m, self.seed, self.n_unknowns = m, seed, m * (m - 1)
         self.window = Window(round(_KEPT * self.n_unknowns))
         self.n_fits = 0
@@ -75,6 +77,11 @@ class PairSums(SharedFits):
         self._nearly: Bools = np.zeros(0, dtype=bool)
         self._apart = False  # whether the objectives have no matrix in common
         self._next_fit = _FIRST * self.n_unknowns
+        # Whether a test by `test_designs` is still to come, the designs that are awaited, and the
+        # number of designs from which on they are no longer.
+        self._untested = testable and m >= LEAST_ITEMS
+        self._awaited: Ints | None = None
+        self._last_test = self._next_fit * _GROWTH
         # Of the moves since a fit, [M].
         self._residuals = self._squares = self._n_checks = np.zeros(0)
 
@@ -112,10 +119,40 @@ class PairSums(SharedFits):
                 # Items may not have been everywhere yet, or what is known now may prove wrong.
                 again = self.window.n_rows * _GROWTH, structure, True
                 insort(self._to_try, again, key=itemgetter(0))
-        if self.window.n_rows >= self._next_fit and self._wanted().any():
+        self._test()
+        if self._due() and not self._untested:
             self._fit()
             late = self.n_fits >= _MANY
             self._next_fit = self.window.n_rows * (_GROWTH_LATE if late else _GROWTH)
+
+    def _due(self) -> bool:
+        return self.window.n_rows >= self._next_fit and bool(self._wanted().any())
+
+    def test_designs(self) -> Ints | None:
+        """Return places [16, m] to evaluate before the first fit, or None if none are needed."""
+        if not (self._untested and self._awaited is None and self._due()):
+            return None
+        places = self.window.arrays()[0].astype(np.int64)
+        self._awaited = combined(places, np.random.default_rng([self.seed, self.m]))
+        self._untested = self._awaited is not None
+        return self._awaited
+
+    def _test(self) -> None:
+        """Give up the objectives that the designs of `test_designs` show to be no sums."""
+        if not self._untested:
+            return
+        if self._awaited is not None:
+            kept, F = self.window.arrays()
+            row_of = {row.tobytes(): i for i, row in enumerate(kept.astype(np.int64))}
+            found = [row_of.get(row.tobytes()) for row in self._awaited]
+            known = [i for i in found if i is not None]
+            if len(known) == len(found):
+                refuted = ~may_be_sums(F[known], F.var(axis=0))
+                self._failed[refuted] = _MOST_FAILED_BESIDE
+                self._to_try = [] if refuted.any() else self._to_try
+                self._untested = False
+        if self.window.n_rows >= self._last_test:  # it cannot be made, or was not answered
+            self._untested = False
 
     def _unknown(self) -> Bools:
         """Mark the objectives for which there is no exact sum that may still prove right, [M]."""

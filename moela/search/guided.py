@@ -107,7 +107,8 @@ class GuidedSearch:
                 if self.models.pair_sums and PairSums.suits(X.shape[-1]):
                     # The copy keeps the state: runs in which no sums are found are as without.
                     seed = int(deepcopy(self.context.random_state).integers(2**31))
-                    pair_sums = PairSums(X.shape[-1], seed)
+                    testable = self._exchangeable()
+                    pair_sums = PairSums(X.shape[-1], seed, testable=testable)
                 ranking = self.move_ranking.of_permutations(pair_sums)
                 self.move_ranking = self.screening.model = ranking
             if self.feasibility is not None:
@@ -122,16 +123,30 @@ class GuidedSearch:
         return False
 
     def _pair_sums(self) -> PairSums | None:
-        """Return the sums over pairs if all objectives are known by them, and children may use it.
+        """Return the sums over pairs if they predict all objectives, and children may use them."""
+        model = self._permutation_model()
+        known = model is not None and model.complete and self._exchangeable()
+        return model.pair_sums if model is not None and known else None
 
-        Exchanges of items could break constraints, or what a repair has done.
-        """
+    def _permutation_model(self) -> PermutationMoveModel | None:
         model = None if self.move_ranking is None else self.move_ranking.move_model
-        if not isinstance(model, PermutationMoveModel) or not model.complete:
-            return None
-        context = self.context
-        free = isinstance(context.operators.repair, NoRepair)
-        return model.pair_sums if free and not context.problem.has_constraints() else None
+        return model if isinstance(model, PermutationMoveModel) else None
+
+    def _exchangeable(self) -> bool:
+        """Return whether items may change places: no constraint and no repair is against it."""
+        free = isinstance(self.context.operators.repair, NoRepair)
+        return free and not self.context.problem.has_constraints()
+
+    def test_designs(self) -> Population:
+        """Return designs that show whether objectives are sums over pairs; none if not needed."""
+        model = self._permutation_model()
+        places = (
+            None if model is None or model.pair_sums is None else model.pair_sums.test_designs()
+        )
+        if places is None:
+            return Population.empty()
+        pop = unevaluated(self.encoder.permutations(places))
+        return pop[self.context.duplicates.claim(pop.get("X"))]
 
     def knows_objectives(self) -> bool:
         """Return whether `descended` returns local optima."""

@@ -282,8 +282,7 @@ class MOELA(ArchiveAlgorithm):
         """Continue from the archive of all designs."""
         self._enter(self.main)
         self.awaiting_initial = False
-        front = self.front
-        self.evolution.populate(front.pop, front.working_F, front.working_CV)
+        self.evolution.populate(self.front.pop, self.front.working_F, self.front.working_CV)
         self.current.begin(self.n_answered)
 
     def _enter(self, restart: Restart) -> None:
@@ -303,10 +302,12 @@ class MOELA(ArchiveAlgorithm):
             self._return()
         if self.infill_few is not None and self.infill_few.used and self._budget is not None:
             size = batch_within(self.batch_size, self._budget - self.n_answered)
-            pop = self.infill_few.propose(size, self.front)
-            if len(pop):
-                set_origin(pop, part="evolution", phase=self.n_phases)
-                return pop
+            part, pop = "evolution", self.infill_few.propose(size, self.front)
+        else:
+            part, pop = "model", self.guided.test_designs()
+        if len(pop):
+            set_origin(pop, part=part, phase=self.n_phases)
+            return pop
         wanted = self.batch_size or _BATCH
         asked: dict[str, Population] = {}
         n_asked = 0
@@ -356,8 +357,7 @@ class MOELA(ArchiveAlgorithm):
         if size is None and hasattr(self.problem, "neighbors"):
             size = self._settings.n_around_front
         elif size is None:
-            grown = min(self.n_answered // _EVALUATIONS_PER_CHILD, self.n_subproblems)
-            size = max(_BATCH, grown)
+            size = max(_BATCH, min(self.n_answered // _EVALUATIONS_PER_CHILD, self.n_subproblems))
         return self.evolution.children(size, self.current.archive)
 
     def _answer_initial(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:

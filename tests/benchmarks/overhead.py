@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from pymoo.problems import get_problem
 
+import moela
 from moela import MOELA, Evaluator, Models
 from moela.experiments.recording import record_run
 from moela.experiments.results import quartiles
 from moela.experiments.tasks import make_algorithm
 from moela.rivals import MOOS, MOOSTAGE
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
-from tests.benchmarks import rivals, tables
+from tests.benchmarks import plain_functions, rivals, tables
 
 BASE = "NSGA-II, 50"
 # MOELA's time outside the problem, relative to that of NSGA-II, must not be more.
@@ -59,6 +60,8 @@ def problems() -> dict[str, Any]:
         "knapsack 100": MultiObjectiveKnapsack.random(n_items=100, seed=1),
         "mnk 100": MNKLandscape.random(n=100, k=4, n_obj=2, rho=0.0, seed=1),
         "zdt1": get_problem("zdt1"),
+        # A permutation whose objectives are no sums over pairs of items.
+        "flow shop 30": moela.problem(**plain_functions.flow_shop(30)),
     }
 
 

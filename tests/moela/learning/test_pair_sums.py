@@ -397,3 +397,43 @@ def test_a_structure_is_fitted_again_once_items_have_been_at_more_places():
     assert model.complete
     predicted = model.changes_to(before, after[:, None])[:, 0]
     np.testing.assert_allclose(predicted, assigned(after) - assigned(before), atol=1e-3)
+
+
+class Shop(ElementwiseProblem):
+    """Makespan and mean end of 10 jobs on three machines, which are no sums over pairs."""
+
+    def __init__(self):
+        super().__init__(n_var=10, n_obj=2, xl=0, xu=9, vtype=int)
+        self.times = np.random.default_rng(2).random((10, 3))
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        ready, ends = np.zeros(3), []
+        for job in x.astype(int):
+            for machine in range(3):
+                start = max(ready[machine], ready[machine - 1]) if machine else ready[0]
+                ready[machine] = start + self.times[job, machine]
+            ends.append(ready[2])
+        out["F"] = [ends[-1], np.mean(ends)]
+
+
+def test_objectives_with_third_differences_are_not_fitted():
+    algorithm = run(Shop(), 600)
+    assert algorithm.evaluator.n_eval == 600
+    assert algorithm.guided.move_ranking.move_model.pair_sums.n_fits == 0
+    # An exchange could break the constraint, so that there are no designs for a test.
+    kept = run(Tours(limited=True), 600, models=Models(moves="auto")).guided
+    assert kept.move_ranking.move_model.pair_sums.test_designs() is None
+
+
+def test_fits_begin_without_the_test_if_its_designs_are_never_answered():
+    rng = np.random.default_rng(1)
+    designs = rng.permuted(np.tile(np.arange(12.0), (400, 1)), axis=1)
+    objectives = np.sin(designs @ np.sqrt(np.arange(2.0, 14.0)))[:, None]
+    model = PairSums(12, 0, testable=True)
+    model.add(designs[:300], objectives[:300])
+    assert model.test_designs().shape == (16, 12)
+    assert model.test_designs() is None
+    model.add(designs[300:330], objectives[300:330])
+    assert model.n_fits == 0
+    model.add(designs[330:], objectives[330:])
+    assert model.n_fits == 1
