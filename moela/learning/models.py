@@ -47,7 +47,8 @@ class Models:
         Whether to find out if all objectives of a permutation of 5 to 40 items are sums over pairs
         of items, costs of items at places, or both. Such are the costs of quadratic and linear
         assignments, lengths of tours, linear orderings, and costs of changeovers. That takes 0.65
-        to 4 m (m - 1) evaluations of m items; see `PairSums`. Then children descend on the
+        to 4 m (m - 1) evaluations of m items; see `PairSums`. 16 of them are designs whose third
+        differences tell whether the sums can exist. Then children descend on the
         predictions to a local optimum before they are evaluated. Without `moves` it is not used.
     surrogate_size : int
         Use a surrogate of objectives and constraints to choose offspring for this many evaluations

@@ -140,9 +140,8 @@ class GuidedSearch:
     def test_designs(self) -> Population:
         """Return designs that show whether objectives are sums over pairs; none if not needed."""
         model = self._permutation_model()
-        places = (
-            None if model is None or model.pair_sums is None else model.pair_sums.test_designs()
-        )
+        sums = None if model is None else model.pair_sums
+        places = None if sums is None else sums.test_designs()
         if places is None:
             return Population.empty()
         pop = unevaluated(self.encoder.permutations(places))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
@@ -28,6 +28,7 @@ from moela.functions.results.front import (
     run_columns,
 )
 from moela.functions.results.measured import with_results
+from moela.functions.results.other_names import missing
 from moela.functions.results.saving import save_table
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table, text
@@ -254,6 +255,9 @@ class MinimizeResult:
         if self._advice:
             parts.append(self._advice)
         return harmless(". ".join(part.rstrip(".") for part in parts) + ".")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise missing("MinimizeResult", name)
 
     def __len__(self) -> int:
         return len(self.front)

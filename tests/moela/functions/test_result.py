@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import errno
@@ -341,3 +342,20 @@ def test_results_go_into_comparisons(result):
     assert len(comparison.front(algorithm="MOELA")) == len(result.front)
     assert comparison.front(algorithm="MOELA").decode(0) in result.designs
     assert len(result.population) == 120
+
+
+@pytest.mark.parametrize(
+    ("name", "here"),
+    [("F", "result.front.F"), ("X", "result.front.designs"), ("best_params", "result.knee()")],
+)
+def test_names_of_other_libraries_lead_to_ours(result, name, here):
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}'; take ") as error:
+        getattr(result, name)
+    assert here in str(error.value)
+
+
+def test_other_names_are_missing_without_advice(result):
+    with pytest.raises(AttributeError, match="has no attribute 'fronts'$"):
+        _ = result.fronts
+    assert copy.deepcopy(result.front).names == result.front.names
+    assert not hasattr(result, "__array__")
