@@ -34,6 +34,7 @@ def prepare(algorithm: Algorithm) -> None:
     if isinstance(algorithm, ArchiveAlgorithm):
         if isinstance(algorithm, MOELA) and algorithm.batch_size is None:
             algorithm.batch_size = BATCH_SIZE
+            algorithm._fills = False  # workers do not wait for a batch
         return
     kind = type(algorithm)
     own = [getattr(kind, name, None) for name in ("_infill", "_advance", "_initialize_advance")]

@@ -79,6 +79,8 @@ class Engine(MOELA):
     """
 
     _settings = replace(DEFAULT, n_candidates=_N_CANDIDATES)
+    # Batches are asked for until there are enough designs.
+    _fills = False
 
     def __init__(
         self, problem: Problem, size: int, models: Models, operators: GivenOperators
@@ -153,10 +155,10 @@ class Engine(MOELA):
         # The algorithm around it has the budget, and ends its run if there is no new design.
         return pop
 
-    def _propose(self, part: str) -> Population:
+    def _propose(self, part: str, size: int | None) -> Population:
         if part != "evolution" or self._mate is None:
-            return super()._propose(part)
-        pop, size = Population.empty(), self.batch_size or 1
+            return super()._propose(part, size)
+        pop, size = Population.empty(), size or 1
         for _ in range(_TRIES):
             made = self._mate(size - len(pop))
             if len(made) == 0:

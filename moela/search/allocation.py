@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 from pymoo.core.problem import Problem
 
+from moela._arrays import Bools
 from moela.core.decomposition import MANY_OBJECTIVES
 from moela.core.operators import any_real
 from moela.search.settings import check_shares
@@ -62,9 +64,9 @@ class Allocation:
         total = sum(adapted.values())
         return {part: share / total for part, share in adapted.items()}
 
-    def next_part(self) -> str:
-        """Return the part that is furthest behind its share."""
-        return min(self._passed, key=lambda part: self._passed[part])
+    def in_turn(self) -> list[str]:
+        """Return the parts, the one that is furthest behind its share first."""
+        return sorted(self._passed, key=lambda part: self._passed[part])
 
     def charge(self, part: str, n: int) -> None:
         """Count n evaluations requested by a part."""
@@ -120,3 +122,18 @@ def allocation_for(
     if problem.n_obj > 3:
         base = {"evolution": 0.1, "search": 0.65, "pareto": 0.25}
     return Allocation(base, adapt=True, base_if_known=_IF_KNOWN, known=known)
+
+
+def add_to_log(
+    log: dict[str, dict[str, float]],
+    masks: Mapping[str, Bools],
+    accepted: Bools,
+    volumes: Mapping[str, float],
+) -> None:
+    """Count evaluations, archived designs [b] and hypervolume by the part that asked for them."""
+    for name, mine in masks.items():
+        if name in log:  # else asked for by others
+            entry = log[name]
+            entry["n_eval"] += int(np.count_nonzero(mine))
+            entry["accepted"] += int(np.count_nonzero(accepted & mine))
+            entry["hypervolume"] += volumes[name]

@@ -171,11 +171,12 @@ class GuidedSearch:
         self.perturbation = Perturbation(self.context, used=self.settings.perturbation)
         self._awaited.clear()
 
-    def propose(self, front: Archive, batch_size: int | None) -> Population:
+    def propose(self, front: Archive, batch_size: int | None, *, fills: bool = False) -> Population:
         """Return the most promising neighbors of each idle search; none if nothing is new.
 
         Each proposes at least one. By default, it proposes as many as make one improvement likely,
-        judged by the searches so far; `batch_size` may ask for another number in all. A search is
+        judged by the searches so far; `batch_size` may ask for another number in all, and `fills`
+        says whether searches make unequal numbers to reach it. A search is
         idle if all of its neighbors have been answered: where each answer comes by itself,
         neighbors of a design that the search may be about to leave would be wasted. If none is
         idle, another one starts.
@@ -192,10 +193,13 @@ class GuidedSearch:
             if running.pending.any():
                 return self._perturbed(running, front)
             if batch_size is None:
-                width = running.width
+                width = np.full(len(running), running.width)
+            elif fills:
+                each, more = divmod(batch_size, len(running))
+                width = np.maximum(1, each + (np.arange(len(running)) < more))
             else:
-                width = max(1, batch_size // len(self.searches))
-            found = self.screening.around(running, width, self._awaited)
+                width = np.full(len(running), max(1, batch_size // len(self.searches)))
+            found = self.screening.around(running, int(width.max()), self._awaited)
             change = running.predicted(found.change, normalization)
             rank = self.screening.feasible_first(
                 change, found.constraint_change, running.pop, running.CV
@@ -239,20 +243,26 @@ class GuidedSearch:
             else:
                 del self._awaited[search]
 
-    def propose_around_front(self, restart: Restart, n: int) -> Population:
-        """Return neighbors of n archived designs that promise hypervolume: Pareto local search."""
+    def propose_around_front(self, restart: Restart, n: int, *, fills: bool = False) -> Population:
+        """Return neighbors of n archived designs that promise hypervolume: Pareto local search.
+
+        If there are fewer designs, `fills` says whether several neighbors of each are returned.
+        """
         front = restart.archive
         members = restart.visits.least_tried(n, self.context.random_state)
+        each, more = divmod(n, len(members)) if fills else (1, 0)
         base, n = front.individuals(members), len(members)
+        width = each + (np.arange(n) < more)
         X = rows([ind.X for ind in base])
         uses_hamming = self.move_ranking is not None and self.move_ranking.uses_hamming
         k = self.settings.n_candidates // (_FEWER_WITH_HAMMING if uses_hamming else _FEWER)
-        found = self.screening.candidates(X, None, 1, k)
+        most = int(width.max())
+        found = self.screening.candidates(X, None, most, k * most)
         F = front.objectives(members)[:, None] + found.change
         gain = restart.volume.gain(F.reshape(-1, F.shape[2]), restart.volume_scale)
         loss, CV = -gain.reshape(F.shape[:2]), front.working_violations(n)
         rank = self.screening.feasible_first(loss, found.constraint_change, base, CV)
-        chosen = self.screening.pick(found, rank, np.ones(n, dtype=np.int64))
+        chosen = self.screening.pick(found, rank, width)
         pop = chosen.population(found, base=list(base[chosen.of]))
         for ind in base:
             add_tries(ind, 1)

@@ -28,11 +28,10 @@ from moela.core.volume import DirectionalVolume
 from moela.evaluation.runners.outcome import tried_and_failed
 from moela.evaluation.termination import planned_budget
 from moela.learning.models import NO_MODELS, Models
-from moela.learning.surrogate import Surrogate
-from moela.search.allocation import allocation_for, evolves_alone
+from moela.search.allocation import add_to_log, allocation_for, evolves_alone
 from moela.search.evolution import Evolution
 from moela.search.guided import GuidedSearch
-from moela.search.preselection import Preselection
+from moela.search.preselection import preselection_for
 from moela.search.published import PublishedMOELA
 from moela.search.real_mating import RealMating, numbers
 from moela.search.restarts import Restart
@@ -98,8 +97,8 @@ class MOELA(ArchiveAlgorithm):
         problem's `ref_point`, unless most initial designs already dominate it; Gaussian processes
         always use it. None uses the nadir of the non-dominated designs so far.
     batch_size : int or None
-        Number of designs per batch, all of one part. None asks the parts in turn until about twenty
-        designs are together; a local search adds more to them the less often its neighbors have
+        Number of designs per batch, of one part as far as it has so many. None asks the parts in
+        turn until about twenty are together; a search adds more the less often its neighbors have
         been better. While Gaussian processes choose the designs, which they do for all of up to 150
         evaluations and for at most the first 100 of up to 1,000, batches have four designs by
         default, and never more than 100. For parallel evaluation, set it to a multiple of the
@@ -154,6 +153,7 @@ class MOELA(ArchiveAlgorithm):
 
     _replaced_parameters = REPLACED
     _settings: SearchSettings = DEFAULT
+    _fills = True  # batches of a given size
 
     def __init__(
         self,
@@ -221,16 +221,11 @@ class MOELA(ArchiveAlgorithm):
         models = NO_MODELS if self.models is None else models
         self._few = few = budget is not None and budget <= _FEW
         automatic = _N_SEARCHES_OF_FEW if few else _N_SEARCHES
+        if self._fills and self.batch_size is not None:
+            automatic = min(automatic, self.batch_size)  # each makes a design at least
         n_searches = automatic if isinstance(self.n_searches, str) else self.n_searches
         self.guided = GuidedSearch(context, models, self._settings, n_searches, self.patience)
-        self.preselection: Preselection | None = None
-        if models.surrogate_size and self.operators.default_real:
-            codes = self.operators.codes
-            # With constraints, the children most likely feasible are worth more.
-            lenient = (few or len(codes.labels) > 0) and not problem.has_constraints()
-            size = models.surrogate_size
-            surrogate = Surrogate(problem.xl, problem.xu, size, lenient=lenient, codes=codes)
-            self.preselection = Preselection(surrogate)
+        self.preselection = preselection_for(problem, self.operators, models, few=few)
         self._form_parts()
         self.infill_few = None
         if self.shares is None and models.surrogate_size:
@@ -312,10 +307,10 @@ class MOELA(ArchiveAlgorithm):
         asked: dict[str, Population] = {}
         n_asked = 0
         while n_asked < wanted:
-            part = self.allocation.next_part()
+            part = self.allocation.in_turn()[0]
             if part in asked:
                 break
-            pop = self._propose(part)
+            pop = self._propose(part, self.batch_size)
             if len(pop) == 0:
                 if asked:
                     break
@@ -325,11 +320,21 @@ class MOELA(ArchiveAlgorithm):
             n_asked += len(pop)
             if self.batch_size is not None:
                 break
+        if self.batch_size is not None and self._fills and n_asked:
+            self._fill(asked, self.batch_size)
         pops = list(asked.values())
         pop = pops[0] if len(pops) == 1 else Population.merge(*pops)
         parts = [part for part, asked_for in asked.items() for _ in asked_for]
         set_origin(pop, part=parts, phase=self.n_phases)
         return pop
+
+    def _fill(self, asked: dict[str, Population], size: int) -> None:
+        """Let the other parts fill a batch for which the part that it is of has too few designs."""
+        for part in self.allocation.in_turn():
+            room = size - sum(map(len, asked.values()))
+            if part not in asked and room >= (self.guided.n_searches if part == "search" else 1):
+                asked[part] = self._propose(part, room)
+                self.allocation.charge(part, len(asked[part]))
 
     def _propose_elsewhere(self) -> tuple[str, Population]:
         """Return a part that has new designs, or the sampling, and these designs.
@@ -338,7 +343,7 @@ class MOELA(ArchiveAlgorithm):
         """
         for _ in range(_DRAWS):
             for part in sorted({"evolution", *self.allocation.base}):
-                pop = self._propose(part)
+                pop = self._propose(part, self.batch_size)
                 if len(pop):
                     return part, pop
             pop = self._resample(least=1, again=not getattr(self.evaluator, "dedupe", True))
@@ -347,13 +352,14 @@ class MOELA(ArchiveAlgorithm):
         self._terminate()
         return "initial", pop
 
-    def _propose(self, part: str) -> Population:
+    def _propose(self, part: str, size: int | None) -> Population:
+        """Return designs of a part: about `size`, or as many as suit the part."""
         if part == "search":
-            return self.guided.propose(self.current.archive, self.batch_size)
+            return self.guided.propose(self.current.archive, size, fills=self._fills)
         if part == "pareto":
-            n = self.batch_size or self._settings.n_around_front
-            return self.guided.propose_around_front(self.current, n)
-        size = self.batch_size
+            n = size or self._settings.n_around_front
+            fills = self._fills and size is not None
+            return self.guided.propose_around_front(self.current, n, fills=fills)
         if size is None and hasattr(self.problem, "neighbors"):
             size = self._settings.n_around_front
         elif size is None:
@@ -367,7 +373,7 @@ class MOELA(ArchiveAlgorithm):
             self.evolution.feasibility = self.infill_few = None
         gains = self._take_initial(pop, F, CV, accepted)
         masks = by_part(pop)
-        self._update_log(masks, accepted, sums_of(gains, masks))
+        self._log(masks, accepted, sums_of(gains, masks))
         self._train(pop, F, CV)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
@@ -376,7 +382,7 @@ class MOELA(ArchiveAlgorithm):
         gains = self.main.take(F, CV, accepted)
         masks = by_part(pop)
         gained = sums_of(gains, masks)
-        self._update_log(masks, accepted, gained)
+        self._log(masks, accepted, gained)
         self.guided.train_on_moves(pop, F)
         self._train(pop, F, CV)
         if self.current is self.main:
@@ -449,12 +455,6 @@ class MOELA(ArchiveAlgorithm):
             self.guided.advance(pop[searched], F[searched], CV[searched], accepted[searched])
         self.evolution.answer(pop, F, CV, accepted)
 
-    def _update_log(
-        self, masks: Mapping[str, Bools], accepted: Bools, gained: Mapping[str, float]
-    ) -> None:
-        for name, mine in masks.items():
-            if name in self.log:  # else asked for by others
-                entry = self.log[name]
-                entry["n_eval"] += int(np.count_nonzero(mine))
-                entry["accepted"] += int(np.count_nonzero(accepted & mine))
-                entry["hypervolume"] += self.context.units.volume(gained[name])
+    def _log(self, masks: dict[str, Bools], accepted: Bools, gained: dict[str, float]) -> None:
+        volumes = {name: self.context.units.volume(gain) for name, gain in gained.items()}
+        add_to_log(self.log, masks, accepted, volumes)

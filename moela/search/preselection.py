@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Floats, Ints
 from moela._threads import one_thread
 from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems
+from moela.core.operators import Operators
 from moela.core.scaling import better
+from moela.learning.models import Models
 from moela.learning.surrogate import Surrogate
 from moela.search.operator_selection import OperatorSelection
 from moela.search.real_mating import RealMating, numbers
@@ -161,3 +164,16 @@ class Preselection:
             X[at], F[at], CV[at] = children[best], new_F[best], new_CV[best]
             operator[at], changed[at] = made_by[best], True
         return X, operator, changed
+
+
+def preselection_for(
+    problem: Problem, operators: Operators, models: Models, *, few: bool
+) -> Preselection | None:
+    """Return the preselection of a run, or None if it has none; `few` marks a short run."""
+    if not (models.surrogate_size and operators.default_real):
+        return None
+    codes = operators.codes
+    # With constraints, the children most likely feasible are worth more.
+    lenient = (few or len(codes.labels) > 0) and not problem.has_constraints()
+    size = models.surrogate_size
+    return Preselection(Surrogate(problem.xl, problem.xu, size, lenient=lenient, codes=codes))

@@ -355,7 +355,7 @@ def test_names_of_other_libraries_lead_to_ours(result, name, here):
 
 
 def test_other_names_are_missing_without_advice(result):
-    with pytest.raises(AttributeError, match="has no attribute 'fronts'$"):
+    with pytest.raises(AttributeError, match=r"has no attribute 'fronts'$"):
         _ = result.fronts
     assert copy.deepcopy(result.front).names == result.front.names
     assert not hasattr(result, "__array__")

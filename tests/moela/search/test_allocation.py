@@ -10,7 +10,7 @@ def spend(allocation, n, gain):
     """Hand out n evaluations, paid by `gain` each; return how many each part got."""
     got = dict.fromkeys(allocation.base, 0)
     for _ in range(n):
-        part = allocation.next_part()
+        part = allocation.in_turn()[0]
         allocation.charge(part, 1)
         allocation.reward(part, 1, gain[part])
         got[part] += 1
