@@ -33,6 +33,8 @@ from moela.search.starts import pick_starts, start_features
 # Pareto local search ranks this many times fewer candidates than a search does, since it looks
 # around many designs; ranking more pays if the Hamming-kernel model is used.
 _FEWER, _FEWER_WITH_HAMMING = 10, 2
+# Neighbors of archived designs at a time at least, so that several workers are busy.
+_LEAST_AROUND_FRONT = 5
 # Unanswered neighbors of which so many are never in progress at the same time.
 _MOST_AWAITED = 1000
 
@@ -246,12 +248,14 @@ class GuidedSearch:
     def propose_around_front(self, restart: Restart, n: int, *, fills: bool = False) -> Population:
         """Return neighbors of n archived designs that promise hypervolume: Pareto local search.
 
-        If there are fewer designs, `fills` says whether several neighbors of each are returned.
+        If there are fewer designs, several neighbors of each are returned: n in all with `fills`,
+        else five.
         """
         front = restart.archive
         members = restart.visits.least_tried(n, self.context.random_state)
-        each, more = divmod(n, len(members)) if fills else (1, 0)
+        least = n if fills else min(n, _LEAST_AROUND_FRONT)
         base, n = front.individuals(members), len(members)
+        each, more = divmod(max(least, n), n)
         width = each + (np.arange(n) < more)
         X = rows([ind.X for ind in base])
         uses_hamming = self.move_ranking is not None and self.move_ranking.uses_hamming

@@ -7,9 +7,14 @@ from collections import Counter
 import numpy as np
 import pytest
 from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.operators.crossover.ox import OrderCrossover
+from pymoo.operators.mutation.inversion import InversionMutation
+from pymoo.operators.sampling.rnd import PermutationRandomSampling
 from pymoo.problems import get_problem
 
 from moela import MOELA
+from moela._codes import permutation_moves
 from moela.core.origin import origin_of
 from moela.core.scaling import Normalization
 from moela.search.local_search import LocalSearches
@@ -38,10 +43,40 @@ def test_parts_are_asked_together():
     assert any(len(batch) > 1 for batch in found)
 
 
-def test_a_batch_of_a_given_size_is_of_one_part():
-    for batch in batches(MNK, batch_size=6):
-        assert len(batch) == 1
-        assert sum(batch.values()) <= 6
+class Chain(Problem):
+    """Two objectives with few best orders: the way along a line, and the place of an item."""
+
+    def __init__(self):
+        super().__init__(n_var=12, n_obj=2, xl=0, xu=11, vtype=int)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        out["F"] = np.stack([np.abs(np.diff(x, axis=1)).sum(axis=1), x[:, 0] // 6], axis=1) * 1.0
+
+    def operators(self):
+        return {
+            "sampling": PermutationRandomSampling(),
+            "crossover": OrderCrossover(),
+            "mutation": InversionMutation(),
+        }
+
+    def neighbors(self, x, k, random_state):
+        return permutation_moves(x[None], k, random_state)[0]
+
+
+@pytest.mark.parametrize("size", [3, 8, 32])
+@pytest.mark.parametrize("problem", [MNK, get_problem("zdt1"), Chain()])
+def test_batches_of_a_given_size_are_filled(problem, size):
+    found = batches(problem, 1200, batch_size=size)
+    # Restarts begin with designs of their own.
+    sizes = np.array([sum(batch.values()) for batch in found if "initial" not in batch])
+    assert np.mean(sizes == size) >= 0.95
+    workers = np.ceil(sizes / size).sum() * size
+    assert sizes.sum() / workers >= 0.95
+
+
+def test_a_batch_is_of_one_part_where_this_has_enough_designs():
+    found = batches(MNK, batch_size=10)
+    assert np.mean([len(batch) == 1 for batch in found]) >= 0.8
 
 
 def test_generations_grow_if_evolution_makes_the_designs():
