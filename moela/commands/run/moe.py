@@ -122,7 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"No deployment met all limits ({', '.join(problem.constraint_names)}) in "
             f"{folder.result.n_eval} evaluations. Relax one, or give more --evals."
         )
-    return write(folder, inputs)
+    with folder.rescuing():
+        return write(folder, inputs)
 
 
 def write(folder: ResultFolder, inputs: Inputs) -> int:

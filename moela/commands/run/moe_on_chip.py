@@ -97,7 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"no chip met the constraints ({limits}) in {folder.result.n_eval} evaluations. Relax "
             "one, or give more --evals. The chips in the folder violate them least."
         )
-    return write(folder, problem)
+    with folder.rescuing():
+        return write(folder, problem)
 
 
 def problem_of(arguments: argparse.Namespace) -> MoEOnChip:

@@ -95,7 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = ResultFolder(out, found, arguments, problem.ref_point)
     if not folder.result.feasible and not folder.result.interrupted:
         warn(f"no design met the constraints. {closest(problem, folder)}")
-    return write(folder, problem, arguments)
+    with folder.rescuing():
+        return write(folder, problem, arguments)
 
 
 def problem_of(arguments: argparse.Namespace) -> NoC3D:

@@ -79,7 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
         start=start, batch_size=arguments.batch_size, timeout=timeout, retries=arguments.retries,
         on_error=arguments.on_error, noisy=arguments.noisy,
     )  # fmt: skip
-    return write(ResultFolder(out, found, arguments, getattr(problem, "ref_point", None)))
+    folder = ResultFolder(out, found, arguments, getattr(problem, "ref_point", None))
+    with folder.rescuing():
+        return write(folder)
 
 
 def write(folder: ResultFolder) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ import numpy as np
 from moela._arrays import Designs, Floats
 from moela.commands.output import plain, print_json
 from moela.commands.run.search import advice
+from moela.files.replacing import replacing
 from moela.functions.results.result import MinimizeResult
 from moela.provenance.environment import provenance
 from moela.quality.indicators import hypervolume, is_exact
@@ -70,6 +74,7 @@ class ResultFolder:
         self.files: list[str] = []
         self.record: dict[str, object] = {}
         self._arguments = arguments
+        self._complete = False
         self._n_var = self.result.problem.n_var
 
     @property
@@ -110,7 +115,10 @@ class ResultFolder:
 
     def write_table(self, name: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
         """Write rows as CSV."""
-        with self.path(name).open("w", newline="", encoding="utf-8") as file:
+        with (
+            replacing(self.path(name)) as scratch,
+            scratch.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
@@ -118,7 +126,45 @@ class ResultFolder:
     def write_json(self, name: str, content: object) -> None:
         """Write a value as JSON."""
         text = json.dumps(plain(content), indent=2, default=str)
-        self.path(name).write_text(text + "\n", encoding="utf-8")
+        with replacing(self.path(name)) as scratch:
+            scratch.write_text(text + "\n", encoding="utf-8")
+
+    @contextmanager
+    def rescuing(self) -> Iterator[None]:
+        """Save everything evaluated elsewhere if the results cannot be written, as on a full disk.
+
+        The OSError then says why, and where the evaluations are: in the store of the run, else in a
+        new folder among the temporary files.
+        """
+        try:
+            yield
+        except OSError as error:
+            if self._complete:  # only the summary could not be printed
+                raise
+            reason = f"{error.filename or self.out}: {error.strerror or error}"
+            raise OSError(
+                f"The results cannot be written into {self.out} ({reason}). {self._rescued()}"
+            ) from error
+
+    def _rescued(self) -> str:
+        """Return in words where everything evaluated is, after saving it if there is no store."""
+        command, store = shlex.join(["moela", *self._arguments.words]), self._arguments.store
+        if store is not None:
+            return (
+                f"Everything evaluated is in {store}: free some space, or name another folder by "
+                f"--out, and run the same command again: {command}"
+            )
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="moela-results-"))
+            names = ("evaluations.csv", "front.csv")
+            files = [self.result.save(folder / name, all=name == names[0]) for name in names]
+        except OSError as error:
+            return (
+                f"They could not be saved in {tempfile.gettempdir()} either "
+                f"({error.strerror or error}). Free some space, and run the command again with "
+                "--store, which keeps each evaluation as it ends."
+            )
+        return f"Everything evaluated is in {files[0]}, and the front in {files[1]}."
 
     def write_record(self, command: str, problem: str, version: str | None, **more: object) -> None:
         """Write run.json: the settings, the outcome, versions and machine.
@@ -168,6 +214,7 @@ class ResultFolder:
 
         The status is 130 if Ctrl-C has stopped the run; then the way to go on is printed, too.
         """
+        self._complete = True
         if self._arguments.json:
             print_json(self.record | {"out": str(self.out), "files": self.files})
         else:

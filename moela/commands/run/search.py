@@ -18,6 +18,7 @@ from moela.commands.parser import not_negative
 from moela.evaluation.interrupts import advising
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreError
+from moela.files.replacing import check_writable
 from moela.files.text import read_json
 from moela.functions.durations import seconds
 from moela.functions.minimize import minimize
@@ -140,7 +141,8 @@ def reworded(message: str) -> str:
 def make_folder(arguments: argparse.Namespace) -> Path:
     """Return the folder for the results, made before the search, so that errors come early.
 
-    A ValueError says if it holds the results of another run, which would be lost.
+    A ValueError says if it holds the results of another run, which would be lost, or if no file
+    can be written into it.
     """
     out = Path(arguments.out)
     if out.exists() and not out.is_dir():
@@ -152,7 +154,14 @@ def make_folder(arguments: argparse.Namespace) -> Path:
             f"--out must be a new folder, or that of the same run. Got {out} instead, which holds "
             f"another run ({', '.join(changes)}). Name another folder, or move {out} away."
         )
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        check_writable(out)
+    except OSError as error:
+        raise ValueError(
+            f"--out must be a folder that can be written. Got {out} instead "
+            f"({error.strerror or error}). Name another folder, or free some space."
+        ) from error
     return out
 
 

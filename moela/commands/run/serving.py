@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"No design met all limits in {folder.result.n_eval} evaluations. Give more --evals."
         )
-    return _write(folder, problem, model, gpu)
+    with folder.rescuing():
+        return _write(folder, problem, model, gpu)
 
 
 def _problem(

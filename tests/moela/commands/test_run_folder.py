@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from moela.cli import main
+from moela.functions.results.result import MinimizeResult
 
 
 def run(*words):
@@ -65,3 +68,49 @@ def test_the_same_run_writes_its_folder_again(earlier, folder):
     assert run(*earlier, "--evals", 12, "--start", "sink/front.csv") == 0
     Path("sink/run.json").write_text("{")
     assert run(*earlier) == 0
+
+
+def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_search(folder, capsys, monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    assert run("function.py:simulate", "--evals", 20, "--store", "run.db", "--out", "sink") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("moela: --out must be a folder that can be written. Got sink instead (")
+    assert error.count("\n") == 1
+    assert not Path("run.db").exists()
+
+
+@pytest.mark.parametrize("store", [[], ["--store", "run.db"]])
+def test_results_that_cannot_be_written_are_not_lost(
+    earlier, folder, capsys, monkeypatch, tmp_path_factory, store
+):
+    before = {file.name: file.read_bytes() for file in Path("sink").iterdir()}
+    capsys.readouterr()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+    monkeypatch.setattr("csv.DictWriter.writerows", lambda *_: full())
+    with monkeypatch.context() as patched:
+        patched.setattr(MinimizeResult, "save", lambda self, path, *, all: full())
+        assert run(*earlier, *store) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("moela: The results cannot be written into sink (sink/front.csv: No s")
+    assert {file.name: file.read_bytes() for file in Path("sink").iterdir()} == before
+    if store:
+        assert "Everything evaluated is in run.db: free some space" in error
+        assert not [*Path(tempfile.gettempdir()).glob("moela-results-*/*")]
+    else:
+        assert f"could not be saved in {tempfile.gettempdir()} either" in error
+
+
+def test_results_of_a_run_without_a_store_are_rescued(earlier, folder, capsys, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", str(folder))
+        patched.setattr("moela.commands.run.results.ResultFolder.write_table", full)
+        assert run(*earlier) == 2
+    (rescued,) = folder.glob("moela-results-*")
+    error = capsys.readouterr().err
+    assert f"Everything evaluated is in {rescued / 'evaluations.csv'}" in error
+    assert len((rescued / "evaluations.csv").read_text().splitlines()) == 21
+    assert run(*earlier, "--start", rescued / "front.csv", "--out", "again") == 0

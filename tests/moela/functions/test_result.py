@@ -322,6 +322,21 @@ def test_an_earlier_file_stays_if_the_disk_is_full(result, tmp_path, monkeypatch
     assert os.listdir(tmp_path) == [name]
 
 
+def test_the_file_is_named_if_the_disk_is_read_only(result, tmp_path, monkeypatch):
+    def read_only(self, *args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    def full(self, *args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as of a write, without a name
+
+    monkeypatch.setattr(Path, "unlink", read_only)  # also of a file that is not there
+    for broken in (read_only, full):
+        monkeypatch.setattr(Path, "open", broken)
+        with pytest.raises(OSError, match=r"Read-only|No space") as caught:
+            result.save(tmp_path / "front.csv")
+        assert caught.value.filename == str(tmp_path / "front.csv")
+
+
 def test_what_is_no_file_to_write_is_refused(result, tmp_path):
     with pytest.raises(TypeError, match=r"'path' parameter of save must be a text.*bytes"):
         result.save(b"front.csv")
