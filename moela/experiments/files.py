@@ -19,6 +19,7 @@ from moela._arrays import Designs, Floats, rows
 from moela.files.arrays import open_arrays
 from moela.files.fields import number_in, object_in, text_in, whole_in
 from moela.files.guard import brief, check_size, invalid_file
+from moela.files.replacing import replacing
 from moela.files.text import parse_json
 from moela.provenance.environment import Provenance
 from moela.provenance.signature import Signature
@@ -181,17 +182,12 @@ class Run:
             "ref_point": None if self.ref_point is None else self.ref_point.tolist(),
         }
         path = Path(folder) / self.key.file_name
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         arrays: dict[str, Any] = dict(self._arrays)
         arrays["header"] = np.array(json.dumps(header))
-        try:
-            with scratch.open("wb") as file:
-                np.savez_compressed(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        with replacing(path) as scratch, scratch.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
         return path
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import traceback
 import warnings
 from collections.abc import Generator, Iterable, Mapping
@@ -35,6 +36,8 @@ from moela.experiments.tasks import (
     make_problem,
     plan,
 )
+from moela.experiments.workers import in_workers
+from moela.files.replacing import check_writable
 from moela.heartbeat.working import long_work
 from moela.provenance.code import GLOBALS
 from moela.provenance.content import CONTENT, content_of
@@ -135,6 +138,7 @@ def run_experiment(
         is_file = folder.exists() and not folder.is_dir()
         require("run_experiment", "store", str(store), not is_file, "a folder, not a file")
         folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder)
     tasks = list(plan(problems, algorithms, seeds, budget, evaluator, folder))
     done = {} if folder is None else stored_runs(tasks, on_mismatch)
     due = [task for task in tasks if task.key not in done]
@@ -181,12 +185,7 @@ def _execute_all(
     if n_jobs == 1:
         outcomes = (_execute(task) for task in tasks)
     else:
-        from joblib import Parallel, delayed, parallel_config
-
-        # One thread per worker: more would change the last bits, and compete for the cores.
-        with parallel_config(backend="loky", inner_max_num_threads=1):
-            parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
-            outcomes = parallel(delayed(_execute)(task) for task in tasks)
+        outcomes = in_workers(_execute, tasks, n_jobs)
     shown = begin(progress, len(tasks), 0, unit="run")
     try:
         if shown is not None:
@@ -245,10 +244,20 @@ def _kept(run: Run, folder: Path) -> Run:
     except OSError as error:
         raise _NotKeptError(
             f"The run {run.key} cannot be written into the folder {folder}: "
-            f"{error.strerror or error}. Runs that were written before are in it. Free some space, "
-            "or make the folder one that can be written, and make the same call again."
+            f"{error.strerror or error}. Runs that were written before are in it. {_rescued(run)}"
+            "Free some space, or make the folder one that can be written, and make the same call "
+            "again."
         ) from error
     return Run.load(path)
+
+
+def _rescued(run: Run) -> str:
+    """Write a run among the temporary files; say in a sentence what to do with it."""
+    try:
+        path = run.save(tempfile.mkdtemp(prefix="moela-run-"))
+    except OSError:
+        return ""
+    return f"This one is in {path}: move that file into the folder. "
 
 
 def _settings(task: Task, problem: Problem, algorithm: Algorithm | External) -> Settings:

@@ -239,3 +239,32 @@ def test_an_answer_that_is_no_evaluator_or_no_tuple_of_arrays_is_named():
         runner = External(lambda problem, n_eval, seed, answer=answer: answer)
         with pytest.raises(ExperimentError, match=rf"must return the tuple \(X, F\).*Got {got} in"):
             run_experiment({"toy": Toy()}, {"it": runner}, 1, 20)
+
+
+def test_a_store_of_evaluations_keeps_a_run_in_progress(tmp_path):
+    class Interrupted(Toy):
+        evaluated, left = 0, 3
+
+        def _evaluate(self, X, out, *args, **kwargs):
+            kind = type(self)
+            kind.left -= 1
+            if kind.left == 0:
+                raise KeyboardInterrupt
+            kind.evaluated += len(X)
+            super()._evaluate(X, out)
+
+    def again():
+        return run_experiment(
+            {"toy": Interrupted()}, {"it": nsga2}, 2, 100, store=tmp_path / "runs",
+            evaluator=lambda: Evaluator(store=tmp_path / "e.db", on_mismatch="new", progress=False),
+        )  # fmt: skip
+
+    with pytest.raises(KeyboardInterrupt):
+        again()
+    before = Interrupted.evaluated
+    runs = again().runs
+    # One design of each earlier run is evaluated again for comparison.
+    assert 0 < before <= 40
+    assert Interrupted.evaluated <= 200 + 4
+    expected = run_experiment({"toy": Toy()}, {"it": nsga2}, 2, 100).runs
+    assert [run.F.tolist() for run in runs] == [run.F.tolist() for run in expected]

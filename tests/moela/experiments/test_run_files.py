@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.util
 import json
 import os
+import re
 import shutil
+import tempfile
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from experiment_cases import (
     REF,
+    Broken,
     Scarce,
     Toy,
     draw,
@@ -346,7 +351,22 @@ def test_a_run_that_cannot_be_written_ends_the_experiment(tmp_path, n_jobs):
         return draw(problem, n_eval, seed)
 
     # Skipped, every run would be computed and none kept.
-    with pytest.raises(StoreError, match=r"cannot be written into the folder .*No such file"):
+    pattern = r"cannot be written into the folder .*No such file.*in (.*\.npz): move that file"
+    with pytest.raises(StoreError, match=pattern) as caught:
         run_experiment(
             {"toy": Toy()}, {"it": External(vanish)}, 4, 50, n_jobs, store=store, on_error="skip"
         )
+    rescued = Path(re.search(pattern, str(caught.value))[1])
+    shutil.copy(rescued, store.parent / "kept.npz")
+    shutil.rmtree(rescued.parent)
+    assert Run.load(store.parent / "kept.npz").n_eval == 50
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_run(tmp_path, monkeypatch):
+    def full(**where):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        run_experiment({"toy": Broken((1,))}, {"it": nsga2}, 1, 20, store=tmp_path)
+    assert caught.value.filename == str(tmp_path)

@@ -1,0 +1,84 @@
+"""Runs of an experiment in worker processes, some of which may die."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+
+from moela.experiments.files import Key, Run
+from moela.experiments.tasks import Task
+
+__all__ = ["in_workers"]
+
+Outcome = tuple[Key, Run | str]
+"""A run and its result, or the text of its failure."""
+
+logger = logging.getLogger("moela.experiment")
+
+_DIED = (
+    "Its worker process died, also when no other run was in progress ({reason}). Perhaps its "
+    "memory was not enough, or an evaluation has crashed Python. If evaluations may do so, pass "
+    'evaluator=lambda: moela.Evaluator(backend="processes", on_error="infeasible").'
+)
+
+
+def in_workers(
+    execute: Callable[[Task], Outcome], tasks: Sequence[Task], n_jobs: int
+) -> Generator[Outcome, None, None]:
+    """Yield the outcomes of runs as they end; a run whose worker dies again is a failed one.
+
+    If a worker dies, so do all the others, and nobody knows which run it was. Runs begin in their
+    order, so those in progress are the first that are left. Each of them is made again, alone.
+
+    Parameters
+    ----------
+    execute : function
+        Makes a run; it is called in the workers.
+    tasks : sequence of Task
+    n_jobs : int
+        Number of workers, as joblib takes it, but not 1.
+    """
+    from joblib import effective_n_jobs
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    left = {task.key: task for task in tasks}
+    while left:
+        try:
+            with closing(_parallel(execute, [*left.values()], n_jobs)) as outcomes:
+                for key, outcome in outcomes:
+                    del left[key]
+                    yield key, outcome
+        except TerminatedWorkerError as error:
+            doubtful = [*left.values()][: effective_n_jobs(n_jobs)]
+            logger.warning(
+                "A worker process has died, perhaps for want of memory. The %d runs that were in "
+                "progress are made again, one at a time; the first is %s (%s)",
+                len(doubtful), doubtful[0].key, _reason(error),
+            )  # fmt: skip
+            for task in doubtful:
+                del left[task.key]
+                try:
+                    with closing(_parallel(execute, [task], 2)) as outcomes:
+                        yield from outcomes
+                except TerminatedWorkerError as again:
+                    yield task.key, _DIED.format(reason=_reason(again))
+
+
+def _parallel(
+    execute: Callable[[Task], Outcome], tasks: Sequence[Task], n_jobs: int
+) -> Generator[Outcome, None, None]:
+    from joblib import Parallel, delayed, parallel_config
+
+    # One thread per worker: more would change the last bits, and compete for the cores.
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+        outcomes: Generator[Outcome, None, None] = parallel(delayed(execute)(t) for t in tasks)
+    return outcomes
+
+
+def _reason(error: Exception) -> str:
+    """Return the exit codes that an error of loky names, else its first line."""
+    codes = re.search(r"exit codes? .*?(\{.*?\})", str(error))
+    return f"it ended with {codes[1].strip('{}')}" if codes else str(error).partition("\n")[0]
