@@ -118,9 +118,10 @@ def run(arguments: argparse.Namespace) -> int:
     if inputs.kernels is not None:
         folder.files.append("kernels.json")
     if not folder.result.feasible:
-        raise ValueError(
+        return folder.end_without_design(
             f"No deployment met all limits ({', '.join(problem.constraint_names)}) in "
-            f"{folder.result.n_eval} evaluations. Relax one, or give more --evals."
+            f"{folder.result.n_eval} evaluations.",
+            "Relax one, or give more --evals.",
         )
     with folder.rescuing():
         return write(folder, inputs)

@@ -129,6 +129,17 @@ class ResultFolder:
         with replacing(self.path(name)) as scratch:
             scratch.write_text(text + "\n", encoding="utf-8")
 
+    def end_without_design(self, reason: str, cure: str) -> int:
+        """End a command that writes feasible designs only, and has none.
+
+        After Ctrl-C it says how to go on, and returns the status; else it raises a ValueError that
+        ends with what to change.
+        """
+        if not self.result.interrupted:
+            raise ValueError(f"{reason} {cure}")
+        print(f"moela: {self.result.ending}. {reason}\n{advice(self._arguments)}", file=sys.stderr)
+        return INTERRUPTED
+
     @contextmanager
     def rescuing(self) -> Iterator[None]:
         """Save everything evaluated elsewhere if the results cannot be written, as on a full disk.

@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     found = search(problem, arguments, make_algorithm(arguments.algorithm, problem))
     folder = ResultFolder(out, found, arguments, problem.ref_point)
     if not folder.result.feasible:
-        raise ValueError(
-            f"No design met all limits in {folder.result.n_eval} evaluations. Give more --evals."
+        return folder.end_without_design(
+            f"No design met all limits in {folder.result.n_eval} evaluations.", "Give more --evals."
         )
     with folder.rescuing():
         return _write(folder, problem, model, gpu)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+import moela
 from moela.cli import main
+from moela.commands.run.results import ResultFolder
 from moela.functions.results.result import MinimizeResult
 
 
@@ -114,3 +117,19 @@ def test_results_of_a_run_without_a_store_are_rescued(earlier, folder, capsys, m
     assert f"Everything evaluated is in {rescued / 'evaluations.csv'}" in error
     assert len((rescued / "evaluations.csv").read_text().splitlines()) == 21
     assert run(*earlier, "--start", rescued / "front.csv", "--out", "again") == 0
+
+
+def test_a_run_without_a_plan_says_how_to_go_on_after_ctrl_c(tmp_path, capsys):
+    result = moela.minimize(
+        lambda d: {"a": d["x"], "b": -d["x"], "c": 1.0},
+        variables={"x": (0.0, 1.0)}, objectives=["a", "b"], constraints={"c": (None, 0.0)},
+        n_eval=10, verbose=False, progress=False,
+    )  # fmt: skip
+    words = Namespace(words=["run", "moe"], store="moe.db", out="front")
+    folder = ResultFolder(tmp_path, (result, 1.0), words)
+    with pytest.raises(ValueError, match=r"^No plan\. More\.$"):
+        folder.end_without_design("No plan.", "More.")
+    result._ending = "stopped by Ctrl-C after 10 of 20 evaluations"
+    assert folder.end_without_design("No plan.", "More.") == 130
+    error = capsys.readouterr().err
+    assert error == f"moela: {result.ending}. No plan.\nTo go on: moela run moe\n"
