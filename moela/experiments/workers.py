@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
@@ -22,6 +25,11 @@ _DIED = (
     "memory was not enough, or an evaluation has crashed Python. If evaluations may do so, pass "
     'evaluator=lambda: moela.Evaluator(backend="processes", on_error="infeasible").'
 )
+
+# A worker looks this often whether the process of the experiment is still there. Without that, it
+# would go on for hours after a kill, beside the workers of the next call.
+_LOOKS_SECONDS = 1.0
+_watches = False
 
 
 def in_workers(
@@ -74,8 +82,25 @@ def _parallel(
     # One thread per worker: more would change the last bits, and compete for the cores.
     with parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
-        outcomes: Generator[Outcome, None, None] = parallel(delayed(execute)(t) for t in tasks)
+        calls = (delayed(_in_worker)(execute, task, os.getpid()) for task in tasks)
+        outcomes: Generator[Outcome, None, None] = parallel(calls)
     return outcomes
+
+
+def _in_worker(execute: Callable[[Task], Outcome], task: Task, parent: int) -> Outcome:
+    """Make a run; the process ends if its parent does, as when the experiment is killed."""
+    global _watches
+    if not _watches and os.getppid() == parent:
+        _watches = True
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    return execute(task)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when another process has become its parent."""
+    while os.getppid() == parent:
+        time.sleep(_LOOKS_SECONDS)
+    os._exit(1)
 
 
 def _reason(error: Exception) -> str:
