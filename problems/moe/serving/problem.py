@@ -25,7 +25,6 @@ from problems._arrays import Floats, Ints
 from problems._checks import check_choice, check_int, check_real, setting_error
 from problems.moe.base import MoEProblem
 from problems.moe.few_starts import by_worth
-from problems.moe.gating.levels import GateLevels, chosen_rules
 from problems.moe.serving.columns import Columns
 from problems.moe.serving.evaluation import Evaluator, Served, roles_of
 from problems.moe.serving.placements import CONTIGUOUS, METHODS, PlacementLibrary
@@ -39,6 +38,7 @@ from problems.moe.serving.setup import (
     checked_current,
     checked_limits,
     checked_parts,
+    levels_of,
     named_objectives,
     sampled_of,
     windows_of,
@@ -107,7 +107,7 @@ class MoEServing(MoEProblem):
         Ascending choices of sequences on a data-parallel rank, of most tokens of a step, and of
         redundant experts.
     rule, rules
-        Rules of the gates, as for ``GatingThresholds``.
+        Rules of the gates, as for ``GatingThresholds``. Layers may always do without a rule.
     current : Placement, optional
         Placement that runs today; layers may keep it in layouts of its ranks and slots.
     kv_dtype : {"bfloat16", "fp8"}
@@ -193,8 +193,7 @@ class MoEServing(MoEProblem):
         self.objective_names = tuple(MINIMIZED.get(name, name) for name in self._names)
         levels = None
         if "gates" in decided:
-            chosen = chosen_rules(rules, rule, self.windows[0].k, OWNER)
-            levels = GateLevels.of(self.windows, chosen, OWNER)
+            levels = levels_of(self.windows, rules, rule)
         library = None if sampled is None else PlacementLibrary(sampled, current)
         self.methods = METHODS if library is None else library.names
         self.choices = Choices.of(

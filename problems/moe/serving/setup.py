@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from moe_costmodel import (
     SERVING_OBJECTIVES,
+    GateRule,
     Layout,
     ModelShape,
     Placement,
@@ -17,6 +18,7 @@ from moe_costmodel._checks import InvalidParameter, invalid
 from moe_costmodel.serving.loads import SampledLoads
 from problems._checks import ascending_ints, check_int, check_names, check_real, setting_error
 from problems.moe.base import as_windows, check_judged
+from problems.moe.gating.levels import GateLevels, chosen_rules
 from problems.moe.serving.columns import PARTS
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "checked_current",
     "checked_limits",
     "checked_parts",
+    "levels_of",
     "named_objectives",
     "sampled_of",
     "windows_of",
@@ -44,6 +47,7 @@ MINIMIZED = {
 _DEFAULT = ("tokens_per_s_per_user", "tokens_per_s_per_gpu")
 _SEQUENCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)
+_NOTHING = 1e-9  # a loss that is due to rounding
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,20 @@ def checked_limits(
 def windows_of(loads: RoutingTrace | Sequence[RoutingTrace] | None) -> list[RoutingTrace]:
     """Return the traces of the traffic; none if there are no loads."""
     return [] if loads is None else as_windows(loads, OWNER, tokens=False, name="loads")
+
+
+def levels_of(
+    windows: Sequence[RoutingTrace], rules: Sequence[GateRule] | None, rule: str
+) -> GateLevels:
+    """Return the levels of the gates, of which the last one drops nothing.
+
+    Plans give it as no rule, and it costs no time. If all `rules` drop something, it is added.
+    """
+    chosen = chosen_rules(rules, rule, windows[0].k, OWNER)
+    levels = GateLevels.of(windows, chosen, OWNER)
+    if levels.lost[:, :, -1].max() > _NOTHING:
+        levels = GateLevels.of(windows, (*chosen, GateRule.keep_all()), OWNER)
+    return levels
 
 
 def sampled_of(windows: Sequence[RoutingTrace], shape: ModelShape) -> SampledLoads | None:

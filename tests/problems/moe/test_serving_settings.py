@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moe_costmodel import RoutingTrace, contiguous
+from moe_costmodel import GateRule, RoutingTrace, contiguous
 from problems import MoEServing
 from tests.moe_costmodel.silicon.tables import CONFIG, write_tables
 
@@ -75,3 +75,22 @@ def test_batches_without_room_for_prompts_are_infinitely_slow(make):
         assert np.isfinite(problem.served(row).values["tpot_p99"]) == finite
     starts = [problem.served(row).values["tpot_mean"] for row in problem.starts()]
     assert np.isfinite([*starts, *problem.ref_point]).all()
+
+
+def test_layers_can_do_without_rules_that_always_drop(make):
+    """A plan without rules loses nothing, and takes the time of all choices."""
+    rng = np.random.default_rng(0)
+    ids = np.argsort(rng.random((60, 4, 8)), axis=2)[:, :, :2]
+    tokens = RoutingTrace(ids, rng.random((60, 4, 2)), n_experts=8)
+    hard = [GateRule("skip", 0.9), GateRule("top-k", 1)]
+    objectives = ("tokens_per_s_per_user", "quality_loss")
+    problem, plain = (make(loads=tokens, objectives=objectives, rules=rules)
+                      for rules in (hard, [*hard, GateRule("top-k", 2)]))  # fmt: skip
+    row = problem.columns.base_row()
+    assert problem.plan(row).gates == (None,) * 4
+    assert problem.describe(row) == plain.describe(plain.columns.base_row())
+    assert problem.describe(row)["quality_loss"] == 0.0
+    row[problem.columns.gates] = 1
+    plan = problem.plan(row)
+    assert plan.gates[0] in hard
+    assert plan.ungated["quality_loss"] == 0.0 < plan.objectives["quality_loss"].value
