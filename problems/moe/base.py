@@ -12,7 +12,7 @@ from pymoo.core.operator import Operator
 
 from moe_costmodel import RoutingTrace
 from problems._arrays import Floats, Ints
-from problems._checks import setting_error
+from problems._checks import check_int, check_random_state, setting_error
 from problems._problem import DesignProblem
 from problems.moe.operators import LayerCrossover, MoveMutation, StartSampling
 
@@ -146,7 +146,12 @@ class MoEProblem(DesignProblem[np.int64]):
         return out
 
     def neighbors_many(self, X: ArrayLike, k: int, random_state: np.random.Generator) -> Ints:
-        """Return `k` designs one move away from each row of X, [n, k, n_var]."""
+        """Return `k` designs one move away from each row of X, [n, k, n_var].
+
+        If a problem has a single design, this design is returned.
+        """
+        check_int("neighbors_many", "k", k, 1)
+        check_random_state("neighbors_many", random_state)
         rows = self._rows(X)
         return self.moved(np.repeat(rows, k, axis=0), random_state).reshape(-1, k, self.n_var)
 

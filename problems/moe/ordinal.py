@@ -61,7 +61,7 @@ class OrdinalProblem(MoEProblem):
             X[chosen] = self._stepped(X[chosen], random_state)
 
     def _stepped(self, X: Ints, random_state: np.random.Generator) -> Ints:
-        """Return each row after one legal move, never the row itself."""
+        """Return each row after one legal move; the row itself if it is the only legal one."""
         out = self.repaired(step(X, self._variables, random_state), random_state)
         same = (out == X).all(axis=1)
         if same.any():
@@ -102,7 +102,10 @@ class OrdinalProblem(MoEProblem):
 
 
 def _step_down(X: Ints, variables: Variables, random_state: np.random.Generator) -> Ints:
-    """Lower one variable by 1 in each row; if all are lowest, change a nominal one instead."""
+    """Lower one variable by 1 in each row; if all are lowest, change a nominal one instead.
+
+    Rows in which neither is possible stay.
+    """
     out = X.copy()
     xl, xu, nominal = variables.xl, variables.xu, variables.nominal
     can = (X > xl) & ~nominal
@@ -110,15 +113,21 @@ def _step_down(X: Ints, variables: Variables, random_state: np.random.Generator)
     at = np.where(can, random_state.random(X.shape), -1.0).argmax(axis=1)
     rows = np.arange(len(X))
     value = X[rows, at]
-    out[rows, at] = np.where(value > xl[at], value - 1, xu[at])
+    lowered = np.where(value > xl[at], value - 1, xu[at])
+    out[rows, at] = np.where(can[rows, at], lowered, value)
     return out
 
 
 def step(X: Ints, variables: Variables, random_state: np.random.Generator) -> Ints:
-    """Return each row of X after one move within the bounds, [n, n_var]."""
+    """Return each row of X after one move within the bounds, [n, n_var].
+
+    If the bounds leave no variable a choice, the rows stay.
+    """
     n = len(X)
     low, high, nominal = variables.xl, variables.xu, variables.nominal
     free = np.flatnonzero(high > low)
+    if not len(free):
+        return X.copy()
     ordinal = free[~nominal[free]]
     out = X.copy()
     rows = np.arange(n)

@@ -297,8 +297,9 @@ class ExpertBuffering(OrdinalProblem):
     def capacities(self, X: ArrayLike) -> Ints:
         """Return the experts kept, [n, n_layers, n_devices]."""
         rows = self._rows(X)[:, :-1]
-        shape = (len(rows), *self._shape)
-        return np.broadcast_to(rows.reshape(len(rows), self._shape[0], -1), shape)
+        n, n_layers = len(rows), self._shape[0]
+        columns = rows.reshape(n, n_layers, rows.shape[1] // n_layers)
+        return np.broadcast_to(columns, (n, *self._shape))
 
     def _fullest(self, rows: Ints) -> Ints:
         """Return the experts kept on the fullest device, [n]."""
@@ -422,7 +423,11 @@ class ExpertBuffering(OrdinalProblem):
         return self.polished(evenly(rows, _MOST_STARTS))
 
     def equal_capacity(self, size: int, policy: str = "paper") -> Ints:
-        """Return the row [n_var] with the same capacity everywhere: the baseline of the paper."""
+        """Return the row [n_var] with the same capacity everywhere: the baseline of the paper.
+
+        Devices that hold fewer than `size` experts of a layer keep all of them.
+        """
+        check_int("equal_capacity", "size", size, 1)
         code = self.policies.index(check_choice("equal_capacity", "policy", policy, self.policies))
         return np.append(np.clip(size, self.xl[:-1], self.xu[:-1]), code).astype(np.int64)
 

@@ -99,6 +99,9 @@ class Layout:
                 nominal = np.zeros(len(low), dtype=bool)
                 nominal[-1] = name == "buffers"
                 self._movable[name] = Variables(low, high, nominal)
+        # Devices that all hold every expert leave placements no choice.
+        everywhere = self.n_slots == self.n_experts * self.n_devices
+        self._places = "placement" in decide and not everywhere
         self._rules: list[list[GateRule | None]] = []
         if levels is not None:
             # A rule that keeps all experts on this traffic counts as no rule.
@@ -184,8 +187,13 @@ class Layout:
         )  # fmt: skip
 
     def move(self, X: Ints, chosen: Ints, random_state: np.random.Generator) -> None:
-        """Make one move, in one part, in each row whose index is in `chosen`; change X in place."""
-        names = [*self._movable, *(["placement"] if "placement" in self.decide else [])]
+        """Make one move, in one part, in each row whose index is in `chosen`; change X in place.
+
+        If no part has a choice, the rows stay.
+        """
+        names = [*self._movable, *(["placement"] if self._places else [])]
+        if not names:
+            return
         weights = np.array([_WEIGHTS[name] for name in names])
         picked = random_state.choice(len(names), len(X), p=weights / weights.sum())[chosen]
         for i, name in enumerate(names):

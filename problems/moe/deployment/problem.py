@@ -290,7 +290,7 @@ class MoEDeployment(MoEProblem):
         """Raise if no deployment can meet a limit, before a search spends anything."""
         for parameter, name, row, reason in (
             ("memory_budget", "memory_bytes", smallest(self._layout),
-             "bytes, which one expert of each layer on each device, the rest of the model and the "
+             "bytes, which the fewest experts that may be resident, the rest of the model and the "
              "smallest batch take (more devices, a smaller batch or a shorter context lower it)"),
             ("slo_s", "step_p99_s", fastest(self._layout),
              "seconds, which the smallest batch takes with the hardest thresholds and all experts "

@@ -125,3 +125,26 @@ def test_hardware_gives_the_time_of_a_copy_and_its_lack_is_named():
     assert problem.miss_seconds == pytest.approx(1e-5 + shape.expert_bytes / 1e9)
     with pytest.raises(ValueError, match="slow_to_fast"):
         ExpertBuffering.of_hardware(trace, Hardware(name="b", memory_bytes=1), shape)
+
+
+@pytest.mark.parametrize("settings", [{"budget_bytes": 6 * 61440.0}, {"n_devices": 32}])
+def test_the_only_legal_design_is_its_own_neighbor(settings):
+    """Every layer keeps one expert on each device, and there is one policy."""
+    problem = ExpertBuffering.example(policies=["lru"], **settings)
+    assert example_shape().expert_bytes == 61440
+    only = problem.xl.astype(int)
+    near = problem.neighbors(only, 5, np.random.default_rng(0))
+    np.testing.assert_array_equal(near, np.tile(only, (5, 1)))
+
+
+def test_no_designs_have_no_values():
+    problem = ExpertBuffering.example(n_devices=2)
+    none = np.zeros((0, problem.n_var), dtype=int)
+    assert problem.evaluate(none).shape == (0, 3)
+    assert problem.features(none).shape == (0, len(problem.feature_names))
+
+
+@pytest.mark.parametrize("size", [0, 2.5, "all"])
+def test_the_size_of_equal_buffers_is_checked(size):
+    with pytest.raises(ValueError, match=r"'size' parameter of equal_capacity .* at least 1"):
+        ExpertBuffering.example().equal_capacity(size)

@@ -257,3 +257,27 @@ def test_the_picture_names_limits_of_all_panels(problem):
     names = [text.get_text() for text in legend.get_texts()]
     assert names.count("limit") == 1
     assert "largest box" in names
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n_devices": 1, "decide": ("placement",)},
+        {"n_devices": 2, "decide": ("placement",), "replicas": 32},
+        {"decide": ("batch",), "batch_sizes": [4]},
+    ],
+)
+def test_the_only_design_is_its_own_neighbor(settings):
+    problem = MoEDeployment.example(memory_budget=float("inf"), **settings)
+    (only,) = problem.canonical(problem.starts())
+    near = problem.neighbors(only, 3, np.random.default_rng(0))
+    np.testing.assert_array_equal(near, np.tile(only, (3, 1)))
+
+
+def test_devices_with_all_experts_move_the_other_parts_only():
+    problem = MoEDeployment.example(
+        n_devices=2, replicas=32, decide=("batch", "placement"), memory_budget=float("inf")
+    )
+    rows = problem.starts()[:1]
+    near = problem.neighbors_many(rows, 40, np.random.default_rng(0))
+    assert (near != rows).any(axis=2).all()
