@@ -157,9 +157,11 @@ def _kept(
     for w, trace in enumerate(windows):
         for layer, levels in enumerate(rules):
             weights = np.asarray(trace.topk_weights[:, layer], dtype=np.float64)
-            total = max(float(weights.sum()), np.finfo(float).tiny)
+            total = float(weights.sum())
             for v, rule in enumerate(levels):
                 kept = keep_mask(weights, rule)
                 experts[w, layer, v] = kept.sum() / len(kept)
-                lost[w, layer, v] = max(0.0, 1.0 - float(weights[kept].sum()) / total)
+                # Without any weight there is none to lose.
+                left = float(weights[kept].sum()) / total if total > 0 else 1.0
+                lost[w, layer, v] = max(0.0, 1.0 - left)
     return experts, lost

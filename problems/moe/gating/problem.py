@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel import GateRule, LatencyModel, LayerShape, RoutingTrace, keep_choices
 from moe_costmodel.gating.rules import rule_of_each_layer
+from moe_costmodel.traces.trace import Mode
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, check_names, setting_error
+from problems._checks import check_choice, check_int, check_names, require, setting_error
 from problems.moe.base import AGGREGATES, aggregated, as_windows
 from problems.moe.gating.levels import GateLevels, chosen_rules
 from problems.moe.gating.measured_quality import MeasuredLoss
@@ -147,6 +148,11 @@ class GatingThresholds(OrdinalProblem):
         self.objective_names = names = check_names(owner, "objectives", objectives, OBJECTIVES)
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         n_layers, self.k = self.windows[0].n_layers, self.windows[0].k
+        for window in self.windows:
+            expected = f"of one model, {self.k} choices a token (see {window.source!r})"
+            require(owner, "trace", window.k, window.k == self.k, expected)
+        batch_size = check_int(owner, "batch_size", batch_size, 1)
+        mode = check_choice(owner, "mode", mode, get_args(Mode))
         self.levels = GateLevels.of(self.windows, chosen_rules(rules, rule, self.k, owner))
         self._loss: MeasuredLoss | None = None
         self.quality_kind = "gate mass lost"
@@ -208,15 +214,15 @@ class GatingThresholds(OrdinalProblem):
         self, latency: LatencyModel | None, shape: LayerShape | None, batch_size: int, mode: str
     ) -> tuple[LatencyModel, LayerShape, int, str]:
         owner, n_experts = "GatingThresholds", self.windows[0].n_experts
-        if latency is None:
+        if not isinstance(latency, LatencyModel):
             raise setting_error(owner, "latency", "a LatencyModel if time is an objective", latency)
-        if shape is None:
+        if not isinstance(shape, LayerShape):
             raise setting_error(owner, "shape", "a LayerShape if time is an objective", shape)
         sizes = shape.n_experts, shape.n_local, shape.k
         if sizes != (n_experts, n_experts, self.k):
             expected = f"of {n_experts} experts, all local, {self.k} for each token"
             raise setting_error(owner, "shape", expected, sizes)
-        return latency, shape, check_int(owner, "batch_size", batch_size, 1), mode
+        return latency, shape, batch_size, mode
 
     def _step_seconds(self, levels: GateLevels) -> list[Floats]:
         """Return the seconds of each layer and level, [n_layers, n_levels, n_steps] by window."""

@@ -128,6 +128,9 @@ def test_a_trace_without_weights_is_refused_by_name(trace):
         ({"rules": [0.5, 0.8]}, "rules.*at least two GateRules"),
         ({"rules": 0.5}, "rules.*at least two GateRules"),
         ({"aggregate": "best"}, "aggregate.*best"),
+        ({"batch_size": 0}, "batch_size.*at least 1"),
+        ({"mode": "chat"}, "'mode' parameter of GatingThresholds .*'decode'"),
+        ({"objectives": ("latency",), "latency": 3}, "latency.*a LatencyModel"),
     ],
 )
 def test_wrong_settings_are_named(trace, settings, words):
@@ -189,3 +192,39 @@ def test_a_layer_of_another_k_is_refused(trace):
     shape = replace(example_shape(), k=2)
     with pytest.raises(ValueError, match="32 experts, all local, 4 for each token"):
         GatingThresholds(trace, objectives=("latency",), latency=example_latency(), shape=shape)
+
+
+def test_a_layer_without_weight_loses_none(trace):
+    weights = np.array(trace.topk_weights)
+    weights[:, 2] = 0.0
+    bare = RoutingTrace(trace.topk_ids, weights, n_experts=32)
+    lost = GatingThresholds(bare, rules=RULES).levels.lost
+    assert (lost[:, 2] == 0.0).all()
+    assert (lost[:, 1, 0] > 0.0).all()
+
+
+def test_windows_are_of_one_number_of_choices(trace):
+    other = RoutingTrace(trace.topk_ids[..., :2], trace.topk_weights[..., :2], n_experts=32,
+                         source="two choices")  # fmt: skip
+    with pytest.raises(ValueError, match=r"'trace'.*4 choices .*'two choices'\). Got 2"):
+        GatingThresholds([trace, other])
+
+
+def test_a_single_level_is_its_own_neighbor(trace):
+    one = RoutingTrace(trace.topk_ids[..., :1], trace.topk_weights[..., :1], n_experts=32)
+    problem = GatingThresholds(one, rule="top-k")
+    near = problem.neighbors(np.zeros(6, int), 2, np.random.default_rng(0))
+    assert near.tolist() == [[0] * 6] * 2
+
+
+@pytest.mark.parametrize(
+    ("k", "random_state", "words"),
+    [
+        (0, np.random.default_rng(0), "'k' parameter .* at least 1. Got 0"),
+        (1.5, np.random.default_rng(0), "'k' parameter .* at least 1. Got 1.5"),
+        (2, 1, r"'random_state' .* numpy\.random\.Generator"),
+    ],
+)
+def test_wrong_requests_for_neighbors_are_named(k, random_state, words):
+    with pytest.raises(ValueError, match=words):
+        GatingThresholds.example().neighbors(np.zeros(6, int), k, random_state)
