@@ -10,7 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel import Placement, RoutingTrace, cross_node_traffic, sample_loads
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, check_names, check_real, setting_error
+from problems._checks import (
+    check_choice,
+    check_int,
+    check_names,
+    check_real,
+    require,
+    setting_error,
+)
 from problems.moe.base import (
     AGGREGATES,
     MoEProblem,
@@ -51,8 +58,9 @@ class ExpertPlacement(MoEProblem):
     A row of X holds the expert in each slot, layer by layer, and device by device within a layer:
     the rows of ``Placement.physical_to_logical``. Every expert has at least one slot. The tokens of
     an expert with several slots are split evenly over its copies. The order of a device's slots
-    does not matter; ascending is canonical. A second copy on the same device is an empty slot: it
-    takes no memory.
+    does not matter; ascending is canonical. A second copy on the same device stands for a slot that
+    may stay empty: "replica_bytes" leaves it out. An engine that fills every slot needs memory for
+    it, too, and ``moe_costmodel.DeploymentModel`` counts it.
 
     Layers are independent of one another, so the values of a layer are kept, and a design in which
     one layer changed costs one layer.
@@ -134,6 +142,7 @@ class ExpertPlacement(MoEProblem):
         first = self.windows[0]
         n_layers, n_experts = first.n_layers, first.n_experts
         self.n_layers, self.n_experts = n_layers, n_experts
+        require(owner, "trace", n_experts, n_experts > 1, "of two experts or more, to be placed")
         self.n_devices = check_int(owner, "n_devices", n_devices, 2, n_experts)
         self.n_nodes = check_int(owner, "n_nodes", n_nodes, 1)
         if self.n_devices % self.n_nodes:
@@ -153,6 +162,9 @@ class ExpertPlacement(MoEProblem):
         if "cross_node_traffic" in self.objective_names:
             as_windows(trace, owner)
         self._k = None if k is None else check_int(owner, "k", k, 1, n_experts)
+        for window in self.windows if k is not None else []:
+            holds = window.is_load_only or window.k == k
+            require(owner, "k", k, holds, f"that of the choices in {window.source!r}, or None")
         mean, moments, together = self._set_traffic(batch_size, mode)
         maker = StartMaker(
             loads=self._loads, moments=moments, together=together,
@@ -324,6 +336,8 @@ class ExpertPlacement(MoEProblem):
 
     def encode(self, placement: Placement) -> Ints:
         """Return a Placement as a canonical row, [n_var]."""
+        holds = isinstance(placement, Placement)
+        require("encode", "placement", placement, holds, "a Placement")
         shape = (placement.n_layers, placement.n_slots, placement.n_devices)
         if shape != (self.n_layers, self.n_slots, self.n_devices):
             expected = f"of {self.n_layers} layers, {self.n_slots} slots, {self.n_devices} devices"

@@ -183,6 +183,7 @@ def test_more_even_than_replicate_and_pack_on_other_workloads(shared_data):
         ({"n_devices": 4, "replicas": 400}, "replicas.*from 0 to 96"),
         ({"n_devices": 4, "objectives": ("speed",)}, "objectives.*speed"),
         ({"n_devices": 4, "expert_bytes": 0}, "expert_bytes"),
+        ({"n_devices": 4, "k": 2}, "'k' .*that of the choices in 'example model on code', or None"),
         ({"n_devices": 4, "current": cost.contiguous(6, 32, 2)}, "current"),
         ({"n_devices": 4, "current": np.zeros((6, 32), int)}, "current.*a Placement"),
     ],
@@ -206,6 +207,14 @@ def test_decode_and_encode_are_inverse(problem):
     np.testing.assert_array_equal(problem.encode(placement), x)
     with pytest.raises(ValueError, match=r"placement.*40 slots"):
         problem.encode(cost.contiguous(6, 32, 8))
+    with pytest.raises(ValueError, match="'placement' parameter of encode must be a Placement"):
+        problem.encode(x)
+
+
+def test_one_expert_cannot_be_placed():
+    alone = RoutingTrace(np.zeros((4, 1, 1), int), n_experts=1)
+    with pytest.raises(ValueError, match=r"'trace' .* of two experts or more"):
+        ExpertPlacement(alone, n_devices=2)
 
 
 def test_steps_of_any_size_are_drawn_from_loads():
