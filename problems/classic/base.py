@@ -22,6 +22,9 @@ __all__ = ["BitProblem", "ClassicProblem"]
 class ClassicProblem(DesignProblem[Scalar]):
     """Base of the classic problems; see `MultiObjectiveQAP` and its siblings.
 
+    The arrays of an instance are read-only, since `version` stands for them. So are those of
+    copies.
+
     Parameters
     ----------
     instance : str
@@ -39,6 +42,8 @@ class ClassicProblem(DesignProblem[Scalar]):
 
     _margin: ClassVar[float] = 0.1
     _operators: ClassVar[tuple[type[Operator], ...]]
+    _instance_arrays: ClassVar[tuple[str, ...]]
+    """Names of the arrays of an instance, which subclasses set before they call this class."""
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class ClassicProblem(DesignProblem[Scalar]):
         **settings: object,
     ) -> None:
         super().__init__(**settings)
+        self._freeze()
         self.instance = instance
         self._known_front = known_front
         self._exact_front: KnownFront | None = None
@@ -68,6 +74,15 @@ class ClassicProblem(DesignProblem[Scalar]):
         self.ref_point_source = "nadir of the known front" + range_added
         if not np.all(span > 0):
             self.ref_point_source += f"; where that front has no range: {bound_source}"
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """Make the arrays of the instance read-only; numpy's copies of them can be written."""
+        for name in self._instance_arrays:
+            getattr(self, name).flags.writeable = False
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:

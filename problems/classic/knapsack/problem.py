@@ -99,6 +99,7 @@ class MultiObjectiveKnapsack(BitProblem):
     MAX_STATES = 2_000_000
     MAX_STATES_MANY = 40_000
     _margin = 0.0
+    _instance_arrays = ("weights", "values")
     _operators = (GreedySampling, PackingCrossover, PackingMutation, GreedyRepair)
 
     def __init__(

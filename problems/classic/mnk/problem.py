@@ -80,6 +80,7 @@ class MNKLandscape(BitProblem):
     """
 
     EXACT_N = 20
+    _instance_arrays = ("links", "tables")
     _operators = (BitSampling, BitCrossover, BitMutation)
 
     def __init__(

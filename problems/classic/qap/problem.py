@@ -80,6 +80,7 @@ class MultiObjectiveQAP(ClassicProblem[np.int64]):
     """
 
     EXACT_N = 11
+    _instance_arrays = ("distance", "flow")
     _operators = (PermutationSampling, CycleCrossover, ExchangeMutation)
 
     def __init__(

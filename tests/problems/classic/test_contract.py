@@ -226,6 +226,14 @@ def test_pickled_and_copied_problems_are_the_same(problem, rng):
         )
 
 
+def test_arrays_of_an_instance_are_read_only(problem):
+    copies = copy.deepcopy(problem), copy.copy(problem), pickle.loads(pickle.dumps(problem))
+    for one in (problem, *copies):
+        for name in set(SETTINGS[type(problem).__name__]) - {"capacity"}:
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(one, name)[0] = 1
+
+
 def test_nsga2_runs_with_the_operators_and_comes_near_the_front(problem):
     before = pickle.dumps({k: v for k, v in vars(problem).items() if k != "cache"})
     runs = [
