@@ -189,7 +189,7 @@ class MoEOnChip(MoEProblem):
             self._by_window(self._reference_row[None], self.objective_names), self.aggregate
         )[0]
         self.ref_point_source = "the reference, by default the greedy mapping on the mesh"
-        self.held_out = None if held_out is None else self.under(held_out)
+        self.held_out = None if held_out is None else self._under(held_out, owner, "held_out")
 
     @classmethod
     def example(cls, domain: str = "code", **settings: object) -> MoEOnChip:
@@ -200,10 +200,16 @@ class MoEOnChip(MoEProblem):
 
     def under(self, trace: RoutingTrace | Sequence[RoutingTrace]) -> MoEOnChip:
         """Return the same problem, constraints aside, under other traces of the model."""
-        listed = as_windows(trace, "under")
+        return self._under(trace, "under", "trace")
+
+    def _under(
+        self, trace: RoutingTrace | Sequence[RoutingTrace], owner: str, name: str
+    ) -> MoEOnChip:
+        """Return `under`; messages name the parameter `name` of `owner`."""
+        listed = as_windows(trace, owner, name=name)
         size = (listed[0].n_layers, listed[0].n_experts)
         expected = f"of {self.n_layers} layers of {self.n_experts} experts"
-        require("under", "trace", size, size == (self.n_layers, self.n_experts), expected)
+        require(owner, name, size, size == (self.n_layers, self.n_experts), expected)
         demand = self.demand
         return MoEOnChip(
             listed, activations=demand.activations, platform=demand.platform, roles=demand.roles,

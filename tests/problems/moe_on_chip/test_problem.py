@@ -265,12 +265,16 @@ def test_a_platform_with_one_pe_for_experts_is_too_small(trace, sizes):
 
 def test_traces_of_another_model_are_refused(problem, trace, chip, sizes):
     other = RoutingTrace.example("code")
-    for call in (
-        lambda: problem.under(other),
-        lambda: MoEOnChip([trace, other], platform=chip, activations=sizes),
-        lambda: MoEOnChip(trace, platform=chip, activations=sizes, batch_size=6, held_out=other),
+    settings = {"platform": chip, "activations": sizes, "batch_size": 6}
+    for call, name in (
+        (lambda: problem.under(other), "'trace' parameter of under .*8"),
+        (lambda: MoEOnChip([trace, other], **settings), "'trace' parameter of MoEOnChip .*8"),
+        (
+            lambda: MoEOnChip(trace, **settings, held_out=other),
+            "'held_out' parameter of MoEOnChip .*8",
+        ),
     ):
-        with pytest.raises(ValueError, match="8"):
+        with pytest.raises(ValueError, match=name):
             call()
 
 
