@@ -133,9 +133,10 @@ class Layout:
         row[self.slots] = slots
         return row
 
-    def decision(self, row: Ints) -> Decision:
-        """Return the decision that a row [n_var] stands for."""
-        gates = [rules[level] for rules, level in zip(self._rules, row, strict=False)]
+    def decision(self, row: Ints, *, gated: bool = True) -> Decision:
+        """Return the decision that a row [n_var] stands for, without its rules unless `gated`."""
+        levels = zip(self._rules, row, strict=False)
+        gates = tuple(rules[level] for rules, level in levels) if gated else ()
         chosen, kept = int(row[self.policy]), row[self.capacities].reshape(self.n_layers, -1)
         rule, start = None, None
         if self.rules and (kept < self.n_local).any():
@@ -143,7 +144,7 @@ class Layout:
         return Decision(
             placement=Placement(row[self.slots].reshape(self.n_layers, -1), self.n_devices),
             batch_size=self.batch_sizes[int(row[self.batch_size])],
-            gates=tuple(gates) or (None,) * self.n_layers,
+            gates=gates or (None,) * self.n_layers,
             capacities=kept,
             policy="paper" if self.rules else self.policies[chosen],
             offload=rule,

@@ -337,19 +337,19 @@ class MoEDeployment(MoEProblem):
         if self._limits:
             out["G"] = G
 
-    def _values(self, rows: Ints) -> tuple[Floats, Floats]:
+    def _values(self, rows: Ints, *, gated: bool = True) -> tuple[Floats, Floats]:
         F = np.empty((len(rows), len(self.objective_names)))
         G = np.empty((len(rows), len(self._limits)))
         for i, row in enumerate(rows):
-            evaluation = self._evaluation(row)
+            evaluation = self._evaluation(row, gated=gated)
             F[i] = [self._value(evaluation, name) for name in self.objective_names]
             for j, (name, limit) in enumerate(self._limits.items()):
                 value = self._value(evaluation, name)
                 G[i, j] = value / limit - 1 if limit else value
         return F, G
 
-    def _evaluation(self, row: Ints) -> Evaluation:
-        return self.model.evaluate(self._layout.decision(row))
+    def _evaluation(self, row: Ints, *, gated: bool = True) -> Evaluation:
+        return self.model.evaluate(self._layout.decision(row, gated=gated))
 
     def _value(self, evaluation: Evaluation, name: str) -> float:
         wanted = "tokens_per_s" if name == SECONDS_PER_TOKEN else name
@@ -409,7 +409,7 @@ class MoEDeployment(MoEProblem):
         row = self._layout.base_row(self._layout.placed.today)
         for batch_size in reversed(range(len(self.batch_sizes))):
             row[self._layout.batch_size] = batch_size
-            F, G = self._values(row[None])
+            F, G = self._values(row[None], gated=False)
             if (G <= 0).all():
                 return F[0]
         return None

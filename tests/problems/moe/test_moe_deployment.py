@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pymoo.optimize import minimize
 
-from moe_costmodel import Plan, RoutingTrace
+from moe_costmodel import GateRule, Plan, RoutingTrace
 from moe_costmodel.example.measured import example_hardware, example_latency, example_shape
 from moela import MOELA
 from problems import MoEDeployment
@@ -281,3 +281,13 @@ def test_devices_with_all_experts_move_the_other_parts_only():
     rows = problem.starts()[:1]
     near = problem.neighbors_many(rows, 40, np.random.default_rng(0))
     assert (near != rows).any(axis=2).all()
+
+
+def test_today_has_no_rules_also_if_all_that_are_given_drop_choices():
+    problem = MoEDeployment.example(rules=[GateRule("top-k", 1), GateRule("top-k", 2)])
+    lost = problem.objective_names.index("quality_loss")
+    assert (
+        problem.today()[lost]
+        == 0.0
+        < problem.evaluate(problem.starts(), return_values_of=["F"])[:, lost].min()
+    )
