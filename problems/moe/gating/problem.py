@@ -88,7 +88,8 @@ class GatingThresholds(OrdinalProblem):
         Rules to choose from, instead of those of `rule`.
     objectives : sequence of str
         Of "compute" (mean experts per token and layer), "latency" and "p99_latency" (seconds of
-        the MoE layers of a step), and "quality_loss".
+        the MoE layers of a step), and "quality_loss". The percentile is interpolated between two
+        steps, whereas ``MoEDeployment`` takes the step that 99 % do not exceed.
     model : Module, optional
         Model whose loss under thresholds is measured. "compute" is then counted in the model, too,
         because experts dropped in one layer change the routing of the next. Without a model,
