@@ -77,11 +77,7 @@ def explain(plan: Plan) -> str:
         f"({quantity(s.expert_bytes, 'bytes')} each, {s.dtype}); a token goes to {s.k}.",
         f"It is served on {plan.n_devices} device{'s' if plan.n_devices > 1 else ''}"
         + (f" on {plan.n_nodes} nodes" if plan.n_nodes > 1 else "")
-        + (
-            f", {plan.batch_size} sequences decoded together, one token of each a step."
-            if plan.mode == "decode"
-            else f", prompts in steps of {plan.batch_size} tokens."
-        ),
+        + _batch_words(plan),
         "",
         "What to set",
         *_placement_words(plan),
@@ -114,6 +110,14 @@ def explain(plan: Plan) -> str:
         lines += ["", "Where this is from"]
         lines += [f"- {name}: {value}" for name, value in sorted(plan.provenance.items())]
     return "\n".join(lines)
+
+
+def _batch_words(plan: Plan) -> str:
+    if plan.mode != "decode":
+        return f", prompts in steps of {plan.batch_size} token{'s' if plan.batch_size > 1 else ''}."
+    if plan.batch_size == 1:
+        return ", one sequence decoded at a time, one token of it a step."
+    return f", {plan.batch_size} sequences decoded together, one token of each a step."
 
 
 def _placement_words(plan: Plan) -> list[str]:

@@ -173,6 +173,8 @@ def test_words():
     assert "Gate mass is not quality" in page
     assert "trace: prose, 1234" in page
     assert str(plan).count("\n") == 6
+    for size, words in ((1, "one sequence decoded at a time"), (8, "8 sequences decoded together")):
+        assert f", {words}, one token of" in replace(plan, batch_size=size).explain()
 
 
 def test_numbers_of_numpy_are_saved_as_those_of_python(tmp_path):
