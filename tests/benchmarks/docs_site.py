@@ -1,11 +1,14 @@
 """Whether the built documentation is found by the words people type, and fits a narrow screen.
 
+Every picture of every page must be there, too.
+
 Run ``python -m tests.benchmarks.docs_site docs/_build/html [folder for screenshots]`` after the
 build. Headless Chromium runs the site's own search for each query; a recipe must be the first hit.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import threading
@@ -13,7 +16,7 @@ import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -77,6 +80,18 @@ def first_hit(driver: webdriver.Chrome, site: str, query: str) -> str:
     return ""
 
 
+def missing_pictures(folder: Path) -> list[str]:
+    """Return the pictures that a page shows and the built site lacks, as texts."""
+    missing = []
+    for page in sorted(folder.rglob("*.html")):
+        text = page.read_text(encoding="utf-8")
+        for address in re.findall(r'<img [^>]*?src="([^"]+)"', text):
+            is_file = not re.match(r"[a-z]+:", address)
+            if is_file and not (page.parent / unquote(address)).exists():
+                missing.append(f"{page.relative_to(folder)} shows {address}, which is missing")
+    return missing
+
+
 def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     pictures = Path(sys.argv[2]) if len(sys.argv) > 2 else None
@@ -105,12 +120,14 @@ def main() -> int:
     missed = [query for query, page in QUERIES.items() if f"recipes/{page}.html" not in hits[query]]
     for query in missed:
         print(f"{query}: first hit {hits[query] or 'none'}")
-    for problem in (*wide, *errors):
+    unseen = missing_pictures(folder)
+    for problem in (*wide, *errors, *unseen):
         print(problem)
     print(f"bar: searches with the recipe first, {len(QUERIES) - len(missed)}, must {len(QUERIES)}")
     print(f"bar: pages that are too wide, {len(wide)}, must 0")
     print(f"bar: errors on the console, {len(errors)}, must 0")
-    return bool(missed or wide or errors)
+    print(f"bar: pictures that are missing, {len(unseen)}, must 0")
+    return bool(missed or wide or errors or unseen)
 
 
 if __name__ == "__main__":

@@ -258,6 +258,12 @@ def test_links_lead_somewhere():
     assert broken == []
 
 
+def test_pictures_are_markdown():
+    # Sphinx does not copy the file of an HTML tag, so that its picture is missing on the site.
+    tagged = [str(page.relative_to(ROOT)) for page in PAGES if "<img" in text_of(page)]
+    assert tagged == []
+
+
 def test_the_version_is_the_same_everywhere():
     assert f"\nversion: {moela.__version__}\n" in text_of(ROOT / "CITATION.cff")
     first = re.search(r"^## (.+)$", text_of(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)
