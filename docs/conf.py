@@ -66,6 +66,8 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "min_reported_time": 1e9,  # times of another machine tell a reader nothing
     "plot_gallery": True,
+    "capture_repr": (),  # a page shows what the script prints, and nothing else
+    "write_computation_times": False,
     "doc_module": ("moela", "problems", "moe_costmodel"),
     "backreferences_dir": "auto_tutorials/backreferences",
 }
