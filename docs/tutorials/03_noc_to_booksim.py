@@ -48,7 +48,8 @@ traffic_figure = problem.plot_traffic()
 # ----------
 #
 # The problem defines its own operators and moves. Its ``ref_point`` holds the objectives of the
-# plain mesh, the design from which a designer would start.
+# plain mesh, the design from which a designer would start. The picture marks the design that
+# dominates the largest box up to the mesh: it improves on all objectives together the most.
 
 res = minimize(problem, MOELA(), ("n_eval", 3_000), seed=1)
 front = front_of(res)
@@ -64,8 +65,8 @@ front_figure = plot_front(
 # Choosing a design
 # -----------------
 #
-# `moela.Front` offers several ways to choose. At a knee, giving up more of one objective gains
-# little of another.
+# `moela.Front` offers several ways to choose. Here we take a knee, which is another design than the
+# marked one. At a knee, giving up more of one objective gains little of another.
 
 knee = front.knee()
 design = problem.decode(front.X[knee])
@@ -104,8 +105,8 @@ print(*sorted(path.name for path in config.parent.iterdir()))
 print((config.parent / "network.anynet").read_text().splitlines()[0])
 
 # %%
-# Above is the mesh, below the design, with links colored by load. The bars show the change of each
-# objective.
+# Above is the mesh, below the design, with links colored by load. A dot in the corner of a tile is
+# the vertical link to the layer above. The bars show the change of each objective.
 
 figure = problem.plot_beside_mesh(design)
 

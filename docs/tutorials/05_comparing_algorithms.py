@@ -76,7 +76,8 @@ for row in comparison.speedup():
 #
 # If the p-value after Holm's correction is below 0.05, luck is an unlikely explanation of the
 # difference. A12 is the probability that a run of MOELA beats a run of the other algorithm. With
-# fewer than about six seeds no test could find anything, and the summary would say so.
+# four seeds or fewer, no test against four rivals could find anything, and the summary would say
+# so.
 
 for row in comparison.tests():
     verdict = f"{row['verdict']:18s} p = {row['p_holm']:.3f}, A12 = {row['a12']:.2f}"
@@ -87,8 +88,13 @@ for row in comparison.tests():
 # -------------
 #
 # An algorithm may lead early and be overtaken later, so look at the whole run, not only at its end.
+# On the assignment:
 
 qap_convergence = comparison.plot_convergence("QAP")
+
+# %%
+# On ZDT6, nothing reaches the reference point for most of the run:
+
 zdt_convergence = comparison.plot_convergence("ZDT6")
 
 # %%

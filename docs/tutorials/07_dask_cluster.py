@@ -105,6 +105,9 @@ for program in programs:
 # even the loss of the machine that runs the algorithm loses no finished evaluation
 # (:ref:`sphx_glr_auto_tutorials_02_expensive_simulator.py`). Dask cannot end a task that hangs, so
 # let the simulator itself stop in time.
+#
+# The picture shows the front. A circle marks the design that dominates the largest box up to the
+# worst corner of the front.
 
 figure = plot_front(
     on_cluster.F, names=["loss of gain", "side lobe"], title="Six amplitudes of an antenna"

@@ -51,7 +51,8 @@ print(found)
 #
 # ``plan_offload`` divides the slots among the layers, and chooses the rule that did best on
 # held-out traffic. It may also begin to upload once misses exceed what the list promises, which
-# guards it against traffic that changes.
+# guards it against traffic that changes. Printed, a plan tells the time of a step, also on traffic
+# that prefers other experts, and beside it that of a static list.
 
 n_layers, n_experts = trace.topk_ids.shape[1], trace.n_experts
 plan = plan_offload(planned, slots=n_layers * n_experts // 2, cost=cost)
