@@ -114,7 +114,8 @@ def write_reference(app: Any, config: Any) -> None:
         if constants:
             lines += ["Constants", "---------", ""]
         for key, value in constants.items():
-            lines += [f".. py:data:: {key}", ""] + [f"   {line}" for line in _listed(value)] + [""]
+            lines += [f".. py:data:: {key.rpartition('.')[2]}", ""]
+            lines += [f"   {line}" for line in _listed(value)] + [""]
         text = "\n".join(lines)
         path = folder / f"{package}.rst"
         # An unchanged page keeps its time stamp, so that the next build is quick.

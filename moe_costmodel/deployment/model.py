@@ -60,7 +60,7 @@ class DeploymentModel:
         Windows (or domains) of traffic; objectives are reported as mean and worst over the
         windows. Steps of more sequences than a window has repeat its sequences at other positions.
         Steps of traces of loads are drawn at any batch size, see
-        :class:`moe_costmodel.traces.sampling.LoadSteps`; thresholds and buffers need the choices of
+        :func:`moe_costmodel.sample_loads`; thresholds and buffers need the choices of
         each token. Layers in which no trace has tokens (dense ones) are left out.
     hardware : Hardware
         Its links carry tokens ("device_to_device", and "node_to_node" between several nodes) and

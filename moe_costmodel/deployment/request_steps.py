@@ -19,8 +19,8 @@ class DeployedSteps:
 
     The time of MoE layers is the mean over steps of as many tokens as all ranks compute, between
     powers of 2 interpolated in logarithms. The time of everything else is that of the rank with
-    most of it; prompts take what :attr:`moe_costmodel.RestOfModel.prefill` says, if it was
-    measured.
+    most of it; prompts take what ``prefill`` of :class:`moe_costmodel.RestOfModel` says, if it
+    was measured.
 
     Parameters
     ----------

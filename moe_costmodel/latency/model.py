@@ -121,7 +121,8 @@ class LatencyModel:
         source : Measurements or KernelTable
             Data of at least two model shapes, or of one in steps of several sizes.
         method : {"auto", "linear", "smooth", "trees", "blend"}
-            One of :data:`moe_costmodel.latency.estimators.METHODS`, or the one with the lowest
+            A linear model of the work, the same times a Gaussian process, a roofline times trees,
+            or the geometric mean of the three. "auto" is the one with the lowest
             leave-one-shape-out error.
         hardware : Hardware, optional
             Machine whose links are charged for misses; by default that of the measurements.

@@ -40,7 +40,7 @@ class FitReport:
     Attributes
     ----------
     method : str
-        One of :data:`moe_costmodel.latency.estimators.METHODS`.
+        "linear", "smooth", "trees" or "blend"; see :meth:`moe_costmodel.LatencyModel.fit`.
     shapes : list of ShapeError
     median : float
         Median relative error over all points of all shapes.

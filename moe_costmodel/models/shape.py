@@ -129,8 +129,8 @@ class ModelShape:
     tied : bool
         Whether the last product uses the embedding's weights.
     dtypes : dict of str to str
-        Type of the weights of each part in :data:`PARTS`; keys of
-        :data:`moe_costmodel.shapes.DTYPE_BYTES`. By default bfloat16.
+        Type of the weights of each part in :data:`PARTS`, such as "bfloat16" (the default), "fp8"
+        or "nvfp4".
     next_token_layers : int
         Layers that predict further tokens (multi-token prediction). They are not counted elsewhere.
     max_context : int

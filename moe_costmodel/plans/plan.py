@@ -259,29 +259,75 @@ class Plan(Decision):
         )  # fmt: skip
 
     def to_sglang(self, path: str | Path, n_layers: int | None = None) -> Export:
-        """Write SGLang's ``--init-expert-location``; see `moe_costmodel.plans.export_files`."""
+        """Write the placement as SGLang's ``--init-expert-location`` (JSON).
+
+        Parameters
+        ----------
+        path : str or Path
+            The file to write.
+        n_layers : int, optional
+            Number of all layers of the model, dense ones included. Needed only if dense layers
+            follow the last layer of the plan.
+        """
         return export_files.to_sglang(self, path, n_layers)
 
     def to_vllm(self, path: str | Path) -> Export:
-        """Write vLLM's proposed expert map; see :mod:`moe_costmodel.plans.export_files`."""
+        """Write the placement to `path` as a proposed expert map, which no released vLLM reads."""
         return export_files.to_vllm(self, path)
 
     def to_tensorrt_llm(self, path: str | Path) -> Export:
-        """Write TensorRT-LLM's load-balancer YAML; see :mod:`moe_costmodel.plans.export_files`."""
+        """Write the placement to `path` as TensorRT-LLM's load-balancer configuration (YAML)."""
         return export_files.to_tensorrt_llm(self, path)
 
     def to_ktransformers(self, *, evaluate: export_flags.Evaluate | None = None) -> Export:
-        """Return KTransformers' flags; see :mod:`moe_costmodel.plans.export_flags`."""
+        """Return KTransformers' flag: how many experts of each layer stay on the GPU.
+
+        Parameters
+        ----------
+        evaluate : callable, optional
+            ``evaluate(plan)[objective]``, such as `DeploymentModel.evaluate`; needed if the layers
+            of the plan differ.
+
+        Raises
+        ------
+        ValueError
+            If the plan has several devices, or `evaluate` is needed and missing.
+        """
         return export_flags.to_ktransformers(self, evaluate=evaluate)
 
     def to_llamacpp(self, *, evaluate: export_flags.Evaluate | None = None) -> Export:
-        """Return the flags of the llama.cpp fork; see :mod:`moe_costmodel.plans.export_flags`."""
+        """Return flags of llama.cpp: ``-ser`` (a fork's), and the layers of experts on the CPU.
+
+        Parameters and errors are those of :meth:`to_ktransformers`.
+        """
         return export_flags.to_llamacpp(self, evaluate=evaluate)
 
     def apply(
         self, model: Any, *, part: str | None = None, slow: SlowMemory | None = None
     ) -> AppliedPlan:
-        """Install the plan in a model of this process; see `moe_costmodel.plans.apply`."""
+        """Install the plan's thresholds and buffered experts in a model of this process.
+
+        Parameters
+        ----------
+        model : Module
+            A Hugging Face model of a known family, or the packaged example model.
+        part : {"encoder", "decoder"}, optional
+            Half of an encoder-decoder model.
+        slow : callable, optional
+            ``slow(layer, experts)`` returns the experts of a buffered layer as they lie in slow
+            memory, such as mapped from a file. By default they stay where they are, or, on a GPU,
+            move to the memory of the CPU.
+
+        Returns
+        -------
+        AppliedPlan
+            As a context manager, it removes the plan from the model at the end.
+
+        Raises
+        ------
+        ValueError
+            If the plan is for another model, or the model has a plan already.
+        """
         from moe_costmodel.plans.apply import apply
 
         return apply(self, model, part=part, slow=slow)

@@ -100,13 +100,15 @@ class RoutingTrace:
     def from_counts(
         cls, logical_count: ArrayLike, *, layers: ArrayLike | None = None, source: str = "trace"
     ) -> RoutingTrace:
-        """Return a load-only trace; the other parameters are those of the class.
+        """Return a load-only trace.
 
         Parameters
         ----------
         logical_count : array_like of shape (n_steps, n_layers, n_experts) or (n_layers, n_experts)
             Tokens that each expert received in each step (2-dimensional: in the only step): finite,
             not negative, and not all zero.
+        layers, source
+            As for the class.
         """
         counts = checked_counts(logical_count, source)
         trace = cls.__new__(cls)
@@ -118,16 +120,36 @@ class RoutingTrace:
 
     @classmethod
     def load(cls, path: str | Path, *, mmap: bool = False) -> RoutingTrace:
-        """Read a trace from a file; see :func:`moe_costmodel.traces.files.load_trace`.
+        """Read a trace from a file. No file runs code.
 
-        If the file is damaged, the ValueError names the file and the field.
+        Parameters
+        ----------
+        path : str or Path
+            An npz of :meth:`save`, an npy of chosen experts (n_tokens, n_layers, k), a ``.pt`` of
+            SGLang's recorder, a JSON, JSON lines or CSV file; `moela trace convert` reads the same.
+        mmap : bool
+            Whether to map an npz that was saved with ``compress=False`` from disk. It may be of any
+            size; the arrays of other files may take 256 MiB, times the number in the environment
+            variable ``MOELA_FILE_LIMIT_FACTOR``.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged. The message names the file and the field.
         """
         from moe_costmodel.traces.files import load_trace
 
         return load_trace(path, mmap=mmap)
 
     def save(self, path: str | Path, *, compress: bool = True) -> Path:
-        """Write the trace as npz; :meth:`load` can map an uncompressed file from disk."""
+        """Write the trace as npz, and return the path.
+
+        Parameters
+        ----------
+        path : str or Path
+        compress : bool
+            Whether to compress the file. :meth:`load` can map an uncompressed one from disk.
+        """
         from moe_costmodel.traces.files import save_trace
 
         return save_trace(self, path, compress=compress)
@@ -141,7 +163,23 @@ class RoutingTrace:
         part: str | None = None,
         source: str | None = None,
     ) -> RoutingTrace:
-        """Run a model and record its routing; see :func:`moe_costmodel.traces.record.record`."""
+        """Run a model on batches and record the choices of its routers.
+
+        Parameters
+        ----------
+        model : Module
+            A Hugging Face MoE model of one of :data:`moe_costmodel.FAMILIES`, or a model whose
+            routers return the same (logits, weights, indices).
+        batches : iterable
+            Each the token ids of a batch, (batch, length) or (length,), or a mapping of the model's
+            arguments. Every row is a sequence. Padding that an attention mask marks is left out.
+        part : {"encoder", "decoder"}, optional
+            Half of an encoder-decoder model to record; required for such a model.
+        source : str, optional
+            Name of the trace; by default the model's class.
+
+        A ValueError says if the model is of no known family, or a batch is not as described.
+        """
         from moe_costmodel.traces.record import record
 
         return record(model, batches, part=part, source=source)
@@ -409,7 +447,14 @@ class RoutingTrace:
         return 0.5 * np.abs(self.shares() - other.shares()).sum(axis=1)
 
     def describe(self, batch_size: int | None = None, mode: Mode = "decode") -> TraceDescription:
-        """Describe the traffic; see :func:`moe_costmodel.traces.describe.describe`."""
+        """Describe the traffic: waste, idle experts, skew and persistence.
+
+        Parameters
+        ----------
+        batch_size, mode
+            As in :meth:`steps`. By default 8 sequences (prefill: 256 tokens), or all that the trace
+            has if these are fewer. A load-only trace is described by its recorded steps.
+        """
         from moe_costmodel.traces.describe import describe
 
         return describe(self, batch_size, mode)

@@ -219,8 +219,8 @@ class ExperimentResults:
         -------
         Table
             ``problem, algorithm, evaluations, n_seeds, median, q1, q3``, in units of the
-            objectives. Large fronts of many objectives have approximate values; see
-            `moela.quality.indicators.hypervolume`.
+            objectives. Values are approximate for fronts of more than 10,000 points
+            in 5 objectives, 500 in 6, 150 in 7, and 70 in 8.
         """
         wanted = None
         if at is not None:

@@ -120,8 +120,8 @@ def minimize(
     seed : int or None
         The same seed gives the same result; None draws one.
     n_jobs : int, optional
-        Worker processes; -1 means one per core. MOELA evaluates five designs at a time; for more
-        workers, set `batch_size` to a multiple of their number.
+        Worker processes; -1 means one per core. MOELA evaluates four to fifty designs at a
+        time; for more than four workers, set `batch_size` to a multiple of their number.
     store : str or Path, optional
         SQLite file in which every evaluation is recorded as it ends.
     on_error : {"raise", "infeasible"}

@@ -38,7 +38,10 @@ def plot_front(
 ) -> Figure:
     """Draw a front: two objectives against each other, and all of them as parallel coordinates.
 
-    Two objectives without a reference point make the first panel only.
+    Two objectives without a reference point make the first panel only. An orange circle, and in
+    the second panel an orange line, mark the design that dominates the largest box (hypervolume)
+    up to the reference point, or without one up to the worst values of the front. It need not be
+    the knee.
 
     Parameters
     ----------

@@ -307,8 +307,8 @@ class Front:
     def contributions(self, ref_point: ArrayLike | None = None) -> Floats:
         """Return the volume [n] that each point dominates and no other point does.
 
-        Exact up to 400 points in 5 objectives and fewer in more, approximate beyond that; see
-        `moela.quality.indicators.contributions`.
+        Exact up to 400 points in 5 objectives, 150 in 6, 60 in 7 and 50 in 8. Beyond that they are
+        measured along 4,096 directions.
 
         Parameters
         ----------

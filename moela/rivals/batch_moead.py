@@ -50,7 +50,8 @@ class BatchMOEAD(ArchiveAlgorithm):
     batch_size : int or None
         Number of children requested at once; None for one per sub-problem.
     scalarization : {"chebyshev", "weighted_sum", "product", "p_norm"}
-        See `moela.core.scaling.scalarize`.
+        Largest weighted coordinate, weighted sum, weighted product of the distances to the
+        reference point, or weighted norm of power 8.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
     **kwargs

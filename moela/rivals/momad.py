@@ -67,8 +67,9 @@ class MOMAD(ArchiveAlgorithm):
     n_replace : int
         Number of members of P_L that a design may replace.
     scalarization : {"chebyshev", "weighted_sum", "product", "p_norm"}
-        See `moela.core.scaling.scalarize`. With the weighted sum, searches end on the supported
-        part of a front, and Pareto local search fills in the rest.
+        Largest weighted coordinate, weighted sum, weighted product of the distances to the
+        reference point, or weighted norm of power 8. With the weighted sum, searches end on the
+        supported part of a front, and Pareto local search fills in the rest.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
     **kwargs

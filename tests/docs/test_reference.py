@@ -12,7 +12,7 @@ from numpydoc.docscrape import NumpyDocString
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
-from public_names import PACKAGES, groups_of, public_objects  # noqa: E402
+from public_names import PACKAGES, groups_of, public_names, public_objects  # noqa: E402
 
 PUBLIC = {name: value for name, value in public_objects().items() if callable(value)}
 ERRORS = {
@@ -98,3 +98,27 @@ def test_public_methods_have_docstrings():
             if not method.startswith("_") and inspect.isfunction(bare) and not bare.__doc__:
                 missing.append(f"{name}.{method}")
     assert missing == []
+
+
+def _docstrings(name: str) -> dict[str, str]:
+    """Return the docstrings of a public object and of its public methods, by name."""
+    value, texts = PUBLIC[name], {name: PUBLIC[name].__doc__ or ""}
+    for member, bound in vars(value).items() if inspect.isclass(value) else ():
+        bare = bound.fget if isinstance(bound, property) else getattr(bound, "__func__", bound)
+        if not member.startswith("_") and inspect.isfunction(bare):
+            texts[f"{name}.{member}"] = bare.__doc__ or ""
+    return texts
+
+
+def test_docstrings_refer_to_names_that_have_a_page():
+    # "See module.function" tells nothing to a reader of the site if only public names have a page.
+    pages = {f"{package}.{name}" for package, names in public_names().items() for name in names}
+    pages |= set(PACKAGES)
+    members = {f"{name}.{member}" for name, value in PUBLIC.items() for member in dir(value)}
+    reference = re.compile(r"(?<!`)`~?((?:moela|problems|moe_costmodel)(?:\.\w+)+)`(?!`)")
+    lost = {
+        where: sorted(set(reference.findall(text)) - pages - members)
+        for name in PUBLIC
+        for where, text in _docstrings(name).items()
+    }
+    assert {where: names for where, names in lost.items() if names} == {}
