@@ -280,9 +280,9 @@ def headroom(
         [least_seconds(streams, int(size) * trace.n_layers, cost) for size in sizes_]
     )
     rows[_BOUND] = HeadroomRow(_BOUND, np.nan, np.nan, float(curves[_BOUND][at]))
-    source = f"{fitted.source}, first half > second half"
+    source = f"{fitted.source}, fitted on the first half, scored on the second"
     if against is not None:
-        source = f"{fitted.source} > {scored.source}"
+        source = f"{fitted.source}, scored on {scored.source}"
     return Headroom(
         source, slots, trace.n_experts, trace.n_layers, batch_size, rows, plan,
         sizes_ / trace.n_experts, curves, tuple(map(tuple, plan.residents())),
@@ -331,7 +331,7 @@ def _of_sums(
     }
     sizes = _sizes(trace.n_experts, slots)
     curve = np.array([list_seconds(fitted, needed, int(size), cost) for size in sizes])
-    source = f"{trace.source} > {scored.source}"
+    source = f"{trace.source}, scored on {scored.source}"
     if scored is trace:
         source = f"{trace.source}, a sum, scored on itself"
     order = np.argsort(-fitted, axis=1, kind="stable")[:, :slots]

@@ -34,6 +34,14 @@ _SURE = 0.002
 """On traffic like that of its fit, a plan takes this share less time than a static list of equal
 slots, or at most this share more than the best static list."""
 
+# What the names of predicted times stand for, when a plan is printed.
+_TRAFFIC = {
+    "same": "on traffic like that of the trace",
+    "drifted": "on traffic that prefers other experts",
+    "static": "a static list of equal slots, on traffic like that of the trace",
+    "static drifted": "a static list of equal slots, on traffic that prefers other experts",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class OffloadPlan:
@@ -102,7 +110,10 @@ class OffloadPlan:
         kept = f"{int(self.slots.sum())} experts, {self.slots.min()} to {self.slots.max()} a layer"
         when = "" if self.guard is None else f", once misses exceed the plan {self.guard:g} times"
         lines = [f"{kept}; policy {self.policy}; upload: {self.admission}{when}"]
-        lines += [f"  {name}: {value * 1e3:.3f} ms" for name, value in self.predicted.items()]
+        lines += [
+            f"  {_TRAFFIC.get(name, name)}: {value * 1e3:.3f} ms a step"
+            for name, value in self.predicted.items()
+        ]
         return "\n".join(lines)
 
 

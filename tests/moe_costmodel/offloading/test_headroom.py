@@ -125,7 +125,7 @@ def test_other_traffic_is_scored_and_must_be_of_the_same_model(rng):
     monday = trace_of(rng.integers(0, 2, 200), "monday")
     tuesday = trace_of(rng.integers(2, 4, 200), "tuesday")
     found = headroom(monday, slots=2, against=tuesday, cost=COST)
-    assert found.source == "monday > tuesday"
+    assert found.source == "monday, scored on tuesday"
     # The experts of Monday are of no use on Tuesday.
     assert found.rows["static list"].misses == found.rows["none resident"].misses == 2
     with pytest.raises(ValueError, match=r"'against'.*2 layers of 8 experts.*tuesday of 2 layers"):

@@ -139,3 +139,11 @@ def test_weights_are_not_needed(rng):
     seconds = [headroom(trace, slots=4).rows["plan"].seconds for trace in (full, bare)]
     assert seconds[0] == seconds[1]
     assert bare.describe(batch_size=1).k == 2
+
+
+def test_a_printed_plan_says_what_its_times_stand_for():
+    plan = plan_offload(RoutingTrace.example().head(0.1), slots=96, cost=MissCost.published())
+    *_, drifted = str(plan).splitlines()
+    seconds = plan.predicted["static drifted"]
+    expected = "a static list of equal slots, on traffic that prefers other experts"
+    assert drifted.strip() == f"{expected}: {1e3 * seconds:.3f} ms a step"
