@@ -54,7 +54,9 @@ def add_options(
     own = "" if algorithm else f" (default: moela; with one objective, {single})"
     add("--algorithm", choices=algorithms, default=algorithm, metavar="NAME",
         help=f"one of {', '.join(algorithms)}{own}")  # fmt: skip
-    add("--evals", type=int, default=evals, metavar="N", help="number of designs to evaluate")
+    needed = "" if evals else "; needed without --time-limit"
+    add("--evals", type=int, default=evals, metavar="N",
+        help=f"number of designs to evaluate{needed}")  # fmt: skip
     add("--time-limit", metavar="TIME", help='end after this time: "90 min", "8h", or seconds')
     add("--seed", type=not_negative, default=1, metavar="N", help="random seed")
     add("--jobs", type=int, default=1, metavar="N", help="workers; -1 for one per core")

@@ -96,6 +96,9 @@ def test_version_and_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["run", "noc", "--help"])
     assert "--traffic" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--help"])
+    assert "evaluate; needed without --time-limit" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("command", sorted({key[:n] for key in COMMANDS for n in (1, 2)}))
