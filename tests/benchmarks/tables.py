@@ -142,7 +142,7 @@ def header(title: str, module: str, about: str) -> str:
 def made_with(module: str) -> str:
     """Return the line that names date, command, machine and versions of a report."""
     date = provenance()["date"][:10]
-    command = f"python -m {module} {shlex.join(sys.argv[1:])}"
+    command = f"python -m {module} {shlex.join(sys.argv[1:])}".rstrip()
     return f"Made on {date} by `{command}`, on {machine()}.\n"
 
 
