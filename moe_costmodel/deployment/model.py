@@ -51,7 +51,7 @@ class DeploymentModel:
     """Evaluates deployments of an MoE model on windows of recorded traffic.
 
     The time of a step is the sum of its MoE layers and of the rest of the model. Layers are
-    independent: each layer's step times are stored under its :class:`LayerDecision`, so a
+    independent: each layer's step times are stored under its own decision, so a
     deployment in which one layer changed computes one layer. Nothing is approximated.
 
     Parameters

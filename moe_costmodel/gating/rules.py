@@ -37,7 +37,9 @@ class GateRule:
     Parameters
     ----------
     kind : {"skip", "top-p", "top-k"}
-        Kind of the rule; see :data:`RULES`.
+        "skip" drops an expert whose weight is below `value` times the token's largest
+        (arXiv 2402.14800). "top-p" keeps the fewest experts whose weights reach `value` of the
+        token's total (arXiv 2403.07652). "top-k" keeps the `value` heaviest experts.
     value : float
         Threshold: beta in [0, 1], p in (0, 1], or a number of experts, at least 1.
     k_min : int

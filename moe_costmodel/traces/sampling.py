@@ -290,7 +290,11 @@ def sample_loads(
     n_steps: int = 512,
     random_state: np.random.Generator | int,
 ) -> Ints:
-    """Draw the loads of steps of any batch size; see :class:`LoadSteps` for how.
+    """Draw the loads of steps of any batch size.
+
+    If the trace has recorded steps of just this size, these are the steps. Of eight or more
+    recorded steps of other sizes, smaller steps are parts of one, and larger ones are several
+    together. The tokens of fewer recorded steps are drawn independently of each other.
 
     Parameters
     ----------

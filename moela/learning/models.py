@@ -47,13 +47,13 @@ class Models:
         Whether to find out if all objectives of a permutation of 5 to 40 items are sums over pairs
         of items, costs of items at places, or both. Such are the costs of quadratic and linear
         assignments, lengths of tours, linear orderings, and costs of changeovers. That takes 0.65
-        to 4 m (m - 1) evaluations of m items; see `PairSums`. 16 of them are designs whose third
+        to 4 m (m - 1) evaluations of m items. 16 of them are designs whose third
         differences tell whether the sums can exist. Then children descend on the
         predictions to a local optimum before they are evaluated. Without `moves` it is not used.
     surrogate_size : int
         Use a surrogate of objectives and constraints to choose offspring for this many evaluations
         (real variables with default operators only; about 5 ms each; 0 disables it). It is used
-        while it predicts well; see `Surrogate`. 0 also disables the Gaussian processes that choose
+        while it predicts left-out designs well. 0 also disables the Gaussian processes that choose
         designs of all kinds of variables in runs of up to 150 evaluations, and the first 100 of up
         to 1,000, or 60 if none of these is feasible or they are predicted badly.
 

@@ -85,7 +85,8 @@ def plot_ranks(names: Sequence[str], ranking: AverageRanks, **options: Unpack[Op
     ----------
     names : sequence of str, [k]
     ranking : AverageRanks
-        See `rank_blocks`.
+        Mean ranks with Friedman's test: `Comparison.ranks` has one, as ``ranking``, and
+        ``moela.quality.statistics.rank_blocks`` makes one.
     **options
         See `plot_2d`.
 

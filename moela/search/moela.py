@@ -90,8 +90,8 @@ class MOELA(ArchiveAlgorithm):
         with mostly local search if it defines `neighbors`, else with mostly evolution. Shares then
         follow what each part gains.
     restarts : "auto", True or False
-        Whether a run that stagnates restarts. The learned models are kept. "auto" restarts unless
-        some variables are real, since with these a front can always be refined.
+        Whether a run that stagnates restarts; models are kept. "auto" does unless a variable is
+        real. Those of plain functions are, unless all are booleans or the only one a permutation.
     ref_point : "auto", None or array [M]
         A point to beat: local searches aim at the hypervolume that it bounds. "auto" uses the
         problem's `ref_point`, unless most initial designs already dominate it; Gaussian processes
@@ -186,7 +186,7 @@ class MOELA(ArchiveAlgorithm):
 
     @classmethod
     def published(cls, **parameters: Any) -> PublishedMOELA:
-        """Return the algorithm as released with the paper; see `PublishedMOELA`."""
+        """Return the algorithm as released with the paper, which takes parameters of its own."""
         return PublishedMOELA(**parameters)
 
     @classmethod

@@ -116,9 +116,12 @@ def test_docstrings_refer_to_names_that_have_a_page():
     pages |= set(PACKAGES)
     members = {f"{name}.{member}" for name, value in PUBLIC.items() for member in dir(value)}
     reference = re.compile(r"(?<!`)`~?((?:moela|problems|moe_costmodel)(?:\.\w+)+)`(?!`)")
-    lost = {
-        where: sorted(set(reference.findall(text)) - pages - members)
-        for name in PUBLIC
-        for where, text in _docstrings(name).items()
-    }
+    lost = {}
+    for name, value in PUBLIC.items():
+        near = {key.rpartition(".")[2] for key in pages} | set(dir(value))
+        for where, text in _docstrings(name).items():
+            names = set(reference.findall(text)) - pages - members
+            short = re.findall(r"[Ss]ee (?::\w+:)?`~?(\w+)[\w.]*`", text)
+            names |= {word for word in short if word not in near and word not in PACKAGES}
+            lost[where] = sorted(names)
     assert {where: names for where, names in lost.items() if names} == {}

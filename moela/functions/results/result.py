@@ -180,10 +180,10 @@ class MinimizeResult:
 
     @cached_property
     def front(self) -> DesignFront:
-        """The best designs; if none is feasible, those of least violation.
+        """The best designs; if none is feasible, those of least violation, at least five.
 
-        These are all non-dominated ones of the very least violation. If they are fewer than five,
-        those that come next are added up to five.
+        Each is a candidate with `index`, `design` (a dictionary of the variables), `objectives` (by
+        name, with their own sign), `others` (constraints and other outputs) and `feasible`.
         """
         individuals = [self._individuals[i] for i in self._best]
         return DesignFront(self._view, individuals, self.feasible)
@@ -335,19 +335,25 @@ class MinimizeResult:
     # ------------------------------------------------------------------------- choosing, explaining
 
     def knee(self) -> Candidate:
-        """Return the design at which the front bulges most; see `DesignFront.knee`."""
+        """Return the candidate at which the front bulges most, or a balanced one without a knee."""
         return self.front.knee()
 
     def by_weights(self, weights: Mapping[str, float] | Sequence[float]) -> Candidate:
-        """Return the compromise closest to some weights; see `DesignFront.by_weights`."""
+        """Return the compromise closest to weights, at least 0, by name or in order.
+
+        Objectives that a dictionary leaves out have weight 0.
+        """
         return self.front.by_weights(weights)
 
     def by_reference(self, point: Mapping[str, float] | Sequence[float]) -> Candidate:
-        """Return the design that best achieves desired values; see `DesignFront.by_reference`."""
+        """Return the candidate that best achieves desired values, by name or in order.
+
+        Values are those of the objectives, with their own sign.
+        """
         return self.front.by_reference(point)
 
     def explain(self, which: int | Candidate = 0) -> Explanation:
-        """Return in words what a design gives up for what; see `DesignFront.explain`."""
+        """Return in words what a candidate, or the one at a position, gives up for what."""
         return self.front.explain(which)
 
     def importances(self, *, random_state: int = 0) -> Importances:
