@@ -50,6 +50,11 @@ LEAST = 1e-3
 class BaselineComparison(JSONFile):
     """A design and regular networks, with the values of some metrics.
 
+    ``NoC3D.beside_baselines(x, names, random_state=rng, n_eval=2000)`` makes it. `names` are
+    metrics, by default the objectives and the constraints. Each placement takes `n_eval`
+    evaluations; more of them make stronger networks. ``reuse=found`` takes the networks of an
+    earlier comparison on the same platform instead.
+
     Attributes
     ----------
     design : Design

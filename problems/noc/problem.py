@@ -189,7 +189,7 @@ class NoC3D(Problem):
         held_out: str | Path | None = None,
         **settings: Any,
     ) -> NoC3D:
-        """Make the problem from traffic files; see ``load_traffic`` and ``NoC3D``."""
+        """Make the problem from files, divided by `scale`; see `problems.noc.load_traffic`."""
         platform = platform_of(platform, "from_traffic")
         paths = [path] if isinstance(path, str | Path) else list(path)
         require("from_traffic", "path", paths, paths, "one traffic file or more")
@@ -210,7 +210,7 @@ class NoC3D(Problem):
         seed: int = 0,
         **settings: Any,
     ) -> NoC3D:
-        """Make the problem with synthetic traffic; see ``synthetic_traffic`` and ``NoC3D``."""
+        """Make the problem with made-up traffic; see `problems.noc.synthetic_traffic`."""
         platform = platform_of(platform, "example")
         rng = np.random.default_rng(check_int("example", "seed", seed, 0))
         return cls(synthetic_traffic(application, platform, rng), platform=platform, **settings)
@@ -322,13 +322,13 @@ class NoC3D(Problem):
     def beside_baselines(
         self, x: ArrayLike | Design, names: Sequence[str] | None = None, **settings: Any
     ) -> BaselineComparison:
-        """Compare a design with regular networks; see ``comparison.compare_with_baselines``."""
+        """Compare a design with regular networks; see `problems.noc.BaselineComparison`."""
         from problems.noc.comparison import compare_with_baselines
 
         return compare_with_baselines(self, x, names, **settings)
 
     def plot_traffic(self, titles: Sequence[str] = ()) -> Figure:
-        """Draw the traffic of each application; see ``design.drawing.draw_traffic``."""
+        """Draw the traffic between PEs, a panel for each application, with these titles."""
         from problems.noc.design.drawing import draw_traffic
 
         return draw_traffic(self._traffic, self.platform, titles)
@@ -450,7 +450,7 @@ class NoC3D(Problem):
         return Design(placement, self.platform.candidates[links], self.platform)
 
     def describe_differences(self, x: ArrayLike, y: ArrayLike) -> list[str]:
-        """Return the differences of a row from another; see ``design.difference``."""
+        """Return phrases on what row x has instead of row y: PEs at other tiles, links."""
         return describe_differences(self.decode(x), self.decode(y))
 
     def encode(self, design: Design) -> Ints:

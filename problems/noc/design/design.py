@@ -110,7 +110,12 @@ class Design(JSONFile):
     def plot(
         self, loads: ArrayLike | None = None, *, temperature: bool | ArrayLike = False
     ) -> Figure:
-        """Draw the layers side by side; see ``problems.noc.design.drawing.draw_layers``."""
+        """Draw the layers side by side, with PEs colored by type.
+
+        `loads` [n_links] color the links, and dots in the corners of tiles, which are the vertical
+        links to the layer above. ``temperature=True`` colors the tiles by temperature instead of
+        type; temperatures [n_tiles] in degrees Celsius, such as HotSpot's, are taken as well.
+        """
         # Drawing is rare, and matplotlib takes long to import.
         from problems.noc.design.drawing import draw_layers
 
@@ -170,7 +175,12 @@ class Design(JSONFile):
     def from_csv(
         cls, placement: str | Path, links: str | Path, platform: Platform | None = None
     ) -> Design:
-        """Read placement and links from two files; see ``design.exchange.read_csv``."""
+        """Read placement and links from two files, as `to_csv` writes them.
+
+        The placement is one line of PE ids, one for each tile. The links file holds tile pairs in
+        any order and direction, with or without the vertical links that every design has, or a
+        square adjacency matrix. A ValueError names file and place of a wrong entry.
+        """
         platform = platform_of(platform, "Design.from_csv")
         tiles, pairs = exchange.read_csv(placement, links, platform)
         try:
