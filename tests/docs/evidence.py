@@ -210,6 +210,16 @@ def equal_time(text: str) -> list[float]:
     return [*times, algorithms, won, len(ratios), ratios[0], ratios[-1], median]
 
 
+def small_leads(text: str, *problems: str) -> list[float]:
+    """Smallest and largest lead over the best rival at equal time on each problem, in percent."""
+    leads = []
+    for problem in problems:
+        rows = re.findall(rf"^\| {problem} \| .* \| ([\d.]+) \| [\d,]+ to", text, re.MULTILINE)
+        of_problem = [100 * (float(ratio) - 1) for ratio in rows]
+        leads += [min(of_problem), max(of_problem)]
+    return leads
+
+
 def long_runs(text: str) -> list[float]:
     """Numbers of problems that MOELA won, what rivals made, ratios on QAPs and a landscape."""
     rows = re.findall(
