@@ -220,6 +220,24 @@ def small_leads(text: str, *problems: str) -> list[float]:
     return leads
 
 
+def released(text: str) -> list[float]:
+    """MOELA's hypervolume over that of each rival, under the released formulas."""
+    values = {
+        name: float(value)
+        for name, value in re.findall(r"^\| ([\w/ -]+?) \| \**(\d\.\d{3}) \(", text, re.MULTILINE)
+    }
+    return [values["MOELA"] / value for value in values.values()]
+
+
+def own_product(text: str) -> list[float]:
+    """Least and largest gain of MOELA with both factors of the product as objectives, percent."""
+    gains = []
+    for line in re.findall(r"^\| \w+ \| [\d.]+ \|.*$", text, re.MULTILINE):
+        cells = [float(re.match(r"[-+\d.]+", c.strip()).group()) for c in line.split("|")[3:8]]
+        gains.append(100 * (1 - cells[4] / cells[0]))
+    return [min(gains), max(gains)]
+
+
 def long_runs(text: str) -> list[float]:
     """Numbers of problems that MOELA won, what rivals made, ratios on QAPs and a landscape."""
     rows = re.findall(
