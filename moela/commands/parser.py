@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 from typing import NoReturn
 
 from moela.quality.words import nearest
+
+EXAMPLES = "examples:"
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -14,6 +17,12 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        # Commands to copy keep their lines; other text fits the terminal.
+        if text.startswith(EXAMPLES):
+            return super()._fill_text(text, width, indent)
+        return fill(" ".join(text.split()), width, initial_indent=indent, subsequent_indent=indent)
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text, default = action.help or "", action.default
@@ -122,4 +131,4 @@ def _whole(text: str, at_least: int) -> int:
 def add_examples(parser: argparse.ArgumentParser, *commands: str) -> None:
     """Show commands below the help of a parser."""
     parser.formatter_class = HelpFormatter
-    parser.epilog = "\n".join(["examples:", *(f"  {command}" for command in commands)])
+    parser.epilog = "\n".join([EXAMPLES, *(f"  {command}" for command in commands)])

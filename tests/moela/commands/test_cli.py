@@ -102,12 +102,16 @@ def test_version_and_help(capsys):
 
 
 @pytest.mark.parametrize("command", sorted({key[:n] for key in COMMANDS for n in (1, 2)}))
-def test_the_help_of_each_command_says_what_it_does_and_ends_with_examples(command, capsys):
+def test_the_help_of_each_command_says_what_it_does_and_ends_with_examples(
+    command, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit, match="0"):
         main([*command, "--help"])
     usage, about, *_, examples = capsys.readouterr().out.split("\n\n")
     assert usage.startswith("usage: ")
     assert about.rstrip().endswith(".")
+    assert max(map(len, about.splitlines())) <= 80
     assert examples.startswith("examples:\n  moela ")
 
 
