@@ -335,7 +335,7 @@ class MinimizeResult:
     # ------------------------------------------------------------------------- choosing, explaining
 
     def knee(self) -> Candidate:
-        """Return the candidate at which the front bulges most, or a balanced one without a knee."""
+        """Return the candidate at the knee of the front; if it has none, a balanced one."""
         return self.front.knee()
 
     def by_weights(self, weights: Mapping[str, float] | Sequence[float]) -> Candidate:
