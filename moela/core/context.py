@@ -30,6 +30,9 @@ class SearchContext:
     random_state: np.random.Generator
     # Of all objectives and violations, except those on individuals and in archives.
     units: Units = field(default_factory=Units)
+    # Whether moves of bits include exchanges if there are constraints; see `neighbors_of`. In runs
+    # of few evaluations they do not: most designs still hold what they can do without.
+    exchange: bool = False
 
     def children(self, pop: Population, parents: Ints) -> Population:
         """Make one child of each row of `parents`; see `Operators.children`."""
@@ -37,7 +40,9 @@ class SearchContext:
 
     def neighbors(self, X: Designs, k: int, step: Floats | float = 0.1) -> Designs:
         """Propose k neighbors of each row of X; see `neighbors_of`."""
-        return neighbors_of(self.problem, self.operators, X, k, self.random_state, step)
+        return neighbors_of(
+            self.problem, self.operators, X, k, self.random_state, step, exchange=self.exchange
+        )
 
     def repaired_rows(self, X: Floats) -> Floats:
         """Return repaired designs [b, n_var], without individuals if nothing is to repair."""

@@ -72,6 +72,10 @@ def any_real(problem: Problem) -> bool:
     return isinstance(vtype, type) and issubclass(vtype, _VTYPES["real"])
 
 
+# Share of the moves of bits that exchange a 1 and a 0, if there are constraints.
+_PROB_EXCHANGE = 0.5
+
+
 @dataclass
 class Operators:
     """The operators of one run.
@@ -119,6 +123,12 @@ class Operators:
     def permutes(self) -> bool:
         """Whether designs are permutations, although the problem does not say so."""
         return self._permutes
+
+    @property
+    def flips_bits(self) -> bool:
+        """Whether designs are bits, all of which may be flipped: by the default mutation."""
+        mutation = self.mutation
+        return isinstance(mutation, BitflipMutation) and mutation.prob_var is None
 
     @property
     def codes(self) -> Codes:
@@ -256,12 +266,16 @@ def neighbors_of(
     k: int,
     random_state: np.random.Generator,
     step: Floats | float = 0.1,
+    *,
+    exchange: bool = False,
 ) -> Designs:
     """Propose k neighbors of each of n designs, [n, k, n_var] or [n, k] dictionaries.
 
     The first of these that exists is used: the problem's `neighbors_many(X, k, random_state)`, its
     `neighbors(x, k, random_state)`, a move by variable type, k mutations. A move of a real variable
-    has the standard deviation `step` (or [n]), as a fraction of its range.
+    has the standard deviation `step` (or [n]), as a fraction of its range. With `exchange` and
+    constraints, half of the moves of bits exchange a 1 and a 0, also where k mutations by pymoo's
+    default flips of bits would be used.
 
     Raises
     ------
@@ -285,7 +299,8 @@ def neighbors_of(
         return near
     repeated = np.repeat(X, k, axis=0)
     steps = np.broadcast_to(np.asarray(step, dtype=float), (n,)).repeat(k)
-    match operators.kind:
+    exchanging = exchange and problem.has_constraints() and operators.flips_bits and X.ndim == 2
+    match "binary" if exchanging else operators.kind:
         case "real":
             moved = _move_real(
                 repeated, problem.xl, problem.xu, steps, random_state, operators.codes
@@ -294,6 +309,8 @@ def neighbors_of(
             moved = _move_integer(repeated, problem.xl, problem.xu, steps, random_state)
         case "binary":
             moved = _flip(repeated, random_state)
+            if exchanging:
+                _exchange(moved, repeated, random_state)
         case "mixed":
             moved = _move_mixed(repeated, problem.vars, steps, random_state)
         case _ if operators.permutes:
@@ -383,6 +400,22 @@ def _move_integer(
 
 def _flip(X: Designs, random_state: np.random.Generator) -> Designs:
     return np.where(_chosen(X.shape[0], X.shape[1], random_state), ~X.astype(bool), X.astype(bool))
+
+
+def _exchange(moved: Designs, X: Designs, random_state: np.random.Generator) -> None:
+    """Replace half of the moves from bits X [b, n_var], in place: a 1 and a 0 change places.
+
+    Where constraints limit what is chosen, or demand enough of it, a single flip of a good design
+    is mostly either illegal or worse.
+    """
+    bits = X.astype(bool)
+    order = random_state.random(bits.shape)
+    one = np.where(bits, order, -1.0).argmax(axis=1)
+    zero = np.where(bits, -1.0, order).argmax(axis=1)
+    mixed = bits.any(axis=1) & ~bits.all(axis=1)
+    at = np.flatnonzero(mixed & (random_state.random(len(bits)) < _PROB_EXCHANGE))
+    moved[at] = bits[at]
+    moved[at, one[at]], moved[at, zero[at]] = False, True
 
 
 def _move_mixed(

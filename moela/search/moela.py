@@ -55,8 +55,7 @@ _BATCH = 20
 _EVALUATIONS_PER_CHILD = 50
 # If all parts and the sampling find no new design this many times, all designs count as known.
 _DRAWS = 20
-# Evaluations before the first test for stagnation, as a multiple of the initial designs.
-_LEAST_GROUPS = 10
+_LEAST_GROUPS = 10  # evaluations per initial design before the first test for stagnation
 
 
 class MOELA(ArchiveAlgorithm):
@@ -220,6 +219,7 @@ class MOELA(ArchiveAlgorithm):
         models = self.models if isinstance(self.models, Models) else Models()
         models = NO_MODELS if self.models is None else models
         self._few = few = budget is not None and budget <= _FEW
+        context.exchange = not few
         automatic = _N_SEARCHES_OF_FEW if few else _N_SEARCHES
         if self._fills and self.batch_size is not None:
             automatic = min(automatic, self.batch_size)  # each makes a design at least

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pymoo.core.problem import Problem
+from pymoo.operators.crossover.ux import UX
+from pymoo.operators.mutation.bitflip import BitflipMutation
+from pymoo.operators.sampling.rnd import BinaryRandomSampling
 
 import moela
 from moela.core.operators import neighbors_of, resolve
 from moela.testing import ToyBinary, ToyInteger, ToyMixed, ToyPermutation, ToyReal, toy_problems
 
 
-def neighbors(problem, n=6, k=40, step=0.1, seed=0):
+def neighbors(problem, n=6, k=40, step=0.1, seed=0, **options):
     rng = np.random.default_rng(seed)
     operators = resolve(problem)
     X = operators.sampling(problem, n, random_state=rng).get("X")
-    return X, neighbors_of(problem, operators, X, k, rng, step)
+    return X, neighbors_of(problem, operators, X, k, rng, step, **options)
 
 
 @pytest.mark.parametrize("problem", toy_problems(), ids=lambda p: type(p).__name__)
@@ -71,6 +75,44 @@ def test_binary_moves_flip_few_bits():
     assert flips.min() == 1
     # Measured: 1.9; one bit always flips, each of the others with probability 1/n.
     assert 1.0 < flips.mean() < 2.5
+
+
+class Cover(Problem):
+    """Bits with a constraint; `moves` are the operators that it chooses itself, if any."""
+
+    def __init__(self, moves=None):
+        super().__init__(n_var=14, n_obj=2, n_ieq_constr=1, xl=0, xu=1, vtype=bool)
+        if moves is not None:
+            self.operators = lambda: moves
+
+
+BITS = {"sampling": BinaryRandomSampling(), "crossover": UX(), "mutation": BitflipMutation()}
+
+
+@pytest.mark.parametrize("moves", [None, BITS], ids=["typed", "own"])
+def test_half_of_the_moves_of_bits_under_constraints_are_exchanges(moves):
+    X, near = neighbors(Cover(moves), n=50, exchange=True)
+    changed = near != X[:, None]
+    exchanged = (changed.sum(axis=2) == 2) & (near.sum(axis=2) == X.sum(axis=1)[:, None])
+    assert changed.any(axis=2).all()
+    # Measured: 0.60 with a constraint, 0.20 without.
+    assert 0.5 < exchanged.mean() < 0.7
+
+
+def test_bits_that_are_all_alike_are_flipped():
+    problem, rng = Cover(), np.random.default_rng(0)
+    X = np.array([[False] * 14, [True] * 14])
+    near = neighbors_of(problem, resolve(problem), X, 50, rng, exchange=True)
+    assert (near != X[:, None]).any(axis=2).all()
+    assert near.dtype == bool
+
+
+def test_a_mutation_with_its_own_rate_makes_the_moves():
+    X, near = neighbors(
+        Cover({**BITS, "mutation": BitflipMutation(prob_var=0.5)}), n=50, exchange=True
+    )
+    # Measured: 7.0 of 14 bits.
+    assert (near != X[:, None]).sum(axis=2).mean() > 6.0
 
 
 def test_permutations_stay_permutations():
@@ -203,3 +245,12 @@ def test_moves_of_labels_and_whole_numbers_differ():
     assert 0.4 < np.mean(np.array(kinds) == 0) < 0.6
     assert {d["n"] for d in designs} >= {0, 1}
     assert {d["on"] for d in designs} == {False, True}
+
+
+@pytest.mark.parametrize(("n_eval", "expected"), [(1000, False), (1001, True), (None, True)])
+def test_long_runs_exchange_bits(n_eval, expected):
+    algorithm = moela.MOELA()
+    termination = ("n_gen", 5) if n_eval is None else ("n_eval", n_eval)
+    algorithm.setup(Cover(), termination=termination, seed=1)
+    algorithm.ask()
+    assert algorithm.context.exchange is expected
