@@ -85,6 +85,10 @@ def record(
     if not lengths:
         raise invalid("record", "batches", "none", "at least one batch with a token")
     is_token = torch.cat([mask.flatten() for mask in masks])
+    for name, parts in collected.items():
+        if (seen := sum(len(ids) for ids, _ in parts)) != len(is_token):
+            got = f"{type(model).__name__}, whose router {name!r} saw {seen} of {len(is_token)}"
+            raise invalid("record", "model", got, "one whose routers each see all tokens")
 
     def of_tokens(which: int) -> Tensor:
         """Return the ids (0) or weights (1) of all batches, (tokens, layers, k)."""
@@ -168,7 +172,13 @@ def _hooks(
 
         return hook
 
-    handles = [router.register_forward_hook(hook_of(name)) for name, router in routers.items()]
+    if family.at_experts:
+        handles = [
+            experts.register_forward_pre_hook(_before_experts(hook_of(name)), with_kwargs=True)
+            for name, experts in routers.items()
+        ]
+    else:
+        handles = [router.register_forward_hook(hook_of(name)) for name, router in routers.items()]
     handles += [
         module.register_forward_hook(family.fix)
         for module in model.modules()
@@ -179,6 +189,21 @@ def _hooks(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _before_experts(hook: Callable[..., RouterOutput | None]) -> Callable[..., object]:
+    """Return a hook of experts that passes their arguments on as the output of a router."""
+    names = ("hidden_states", "top_k_index", "top_k_weights")
+
+    def before(
+        module: Module, arguments: tuple[object, ...], others: dict[str, object]
+    ) -> tuple[tuple[object, ...], dict[str, object]] | None:
+        given = dict(zip(names, arguments, strict=False)) | others
+        x, ids, weights = (given.pop(name) for name in names)
+        changed = hook(module, arguments, (x, weights, ids))
+        return None if changed is None else ((x, changed[2], changed[1]), given)
+
+    return before
 
 
 def token_batches(model: Module, batches: Iterable[Tensor], owner: str) -> list[Tensor]:

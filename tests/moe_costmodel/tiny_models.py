@@ -1,5 +1,6 @@
 """Tiny, randomly initialized Hugging Face models of every family, without downloads."""
 
+import pytest
 import torch
 import transformers
 
@@ -69,6 +70,55 @@ MODELS = {
 }
 
 
+# Models whose choices are read elsewhere than in the triple that a router returns.
+OTHERS = {
+    "llama4": (
+        "Llama4",
+        COMMON | {"num_local_experts": 8, "head_dim": 8, "intermediate_size_mlp": 24},
+        "feed_forward.router",
+        [0, 1, 2],
+    ),
+    "dbrx": (
+        "Dbrx",
+        {
+            "d_model": 16, "n_heads": 2, "n_layers": 3, "vocab_size": 50, "max_seq_len": 64,
+            "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 1e4},
+            "ffn_config": {
+                "ffn_hidden_size": 24, "moe_num_experts": 8, "moe_top_k": 2, "hidden_size": 16
+            },
+        },
+        "ffn.experts",
+        [0, 1, 2],
+    ),
+    "hunyuan": ("HunYuanMoEV1", COMMON | {"num_experts": 8, "moe_topk": 2, "head_dim": 8},
+                "mlp.experts", [0, 1, 2]),
+    "gemma4": (
+        "Gemma4",
+        COMMON
+        | {
+            "num_experts": 8, "moe_intermediate_size": 8, "top_k_experts": 2, "head_dim": 8,
+            "enable_moe_block": True, "hidden_size_per_layer_input": 0, "global_head_dim": 8,
+            "num_global_key_value_heads": 2, "num_kv_shared_layers": 0,
+            "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        },
+        "experts",
+        [0, 1, 2],
+    ),
+    "nemotron": (
+        "NemotronH",
+        COMMON
+        | {
+            "layers_block_type": ["moe", "attention", "moe"], "n_routed_experts": 8, "head_dim": 8,
+            "moe_intermediate_size": 8, "moe_shared_expert_intermediate_size": 8, "n_group": 1,
+            "topk_group": 1, "mamba_num_heads": 4, "mamba_head_dim": 8, "n_groups": 1,
+            "ssm_state_size": 8,
+        },
+        "mixer.gate",
+        [0, 2],
+    ),
+}  # fmt: skip
+
+
 def switch():
     """Return an encoder-decoder model with top-1 routing and capacities."""
     torch.manual_seed(0)
@@ -94,12 +144,18 @@ def nllb():
 
 def build(name):
     """Return a decoder of a family, with random weights."""
-    family, settings, *_ = MODELS[name]
+    family, settings, *_ = (MODELS | OTHERS)[name]
+    kinds = (f"{family}TextConfig", f"{family}Config")
+    kind = next((kind for kind in kinds if hasattr(transformers, kind)), None)
+    if kind is None:
+        pytest.skip(f"transformers {transformers.__version__} has no {family}")
     torch.manual_seed(0)
-    config = getattr(transformers, f"{family}Config")(**settings)
+    config = getattr(transformers, kind)(**settings)
     model = getattr(transformers, f"{family}ForCausalLM")(config)
-    for parameter in model.parameters():
+    for key, parameter in model.named_parameters():
         torch.nn.init.normal_(parameter, std=0.3)
+        if key.endswith("per_expert_scale"):  # a factor of weights, which are positive
+            parameter.data.abs_()
     return model.eval()
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_costmodel._checks import invalid
-from moe_costmodel.traces.families import find_routers
+from moe_costmodel.traces.families import find_routers, takes_choices
 from moe_costmodel.traces.trace import Mode
 
 __all__ = [
@@ -87,7 +87,7 @@ class Prefixes:
         cache = copy.deepcopy(made)
         if batch_size > 1:
             cache.reorder_cache(rows)
-        if cache.get_seq_length() > context:
+        if _is_croppable(cache) and cache.get_seq_length() > context:
             cache.crop(-1)
         return cache
 
@@ -109,7 +109,14 @@ class Prefixes:
         if any(getattr(made, "is_sliding", ())):
             made = self._model(tokens[:, :context], use_cache=True, **self._options)[self.name]
             made.activate_past_recording()
+        elif not _is_croppable(made):
+            made = self._model(tokens[:, :context], use_cache=True, **self._options)[self.name]
         return made
+
+
+def _is_croppable(cache: Cache) -> bool:
+    """Tell whether tokens can be taken out of a cache; the state of a recurrence keeps them."""
+    return bool(getattr(cache, "is_croppable", True))
 
 
 def prefill_step(model: nn.Module, n_tokens: int, **options: object) -> StepCall:
@@ -146,7 +153,7 @@ def decode_step(
         def call() -> None:
             model(last, **{made.name: cache}, use_cache=True, **options)
             # The state of a recurrent layer cannot be taken back, and does not grow.
-            if getattr(cache, "is_croppable", True):
+            if _is_croppable(cache):
                 cache.crop(-1)
 
         return call
@@ -202,7 +209,12 @@ def layers_of(model: nn.Module) -> list[nn.Module]:
     if not all(hasattr(parent, "experts") for parent in parents):
         expected = "one whose experts are beside its routers"
         raise invalid("measure_rest", "model", type(model).__name__, expected)
-    return [parent.experts for parent in parents]
+    held = [parent.experts for parent in parents]
+    if (other := next((module for module in held if not takes_choices(module)), None)) is not None:
+        expected = "one whose experts are called with tokens, ids and weights"
+        got = f"{type(model).__name__} with {type(other).__name__}"
+        raise invalid("measure_rest", "model", got, expected)
+    return held
 
 
 @contextmanager

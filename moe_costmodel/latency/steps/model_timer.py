@@ -40,7 +40,7 @@ from moe_costmodel.measure.measurements import At, Record
 from moe_costmodel.measure.step_routing import Choices, StepRouting
 from moe_costmodel.measure.timing import clock_of, coarse_to_fine
 from moe_costmodel.shapes import LayerShape
-from moe_costmodel.traces.families import find_routers
+from moe_costmodel.traces.families import count_chosen, find_routers
 from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = ["ModelTimer"]
@@ -191,7 +191,7 @@ class ModelTimer:
     def _k(self) -> int:
         if is_example(self.model):
             return int(self.model.model.layers[0].mlp.k)
-        return int(next(iter(find_routers(self.model)[1].values())).top_k)
+        return count_chosen(self.model, next(iter(find_routers(self.model)[1])))
 
     def _steps(
         self,

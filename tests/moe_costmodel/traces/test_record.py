@@ -10,9 +10,9 @@ pytest.importorskip("transformers")
 
 from moe_costmodel import RoutingTrace  # noqa: E402
 from moe_costmodel.example import load_model  # noqa: E402
-from moe_costmodel.traces.families import find_routers  # noqa: E402
+from moe_costmodel.traces.families import count_chosen, find_routers  # noqa: E402
 from moe_costmodel.traces.record import edit_routing  # noqa: E402
-from tests.moe_costmodel.tiny_models import MODELS, build, ids, nllb, switch  # noqa: E402
+from tests.moe_costmodel.tiny_models import MODELS, OTHERS, build, ids, nllb, switch  # noqa: E402
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -37,6 +37,48 @@ def test_decoder_families(name):
     assert np.array_equal(trace.topk_ids[:14, -1], chosen.numpy())
     # The weights are float32 numbers below 1: 1e-6 is about ten units in their last place.
     assert np.allclose(trace.topk_weights[:14, -1], weights.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_choices_that_no_router_returns_as_a_triple(name):
+    model, tokens = build(name), ids(2, 7)
+    trace = RoutingTrace.record(model, [tokens])
+    assert trace.topk_ids.shape == (14, len(OTHERS[name][3]), 2)
+    assert trace.layers.tolist() == OTHERS[name][3]
+    assert trace.n_experts == 8
+    routers = find_routers(model)[1]
+    assert all(router.endswith(OTHERS[name][2]) for router in routers)
+    assert [count_chosen(model, router) for router in routers] == [2] * len(routers)
+    with torch.no_grad():
+        plain = model(tokens).logits
+        with edit_routing(model, lambda layer, i, w: (i, w)):
+            assert torch.equal(model(tokens).logits, plain)
+        with edit_routing(model, lambda layer, i, w: (i.flip(1), w.flip(1))):
+            # The order of choices does not matter; sums of two float32 numbers may.
+            assert torch.allclose(model(tokens).logits, plain, rtol=1e-4, atol=1e-4)
+        with edit_routing(model, lambda layer, i, w: (i, w * torch.tensor([1.0, 0.0]))):
+            assert not torch.allclose(model(tokens).logits, plain, rtol=1e-2)
+        assert torch.equal(model(tokens).logits, plain)
+
+
+def test_routers_of_images_are_left_out():
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.language, self.vision_moe = build("mixtral"), build("mixtral").model
+            self.embedding = self.language.get_input_embeddings()
+
+        def forward(self, input_ids):
+            return self.language(input_ids)
+
+    assert RoutingTrace.record(Two(), [ids(1, 5)]).layers.tolist() == [0, 1, 2]
+
+
+def test_routers_that_see_only_some_tokens_are_named():
+    model = build("mixtral")
+    model.model.layers[1].forward = lambda hidden_states, *given, **others: hidden_states
+    with pytest.raises(ValueError, match=r"'model'.*layers\.1\.mlp\.gate' saw 0 of 5"):
+        RoutingTrace.record(model, [ids(1, 5)])
 
 
 def test_padding_is_left_out():

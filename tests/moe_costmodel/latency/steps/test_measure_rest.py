@@ -95,3 +95,24 @@ def test_a_model_is_measured_as_it_runs(tmp_path):
     assert not any("compute" in vars(block.mlp) for block in model.model.layers)
     with pytest.raises(ValueError, match="'n_devices'"):
         measure_model(model, n_devices=(33,))
+
+
+def test_experts_that_are_not_called_with_choices_are_named():
+    pytest.importorskip("transformers")
+    from tests.moe_costmodel.tiny_models import build
+
+    with pytest.raises(ValueError, match=r"tokens, ids and weights.*Llama4TextExperts"):
+        measure_rest(build("llama4"), batch_sizes=(1,), contexts=(4,), prompts=())
+
+
+def test_a_cache_that_cannot_be_cropped_stays():
+    transformers = pytest.importorskip("transformers")
+    from tests.moe_costmodel.tiny_models import COMMON
+
+    config = transformers.MiniMaxConfig(
+        **COMMON, num_local_experts=4, head_dim=8, block_size=8,
+        layer_types=["linear_attention", "full_attention", "linear_attention"],
+    )  # fmt: skip
+    model = transformers.MiniMaxForCausalLM(config).eval()
+    rest = measure_rest(model, batch_sizes=(1, 2), contexts=(4, 9), prompts=(), budget_s=0.01)
+    assert rest.seconds(2, 8) > 0
