@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -17,14 +17,26 @@ from moela.files.guard import brief, invalid_file, open_file
 
 __all__ = ["ACTIVATIONS", "Experts", "check_layer", "reference"]
 
+
+def _squared_relu(x: Tensor) -> Tensor:
+    return torch.relu(x).square()
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
     "relu": torch.relu_,
+    "relu2": _squared_relu,
     "silu": F.silu,
 }
 # Where the functions of models differ: GELU from its approximations, and beyond limits such as 10.
 _GATES = (-1e3, -30.0, -4.0, -2.0, -1.0, -0.3, 0.0, 0.3, 1.0, 2.0, 4.0, 8.0, 30.0, 1e3)
 _VALUES = (-1e3, 0.5, 1e3)
+_SUPPORTED = (
+    "of experts that all have weights, (outputs, inputs) each, without biases, and with gates "
+    "before values: others are neither measured nor buffered, but the choices of their routers can be "
+    "recorded (RoutingTrace.record) and edited, also by a plan without buffers"
+)
 _TRUTHS = {"True": True, "False": False}
 _HEADER_BYTES = 10_000  # many times the header of two tensors
 
@@ -39,8 +51,9 @@ class Experts:
         First layers; those of gated experts hold the rows of the gate, then those of the values.
     down : Tensor of shape (n_experts, d_model, d_ffn)
         Second layers.
-    activation : {"gelu", "relu", "silu"}
-        Applied to the output of the first layer (gated experts: of the gate).
+    activation : {"gelu", "gelu_tanh", "relu", "relu2", "silu"}
+        Applied to the output of the first layer (gated experts: of the gate). "gelu_tanh" is the
+        approximation of GELU by tanh, "relu2" the square of ReLU.
     gated : bool
         Whether the experts are gated linear units, such as SwiGLU.
 
@@ -98,33 +111,36 @@ class Experts:
         """Return the experts of a Hugging Face module; the weights are shared.
 
         The module must be that of the experts in transformers 5, with ``gate_up_proj`` and
-        ``down_proj`` (Mixtral, OLMoE, Qwen-MoE, DeepSeek and others). The activation is the one
-        whose values the module has at some points; a ValueError names the module if none has them.
+        ``down_proj`` (Mixtral, OLMoE, Qwen-MoE, DeepSeek and others), or with ``up_proj`` and
+        ``down_proj`` if it has no gates (Nemotron-H). The activation is the one whose values the
+        module has at some points. A ValueError names the module if none has them, or if it has
+        biases, transposed weights, or experts without weights.
         """
-        owner, layout = "Experts.from_module", {"has_gate": True, "is_concatenated": True}
+        owner, layout = "Experts.from_module", {"is_concatenated": True}
         layout |= dict.fromkeys(("has_bias", "is_transposed", "has_post_expert_norm"), False)
         others = [name for name, usual in layout.items() if getattr(module, name, usual) != usual]
         if others:
             held = ", ".join(f"{name} = {not layout[name]}" for name in others)
-            got = f"{type(module).__name__} with {held}"
-            expected = (
-                "of experts with gates beside values, and without biases: others are neither "
-                "measured nor buffered, but the choices of their routers can be recorded "
-                "(RoutingTrace.record) and edited, also by a plan without buffers"
-            )
-            raise invalid(owner, "module", got, expected)
-        if not hasattr(module, "gate_up_proj") or not hasattr(module, "down_proj"):
+            raise invalid(owner, "module", f"{type(module).__name__} with {held}", _SUPPORTED)
+        gated = bool(getattr(module, "has_gate", True))
+        first = "gate_up_proj" if gated else "up_proj"
+        held_up, held_down = (getattr(module, name, None) for name in (first, "down_proj"))
+        if not isinstance(held_up, Tensor) or not isinstance(held_down, Tensor):
             got = type(module).__name__
-            raise invalid(owner, "module", got, "of experts with gate_up_proj and down_proj")
-        activation = _activation_of(module)
+            raise invalid(owner, "module", got, f"of experts with {first} and down_proj")
+        activation = _activation_of(module, gated)
         if not activation:
             got = f"{type(module).__name__} with {type(getattr(module, 'act_fn', None)).__name__}"
             known = " or ".join(ACTIVATIONS)
+            values = "multiply {} of the gate by values" if gated else "apply {}"
+            raise invalid(owner, "module", got, f"of experts that {values.format(known)}")
+        try:
+            return cls(held_up.detach(), held_down.detach(), activation, gated)
+        except InvalidParameter:
+            shapes = f"{first} {tuple(held_up.shape)}, down_proj {tuple(held_down.shape)}"
             raise invalid(
-                owner, "module", got, f"of experts that multiply {known} of the gate by values"
-            )
-        up, down = module.gate_up_proj.detach(), module.down_proj.detach()
-        return cls(up, down, activation, gated=True)
+                owner, "module", f"{type(module).__name__} with {shapes}", _SUPPORTED
+            ) from None
 
     @cached_property
     def transposed(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -229,14 +245,17 @@ class Experts:
         return torch.bmm(hidden, self.down.transpose(1, 2))
 
 
-def _activation_of(module: Module) -> str:
-    """Return the name of the activation with which a module gates; empty if it is none of ours."""
+def _activation_of(module: Module, gated: bool) -> str:
+    """Return the name of a module's activation, by which it gates; empty if it is none of ours."""
     axes = (torch.tensor(p, dtype=torch.float64, device="cpu") for p in (_GATES, _VALUES))
     gate, value = torch.cartesian_prod(*axes).split(1, dim=1)
     try:
         with torch.no_grad():
             # The activation does not know the limits that a model sets to gates and values.
-            if hasattr(module, "_apply_gate"):
+            if not gated:
+                value = torch.ones_like(gate)
+                found = module.act_fn(gate)
+            elif hasattr(module, "_apply_gate"):
                 found = module._apply_gate(torch.cat([gate, value], dim=-1))
             else:
                 found = module.act_fn(gate) * value

@@ -24,7 +24,7 @@ from moe_costmodel.kernels.buffered import BufferedExperts
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.offloaded import OffloadedExperts
-from moe_costmodel.traces.families import count_experts, find_routers
+from moe_costmodel.traces.families import count_chosen, count_experts, find_routers
 from moe_costmodel.traces.record import edit_routing, layer_numbers
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def apply(
         _, routers = find_routers(model, part=part)
         changed = modules = [_experts_beside(model, name) for name in routers]
         experts = [_experts_of(module, plan) for module in modules]
-        k = [int(router.top_k) for router in routers.values()]
+        k = [count_chosen(model, name) for name in routers]
         numbers, n_experts = layer_numbers(list(routers)), count_experts(routers)
     name = type(model).__name__
     _check(plan, name, experts, k, tuple(numbers), n_experts)
@@ -309,7 +309,8 @@ def _layer(
     device = experts.up.device
     if plan.by_layer[i].policy is not None and device.type == "cuda":
         experts = experts.to("cpu")
-        for name, held in (("gate_up_proj", experts.up), ("down_proj", experts.down)):
+        first = "gate_up_proj" if experts.gated else "up_proj"
+        for name, held in ((first, experts.up), ("down_proj", experts.down)):
             parameter = getattr(module, name)
             parameter.data = held
             stack.callback(_move, parameter, device)

@@ -67,7 +67,8 @@ def close(got, expected, dtype):
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dtype", ACCURACY)
 @pytest.mark.parametrize(
-    ("gated", "activation"), [(False, "relu"), (False, "gelu"), (True, "silu"), (True, "gelu")]
+    ("gated", "activation"),
+    [(False, "relu"), (False, "relu2"), (False, "gelu"), (True, "silu"), (True, "gelu_tanh")],
 )
 def test_every_kernel_is_the_reference(device, kernel, dtype, gated, activation):
     if kernel == "dynamic-grouped" and dtype == torch.float64:
@@ -340,7 +341,7 @@ DIFFERENTIABLE = {
 
 @pytest.mark.parametrize("kernel", DIFFERENTIABLE)
 @pytest.mark.parametrize(
-    ("gated", "activation"), [(False, "relu"), (True, "relu"), (True, "silu"), (True, "gelu")]
+    ("gated", "activation"), [(False, "relu2"), (True, "relu"), (True, "silu"), (True, "gelu")]
 )
 def test_gradients_are_those_of_finite_differences(kernel, gated, activation):
     x, ids, weights, experts = layer(
@@ -416,8 +417,22 @@ def test_the_activation_of_a_module_is_told_by_its_values():
             found[name] = Experts.from_module(module).activation
         except ValueError as error:
             assert type(module.act_fn).__name__ in str(error)  # noqa: PT017
-    assert found == {
+    tanh = {name for name, own in found.items() if own == "gelu_tanh"}
+    assert "gelu_pytorch_tanh" in tanh <= {name for name in activations if "gelu" in name}
+    assert {name: own for name, own in found.items() if name not in tanh} == {
         "relu": "relu",
+        "relu2": "relu2",
         **dict.fromkeys(("silu", "swish"), "silu"),
         **dict.fromkeys(("gelu", "gelu_python"), "gelu"),
     }
+
+
+def test_experts_of_other_layouts_are_named_with_their_shapes():
+    module = Gated(torch.nn.SiLU())
+    module.gate_up_proj = torch.zeros(3, 8, 4)  # one expert more than in down_proj
+    with pytest.raises(ValueError, match=r"all have weights.*gate_up_proj \(3, 8, 4\), down_proj"):
+        Experts.from_module(module)
+    module.has_gate, module.up_proj = False, torch.zeros(2, 4, 4)
+    found = Experts.from_module(module)
+    assert not found.gated
+    assert found.activation == "silu"

@@ -16,7 +16,7 @@ from moe_costmodel.plans.plan import Plan  # noqa: E402
 from moe_costmodel.shapes import LayerShape  # noqa: E402
 from moe_costmodel.traces.record import edit_routing  # noqa: E402
 from moe_costmodel.traces.trace import RoutingTrace  # noqa: E402
-from tests.moe_costmodel.tiny_models import COMMON, build, ids  # noqa: E402
+from tests.moe_costmodel.tiny_models import COMMON, OTHERS, build, ids  # noqa: E402
 
 WIDTHS = {"mixtral": 24, "olmoe": 24, "qwen2": 8, "qwen3": 8, "deepseek2": 8, "deepseek3": 8}
 EXAMPLE = LayerShape(n_experts=32, k=4, d_model=128, d_ffn=40, gated=True)
@@ -56,6 +56,39 @@ def test_buffered_experts_compute_what_the_model_does(name):
     assert torch.equal(logits(model, tokens), before)
     assert not any(m._forward_hooks for m in model.modules())
     assert not any("forward" in vars(m) for m in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "d_ffn", "gated"), [("hunyuan", 24, True), ("gemma4", 8, True), ("nemotron", 8, False)]
+)
+def test_buffered_experts_of_other_models_compute_what_they_do(name, d_ffn, gated):
+    model, tokens = build(name), ids(2, 9)
+    before, layers = logits(model, tokens), tuple(OTHERS[name][3])
+    shape = LayerShape(n_experts=8, k=2, d_model=16, d_ffn=d_ffn, gated=gated)
+    slots = Placement([list(range(8))] * len(layers), 1)
+    plan = plan_for(
+        "olmoe", shape=shape, layers=layers, placement=slots, capacities=[[3]] * len(layers)
+    )
+    with plan.apply(model) as applied:
+        found = logits(model, tokens)
+        assert all(layer.misses > 0 for layer in applied.layers)
+    # Measured: 2e-7 to 8e-7 of the largest logit, in float32.
+    assert torch.allclose(found, before, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
+    assert torch.equal(logits(model, tokens), before)
+
+
+@pytest.mark.parametrize("name", ["llama4", "dbrx"])
+def test_gates_of_models_whose_experts_stay(name):
+    model, tokens = build(name), ids(2, 9)
+    shape = LayerShape(n_experts=8, k=2, d_model=16, d_ffn=24, gated=True)
+    rule = GateRule("top-k", 1)
+    with edit_routing(model, lambda _, chosen, w: (chosen, apply_rule(w, rule))):
+        expected = logits(model, tokens)
+    with plan_for("olmoe", shape=shape, gates=(rule,) * 3).apply(model) as applied:
+        assert torch.equal(logits(model, tokens), expected)
+        assert not applied.layers
+    with pytest.raises(ValueError, match="Experts"):
+        plan_for("olmoe", shape=shape, capacities=[[2]] * 3).apply(model)
 
 
 def test_thresholds_are_those_of_the_rule():
