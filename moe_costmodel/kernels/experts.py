@@ -34,8 +34,8 @@ _GATES = (-1e3, -30.0, -4.0, -2.0, -1.0, -0.3, 0.0, 0.3, 1.0, 2.0, 4.0, 8.0, 30.
 _VALUES = (-1e3, 0.5, 1e3)
 _SUPPORTED = (
     "of experts that all have weights, (outputs, inputs) each, without biases, and with gates "
-    "before values: others are neither measured nor buffered, but the choices of their routers can be "
-    "recorded (RoutingTrace.record) and edited, also by a plan without buffers"
+    "before values: others are neither measured nor buffered, but the choices of their routers can "
+    "be recorded (RoutingTrace.record) and edited, also by a plan without buffers"
 )
 _TRUTHS = {"True": True, "False": False}
 _HEADER_BYTES = 10_000  # many times the header of two tensors

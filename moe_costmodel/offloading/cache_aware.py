@@ -142,6 +142,23 @@ def _choose(
     return misses, clock
 
 
+_ROUTERS = (
+    "of a family whose routers choose the experts of largest probability and weigh them in its "
+    "proportion: a softmax of logits, without groups, sigmoids or corrections of scores"
+)
+_CLOSE = 0.02  # several times the rounding of bfloat16
+
+
+def _are_largest(probabilities: Floats, ids: Tensor, weights: Tensor) -> bool:
+    """Tell whether each token has its most probable experts, weighted by their probabilities."""
+    own = np.take_along_axis(probabilities, ids.long().cpu().numpy(), axis=1)
+    given = weights.double().cpu().numpy()
+    largest = -np.partition(-probabilities, own.shape[1] - 1, axis=1)[:, : own.shape[1]]
+    apart = own / own.sum(axis=1, keepdims=True) - given / given.sum(axis=1, keepdims=True)
+    least = (1 - _CLOSE) * largest.sum(axis=1)
+    return bool((np.abs(apart) <= _CLOSE).all() and (own.sum(axis=1) >= least).all())
+
+
 @long_work("measuring the loss with a cache")
 def loss_with_cache(
     model: Module,
@@ -155,7 +172,9 @@ def loss_with_cache(
     ----------
     model : Module
         The packaged example model, or one of a family whose routers return logits or probabilities
-        of all experts, weights, and ids.
+        of all experts, weights, and ids. The experts of a token must be those of largest
+        probability, weighted in its proportion, so DeepSeek-V3 and others with groups, sigmoids or
+        corrections of scores are refused.
     batches : iterable of Tensor of shape (1, length), int64
         Sequences, each predicted from its beginning. Residents stay from one to the next.
     gating : CacheAwareGating or sequence of CacheAwareGating
@@ -210,15 +229,15 @@ def loss_with_cache(
         def hook(module: Module, inputs: object, output: object) -> object:
             nonlocal misses, accesses
             if not isinstance(output, tuple) or len(output) != 3:
-                raise invalid(
-                    "loss_with_cache", "model", type(module).__name__, "of another family"
-                )
+                raise invalid("loss_with_cache", "model", type(module).__name__, _ROUTERS)
             first, weights, ids = output
             probabilities = first.float()
             if not bool(((probabilities.sum(-1) - 1.0).abs() < 1e-3).all()):
                 probabilities = probabilities.softmax(-1)
             flat = probabilities.reshape(-1, probabilities.shape[-1]).double().cpu().numpy()
             k = ids.shape[-1]
+            if not _are_largest(flat, ids.reshape(-1, k), weights.reshape(-1, k)):
+                raise invalid("loss_with_cache", "model", type(module).__name__, _ROUTERS)
             order = np.argsort(-flat, axis=1, kind="stable")
             used = used_at.setdefault(name, np.full(flat.shape[1], -1, dtype=np.int64))
             chosen = np.empty((len(flat), k), dtype=np.int64)

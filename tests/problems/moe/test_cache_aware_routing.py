@@ -67,3 +67,20 @@ def test_bad_parameters_are_named(problem):
             CacheAwareRouting(model, text, **settings)
     with pytest.raises(ValueError, match="6 gatings, one for each MoE layer"):
         loss_with_cache(model, text, [CacheAwareGating(0.1)] * 2, 4)
+
+
+@pytest.mark.parametrize("name", ["mixtral", "olmoe", "deepseek3", "glm4", "hunyuan"])
+def test_models_whose_choices_follow_other_scores_are_refused(name):
+    pytest.importorskip("transformers")
+    from tests.moe_costmodel.tiny_models import build
+
+    model, text = build(name), torch.randint(1, 50, (1, 20))
+    if name in ("mixtral", "olmoe"):
+        with torch.no_grad():
+            logits = model(text[:, :-1]).logits[0]
+        expected = torch.nn.functional.cross_entropy(logits, text[0, 1:])
+        found = loss_with_cache(model, [text], CacheAwareGating(0.0), slots=4)
+        assert found.loss == pytest.approx(float(expected), rel=1e-5)
+        return
+    with pytest.raises(ValueError, match="softmax of logits, without groups"):
+        loss_with_cache(model, [text], CacheAwareGating(0.0), slots=4)
