@@ -20,9 +20,12 @@ from moela.files.text import read_json
 
 __all__ = ["moe_layer_numbers", "read_config"]
 
-_CHOSEN = ("num_experts_per_tok", "experts_per_token")
-_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
+_CHOSEN = ("num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk")
+_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
+_SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
+_SHARED_WIDTHS = ("shared_expert_intermediate_size", "shared_intermediate_size")
 _ATTENTIONS = ("full_attention", "sliding_attention", "linear_attention", "attention")
+_CHUNKED = "chunked_attention"  # of Llama-4
 _INDEXED = ("indexed_attention", "deepseek_sparse_attention")
 # Far above any model; a damaged file would make one Python object a layer.
 _MOST_LAYERS = 10_000
@@ -120,9 +123,13 @@ def _architecture(fields: ConfigFields) -> tuple[str, Architecture]:
 def _built(
     name: str, architecture: Architecture, fields: ConfigFields, quantization: object
 ) -> ModelShape:
+    if fields.flag("use_bias") and architecture.interval == "ernie":
+        expected = "false, as in all released models of this architecture"
+        raise invalid_file(fields.source, "true", expected, fields.place("use_bias"))
     d_model = fields.whole("hidden_size")
     n_layers = _n_layers(fields)
     known = (*_ATTENTIONS, *(_INDEXED if architecture.attention == "mla" else ()))
+    known += (_CHUNKED,) if architecture.interval == "llama4" else ()
     kinds = fields.words("layer_types", n_layers, known) or _default_kinds(fields, n_layers)
     sparse = _sparse_layers(architecture, fields, n_layers)
     groups = Counter(zip(kinds, sparse, strict=True))
@@ -131,7 +138,7 @@ def _built(
     mlp_bias = fields.flag("mlp_bias")
     blocks = []
     for (kind, with_experts), number in groups.items():
-        d_ffn = 0 if with_experts else fields.whole("intermediate_size")
+        d_ffn = 0 if with_experts else fields.whole(architecture.dense_width)
         biases = (2 * d_ffn + d_model) * mlp_bias
         blocks.append(
             Block(
@@ -140,13 +147,15 @@ def _built(
                 d_ffn=d_ffn,
                 experts=experts if with_experts else None,
                 ffn_extra=biases,
-                norms=2 * d_model,
+                norms=(4 if architecture.norm_biases else 2) * d_model,
             )
         )
+    vocabulary = fields.whole("vocab_size")
+    head_bias = vocabulary * fields.flag("lm_head_bias")
     return ModelShape(
         name=name,
         d_model=d_model,
-        vocabulary=fields.whole("vocab_size"),
+        vocabulary=vocabulary,
         blocks=tuple(blocks),
         tied=fields.flag("tie_word_embeddings"),
         dtypes=weight_types(fields, quantization),
@@ -154,6 +163,7 @@ def _built(
             "num_nextn_predict_layers", "mtp_num_hidden_layers", default=0, low=0
         ),
         max_context=_max_context(fields),
+        extra=head_bias + d_model * architecture.norm_biases,
     )
 
 
@@ -187,9 +197,39 @@ def _default_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
             "full_attention" if (i + 1) % every == 0 else "linear_attention"
             for i in range(n_layers)
         ]
+    if fields.content.get("model_type") == "llama4_text":
+        return _llama4_kinds(fields, n_layers)
     if fields.content.get("model_type") == "gpt_oss":
         return ["full_attention" if i % 2 else "sliding_attention" for i in range(n_layers)]
     return ["full_attention"] * n_layers
+
+
+def _llama4_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
+    """Return the kinds of attention: layers that rotate positions see chunks of the context."""
+    rotated = fields.wholes("no_rope_layers")  # 1 for layers that rotate, in spite of its name
+    if not rotated:
+        every = fields.whole("no_rope_layer_interval", default=4)
+        rotated = [(i + 1) % every for i in range(n_layers)]
+    if len(rotated) < n_layers:
+        expected = f"a list of {n_layers} integers"
+        raise invalid_file(fields.source, rotated, expected, fields.place("no_rope_layers"))
+    return [_CHUNKED if one else "full_attention" for one in rotated[:n_layers]]
+
+
+def _at_intervals(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[bool]:
+    """Tell of each layer whether it has experts, in architectures that have them at intervals."""
+    if architecture.interval == "llama4":
+        listed = fields.wholes("moe_layers")
+        step = fields.whole("interleave_moe_layer_step", default=1)
+        return [i in listed if listed else (i + 1) % step == 0 for i in range(n_layers)]
+    first = fields.whole("moe_layer_start_index", default=1, low=0)
+    last = fields.get("moe_layer_end_index")
+    if last is None or last == -1:
+        last = n_layers - 1
+    else:
+        last = fields.whole("moe_layer_end_index", low=0)
+    step = fields.whole("moe_layer_interval", default=1)
+    return [first <= i <= last and (i + 1) % step == 0 for i in range(n_layers)]
 
 
 def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[bool]:
@@ -201,6 +241,8 @@ def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: i
     listed = fields.words("mlp_layer_types", n_layers, ("dense", "sparse"))
     if listed is not None:
         return [word == "sparse" for word in listed]
+    if architecture.interval:
+        return _at_intervals(architecture, fields, n_layers)
     if architecture.dense_first:
         name = "first_k_dense_replace"
         first = fields.whole(name, default=0, low=0)
@@ -223,18 +265,20 @@ def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: i
 
 def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> ExpertShape:
     n_experts = fields.whole(*_EXPERTS)
-    k = fields.whole(*_CHOSEN)
+    k = fields.same(*_CHOSEN)
     if k > n_experts:
         expected = f"at most {fields.named(*_EXPERTS)} = {n_experts}"
         raise invalid_file(fields.source, k, expected, fields.named(*_CHOSEN))
     # Where layers may be dense, "intermediate_size" is their width, and not that of an expert.
-    mixed = architecture.dense_first or architecture.sparse_step
-    d_ffn = fields.whole("moe_intermediate_size", *(() if mixed else ("intermediate_size",)))
+    mixed = architecture.dense_first or architecture.sparse_step or architecture.interval == "ernie"
+    d_ffn = fields.same("moe_intermediate_size", *(() if mixed else ("intermediate_size",)))
     d_shared = 0
     if architecture.shared == "number":
-        d_shared = d_ffn * fields.whole("n_shared_experts", default=0, low=0)
+        d_shared = d_ffn * fields.whole(*_SHARED, default=0, low=0)
     elif architecture.shared == "width":
-        d_shared = fields.whole("shared_expert_intermediate_size", default=0, low=0)
+        d_shared = fields.whole(*_SHARED_WIDTHS, default=0, low=0)
+    elif architecture.shared == "one":
+        d_shared = d_ffn
     return ExpertShape(
         n_experts=n_experts,
         k=k,
@@ -269,6 +313,9 @@ def _attention(architecture: Architecture, fields: ConfigFields, kind: str) -> A
     window = 0
     if kind == "sliding_attention" or (architecture.windowed and _same_window(fields)):
         window = fields.whole("sliding_window", default=0, low=0)
+    elif kind == _CHUNKED:
+        # The most tokens that a query sees; it sees half as many on average.
+        window = fields.whole("attention_chunk_size", default=0, low=0)
     return Attention(
         n_heads=heads,
         n_kv_heads=kv_heads,

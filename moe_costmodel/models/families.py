@@ -27,7 +27,10 @@ class Architecture:
     sinks: bool = False
     shared_gate: bool = False
     gated_output: bool = False
-    shared: str = ""  # "number" (n_shared_experts) or "width"
+    shared: str = ""  # "number" (n_shared_experts), "width", or "one" as wide as an expert
+    dense_width: str = "intermediate_size"  # field with the inner width of dense layers
+    interval: str = ""  # rule of the layers with experts: "llama4" or "ernie"
+    norm_biases: bool = False
     dense_first: bool = False  # first_k_dense_replace
     sparse_step: bool = False  # decoder_sparse_step, mlp_only_layers
     windowed: bool = False  # sliding_window counts
@@ -66,6 +69,23 @@ ARCHITECTURES: dict[str, Architecture] = {
     "minimax_m2": Architecture(
         qkv_bias=False, output_bias=False, qk_norm="all", router_bias=True
     ),
+    "dots1": Architecture(qk_norm="head", router_bias=True, shared="number", dense_first=True),
+    "ernie4_5_moe": Architecture(
+        qkv_bias=False, output_bias=False, router_bias=True, shared="number", interval="ernie"
+    ),
+    "exaone_moe": Architecture(
+        qkv_bias=False, output_bias=False, qk_norm="head", router_bias=True, shared="number",
+        dense_first=True,
+    ),
+    "flex_olmo": Architecture(qk_norm="all"),
+    "granitemoe": Architecture(),
+    "granitemoeshared": Architecture(shared="width"),
+    "hunyuan_v1_moe": Architecture(qk_norm="head", shared="one"),
+    "llama4_text": Architecture(
+        shared="one", dense_width="intermediate_size_mlp", interval="llama4"
+    ),
+    "phimoe": Architecture(norm_biases=True, windowed=True),
+    "solar_open": Architecture(output_bias=False, router_bias=True, shared="number"),
     "gpt_oss": Architecture(
         qkv_bias=True, output_bias=True, bias_field="attention_bias", router_bias=True,
         expert_biases=True, sinks=True, windowed=True,
@@ -74,6 +94,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 # Models of images and text hold one of these as `text_config`; others go by two names.
 ALIASES = {
+    "glm4v_moe_text": "glm4_moe",
     "kimi_k25": "kimi_k2",
     "qwen3_5_moe_text": "qwen3_5_moe",
     "qwen3_5_text": "qwen3_5",

@@ -44,6 +44,17 @@ class ConfigFields:
             )
         return default
 
+    def same(self, *names: str) -> int:
+        """Return an integer field that may be a list of equal integers, one for each layer."""
+        name = next((name for name in names if self.content.get(name) is not None), names[0])
+        if not isinstance(self.content.get(name), list):
+            return self.whole(*names)
+        values = self.wholes(name)
+        if len(set(values)) != 1 or values[0] < 1:
+            expected = "a positive integer, or a list of equal ones"
+            raise invalid_file(self.source, brief(values), expected, self.place(name))
+        return values[0]
+
     def flag(self, name: str, default: bool = False) -> bool:
         """Return a field that is true or false."""
         value = self.content.get(name)

@@ -135,6 +135,8 @@ class ModelShape:
         Layers that predict further tokens (multi-token prediction). They are not counted elsewhere.
     max_context : int
         Longest context, which the config's scaling of positions has extended; 0 if unknown.
+    extra : int
+        Biases of the last norm and of the head; they are counted among the norms.
 
     Raises
     ------
@@ -164,12 +166,13 @@ class ModelShape:
     dtypes: Mapping[str, str] = field(default_factory=dict)
     next_token_layers: int = 0
     max_context: int = 0
+    extra: int = 0
 
     def __post_init__(self) -> None:
         owner = "ModelShape"
         for name in ("d_model", "vocabulary"):
             count(owner, name, getattr(self, name))
-        for name in ("next_token_layers", "max_context"):
+        for name in ("next_token_layers", "max_context", "extra"):
             count(owner, name, getattr(self, name), 0)
         held = isinstance(self.blocks, tuple) and bool(self.blocks)
         require(owner, "blocks", self.blocks, held, "a tuple of at least one Block")
@@ -294,7 +297,7 @@ class ModelShape:
         found = dict.fromkeys(PARTS, 0)
         found["embedding"] = self.vocabulary * self.d_model
         found["head"] = 0 if self.tied else self.vocabulary * self.d_model
-        found["norms"] = self.d_model
+        found["norms"] = self.d_model + self.extra
         for block in self.blocks:
             n, experts = block.n_layers, block.experts
             found["attention"] += n * block.attention.parameters(self.d_model)

@@ -214,10 +214,30 @@ def test_counts_are_those_of_transformers():
         "glm4-lite": ("Glm4MoeLite", DEEPSEEK),
         "qwen2-plain": ("Qwen2Moe", MODELS["qwen2"][1] | {"qkv_bias": False}),
         "gpt-oss-plain": ("GptOss", MODELS["gpt-oss"][1] | {"attention_bias": False}),
+        "granite": ("GraniteMoe", moe), "flex": ("FlexOlmo", COMMON | {"num_experts": 8}),
+        "granite-shared": ("GraniteMoeShared", moe | {"shared_intermediate_size": 12}),
+        "phi": ("Phimoe", moe | {"attention_bias": True, "lm_head_bias": True}),
+        "ernie": (
+            "Ernie4_5_Moe",
+            COMMON | {"moe_num_experts": 8, "moe_k": 2, "moe_intermediate_size": 8,
+                      "moe_num_shared_experts": 2, "num_hidden_layers": 6,
+                      "moe_layer_interval": 2, "moe_layer_end_index": 4},
+        ),
+        "dots": ("Dots1", DEEPSEEK | {"attention_bias": True}),
+        "exaone": (
+            "ExaoneMoe",
+            COMMON | {"num_experts": 8, "moe_intermediate_size": 8, "num_shared_experts": 2},
+        ),
+        "solar": ("SolarOpen", DEEPSEEK | {"head_dim": 8, "attention_bias": True}),
+        "hunyuan": (
+            "HunYuanMoEV1", COMMON | {"num_experts": 8, "moe_topk": [2] * 3, "head_dim": 8}
+        ),
         "tied": ("Llama", COMMON | {"tie_word_embeddings": True, "attention_bias": True}),
     }  # fmt: skip
     wrong = {}
     for name, (kind, kwargs) in kinds.items():
+        if not hasattr(transformers, f"{kind}Config"):  # of a later transformers
+            continue
         config = getattr(transformers, f"{kind}Config")(**kwargs)
         with torch.device("meta"):
             model = getattr(transformers, f"{kind}ForCausalLM")(config)
@@ -228,3 +248,38 @@ def test_counts_are_those_of_transformers():
         if counted != expected:
             wrong[name] = (counted, expected)
     assert wrong == {}
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_llama_4_counts_and_chunks(step):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tests.moe_costmodel.tiny_models import COMMON
+
+    config = transformers.Llama4TextConfig(
+        **COMMON | {"num_hidden_layers": 6}, num_local_experts=8, head_dim=8,
+        intermediate_size_mlp=40, interleave_moe_layer_step=step, attention_chunk_size=16,
+    )  # fmt: skip
+    with torch.device("meta"):
+        model = transformers.Llama4ForCausalLM(config)
+    content = config.to_dict()
+    shape = ModelShape.from_config({"model_type": "llama4", "text_config": content})
+    assert shape.n_parameters == sum(p.numel() for p in model.parameters())
+    assert shape.n_moe_layers == 6 // step
+    windows = {block.attention.window: block.n_layers for block in shape.blocks}
+    assert step == 2 or windows == {16: 5, 0: 1}
+    # Configs of the hub have neither of the lists that transformers derives.
+    derived = ("layer_types", "moe_layers", "no_rope_layers")
+    bare = {name: value for name, value in content.items() if name not in derived}
+    assert ModelShape.from_config(bare) == shape
+
+
+def test_experts_of_a_token_are_the_same_in_all_layers():
+    sizes = ("hidden_size", "intermediate_size", "num_attention_heads", "vocab_size", "num_experts")
+    config = {"model_type": "hunyuan_v1_moe", "moe_topk": [2, 1]} | dict.fromkeys(sizes, 8)
+    with pytest.raises(ValueError, match=r"'moe_topk'.*list of equal ones.*\[2, 1\]"):
+        ModelShape.from_config(config | {"num_hidden_layers": 2})
+    listed = config | {"num_hidden_layers": 2, "moe_topk": [2, 2], "moe_intermediate_size": [4, 4]}
+    assert ModelShape.from_config(listed).experts.d_ffn == 4
+    with pytest.raises(ValueError, match=r"'use_bias'.*false"):
+        ModelShape.from_config(listed | {"model_type": "ernie4_5_moe", "use_bias": True})
