@@ -309,11 +309,7 @@ class PermutationFunctionProblem(FunctionProblem):
 
     def neighbors(self, x: Design, k: int, random_state: np.random.Generator) -> Designs:
         """Return k random neighbors of a design [n_var]."""
-        return self.neighbors_many(np.asarray(x)[None], k, random_state)[0]
-
-    def neighbors_many(self, X: Designs, k: int, random_state: np.random.Generator) -> Designs:
-        """Return k random neighbors of each design X [n, n_var], [n, k, n_var]."""
-        return permutation_moves(np.asarray(X), k, random_state)
+        return permutation_moves(np.asarray(x)[None], k, random_state)[0]
 
     def decode(self, x: Design) -> dict[str, object]:
         """Return a design [n_var] as the dictionary that the function gets."""
