@@ -19,7 +19,7 @@ import numpy as np
 
 from moela.provenance import renames
 from moela.provenance.scalars import ATOMS, integer, text
-from moela.provenance.sources import is_library, is_library_class, is_library_code
+from moela.provenance.sources import is_library, is_library_class, is_library_code, module_name
 from moela.provenance.walk import (
     BEYOND,
     CODE,
@@ -179,14 +179,14 @@ def _module(walk: Walk, module: ModuleType) -> bytes:
 
 def _builtin(walk: Walk, function: Any) -> bytes:
     owner = getattr(function, "__self__", None)
-    name = text(f"{getattr(function, '__module__', None)}.{function.__qualname__}")
+    name = text(f"{module_name(function)}.{function.__qualname__}")
     if owner is None or isinstance(owner, ModuleType):
         return name
     return digest(name, walk.visit(owner))
 
 
 def _by_name(walk: Walk, value: Any) -> bytes:
-    return text(f"{getattr(value, '__module__', None)}.{getattr(value, '__qualname__', value)}")
+    return text(f"{module_name(value)}.{getattr(value, '__qualname__', value)}")
 
 
 def _fields(*names: str) -> Any:

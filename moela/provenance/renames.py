@@ -30,6 +30,7 @@ from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+from moela.provenance.sources import module_name
 from moela.provenance.version_0_1 import CLASSES, STATE, STATE_OF_ALL
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ _BASES: dict[str, tuple[str, ...]] = {}
 
 def public_name(kind: type | FunctionType) -> str:
     """Return the name of a class or function: without its module if it is one of ours."""
-    module = str(getattr(kind, "__module__", None))
+    module = module_name(kind)
     package = module.partition(".")[0]
     name = f"{package if package in PACKAGES else module}.{kind.__qualname__}"
     if isinstance(kind, type) and name not in _BASES:
@@ -195,7 +196,7 @@ def old_name(kind: type | FunctionType, value: object = None) -> str:
     old = RENAMED_CLASSES.get(name, name)
     if name in MERGED_CLASSES:
         old = getattr(value, "_name_in_0_1", MERGED_CLASSES[name][0])
-    module = CLASSES.get(old, getattr(kind, "__module__", None))
+    module = CLASSES.get(old, module_name(kind))
     qualname = kind.__qualname__ if old == name else old.partition(".")[2]
     return f"{module}.{qualname}"
 

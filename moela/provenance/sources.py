@@ -36,6 +36,15 @@ _STANDARD = str(Path(ast.__file__).parent) + os.sep
 _OWN = tuple(str(Path(__file__).parents[2] / name) + os.sep for name in sorted(OURS))
 
 
+def module_name(value: object) -> str:
+    """Return the name of the module of a class or function.
+
+    In a process that multiprocessing has started, that of a script is what it is in the script.
+    """
+    name = str(getattr(value, "__module__", None))
+    return "__main__" if name in MAIN else name
+
+
 @lru_cache(maxsize=10_000)
 def is_ours(module: str | None) -> bool:
     """Return whether a module is part of this distribution, and not only of the same name."""

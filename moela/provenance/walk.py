@@ -20,7 +20,7 @@ import numpy as np
 
 from moela.provenance import renames
 from moela.provenance.scalars import ATOMS, Arrays, integer, packed, text
-from moela.provenance.sources import is_library_class, is_ours
+from moela.provenance.sources import is_library_class, is_ours, module_name
 
 HIDDEN: Final = "hidden"
 CODE: Final = "code"
@@ -420,4 +420,4 @@ def _numbers(walk: Walk, value: object) -> bytes:
 
 
 def _name_of(value: object) -> bytes:
-    return text(f"{getattr(value, '__module__', None)}.{getattr(value, '__qualname__', None)}")
+    return text(f"{module_name(value)}.{getattr(value, '__qualname__', None)}")

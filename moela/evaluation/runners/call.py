@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +49,8 @@ Answer = tuple[Job, list[Outcome]]
 _HOST = socket.gethostname()
 _NONE: Mapping[str, object] = {}
 _NO_FILE = "<dynamic-code>"
+# Names of scripts in processes of multiprocessing, and of those that runpy runs.
+_SCRIPTS = ("__mp_main__", "<run_path>")
 _JUDGED = frozenset("FGH")  # objectives and constraints, which must be numbers
 _IMMUTABLE = (bool, int, float, complex, str, bytes, np.generic, type(None))
 
@@ -365,6 +368,9 @@ def _pickled(call: ProblemCall) -> bytes:
     import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
     runner = getattr(call.problem, "elementwise_runner", None)
+    for name in _SCRIPTS:  # only this process knows the script by this name
+        if name in sys.modules:
+            cloudpickle.register_pickle_by_value(sys.modules[name])
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc, unused-ignore]
         def reducer_override(self, value: object) -> object:
