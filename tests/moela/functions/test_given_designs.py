@@ -165,7 +165,9 @@ def test_an_empty_cell_is_the_option_that_is_written_so(tmp_path, empty):
     assert any(row["k"] == empty for row in rows)
     starts = [tmp_path / "all.csv"]
     if empty != " ":  # pandas keeps it
-        starts.append(pandas.read_csv(tmp_path / "all.csv"))
+        # By itself, pandas 2 rounds the last digit.
+        exact = dict.fromkeys(["x", "y"], lambda cell: float(cell or "nan"))
+        starts.append(pandas.read_csv(tmp_path / "all.csv", converters=exact))
     for start in starts:
         again = moela.minimize(choose, start=start, **settings).table(all=True)
         assert [{name: row[name] for name in variables} for row in again] == rows
