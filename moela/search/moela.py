@@ -47,7 +47,8 @@ from moela.search.settings import (
 # Local searches side by side by default: few find good designs early, and more take less time for
 # a design. Over ten problems, two had 1.01 times the hypervolume of five after 300 evaluations and
 # after 5,000, but 96 % on the network-on-chip with five objectives (docs/benchmarks/ablations.md).
-_N_SEARCHES, _N_SEARCHES_OF_FEW, _FEW = 5, 2, 1000
+# In batches of a given size, each search makes one design, as long as these are not too many.
+_N_SEARCHES, _N_SEARCHES_OF_FEW, _FEW, _MOST_SEARCHES = 5, 2, 1000, 50
 # By default, parts are asked in turn until this many designs are together, each part at most once.
 _BATCH = 20
 # Children at a time if evolution makes nearly all designs: one for this many evaluations so far,
@@ -79,8 +80,8 @@ class MOELA(ArchiveAlgorithm):
     n_neighbors : int
         Size of the neighborhood of a sub-problem.
     n_searches : "auto" or int
-        Number of local searches that run side by side; "auto" is two if the run has at most 1,000
-        evaluations, else five.
+        Number of local searches that run side by side; "auto" is the `batch_size` up to 50 if it is
+        given, else two if the run has at most 1,000 evaluations, else five.
     patience : int
         Number of evaluated neighbors in a row without improvement that ends a search.
     shares : dict or None
@@ -209,9 +210,8 @@ class MOELA(ArchiveAlgorithm):
             context.normalization = Normalization(
                 problem.n_obj, self.ref_point, units=context.units
             )
-        volume = DirectionalVolume(problem.n_obj, rng)
         self._n_begin = n_first(few_of, self.n_init, problem)
-        least = _LEAST_GROUPS * self._n_begin
+        volume, least = DirectionalVolume(problem.n_obj, rng), _LEAST_GROUPS * self._n_begin
         # The state since the beginning of the run, whose archive is `front`, and of this phase.
         self.main = self.current = Restart(self.front, context.normalization, volume, least)
         self.n_phases, self.awaiting_initial = 1, True
@@ -222,7 +222,7 @@ class MOELA(ArchiveAlgorithm):
         context.exchange = not few
         automatic = _N_SEARCHES_OF_FEW if few else _N_SEARCHES
         if self._fills and self.batch_size is not None:
-            automatic = min(automatic, self.batch_size)  # each makes a design at least
+            automatic = min(self.batch_size, _MOST_SEARCHES)
         n_searches = automatic if isinstance(self.n_searches, str) else self.n_searches
         self.guided = GuidedSearch(context, models, self._settings, n_searches, self.patience)
         self.preselection = preselection_for(problem, self.operators, models, few=few)

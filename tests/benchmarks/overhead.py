@@ -43,6 +43,7 @@ def algorithms() -> dict[str, Any]:
         # Batches as large as NSGA-II's, where a search evaluates the best five of ten.
         "MOELA, 50, models off": partial(MOELA, batch_size=50, models=None),
         "MOELA, 50": partial(MOELA, batch_size=50),
+        "MOELA, 50, 5 searches": partial(MOELA, batch_size=50, n_searches=5),
         "MOELA published": MOELA.published,
         "MOOS": MOOS,
         "MOO-STAGE": MOOSTAGE,
