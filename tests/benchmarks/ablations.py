@@ -87,7 +87,7 @@ def variants() -> dict[str, Any]:
     for n in (1, 2, 3, 5, 10, 20):
         makers[f"{n} searches"] = partial(MOELA, n_searches=n)
     for size in (20, 50):
-        makers[f"batches of {size}"] = partial(MOELA, batch_size=size)
+        makers[f"batches of {size}"] = partial(MOELA, batch_size=size, n_searches=5)
     return makers
 
 

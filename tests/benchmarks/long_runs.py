@@ -38,8 +38,8 @@ POP = 100
 AT = (20_000, 50_000)
 # MOELA as the documentation advises where an evaluation takes less than a few milliseconds.
 QUICKER = {
-    "MOELA, batches of 50": partial(MOELA, batch_size=50),
-    "MOELA, batches of 50, no models": partial(MOELA, batch_size=50, models=None),
+    "MOELA, batches of 50": partial(MOELA, batch_size=50, n_searches=5),
+    "MOELA, batches of 50, no models": partial(MOELA, batch_size=50, n_searches=5, models=None),
 }
 # MOELA without the model that makes the difference on QAPs.
 REDUCED = {"MOELA, no sums over pairs": partial(MOELA, models=Models(pair_sums=False))}

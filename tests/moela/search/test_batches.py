@@ -106,3 +106,11 @@ def test_searches_try_more_at_a_time_if_few_succeed(value, wider):
         found.receive(found.ids, pop, F, np.zeros(2), normalization)
     assert (found.width > least) is wider
     assert (found.success < 0.1) is wider
+
+
+@pytest.mark.parametrize(("size", "n_searches"), [(None, 5), (3, 3), (8, 8), (80, 50)])
+def test_there_are_as_many_searches_as_designs_in_a_batch(size, n_searches):
+    algorithm = MOELA(batch_size=size)
+    algorithm.setup(MNK, seed=1, termination=("n_eval", 5000))
+    algorithm.ask()
+    assert algorithm.guided.n_searches == n_searches
