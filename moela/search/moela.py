@@ -329,7 +329,7 @@ class MOELA(ArchiveAlgorithm):
         return pop
 
     def _fill(self, asked: dict[str, Population], size: int) -> None:
-        """Let the other parts fill a batch for which the part that it is of has too few designs."""
+        """Let the other parts fill a batch for which one part alone has too few designs."""
         for part in self.allocation.in_turn():
             room = size - sum(map(len, asked.values()))
             if part not in asked and room >= (self.guided.n_searches if part == "search" else 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 _BEST = "result.best, or result.knee() of several objectives"
 _HERE = {
     "F": "result.front.F",
@@ -17,7 +19,7 @@ _HERE = {
 }
 
 
-def missing(kind: str, name: str) -> AttributeError:
-    """Return the error for an attribute that a result of this kind does not have."""
+def refuse(result: object, name: str) -> NoReturn:
+    """Raise the error for an attribute that a result does not have."""
     hint = f"; take {_HERE[name]}" if name in _HERE else ""
-    return AttributeError(f"{kind!r} object has no attribute {name!r}{hint}")
+    raise AttributeError(f"{type(result).__name__!r} object has no attribute {name!r}{hint}")

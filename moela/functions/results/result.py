@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
@@ -19,6 +19,7 @@ from moela.evaluation.runners.outcome import OK, SKIPPED
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.functions.model.problem import why
 from moela.functions.model.view import ProblemView
+from moela.functions.results import other_names
 from moela.functions.results.best import best_rows
 from moela.functions.results.front import (
     RUN_COLUMNS,
@@ -28,7 +29,6 @@ from moela.functions.results.front import (
     run_columns,
 )
 from moela.functions.results.measured import with_results
-from moela.functions.results.other_names import missing
 from moela.functions.results.saving import save_table
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table, text
@@ -256,8 +256,8 @@ class MinimizeResult:
             parts.append(self._advice)
         return harmless(". ".join(part.rstrip(".") for part in parts) + ".")
 
-    def __getattr__(self, name: str) -> NoReturn:
-        raise missing("MinimizeResult", name)
+    if not TYPE_CHECKING:  # type checkers would take every name for an attribute
+        __getattr__ = other_names.refuse
 
     def __len__(self) -> int:
         return len(self.front)
