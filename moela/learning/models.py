@@ -47,9 +47,10 @@ class Models:
         Whether to find out if all objectives of a permutation of 5 to 40 items are sums over pairs
         of items, costs of items at places, or both. Such are the costs of quadratic and linear
         assignments, lengths of tours, linear orderings, and costs of changeovers. That takes 0.65
-        to 4 m (m - 1) evaluations of m items. 16 of them are designs whose third
-        differences tell whether the sums can exist. Then children descend on the
-        predictions to a local optimum before they are evaluated. Without `moves` it is not used.
+        to 4 m (m - 1) evaluations of m items. 16 of these evaluations tell whether there can be
+        such sums; if not, no more time is spent on them. If the sums are found, children descend on
+        the predictions to a local optimum before they are evaluated. Without `moves` it is not
+        used.
     surrogate_size : int
         Use a surrogate of objectives and constraints to choose offspring for this many evaluations
         (real variables with default operators only; about 5 ms each; 0 disables it). It is used

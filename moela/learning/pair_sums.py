@@ -81,7 +81,7 @@ class PairSums(SharedFits):
         # number of designs from which on they are no longer.
         self._untested = testable and m >= LEAST_ITEMS
         self._awaited: Ints | None = None
-        self._last_test = self._next_fit * _GROWTH
+        self._last_test = np.inf
         # Of the moves since a fit, [M].
         self._residuals = self._squares = self._n_checks = np.zeros(0)
 
@@ -135,23 +135,23 @@ class PairSums(SharedFits):
         places = self.window.arrays()[0].astype(np.int64)
         self._awaited = combined(places, np.random.default_rng([self.seed, self.m]))
         self._untested = self._awaited is not None
+        self._last_test = self.window.n_rows * _GROWTH
         return self._awaited
 
     def _test(self) -> None:
         """Give up the objectives that the designs of `test_designs` show to be no sums."""
-        if not self._untested:
+        if not self._untested or self._awaited is None:
             return
-        if self._awaited is not None:
-            kept, F = self.window.arrays()
-            row_of = {row.tobytes(): i for i, row in enumerate(kept.astype(np.int64))}
-            found = [row_of.get(row.tobytes()) for row in self._awaited]
-            known = [i for i in found if i is not None]
-            if len(known) == len(found):
-                refuted = ~may_be_sums(F[known], F.var(axis=0))
-                self._failed[refuted] = _MOST_FAILED_BESIDE
-                self._to_try = [] if refuted.any() else self._to_try
-                self._untested = False
-        if self.window.n_rows >= self._last_test:  # it cannot be made, or was not answered
+        kept, F = self.window.arrays()
+        row_of = {row.tobytes(): i for i, row in enumerate(kept.astype(np.int64))}
+        found = [row_of.get(row.tobytes()) for row in self._awaited]
+        known = [i for i in found if i is not None]
+        if len(known) == len(found) and np.isfinite(F).all():
+            refuted = ~may_be_sums(F[known], F.var(axis=0))
+            self._failed[refuted] = _MOST_FAILED_BESIDE
+            self._to_try = [] if refuted.any() else self._to_try
+            self._untested = False
+        elif self.window.n_rows >= self._last_test:  # some were not answered
             self._untested = False
 
     def _unknown(self) -> Bools:

@@ -402,8 +402,8 @@ def test_a_structure_is_fitted_again_once_items_have_been_at_more_places():
 class Shop(ElementwiseProblem):
     """Makespan and mean end of 10 jobs on three machines, which are no sums over pairs."""
 
-    def __init__(self):
-        super().__init__(n_var=10, n_obj=2, xl=0, xu=9, vtype=int)
+    def __init__(self, limited=False):
+        super().__init__(n_var=10, n_obj=2, n_ieq_constr=int(limited), xl=0, xu=9, vtype=int)
         self.times = np.random.default_rng(2).random((10, 3))
 
     def _evaluate(self, x, out, *args, **kwargs):
@@ -414,15 +414,31 @@ class Shop(ElementwiseProblem):
                 ready[machine] = start + self.times[job, machine]
             ends.append(ready[2])
         out["F"] = [ends[-1], np.mean(ends)]
+        if self.n_ieq_constr:
+            out["G"] = [-1.0]
 
 
 def test_objectives_with_third_differences_are_not_fitted():
     algorithm = run(Shop(), 600)
     assert algorithm.evaluator.n_eval == 600
     assert algorithm.guided.move_ranking.move_model.pair_sums.n_fits == 0
-    # An exchange could break the constraint, so that there are no designs for a test.
-    kept = run(Tours(limited=True), 600, models=Models(moves="auto")).guided
-    assert kept.move_ranking.move_model.pair_sums.test_designs() is None
+    # An exchange could break a constraint, so that nothing is tested before the fits.
+    limited = run(Shop(limited=True), 600)
+    assert limited.guided.move_ranking.move_model.pair_sums.n_fits > 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_designs_without_finite_objectives_prove_nothing():
+    rng = np.random.default_rng(1)
+    designs = rng.permuted(np.tile(np.arange(12.0), (400, 1)), axis=1)
+    objectives = designs[:, :1] * designs[:, 1:2]
+    objectives[5] = np.inf
+    model = PairSums(12, 0, testable=True)
+    model.add(designs[:300], objectives[:300])
+    found = model.test_designs().astype(float)
+    model.add(found, found[:, :1] * found[:, 1:2])
+    assert model._untested
+    assert not model._failed.any()
 
 
 def test_fits_begin_without_the_test_if_its_designs_are_never_answered():
