@@ -108,10 +108,16 @@ def fragile():
     """Make a client of a cluster with one thread that gives a task up when its worker dies."""
     config = pytest.importorskip("dask").config
     distributed = pytest.importorskip("distributed")
+    settings = {
+        "distributed.scheduler.allowed-failures": 0,
+        # So long after the end of a worker, its local cluster gives it up if it is just not there:
+        # also because it died again, and is being started.
+        "distributed.deploy.lost-worker-timeout": "1h",
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with (
-            config.set({"distributed.scheduler.allowed-failures": 0}),
+            config.set(settings),
             distributed.LocalCluster(
                 n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0"
             ) as local,
