@@ -20,12 +20,14 @@ from moela.search.allocation import evolves_alone
 from moela.search.operator_selection import OperatorSelection
 from moela.search.preselection import BEST, EVOLVED, PLAIN, Preselection
 from moela.search.real_mating import DominanceRanked, RealMating, explore, numbers
+from moela.search.settings import DEFAULT
 
 # Share of real-valued children whose parents are archived designs close to each other.
 _PROB_ARCHIVE = 0.3
 _N_CLOSE = 20
-# Share of real-valued children whose parents are survivors by dominance.
-_PROB_BY_DOMINANCE = 0.5
+# Share of real-valued children whose parents are survivors by dominance: if there are as many of
+# these as members, and if there are fewer.
+_PROB_OF_MANY, _PROB_OF_FEW = 0.5, 0.7
 # Number of members that a child may replace (Li and Zhang 2009).
 _N_REPLACED = 2
 # Share of the archived designs of other parts that may replace members. Searches descend much
@@ -63,7 +65,7 @@ class Evolution:
     constraints chooses some of them among several (cf. Jin 2011, see `Preselection`).
 
     Real variables with default operators are mated by `RealMating`, where a surrogate may choose
-    the offspring. Half of their parents survive by dominance instead of being members.
+    the offspring. Half of their parents or more are survivors by dominance instead of members.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Evolution:
         *,
         exploring: bool = False,
         improve: Improvement | None = None,
+        n_survivors: int = DEFAULT.n_survivors,
     ) -> None:
         self.context = context
         self.subproblems = subproblems
@@ -91,7 +94,9 @@ class Evolution:
             self.mating = RealMating(operators.codes, context.problem.n_var)
         self.ranked: DominanceRanked | None = None
         if self.mating is not None and context.problem.n_obj < MANY_OBJECTIVES:
-            self.ranked = DominanceRanked(len(subproblems))
+            self.ranked = DominanceRanked(min(n_survivors, len(subproblems)))
+        few = len(subproblems) > n_survivors
+        self.prob_by_dominance = _PROB_OF_FEW if few else _PROB_OF_MANY
         self.preselection = preselection if self.mating is not None else None
         self.feasibility, self.encoder = feasibility, encoder
         # Whether some real-valued children explore, see `explore`.
@@ -310,7 +315,7 @@ class Evolution:
                 group = self._close_in_archive(int(archived.sum()), front)
                 base[archived], partners[archived] = group[:, 0], group[:, 1:]
         if self.ranked is not None and self.ranked.usable:
-            drawn = (rng.random(len(base) // n_each) < _PROB_BY_DOMINANCE).repeat(n_each)
+            drawn = (rng.random(len(base) // n_each) < self.prob_by_dominance).repeat(n_each)
             by_dominance = drawn & (source == 0)
             n = int(by_dominance.sum())
             base[by_dominance] = self.ranked.draw((n,), rng)

@@ -253,6 +253,7 @@ class MOELA(ArchiveAlgorithm):
             self.guided.encoder,
             exploring=self._few,
             improve=self.guided.descended,
+            n_survivors=self._settings.n_survivors,
         )
         self.allocation = allocation_for(self.problem, self.shares, self.guided.knows_objectives)
 
@@ -357,8 +358,7 @@ class MOELA(ArchiveAlgorithm):
         if part == "search":
             return self.guided.propose(self.current.archive, size, fills=self._fills)
         if part == "pareto":
-            n = size or self._settings.n_around_front
-            fills = self._fills and size is not None
+            n, fills = size or self._settings.n_around_front, self._fills and size is not None
             return self.guided.propose_around_front(self.current, n, fills=fills)
         if size is None and hasattr(self.problem, "neighbors"):
             size = self._settings.n_around_front

@@ -55,6 +55,10 @@ class SearchSettings:
     most_moves: int = 16
     # Designs of Pareto local search at a time, and children if the problem defines moves.
     n_around_front: int = 20
+    # Survivors by dominance that are parents of real-valued children. Where many local fronts lie
+    # before the global one, few of them get past these in far fewer evaluations
+    # (docs/benchmarks/local_fronts.md).
+    n_survivors: int = 20
     # Whether runs of few evaluations have fewer sub-problems and first designs
     # (docs/benchmarks/few_functions.md).
     fewer_if_few: bool = True
@@ -76,6 +80,7 @@ class SearchSettings:
         count("MOELA", "least_moves", self.least_moves)
         count("MOELA", "most_moves", self.most_moves)
         count("MOELA", "n_around_front", self.n_around_front)
+        count("MOELA", "n_survivors", self.n_survivors)
 
     def of_evolution(self, *, alone: bool) -> tuple[Scalarization, float]:
         """Return the scalarization of evolution and its probability of mating with neighbors."""

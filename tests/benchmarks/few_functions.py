@@ -101,13 +101,14 @@ class Page:
     no_rival: str  # an algorithm that is shown beside the rivals
     quick: Sequence[str]  # cases of a quick run
     least: float  # ratio to the best rival
+    budgets: Sequence[int] = (300, 1000)
 
     def write(self) -> None:
         """Make the runs that are missing, and write the page."""
         parser = tables.script_parser(self.doc)
         parser.add_argument("--quick", action="store_true", help="a run of under a minute")
         parser.add_argument("--seeds", type=int, default=7)
-        parser.add_argument("--budgets", nargs="+", type=int, default=[300, 1000])
+        parser.add_argument("--budgets", nargs="+", type=int, default=[*self.budgets])
         parser.add_argument("--problems", nargs="+", metavar="NAME")
         parser.add_argument("--algorithms", nargs="+", metavar="NAME")
         parser.add_argument("--again", nargs="+", metavar="NAME", default=[])

@@ -5,6 +5,7 @@ import pytest
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
+from pymoo.problems import get_problem
 
 from moela import MOELA
 from moela._codes import Codes
@@ -153,6 +154,19 @@ def test_better_survivors_are_drawn_more_often():
     assert drawn.shape == (4000, 2, 1)
     # The expected minimum of two numbers from 0 to 9.
     assert abs(drawn.mean() - 2.85) < 0.1
+
+
+def test_fewer_survivors_than_members_converge_sooner():
+    def least(n_survivors):
+        algorithms = [MOELA._tuned(n_survivors=n_survivors) for _ in range(3)]
+        zdt6 = get_problem("zdt6")
+        runs = [
+            minimize(zdt6, algorithm, ("n_eval", 2500), seed=seed)
+            for seed, algorithm in enumerate(algorithms)
+        ]
+        return np.median([run.F[:, 1].min() for run in runs])
+
+    assert least(20) < 0.5 * least(50)
 
 
 def coded_children(n, n_each_operator=4000):
