@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import TypeVar, cast
 
 from numba import njit
+from numba.core.caching import IndexDataCacheFile
 
 __all__ = ["cached_njit"]
 
 F = TypeVar("F", bound=Callable[..., object])
+
+
+class _CacheFile(IndexDataCacheFile):
+    """Files with the machine code of a function, each named after the types that it is for.
+
+    numba numbers these files. Two processes that compile a function for different types at the same
+    time may choose the same number; from then on, one of them is given machine code for the types
+    of the other. It also writes a file after the index that names it, so that a third process may
+    read an older file of that name.
+    """
+
+    def save(self, key: object, data: object) -> None:
+        """Save the machine code for a key, which has the types, and then name it in the index."""
+        digest = hashlib.sha256(self._dump(key)).hexdigest()[:16]
+        name = self._data_name_pattern.replace("{number:d}", digest)
+        self._save_data(name, data)
+        index = self._load_index()
+        if index.get(key) != name:
+            self._save_index(index | {key: name})
 
 
 def cached_njit(**options: object) -> Callable[[F], F]:
@@ -28,8 +49,12 @@ def cached_njit(**options: object) -> Callable[[F], F]:
 
     def compiled(function: F) -> F:
         try:
-            return compiler(cache=True, **options)(function)
+            kept = compiler(cache=True, **options)(function)
         except RuntimeError:
             return compiler(**options)(function)
+        files = getattr(getattr(kept, "_cache", None), "_cache_file", None)
+        if type(files) is IndexDataCacheFile:  # private, so it may differ in other versions
+            files.__class__ = _CacheFile
+        return kept
 
     return compiled

@@ -6,7 +6,7 @@ import os
 import pkgutil
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numba.core.caching
@@ -40,6 +40,56 @@ def test_without_a_folder_the_function_is_compiled(monkeypatch):
     with pytest.raises(RuntimeError, match="cannot cache"):
         numba.njit(cache=True)(double)
     assert cached_njit(nogil=True)(double)(4) == 8
+
+
+def files_of(dispatcher):
+    return dispatcher._cache._cache_file
+
+
+@pytest.fixture
+def half(tmp_path, monkeypatch):
+    """Return a function that no other test compiles."""
+    (tmp_path / "halves.py").write_text("def half(x):\n    return x / 2\n")
+    spec = spec_from_file_location("halves", tmp_path / "halves.py")
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "halves", module)
+    spec.loader.exec_module(module)
+    return module.half
+
+
+def test_processes_that_compile_for_other_types_at_once_keep_their_code_apart(half):
+    one, other, third = (files_of(cached_njit()(half)) for _ in range(3))
+    seen = one._load_index()
+    one._load_index = lambda: dict(seen)  # as it was before the other process wrote
+
+    def late(name, data, save=other._save_data):
+        one.save("int", "code for int")
+        save(name, data)
+
+    other._save_data = late
+    other.save("float", "code for float")
+    assert third.load("int") in ("code for int", None)
+    assert third.load("float") in ("code for float", None)
+
+
+def test_the_index_names_no_file_before_it_is_there(half, monkeypatch):
+    files, other = (files_of(cached_njit()(half)) for _ in range(2))
+
+    def interrupted(name, data):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "_save_data", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.save("int", "code for int")
+    assert other._load_index() == {}
+
+
+def test_machine_code_is_found_by_the_next_process(half):
+    assert [cached_njit()(half)(value) for value in (3, 3.0)] == [1.5, 1.5]
+    again = cached_njit()(half)
+    assert [again(value) for value in (3, 3.0)] == [1.5, 1.5]
+    assert len(again.stats.cache_hits) == 2
+    assert not again.stats.cache_misses
 
 
 def test_all_modules_import_where_nothing_can_be_written(tmp_path):
