@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import numba
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Workers share the cores: more threads of BLAS or torch only wait for one another. numpy reads
 # this when it is first imported, and processes that tests start inherit it.
@@ -29,8 +29,11 @@ from moela.bayesian import few  # noqa: E402
 with patch("numba.jit", partial(numba.jit, cache=True)):
     importlib.import_module("pymoo.algorithms.moo.age2")
 
-# The same examples every time: a new one that fails is a finding, not a reason for a red run.
-settings.register_profile("repeatable", derandomize=True)
+# The same examples every time: a new one that fails is a finding, not a reason for a red run. An
+# example that takes long is none either, since a busy machine may stop any of them.
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("repeatable")
 
 # A shell that starts the tests in the background has Ctrl-C ignored, in them and in their children.

@@ -1,6 +1,7 @@
 """Tracebacks from a cache are the text that Python's own module gives."""
 
 import itertools
+import statistics
 import time
 import traceback
 from pathlib import Path
@@ -210,4 +211,10 @@ def test_those_of_one_place_take_a_fraction_of_the_time():
                 of(error)
         return time.process_time() - start
 
-    assert seconds(_tracebacks.formatted) < 0.5 * seconds(lambda error: traceback.format_exc())
+    # In turn, since other processes slow the machine down at times.
+    pairs = [
+        (seconds(_tracebacks.formatted), seconds(lambda error: traceback.format_exc()))
+        for _ in range(3)
+    ]
+    ours, theirs = zip(*pairs, strict=True)
+    assert statistics.median(ours) < 0.5 * statistics.median(theirs)

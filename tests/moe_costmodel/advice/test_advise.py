@@ -1,4 +1,5 @@
 import json
+from shlex import quote
 
 import numpy as np
 import pytest
@@ -224,7 +225,7 @@ def test_command_writes_files_and_commands(tmp_path, rng, capsys):
     assert main([*words, "--model", "m"]) == 0
     printed = capsys.readouterr().out
     assert "sglang.launch_server --model-path m --tp-size 4" in printed
-    assert f"--init-expert-location {out / 'sglang_4_experts.json'}" in printed
+    assert f"--init-expert-location {quote(str(out / 'sglang_4_experts.json'))}" in printed
     rows = json.loads((out / "sglang_4_experts.json").read_text())["physical_to_logical_map"]
     assert len(rows) == 8
     assert sorted(rows[7]) == list(range(32))

@@ -38,7 +38,7 @@ def test_the_example_is_importable_without_torch():
         "example.example_rest(); example.example_shape(); example.trace_path('code');"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=240)
 
 
 def test_sizes_promised(model):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from moela import EvaluationStore, StoreError
 from moela.cli import main
 from moela.commands.example_texts import FUNCTION, PROBLEM
 from moela.commands.run.loading import load_problem
@@ -308,8 +309,16 @@ def process():
         running.communicate()
 
 
-def wait_for(condition):
-    end = time.monotonic() + 60  # a busy machine takes seconds to start Python
+def n_stored(path):
+    try:
+        with EvaluationStore(path) as store:
+            return store.runs()[-1].n_eval
+    except (StoreError, IndexError):  # it has just been made
+        return 0
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds  # a busy machine takes seconds to start Python
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -322,7 +331,7 @@ def test_ctrl_c_keeps_the_result_and_prints_the_command_that_goes_on(folder, pro
     running = process(*words)
     wait_for(Path("begun").exists)
     os.killpg(running.pid, signal.SIGINT)
-    out, error = running.communicate(timeout=60)
+    out, error = running.communicate(timeout=120)
     assert running.returncode == 130, error
     n = len(read_table(Path("a b/evaluations.csv")))
     assert 0 < n < 150
@@ -340,13 +349,14 @@ def test_ctrl_c_keeps_the_result_and_prints_the_command_that_goes_on(folder, pro
 
 
 def test_a_second_ctrl_c_stops_at_once(folder, process):
-    Path("slow.py").write_text(SLOW.replace("SECONDS", "60"))
+    Path("slow.py").write_text(SLOW.replace("SECONDS", "1000"))
     running = process("run", "slow.py:simulate", "--evals", "40", "--out", "a")
     wait_for(Path("begun").exists)
     os.kill(running.pid, signal.SIGINT)
-    time.sleep(0.5)
+    lines = iter(running.stderr.readline, "")
+    assert any("press Ctrl-C again to stop at once" in line for line in lines)
     os.kill(running.pid, signal.SIGINT)
-    _, error = running.communicate(timeout=30)
+    _, error = running.communicate(timeout=60)  # the evaluation sleeps for longer
     assert running.returncode == 130
     assert "moela: Stopped at once." in error
     assert "--store a/run.db" in error
@@ -354,10 +364,9 @@ def test_a_second_ctrl_c_stops_at_once(folder, process):
 
 def test_ctrl_c_keeps_the_result_of_run_noc(folder, process):
     running = process("run", "noc", "--evals", "2000000", "--store", "noc.db", "--out", "front")
-    wait_for(Path("noc.db").exists)
-    time.sleep(1.0)
+    wait_for(lambda: n_stored("noc.db") > 100, seconds=500)  # a fresh checkout compiles first
     os.kill(running.pid, signal.SIGINT)
-    _, error = running.communicate(timeout=60)
+    _, error = running.communicate(timeout=120)
     assert running.returncode == 130, error
     assert "To go on: moela run noc --evals 2000000" in error
     assert {"front.csv", "best.json", "run.json"} <= {p.name for p in Path("front").iterdir()}

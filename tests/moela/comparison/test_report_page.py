@@ -172,22 +172,20 @@ PATIENCE = 180
 
 
 def opened(browser, page):
-    from selenium.webdriver.support.ui import WebDriverWait
-
     browser.get(page.as_uri())
-    WebDriverWait(browser, PATIENCE).until(
-        lambda b: b.execute_script("return document.documentElement.dataset.ready") == "yes"
-    )
-    WebDriverWait(browser, PATIENCE).until(
-        lambda b: b.find_elements("css selector", ".plot .plot-container")
-    )
+    wait(browser, "document.documentElement.dataset.ready === 'yes'")
+    until(browser, lambda b: b.find_elements("css selector", ".plot .plot-container"))
     return browser
 
 
-def wait(browser, what):
+def until(browser, condition):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, PATIENCE).until(lambda b: b.execute_script(f"return {what}"))
+    return WebDriverWait(browser, PATIENCE).until(condition)
+
+
+def wait(browser, what):
+    return until(browser, lambda b: b.execute_script(f"return {what}"))
 
 
 def picked(browser, point):
@@ -251,8 +249,8 @@ def test_other_objectives_can_be_put_on_the_axes(browser, flat_page):
         "const s = document.querySelector('.controls select'); s.value = '1';"
         "s.dispatchEvent(new Event('change'));"
     )
-    then = wait(browser, "document.querySelector('.plot').data[0].x")
-    assert then != first
+    read = "return document.querySelector('.plot').data[0].x"
+    until(browser, lambda b: b.execute_script(read) != first)
 
 
 def test_rows_of_designs_to_look_at_pick_them(browser, page):
@@ -293,6 +291,7 @@ def test_page_is_as_wide_as_its_window(browser, page, width):
 
 
 def test_nothing_of_a_stranger_runs_and_nothing_is_loaded(browser, page):
+    browser.get_log("browser")  # of pages that were open before
     opened(browser, page)
     assert browser.title == EVIL
     # In text, attributes, plot labels and the picked design alike.

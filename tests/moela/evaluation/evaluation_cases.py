@@ -72,11 +72,11 @@ def edit_run(path, run=1, **columns):
 # ---- processes -----------------------------------------------------------------------------------
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=120, pause=0.05):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def alive(pid):
@@ -88,8 +88,16 @@ def alive(pid):
 
 def worker_pids():
     """Return the worker processes that this process has started and that still run."""
-    children = [file.read_text().split() for file in Path("/proc/self/task").glob("*/children")]
-    return {int(pid) for pids in children for pid in pids if alive(pid) and _is_worker(pid)}
+    return {pid for pid in children("self") if alive(pid) and _is_worker(pid)}
+
+
+def children(pid):
+    """Return the processes that a process has started."""
+    found = set()
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # of a thread that has just ended
+            found.update(map(int, file.read_text().split()))
+    return found
 
 
 def _is_worker(pid):

@@ -9,7 +9,17 @@ import warnings
 import joblib
 import numpy as np
 import pytest
-from evaluation_cases import Failing, One, Remembering, Rows, designs, evaluate, solve, stored
+from evaluation_cases import (
+    Failing,
+    One,
+    Remembering,
+    Rows,
+    designs,
+    evaluate,
+    solve,
+    stored,
+    wait_for,
+)
 
 import moela
 from moela.evaluation.runners import cluster
@@ -126,13 +136,18 @@ def fragile():
             yield client
 
 
+# Seconds that a new worker needs to be known to its local cluster. One that ends before is not
+# started again. A twentieth is enough on an idle machine.
+KNOWN = 1.0
+
+
 class Deadly(Remembering):
     """Kills its worker below a threshold, after the time that a worker needs to be known."""
 
     def _evaluate(self, x, out, *args, **kwargs):
         super()._evaluate(x, out)
         if x[0] < 0.1:
-            time.sleep(0.5)
+            time.sleep(KNOWN)
             os._exit(1)
 
 
@@ -140,7 +155,7 @@ class DeadlyRows(Rows):
     def _evaluate(self, X, out, *args, **kwargs):
         super()._evaluate(X, out)
         if np.any(X[:, 0] < 0.1):
-            time.sleep(0.5)
+            time.sleep(KNOWN)
             os._exit(1)
 
 
@@ -167,7 +182,7 @@ def test_dask_names_the_design_that_killed_its_workers(fragile):
 
 def kills(d):
     if d["x"] < 0.3:
-        time.sleep(0.5)
+        time.sleep(KNOWN)
         os._exit(1)
     return {"a": d["x"], "b": 1 / d["x"]}
 
@@ -210,13 +225,14 @@ def test_a_dask_cluster_without_workers_is_an_error(fragile, monkeypatch):
     with pytest.raises(EvaluationError, match=r"no worker for 0\.2 seconds"):
         list(runner.run([(0,)], designs(1), ["F"]))
     fragile.cluster.scale(0)
-    for _ in range(300):  # a worker may still take tasks before it stops
-        if not fragile.nthreads():
-            break
-        time.sleep(0.1)
-    monkeypatch.setattr(cluster, "_START_SECONDS", 0.2)
-    with pytest.raises(ValueError, match="needs a cluster with at least one worker"):
-        evaluate(One(), designs(2), backend="dask")
+    try:
+        wait_for(lambda: not fragile.nthreads())  # a worker may still take tasks before it stops
+        monkeypatch.setattr(cluster, "_START_SECONDS", 0.2)
+        with pytest.raises(ValueError, match="needs a cluster with at least one worker"):
+            evaluate(One(), designs(2), backend="dask")
+    finally:
+        fragile.cluster.scale(1)
+        fragile.wait_for_workers(1, timeout=120)
 
 
 def test_dask_without_a_client_says_what_to_do(script):

@@ -5,13 +5,24 @@ import json
 import os
 import pickle
 import signal
-import time
 from collections import Counter
 from contextlib import suppress
 
 import numpy as np
 import pytest
-from evaluation_cases import Failing, Mixed, Noisy, One, Rows, designs, edit_run, stored, wait_for
+from evaluation_cases import (
+    Failing,
+    Mixed,
+    Noisy,
+    One,
+    Rows,
+    alive,
+    children,
+    designs,
+    edit_run,
+    stored,
+    wait_for,
+)
 from evaluation_cases import solve as solve_with
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -135,9 +146,10 @@ def test_kill_9_at_random_moments_loses_nothing(script, store, tmp_path, n_jobs)
         wait_for(
             lambda p=process, g=goal: p.poll() is not None or len(log.read_text().split()) >= g
         )
+        workers = children(process.pid)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        time.sleep(0.1)  # its workers notice
+        wait_for(lambda pids=workers: not any(alive(pid) for pid in pids))
         once = Counter(log.read_text().split())
         now = {e.X.tobytes().hex() for e in stored(store)}
         assert committed <= now

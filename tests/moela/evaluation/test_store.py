@@ -404,7 +404,7 @@ def test_two_processes_write_to_one_file(script, store):
     """
     both = [script(text, store, seed, wait=False) for seed in (1, 2)]
     for process in both:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
     with EvaluationStore(store) as reader:
         assert [run.n_eval for run in reader.runs()] == [400, 400]

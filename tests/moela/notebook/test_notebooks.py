@@ -57,8 +57,9 @@ def cells(tmp_path_factory):
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder)}
     client = nbclient.NotebookClient(
-        notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    )
+        notebook, timeout=500, startup_timeout=300, kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+    )  # fmt: skip
     client.execute(env=environment)
     return [cell.outputs for cell in notebook.cells]
 

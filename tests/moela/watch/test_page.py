@@ -52,6 +52,15 @@ def get(address, **headers):
         return answer.headers, answer.read()
 
 
+def severe(browser):
+    """Return the errors on the console since the last call.
+
+    A page that is still open when its server ends has some. So this is called before a page is
+    opened, and again while it is served.
+    """
+    return [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+
+
 def test_state_is_json_of_the_newest_run(finished):
     with serving(finished) as address:
         headers, body = get(address + "state.json")
@@ -187,6 +196,7 @@ def test_the_page_shows_a_run_and_updates(browser, tmp_path, width):
 
     path = cases.run(tmp_path / "run.db", 80, budget=400)
     browser.set_window_size(width, 1000)
+    severe(browser)
     try:
         with serving(path) as address:
             browser.get(address)
@@ -195,7 +205,7 @@ def test_the_page_shows_a_run_and_updates(browser, tmp_path, width):
             assert "no mesh for #" in browser.find_element("id", "failures").text
             # The name of an objective is text, never markup.
             assert "best mass <b>" in browser.find_element("id", "tiles").text
-            wait("return document.querySelector('.plot').data[0].x.length > 0")
+            wait("return document.querySelector('.plot')?.data?.[0]?.x.length > 0")
             browser.execute_script(
                 "const s = document.querySelectorAll('.controls select')[0]; s.value = '1';"
                 "s.dispatchEvent(new Event('change'))"
@@ -220,8 +230,7 @@ def test_the_page_shows_a_run_and_updates(browser, tmp_path, width):
                 "return [document.documentElement.scrollWidth, window.innerWidth]"
             )
             assert scrolled <= inner
-        severe = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
-        assert severe == []
+            assert severe(browser) == []
     finally:
         browser.get("about:blank")
         browser.set_window_size(1280, 1000)
@@ -242,6 +251,7 @@ def test_a_run_without_failures_says_so_on_a_line(browser, tmp_path, width):
         progress=False,
     )
     browser.set_window_size(width, 1000)
+    severe(browser)
     try:
         with serving(path) as address:
             browser.get(address)
@@ -251,8 +261,7 @@ def test_a_run_without_failures_says_so_on_a_line(browser, tmp_path, width):
             assert table.text == "No evaluation has failed."
             assert table.size["height"] < 60  # a letter a line makes it ten times as high
             assert "best yield (max)" in browser.find_element("id", "tiles").text
-        severe = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
-        assert severe == []
+            assert severe(browser) == []
     finally:
         browser.get("about:blank")
         browser.set_window_size(1280, 1000)

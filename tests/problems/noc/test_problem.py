@@ -249,4 +249,4 @@ def test_the_problem_needs_none_of_the_heavy_packages():
         "heavy = {name for name in heavy if not name.startswith(ground)}; "
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=500)

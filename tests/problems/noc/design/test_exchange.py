@@ -180,7 +180,7 @@ def test_a_run_of_booksim_that_fails_is_named(design, tmp_path, monkeypatch, bod
 def test_what_a_program_that_hangs_said_last_is_told(tmp_path):
     words = ["sh", "-c", "echo Possible network deadlock; exec sleep 30"]
     with pytest.raises(RuntimeError, match=r"BookSim did not end .*Possible network deadlock"):
-        run_program("BookSim", words, tmp_path, 1.0)
+        run_program("BookSim", words, tmp_path, 3.0)
 
 
 def test_missing_simulators_are_named(design, tmp_path, monkeypatch):
