@@ -1,9 +1,10 @@
 """Evaluation on local clusters whose worker processes are killed."""
 
+import contextlib
 import os
 import signal
 import sys
-import time
+import threading
 import warnings
 
 import joblib
@@ -114,7 +115,33 @@ def test_a_failure_on_dask_names_the_design(dask):
 
 
 @pytest.fixture(scope="module")
-def fragile():
+def known(tmp_path_factory):
+    """Return a folder of files with the ids of the processes that the local cluster knows."""
+    return tmp_path_factory.mktemp("known")
+
+
+@contextlib.contextmanager
+def noting(local, known):
+    """Note the workers of a local cluster as soon as it knows that they have started."""
+    ended = threading.Event()
+
+    def note():
+        while not ended.wait(0.02):
+            for nanny in list(local.workers.values()):
+                if nanny.process is not None and nanny.process.status.name == "running":
+                    (known / str(nanny.process.pid)).touch()
+
+    thread = threading.Thread(target=note)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def fragile(known):
     """Make a client of a cluster with one thread that gives a task up when its worker dies."""
     config = pytest.importorskip("dask").config
     distributed = pytest.importorskip("distributed")
@@ -132,31 +159,40 @@ def fragile():
                 n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0"
             ) as local,
             distributed.Client(local) as client,
+            noting(local, known),
         ):
             yield client
 
 
-# Seconds that a new worker needs to be known to its local cluster. One that ends before is not
-# started again. A twentieth is enough on an idle machine.
-KNOWN = 1.0
+def end_process(known=None):
+    """End this worker, which its local cluster starts again only if it has known it."""
+    if known is not None:
+        wait_for((known / str(os.getpid())).exists, pause=0.01)
+    os._exit(1)
 
 
 class Deadly(Remembering):
-    """Kills its worker below a threshold, after the time that a worker needs to be known."""
+    """Kills its worker below a threshold."""
+
+    def __init__(self, known=None):
+        super().__init__()
+        self._known = known
 
     def _evaluate(self, x, out, *args, **kwargs):
         super()._evaluate(x, out)
         if x[0] < 0.1:
-            time.sleep(KNOWN)
-            os._exit(1)
+            end_process(self._known)
 
 
 class DeadlyRows(Rows):
+    def __init__(self, known=None):
+        super().__init__()
+        self._known = known
+
     def _evaluate(self, X, out, *args, **kwargs):
         super()._evaluate(X, out)
         if np.any(X[:, 0] < 0.1):
-            time.sleep(KNOWN)
-            os._exit(1)
+            end_process(self._known)
 
 
 def assert_only_one_crashes(problem, backend, words):
@@ -169,25 +205,23 @@ def assert_only_one_crashes(problem, backend, words):
 
 
 @pytest.mark.parametrize("problem", [Deadly, DeadlyRows])
-def test_only_the_design_that_kills_its_dask_workers_counts_as_crashed(fragile, problem):
-    assert_only_one_crashes(problem(), "dask", "It was tried on a worker of the cluster")
+def test_only_the_design_that_kills_its_dask_workers_counts_as_crashed(fragile, known, problem):
+    assert_only_one_crashes(problem(known), "dask", "It was tried on a worker of the cluster")
 
 
-def test_dask_names_the_design_that_killed_its_workers(fragile):
+def test_dask_names_the_design_that_killed_its_workers(fragile, known):
     X = np.full((1, 6), 0.05)
     with pytest.raises(EvaluationError, match="killed its worker process") as caught:
-        evaluate(Deadly(), X, backend="dask")
+        evaluate(Deadly(known), X, backend="dask")
     np.testing.assert_array_equal(caught.value.X, X[0])
 
 
-def kills(d):
-    if d["x"] < 0.3:
-        time.sleep(KNOWN)
-        os._exit(1)
-    return {"a": d["x"], "b": 1 / d["x"]}
+def test_single_designs_that_kill_dask_workers_count_as_crashed(fragile, known):
+    def kills(d):
+        if d["x"] < 0.3:
+            end_process(known)
+        return {"a": d["x"], "b": 1 / d["x"]}
 
-
-def test_single_designs_that_kill_dask_workers_count_as_crashed(fragile):
     settings = {"objectives": ["a", "b"], "n_eval": 3, "verbose": False, "seed": 1}
     start = [{"x": 0.2}, {"x": 0.6}, {"x": 0.8}]
     result = moela.minimize(
