@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 @pytest.fixture(scope="module")
-def dask():
+def sturdy_client():
     distributed = pytest.importorskip("distributed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -43,6 +43,13 @@ def dask():
         yield client
         client.close()
         cluster.close()
+
+
+@pytest.fixture
+def dask(sturdy_client):
+    """Make a client the current one, whichever was made last."""
+    with sturdy_client.as_current():
+        yield sturdy_client
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +148,7 @@ def noting(local, known):
 
 
 @pytest.fixture(scope="module")
-def fragile(known):
+def fragile_client(known):
     """Make a client of a cluster with one thread that gives a task up when its worker dies."""
     config = pytest.importorskip("dask").config
     distributed = pytest.importorskip("distributed")
@@ -162,6 +169,13 @@ def fragile(known):
             noting(local, known),
         ):
             yield client
+
+
+@pytest.fixture
+def fragile(fragile_client):
+    """Make that client the current one."""
+    with fragile_client.as_current():
+        yield fragile_client
 
 
 def end_process(known=None):
