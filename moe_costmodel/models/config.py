@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
@@ -27,6 +28,7 @@ _SHARED_WIDTHS = ("shared_expert_intermediate_size", "shared_intermediate_size")
 _ATTENTIONS = ("full_attention", "sliding_attention", "linear_attention", "attention")
 _CHUNKED = "chunked_attention"  # of Llama-4
 _INDEXED = ("indexed_attention", "deepseek_sparse_attention")
+_REUSED = "reused choice"  # sparse attention to the tokens that an earlier layer's indexer chose
 # Far above any model; a damaged file would make one Python object a layer.
 _MOST_LAYERS = 10_000
 
@@ -96,14 +98,19 @@ def _n_layers(fields: ConfigFields) -> int:
 
 def _text_part(fields: ConfigFields) -> ConfigFields:
     """Return the part about language, of models that also read images."""
+    thinker = fields.content.get("thinker_config")  # of models that also speak
+    if thinker is not None:
+        found = object_in(fields.source, "thinker_config", thinker)
+        fields = ConfigFields(found, fields.source, "thinker_config.")
     inner = fields.content.get("text_config")
     if inner is None:
         return fields
-    found = object_in(fields.source, "text_config", inner)
+    place = fields.place("text_config")
+    found = object_in(fields.source, place, inner)
     # transformers ties by the field outside, even if the one inside says something else.
     tied = fields.content.get("tie_word_embeddings")
     outside = {} if tied is None else {"tie_word_embeddings": tied}
-    return ConfigFields({**found, **outside}, fields.source, "text_config.")
+    return ConfigFields({**found, **outside}, fields.source, f"{place}.")
 
 
 def _architecture(fields: ConfigFields) -> tuple[str, Architecture]:
@@ -132,6 +139,7 @@ def _built(
     known += (_CHUNKED,) if architecture.interval == "llama4" else ()
     kinds = fields.words("layer_types", n_layers, known) or _default_kinds(fields, n_layers)
     sparse = _sparse_layers(architecture, fields, n_layers)
+    kinds = _with_indexers(fields, list(kinds))
     groups = Counter(zip(kinds, sparse, strict=True))
     attentions = {kind: _attention(architecture, fields, kind) for kind in set(kinds)}
     experts = _experts(architecture, fields, d_model) if any(sparse) else None
@@ -157,7 +165,7 @@ def _built(
         d_model=d_model,
         vocabulary=vocabulary,
         blocks=tuple(blocks),
-        tied=fields.flag("tie_word_embeddings"),
+        tied=fields.flag("tie_word_embeddings", architecture.tied),
         dtypes=weight_types(fields, quantization),
         next_token_layers=fields.whole(
             "num_nextn_predict_layers", "mtp_num_hidden_layers", default=0, low=0
@@ -202,6 +210,27 @@ def _default_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
     if fields.content.get("model_type") == "gpt_oss":
         return ["full_attention" if i % 2 else "sliding_attention" for i in range(n_layers)]
     return ["full_attention"] * n_layers
+
+
+def _with_indexers(fields: ConfigFields, kinds: list[str]) -> list[str]:
+    """Return the kinds of attention, those of layers that reuse another layer's choice renamed."""
+    if not fields.get("index_topk"):
+        return kinds
+    n_layers = len(kinds)
+    known = ("full", "shared")
+    listed = fields.words("indexer_types", n_layers, known)
+    pattern = fields.get("index_topk_pattern")
+    if listed is None and pattern is not None:
+        letters = {"F": "full", "S": "shared"}
+        if isinstance(pattern, str):
+            pattern = [letters.get(letter, letter) for letter in pattern]
+        content = {"index_topk_pattern": pattern}
+        listed = replace(fields, content=content).words("index_topk_pattern", n_layers, known)
+    if listed is None:
+        every = fields.whole("index_topk_freq", default=1)
+        first = fields.whole("index_skip_topk_offset", default=2, low=0) - 1
+        listed = ["shared" if max(i - first, 0) % every else "full" for i in range(n_layers)]
+    return [_REUSED if word == "shared" else kind for kind, word in zip(kinds, listed, strict=True)]
 
 
 def _llama4_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
@@ -294,7 +323,7 @@ def _attention(architecture: Architecture, fields: ConfigFields, kind: str) -> A
     if kind == "linear_attention":
         return _delta_net(fields)
     if architecture.attention == "mla":
-        return _latent(fields)
+        return _latent(fields, has_indexer=kind != _REUSED)
     d_model, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
     head_dim = fields.whole("head_dim", default=max(1, d_model // heads))
     kv_heads = _divisor(fields, "num_key_value_heads", "num_attention_heads", default=heads)
@@ -303,7 +332,8 @@ def _attention(architecture: Architecture, fields: ConfigFields, kind: str) -> A
     output = given if architecture.output_bias is None else architecture.output_bias
     if architecture.bias_field and not fields.flag(architecture.bias_field, True):
         qkv = output = False
-    extra = (heads + 2 * kv_heads) * head_dim * qkv + d_model * output
+    queries = heads * (2 if architecture.gated_output else 1)
+    extra = (queries + 2 * kv_heads) * head_dim * qkv + d_model * output
     extra += heads * architecture.sinks
     norm = architecture.qk_norm
     if norm == "head" or (norm == "optional" and fields.flag("use_qk_norm")):
@@ -340,11 +370,12 @@ def _same_window(fields: ConfigFields) -> bool:
     return fields.content.get("layer_types") is None and not alternating
 
 
-def _latent(fields: ConfigFields) -> Attention:
+def _latent(fields: ConfigFields, *, has_indexer: bool) -> Attention:
     heads = fields.whole("num_attention_heads")
     q_rank = fields.whole("q_lora_rank", default=0, low=0)
     kv_rank = fields.whole("kv_lora_rank")
-    index_dim = fields.whole("index_head_dim", default=0, low=0)
+    index_heads = fields.whole("index_n_heads", default=0, low=0) if has_indexer else 0
+    index_dim = fields.whole("index_head_dim", default=0, low=0) if has_indexer else 0
     extra = q_rank + kv_rank + 2 * index_dim  # norms of the latents, and of the indexer's keys
     if fields.flag("attention_bias"):
         extra += q_rank + kv_rank + fields.whole("qk_rope_head_dim") + fields.whole("hidden_size")
@@ -357,7 +388,7 @@ def _latent(fields: ConfigFields) -> Attention:
         q_rank=q_rank,
         kv_rank=kv_rank,
         rope_dim=fields.whole("qk_rope_head_dim"),
-        index_heads=fields.whole("index_n_heads", default=0, low=0),
+        index_heads=index_heads,
         index_dim=index_dim,
         index_topk=fields.whole("index_topk", default=0, low=0),
         extra=extra,

@@ -34,6 +34,7 @@ class Architecture:
     dense_first: bool = False  # first_k_dense_replace
     sparse_step: bool = False  # decoder_sparse_step, mlp_only_layers
     windowed: bool = False  # sliding_window counts
+    tied: bool = False  # if the config does not say so
 
 
 _DEEPSEEK3 = Architecture("mla", router_bias=True, shared="number", dense_first=True)
@@ -71,7 +72,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "dots1": Architecture(qk_norm="head", router_bias=True, shared="number", dense_first=True),
     "ernie4_5_moe": Architecture(
-        qkv_bias=False, output_bias=False, router_bias=True, shared="number", interval="ernie"
+        qkv_bias=False, output_bias=False, router_bias=True, shared="number", interval="ernie",
+        tied=True,
     ),
     "exaone_moe": Architecture(
         qkv_bias=False, output_bias=False, qk_norm="head", router_bias=True, shared="number",
@@ -98,6 +100,7 @@ ALIASES = {
     "kimi_k25": "kimi_k2",
     "qwen3_5_moe_text": "qwen3_5_moe",
     "qwen3_5_text": "qwen3_5",
+    "qwen3_omni_moe_text": "qwen3_moe",
     "qwen3_vl_moe_text": "qwen3_moe",
     "qwen3_vl_moe": "qwen3_moe",
     "qwen3_vl_text": "qwen3",

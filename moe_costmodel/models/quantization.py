@@ -30,7 +30,10 @@ _METHODS = (
     "one of the methods fp8, mxfp4, gptq and awq of 4 or 8 bits, modelopt (NVFP4, FP8) and "
     "compressed-tensors of 4 or 8 bits"
 )
-_ROOTS = ("", "model.", "language_model.", "language_model.model.", "model.language_model.")
+_ROOTS = (
+    "", "model.", "language_model.", "language_model.model.", "model.language_model.",
+    "thinker.model.",
+)  # fmt: skip
 
 
 # Matchers of the modules that a rule is for (None: of all others), and their type (None: as it is).

@@ -211,6 +211,12 @@ def test_counts_are_those_of_transformers():
             "GlmMoeDsa",
             DEEPSEEK | {"index_n_heads": 2, "index_head_dim": 8, "index_topk": 4},
         ),
+        "glm5-shared": (
+            "GlmMoeDsa",
+            DEEPSEEK | {"index_n_heads": 2, "index_head_dim": 8, "index_topk": 4,
+                        "num_hidden_layers": 6, "index_topk_freq": 3},
+        ),
+        "qwen3-next-biased": ("Qwen3Next", MODELS["qwen3-next"][1] | {"attention_bias": True}),
         "glm4-lite": ("Glm4MoeLite", DEEPSEEK),
         "qwen2-plain": ("Qwen2Moe", MODELS["qwen2"][1] | {"qkv_bias": False}),
         "gpt-oss-plain": ("GptOss", MODELS["gpt-oss"][1] | {"attention_bias": False}),
@@ -272,6 +278,58 @@ def test_llama_4_counts_and_chunks(step):
     derived = ("layer_types", "moe_layers", "no_rope_layers")
     bare = {name: value for name, value in content.items() if name not in derived}
     assert ModelShape.from_config(bare) == shape
+
+
+def test_ernie_shares_its_embedding_if_the_config_does_not_say():
+    config = {
+        "model_type": "ernie4_5_moe", "hidden_size": 16, "intermediate_size": 24,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 50, "moe_num_experts": 4,
+        "moe_k": 2, "moe_intermediate_size": 8,
+    }  # fmt: skip
+    assert ModelShape.from_config(config).tied
+    assert not ModelShape.from_config(config | {"tie_word_embeddings": False}).tied
+
+
+GLM5 = DEEPSEEK_V3 | {
+    "model_type": "glm_moe_dsa", "num_hidden_layers": 8, "index_n_heads": 32,
+    "index_head_dim": 128, "index_topk": 2048,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "n_shared"),
+    [
+        ({}, 0),
+        ({"index_topk_freq": 4, "index_skip_topk_offset": 3}, 4),  # FFFSSSFS
+        ({"index_topk_freq": 2}, 3),  # FFSFSFSF
+        ({"index_topk_pattern": "FFFSSSFS"}, 4),
+        ({"index_topk_pattern": "FSSSSSSS", "indexer_types": ["full"] * 7 + ["shared"]}, 1),
+    ],
+)
+def test_layers_that_reuse_a_choice_have_no_indexer(fields, n_shared):
+    shape, every = ModelShape.from_config(GLM5 | fields), ModelShape.from_config(GLM5)
+    # Queries of the indexer come from the latent; its keys are cached, 128 values a token.
+    one = 32 * 128 * 1536 + 128 * 7168 + 32 * 7168 + 2 * 128
+    assert every.n_parameters - shape.n_parameters == n_shared * one
+    assert every.kv_bytes_per_token() - shape.kv_bytes_per_token() == n_shared * 128 * 2
+    assert all(block.attention.index_topk == 2048 for block in shape.blocks)
+    assert (shape.n_layers, shape.n_dense_layers) == (8, 3)
+
+
+def test_a_damaged_pattern_of_indexers_is_named():
+    with pytest.raises(ValueError, match=r"'index_topk_pattern\[1\]'.*full, shared.*X"):
+        ModelShape.from_config(GLM5 | {"index_topk_pattern": "FXFSSSFS"})
+    with pytest.raises(ValueError, match=r"'indexer_types'.*list of 8 texts"):
+        ModelShape.from_config(GLM5 | {"indexer_types": ["full"]})
+
+
+def test_the_text_part_of_a_model_that_speaks_is_read():
+    inner = {"text_config": QWEN3_30B | {"model_type": "qwen3_omni_moe_text"}}
+    config = {"model_type": "qwen3_omni_moe", "thinker_config": inner}
+    assert ModelShape.from_config(config).blocks == ModelShape.from_config(QWEN3_30B).blocks
+    del inner["text_config"]["vocab_size"]
+    with pytest.raises(ValueError, match=r"'thinker_config\.text_config\.vocab_size'"):
+        ModelShape.from_config(config)
 
 
 def test_experts_of_a_token_are_the_same_in_all_layers():
