@@ -89,8 +89,9 @@ def _settings(plan: ServingPlan, pool: ServingPool, model: str, gpu: Gpu | None)
     context = plan.input_tokens + plan.output_tokens
     sequences = pool.concurrency
     if pool.role == "prefill":
-        # Prompts of one step; each waits for its cache to be fetched while the next is computed.
-        sequences *= 2
+        # Prompts of one step, and as many steps as pipeline stages; each prompt waits for its cache
+        # to be fetched while the next is computed.
+        sequences *= 2 * pool.layout.pp
     held = gpu_memory(shape, pool.layout, 1, context, kv_dtype=plan.kv_dtype)
     return ServerSettings(
         model=model,

@@ -26,7 +26,8 @@ class ServerSettings:
     layout : Layout
         Division of one replica over GPUs.
     sequences : int
-        Sequences that run together, on all data-parallel ranks; 0 for the engine's own number.
+        Sequences that run together, on all data-parallel ranks and in all pipeline stages; 0 for
+        the engine's own number.
     architecture : str
         ``model_type`` of its config.json; empty if unknown.
     chunk_tokens : int
@@ -138,6 +139,11 @@ class ServerSettings:
     def sequences_per_rank(self) -> int:
         """Sequences that run together on one data-parallel rank, rounded up."""
         return -(-self.sequences // self.layout.dp)
+
+    @property
+    def sequences_per_stage(self) -> int:
+        """Sequences of one data-parallel rank in each pipeline stage, rounded up."""
+        return -(-self.sequences_per_rank // self.layout.pp)
 
     @property
     def n_nodes(self) -> int:

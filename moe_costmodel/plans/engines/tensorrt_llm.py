@@ -38,11 +38,12 @@ def tensorrt_llm(settings: ServerSettings, path: str | Path) -> Export:
         flags += ["--ep_size", str(layout.moe_ep)]
     if layout.pp > 1:
         flags += ["--pp_size", str(layout.pp)]
-    # Both numbers are of one data-parallel rank.
+    # Both numbers are of a step of one data-parallel rank. As many steps are under way as there are
+    # pipeline stages, each with sequences of its own.
     if settings.sequences:
-        flags += ["--max_batch_size", str(settings.sequences_per_rank)]
+        flags += ["--max_batch_size", str(settings.sequences_per_stage)]
     if settings.chunk_tokens:
-        tokens = max(settings.chunk_tokens, settings.sequences_per_rank)
+        tokens = max(settings.chunk_tokens, settings.sequences_per_stage)
         flags += ["--max_num_tokens", str(tokens), "--enable_chunked_prefill"]
     if settings.context:
         flags += ["--max_seq_len", str(settings.context)]
@@ -59,7 +60,7 @@ def _options(settings: ServerSettings) -> list[str]:
     """Return the lines of the YAML: options that have no flag."""
     lines = ["cuda_graph_config:", "  enable_padding: true"]
     if settings.sequences:
-        lines.append(f"  max_batch_size: {settings.sequences_per_rank}")
+        lines.append(f"  max_batch_size: {settings.sequences_per_stage}")
     lines += [
         "kv_cache_config:",
         f"  free_gpu_memory_fraction: {settings.free_fraction:.3g}",

@@ -161,6 +161,26 @@ def test_tensorrt_llm_gets_flags_and_a_yaml(tmp_path):
     assert content["cache_transceiver_config"] == {"backend": "DEFAULT"}
 
 
+@pytest.mark.parametrize(("sequences", "batch"), [(64, 8), (65, 9), (1, 1), (0, None)])
+def test_tensorrt_llm_divides_sequences_among_pipeline_stages(sequences, batch, tmp_path):
+    # It keeps max_batch_size sequences in each of as many steps as there are stages.
+    layout = Layout(dp=2, moe_ep=2, pp=4)
+    case = settings(layout=layout, sequences=sequences, chunk_tokens=4)
+    found = parsed("trtllm", engine_command(case, "trtllm", tmp_path))
+    assert found["max_batch_size"] == batch
+    assert found["max_num_tokens"] == max(4, batch or 0)
+    text = Path(found["extra_llm_api_options"]).read_text()
+    assert ("max_batch_size" in text) == (batch is not None)
+    assert f"max_batch_size: {batch}\n" in text or batch is None
+    # The other engines are told the sequences of all stages.
+    for engine, name, most in (
+        ("vllm", "max_num_seqs", -(-sequences // 2)),
+        ("sglang", "max_running_requests", 2 * -(-sequences // 2)),
+    ):
+        found = parsed(engine, engine_command(case, engine, tmp_path))
+        assert found[name] == (most or None)
+
+
 def test_paged_experts_in_each_engine(tmp_path):
     case = settings(layout=Layout(), resident_experts=16, expert_bytes=2.0**20)
     found = parsed("sglang", engine_command(case, "sglang"))

@@ -1,0 +1,32 @@
+"""Exports of serving plans: requests in flight of pools with pipeline stages."""
+
+import pytest
+
+from moe_costmodel import Layout, ModelShape, ServingPlan, ServingPool
+from tests.moe_costmodel.models.test_config import QWEN3_30B
+
+
+def flag(export, name):
+    return int(export.flags[export.flags.index(name) + 1])
+
+
+@pytest.mark.parametrize("pp", [1, 2, 4])
+def test_prompts_fill_all_pipeline_stages(pp, tmp_path):
+    pools = tuple(
+        ServingPool(
+            role=role, layout=Layout(tp=2, moe_ep=2, pp=pp), replicas=1, concurrency=8,
+            max_num_batched_tokens=4096,
+        )
+        for role in ("prefill", "decode")
+    )  # fmt: skip
+    plan = ServingPlan(
+        shape=ModelShape.from_config(QWEN3_30B), gpu="h200_sxm", backend="sglang", n_gpus=4 * pp,
+        mode="disaggregated", input_tokens=1024, output_tokens=128, pools=pools,
+    )  # fmt: skip
+    prefill, decode = plan.export(tmp_path, model="m")
+    # A prefill pool has eight prompts in each stage, and as many that wait for their transfer.
+    assert flag(prefill, "--max-running-requests") == 2 * 8 * pp
+    assert flag(decode, "--max-running-requests") == 8
+    prefill, decode = plan.export(tmp_path, model="m", engine="trtllm")
+    assert flag(prefill, "--max_batch_size") == 2 * 8
+    assert flag(decode, "--max_batch_size") == 8 / pp
