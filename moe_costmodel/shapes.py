@@ -18,7 +18,8 @@ __all__ = ["DTYPE_BYTES", "MAX_EXPERTS", "OPERAND_BYTES", "LayerShape", "power_l
 MAX_EXPERTS = 65_536
 _MAX_WIDTH = 2**31
 
-# Bytes of a weight, scales included where blocks of 16 (nvfp4) or 32 (mxfp4) share one of 8 bits.
+# Bytes of a weight, scales included where blocks of 16 (nvfp4) or 32 (mxfp4) share one of 8 bits,
+# or 32 one of 16 (int4_wo_g32). Those of larger groups, at most 4 % more, are not.
 DTYPE_BYTES: dict[str, float] = {
     "float64": 8.0,
     "float32": 4.0,
@@ -32,6 +33,7 @@ DTYPE_BYTES: dict[str, float] = {
     "w4a8_mxfp4_mxfp8": 0.5 + 1 / 32,
     "w4afp8": 0.5,
     "int4_wo": 0.5,
+    "int4_wo_g32": 0.5 + 2 / 32,
 }
 # Bytes of a value as it enters a product: weights alone may be quantized ("_wo", "w4a16").
 OPERAND_BYTES: dict[str, float] = DTYPE_BYTES | {
@@ -41,6 +43,7 @@ OPERAND_BYTES: dict[str, float] = DTYPE_BYTES | {
     "w4a8_mxfp4_mxfp8": 1.0,
     "w4afp8": 1.0,
     "int4_wo": 2.0,
+    "int4_wo_g32": 2.0,
 }
 
 

@@ -105,7 +105,9 @@ def _rules(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rul
     if method == "mxfp4":
         return [(None, "w4a16_mxfp4")]
     if method == "awq":
-        return [(None, _by_bits(fields, quantization.get("bits", quantization.get("w_bit", 4))))]
+        bits = quantization.get("bits", quantization.get("w_bit", 4))
+        size = quantization.get("group_size", quantization.get("q_group_size"))
+        return [(None, _by_bits(fields, bits, size))]
     if method == "gptq":
         return _of_gptq(fields, quantization)
     groups = quantization.get("config_groups")
@@ -116,7 +118,8 @@ def _rules(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rul
 
 def _of_gptq(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rule]:
     """Return the rules of GPTQ, whose `dynamic` has patterns with other bits or without any."""
-    dtype = _by_bits(fields, quantization.get("bits"))
+    size = quantization.get("group_size")
+    dtype = _by_bits(fields, quantization.get("bits"), size)
     rules: list[Rule] = []
     dynamic = quantization.get("dynamic") or {}
     if not isinstance(dynamic, Mapping):
@@ -128,7 +131,8 @@ def _of_gptq(fields: ConfigFields, quantization: Mapping[str, object]) -> list[R
         if text.startswith("-:"):
             rules.append((matchers, None))
         elif isinstance(changes, Mapping):
-            rules.append((matchers, _by_bits(fields, changes.get("bits", quantization["bits"]))))
+            bits = changes.get("bits", quantization["bits"])
+            rules.append((matchers, _by_bits(fields, bits, changes.get("group_size", size))))
         else:
             raise _wrong(fields, "dynamic", changes, "a JSON object for each pattern")
     blocks = quantization.get("modules_in_block_to_quantize")
@@ -172,16 +176,19 @@ def _of_group(fields: ConfigFields, weights: Mapping[str, object]) -> str:
     if (bits, kind) == (4, "float"):
         return "nvfp4" if weights.get("group_size") == 16 else "w4a8_mxfp4_mxfp8"
     if bits in (4, 8) and kind == "int":
-        return _by_bits(fields, bits)
+        return _by_bits(fields, bits, weights.get("group_size"))
     if (bits, kind) == (8, "float"):
         return "fp8_block" if weights.get("strategy") == "block" else "fp8"
     raise _unknown(fields, "compressed-tensors with weights of " + brief(dict(weights)))
 
 
-def _by_bits(fields: ConfigFields, bits: object) -> str:
+def _by_bits(fields: ConfigFields, bits: object, group_size: object) -> str:
+    """Return the type of integer weights of which a group shares one scale."""
     if isinstance(bits, bool) or not isinstance(bits, int) or bits not in (4, 8):
         raise _wrong(fields, "bits", bits, "4 or 8")
-    return "int4_wo" if bits == 4 else "int8_wo"
+    if bits == 8:
+        return "int8_wo"
+    return "int4_wo_g32" if group_size == 32 else "int4_wo"
 
 
 def _exceptions(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rule]:

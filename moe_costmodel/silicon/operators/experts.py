@@ -21,8 +21,9 @@ _SIZES = ("hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "mo
 _TEXTS = ("kernel_source", "moe_dtype", "distribution")
 # Routing of benchmarks with random prompts, and the rows that stand in.
 _SKEWS = ("power_law_1.01", "power_law_1.2", "balanced", "uniform")
-# Types of equal weights: the engine takes the kernel that is faster.
+# Types whose rows are taken, the faster of several of equal weights. Tables name no size of groups.
 _EQUALS = {
+    "int4_wo_g32": ("int4_wo",),
     "w4a16_mxfp4": ("w4a16_mxfp4", "w4a8_mxfp4_mxfp8"),
     "w4a8_mxfp4_mxfp8": ("w4a16_mxfp4", "w4a8_mxfp4_mxfp8"),
 }
@@ -30,6 +31,7 @@ _STAND_INS = {
     "fp8_block": ("fp8",),
     "fp8": ("fp8_block",),
     "int4_wo": ("w4a16_mxfp4", "fp8_block"),
+    "int4_wo_g32": ("w4a16_mxfp4", "fp8_block"),
     "nvfp4": ("w4a8_mxfp4_mxfp8", "fp8_block", "fp8"),
 }
 _FAR = 0.5  # logarithmic distance beyond which another type stands in rather

@@ -120,6 +120,7 @@ def test_columns_of_other_types_that_say_the_same_are_read(tmp_path):
         ("w4a8_mxfp4_mxfp8", 0.53125, 1.0),
         ("w4afp8", 0.5, 1.0),
         ("int4_wo", 0.5, 2.0),
+        ("int4_wo_g32", 0.5625, 2.0),
     ],
 )
 def test_types_that_published_tables_have(tmp_path, dtype, weight, operand):

@@ -39,6 +39,12 @@ def types(quantization, config=DEEPSEEK_V3, **fields):
         (groups(num_bits=4, type="float", group_size=16), "nvfp4", 4),
         (groups(num_bits=4, type="float", group_size=32), "w4a8_mxfp4_mxfp8", 4),
         (groups(num_bits=4, type="int", group_size=128), "int4_wo", 4),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "int4_wo", 4),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 32}, "int4_wo_g32", 4),
+        ({"quant_method": "awq", "bits": 4, "group_size": 32}, "int4_wo_g32", 4),
+        ({"quant_method": "awq", "w_bit": 4, "q_group_size": 32}, "int4_wo_g32", 4),
+        (groups(num_bits=4, type="int", group_size=32), "int4_wo_g32", 4),
+        (groups(num_bits=8, type="int", group_size=32), "int8_wo", 8),
         (groups(num_bits=8, type="int", strategy="channel"), "int8_wo", 8),
         (groups(num_bits=8, type="float", strategy="block"), "fp8_block", 8),
         (groups(num_bits=8, type="float", strategy="channel"), "fp8", 8),
@@ -51,6 +57,22 @@ def test_methods_have_types_of_their_bits(quantization, expected, bits):
     assert {found[part] for part in ("embedding", "head", "router", "norms")} == {"bfloat16"}
     # Scales of groups come on top: half a bit at most.
     assert bits / 8 <= DTYPE_BYTES[expected] <= (bits + 0.6) / 8
+
+
+def test_kimi_k2_takes_the_bytes_of_its_files():
+    # Kimi-K2-Thinking: groups of 32 share a scale of 16 bits; its files have 594 GB.
+    sizes = {
+        "model_type": "kimi_k2", "num_attention_heads": 64, "n_routed_experts": 384,
+        "first_k_dense_replace": 1, "vocab_size": 163840, "num_nextn_predict_layers": 0,
+    }  # fmt: skip
+    quantization = groups(num_bits=4, type="int", group_size=32) | {
+        "ignore": [
+            "lm_head", "re:.*self_attn.*", "re:.*shared_experts.*",
+            r"re:.*mlp\.(gate|up|gate_up|down)_proj.*",
+        ]
+    }  # fmt: skip
+    shape = ModelShape.from_config(DEEPSEEK_V3 | sizes | {"quantization_config": quantization})
+    assert sum(shape.weight_bytes().values()) == pytest.approx(594e9, rel=0.002)
 
 
 @pytest.mark.parametrize(

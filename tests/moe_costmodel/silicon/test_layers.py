@@ -12,6 +12,7 @@ from tests.moe_costmodel.silicon.tables import (
     gemm_ms,
     write_kinds,
     write_tables,
+    writer,
 )
 
 pytest.importorskip("pyarrow")
@@ -238,13 +239,35 @@ def test_a_chunk_within_a_prompt_samples_no_token(model, experts):
 
 
 def test_narrow_weights_alone_are_multiplied_in_bfloat16(model, experts):
-    narrow = replace(experts, dtypes=experts.dtypes | {"attention": "int4_wo"})
+    narrow = [
+        replace(experts, dtypes=experts.dtypes | {"attention": name})
+        for name in ("int4_wo", "int4_wo_g32")
+    ]
     kernels = [
         {o.kernel for o in model.decode(shape, Layout(), 16, 256).operators
          if o.operator == "projections"}
-        for shape in (experts, narrow)
+        for shape in (experts, *narrow)
     ]  # fmt: skip
-    assert kernels == [{"toy_linear (bfloat16)"}] * 2
+    assert kernels == [{"toy_linear (bfloat16)"}] * 3
+
+
+def test_small_groups_of_integers_take_the_rows_of_large_ones(tmp_path, experts):
+    root = write_tables(tmp_path)
+    row = {
+        "hidden_size": 256, "inter_size": 128, "topk": 2, "num_experts": 8, "moe_tp_size": 1,
+        "moe_ep_size": 1, "moe_dtype": "int4_wo", "distribution": "balanced",
+        "kernel_source": "marlin",
+    }  # fmt: skip
+    rows = [row | {"num_tokens": t, "latency": 0.02 + 1e-4 * t} for t in (1, 16, 256)]
+    writer(root)("moe", "moe", rows, version="1.1.0")
+    measured = SiliconModel("toy", "sglang", root=root)
+    found = []
+    for name in ("int4_wo", "int4_wo_g32"):
+        shape = replace(experts, dtypes=experts.dtypes | {"experts": name})
+        operators = measured.decode(shape, Layout(), 16, 256).operators
+        found.append(next(o for o in operators if o.operator == "moe"))
+    assert found[0].kernel == "marlin (int4_wo)"
+    assert found[0] == found[1]
 
 
 # ------------------------------------------------------------------------------------------ errors
