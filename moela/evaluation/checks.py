@@ -17,6 +17,7 @@ from pymoo.core.variable import Choice
 from moela._arrays import Designs, Floats
 from moela._checks import instance
 from moela.evaluation.batch import unevaluated
+from moela.evaluation.optimum import repeat_selections
 from moela.evaluation.runners.call import NoAnswerError, complex_error, outputs, worker_name
 from moela.evaluation.runners.outcome import INVALID, Outcome, Values, failure
 from moela.evaluation.termination import LEAST_BUDGET, evaluation_budget
@@ -111,6 +112,8 @@ class CheckedEvaluator(PymooEvaluator):
         """Evaluate a population or an individual in place and return it, as pymoo does."""
         names = self.evaluate_values_of if evaluate_values_of is None else evaluate_values_of
         due = unevaluated(self, pop, skip_already_evaluated, names)
+        if (algorithm := kwargs.get("algorithm")) is not None:
+            repeat_selections(algorithm)
         if due:
             self._eval(problem, Population.create(*due), names, **kwargs)
         if count_evals:

@@ -1,21 +1,71 @@
-"""Optima of pymoo's algorithms without failed designs."""
+"""Corrections of pymoo's algorithms: optima without failures, and selections that repeat."""
 
 from __future__ import annotations
 
 import copy
 import logging
 import weakref
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.population import Population
 from pymoo.core.result import Result
+from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.util.optimum import filter_optimum
 
+from moela._arrays import Ints
 from moela.evaluation.marks import Marks
 from moela.evaluation.runners.outcome import failed
 
 logger = logging.getLogger("moela.evaluator")
+
+# Modules of pymoo whose tournaments decide between equal violations by numbers without a seed.
+_UNSEEDED = ("pymoo.algorithms.moo.nsga3", "pymoo.algorithms.moo.unsga3")
+
+
+def repeat_selections(algorithm: Algorithm) -> None:
+    """Let the same seed select the same parents in NSGA3 and UNSGA3, if there are constraints.
+
+    Of two designs of equal violation, the one that was drawn first wins, which is random as well.
+    """
+    mating = getattr(algorithm, "mating", None)
+    selection = getattr(mating, "selection", None)
+    if mating is None or not isinstance(selection, TournamentSelection):
+        return
+    if "_do" in vars(selection):  # already
+        return
+    # pymoo wraps these functions without their names.
+    cells = getattr(selection.func_comp, "__closure__", None) or ()
+    modules = {getattr(cell.cell_contents, "__module__", None) for cell in cells}
+    if modules.intersection(_UNSEEDED) and selection.pressure == 2:
+        # All algorithms of a class have the same selection by default. Signatures of algorithms
+        # leave out names that begin with an underscore, so stored runs stay the same.
+        mating.selection = copy.copy(selection)
+        mating.selection._do = _Tournaments(selection)
+
+
+class _Tournaments:
+    """`TournamentSelection._do`, without ties between infeasible designs."""
+
+    def __init__(self, selection: TournamentSelection) -> None:
+        self.selection = selection
+
+    def __call__(self, *args: object, **kwargs: object) -> Ints:
+        selection = copy.copy(self.selection)
+        selection.func_comp = partial(_winners, selection.func_comp)
+        return selection._do(*args, **kwargs)  # type: ignore[no-any-return]
+
+
+def _winners(compare: Callable[..., Ints], pop: Population, pairs: Ints, **kwargs: object) -> Ints:
+    """Return the winner of each pair [n, 2] as an array [n, 1]."""
+    CV = pop.get("CV").reshape(len(pop), -1)[:, 0][pairs]
+    tied = (CV[:, 0] == CV[:, 1]) & (CV[:, 0] > 0.0)
+    winners = pairs[:, :1].copy()
+    if not tied.all():
+        winners[~tied] = compare(pop, pairs[~tied], **kwargs)
+    return winners
 
 
 def leave_out_failures(algorithm: Algorithm, marks: Marks) -> None:

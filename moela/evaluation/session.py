@@ -16,6 +16,7 @@ from moela._arrays import Floats
 from moela.evaluation import run_identity
 from moela.evaluation.interrupts import Interrupts
 from moela.evaluation.known import Known, StoredAnswers
+from moela.evaluation.optimum import repeat_selections
 from moela.evaluation.progress import Progress
 from moela.evaluation.run_identity import OpenRun
 from moela.evaluation.runners.backends import make_runner
@@ -52,6 +53,8 @@ class Session:
         if self._interrupts is not None:
             self._interrupts.__enter__()
         self._algorithm = None if algorithm is None else weakref.ref(algorithm)
+        if algorithm is not None:
+            repeat_selections(algorithm)
         self._began = time.monotonic()
         self._pid = os.getpid()
         self._runner: Runner | None = None
