@@ -22,6 +22,7 @@ FACADES = {
     ("moe_costmodel/models/shape.py", "moe_costmodel/models"): "ModelShape.from_config",
     ("moe_costmodel/traces/trace.py", "moe_costmodel/traces"): "methods of RoutingTrace",
     ("moela/cli.py", "moela/commands"): "the entry, which hands over to a command",
+    ("moela/evaluation/storage/reader.py", "moela/plugins"): "EvaluationStore.to_optuna",
     ("moela/comparison/comparison.py", "moela/comparison/report"): "Comparison.report",
     ("problems/noc/problem.py", "problems/noc"): "NoC3D.beside_baselines",
 }

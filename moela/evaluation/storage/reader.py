@@ -340,8 +340,10 @@ class EvaluationStore:
         Returns
         -------
         Path
-            The file. Failed evaluations are failed trials with their status and error; constraints
-            are where Optuna's samplers look for them, equality constraints by absolute value.
+            The file. Runs of plain functions have the names, options and directions of the call;
+            an order of items becomes that of their positions. Failed evaluations are failed trials
+            with their status and error; constraints are where Optuna's samplers look for them,
+            equality constraints by absolute value.
 
         Raises
         ------
@@ -350,7 +352,7 @@ class EvaluationStore:
         FileExistsError
             The file exists.
         """
-        from moela.evaluation.storage.optuna import write_studies
+        from moela.plugins.optuna_export import write_studies
 
         return write_studies(self, path)
 

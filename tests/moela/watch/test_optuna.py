@@ -12,7 +12,9 @@ from pymoo.core.problem import ElementwiseProblem
 from pymoo.core.variable import Binary, Choice, Integer, Real
 from pymoo.optimize import minimize
 
+import moela
 from moela import EvaluationStore, Evaluator
+from moela.plugins import designs_of_study
 from tests.moela.watch import watch_cases as cases
 
 optuna = pytest.importorskip("optuna", reason="needs optuna: pip install 'moela[optuna]'")
@@ -77,6 +79,66 @@ def test_variables_keep_their_kinds(tmp_path):
         "height": "FloatDistribution",
     }
     assert {trial.params["shape"] for trial in study.trials} == {"round", "pin"}
+
+
+class Nozzle:
+    """An option that is an object."""
+
+    def __repr__(self):
+        return "Nozzle()"
+
+
+def kiln(d):
+    heat = d["rate"] * d["shelves"] + d.get("rounds", 0) + 0.1 * d["order"].index("bowl")
+    return {"pots": heat, "fuel": d["rate"] ** 2 + 3.0 * d["fan"], "ash": d["shelves"] * 1.0}
+
+
+def test_runs_of_functions_have_the_names_and_directions_of_the_call(tmp_path):
+    result = moela.minimize(
+        kiln,
+        variables={
+            "rate": moela.real(0.001, 10.0, log=True),
+            "shelves": moela.integer(1, 64, log=True),
+            "nozzle": ["a", None, Nozzle()],
+            "fan": bool,
+            "rounds": moela.integer(1, 4, when={"fan": True}),
+            "order": moela.permutation(["cup", "bowl", "jug"]),
+        },
+        objectives={"pots": "max", "fuel": "min"},
+        constraints={"ash": (None, 50)},
+        n_eval=60,
+        store=tmp_path / "run.db",
+        verbose=False,
+    )
+    with EvaluationStore(tmp_path / "run.db") as store:
+        (study,) = studies(store.to_optuna(tmp_path / "run.log"))
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert study.metric_names == ["pots", "fuel"]
+    assert study.trials[0].user_attrs["out.ash"] >= 1.0
+    rows = result.to_frame(all=True).to_dict("records")
+    assert len(study.trials) == len(rows) == 60
+    places = {"cup": 0, "bowl": 1, "jug": 2}
+    for trial, row in zip(study.trials, rows, strict=True):
+        assert trial.values == [row["pots"], row["fuel"]]
+        order = [trial.params[f"order[{i}/3]"] for i in range(3)]
+        assert order == [places[item] for item in row["order"]]
+        assert [trial.params[name] for name in ("rate", "shelves", "fan")] == [
+            row["rate"], row["shelves"], row["fan"]
+        ]  # fmt: skip
+        assert ("rounds" in trial.params) is row["fan"]
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    known = study.trials[0].distributions
+    assert known["rate"] == FloatDistribution(0.001, 10.0, log=True)
+    assert known["shelves"] == IntDistribution(1, 64, log=True)
+    assert known["nozzle"] == CategoricalDistribution(["a", None, "Nozzle()"])
+    best = {tuple(trial.values) for trial in study.best_trials}
+    assert best == set(map(tuple, result.front.F.tolist()))
+    assert designs_of_study(study)[0].keys() >= {"rate", "shelves", "nozzle", "fan", "order"}
 
 
 def test_the_dashboard_opens_the_file(finished, tmp_path):

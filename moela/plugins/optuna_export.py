@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moela.evaluation.runners.outcome import OK
+from moela.functions.model.kinds import Boolean, Choice, Integer, Permutation, Real, Variable
+from moela.functions.model.view import ProblemView
+from moela.functions.results.stored import stored_problem
+from moela.plugins.optuna_space import place_name
 from moela.provenance.signature import shown_name
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ def write_studies(store: EvaluationStore, path: str | os.PathLike[str]) -> Path:
     """Write each run of a store as a study of an Optuna journal file; see `to_optuna`."""
     try:
         import optuna
+        from optuna.exceptions import ExperimentalWarning
         from optuna.storages import JournalStorage
         from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
     except ImportError as error:
@@ -57,23 +63,32 @@ def write_studies(store: EvaluationStore, path: str | os.PathLike[str]) -> Path:
         evaluations = list(store.evaluations(run.id))
         if not evaluations:
             continue
-        n_obj = int(run.problem["n_obj"])
+        view = ProblemView(stored_problem(run, store.path))
         study = optuna.create_study(
             storage=storage,
             study_name=f"run {run.id}: {shown_name(run.algorithm)} on {shown_name(run.problem)}",
-            directions=["minimize"] * n_obj,
+            directions=["minimize" if sign > 0 else "maximize" for sign in view.signs],
             sampler=optuna.samplers.RandomSampler(),
         )
-        study.add_trials(_trials(run, evaluations))
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            study.set_metric_names(list(view.names))
+        study.add_trials(_trials(run, view, evaluations))
     JournalFileBackend(str(out)).append_logs(memory.logs)
     return out
 
 
-def _trials(run: StoredRun, evaluations: list[StoredEvaluation]) -> list[FrozenTrial]:
+def _trials(
+    run: StoredRun, view: ProblemView, evaluations: list[StoredEvaluation]
+) -> list[FrozenTrial]:
     from optuna.trial import FrozenTrial, TrialState
 
-    rows = [_params(e.X) for e in evaluations]
-    distributions = _distributions(run, rows)
+    if view.own is None:
+        rows = [_params(e.X) for e in evaluations]
+        distributions = _distributions(run, rows)
+    else:
+        variables = view.own.variables
+        rows = [_own_params(variables, view.design(np.asarray(e.X))) for e in evaluations]
+        distributions = _own_distributions(variables)
     begun = datetime.fromisoformat(run.created)
     trials = []
     for number, (e, params) in enumerate(zip(evaluations, rows, strict=True)):
@@ -91,11 +106,11 @@ def _trials(run: StoredRun, evaluations: list[StoredEvaluation]) -> list[FrozenT
                 trial_id=-1,
                 state=TrialState.COMPLETE if fine else TrialState.FAIL,
                 value=None,
-                values=e.F.tolist() if fine and e.F is not None else None,
+                values=(view.signs * e.F).tolist() if fine and e.F is not None else None,
                 datetime_start=(ended - timedelta(seconds=e.duration)).replace(tzinfo=None),
                 datetime_complete=ended.replace(tzinfo=None),
                 params=params,
-                distributions=distributions,
+                distributions={name: distributions[name] for name in params},
                 user_attrs=attributes,
                 system_attrs={_CONSTRAINTS: constraints} if constraints else {},
                 intermediate_values={},
@@ -133,3 +148,46 @@ def _distributions(run: StoredRun, rows: list[dict[str, Any]]) -> dict[str, Base
             choices = [*dict.fromkeys([*([False, True] if kinds == {bool} else []), *values])]
             out[name] = CategoricalDistribution(choices)
     return out
+
+
+def _own_params(
+    variables: Mapping[str, Variable], design: Mapping[str, object]
+) -> dict[str, object]:
+    """Return a design of a plain function as `suggest_...` and `suggest_permutation` name it."""
+    params: dict[str, object] = {}
+    for name, value in design.items():
+        variable = variables[name]
+        if isinstance(variable, Permutation):
+            places = variable.places(value) or []
+            params |= {place_name(name, i, len(places)): place for i, place in enumerate(places)}
+        else:
+            params[name] = _option(value) if isinstance(variable, Choice) else value
+    return params
+
+
+def _own_distributions(variables: Mapping[str, Variable]) -> dict[str, BaseDistribution]:
+    """Return the range of each parameter of a plain function, or its options."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    out: dict[str, BaseDistribution] = {}
+    for name, variable in variables.items():
+        match variable:
+            case Real():
+                out[name] = FloatDistribution(variable.low, variable.high, log=variable.log)
+            case Integer():
+                out[name] = IntDistribution(variable.low, variable.high, log=variable.log)
+            case Boolean():
+                out[name] = CategoricalDistribution([False, True])
+            case Choice():
+                out[name] = CategoricalDistribution(
+                    list(dict.fromkeys(map(_option, variable.options)))
+                )
+            case Permutation():
+                n = len(variable.items)
+                out |= {place_name(name, i, n): IntDistribution(0, n - 1) for i in range(n)}
+    return out
+
+
+def _option(value: object) -> str | float | None:
+    """Return an option as Optuna takes it: what is neither text nor number becomes text."""
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
