@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from moela.commands.output import print_json
 from moela.commands.parser import add_examples, positive
+from moela.quality.durations import required_seconds
 
 _LAST_PORT = 65535
 
@@ -20,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="DB", help="SQLite file that an Evaluator writes")
     add = parser.add_argument
     add("--run", type=positive, metavar="N", help="number of the run (default: newest)")
-    add("--every", type=float, default=2.0, metavar="S", help="seconds between two views")
+    add("--every", default="2s", metavar="TIME", help="time between two views, such as 30s")
     add("--once", action="store_true", help="show the state once")
     add("--serve", action="store_true", help="serve a page on this machine, for a browser")
     add("--port", type=int, metavar="N", help="port of --serve (default: any free one)")
@@ -33,8 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     from moela.watch.follow import Follower
     from moela.watch.terminal import watch
 
-    if not arguments.every > 0:
-        raise ValueError(f"--every must be a positive number of seconds. Got {arguments.every}.")
+    every = _every(arguments.every)
     port = _port(arguments)
     if hasattr(os, "nice") and not (arguments.once or arguments.json):
         os.nice(10)  # the run comes first
@@ -46,9 +46,18 @@ def run(arguments: argparse.Namespace) -> None:
         elif arguments.serve:
             _serve(follower, port)
         else:
-            watch(follower, every=arguments.every, once=arguments.once)
+            watch(follower, every=every, once=arguments.once)
     finally:
         follower.close()
+
+
+def _every(given: str) -> float:
+    """Return the seconds between two views."""
+    try:
+        return required_seconds("every", given)
+    except ValueError as error:
+        message = str(error).replace("The 'every' parameter", "--every")
+        raise ValueError(message.replace(", a timedelta, or", ", or")) from None
 
 
 def _port(arguments: argparse.Namespace) -> int:

@@ -40,6 +40,7 @@ from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.session import Session, is_dynamic
 from moela.evaluation.settings import check_name, check_settings
 from moela.evaluation.storage.keys import encode, keys_of
+from moela.quality.durations import Duration, seconds
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -73,11 +74,11 @@ class Evaluator(PymooEvaluator):
     retries : int
         How often a failed evaluation is tried again first. If a worker dies, its design is retried
         twice regardless of this setting.
-    timeout : float, optional
-        Seconds per design, after which an evaluation is killed with every process that it started,
-        except those that have left its process group (``os.setsid``). On Windows only the worker
-        itself is killed; programs that the evaluation started go on. Needs supervised processes.
-        Only a timeout ends an evaluation that hangs or that has been stopped (``SIGSTOP``).
+    timeout : float, str or timedelta, optional
+        Time per design (seconds, "90s", "2h"), after which an evaluation is killed with every
+        process that it started, except those that left its process group (``os.setsid``); on
+        Windows, only the worker is killed. Needs supervised processes. Only a timeout ends an
+        evaluation that hangs or that has been stopped (``SIGSTOP``).
     dedupe : bool
         Whether known designs are answered from memory or store. They count towards ``n_eval`` like
         any other. Use False for noisy measurements.
@@ -88,9 +89,8 @@ class Evaluator(PymooEvaluator):
         Whether to raise or begin a new run if the store holds runs, but none of this problem,
         algorithm and seed.
     on_interrupt : {"raise", "finish"}
-        With "finish", Ctrl-C ends the run after the batch in hand: the algorithm terminates, and
-        pymoo's ``minimize`` returns the result so far. A second Ctrl-C raises KeyboardInterrupt at
-        once. Only in the main thread.
+        With "finish", Ctrl-C ends the run after the batch in hand, and pymoo's ``minimize`` returns
+        the result so far. A second Ctrl-C raises KeyboardInterrupt. Only in the main thread.
     recheck : bool
         Whether the cheapest old design is evaluated again and compared when a run is resumed. That
         does not count towards ``n_eval``.
@@ -151,7 +151,7 @@ class Evaluator(PymooEvaluator):
         store: str | os.PathLike[str] | None = None,
         on_error: Literal["raise", "infeasible"] = "raise",
         retries: int = 0,
-        timeout: float | None = None,
+        timeout: Duration | None = None,
         dedupe: bool = True,
         *,
         retry_failed: bool = False,
@@ -169,7 +169,7 @@ class Evaluator(PymooEvaluator):
         self.store = None if store is None else Path(store).expanduser().absolute()
         self.on_error = on_error
         self.retries = retries
-        self.timeout = timeout
+        self.timeout = seconds("timeout", timeout, "Evaluator")
         self.dedupe = dedupe
         self.retry_failed = retry_failed
         self.on_mismatch = on_mismatch
@@ -178,7 +178,7 @@ class Evaluator(PymooEvaluator):
         self.inner_max_num_threads = inner_max_num_threads
         self.progress = progress
         check_settings(self.__dict__)
-        self.backend = check_backend(backend, timeout)
+        self.backend = check_backend(backend, self.timeout)
         self._session: Session | None = None
         self._problem: weakref.ref[Problem] | None = None  # of the last session
         self._one_thread = OneThread()

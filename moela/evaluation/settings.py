@@ -24,7 +24,6 @@ _RANGES = {
     "chunk_size": "'auto' or a positive integer",
     "retries": "a non-negative integer",
     "inner_max_num_threads": "a positive integer, or None",
-    "timeout": "a positive number of seconds, or None",
 }
 
 
@@ -47,11 +46,9 @@ def check_settings(settings: dict[str, object]) -> None:
 
 def _in_range(name: str, value: object) -> bool:
     if value is None:
-        return name in ("n_jobs", "inner_max_num_threads", "timeout")
+        return name in ("n_jobs", "inner_max_num_threads")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return name == "chunk_size" and value == "auto"
-    if name == "timeout":
-        return value > 0
     lowest = 0 if name == "retries" else 1
     return isinstance(value, int) and (value >= lowest or (name == "n_jobs" and value < 0))
 

@@ -8,9 +8,8 @@ from typing import cast
 
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.termination import TerminateIfAll, Termination
-from pymoo.util.misc import time_to_int
 
-from moela._checks import require
+from moela.quality.durations import Duration, required_seconds
 
 LEAST_BUDGET = "The termination must allow at least one evaluation."
 
@@ -25,8 +24,8 @@ class ElapsedTime(Termination):
 
     Parameters
     ----------
-    max_time : float or str
-        Seconds, or ``"hh:mm:ss"``.
+    max_time : float, str or timedelta
+        Seconds, or a text such as ``"90s"``, ``"30 min"``, ``"1h30m"``, ``"2d"`` or ``"01:30:00"``.
 
     Attributes
     ----------
@@ -36,23 +35,24 @@ class ElapsedTime(Termination):
     Raises
     ------
     ValueError
-        The time is not positive.
+        The time is not positive, or cannot be read.
 
     Examples
     --------
     >>> from pymoo.optimize import minimize
     >>> from pymoo.problems import get_problem
     >>> from moela import MOELA, ElapsedTime
-    >>> res = minimize(get_problem("zdt1"), MOELA(), ElapsedTime("00:00:01"), seed=1)
+    >>> res = minimize(get_problem("zdt1"), MOELA(), ElapsedTime("1s"), seed=1)
     >>> res.algorithm.termination.elapsed >= 1
     True
     """
 
-    def __init__(self, max_time: float | str) -> None:
+    def __init__(self, max_time: Duration) -> None:
         super().__init__()
-        self.max_time = float(time_to_int(max_time) if isinstance(max_time, str) else max_time)
-        expected = "a positive number of seconds or 'hh:mm:ss'"
-        require("ElapsedTime", "max_time", max_time, self.max_time > 0, expected)
+        endless = isinstance(max_time, float) and max_time == math.inf
+        self.max_time = (
+            math.inf if endless else required_seconds("max_time", max_time, "ElapsedTime")
+        )
         self.elapsed = 0.0
         self._since: float | None = None
 

@@ -30,7 +30,6 @@ from moela.evaluation.settings import check_store
 from moela.evaluation.storage.errors import StoreMismatchError
 from moela.evaluation.termination import ElapsedTime, out_of_time
 from moela.functions import algorithms
-from moela.functions.durations import seconds, shown_seconds
 from moela.functions.failures import (
     all_failed,
     begins_anew,
@@ -48,6 +47,7 @@ from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluat
 from moela.functions.starts import beyond_budget, filled, start_designs
 from moela.heartbeat.streams import say
 from moela.heartbeat.working import working
+from moela.quality.durations import seconds, shown_seconds
 from moela.quality.words import amount, of_kind
 from moela.search.moela import MOELA
 

@@ -20,9 +20,9 @@ from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreError
 from moela.files.replacing import check_writable
 from moela.files.text import read_json
-from moela.functions.durations import seconds
 from moela.functions.minimize import minimize
 from moela.functions.results.result import MinimizeResult
+from moela.quality.durations import seconds
 
 ALGORITHMS = ("moela", "moela-published", "moos", "moo-stage", "nsga2", "nsga3", "moead", "ga")
 

@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import warnings
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -253,6 +254,8 @@ def test_wrapped_problems_work():
         {"retries": -1},
         {"timeout": 0.0},
         {"timeout": True},
+        {"timeout": "soon"},
+        {"timeout": np.inf},
         {"dedupe": None},
         {"recheck": "no"},
         {"progress": 1},
@@ -267,6 +270,11 @@ def test_wrapped_problems_work():
 def test_wrong_settings_are_named(wrong):
     with pytest.raises(ValueError, match=f"The '{next(reversed(wrong))}' parameter of Evaluator"):
         Evaluator(**wrong)
+
+
+@pytest.mark.parametrize("given", [90, np.int64(90), "90", "90s", "1.5 min", timedelta(seconds=90)])
+def test_a_timeout_is_written_like_other_times(given):
+    assert Evaluator(timeout=given).timeout == 90.0
 
 
 def test_what_raised_is_not_taken_for_known():

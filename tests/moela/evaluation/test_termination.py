@@ -1,9 +1,12 @@
 """ElapsedTime counts the time spent running and nothing else."""
 
 import copy
+import math
 import pickle
 import time
+from datetime import timedelta
 
+import numpy as np
 import pytest
 from evaluation_cases import One, Ticking
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -67,11 +70,22 @@ def test_the_same_call_again_goes_on_with_the_time_that_is_left(store, clock):
     assert run(1.05).n_fresh == 0
 
 
-def test_hours_and_minutes_are_understood():
-    assert ElapsedTime("01:30:00").max_time == 5400.0
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("01:30:00", 5400), ("1h", 3600), ("90m", 5400), ("30s", 30), ("1h30m", 5400),
+        ("2d", 172800), ("90", 90), (90, 90), (np.float32(0.5), 0.5), (timedelta(hours=1), 3600),
+        (math.inf, math.inf),
+    ],
+)  # fmt: skip
+def test_times_are_understood(given, expected):
+    max_time = ElapsedTime(given).max_time
+    assert (type(max_time), max_time) == (float, expected)
 
 
-@pytest.mark.parametrize("wrong", [0, -1.0])
+@pytest.mark.parametrize(
+    "wrong", [0, -1.0, math.nan, True, None, "", "0s", "-1h", "soon", "1:30", "5 weeks", "1h:30m"]
+)
 def test_a_time_that_is_not_positive_is_named(wrong):
     with pytest.raises(ValueError, match="'max_time' parameter of ElapsedTime"):
         ElapsedTime(wrong)

@@ -21,7 +21,7 @@ from pymoo.problems import get_problem
 
 import moela
 from moela import MOELA
-from moela.functions.durations import seconds
+from moela.quality.durations import seconds
 
 ROOT = Path(__file__).parents[3]
 

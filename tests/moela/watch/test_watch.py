@@ -126,7 +126,9 @@ def test_a_store_that_is_missing_or_empty_is_told(tmp_path, assert_rejected):
     assert_rejected(["watch", tmp_path / "notes.md"], "is not a store")
     for port in ("-1", "65536"):
         assert_rejected(["watch", tmp_path / "none.db", "--serve", "--port", port], "65535", port)
-    assert_rejected(["watch", tmp_path / "none.db", "--every", "0"], "--every", "positive")
+    for every in ("0", "soon", "1 week"):
+        assert_rejected(["watch", tmp_path / "none.db", "--every", every], "--every", "positive")
+    assert_rejected(["watch", tmp_path / "none.db", "--every", "30s"], "There is no store")
     assert_rejected(["watch", tmp_path / "none.db", "--port", "8000"], "--port", "no --serve")
     for once in ("--once", "--json"):
         assert_rejected(["watch", tmp_path / "none.db", "--serve", once], "--serve", once, "both")

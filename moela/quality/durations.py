@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import timedelta
+from typing import TypeAlias
 
-from moela.functions.model.kinds import is_number
+import numpy as np
+
 from moela.quality.words import of_kind
+
+Duration: TypeAlias = "float | str | timedelta"
+"""Seconds, a timedelta, or a text such as "90 min"."""
 
 _WORDS = {
     1.0: ("s", "sec", "secs", "second", "seconds"),
@@ -18,30 +24,43 @@ _UNITS = {word: factor for factor, words in _WORDS.items() for word in words}
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([^\W\d_]+)\.?\s*,?")
 
 
-def seconds(name: str, given: object) -> float | None:
+def seconds(name: str, given: object, owner: str = "") -> float | None:
     """Return a duration in seconds: a number, timedelta, "90 min", "8h" or "hh:mm:ss"; None stays.
+
+    An error names the `owner` of the parameter, if there is one.
 
     Raises
     ------
     ValueError
         It is no positive duration.
     """
-    if given is None:
-        return None
-    value = 0.0
-    if is_number(given):
-        value = float(given)  # type: ignore[arg-type]
-    elif isinstance(given, timedelta):
-        value = given.total_seconds()
-    elif isinstance(given, str):
-        value = _of_text(given.lower().strip())
-    if value <= 0:
+    return None if given is None else required_seconds(name, given, owner)
+
+
+def required_seconds(name: str, given: object, owner: str = "") -> float:
+    """Return a duration in seconds, as `seconds` does; None is an error."""
+    value = _in_seconds(given)
+    if not 0 < value < math.inf:
         raise ValueError(
-            f"The '{name}' parameter must be a positive number of seconds, a timedelta, or a text "
-            f"such as '90s', '30 min', '8h' or '01:30:00'. Got {of_kind(given)} instead."
-            f"{_advice(given)}"
+            f"The '{name}' parameter{f' of {owner}' if owner else ''} must be a positive number of "
+            f"seconds, a timedelta, or a text such as '90s', '30 min', '8h' or '01:30:00'. "
+            f"Got {of_kind(given)} instead.{_advice(given)}"
         )
     return value
+
+
+def _in_seconds(given: object) -> float:
+    """Return a duration in seconds; 0 if it cannot be read."""
+    if isinstance(given, timedelta):
+        return given.total_seconds()
+    if isinstance(given, str):
+        return _of_text(given.lower().strip())
+    if isinstance(given, bool) or not isinstance(given, int | float | np.integer | np.floating):
+        return 0.0
+    try:
+        return float(given)
+    except OverflowError:  # an integer beyond all floating-point numbers
+        return math.inf
 
 
 def _advice(given: object) -> str:
