@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moela.commands.output import add_json, print_json
+from moela.commands.output import add_json, file_to_write, folder_to_write, print_json
 from moela.commands.parser import add_examples, positive
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if arguments.html:  # reading and comparing the runs may take minutes
         check_installed()
+    file_to_write("--html", arguments.html)
+    folder_to_write("--pictures", arguments.pictures)
     results = _results(arguments.runs)
     objectives = _objectives(arguments.objectives)
     comparison = compare(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moela.commands.example_texts import CONFIG, FUNCTION, PRICES, PROBLEM
-from moela.commands.output import add_json, print_json
+from moela.commands.output import add_json, file_to_write, print_json
 from moela.commands.parser import add_examples
 
 
@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.name is None:
         raise ValueError(f"NAME must be one of {', '.join(EXAMPLES)}. Got none; see --list.")
     path = arguments.out or Path(arguments.name)
+    file_to_write("--out", path)
     if path.exists() and not arguments.force:
         raise ValueError(f"{path}: exists. Name another file by --out, or add --force.")
     text, use, write = EXAMPLES[arguments.name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from moela.commands.output import add_json, print_json
+from moela.commands.output import add_json, picture_to_write, print_json
 from moela.commands.parser import add_examples, not_negative, positive
 from moela.quality.words import harmless_lines
 
@@ -44,6 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
         chosen = result.knee() if arguments.design is None else result.front[arguments.design]
     except IndexError as error:
         raise ValueError(f"--design: {error}") from None
+    for option in ("importances", "slices"):
+        picture_to_write(f"--{option}", getattr(arguments, option))
     found = pictures = None
     wanted = {"importances": arguments.importances, "slices": arguments.slices}
     if any(wanted.values()) or result.n_eval >= LEAST_DESIGNS:

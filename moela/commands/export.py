@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from moela.commands.output import add_json, print_json
+from moela.commands.output import add_json, folder_to_write, print_json
 from moela.commands.parser import add_examples
 from moela.commands.show import load_design
 from moela.commands.traffic import add_traffic, warn_of_traffic
@@ -70,8 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         platform, scale = design.platform, arguments.scale
         traffic = load_traffic(arguments.traffic, n=platform.n_tiles, scale=scale)
         warn_of_traffic(traffic, platform, scale, [arguments.traffic])
-    if arguments.to not in ("booksim", "hotspot"):
-        out.mkdir(parents=True, exist_ok=True)
+    folder_to_write("--out", out)
     if arguments.to == "booksim":
         rate, match = arguments.rate, arguments.match
         try:

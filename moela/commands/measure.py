@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moela.commands.output import add_json, print_json
+from moela.commands.output import add_json, file_to_write, print_json
 from moela.commands.parser import add_examples, positive
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     from moe_costmodel.measure.measurements import KINDS
 
     hardware = Hardware.load(arguments.hardware) if arguments.hardware else None
+    file_to_write("--out", arguments.out)
     measured = measure_kernels(
         hardware or Hardware.here(threads=arguments.threads),
         arguments.shape or DEFAULT_SHAPES,

@@ -1,8 +1,9 @@
-"""Printing of commands: text for people, or with ``--json`` one JSON value on standard output."""
+"""Output of commands: text for people or JSON on standard output, and files that can be written."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import math
@@ -11,10 +12,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 
 import numpy as np
 
+from moela.files.replacing import check_writable
 from moela.quality.words import harmless_lines
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
@@ -69,6 +74,70 @@ def warn(message: str) -> None:
 def complain(message: object) -> None:
     """Print a message on standard error, without control characters of a file that it quotes."""
     print(harmless_lines(f"moela: {message}"), file=sys.stderr)
+
+
+def file_to_write(option: str, path: str | Path | None, suffix: str = "") -> None:
+    """Raise a ValueError, before the work begins, if an option's file cannot be written.
+
+    Its folder is made if it is missing. The name must end in `suffix`.
+    """
+    if path is None:
+        return
+    file = Path(path)
+    if file.is_dir():
+        raise ValueError(
+            f"{option} must be a file to write. Got the folder {file} instead; add the name of a "
+            "file."
+        )
+    if file.exists() and not file.is_file():  # a device or a pipe
+        return
+    if suffix and file.suffix != suffix:
+        raise ValueError(f"{option} must be a file that ends in {suffix}. Got {file} instead.")
+    with _naming(option, "file", file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists() and not os.access(file, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        check_writable(file.parent)
+
+
+def picture_to_write(option: str, path: str | Path | None) -> None:
+    """Raise a ValueError if an option's picture cannot be written, also for its type."""
+    if path is None:
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    kinds = [f".{kind}" for kind in sorted(FigureCanvasAgg.get_supported_filetypes())]
+    if not Path(path).is_dir() and Path(path).suffix.lower() not in kinds:
+        raise ValueError(f"{option} must end in {', '.join(kinds)}. Got {path} instead.")
+    file_to_write(option, path)
+
+
+def folder_to_write(option: str, path: str | Path | None) -> None:
+    """Make the folder of an option; a ValueError says if no file can be written into it."""
+    if path is None:
+        return
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{option} must be a folder. Got the file {folder} instead.")
+    with _naming(option, "folder", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder)
+
+
+@contextmanager
+def _naming(option: str, kind: str, path: Path) -> Iterator[None]:
+    """Turn an OSError into a ValueError that names an option, its path, and the reason."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if isinstance(error, FileExistsError):  # in the place of a folder
+            reason = f"{error.filename} is a file"
+        advice = ", or free some space" if error.errno in _FULL else ""
+        raise ValueError(
+            f"{option} must be a {kind} that can be written. Got {path} instead ({reason}). Name "
+            f"another {kind}{advice}."
+        ) from error
 
 
 class LineFormatter(logging.Formatter):

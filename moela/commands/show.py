@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moela.commands.output import add_json, print_json, warn
+from moela.commands.output import add_json, picture_to_write, print_json, warn
 from moela.commands.parser import add_examples, not_negative
 from moela.commands.traffic import (
     add_technology,
@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     placed = arguments.baseline_evals
     if placed is not None and (placed < 1 or not arguments.traffic):
         raise ValueError("--baseline-evals N goes with --traffic and must be at least 1.")
+    picture_to_write("--out", arguments.out)
     figure, rows = None, list[Row]()
     if arguments.traffic:
         with quiet():

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moela.commands.output import add_json, print_json
+from moela.commands.output import add_json, file_to_write, picture_to_write, print_json
 from moela.commands.parser import add_examples, positive
 from moela.files.guard import read_bytes
 from moela.files.text import lines_of, read_text
@@ -112,6 +112,7 @@ def _describe(arguments: argparse.Namespace) -> None:
             f"--size must be left out for {trace.source}, which holds the loads of recorded steps. "
             f"Got {arguments.size} instead."
         )
+    picture_to_write("--plot", arguments.plot)
     description = trace.describe(arguments.size, arguments.mode)
     drift, other = None, None
     if arguments.against:
@@ -134,6 +135,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     from moe_costmodel.traces.files import read_trace
 
     trace, kind = read_trace(arguments.trace, sizes=_sizes(arguments))
+    file_to_write("NPZ", arguments.out, ".npz")
     trace.save(arguments.out, compress=not arguments.uncompressed)
     _print(trace, arguments, kind)
 
@@ -156,6 +158,7 @@ def _record(arguments: argparse.Namespace) -> None:
             batches = islice(_bytes_of(arguments), arguments.sequences)
     else:
         model, batches = _saved_model(arguments)
+    file_to_write("NPZ", arguments.out, ".npz")
     two = bool(getattr(model.config, "is_encoder_decoder", False))
     trace = RoutingTrace.record(model, batches, part=arguments.part if two else None)
     trace.save(arguments.out)
@@ -172,6 +175,7 @@ def _record_server(arguments: argparse.Namespace) -> None:
             "--help."
         )
     prompts = [line for _, line in lines_of(read_text(arguments.prompts)) if line.strip()]
+    file_to_write("NPZ", arguments.out, ".npz")
     recorded = ask_server(
         arguments.url, prompts[: arguments.sequences], new_tokens=arguments.new_tokens,
         sizes=_sizes(arguments),

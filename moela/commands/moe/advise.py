@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moela.commands.output import add_json, print_json
+from moela.commands.output import add_json, folder_to_write, print_json
 from moela.commands.parser import add_examples, not_negative, positive
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     from moe_costmodel.traces.trace import RoutingTrace
 
     trace = RoutingTrace.load(arguments.trace) if arguments.trace else RoutingTrace.example()
+    folder_to_write("--out", arguments.out)
     found = advise(
         trace,
         others=[RoutingTrace.load(path) for path in arguments.other],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from moela.commands.output import add_json, print_json
+from moela.commands.output import add_json, picture_to_write, print_json
 from moela.commands.parser import add_examples, positive
 
 
@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     trace = RoutingTrace.load(arguments.trace) if arguments.trace else RoutingTrace.example()
     base, miss, upload = (value * 1e-3 for value in arguments.cost)
+    picture_to_write("--plot", arguments.plot)
     found = headroom(
         trace,
         slots=arguments.slots,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moela.commands.output import add_json, print_json
+from moela.commands.output import add_json, picture_to_write, print_json
 from moela.commands.parser import add_examples, not_negative, positive
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     requests = _requests(arguments)
     timer, settings = _system(arguments, requests)
+    picture_to_write("--plot", arguments.plot)
     summary = ServingSummary.of(requests, simulate(requests, settings, timer))
     beyond = timer.shape.beyond_context(_longest(requests))
     notes = [beyond] if beyond else []

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moela.commands.output import add_json, plain, print_json
+from moela.commands.output import add_json, file_to_write, plain, print_json
 from moela.commands.parser import add_examples, not_negative, positive
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
                 f"experts, {planned[2]} a token. Got {trace.source} with {sizes[0]} of "
                 f"{sizes[1]}, {sizes[2]} a token instead; name the model's own with --trace."
             )
+    file_to_write("--out", arguments.out)
     hardware = Hardware.here(threads=arguments.threads)
     latency, clock = None, arguments.clock
     if arguments.kernels:

@@ -13,12 +13,11 @@ from pathlib import Path
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
-from moela.commands.output import add_json, only_stderr, plain
+from moela.commands.output import add_json, folder_to_write, only_stderr, plain
 from moela.commands.parser import not_negative
 from moela.evaluation.interrupts import advising
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreError
-from moela.files.replacing import check_writable
 from moela.files.text import read_json
 from moela.functions.minimize import minimize
 from moela.functions.results.result import MinimizeResult
@@ -147,8 +146,6 @@ def make_folder(arguments: argparse.Namespace) -> Path:
     can be written into it.
     """
     out = Path(arguments.out)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out must be a folder. Got the file {out} instead.")
     start = getattr(arguments, "start", None)
     goes_on = start is not None and Path(start).resolve().parent == out.resolve()
     if not goes_on and (changes := _changes(out / "run.json", arguments)):
@@ -156,14 +153,7 @@ def make_folder(arguments: argparse.Namespace) -> Path:
             f"--out must be a new folder, or that of the same run. Got {out} instead, which holds "
             f"another run ({', '.join(changes)}). Name another folder, or move {out} away."
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        check_writable(out)
-    except OSError as error:
-        raise ValueError(
-            f"--out must be a folder that can be written. Got {out} instead "
-            f"({error.strerror or error}). Name another folder, or free some space."
-        ) from error
+    folder_to_write("--out", out)
     return out
 
 
