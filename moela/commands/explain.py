@@ -6,12 +6,13 @@ import argparse
 
 from moela.commands.output import add_json, picture_to_write, print_json
 from moela.commands.parser import add_examples, not_negative, positive
+from moela.commands.runs import STORE, run_of, store_of
 from moela.quality.words import harmless_lines
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("store", metavar="DB", help="SQLite file that an Evaluator wrote")
+    parser.add_argument("store", metavar="DB", help=STORE)
     add = parser.add_argument
     add("--run", type=positive, metavar="N", help="number of the run (default: newest)")
     at = "position on the front, from 0 (default: the knee)"
@@ -24,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_examples(
         parser,
         "moela explain run.db",
+        "moela explain sink/    # folder of --out of a run with --store",
         "moela explain run.db --design 3 --importances importances.png --slices slices.png",
         "moela explain run.db --slices slices.png --variables height fins",
     )
@@ -37,9 +39,11 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.variables and not arguments.slices:
         raise ValueError("--variables are those of --slices PNG. Got no --slices; add it.")
-    result = MinimizeResult.from_store(arguments.store, arguments.run)
+    store = store_of(arguments.store)
+    number = run_of(arguments.store, store) if arguments.run is None else arguments.run
+    result = MinimizeResult.from_store(store, number)
     if len(result.front) == 0:
-        raise ValueError(f"{arguments.store}: there is nothing to explain. {result.status}")
+        raise ValueError(f"{store}: there is nothing to explain. {result.status}")
     try:
         chosen = result.knee() if arguments.design is None else result.front[arguments.design]
     except IndexError as error:

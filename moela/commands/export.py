@@ -71,6 +71,8 @@ def run(arguments: argparse.Namespace) -> None:
         traffic = load_traffic(arguments.traffic, n=platform.n_tiles, scale=scale)
         warn_of_traffic(traffic, platform, scale, [arguments.traffic])
     folder_to_write("--out", out)
+    if arguments.to not in ("booksim", "hotspot"):
+        out.mkdir(parents=True, exist_ok=True)
     if arguments.to == "booksim":
         rate, match = arguments.rate, arguments.match
         try:

@@ -113,15 +113,17 @@ def picture_to_write(option: str, path: str | Path | None) -> None:
 
 
 def folder_to_write(option: str, path: str | Path | None) -> None:
-    """Make the folder of an option; a ValueError says if no file can be written into it."""
+    """Raise a ValueError if an option's folder cannot be made, or no file written into it."""
     if path is None:
         return
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{option} must be a folder. Got the file {folder} instead.")
     with _naming(option, "folder", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        check_writable(folder)
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(there))
+        check_writable(there)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from moela.commands.traffic import (
     warn_of_traffic,
     with_technology,
 )
+from moela.evaluation.storage.folders import is_store
 from moela.files.text import read_json
 from moela.quality.table import Row, Table
 
@@ -102,6 +103,11 @@ def load_design(name: str) -> tuple[Design, BaselineComparison | None]:
 
     if not Path(name).is_dir():
         return _load(Path(name)), None
+    if not (Path(name) / "best.json").exists():
+        raise ValueError(
+            f"{name} must be the folder of `moela run noc`, or a JSON file of a design. Got a "
+            "folder without best.json instead."
+        )
     design = _load(Path(name) / "best.json")
     path = Path(name) / "baselines.json"
     if not path.exists():
@@ -120,6 +126,12 @@ def _load(path: Path) -> Design:
     try:
         return Design.load(path)
     except ValueError:
+        if is_store(path):
+            raise ValueError(
+                f"{path} must be a network-on-chip design, a JSON file. Got a store instead: "
+                f"`moela explain {path}` explains its designs, and best.json in the --out folder "
+                "of `moela run noc` is a design."
+            ) from None
         found = read_json(path)
         if not isinstance(found, dict) or not {"design", "objectives"} <= set(found):
             raise

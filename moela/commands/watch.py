@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from moela.commands.output import print_json
 from moela.commands.parser import add_examples, positive
+from moela.commands.runs import STORE, store_of
 from moela.quality.durations import required_seconds
 
 _LAST_PORT = 65535
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("store", metavar="DB", help="SQLite file that an Evaluator writes")
+    parser.add_argument("store", metavar="DB", help=STORE)
     add = parser.add_argument
     add("--run", type=positive, metavar="N", help="number of the run (default: newest)")
     add("--every", default="2s", metavar="TIME", help="time between two views, such as 30s")
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     port = _port(arguments)
     if hasattr(os, "nice") and not (arguments.once or arguments.json):
         os.nice(10)  # the run comes first
-    follower = Follower(arguments.store, arguments.run)
+    follower = Follower(store_of(arguments.store), arguments.run)
     try:
         snapshot = follower.refresh()  # so that a file that is no store is refused at once
         if arguments.json:

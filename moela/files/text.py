@@ -106,7 +106,8 @@ def parse_json(text: str, source: str | Path, field: str = "") -> object:
     except UnicodeEncodeError:
         raise invalid_file(source, "half of a surrogate pair", "JSON in UTF-8", field) from None
     except ValueError as error:  # includes integers of more digits than Python reads
-        raise invalid_file(source, str(error), "JSON", field) from None
+        got = str(error) if text.strip() else "nothing"
+        raise invalid_file(source, got, "JSON", field) from None
     if is_deep(value, _MOST_LEVELS):
         raise invalid_file(source, "lists or objects nested too deeply", "JSON", field)
     return value

@@ -154,6 +154,7 @@ def make_folder(arguments: argparse.Namespace) -> Path:
             f"another run ({', '.join(changes)}). Name another folder, or move {out} away."
         )
     folder_to_write("--out", out)
+    out.mkdir(parents=True, exist_ok=True)
     return out
 
 

@@ -22,6 +22,7 @@ from moela.comparison.read.drafts import RunDraft, check_objectives, kind_of, na
 from moela.comparison.read.files import MOST_OBJECTIVES, read_front_file
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
+from moela.evaluation.storage.folders import MAGIC, only_store, stores_in
 from moela.evaluation.storage.reader import EvaluationStore, StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
@@ -245,15 +246,18 @@ def of_path(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDr
             return _of_front_file(path / "front.csv", senses)
         if any(path.glob("*.npz")):
             return of_experiment(ExperimentResults.load(path))
+        if stores := stores_in(path):
+            words = " ".join(f"{store.stem}={store}" for store in stores)
+            return of_path(only_store(path, f"Name each: `moela compare {words}`."), senses)
         raise ValueError(
-            f"{path}: expected a folder of an experiment (*.npz) or of `moela run` (front.csv). "
-            "Got neither; check the path."
+            f"{path}: expected a folder of an experiment (*.npz), of `moela run` (front.csv), or "
+            "with a store. Got none of these; check the path."
         )
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}.")
     with open_file(path) as file:
         start = file.read(16)
-    if start.startswith(b"SQLite format 3\0"):
+    if start.startswith(MAGIC):
         with EvaluationStore(path) as store:
             return of_store(store, senses)
     if start.startswith(b"PK"):

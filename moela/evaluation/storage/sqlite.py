@@ -15,6 +15,7 @@ from pathlib import Path
 
 from moela.evaluation.storage import schema
 from moela.evaluation.storage.errors import DamagedError, StoreError
+from moela.evaluation.storage.folders import MAGIC
 from moela.evaluation.storage.schema import APPLICATION_ID, OLDEST_VERSION, SCHEMA_VERSION
 from moela.files.guard import open_file
 
@@ -35,7 +36,6 @@ _BYTES_PER_SECOND = 5e6
 # Nothing that is read can be larger than the file, so SQLite need not make room for more.
 _LEAST_LENGTH = 2**26
 _STEPS = 100_000  # of SQLite between two looks at the clock
-_MAGIC = b"SQLite format 3\0"
 _WITHOUT_LOG = b"\x01\x01"
 _KEPT = "The evaluations committed before are safe in it."
 _NEAR_BYTES = 2**16  # a file so close to a limit has reached it: SQLite writes whole pages
@@ -72,7 +72,7 @@ def has_log_of_another(path: Path) -> bool:
             header = stream.read(20)
     except (OSError, ValueError):
         return False
-    return header.startswith(_MAGIC) and header[18:20] == _WITHOUT_LOG
+    return header.startswith(MAGIC) and header[18:20] == _WITHOUT_LOG
 
 
 def check_file(path: Path) -> None:
