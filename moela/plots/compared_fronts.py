@@ -11,6 +11,7 @@ from moela._arrays import Floats
 from moela._checks import require
 from moela.notebook.style import SMALL, TEXT, dress, short
 from moela.plots.checks import fronts_of
+from moela.plots.scales import LogAxes, log_axes, logarithmic
 from moela.plots.style import Look, Options, Picture, scatter_mixed
 from moela.quality.indicators import extent
 from moela.quality.runs import isolated
@@ -25,7 +26,13 @@ _MAX_POINTS, _MAX_LINES = 1_000, 120
 Fronts = Mapping[str, Floats]
 
 
-def plot_2d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) -> Figure:
+def plot_2d(
+    fronts: Fronts,
+    names: Sequence[str],
+    *,
+    log: LogAxes = False,
+    **options: Unpack[Options],
+) -> Figure:
     """Draw fronts of two objectives, each with the boundary of its dominated region.
 
     Parameters
@@ -33,6 +40,8 @@ def plot_2d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
     fronts : dict of float array [n, 2] by algorithm
     names : sequence of str
         Names of the objectives.
+    log : bool or sequence of str
+        Objectives with a logarithmic axis: all, or those named. Their values must be positive.
     **options
         ``styles`` are the looks by algorithm, by default in the order of the fronts; ``title`` is
         written above the picture; ``path`` is the file to save it in.
@@ -44,7 +53,8 @@ def plot_2d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
     Raises
     ------
     ValueError
-        There is no front, or one does not hold finite numbers, as many a point as there are names.
+        There is no front, or one does not hold finite numbers, as many a point as there are names,
+        or an objective on a logarithmic axis has a value of at most 0.
 
     Examples
     --------
@@ -56,6 +66,7 @@ def plot_2d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
     'mass'
     """
     fronts = fronts_of("plot_2d", fronts, _exactly(2, "plot_2d", names))
+    on_log = logarithmic("plot_2d", log, names, np.concatenate(list(fronts.values())))
     picture = Picture(fronts, **options)
     axes = picture.axes(names[0], names[1])
     for name, F in fronts.items():
@@ -63,6 +74,7 @@ def plot_2d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
         look = picture.styles[name]
         axes.step(x, y, where="post", lw=1.8, ls=look.line, color=look.color, alpha=0.55)
     scatter_mixed(axes, [(*F.T, picture.styles[name]) for name, F in fronts.items()], s=38)
+    log_axes(axes, x=bool(on_log[0]), y=bool(on_log[1]))
     picture.legend(axes)
     return picture.done()
 

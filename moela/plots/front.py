@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from moela._arrays import Floats
 from moela._checks import require
 from moela.notebook.style import COLORS, SMALL, TEXT, dress, fitted, name_ticks, new_figure, short
+from moela.plots.scales import PLAIN, LogAxes, log_axes, log_ticks, logarithmic
 from moela.plots.style import legend_above, saved
 from moela.quality.front import largest_box
 from moela.quality.indicators import extent
@@ -33,6 +34,7 @@ def plot_front(
     ref_point: ArrayLike | None = None,
     ref_name: str = "reference",
     shared: ArrayLike | None = None,
+    log: LogAxes = False,
     title: str | None = None,
     path: str | Path | None = None,
 ) -> Figure:
@@ -57,6 +59,8 @@ def plot_front(
     shared : float array [M], optional
         The part of each objective that all designs have alike, such as an ambient temperature. The
         percentages leave it out.
+    log : bool or sequence of str
+        Objectives with a logarithmic axis: all, or those named. Their values must be positive.
     title : str, optional
     path : str or Path, optional
         Where to save the picture.
@@ -69,7 +73,8 @@ def plot_front(
     ------
     ValueError
         If F has no rows, fewer than two objectives, or is not finite, or if there is not one name
-        and one value of the reference point and of the shared parts for each objective.
+        and one value of the reference point and of the shared parts for each objective, or if an
+        objective on a logarithmic axis has a value of at most 0.
 
     Examples
     --------
@@ -92,25 +97,37 @@ def plot_front(
     require("plot_front", "names", names, holds, f"{m} names, one for each objective")
     other = _vector("ref_point", ref_point, m)
     alike = _vector("shared", shared, m)
+    every = F if other is None else np.vstack([F, other])
+    on_log = logarithmic("plot_front", log, labels, every)
     best = largest_box(F, other)
     beside = m > 2 or other is not None  # else the second panel would tell nothing new
     figure = new_figure(14.0, 5.6) if beside else new_figure()
     left, *more = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
     colors: dict[str, Any] = {"color": _BLUE}
     if m > 2:
-        colors = {"c": F[:, 2], "cmap": "viridis"}
+        colors = {"c": F[:, 2], "cmap": "viridis", "norm": "log" if on_log[2] else None}
     dress(left, *labels[:2], inches=(5.0, 4.4) if beside else (6.8, 4.8))
     points = left.scatter(F[:, 0], F[:, 1], s=30, **colors)
     if m > 2:
         bar = figure.colorbar(points, ax=left)
+        if on_log[2]:
+            bar.set_ticks(log_ticks(F[:, 2].min(), F[:, 2].max()), minor=False)
+            bar.ax.yaxis.set_major_formatter(PLAIN)
+            bar.minorticks_off()
         bar.set_label(fitted(labels[2], 4.4), fontsize=TEXT)
         bar.ax.tick_params(labelsize=SMALL)
     left.plot(*F[best, :2], "o", ms=14, mfc="none", mec=_ORANGE, mew=2.5, label="largest box")
     if other is not None:
         left.plot(*other[:2], "*", ms=18, color="black", label=ref_name)
-    left.locator_params(axis="x", nbins=6)  # more numbers would touch
+    if not on_log[0]:
+        left.locator_params(axis="x", nbins=6)  # more numbers would touch
+    log_axes(left, x=bool(on_log[0]), y=bool(on_log[1]))
+    shown = np.where(on_log, np.log10(np.where(on_log, F, 1.0)), F) if other is None else F
     for axes in more:
-        _draw_lines(axes, F, best, other, alike, labels, ref_name)
+        _draw_lines(axes, shown, best, other, alike, labels, ref_name)
+        if other is None and on_log.any():
+            part = "" if on_log.all() else "partly "
+            axes.set_ylabel(f"{axes.get_ylabel()}, {part}logarithmic")
     for axes in (left, *more):
         legend_above(axes)
     if title:

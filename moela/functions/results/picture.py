@@ -10,6 +10,7 @@ import numpy as np
 
 from moela._arrays import Bools, Floats, Ints
 from moela.notebook.style import COLORS, dress, name_ticks, new_figure, short
+from moela.plots.scales import LogAxes, log_axes, logarithmic
 from moela.plots.style import legend_above, saved
 from moela.quality.explain import Role
 
@@ -31,6 +32,7 @@ def plot_result(
     *,
     chosen: Ints,
     marked: tuple[int, Role] | None,
+    log: LogAxes,
     title: str | None,
     path: str | Path | None,
 ) -> Figure:
@@ -38,8 +40,11 @@ def plot_result(
 
     Two objectives are drawn against each other, more as parallel coordinates beside the first two,
     and one over the evaluations. `chosen` are the rows of the front among all. `marked` is the
-    design to ring, and its role; None for an empty front.
+    design to ring, and its role; None for an empty front. `log` are the objectives on logarithmic
+    axes, which must be positive for the front; of other designs, those that are not are left out.
     """
+    on_log = logarithmic("plot", log, names, front)
+    fits = ok & (F[:, on_log] > 0).all(axis=1)
     labels = [
         f"{name} ({'min' if sign > 0 else 'max'})" for name, sign in zip(names, signs, strict=True)
     ]
@@ -49,20 +54,21 @@ def plot_result(
         figure = new_figure(7.2, 4.4)
         axes = figure.subplots()
         dress(axes, "evaluations", labels[0], inches=(6.0, 3.6))
-        _draw_progress(axes, F[:, 0], ok, float(signs[0]), feasible, chosen)
+        _draw_progress(axes, F[:, 0], fits, float(signs[0]), feasible, chosen, on_log)
+        log_axes(axes, x=False, y=bool(on_log[0]))
     elif len(names) == 2:
         figure = new_figure(7.2, 5.0)
         axes = figure.subplots()
         dress(axes, *labels, inches=(6.0, 4.2))
-        _draw_plane(axes, F[ok], front, signs, ring, feasible)
+        _draw_plane(axes, F[fits], front, signs, ring, feasible, on_log)
     else:
         figure = new_figure(12.0, 4.8)
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
         dress(left, *labels[:2], inches=(4.4, 3.4))
-        _draw_plane(left, F[ok], front, signs, ring, feasible)
+        _draw_plane(left, F[fits], front, signs, ring, feasible, on_log)
         whose = "the front" if feasible else "these designs"
         dress(right, "", f"0 is the best of {whose}, 1 the worst", inches=(5.6, 3.4))
-        _draw_parallel(right, front, signs, ring)
+        _draw_parallel(right, _logs(front, on_log), signs, ring)
         name_ticks(right, labels, 5.6)
     if title:
         figure.suptitle(short(title, 70))
@@ -70,7 +76,13 @@ def plot_result(
 
 
 def _draw_progress(
-    axes: Axes, values: Floats, ok: Bools, sign: float, feasible: bool, chosen: Ints
+    axes: Axes,
+    values: Floats,
+    ok: Bools,
+    sign: float,
+    feasible: bool,
+    chosen: Ints,
+    on_log: Bools,
 ) -> None:
     at = np.flatnonzero(ok)
     if len(at) == 0:
@@ -84,9 +96,11 @@ def _draw_progress(
         word = "least violating"
         axes.plot(chosen + 1, values[chosen], "o", ms=5, color=_BLUE, mfc="none", label=word)
     # Values far from the best would leave no room for it. If none is feasible, all may matter.
-    low, high = np.quantile(sign * values[at], [0.0, 0.9 if feasible else 1.0])
+    places = _logs(values[at, None], on_log)[:, 0]
+    low, high = np.quantile(sign * places, [0.0, 0.9 if feasible else 1.0])
     margin = 0.05 * (high - low) or 1.0
-    axes.set_ylim(*sorted((sign * (low - margin), sign * (high + margin))))
+    ends = np.array(sorted((sign * (low - margin), sign * (high + margin))))
+    axes.set_ylim(*(10.0**ends if on_log[0] else ends))
     legend_above(axes, 3)
 
 
@@ -97,15 +111,17 @@ def _draw_plane(
     signs: Floats,
     ring: tuple[int, Role] | None,
     feasible: bool,
+    on_log: Bools,
 ) -> None:
     """Draw the first two objectives of the front and of the other designs near it."""
     if len(front) == 0:
         return
-    low, high = front.min(axis=0), front.max(axis=0)
+    shown, places = _logs(front, on_log), _logs(others, on_log)
+    low, high = shown.min(axis=0), shown.max(axis=0)
     # If the front has no range, most of the others tell what is near.
-    away = np.quantile(np.maximum(low - others, others - high), 0.9, axis=0)
+    away = np.quantile(np.maximum(low - places, places - high), 0.9, axis=0)
     margin = np.where(high > low, 0.5 * (high - low), away)
-    near = ((others >= low - margin) & (others <= high + margin)).all(axis=1)
+    near = ((places >= low - margin) & (places <= high + margin)).all(axis=1)
     inside = (_GRAY, _BLUE) if feasible else ("none", "none")
     words = ("evaluated", "front") if feasible else ("infeasible", "least violating")
     axes.plot(
@@ -118,8 +134,15 @@ def _draw_plane(
     if ring is not None:
         i, role = ring
         axes.plot(*front[i, :2], "o", ms=12, mfc="none", mec=_ORANGE, mew=2.2, label=role, zorder=4)
-    axes.locator_params(axis="x", nbins=6)
+    if not on_log[0]:
+        axes.locator_params(axis="x", nbins=6)
+    log_axes(axes, x=bool(on_log[0]), y=bool(on_log[1]))
     legend_above(axes, 3)
+
+
+def _logs(F: Floats, on_log: Bools) -> Floats:
+    """Return objectives [n, M] with the logarithms of those on logarithmic axes."""
+    return np.where(on_log, np.log10(np.where(on_log, F, 1.0)), F)
 
 
 def _draw_parallel(axes: Axes, front: Floats, signs: Floats, ring: tuple[int, Role] | None) -> None:

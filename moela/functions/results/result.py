@@ -146,8 +146,6 @@ class MinimizeResult:
         ending = f"run {found.id}, {found.state} after {of}{spent}"
         return cls(problem, individuals, ending=ending)
 
-    # ------------------------------------------------------------------------------- what there is
-
     @property
     def n_eval(self) -> int:
         """Number of evaluated designs, failures included."""
@@ -276,8 +274,6 @@ class MinimizeResult:
 
         return html_of(self, self._view.title)
 
-    # ---------------------------------------------------------------------------------- as a table
-
     def table(self, *, all: bool = False) -> Table:
         """Return the front, or with `all` everything evaluated, as a table.
 
@@ -331,8 +327,6 @@ class MinimizeResult:
             Whether to write everything evaluated instead of the front.
         """
         return save_table(self.table(all=all), path)
-
-    # ------------------------------------------------------------------------- choosing, explaining
 
     def knee(self) -> Candidate:
         """Return the candidate at the knee of the front; if it has none, a balanced one."""
@@ -392,9 +386,13 @@ class MinimizeResult:
             random_state=random_state,
         )
 
-    # -------------------------------------------------------------------------------------- picture
-
-    def plot(self, *, path: str | Path | None = None, title: str | None = None) -> Figure:
+    def plot(
+        self,
+        *,
+        path: str | Path | None = None,
+        title: str | None = None,
+        log: bool | Sequence[str] = False,
+    ) -> Figure:
         """Draw the front among everything evaluated; with one objective, its best value over time.
 
         Parameters
@@ -402,6 +400,8 @@ class MinimizeResult:
         path : str or Path, optional
             Where to save the picture.
         title : str, optional
+        log : bool or sequence of str
+            Objectives with a logarithmic axis: all, or those named. The front must be positive.
 
         Returns
         -------
@@ -414,10 +414,9 @@ class MinimizeResult:
         F = np.array([ind.F for ind in self._individuals], dtype=float).reshape(-1, len(view.names))
         return plot_result(
             F * view.signs, ok, self.front.F, view.signs, view.names, chosen=self._best,
-            marked=self.front.marked() if len(self.front) else None, title=title, path=path,
+            marked=self.front.marked() if len(self.front) else None, log=log, title=title,
+            path=path,
         )  # fmt: skip
-
-    # ------------------------------------------------------------------------------------- internal
 
     @cached_property
     def _ok(self) -> Bools:

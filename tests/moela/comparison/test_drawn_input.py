@@ -91,3 +91,75 @@ def test_maximized_objectives_are_called_negated():
     assert "(cost, gain (negated))\n  reference point (3, -1), as given" in str(comparison)
     assert comparison.plot_fronts().axes[0].get_ylabel() == "gain (negated)"
     assert repr(comparison) == "Comparison(1 run, 1 algorithm, 1 problem)"
+
+
+def test_axes_may_be_logarithmic():
+    F = np.array([[1e-3, 500.0, 3.0], [0.1, 20.0, 2.0], [5.0, 0.5, 2.5]])
+    names = ["leakage", "delay", "area"]
+    drawings = [
+        (lambda log: plot_front(F, names=names, log=log), 2),
+        (lambda log: plot_front(F[:, :2], names=names[:2], log=log), 2),
+        (lambda log: plot_front(F, names=names, log=log, ref_point=[9.0, 900.0, 9.0]), 2),
+        (lambda log: plots.plot_2d({"a": F[:, :2], "b": []}, names[:2], log=log), 2),
+        (lambda log: result_of(F).plot(log=log), 2),
+    ]
+    for draw, _ in drawings:
+        for log, scales in (
+            (False, ("linear", "linear")),
+            (True, ("log", "log")),
+            ("leakage", ("log", "linear")),
+            (["delay"], ("linear", "log")),
+        ):
+            axes = draw(log).axes[0]
+            assert (axes.get_xscale(), axes.get_yscale()) == scales
+            axes.figure.canvas.draw()
+            for axis, scale in zip((axes.xaxis, axes.yaxis), scales, strict=True):
+                texts = [label.get_text() for label in axis.get_ticklabels()]
+                low, high = sorted(axis.get_view_interval())
+                seen = [low <= place <= high for place in axis.get_ticklocs()]
+                assert scale == "linear" or sum(seen) >= 3, texts
+
+
+def result_of(F):
+    """Return a result whose front is F, a row a design."""
+    return moela.minimize(
+        lambda d: tuple(F[d["row"]]), variables={"row": (0, len(F) - 1)},
+        objectives=["leakage", "delay", "area"], n_eval=9, verbose=False, progress=False,
+    )  # fmt: skip
+
+
+def test_logarithmic_axes_need_positive_values():
+    draws = [
+        lambda F, log: plot_front(F, names=["mass", "cost"], log=log),
+        lambda F, log: plots.plot_2d({"a": np.eye(2) + 1, "b": F}, ["mass", "cost"], log=log),
+    ]
+    for draw in draws:
+        for least in (0.0, -2.5):
+            F = [[1.0, 2.0], [2.0, least]]
+            assert draw([[1.0, 2.0], [2.0, 1.0]], False).axes
+            with pytest.raises(ValueError, match=rf"positive\. Got 'cost', .* {least:g}; leave"):
+                draw(F, True)
+        for wrong in ("weight", ["mass", "costs"]):
+            with pytest.raises(ValueError, match=r"'log' parameter .* objectives: mass, cost"):
+                draw(TWO, wrong)
+    with pytest.raises(ValueError, match=r"'log' parameter of plot_front .* value -1"):
+        plot_front([[1.0, 2.0]], ref_point=[-1.0, 2.0], log=True)
+
+
+def test_designs_off_the_front_need_not_be_positive(tmp_path):
+    rows = [(1.0, 100.0), (10.0, 10.0), (100.0, 1.0), (200.0, 0.0)]
+    result = moela.minimize(
+        lambda d: rows[d["row"]], variables={"row": (0, 3)},
+        objectives={"cost": "min", "gain": "max"}, n_eval=4, verbose=False, progress=False,
+    )  # fmt: skip
+    assert len(result.front) == 1
+    axes = result.plot(log=True, path=tmp_path / "front.png").axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    single = moela.minimize(
+        lambda d: 10.0 ** d["x"], variables={"x": (-5.0, 5.0)}, objectives=["error"], n_eval=40,
+        verbose=False, progress=False,
+    )  # fmt: skip
+    axes = single.plot(log="error", path=tmp_path / "best.png").axes[0]
+    assert axes.get_yscale() == "log"
+    low, high = axes.get_ylim()
+    assert 0 < low < single.best.objectives["error"] < high
