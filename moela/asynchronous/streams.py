@@ -246,24 +246,35 @@ class _Handed:
     number: int
     X: Designs  # [1, ...]
     names: Sequence[str]
-    again: bool = False
+    alone: bool = False  # because workers have died with it and perhaps with others
 
 
 class _DaskStream(Stream):
-    """Evaluates on a dask cluster; a design that dask gives up is handed over once more.
+    """Evaluates on a dask cluster; a design that dask gives up is tried once more, alone.
 
-    Another design may have killed its workers.
+    Another design may have killed its workers. So the others end first, and new ones wait.
     """
 
     def __init__(self, runner: DaskRunner) -> None:
         self._runner = runner
         self.n_workers = runner.n_workers()
+        self._todo: deque[_Handed] = deque()
+        self._alone: deque[_Handed] = deque()
         self._handed: dict[Future[Packed], _Handed] = {}
 
     def submit(self, number: int, X: Designs, names: Sequence[str]) -> None:
-        self._hand_over(_Handed(number, X, names))
+        self._todo.append(_Handed(number, X, names))
+        self._hand_over()
 
-    def _hand_over(self, handed: _Handed) -> None:
+    def _hand_over(self) -> None:
+        """Begin everything that may run now."""
+        if not self._alone and not any(handed.alone for handed in self._handed.values()):
+            while self._todo:
+                self._begin(self._todo.popleft())
+        elif self._alone and not self._handed:
+            self._begin(self._alone.popleft())
+
+    def _begin(self, handed: _Handed) -> None:
         self._handed[self._runner.submit((0,), handed.X, handed.names)] = handed
 
     def wait(self, seconds: float) -> list[Arrival]:
@@ -272,16 +283,20 @@ class _DaskStream(Stream):
             handed, outcomes = self._handed.pop(future), self._runner.outcomes(future)
             if not isinstance(outcomes, int):
                 arrivals.append((handed.number, outcomes[0]))
-            elif handed.again and outcomes > 0:
+            elif handed.alone and outcomes > 0:
                 arrivals.append((handed.number, crashed(outcomes)))
-            else:
-                self._hand_over(replace(handed, again=outcomes > 0))
+            elif handed.alone or outcomes > 0:
+                self._alone.append(replace(handed, alone=True))
+            else:  # it had not begun
+                self._todo.appendleft(handed)
+        self._hand_over()
         return sorted(arrivals, key=lambda arrival: arrival[0])
 
     def close(self) -> None:
         for future in self._handed:
             future.cancel()
-        self._handed.clear()
+        for waiting in (self._handed, self._todo, self._alone):
+            waiting.clear()
 
 
 class _RayStream(Stream):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 
 import moela
 from moela.asynchronous.recorded import RecordedArrivals
+from moela.asynchronous.streams import make_stream
+from moela.evaluation.runners.cluster import DaskRunner
+from moela.evaluation.runners.outcome import OK, Outcome
 
 
 def failing(d):
@@ -211,6 +215,57 @@ def test_recorded_order_decides_when_designs_are_handed_over():
 
 
 @pytest.mark.filterwarnings("default")  # neither package is free of its own
+class OneWorker(DaskRunner):
+    """A cluster of one worker with several threads, which dies as it ends a design below 0.
+
+    All tasks of the worker end with it. `together` are the designs in hand at each of its deaths.
+    """
+
+    def __init__(self):
+        self.together, self._running = [], {}
+
+    def n_workers(self):
+        return 3
+
+    def submit(self, job, X, names):
+        future = Future()
+        self._running[future] = float(X[0, 0])
+        return future
+
+    def ended(self, futures, seconds):
+        assert set(futures) == set(self._running)
+        if not self._running:
+            return set()
+        first = next((f for f, x in self._running.items() if x < 0), next(iter(self._running)))
+        if self._running[first] >= 0:
+            first.set_result([Outcome(OK, {"F": np.array([self._running.pop(first)])})])
+            return {first}
+        died, self._running = self._running, {}
+        self.together.append(sorted(died.values()))
+        for future in died:
+            future.set_result(1)
+        return set(died)
+
+    def outcomes(self, future):
+        return future.result()
+
+
+def test_a_design_is_tried_alone_before_it_counts_as_crashed():
+    runner = OneWorker()
+    stream, todo, arrived = make_stream(runner, None), [5.0, -1.0, 6.0, 7.0, -2.0, 8.0, 9.0], {}
+    waiting = dict(enumerate(todo))
+    for _ in range(100):
+        while waiting and len(todo) - len(waiting) - len(arrived) < stream.n_workers:
+            number = next(iter(waiting))
+            stream.submit(number, np.array([[waiting.pop(number)]]), ["x"])
+        arrived |= dict(stream.wait(0.0))
+    assert [arrived[i].status for i in range(7)] == [
+        "ok", "crashed", "ok", "ok", "crashed", "ok", "ok"
+    ]  # fmt: skip
+    assert runner.together.count([-1.0]) == runner.together.count([-2.0]) == 1
+    assert len(runner.together) == 4
+
+
 def test_loky_and_dask_evaluate_single_designs():
     distributed = pytest.importorskip("distributed")
     settings = {**SETTINGS, "algorithm": NSGA2(pop_size=10), "n_jobs": 2}
