@@ -134,12 +134,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not _at_fault(error):
             raise
         about: object = error
-        if isinstance(error, OSError) and error.filename is not None:
-            about = f"{error.filename}: {error.strerror}."  # without Python's error number
+        if isinstance(error, OSError) and error.strerror is not None:  # without Python's number
+            name = "" if error.filename is None else f"{error.filename}: "
+            about = f"{name}{error.strerror}."
         from moela.commands.output import complain
 
         complain(about)
         return 2
+    finally:
+        if (lock := getattr(arguments, "lock", None)) is not None:  # on the folder of --out
+            lock.release()
     return status or 0
 
 

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all, and whether a folder can be written."""
+"""Writing a file whole or not at all, whether a folder can be written, and locks on folders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["check_writable", "replacing"]
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["FolderLock", "check_writable", "replacing"]
 
 # Bytes that must fit into a folder: the least that a file takes on most disks.
 _BLOCK = 4096
@@ -25,6 +30,37 @@ def check_writable(folder: Path) -> None:
             file.flush()
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+class FolderLock:
+    """A lock on a folder, held until this object or its process ends; nothing is written.
+
+    A BlockingIOError says that another process holds it. Systems without such locks have none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file: int | None = None
+        if fcntl is None:
+            return
+        self._file = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            raise
+        except OSError:  # some network file systems lock no folders
+            self.release()
+
+    def release(self) -> None:
+        """Give the folder back."""
+        if self._file is not None:
+            with suppress(OSError):  # also for processes that were forked meanwhile
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+            os.close(self._file)
+            self._file = None
+
+    def __del__(self) -> None:
+        self.release()
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def _module_of_file(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))  # for modules beside it, in workers, too
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ValueError(f"{path}: cannot be imported. {_where(error, path)}") from error
     import cloudpickle  # type: ignore[import-untyped, unused-ignore]
@@ -126,16 +126,27 @@ def _module_of_name(name: str) -> ModuleType:
                 f"in .py. There is no module {error.name!r}.{beside}"
             ) from None
         raise ValueError(f"{name}: cannot be imported. {error}.") from error
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SyntaxError):
+            file = error.filename or ""
+        else:
+            frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+            file = [place for place in frames if not place.startswith("<frozen importlib")][-1]
+        where = _where(error, Path(file))
+        raise ValueError(f"{name}: cannot be imported. {file}: {where}") from error
 
 
-def _where(error: Exception, path: Path) -> str:
+def _where(error: Exception | SystemExit, path: Path) -> str:
     """Return an error and the line of the file at which it happened."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     if isinstance(error, SyntaxError):
         lines = [error.lineno]
         error = SyntaxError(error.msg)
     place = f" (line {lines[-1]})" if lines and lines[-1] else ""
-    return f"{type(error).__name__}: {error}{place}."
+    advice = ""
+    if isinstance(error, SystemExit):
+        advice = " Put what only a script does below if __name__ == '__main__':"
+    return f"{type(error).__name__}: {error}{place}.{advice}"
 
 
 def _candidates(module: ModuleType) -> list[str]:

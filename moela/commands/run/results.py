@@ -27,7 +27,7 @@ from moela.quality.words import amount
 Values = Sequence[object]
 
 # Options that say where and how to run, not what.
-_NOT_SETTINGS = ("words", "json", "quiet")
+_NOT_SETTINGS = ("words", "json", "quiet", "lock")
 INTERRUPTED = 130
 
 

@@ -18,6 +18,7 @@ from moela.commands.parser import not_negative
 from moela.evaluation.interrupts import advising
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreError
+from moela.files.replacing import FolderLock
 from moela.files.text import read_json
 from moela.functions.minimize import minimize
 from moela.functions.results.result import MinimizeResult
@@ -155,6 +156,15 @@ def make_folder(arguments: argparse.Namespace) -> Path:
         )
     folder_to_write("--out", out)
     out.mkdir(parents=True, exist_ok=True)
+    try:
+        arguments.lock = FolderLock(out)  # as long as the command runs
+    except BlockingIOError:
+        raise ValueError(
+            f"--out must be a folder into which no other run writes. Got {out} instead, the folder "
+            "of a run that has not ended. Name another folder, or wait for that run."
+        ) from None
+    except OSError:  # a folder that can be written, but not read
+        arguments.lock = None
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import tempfile
 from argparse import Namespace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import moela
 from moela.cli import main
 from moela.commands.run.results import ResultFolder
+from moela.files.replacing import FolderLock
 from moela.functions.results.result import MinimizeResult
 
 
@@ -71,6 +73,18 @@ def test_the_same_run_writes_its_folder_again(earlier, folder):
     assert run(*earlier, "--evals", 12, "--start", "sink/front.csv") == 0
     Path("sink/run.json").write_text("{")
     assert run(*earlier) == 0
+
+
+def test_two_runs_do_not_write_into_one_folder(folder, capsys, assert_rejected):
+    words = ["run", "function.py:simulate", "--quiet", "--evals", "9", "--out", "sink"]
+    Path("sink").mkdir()
+    other = FolderLock(Path("sink"))
+    assert_rejected(words, "no other run writes. Got sink instead", "wait for that run")
+    assert not [*Path("sink").iterdir()]
+    other.release()
+    assert main(words) == 0
+    FolderLock(Path("sink")).release()  # the command has given it back
+    assert "lock" not in json.loads(Path("sink/run.json").read_text())["settings"]
 
 
 def full(*args, **kwargs):

@@ -251,6 +251,10 @@ def test_an_instance(folder):
         (["wrong.py:f", "--evals", "9"], ["wrong.py", "'x'", "bounds"]),
         (["broken.py:f", "--evals", "9"], ["broken.py", "cannot be imported", "(line 2)"]),
         (["raises.py:f", "--evals", "9"], ["raises.py", "ZeroDivisionError", "(line 1)"]),
+        (["leaves.py:f", "--evals", "9"], ["leaves.py", "SystemExit: 3 (line 2)", "__main__"]),
+        (["leaves:f", "--evals", "9"], ["leaves: cannot", "leaves.py: SystemExit: 3", "__main__"]),
+        (["raises:f", "--evals", "9"], ["raises.py: ZeroDivisionError", "(line 1)"]),
+        (["broken:f", "--evals", "9"], ["broken.py: SyntaxError", "(line 2)"]),
         (["nowhere.module:f", "--evals", "9"], ["nowhere.module", "no module 'nowhere'"]),
     ],
 )
@@ -262,6 +266,7 @@ def test_mistakes_are_one_line_and_say_what_to_do(words, expected, folder, asser
     Path("wrong.py").write_text(f"variables = {{'x': (1, 0)}}\nobjectives = ['a', 'b']\n{function}")
     Path("broken.py").write_text("def f(d):\nreturn\n")
     Path("raises.py").write_text("1 / 0\n")
+    Path("leaves.py").write_text("import sys\nsys.exit(3)\n")
     Path("bad.csv").write_text("a,b\n1,2\n")
     assert_rejected(["run", *words], *expected)
 
