@@ -9,10 +9,10 @@ from moela.commands.parser import add_examples
 SHELLS = ("bash", "zsh")
 # The names that stand for files and folders in the help of options.
 _FILES = frozenset([
-    "CSV", "DB", "DESIGN", "FILE", "FILE.py:NAME", "HTML", "JSON", "NPZ", "PLAN", "PNG", "TXT",
-    "[NAME=]PATH",
+    "CONFIG", "CSV", "DB", "DESIGN", "FILE", "FILE.py:NAME", "HTML", "JSON", "NPZ", "PLAN", "PNG",
+    "TRACE", "TXT", "[NAME=]PATH",
 ])  # fmt: skip
-_FOLDERS = frozenset(["DIR", "MODEL"])
+_FOLDERS = frozenset(["DIR", "FOLDER", "MODEL"])
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -136,6 +136,8 @@ def test_bash_completes_commands_options_and_files(tmp_path):
     assert completed("moela", "run", "my.py:Sink", "--ev") == ["--evals"]
     assert completed("moela", "run", "noc", "--algorithm", "moo") == ["moos", "moo-stage"]
     assert completed("moela", "runs", "si") == ["sink.db"]
+    assert completed("moela", "moe", "advise", "si") == ["sink.db"]
+    assert completed("moela", "moe", "buy", "--model", "si") == ["sink.db"]
 
 
 def test_help_needs_no_heavy_library():
