@@ -1,4 +1,4 @@
-"""Operators of a run, and moves: the caller's, the problem's own, or by variable type."""
+"""Operators of a run: the caller's, those of the problem, or by type of variable; neighbors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.repair import NoRepair, Repair
 from pymoo.core.sampling import Sampling
-from pymoo.core.variable import Binary, Choice, Integer, Real, Variable
+from pymoo.core.variable import Real
 from pymoo.operators.crossover.erx import EdgeRecombinationCrossover
 from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.crossover.sbx import SBX
@@ -29,9 +29,16 @@ from pymoo.operators.sampling.rnd import (
     PermutationRandomSampling,
 )
 
-from moela._arrays import Bools, Designs, Floats, Ints, as_objects, numbers_of
-from moela._bounds import Where, check_inside, surely_inside
-from moela._codes import NO_CODES, Bound, Codes, permutation_moves
+from moela._arrays import Designs, Floats, Ints
+from moela._codes import NO_CODES, Codes, permutation_moves
+from moela.core.moves.by_type import (
+    exchange_bits,
+    flip_bits,
+    move_integer,
+    move_mixed,
+    move_real,
+)
+from moela.core.moves.returned import as_returned, check_near
 from moela.provenance.sources import is_ours
 
 Kind = Literal["real", "integer", "binary", "mixed", "own"]
@@ -70,10 +77,6 @@ def any_real(problem: Problem) -> bool:
         return any(isinstance(variable, Real) for variable in named.values())
     vtype = float if problem.vtype is None else problem.vtype
     return isinstance(vtype, type) and issubclass(vtype, _VTYPES["real"])
-
-
-# Share of the moves of bits that exchange a 1 and a 0, if there are constraints.
-_PROB_EXCHANGE = 0.5
 
 
 @dataclass
@@ -289,30 +292,30 @@ def neighbors_of(
             continue
         title, one = f"{type(problem).__name__}.{name}()", X.shape[1:]
         if name == "neighbors_many":
-            near = _returned(method(X, k, random_state), (n, k), one, title)
+            near = as_returned(method(X, k, random_state), (n, k), one, title)
         else:
-            near = np.stack([_returned(method(x, k, random_state), (k,), one, title) for x in X])
+            near = np.stack([as_returned(method(x, k, random_state), (k,), one, title) for x in X])
         # The moves of our own problems are compiled, and their tests check them.
         own = is_ours(getattr(method, "__module__", None)) and is_ours(type(problem).__module__)
         if not own:
-            _check_near(problem, X, near, title)
+            check_near(problem, X, near, title)
         return near
     repeated = np.repeat(X, k, axis=0)
     steps = np.broadcast_to(np.asarray(step, dtype=float), (n,)).repeat(k)
     exchanging = exchange and problem.has_constraints() and operators.flips_bits and X.ndim == 2
     match "binary" if exchanging else operators.kind:
         case "real":
-            moved = _move_real(
+            moved = move_real(
                 repeated, problem.xl, problem.xu, steps, random_state, operators.codes
             )
         case "integer":
-            moved = _move_integer(repeated, problem.xl, problem.xu, steps, random_state)
+            moved = move_integer(repeated, problem.xl, problem.xu, steps, random_state)
         case "binary":
-            moved = _flip(repeated, random_state)
+            moved = flip_bits(repeated, random_state)
             if exchanging:
-                _exchange(moved, repeated, random_state)
+                exchange_bits(moved, repeated, random_state)
         case "mixed":
-            moved = _move_mixed(repeated, problem.vars, steps, random_state)
+            moved = move_mixed(repeated, problem.vars, steps, random_state)
         case _ if operators.permutes:
             moved = permutation_moves(X, k, random_state).reshape(n * k, -1)
         case _:
@@ -323,130 +326,3 @@ def neighbors_of(
         pop = Population.new("X", moved)
         moved = operators.repair(problem, pop, random_state=random_state).get("X")
     return moved.reshape(n, k, *moved.shape[1:])
-
-
-def _returned(given: object, sizes: tuple[int, ...], one: tuple[int, ...], title: str) -> Designs:
-    """Return the neighbors that a method has given as an array, ([n,] k) designs of shape `one`."""
-    expected = f"{title} must return an array of shape {(*sizes, *one)}"
-    try:
-        near = as_objects(np.asarray(given))
-    except ValueError:
-        raise ValueError(f"{expected}. Got rows of different lengths instead.") from None
-    shape, at = near.shape, len(sizes) - 1
-    if shape == (*sizes, *one):
-        return near
-    if near.ndim == len(sizes) + len(one) and shape[:at] + shape[at + 1 :] == sizes[:at] + one:
-        raise ValueError(
-            f"{title} must return k = {sizes[at]} designs. Got {shape[at]} instead; repeat some if "
-            "there are fewer."
-        )
-    raise ValueError(
-        f"{expected}: k neighbors of {'each' if at else 'the'} design. Got shape {shape} instead."
-    )
-
-
-def _check_near(problem: Problem, X: Designs, near: Designs, title: str) -> None:
-    """Check the neighbors of designs X [n, ...] that a method has returned, [n, k, ...]."""
-    if numbers_of(near) is None and X.dtype.kind in "biuf":
-        raise ValueError(
-            f"{title} must return real numbers, as it gets them. Got {near.flat[0]!r} instead."
-        )
-    if surely_inside(problem, near):
-        return
-    wheres = [
-        Where(f"neighbor {j} of design {i} from {title}", "keep its moves within the bounds")
-        for i, j in np.ndindex(near.shape[:2])
-    ]
-    check_inside(problem, near.reshape(-1, *near.shape[2:]), wheres)
-
-
-def _chosen(n: int, n_var: int, random_state: np.random.Generator) -> Bools:
-    """Mark one random variable in each row, and every other one with probability 1 / n_var."""
-    chosen = random_state.random((n, n_var)) < 1.0 / n_var
-    chosen[np.arange(n), random_state.integers(0, n_var, n)] = True
-    return chosen
-
-
-def _move_real(
-    X: Designs,
-    xl: Bound,
-    xu: Bound,
-    steps: Floats,
-    random_state: np.random.Generator,
-    codes: Codes = NO_CODES,
-) -> Floats:
-    noise = random_state.normal(size=X.shape) * steps[:, None] * (xu - xl)
-    chosen = _chosen(X.shape[0], X.shape[1], random_state)
-    moved = np.where(chosen, X + noise, X)
-    codes.step(moved, X, xl, xu)
-    # Reflect once at a bound, so that a design on it is not proposed to itself half of the time.
-    moved = np.where(moved < xl, 2 * xl - moved, moved)
-    moved = np.where(moved > xu, 2 * xu - moved, moved)
-    moved = np.clip(moved, xl, xu)
-    codes.relabel(moved, X, chosen, xl, xu, random_state)
-    codes.rearrange(moved, X, chosen, random_state)
-    return moved
-
-
-def _move_integer(
-    X: Designs, xl: Bound, xu: Bound, steps: Floats, random_state: np.random.Generator
-) -> Designs:
-    size = 1 + np.floor(random_state.exponential(size=X.shape) * steps[:, None] * (xu - xl))
-    sign = np.where(random_state.random(X.shape) < 0.5, -1, 1)
-    sign = np.where(xl >= X, 1, np.where(xu <= X, -1, sign))
-    moved = np.where(_chosen(X.shape[0], X.shape[1], random_state), X + sign * size, X)
-    return np.clip(moved, xl, xu).astype(X.dtype)
-
-
-def _flip(X: Designs, random_state: np.random.Generator) -> Designs:
-    return np.where(_chosen(X.shape[0], X.shape[1], random_state), ~X.astype(bool), X.astype(bool))
-
-
-def _exchange(moved: Designs, X: Designs, random_state: np.random.Generator) -> None:
-    """Replace half of the moves from bits X [b, n_var], in place: a 1 and a 0 change places.
-
-    Where constraints limit what is chosen, or demand enough of it, a single flip of a good design
-    is mostly either illegal or worse.
-    """
-    bits = X.astype(bool)
-    order = random_state.random(bits.shape)
-    one = np.where(bits, order, -1.0).argmax(axis=1)
-    zero = np.where(bits, -1.0, order).argmax(axis=1)
-    mixed = bits.any(axis=1) & ~bits.all(axis=1)
-    at = np.flatnonzero(mixed & (random_state.random(len(bits)) < _PROB_EXCHANGE))
-    moved[at] = bits[at]
-    moved[at, one[at]], moved[at, zero[at]] = False, True
-
-
-def _move_mixed(
-    X: Designs, variables: dict[str, Variable], steps: Floats, random_state: np.random.Generator
-) -> Designs:
-    names = list(variables)
-    chosen = _chosen(len(X), len(names), random_state)
-    moved = np.empty(len(X), dtype=object)
-    for i, x in enumerate(X):
-        moved[i] = dict(x)
-        for name in [names[j] for j in np.flatnonzero(chosen[i])]:
-            moved[i][name] = _move_one(x[name], variables[name], steps[i : i + 1], random_state)
-    return moved
-
-
-def _move_one(
-    value: Any, variable: Variable, step: Floats, random_state: np.random.Generator
-) -> Any:
-    match variable:
-        case Binary():
-            return not value
-        case Choice():
-            others = [option for option in variable.options if option != value]
-            return others[random_state.integers(len(others))] if others else value
-        case Integer():
-            low, high = variable.bounds
-            return int(_move_integer(np.array([[value]]), low, high, step, random_state).item())
-        case Real():
-            low, high = variable.bounds
-            return float(_move_real(np.array([[value]]), low, high, step, random_state).item())
-    raise ValueError(
-        f"A variable must be pymoo's Real, Integer, Binary or Choice. Got "
-        f"{type(variable).__name__} instead; give the problem a neighbors() method."
-    )

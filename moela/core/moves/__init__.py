@@ -1,0 +1,1 @@
+"""Neighbors of designs: moves by type of variable, and checks of those that problems return."""
