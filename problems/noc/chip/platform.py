@@ -14,23 +14,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sized
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
 
 from problems._arrays import Bools, Floats, Ints
-from problems._checks import check_choice, check_int, check_ints, check_real, require
-from problems.noc.chip.checks import (
-    check_buildable,
-    check_dies,
-    check_memory,
-    check_planar_links,
-    check_technology,
-    check_types,
-    check_vertical_links,
-)
+from problems._checks import check_choice, check_int
+from problems.noc.chip.checks import check_buildable, check_memory, check_technology
 from problems.noc.chip.files import JSONFile, check_fields
 from problems.noc.chip.layout import (
     Grid,
@@ -42,19 +33,14 @@ from problems.noc.chip.layout import (
     mesh_verticals,
     positions,
 )
-from problems.noc.chip.pe_type import LARGEST, PEType, pe_types_of
+from problems.noc.chip.pe_type import PEType
 from problems.noc.chip.presets import PRESETS, preset_settings
+from problems.noc.chip.settings import checked_settings
 from problems.noc.chip.stack import ThermalStack
-from problems.noc.chip.tables import FAR, PhysicalTables, Tables
+from problems.noc.chip.tables import PhysicalTables, Tables
 from problems.noc.chip.technology import DieLink, Technology
 
 __all__ = ["PEType", "Platform"]
-
-# Numbers must be at least 0, but these integers at least 1, and these floats at least 1 / LARGEST.
-AT_LEAST_ONE = ("max_degree", "flit_width", "packet_flits", "buffer_flits", "virtual_channels")
-LARGEST_INT = 2**31 - 1
-PLATFORM_ROUTINGS = ("shortest", "dimension_order", "up_down", "lash")
-POSITIVE = ("frequency", "link_capacity", "bit_area", "wire_pitch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,57 +192,7 @@ class Platform(JSONFile):
     die_link: DieLink | None = None
 
     def __post_init__(self) -> None:
-        clean: dict[str, object] = {}
-        for name, kind in ((f.name, f.type) for f in fields(self)):
-            value = getattr(self, name)
-            if kind == "int":
-                low = int(name in AT_LEAST_ONE)
-                clean[name] = check_int("Platform", name, value, low, LARGEST_INT)
-            elif kind == "float":
-                low_ = 1.0 / LARGEST if name in POSITIVE else 0.0
-                clean[name] = check_real("Platform", name, value, low_, LARGEST)
-            elif kind == "bool":
-                require("Platform", name, value, isinstance(value, bool), "True or False")
-            elif kind == "str":
-                require("Platform", name, value, isinstance(value, str), "a text")
-        if self.channel_flits is not None:
-            given_flits = self.channel_flits
-            clean["channel_flits"] = check_int("Platform", "channel_flits", given_flits, 1, 2**20)
-        if self.max_length is not None:
-            clean["max_length"] = check_real("Platform", "max_length", self.max_length, 1.0)
-        axes = check_ints("Platform", "grid", self.grid, 1)
-        n = math.prod(axes)
-        # A path over more tiles takes more cycles than are counted.
-        expected = f"three integers of at least 1 that make two to {FAR} tiles"
-        require("Platform", "grid", self.grid, len(axes) == 3 and 2 <= n <= FAR, expected)
-        clean["grid"] = grid = (axes[0], axes[1], axes[2])
-        clean["pe_types"] = pe_types = pe_types_of(self.pe_types)
-        clean["stack"] = ThermalStack.of(self.stack)
-        clean["technology"] = Technology.optional(self.technology, "technology")
-        clean["die_link"] = DieLink.optional(self.die_link, "die_link")
-        clean["die_size"] = check_dies(self.die_size, self.die_link, grid)
-        clean["vertical_links"] = sites = check_vertical_links(self.vertical_links, grid)
-        if self.planar_links is not None:
-            longest = clean.get("max_length", self.max_length)
-            clean["planar_links"] = check_planar_links(self.planar_links, grid, longest)
-        if self.n_vertical_links is not None:
-            low, high = grid[2] - 1, len(sites)
-            budget = check_int("Platform", "n_vertical_links", self.n_vertical_links, low, high)
-            # All of them is no choice.
-            clean["n_vertical_links"] = None if budget == high else budget
-        if self.mesh_placement is not None:
-            expected = f"every PE id from 0 to {n - 1} once"
-            given = self.mesh_placement
-            short = not isinstance(given, Sized) or len(given) == n
-            require("Platform", "mesh_placement", given, short, expected)
-            placement = check_ints("Platform", "mesh_placement", given, 0)
-            complete = sorted(placement) == list(range(n))
-            require("Platform", "mesh_placement", placement, complete, expected)
-            clean["mesh_placement"] = placement
-        check_choice("Platform", "sink", self.sink, ("top", "bottom"))
-        check_choice("Platform", "routing", self.routing, PLATFORM_ROUTINGS)
-        check_types(pe_types, grid)
-        vars(self).update(clean)
+        vars(self).update(checked_settings(self))
         check_technology(self)
         # This computes the reference design, so that a chip that cannot be built fails when it is
         # described and not when a run starts.
