@@ -5,62 +5,54 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
-from pymoo.core.individual import Individual
-from pymoo.core.population import Population
 from pymoo.core.problem import Problem
-from pymoo.core.termination import TerminateIfAny, Termination
-from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
 from moela._checks import count, require
 from moela.asynchronous import loop
 from moela.asynchronous.evaluator import ArrivalEvaluator
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.evaluator import Evaluator
-from moela.evaluation.interrupts import Interrupts, given_advice, store_advice
-from moela.evaluation.runners.outcome import OK, EvaluationError
+from moela.evaluation.interrupts import Interrupts, given_advice
+from moela.evaluation.runners.outcome import OK
 from moela.evaluation.settings import check_store
 from moela.evaluation.storage.errors import StoreMismatchError
-from moela.evaluation.termination import ElapsedTime, out_of_time
+from moela.evaluation.termination import out_of_time
 from moela.functions import algorithms
+from moela.functions.announcement import advice_of, announce
+from moela.functions.driving import Callback, RunSoFar, chunk_size, drive, termination_of
 from moela.functions.failures import (
     all_failed,
     begins_anew,
     in_other_words,
-    in_words,
     named_as_passed,
     of_same_problem,
 )
 from moela.functions.model.calls import checked_call, takes_one
 from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
-from moela.functions.model.problem import FunctionProblem, PlainFunction, RefPoint
+from moela.functions.model.problem import PlainFunction, RefPoint
 from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
-from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
+from moela.functions.results.result import MinimizeResult
 from moela.functions.starts import beyond_budget, filled, start_designs
-from moela.heartbeat.streams import say
 from moela.heartbeat.working import working
-from moela.quality.durations import seconds, shown_seconds
+from moela.quality.durations import seconds
 from moela.quality.words import amount, of_kind
-from moela.search.moela import MOELA
 
-Callback: TypeAlias = "Callable[[MinimizeResult], object]"
 AlgorithmChoice: TypeAlias = "str | Algorithm | type[Algorithm]"
 
 _LOG = logging.getLogger(__name__)
 # If this many first evaluations all fail, or all of a shorter run, the run ends with an error.
 _ALL_FAILED = 10
-# Designs of a batch that a vectorized function gets at once; no batch is larger.
-_WHOLE = 1_000_000
-# Designs that MOELA evaluates at a time by default, at least.
-_BATCH = 5
+
+# Results that an earlier version has pickled name the class so.
+_Run = RunSoFar
 
 
 @checked_call
@@ -211,10 +203,10 @@ def minimize(
     require("minimize", "asynchronous", asynchronous, isinstance(asynchronous, bool), "a boolean")
     if asynchronous:
         loop.prepare(chosen)
-    advice = _advice(store)
-    run = _Run(problem, callback, min(_ALL_FAILED, budget or _ALL_FAILED))
+    advice = advice_of(store)
+    run = RunSoFar(problem, callback, min(_ALL_FAILED, budget or _ALL_FAILED))
     if verbose:
-        _say(problem, chosen, budget, limit, seed, n_jobs, store)
+        announce(problem, chosen, budget, limit, seed, n_jobs, store)
     notes = warnings_of(getattr(problem, "variables", {}))
     for note in [*notes, *beyond_budget(problem, begin, budget)]:
         _LOG.warning(note)
@@ -224,7 +216,7 @@ def minimize(
             make_evaluator = ArrivalEvaluator if asynchronous else Evaluator
             with named_as_passed():
                 evaluator = make_evaluator(
-                    n_jobs, backend, _chunk_size(problem, n_jobs), store=store, on_error=on_error,
+                    n_jobs, backend, chunk_size(problem, n_jobs), store=store, on_error=on_error,
                     retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
                     progress=progress, callback=run.keep,
                 )  # fmt: skip
@@ -233,11 +225,11 @@ def minimize(
             try:
                 solver.setup(
                     problem,
-                    termination=_termination(budget, limit),
+                    termination=termination_of(budget, limit),
                     seed=None if seed is None else int(seed),
                     evaluator=evaluator,
                 )
-                stopped = _loop(solver, evaluator, run, interrupts)
+                stopped = drive(solver, evaluator, run, interrupts)
             except AssertionError as error:
                 raise algorithms.unsuitable(solver, problem, error) from error
             except StoreMismatchError as error:
@@ -247,6 +239,8 @@ def minimize(
                 _LOG.warning(begins_anew(error))
             else:
                 break
+    # The callback may be a function that cannot be pickled, and the result needs it no more.
+    evaluator.callback = None
     of = f"{run.n:,} of " if budget and stopped else ""
     ending = f"after {of}{amount(budget if budget and stopped else run.n, 'evaluation')}"
     if stopped:
@@ -262,75 +256,6 @@ def minimize(
     if run.n and not any(ind.data.get("status", OK) == OK for ind in run.individuals):
         raise all_failed(problem, run.individuals)
     return result
-
-
-class _Run:
-    """The evaluated designs so far."""
-
-    def __init__(self, problem: Problem, callback: Callback | None, all_failed: int) -> None:
-        self.problem, self.callback, self.all_failed = problem, callback, all_failed
-        self.individuals: list[Individual] = []
-        self.n_ok = 0
-        self.stopped = False
-        self.failure: EvaluationError | None = None  # if all have failed
-
-    @property
-    def n(self) -> int:
-        """Number of evaluated designs."""
-        return len(self.individuals)
-
-    def keep(self, batch: Population) -> None:
-        """Add an evaluated batch, and call the user's callback."""
-        new = evaluated(batch)
-        self.individuals += new
-        self.n_ok += sum(ind.data.get("status", OK) == OK for ind in new)
-        if self.n_ok == 0 and self.n >= self.all_failed:
-            self.failure = all_failed(self.problem, self.individuals)
-            raise self.failure
-        if self.callback is not None and new:
-            so_far = MinimizeResult(
-                self.problem, self.individuals, ending=f"{self.n:,} evaluations"
-            )
-            answer = self.callback(so_far)
-            if answer is not None and not isinstance(answer, bool | np.bool_):
-                raise TypeError(
-                    "The 'callback' parameter of minimize must return True to end the run, or "
-                    f"False or None to go on. Got {of_kind(answer)} instead."
-                )
-            self.stopped = bool(answer) or self.stopped
-
-
-def _loop(
-    algorithm: Algorithm, evaluator: Evaluator, run: _Run, interrupts: Interrupts
-) -> str | None:
-    """Run the algorithm; return why it was stopped, or None if it came to its end."""
-    going = True
-    with evaluator:
-        while going and algorithm.has_next():
-            try:
-                if isinstance(evaluator, ArrivalEvaluator):
-                    going = loop.run(algorithm, evaluator, lambda: run.stopped)
-                else:
-                    algorithm.next()
-            except EvaluationError as error:
-                if error is run.failure:
-                    raise
-                if interrupts.stopped:  # a program that the user's Ctrl-C ended as well
-                    return BY_INTERRUPT
-                raise in_words(run.problem, error) from None
-            if evaluator.interrupted or (interrupts.stopped and algorithm.has_next()):
-                return BY_INTERRUPT
-            if run.stopped and algorithm.has_next():
-                return "stopped by the callback"
-    return None
-
-
-def _chunk_size(problem: Problem, n_jobs: int | None) -> int | Literal["auto"]:
-    """Return how many designs a function gets at a time: all of a batch if it takes batches."""
-    alone = n_jobs in (None, 1)
-    return (
-        _WHOLE if isinstance(problem, FunctionProblem) and problem.vectorized and alone else "auto"
-    )
 
 
 def _problem(function: object, given: Mapping[str, object]) -> Problem:
@@ -387,55 +312,3 @@ def _check(
             "the time to spend: n_eval=600 or time_limit='8h'. Got neither."
         )
     check_store("minimize", store)
-
-
-def _termination(budget: int | None, limit: float | None) -> Termination:
-    criteria: list[Termination] = []
-    if budget is not None:
-        criteria.append(MaximumFunctionCallTermination(budget))
-    if limit is not None:
-        criteria.append(ElapsedTime(limit))
-    return criteria[0] if len(criteria) == 1 else TerminateIfAny(*criteria)
-
-
-def _advice(store: object) -> str:
-    if (given := given_advice()) is not None:
-        return given
-    if store is None:
-        return (
-            "To go on from a result, pass start=result; to be able to resume, pass store='run.db' "
-            "next time."
-        )
-    return store_advice(store)  # type: ignore[arg-type]
-
-
-def _understanding(problem: Problem) -> str:
-    if isinstance(problem, FunctionProblem):
-        return problem.describe()
-    return (
-        f"{problem.name()}: {problem.n_var} variables, {problem.n_obj} objectives, "
-        f"{problem.n_constr} constraints"
-    )
-
-
-def _say(
-    problem: Problem,
-    algorithm: Algorithm,
-    budget: int | None,
-    limit: float | None,
-    seed: int | None,
-    n_jobs: int | None,
-    store: object,
-) -> None:
-    """Print how the call was understood."""
-    parts = [] if budget is None else [f"{budget:,} evaluations"]
-    parts += [] if limit is None else [f"at most {shown_seconds(limit)}"]
-    parts[0] += f" with {type(algorithm).__name__}"
-    parts += [f"seed {'drawn' if seed is None else seed}"]
-    parts += [] if n_jobs in (None, 1) else [f"{n_jobs} workers" if n_jobs != -1 else "all cores"]
-    parts += [] if store is None else [f"store {store}"]
-    if isinstance(algorithm, MOELA) and algorithm.batch_size is None and (n_jobs or 1) > _BATCH:
-        parts.append(
-            f"of which {_BATCH} work at a time: pass batch_size={n_jobs} to keep all of them busy"
-        )
-    say(sys.stdout, _understanding(problem) + "\n  " + ", ".join(parts) + "\n")

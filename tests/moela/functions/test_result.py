@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import json
 import os
+import pickle
 import sys
 from pathlib import Path
 
@@ -374,3 +375,15 @@ def test_other_names_are_missing_without_advice(result):
         _ = result.fronts
     assert copy.deepcopy(result.front).names == result.front.names
     assert not hasattr(result, "__array__")
+
+
+def test_results_pickle_whatever_the_callback():
+    result = moela.minimize(sink, **SINK, **QUIET, n_eval=20, callback=lambda so_far: None)
+    again = pickle.loads(pickle.dumps(result))
+    assert (again.status, again.designs) == (result.status, result.designs)
+
+
+def test_results_that_an_earlier_version_has_pickled_find_their_run():
+    run = "moela.functions.minimize", "_Run"
+    again = pickle.loads(f"c{run[0]}\n{run[1]}\n.".encode())
+    assert again.__name__ == "RunSoFar"
