@@ -18,7 +18,7 @@ from pymoo.core.problem import Problem
 
 from moela._arrays import Design, Designs
 from moela._checks import instance
-from moela.evaluation import progress, run_identity
+from moela.evaluation import progress
 from moela.evaluation.batch import compute, hand_out, jobs_of, report_failure, unevaluated
 from moela.evaluation.checks import check_budget, check_problem
 from moela.evaluation.interrupts import Interrupts, store_advice
@@ -37,7 +37,8 @@ from moela.evaluation.runners.outcome import (
     infinite_warning,
 )
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
-from moela.evaluation.session import Session, is_dynamic
+from moela.evaluation.runs.open_run import sign
+from moela.evaluation.session import Session, refuse_dynamic
 from moela.evaluation.settings import check_name, check_settings
 from moela.evaluation.storage.keys import encode, keys_of
 from moela.quality.durations import Duration, seconds
@@ -328,17 +329,14 @@ class Evaluator(PymooEvaluator):
     def _bind(self, problem: Problem, algorithm: Algorithm | None) -> Session:
         check_problem("Evaluator.eval", problem)
         check_budget(getattr(algorithm, "termination", None))
-        run, signed = self._run, run_identity.sign(problem)
+        run, signed = self._run, sign(problem)
         same_run = run.token is not None and run.token == token_of(algorithm)
         copied, self._copied = self._copied and same_run, False
         # What the problem has changed in itself is no change of the problem.
         same = copied or (self._problem is not None and self._problem() is problem)
         self._problem = weakref.ref(problem)
-        if is_dynamic(problem) and self.dedupe:
-            raise ValueError(
-                f"{type(problem).__name__} changes with time, so a known design may have other "
-                "values now. Use Evaluator(dedupe=False)."
-            )
+        if self.dedupe:
+            refuse_dynamic(problem)
         run.bind(problem, signed, same=same, copied=copied)
         self.close()
         self._session = session = Session(problem, algorithm, self._session_interrupts())

@@ -11,11 +11,12 @@ from typing import Protocol
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
-from moela.evaluation import run_identity
 from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
 from moela.evaluation.marks import Marks
-from moela.evaluation.run_identity import OpenRun, Signed
 from moela.evaluation.runners.runner import Runner
+from moela.evaluation.runs import open_run, reuse
+from moela.evaluation.runs.identity import begin_again, continue_or_begin, recheck
+from moela.evaluation.runs.open_run import OpenRun, Signed
 from moela.evaluation.session import Session
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.provenance.content import Fingerprint
@@ -56,7 +57,7 @@ class RunState:
         changes: list[str] = []
         if self.signature is not None and self.fingerprint is not None:
             before = None if same else self.fingerprint
-            changes = run_identity.changes(self.signature, before, signed)
+            changes = open_run.changes(self.signature, before, signed)
         if changes:
             if self.id is not None:
                 raise StoreError(
@@ -109,7 +110,7 @@ class StoreEntry:
         identity: dict[str, Json] = {"dedupe": settings.dedupe, "chunk_size": self.chunk_size}
         if settings.by_arrival:
             identity["order"] = "arrival"
-        opened = run_identity.enter(
+        opened = continue_or_begin(
             store,
             self.run.id,
             signed=signed,
@@ -122,12 +123,12 @@ class StoreEntry:
         if opened.resumed and settings.recheck and settings.dedupe:
             session.opened = None  # until then, the run keeps nothing of this problem
             try:
-                run_identity.recheck(opened, self.runner(session, {}))
+                recheck(opened, self.runner(session, {}))
             except StoreMismatchError as error:
                 if settings.on_mismatch != "new" or not opened.doubts:
                     raise
                 logger.warning("%s", error)
-                opened = run_identity.begin_again(opened, signed, budget)
+                opened = begin_again(opened, signed, budget)
                 self._answer_from(opened)
             session.opened = opened
         if opened.resumed:  # and is still the same
@@ -139,7 +140,7 @@ class StoreEntry:
 
         def trusted(source: int) -> bool:
             runner = self.runner(session, {}) if settings.recheck else None
-            return run_identity.trusted(opened, source, runner)
+            return reuse.trusted(opened, source, runner)
 
         self.run.id = opened.run.id
         session.opened = opened

@@ -13,18 +13,18 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
 from moela._arrays import Floats
-from moela.evaluation import run_identity
 from moela.evaluation.interrupts import Interrupts
 from moela.evaluation.known import Known, StoredAnswers
 from moela.evaluation.optimum import repeat_selections
 from moela.evaluation.progress import Progress
-from moela.evaluation.run_identity import OpenRun
 from moela.evaluation.runners.backends import make_runner
 from moela.evaluation.runners.call import ProblemCall
 from moela.evaluation.runners.joblib import configured
 from moela.evaluation.runners.outcome import OK, Outcome
 from moela.evaluation.runners.runner import CLOSED, Runner
 from moela.evaluation.runners.violation import violation
+from moela.evaluation.runs.open_run import OpenRun
+from moela.evaluation.runs.records import remember
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.schema import planned_of
 from moela.evaluation.termination import evaluation_budget
@@ -37,6 +37,15 @@ _NOTE_SECONDS = 1.0
 def is_dynamic(problem: Problem) -> bool:
     """Return whether a problem changes with time, as pymoo's dynamic problems do."""
     return callable(getattr(problem, "tic", None))
+
+
+def refuse_dynamic(problem: Problem) -> None:
+    """Raise a ValueError if a problem changes with time, so that known designs may not answer."""
+    if is_dynamic(problem):
+        raise ValueError(
+            f"{type(problem).__name__} changes with time, so a known design may have other "
+            "values now. Use Evaluator(dedupe=False)."
+        )
 
 
 class Session:
@@ -190,7 +199,7 @@ class Session:
             if self.opened is not None and evaluated:
                 # What a problem has changed in itself is no change of the problem.
                 with suppress(StoreError):
-                    run_identity.remember(self.opened, content_of(self.problem))
+                    remember(self.opened, content_of(self.problem))
             self.answers.journal.close()
 
 

@@ -1,0 +1,1 @@
+"""Runs of a store: which one a call continues, and whose results answer it."""
