@@ -27,6 +27,9 @@ MakeAlgorithm = Callable[..., Algorithm]
 _T = TypeVar("_T")
 _Check = TypeVar("_Check", bound=Callable[..., None])
 
+# Evaluations of most runs: enough for every phase of a small algorithm, and a prime, so not a
+# multiple of a batch.
+N_EVAL = 101
 _LIMIT = 10_000  # iterations after which a run is taken not to end
 _EMPTY = 100  # the same for iterations in a row that evaluate nothing
 _NO_DESIGN = "ask() must return at least one design while the run goes on. Got 0."
@@ -281,3 +284,11 @@ def drive(
         evaluate(problem, infills, recorder)
         algorithm.tell(infills=answer(step, infills))
     raise AssertionError(_endless("asks"))
+
+
+def assert_same(first: Recorder, second: Recorder, what: str) -> None:
+    """Assert that two runs have evaluated the same designs in the same order."""
+    for i, (a, b) in enumerate(zip(first.designs, second.designs, strict=False)):
+        assert a == b, f"{what} must evaluate the same designs. They part at evaluation {i + 1}."
+    n, m = len(first.designs), len(second.designs)
+    assert n == m, f"{what} must evaluate the same designs. One evaluated {n}, the other {m}."
