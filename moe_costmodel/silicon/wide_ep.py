@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from moe_costmodel._checks import check_number, count, require
 from moe_costmodel.models.shape import ModelShape
-from moe_costmodel.silicon.operators.wide import _SMS, WideTables
+from moe_costmodel.silicon.operators.wide import EXCHANGE_PROCESSORS, WideTables
 from moe_costmodel.silicon.step import SiliconModel
 from moe_costmodel.silicon.step_time import StepTime
 from moe_costmodel.silicon.tables.reader import OperatorTime
@@ -104,7 +104,7 @@ def wide_ep_step(
     hidden = 0.0
     if halves == 2:
         # Kernels of high throughput take processors away from the computation beside them.
-        slower = 1 / (1 - _SMS / model.tables.gpu.n_processors) if prefill else 1.0
+        slower = 1 / (1 - EXCHANGE_PROCESSORS / model.tables.gpu.n_processors) if prefill else 1.0
         computed = [
             sum(o.seconds for o in part) * slower for part in (parts.attention, parts.experts)
         ]

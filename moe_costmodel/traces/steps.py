@@ -1,4 +1,4 @@
-"""Compiled loops of :class:`RoutingTrace`: steps of continuous batching, and counts of choices."""
+"""Steps of a :class:`RoutingTrace`: continuous batching, full steps, and counts of choices."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_costmodel._arrays import Bools, Ints
+from moe_costmodel._checks import invalid
 from moela.compilation.jit import cached_njit
 
-__all__ = ["count_choices", "decode_slots"]
+__all__ = ["count_choices", "decode_slots", "full_steps"]
 
 
 @cached_njit()
@@ -42,3 +43,16 @@ def count_choices(
                 for j in range(ids.shape[2]):
                     if keep[token, layer, j]:
                         out[step[token], layer, ids[token, layer, j]] += 1
+
+
+def full_steps(step: Ints, batch_size: int, never: str) -> Ints:
+    """Return steps [n_tokens] numbered without those that are not full, whose tokens get -1.
+
+    If no step is full, a ValueError names the largest one; `never` says what the trace never has.
+    """
+    sizes = np.bincount(step)
+    full = sizes == batch_size
+    if not full.any():
+        expected = f"at most {int(sizes.max())}, since {never}"
+        raise invalid("steps", "batch_size", batch_size, expected)
+    return np.where(full, np.cumsum(full) - 1, -1)[step]

@@ -19,7 +19,7 @@ from moe_costmodel.traces.checks import (
     checked_lengths,
     checked_weights,
 )
-from moe_costmodel.traces.steps import count_choices, decode_slots
+from moe_costmodel.traces.steps import count_choices, decode_slots, full_steps
 from moela.files.guard import FACTOR_VARIABLE, brief, invalid_file, limit_of
 
 if TYPE_CHECKING:
@@ -178,7 +178,10 @@ class RoutingTrace:
         source : str, optional
             Name of the trace; by default the model's class.
 
-        A ValueError says if the model is of no known family, or a batch is not as described.
+        Raises
+        ------
+        ValueError
+            If the model is of no known family, or a batch is not as described.
         """
         from moe_costmodel.traces.record import record
 
@@ -330,23 +333,17 @@ class RoutingTrace:
         """
         batch_size = count("steps", "batch_size", batch_size)
         one_of("steps", "mode", mode, get_args(Mode))
-        n = len(self.topk_ids)
+        n = len(self.topk_ids)  # a ValueError on a load-only trace
         if mode == "prefill":
             step = np.arange(n) // batch_size
         else:
             # More slots than sequences stay empty.
             n_slots = min(batch_size, len(self.sequence_lengths))
             step, _ = decode_slots(self.sequence_lengths, n_slots)
-        if drop_last:
-            full = np.bincount(step) == batch_size
-            if not full.any():
-                units = "tokens" if mode == "prefill" else "sequences at once"
-                most = int(np.bincount(step).max())
-                never = f"{self.source} never has {batch_size} {units}"
-                expected = f"at most {most}, since {never}"
-                raise invalid("steps", "batch_size", batch_size, expected)
-            step = np.where(full, np.cumsum(full) - 1, -1)[step]
-        return step
+        if not drop_last:
+            return step
+        units = "tokens" if mode == "prefill" else "sequences at once"
+        return full_steps(step, batch_size, f"{self.source} never has {batch_size} {units}")
 
     def batches(
         self, batch_size: int, mode: Mode = "decode", *, drop_last: bool = True

@@ -16,10 +16,11 @@ from moe_costmodel.silicon.tables.gpu import Gpu
 from moe_costmodel.silicon.tables.reader import OperatorTime, Table, Tables
 from moe_costmodel.silicon.tables.slices import Bound, Slice, cut
 
-__all__ = ["WideTables"]
+__all__ = ["EXCHANGE_PROCESSORS", "WideTables"]
 
 _SIZES = ("hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
-_SMS = 20  # DeepEP's default number of processors for exchanges with high throughput
+EXCHANGE_PROCESSORS = 20
+"""DeepEP's default number of processors for exchanges with high throughput."""
 
 
 class WideTables:
@@ -126,7 +127,7 @@ class WideTables:
             "hidden_size": d_model, "num_topk": experts.k, "num_experts": experts.n_experts,
         }  # fmt: skip
         if not fast:
-            wanted[f"{phase}_sms"] = _SMS
+            wanted[f"{phase}_sms"] = EXCHANGE_PROCESSORS
         # A token goes once to each device that has one of its experts, in fp8, and comes back in
         # two bytes.
         width = 1.0 if phase == "dispatch" else 2.0
