@@ -71,8 +71,8 @@ def plot_attainment(runs: Runs, names: Sequence[str], **options: Unpack[Options]
     Raises
     ------
     ValueError
-        The number of objectives is neither two nor three, no run has a point, or a front does not
-        hold finite numbers, as many a point as there are names.
+        The number of objectives is neither two nor three, no run has a point, or a front is not an
+        array of finite numbers [n, number of names].
 
     Examples
     --------

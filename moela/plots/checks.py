@@ -19,7 +19,7 @@ def fronts_of(
     Raises
     ------
     ValueError
-        There is no front, or one does not hold finite numbers, as many a point as there are names.
+        There is no front, or one is not an array of finite numbers [n, number of names].
     """
     m = _size(owner, names)
     some = isinstance(fronts, Mapping) and len(fronts) > 0

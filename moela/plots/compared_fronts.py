@@ -53,8 +53,8 @@ def plot_2d(
     Raises
     ------
     ValueError
-        There is no front, or one does not hold finite numbers, as many a point as there are names,
-        or an objective on a logarithmic axis has a value of at most 0.
+        There is no front, or one is not an array of finite numbers [n, number of names], or an
+        objective on a logarithmic axis has a value of at most 0.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def plot_3d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
     Raises
     ------
     ValueError
-        There is no front, or one does not hold finite numbers, as many a point as there are names.
+        There is no front, or one is not an array of finite numbers [n, number of names].
 
     Examples
     --------
@@ -150,7 +150,7 @@ def plot_matrix(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]
     Raises
     ------
     ValueError
-        There is no front, or one does not hold finite numbers, as many a point as there are names.
+        There is no front, or one is not an array of finite numbers [n, number of names].
 
     Examples
     --------
@@ -235,7 +235,7 @@ def plot_parallel(
     Raises
     ------
     ValueError
-        There is no front, or one does not hold finite numbers, as many a point as there are names.
+        There is no front, or one is not an array of finite numbers [n, number of names].
 
     Examples
     --------
