@@ -50,8 +50,8 @@ def read_front_file(path: Path, senses: Mapping[str, float] | None = None) -> li
     A ``run.json`` beside a ``front.csv`` or an ``evaluations.csv``, as `moela run` writes them, is
     read, too, and `senses` may only repeat the objectives in it. In any other table, `senses` names
     the objectives: 1 to minimize, -1 to maximize. A table of everything that `moela.minimize`
-    evaluated is one whose last columns are ``feasible``, ``status`` and ``error``. An array in a
-    ``.npy`` file is [n, M] or, for s runs, [s, n, M].
+    evaluated is one with the columns ``feasible``, ``status`` and ``error``, side by side. An array
+    in a ``.npy`` file is [n, M] or, for s runs, [s, n, M].
     Errors name the file, the line, and expected and actual content.
     """
     if path.suffix == ".npy":
@@ -317,10 +317,15 @@ def _columns(
 
 
 def _about_the_run(heading: list[str]) -> tuple[int, ...]:
-    """Return the columns that a table of everything evaluated ends with; none in other tables."""
-    n = len(RUN_COLUMNS)
-    last = [name.removesuffix(" (run)") for name in heading[-n:]]
-    return tuple(range(len(heading) - n, len(heading))) if last == list(RUN_COLUMNS) else ()
+    """Return the columns that only a table of everything evaluated has; none in other tables.
+
+    Users put columns of their own behind them, such as the seed.
+    """
+    names, n = [name.removesuffix(" (run)") for name in heading], len(RUN_COLUMNS)
+    for j in range(len(heading) - n, -1, -1):
+        if names[j : j + n] == list(RUN_COLUMNS):
+            return tuple(range(j, j + n))
+    return ()
 
 
 def _checked(

@@ -329,6 +329,20 @@ def test_tables_of_everything_that_was_evaluated(tmp_path, limited):
     assert len(pandas.read_csv(path)) == 60
 
 
+def test_merged_tables_of_everything_that_was_evaluated(tmp_path, limited):
+    """Columns that name the run stand behind those about each evaluation."""
+    goals = {"x": "min", "gain": "max"}
+    (direct,) = read(limited)
+    frame = limited.to_frame(all=True).assign(algorithm="a", seed=3)
+    path = tmp_path / "merged.csv"
+    frame.to_csv(path, index=False)
+    for given in (path, frame):
+        (run,) = compare(given, objectives=goals).runs
+        assert run.F.tolist() == direct.F.tolist()
+        assert (run.algorithm, run.seed, run.n_eval) == ("a", 3, 60)
+        np.testing.assert_array_equal(run.history.load(), direct.history.load())
+
+
 def test_the_evaluations_beside_a_record(tmp_path, limited):
     limited.save(tmp_path / "evaluations.csv", all=True)
     about = {"name": "f", "objectives": ["x", "gain"], "senses": ["min", "max"]}
