@@ -13,6 +13,9 @@ __all__ = ["cached_njit"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
+# The attribute of numba's cache files with the pattern of their names, and what it replaces there.
+_PATTERN, _NUMBER = "_data_name_pattern", "{number:d}"
+
 
 class _CacheFile(IndexDataCacheFile):
     """Files with the machine code of a function, each named after the types that it is for.
@@ -26,7 +29,7 @@ class _CacheFile(IndexDataCacheFile):
     def save(self, key: object, data: object) -> None:
         """Save the machine code for a key, which has the types, and then name it in the index."""
         digest = hashlib.sha256(self._dump(key)).hexdigest()[:16]
-        name = self._data_name_pattern.replace("{number:d}", digest)
+        name = getattr(self, _PATTERN).replace(_NUMBER, digest)
         self._save_data(name, data)
         index = self._load_index()
         if index.get(key) != name:
@@ -53,7 +56,8 @@ def cached_njit(**options: object) -> Callable[[F], F]:
         except RuntimeError:
             return compiler(**options)(function)
         files = getattr(getattr(kept, "_cache", None), "_cache_file", None)
-        if type(files) is IndexDataCacheFile:  # private, so it may differ in other versions
+        # Private, so it may differ in other versions, which then keep their own way.
+        if type(files) is IndexDataCacheFile and _NUMBER in getattr(files, _PATTERN, ""):
             files.__class__ = _CacheFile
         return kept
 
