@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pymoo.algorithms.moo.age2 import AGEMOEA2
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.problems import get_problem
 
 from moela import MOELA
 from moela._arrays import Floats
+from moela.rivals import BatchMOEAD
 from tests.benchmarks import tables
 from tests.benchmarks.few_functions import Page
 from tests.benchmarks.plain_functions import Case
@@ -31,7 +31,7 @@ ALGORITHMS: dict[str, Any] = {
     _MANY: partial(MOELA._tuned, n_survivors=50),
     "NSGA-II, 50": partial(NSGA2, pop_size=50),
     "NSGA-II, 20": partial(NSGA2, pop_size=20),
-    "AGE-MOEA-II": partial(AGEMOEA2, pop_size=50),
+    "MOEA/D batch": partial(BatchMOEAD, n_subproblems=50),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from moela import MOELA
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
-from moela.testing import ALGORITHM_CHECKS, algorithms, run_algorithm_check
+from moela.testing import ALGORITHM_CHECKS, copies, run_algorithm_check
 
 # Small settings, so that about 100 evaluations reach every phase.
 ALGORITHMS = {
@@ -52,5 +52,5 @@ def test_few_evaluations(monkeypatch):
     # Of 25 evaluations, 10 are first designs; then the infill is asked 8 times. The last time, its
     # processes learn new rows without being fitted again. The check compares a run of `minimize`
     # with one by ask and tell, so it shows that ask and tell, and the same seed, give the same run.
-    monkeypatch.setattr(algorithms, "N_EVAL", 25)
-    run_algorithm_check(algorithms.check_copies, partial(ALGORITHMS["MOELA"], batch_size=2))
+    monkeypatch.setattr(copies, "N_EVAL", 25)
+    run_algorithm_check(copies.check_copies, partial(ALGORITHMS["MOELA"], batch_size=2))

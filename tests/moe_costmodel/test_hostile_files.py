@@ -383,15 +383,15 @@ def test_commands_end_with_one_line(assert_rejected, tmp_path):
     (text := tmp_path / "text").write_bytes("Größe".encode("latin-1"))
     (model := tmp_path / "model").mkdir()
     (model / "config.json").symlink_to("/dev/zero")
-    out = tmp_path / "out"
+    out, npz = tmp_path / "out", tmp_path / "out.npz"
     for words, said in (
         (("trace", "describe", pipe), "a pipe"),
         (("trace", "describe", "--against", link), "a device"),
-        (("trace", "convert", twice, out), "only once"),
-        (("trace", "convert", tmp_path / "none.npz", out), "No such file"),
-        (("trace", "record", "example", out, "--text", link), "a device"),
-        (("trace", "record", model, out, "--text", text), "UTF-8"),
-        (("trace", "record", model, out, "--text", twice), "a device"),
+        (("trace", "convert", twice, npz), "only once"),
+        (("trace", "convert", tmp_path / "none.npz", npz), "No such file"),
+        (("trace", "record", "example", npz, "--text", link), "a device"),
+        (("trace", "record", model, npz, "--text", text), "UTF-8"),
+        (("trace", "record", model, npz, "--text", twice), "a device"),
         (("moe", "verify", twice), "only once"),
         (("moe", "verify", tmp_path), "a folder"),
         (("measure", "--hardware", link), "a device"),
