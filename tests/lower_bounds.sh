@@ -3,7 +3,7 @@
 # bash tests/lower_bounds.sh [arguments of pytest]. Takes about four minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+export UV_NATIVE_TLS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 environment=$PWD/.venv-lower
 "${PYTHON:-python3.11}" -m venv --clear "$environment"
