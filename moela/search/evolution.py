@@ -25,8 +25,8 @@ from moela.search.settings import DEFAULT
 # Share of real-valued children whose parents are archived designs close to each other.
 _PROB_ARCHIVE = 0.3
 _N_CLOSE = 20
-# Share of real-valued children whose parents are survivors by dominance: if there are as many of
-# these as members, and if there are fewer.
+# Share of real-valued children whose parents are survivors by dominance: the first if there are as
+# many survivors as members, the second if there are fewer.
 _PROB_OF_MANY, _PROB_OF_FEW = 0.5, 0.7
 # Number of members that a child may replace (Li and Zhang 2009).
 _N_REPLACED = 2

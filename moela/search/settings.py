@@ -56,7 +56,7 @@ class SearchSettings:
     # Designs of Pareto local search at a time, and children if the problem defines moves.
     n_around_front: int = 20
     # Survivors by dominance that are parents of real-valued children. Where many local fronts lie
-    # before the global one, few of them get past these in far fewer evaluations
+    # before the global one, runs with few survivors get further in as many evaluations
     # (docs/benchmarks/local_fronts.md).
     n_survivors: int = 20
     # Whether runs of few evaluations have fewer sub-problems and first designs
