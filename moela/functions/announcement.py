@@ -8,7 +8,7 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
 from moela.evaluation.interrupts import given_advice, store_advice
-from moela.functions.model.problem import FunctionProblem
+from moela.functions.model.function_problem import FunctionProblem
 from moela.heartbeat.streams import say
 from moela.quality.durations import shown_seconds
 from moela.search.moela import MOELA

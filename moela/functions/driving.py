@@ -20,7 +20,7 @@ from moela.evaluation.interrupts import Interrupts
 from moela.evaluation.runners.outcome import OK, EvaluationError
 from moela.evaluation.termination import ElapsedTime
 from moela.functions.failures import all_failed, in_words
-from moela.functions.model.problem import FunctionProblem
+from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
 from moela.quality.words import of_kind
 

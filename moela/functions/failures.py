@@ -14,8 +14,8 @@ from pymoo.core.problem import Problem
 from moela._tracebacks import without_callers
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreMismatchError
+from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.outputs import own_message
-from moela.functions.model.problem import FunctionProblem
 from moela.functions.model.view import ProblemView
 from moela.quality.words import design_text
 

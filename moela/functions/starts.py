@@ -15,8 +15,8 @@ from moela.core.archive import spread
 from moela.core.operators import resolve
 from moela.core.warm_start import first_designs
 from moela.evaluation.storage.keys import keys_of
+from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.given import encoded, in_list, is_table, records
-from moela.functions.model.problem import FunctionProblem
 from moela.functions.results.front import Candidate, DesignFront
 from moela.functions.results.result import MinimizeResult
 from moela.functions.tables import read_designs

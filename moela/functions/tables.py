@@ -8,8 +8,8 @@ from pathlib import Path
 from pymoo.core.problem import Problem
 
 from moela.files.tables import TextTable
+from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.given import position_of
-from moela.functions.model.problem import FunctionProblem
 from moela.quality.table import Row
 from moela.quality.words import listed, nearest
 

@@ -15,7 +15,7 @@ from pymoo.core.termination import NoTermination
 from moela._arrays import Design, Designs, Floats
 from moela._checks import count, require
 from moela.evaluation.runners.outcome import ERROR, OK
-from moela.functions.model.problem import FunctionProblem
+from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.problem import problem as make_problem
 from moela.plugins.optuna_space import ParameterSpace, permutation_of
 from moela.quality.words import of_kind

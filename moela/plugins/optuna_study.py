@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moela._checks import require
+from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.kinds import Permutation
-from moela.functions.model.problem import FunctionProblem
 from moela.functions.results.result import MinimizeResult
 from moela.plugins.optuna_space import permutations_of, place_name, ranks
 

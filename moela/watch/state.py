@@ -14,7 +14,7 @@ from moela._arrays import Design, Floats
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
-from moela.functions.model.problem import why
+from moela.functions.model.function_problem import why
 from moela.functions.model.view import ProblemView
 from moela.functions.results.stored import stored_problem, unnamed_in
 from moela.provenance.signature import shown_name

@@ -10,7 +10,7 @@ from moela.commands.parser import add_examples, not_negative, positive
 from moela.commands.run import search
 from moela.commands.run.loading import load_problem
 from moela.commands.run.results import ResultFolder
-from moela.functions.model.problem import FunctionProblem
+from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.results.result import left_out
 from moela.functions.tables import read_designs
 from moela.quality.durations import seconds

@@ -27,7 +27,7 @@ from moela.evaluation.storage.reader import EvaluationStore, StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.files.guard import open_file
-from moela.functions.model.problem import FunctionProblem
+from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.view import ProblemView
 from moela.functions.results.result import MinimizeResult
 from moela.functions.results.stored import objectives_in, stored_problem, unnamed_in

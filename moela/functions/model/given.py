@@ -12,7 +12,7 @@ from moela.functions.model.kinds import Choice, Permutation, Variable, equal, pl
 from moela.quality.words import listed
 
 if TYPE_CHECKING:
-    from moela.functions.model.problem import FunctionProblem
+    from moela.functions.model.function_problem import FunctionProblem
 
 # Columns named in an error; tables may have hundreds.
 _SHOWN = 12

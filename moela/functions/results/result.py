@@ -17,7 +17,7 @@ from pymoo.core.problem import Problem
 from moela._arrays import Bools, Floats, Ints
 from moela.evaluation.runners.outcome import OK, SKIPPED
 from moela.evaluation.storage.reader import EvaluationStore
-from moela.functions.model.problem import why
+from moela.functions.model.function_problem import why
 from moela.functions.model.view import ProblemView
 from moela.functions.results import other_names
 from moela.functions.results.best import best_rows
