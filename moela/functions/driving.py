@@ -21,7 +21,8 @@ from moela.evaluation.runners.outcome import OK, EvaluationError
 from moela.evaluation.termination import ElapsedTime
 from moela.functions.failures import all_failed, in_words
 from moela.functions.model.function_problem import FunctionProblem
-from moela.functions.results.result import BY_INTERRUPT, MinimizeResult, evaluated
+from moela.functions.results.evaluations import evaluated
+from moela.functions.results.result import BY_INTERRUPT, MinimizeResult
 from moela.quality.words import of_kind
 
 Callback: TypeAlias = "Callable[[MinimizeResult], object]"

@@ -11,7 +11,7 @@ from moela.commands.run import search
 from moela.commands.run.loading import load_problem
 from moela.commands.run.results import ResultFolder
 from moela.functions.model.function_problem import FunctionProblem
-from moela.functions.results.result import left_out
+from moela.functions.results.status import left_out
 from moela.functions.tables import read_designs
 from moela.quality.durations import seconds
 from moela.quality.table import Row

@@ -14,25 +14,18 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela._arrays import Bools, Floats, Ints
-from moela.evaluation.runners.outcome import OK, SKIPPED
+from moela._arrays import Floats
 from moela.evaluation.storage.reader import EvaluationStore
-from moela.functions.model.function_problem import why
 from moela.functions.model.view import ProblemView
 from moela.functions.results import other_names
-from moela.functions.results.best import best_rows
-from moela.functions.results.front import (
-    RUN_COLUMNS,
-    Candidate,
-    DesignFront,
-    aligned,
-    run_columns,
-)
+from moela.functions.results.evaluations import Evaluations
+from moela.functions.results.front import Candidate, DesignFront
 from moela.functions.results.measured import with_results
 from moela.functions.results.saving import save_table
+from moela.functions.results.status import left_out, status_of
 from moela.quality.explain import Explanation
-from moela.quality.table import Row, Table, text
-from moela.quality.words import amount, counted, harmless, of_kind
+from moela.quality.table import Row, Table
+from moela.quality.words import amount, harmless, of_kind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -174,7 +167,7 @@ class MinimizeResult:
     @property
     def feasible(self) -> bool:
         """Whether some design satisfies all constraints."""
-        return bool(self._ok.any()) and bool((self._violations[self._ok] <= 0).any())
+        return self._evaluations.feasible
 
     @cached_property
     def front(self) -> DesignFront:
@@ -183,7 +176,7 @@ class MinimizeResult:
         Each is a candidate with `index`, `design` (a dictionary of the variables), `objectives` (by
         name, with their own sign), `others` (constraints and other outputs) and `feasible`.
         """
-        individuals = [self._individuals[i] for i in self._best]
+        individuals = [self._individuals[i] for i in self._evaluations.best]
         return DesignFront(self._view, individuals, self.feasible)
 
     @property
@@ -212,47 +205,12 @@ class MinimizeResult:
     @property
     def failures(self) -> list[Row]:
         """The failed evaluations: `n`, `status`, the exception as `error`, and the `design`."""
-        found: list[Row] = []
-        for n, individual in enumerate(self._individuals):
-            if not self._ok[n]:
-                found.append(
-                    {
-                        "n": n,
-                        "status": str(individual.data.get("status")),
-                        "error": reason_of(individual),
-                        "design": self._view.design(individual.X),
-                    }
-                )
-        return found
+        return self._evaluations.failures()
 
     @property
     def status(self) -> str:
         """How the run ended, what it found, which evaluations failed and why, how to go on."""
-        n = len(self.front)
-        if not self._ok.any():
-            found = "no evaluation succeeded"
-        elif not self.feasible:
-            least = self._violations[self._ok].min()
-            found = (
-                f"no feasible design; the least violation is {least:.4g} (relative to the bounds), "
-                f"and .front holds the {amount(n, 'design')} of least violation"
-            )
-        elif len(self._view.names) == 1:
-            found = "best: " + ", ".join(
-                f"{name} {text(value)}" for name, value in self.front[0].objectives.items()
-            )
-        else:
-            found = f"{n} design{'s' * (n != 1)} on the front"
-        parts = [f"{self._ending or amount(self.n_eval, 'evaluation')}: {found}"]
-        counts: dict[str, int] = {}
-        for failure in self.failures:
-            reason = str(failure["error"])
-            counts[reason] = counts.get(reason, 0) + 1
-        if counts:
-            parts.append(counted(counts))
-        if self._advice:
-            parts.append(self._advice)
-        return harmless(". ".join(part.rstrip(".") for part in parts) + ".")
+        return status_of(self._evaluations, self.front, self._ending, self._advice)
 
     if not TYPE_CHECKING:  # type checkers would take every name for an attribute
         __getattr__ = other_names.refuse
@@ -281,29 +239,7 @@ class MinimizeResult:
         ``feasible``, ``status`` and ``error``. These three are called ``feasible (run)`` and so on
         if a variable or an output has the name.
         """
-        if not all:
-            return self.front.table()
-        rows: list[Row] = []
-        own: list[Row] = []
-        for n, individual in enumerate(self._individuals):
-            row: Row = {}
-            design = self._view.design(individual.X)
-            if self._ok[n]:
-                objectives = self._view.objectives(individual)
-                others = self._view.others(individual)
-                row = Candidate(n, design, objectives, others).row()
-            else:
-                row = dict(design)
-            rows.append(row)
-            feasible = bool(self._ok[n]) and bool(self._violations[n] <= 0)
-            status = str(individual.data.get("status", OK))
-            error = "" if self._ok[n] else reason_of(individual)
-            own.append(dict(zip(RUN_COLUMNS, (feasible, status, error), strict=True)))
-        rows = aligned(rows)
-        names = run_columns(rows[0] if rows else ())
-        for row, more in zip(rows, own, strict=True):
-            row |= {names[name]: value for name, value in more.items()}
-        return Table(rows)
+        return self._evaluations.table() if all else self.front.table()
 
     def to_frame(self, *, all: bool = False) -> DataFrame:
         """Return the front, or with `all` everything evaluated, as a pandas DataFrame.
@@ -370,13 +306,12 @@ class MinimizeResult:
         """
         from moela.explanation.importances import Importances
 
-        good = np.flatnonzero(self._ok)
-        view, individuals = self._view, [self._individuals[i] for i in good]
-        F = np.array([ind.F for ind in individuals], dtype=float).reshape(-1, len(view.names))
+        view, good = self._view, np.flatnonzero(self._evaluations.succeeded)
+        individuals = [self._individuals[i] for i in good]
         chosen = {id(individual) for individual in self.front._individuals}
         return Importances(
             [view.design(individual.X) for individual in individuals],
-            F * view.signs,
+            self._evaluations.objectives(good) * view.signs,
             view.names,
             senses=view.signs.tolist(),
             title=view.title,
@@ -409,51 +344,15 @@ class MinimizeResult:
         """
         from moela.functions.results.picture import plot_result
 
-        view = self._view
-        ok = self._ok & (self._violations <= 0) if self.feasible else self._ok
-        F = np.array([ind.F for ind in self._individuals], dtype=float).reshape(-1, len(view.names))
+        view, known = self._view, self._evaluations
+        ok = known.succeeded & (known.violations <= 0) if known.feasible else known.succeeded
+        F = known.objectives(np.arange(self.n_eval))
         return plot_result(
-            F * view.signs, ok, self.front.F, view.signs, view.names, chosen=self._best,
+            F * view.signs, ok, self.front.F, view.signs, view.names, chosen=known.best,
             marked=self.front.marked() if len(self.front) else None, log=log, title=title,
             path=path,
         )  # fmt: skip
 
     @cached_property
-    def _ok(self) -> Bools:
-        return np.array([ind.data.get("status", OK) == OK for ind in self._individuals], dtype=bool)
-
-    @cached_property
-    def _best(self) -> Ints:
-        """Return the rows of the front among everything evaluated."""
-        good = np.flatnonzero(self._ok)
-        F = np.array([self._individuals[i].F for i in good], dtype=float)
-        return good[best_rows(F.reshape(-1, len(self._view.names)), self._violations[good])]
-
-    @cached_property
-    def _violations(self) -> Floats:
-        return np.array(
-            [0.0 if ind.CV is None else float(ind.CV[0]) for ind in self._individuals], dtype=float
-        )
-
-
-def left_out(designs: int, variables: int) -> str:
-    """Return how many designs and variables a table leaves out, in words.
-
-    >>> left_out(23, 0), left_out(23, 192), left_out(0, 192)
-    ('23 more', '23 more designs, and 192 more variables', '192 more variables')
-    """
-    if not variables:
-        return f"{designs} more" if designs else ""
-    parts = [f"{amount(designs, 'more design')}, and "] if designs else []
-    return "".join([*parts, amount(variables, "more variable")])
-
-
-def evaluated(population: Sequence[Individual]) -> list[Individual]:
-    """Return the individuals of a batch that were evaluated, not skipped beyond the budget."""
-    return [ind for ind in population if ind.data.get("status", OK) != SKIPPED]
-
-
-def reason_of(individual: Individual) -> str:
-    """Return why an evaluation failed, on one line and without the design."""
-    data = individual.data
-    return why(str(data.get("error") or ""), str(data.get("status")))
+    def _evaluations(self) -> Evaluations:
+        return Evaluations(self._view, self._individuals)
