@@ -138,10 +138,10 @@ from .offloading.planner import (
 from .offloading.planner import (
     plan_offload as plan_offload,
 )
-from .offloading.replay import (
+from .offloading.policies import (
     OFFLOAD_POLICIES as OFFLOAD_POLICIES,
 )
-from .offloading.replay import (
+from .offloading.policies import (
     Admission as Admission,
 )
 from .offloading.replay import (

@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 FORMER = {
+    "moe_costmodel.offloading.replay": ("Admission",),
     "moela.functions.model.problem": (
         "BinaryFunctionProblem",
         "FunctionProblem",

@@ -26,7 +26,7 @@ from moe_costmodel.offloading.planner import (
     plan_offload,
     replay_slots,
 )
-from moe_costmodel.offloading.replay import Admission
+from moe_costmodel.offloading.policies import Admission
 from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = ["buffer_advice"]

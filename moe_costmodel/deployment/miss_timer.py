@@ -22,7 +22,7 @@ from moe_costmodel.measure.jobs import draw_choices
 from moe_costmodel.measure.measurements import Measurements
 from moe_costmodel.measure.timing import check_budget, clock_for, clock_of, pinned_threads
 from moe_costmodel.offloading.cost import MissCost
-from moe_costmodel.offloading.replay import Admission
+from moe_costmodel.offloading.policies import Admission
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import RoutingTrace
 from moela.heartbeat.working import long_work

@@ -27,7 +27,7 @@ from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.offloaded import OffloadedExperts
 from moe_costmodel.measure.measurements import At
 from moe_costmodel.measure.timing import Call
-from moe_costmodel.offloading.replay import Admission
+from moe_costmodel.offloading.policies import Admission
 from moe_costmodel.shapes import LayerShape, power_law_counts
 from moela.files.guard import brief
 

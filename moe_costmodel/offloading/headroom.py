@@ -12,7 +12,8 @@ from moe_costmodel._checks import check_fraction, count, invalid
 from moe_costmodel.offloading.bound import least_seconds
 from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.offloading.planner import OffloadPlan, layer_streams, plan_offload, uses_of
-from moe_costmodel.offloading.replay import Admission, offload_curves
+from moe_costmodel.offloading.policies import Admission
+from moe_costmodel.offloading.replay import offload_curves
 from moe_costmodel.offloading.sums import list_misses, list_seconds, needed_of_step
 from moe_costmodel.traces.trace import RoutingTrace
 from moela.heartbeat.working import long_work

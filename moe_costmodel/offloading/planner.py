@@ -12,7 +12,8 @@ from moe_costmodel._arrays import Floats, Ints
 from moe_costmodel._checks import count, invalid
 from moe_costmodel.buffering.replay import ExpertStream, expert_streams
 from moe_costmodel.offloading.cost import MissCost
-from moe_costmodel.offloading.replay import Admission, offload_curves
+from moe_costmodel.offloading.policies import Admission
+from moe_costmodel.offloading.replay import offload_curves
 from moe_costmodel.traces.trace import RoutingTrace
 from moela.heartbeat.working import long_work
 

@@ -20,7 +20,6 @@ Events are atomic (Zhang, When does trace-driven evaluation mislead MoE expert c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,11 +28,12 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools, Floats, Ints
-from moe_costmodel._checks import check_number, count, invalid, one_of, require, several_of
+from moe_costmodel._checks import check_number, invalid, one_of, require, several_of
 from moe_costmodel.buffering.kernels import sum_by_step
 from moe_costmodel.buffering.replay import ExpertStream
-from moe_costmodel.offloading.counting import first_uses, next_steps, totals
-from moe_costmodel.offloading.kernels import replay_events
+from moe_costmodel.offloading.counting import totals
+from moe_costmodel.offloading.policies import OFFLOAD_POLICIES, Admission, check_admissions
+from moe_costmodel.offloading.settings import settings_of
 
 __all__ = [
     "OFFLOAD_POLICIES",
@@ -43,86 +43,6 @@ __all__ = [
     "offload_curves",
     "offload_events",
 ]
-
-OFFLOAD_POLICIES: dict[str, str] = {
-    "lru": "least recently used",
-    "lfu": "least frequently used so far, the least recent of equals",
-    "inactive-lfu": "the least frequent of the experts that the step does not need",
-    "decay": "least frequently used, with counts that lose half their weight in `half_life` steps",
-    "min": "the expert needed last in the future (Belady, 1966): a bound, not an online policy",
-    "fifo": "first in, first out",
-    "least-stale": "first in, first out among the experts that the step does not need (SpecMD, "
-    "arXiv 2602.03921, within a layer)",
-    "paper": "last in, first out among the experts that the step does not need (arXiv 2303.06182)",
-}
-_CODES = {name: code for code, name in enumerate(OFFLOAD_POLICIES)}
-_COUNTING = frozenset(["lfu", "decay"])
-_MOST_MISSES = 64
-
-
-@dataclass(frozen=True)
-class Admission:
-    """The rule by which a missed expert is uploaded.
-
-    Parameters
-    ----------
-    after : int
-        The miss at which an expert is uploaded, counted since it was last resident: 1 uploads at
-        every miss, 2 at every second one. At most 64.
-    margin : float
-        Uses by which an expert must lead the one that leaves; policies "lfu" and "decay" only.
-    per_step : float
-        Uploads of a layer in a step at most. Below 1, one in every ``1 / per_step`` steps; 0 for a
-        static list.
-    opens : int
-        Step in which uploads begin: until then the first contents stay.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range.
-
-    Examples
-    --------
-    >>> from moe_costmodel import Admission
-    >>> Admission(after=2, per_step=0.5)
-    Admission(after=2, margin=0.0, per_step=0.5, opens=0)
-    """
-
-    after: int = 1
-    margin: float = 0.0
-    per_step: float = math.inf
-    opens: int = 0
-
-    def __post_init__(self) -> None:
-        count("Admission", "after", self.after)
-        expected = f"an integer of at most {_MOST_MISSES}"
-        require("Admission", "after", self.after, self.after <= _MOST_MISSES, expected)
-        margin = check_number("Admission", "margin", self.margin)
-        require("Admission", "margin", self.margin, margin >= 0, "at least 0")
-        if self.per_step != math.inf:
-            rate = check_number("Admission", "per_step", self.per_step, "a number of at least 0")
-            require("Admission", "per_step", self.per_step, rate >= 0, "at least 0")
-        count("Admission", "opens", self.opens, at_least=0)
-
-    def __str__(self) -> str:
-        if self.per_step == 0:
-            return "static list"
-        parts = ["every miss" if self.after == 1 else f"at the {_ordinal(self.after)} miss"]
-        if self.margin:
-            parts.append(f"if {self.margin:g} uses ahead")
-        if self.per_step >= 1 and self.per_step != math.inf:
-            parts.append(f"at most {self.per_step:g} a layer and step")
-        elif self.per_step < 1:
-            parts.append(f"one in {1 / self.per_step:.3g} steps of a layer")
-        if self.opens:
-            parts.append(f"from step {self.opens} on")
-        return ", ".join(parts)
-
-
-def _ordinal(n: int) -> str:
-    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
-    return f"{n}{ending}"
 
 
 @dataclass(frozen=True)
@@ -187,68 +107,6 @@ class OffloadCurves:
     step_uploads: NDArray[np.int32] | None = None
 
 
-class _Settings:
-    """The arguments of the compiled replays for up to 64 pairs of capacity and admission."""
-
-    def __init__(self, capacities: Ints, admissions: Sequence[Admission]) -> None:
-        one = np.uint64(1)
-        bits = [one << np.uint64(c) for c in range(len(capacities))]
-        self.capacities, self.admissions = capacities, admissions
-        n_bits = max((rule.after - 1).bit_length() for rule in admissions)
-        self.first = np.zeros(n_bits, dtype=np.uint64)
-        groups: dict[float, np.uint64] = {}
-        for bit, rule in zip(bits, admissions, strict=True):
-            for plane in range(n_bits):
-                if (rule.after - 1) >> plane & 1:
-                    self.first[plane] |= bit
-            if rule.margin > 0:
-                groups[rule.margin] = groups.get(rule.margin, np.uint64(0)) | bit
-        self.margins = np.array(sorted(groups, reverse=True), dtype=np.float64)
-        self.groups = np.array([groups[m] for m in self.margins.tolist()], dtype=np.uint64)
-        self.rate = np.array([rule.per_step for rule in admissions], dtype=np.float64)
-        self.opens = np.array([rule.opens for rule in admissions], dtype=np.int64)
-
-    def replay(
-        self,
-        stream: ExpertStream,
-        policy: str,
-        start: Floats | None,
-        weight: float,
-        unit_factor: float,
-    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """Return the bits of misses and of uploads of each access."""
-        n = stream.n_experts
-        missed, uploaded = np.empty((2, len(stream.ids)), dtype=np.uint64)
-        rates = np.zeros(n) if start is None else start
-        order = np.argsort(-rates, kind="stable")[::-1].astype(np.int64)
-        key, following = rates * weight, np.zeros(0, dtype=np.int64)
-        if policy == "min":
-            following = next_steps(stream.ids, stream.bounds, n)
-            first_uses(stream.ids, stream.bounds, order, key)
-        n_bits = int(np.diff(stream.bounds).max(initial=1)).bit_length()
-        over = np.zeros(n_bits, dtype=np.uint64)
-        replay_events(
-            stream.ids, stream.bounds, following, self.capacities, _CODES[policy], unit_factor,
-            order, key, self.first, self.margins, self.groups, self.rate, self.opens, over,
-            *self._contents(order, start is not None), missed, uploaded,
-        )  # fmt: skip
-        return missed, uploaded
-
-    def _contents(
-        self, order: Ints, warm: bool
-    ) -> tuple[NDArray[np.uint64], Ints, NDArray[np.int16]]:
-        """Return the first contents: bits of each expert, numbers, and lists of each setting."""
-        filled = np.minimum(self.capacities, len(order)) if warm else 0 * self.capacities
-        resident = np.zeros(len(order), dtype=np.uint64)
-        most = min(len(order), int(self.capacities.max()))
-        queues = np.zeros((len(filled), most), dtype=np.int16)
-        for c, n in enumerate(filled.tolist()):
-            highest = order[len(order) - n :]
-            queues[c, :n] = highest
-            resident[highest] |= np.uint64(1 << c)
-        return resident, filled, queues
-
-
 def offload_events(
     stream: ExpertStream,
     capacities: ArrayLike,
@@ -300,14 +158,14 @@ def offload_events(
     owner = "offload_events"
     sizes = _checked_capacities(owner, capacities)
     one_of(owner, "policy", policy, OFFLOAD_POLICIES)
-    _check_admissions(owner, [policy], admissions)
+    check_admissions(owner, [policy], admissions)
     rates = None
     if start is not None:
         rates = _checked_start(owner, start, [stream])[0]
     unit_factor = _unit_factor(owner, policy, half_life)
     shape = (len(stream.ids), len(sizes), len(admissions))
     missed, uploaded = np.empty((2, *shape), dtype=np.bool_)
-    for part, settings in _parts(sizes, admissions):
+    for part, settings in settings_of(sizes, admissions):
         bits = settings.replay(stream, policy, rates, start_weight, unit_factor)
         shifts = np.arange(len(settings.capacities), dtype=np.uint64)
         for out, words in zip((missed, uploaded), bits, strict=True):
@@ -368,7 +226,7 @@ def offload_curves(
     owner = "offload_curves"
     sizes = _checked_capacities(owner, capacities)
     policies = several_of(owner, "policies", policies, OFFLOAD_POLICIES)
-    _check_admissions(owner, policies, admissions)
+    check_admissions(owner, policies, admissions)
     rates = None if start is None else _checked_start(owner, start, streams)
     weight = check_number(owner, "start_weight", start_weight)
     require(owner, "start_weight", start_weight, weight >= 0, "at least 0")
@@ -382,7 +240,7 @@ def offload_curves(
         curves[policy] = OffloadCurves(
             policy, sizes, tuple(admissions), sums[0], sums[1], accesses, n_steps, *steps
         )
-    parts = list(_parts(sizes, admissions))
+    parts = list(settings_of(sizes, admissions))
     factors = {policy: _unit_factor(owner, policy, half_life) for policy in policies}
 
     def replay_stream(i: int) -> None:
@@ -406,19 +264,6 @@ def offload_curves(
     return curves
 
 
-def _parts(capacities: Ints, admissions: Sequence[Admission]) -> list[tuple[slice, _Settings]]:
-    """Return all pairs of capacity and admission, 64 at a time."""
-    n = len(admissions)
-    total = len(capacities) * n
-    parts = []
-    for first in range(0, total, 64):
-        some = range(first, min(first + 64, total))
-        sizes = capacities[np.array(some) // n]
-        settings = _Settings(sizes, [admissions[i % n] for i in some])
-        parts.append((slice(some.start, some.stop), settings))
-    return parts
-
-
 def _unit_factor(owner: str, policy: str, half_life: float) -> float:
     """Return the factor by which the unit of counts grows in a step."""
     steps = check_number(owner, "half_life", half_life)
@@ -431,15 +276,6 @@ def _checked_capacities(owner: str, capacities: ArrayLike) -> Ints:
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "ui" or array.min() < 1:
         raise invalid(owner, "capacities", array, "a list of positive integers")
     return array.astype(np.int64)
-
-
-def _check_admissions(owner: str, policies: Sequence[str], admissions: Sequence[Admission]) -> None:
-    require(owner, "admissions", admissions, len(admissions) > 0, "at least one Admission")
-    for rule in admissions:
-        require(owner, "admissions", rule, isinstance(rule, Admission), "a list of Admission")
-        if rule.margin > 0 and not _COUNTING.issuperset(policies):
-            expected = f"without a margin for policies other than {', '.join(sorted(_COUNTING))}"
-            raise invalid(owner, "admissions", rule, expected)
 
 
 def _checked_start(owner: str, start: ArrayLike, streams: Sequence[ExpertStream]) -> Floats:

@@ -11,7 +11,8 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import check_number, invalid, one_of, require
 from moe_costmodel.buffering.replay import ExpertStream
 from moe_costmodel.offloading.cost import MissCost
-from moe_costmodel.offloading.replay import OFFLOAD_POLICIES, Admission, offload_curves
+from moe_costmodel.offloading.policies import OFFLOAD_POLICIES, Admission
+from moe_costmodel.offloading.replay import offload_curves
 
 __all__ = ["OffloadRule", "charged_seconds"]
 

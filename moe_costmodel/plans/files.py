@@ -14,7 +14,7 @@ from moe_costmodel._checks import InvalidParameter, first_where
 from moe_costmodel._fields import array_in, known_in, made_in, named_in, of_numpy, place_of
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.objectives import Predicted
-from moe_costmodel.offloading.replay import Admission
+from moe_costmodel.offloading.policies import Admission
 from moe_costmodel.offloading.rule import OffloadRule
 from moe_costmodel.placement.placement import Placement
 from moe_costmodel.shapes import MAX_EXPERTS, LayerShape
