@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import cycle, zip_longest
+from dataclasses import replace
+from itertools import zip_longest
 from types import MappingProxyType
 
 import numpy as np
@@ -19,65 +19,18 @@ from torch import Tensor, nn
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import count, invalid
-from moe_costmodel.gating.rules import GateRule, apply_rule, keep_mask
-from moe_costmodel.kernels.buffered import BufferedExperts
+from moe_costmodel.gating.rules import apply_rule
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
-from moe_costmodel.latency.steps.model_steps import (
-    Layer,
-    Prefixes,
-    StepCall,
-    decode_sizes,
-    decode_step,
-    is_example,
-    layers_of,
-    prefill_step,
-    replaced_layers,
-    with_sizes_between,
-)
-from moe_costmodel.measure.jobs import RUN
+from moe_costmodel.latency.steps.model_steps import Layer, is_example, layers_of, replaced_layers
+from moe_costmodel.latency.steps.timed_steps import Point, RoutedSteps, points
 from moe_costmodel.measure.measurements import At, Record
-from moe_costmodel.measure.step_routing import Choices, StepRouting
 from moe_costmodel.measure.timing import clock_of, coarse_to_fine
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.families import count_chosen, find_routers
 from moe_costmodel.traces.trace import RoutingTrace
 
 __all__ = ["ModelTimer"]
-
-_RULES = (
-    None, None, GateRule("top-p", 0.8), GateRule("top-p", 0.5), GateRule("top-k", 1), None,
-)  # fmt: skip
-_SKEWS = (0.0, 1.2, 0.6, 1.2, 0.6, 0.6)
-_PREFILL_DRAWS = (0, 2, 3)
-_PART_DRAWS = (0, 1, 3)
-_LEAD = 2  # steps before the one that is timed, which leave the caches as a running model does
-_WHOLE = 4  # steps that are timed as a whole, one after another
-_CAPACITIES = (0.25, 0.5, 0.75, 0.875)  # shares of the experts that a buffer holds
-
-
-@dataclass
-class _Draw:
-    """Routing of one layer in one step."""
-
-    ids: Tensor
-    weights: Tensor
-    rule: GateRule | None
-    counts: list[int]  # tokens of each of the device's experts under the rule
-
-
-@dataclass
-class _Point:
-    """Steps that are timed together: each layer's draws, and the times of all repeats."""
-
-    step: StepCall
-    draws: list[list[_Draw]]  # by step and layer
-    lead: int = 0  # first steps, which are not timed
-    n_local: int = 0  # experts of a device
-    buffers: dict[int, BufferedExperts] = field(default_factory=dict)  # by layer
-    seconds: list[Floats] = field(default_factory=list)  # a repeat: layers, rules and the rest
-    misses: dict[int, int] = field(default_factory=dict)
-    is_whole: bool = False  # whether only the whole step is timed
 
 
 class ModelTimer:
@@ -140,26 +93,14 @@ class ModelTimer:
         self._now = clock_of(clock, next(model.parameters()).device.type)
         layers_of(model)
         self.experts = self._experts() if routing else []
-        self._parts = self._divided(n_devices) if routing else {}
+        self._steps: RoutedSteps | None = None
         if routing:
-            self._routing = StepRouting(self.shape, len(self.experts), self._random, trace)
+            self._steps = RoutedSteps(self.experts, self.shape, n_devices, trace, self._random)
         with torch.no_grad():
-            self._points = list(self._steps(batch_sizes, contexts, prompts, policies, options))
-        self._current: tuple[_Point, int, Floats] | None = None
-
-    def _divided(self, n_devices: Sequence[int]) -> dict[int, list[Experts]]:
-        """Return the first experts of each layer, by how many a device has."""
-        n_experts, parts = self.experts[0].n_experts, {}
-        for n in n_devices:
-            if count("measure_model", "n_devices", n) > n_experts:
-                expected = f"at most the {n_experts} experts of a layer"
-                raise invalid("measure_model", "n_devices", n, expected)
-            n_local = -(-n_experts // n)
-            parts[n_local] = [
-                replace(e, up=e.up[:n_local], down=e.down[:n_local]) for e in self.experts
-            ]
-        parts[n_experts] = self.experts
-        return parts
+            self._points = list(
+                points(model, self._steps, batch_sizes, contexts, prompts, policies, options)
+            )
+        self._current: tuple[Point, int, Floats] | None = None
 
     def _experts(self) -> list[Experts]:
         if is_example(self.model):
@@ -193,121 +134,18 @@ class ModelTimer:
             return int(self.model.model.layers[0].mlp.k)
         return count_chosen(self.model, next(iter(find_routers(self.model)[1])))
 
-    def _steps(
-        self,
-        batch_sizes: Sequence[int],
-        contexts: Sequence[int],
-        prompts: Sequence[int],
-        policies: Sequence[str],
-        options: Mapping[str, object],
-    ) -> Iterator[_Point]:
-        """Yield the points; each size of a step has several draws of the routing."""
-        prefixes = Prefixes(self.model, options)
-        for batch_size, context in decode_sizes(sorted(batch_sizes), sorted(contexts)):
-            step = decode_step(self.model, batch_size, context, prefixes=prefixes, **options)
-            middle = context == sorted(contexts)[len(contexts) // 2]
-            for draw in range(len(_RULES) if middle and self.routing else 1):
-                yield self._point(step, draw)
-            for n_local in self._parts if middle and self.routing else ():
-                if n_local < self.shape.n_experts:
-                    for draw in _PART_DRAWS:
-                        yield self._point(step, draw, n_local)
-            if policies and middle and self.routing:
-                yield from self._buffered(step, policies)
-            if middle and self.routing:
-                yield self._whole(step)
-        for n in with_sizes_between(prompts):
-            step = prefill_step(self.model, n, **options)
-            for draw in _PREFILL_DRAWS if self.routing else (0,):
-                yield self._point(step, draw)
-            if self.routing:
-                yield self._whole(step)
-
-    def _point(self, step: StepCall, number: int, n_local: int | None = None) -> _Point:
-        if not self.routing:
-            return _Point(step, [[]])
-        n_local = n_local or self.shape.n_experts
-        lead = _LEAD if step.mode == "decode" else 0
-        return _Point(step, self._draws(step, number, n_local, lead + 1), lead, n_local)
-
-    def _whole(self, step: StepCall) -> _Point:
-        """Return steps without rules and buffers, whose parts are not timed."""
-        lead, n = (_LEAD, _WHOLE) if step.mode == "decode" else (0, 1)
-        draws = self._draws(step, 1, self.shape.n_experts, lead + n)
-        return _Point(step, draws, lead, self.shape.n_experts, is_whole=True)
-
-    def _draws(self, step: StepCall, number: int, n_local: int, n_steps: int) -> list[list[_Draw]]:
-        """Return the routing of consecutive steps; of all numbers, 0 alone is always drawn."""
-        steps = self._routing.steps(
-            step.tokens, n_steps, mode=step.mode, skew=_SKEWS[number], recorded=number > 0
-        )
-        return [[self._draw(one, _RULES[number], n_local) for one in layers] for layers in steps]
-
-    def _draw(self, choices: Choices, rule: GateRule | None, n_local: int) -> _Draw:
-        shape, device = self.shape, self.experts[0].up.device
-        ids, weights = choices
-        kept = np.ones(ids.shape, bool) if rule is None else keep_mask(weights, rule)
-        is_local = ids < n_local
-        counts = np.bincount(ids[kept & is_local], minlength=n_local)
-        if n_local < shape.n_experts:
-            # What a rule drops is decided before the tokens are sent to their devices.
-            weights, rule = np.where(kept & is_local, weights, 0).astype(np.float32), None
-            ids = np.where(is_local, ids, 0)
-        return _Draw(
-            torch.from_numpy(ids).to(device),
-            torch.from_numpy(weights).to(device),
-            rule,
-            counts.tolist(),
-        )
-
-    def _buffered(self, step: StepCall, policies: Sequence[str]) -> Iterator[_Point]:
-        """Yield runs of several steps through buffers of three capacities.
-
-        Of more than half of the experts, every other layer has a buffer, the even and the odd ones
-        in turns. So two layers share a memory of the size of one.
-        """
-        n, n_layers = self.shape.n_experts, len(self.experts)
-        half, fast = max(1, n // 2), self._fast(n)
-        for share in self._random.choice(_CAPACITIES, 3, replace=False):
-            capacity, (policy, first) = max(1, int(share * n)), next(self._rotation(policies))
-            is_small, buffers = capacity <= half, {}
-            for layer in range(n_layers) if is_small else range(first % n_layers, n_layers, 2):
-                own, at = fast[layer // 2], half * (layer % 2) if is_small else 0
-                buffers[layer] = BufferedExperts(
-                    self.experts[layer], capacity, policy=policy, device=own.up.device,
-                    fast=replace(own, up=own.up[at:], down=own.down[at:]),
-                )  # fmt: skip
-            number = int(self._random.integers(len(_RULES)))
-            yield _Point(step, self._draws(step, number, n, RUN), 0, n, buffers)
-
-    def _rotation(self, policies: Sequence[str]) -> Iterator[tuple[str, int]]:
-        """Return policies and the first layer that is buffered, all pairs of them in turns."""
-        if not hasattr(self, "_rotated"):
-            self._rotated = cycle([(policy, first) for first in (0, 1) for policy in policies])
-        return self._rotated
-
-    def _fast(self, n: int) -> list[Experts]:
-        """Return fast memory of `n` experts (at least 2) for every two layers."""
-        if not hasattr(self, "_shared"):
-            self._shared = [
-                replace(e, **{k: getattr(e, k).new_zeros(max(n, 2), *getattr(e, k).shape[1:])
-                              for k in ("up", "down")})
-                for e in self.experts[::2]
-            ]  # fmt: skip
-        return self._shared
-
     def turn(self, *, keep: bool = True) -> None:
         """Time every point once, in random order; without `keep`, only to warm up."""
         order = self._random.permutation(len(self._points))
         self._timed([self._points[i] for i in order], keep=keep)
 
-    def _timed(self, points: Sequence[_Point], *, keep: bool) -> None:
+    def _timed(self, points: Sequence[Point], *, keep: bool) -> None:
         make = self._drawn if self.routing else self._own
         with torch.no_grad(), replaced_layers(self.model, make):
             for point in points:
                 self._time(point, keep)
 
-    def _time(self, point: _Point, keep: bool) -> None:
+    def _time(self, point: Point, keep: bool) -> None:
         n_layers = len(layers_of(self.model))
         took = np.zeros((3, max(1, n_layers)))
         call = point.step.begin()
@@ -359,7 +197,8 @@ class ModelTimer:
             started = self._now()
             with torch.no_grad():
                 if layer not in point.buffers:
-                    part = self._parts[point.n_local][layer]
+                    assert self._steps is not None
+                    part = self._steps.parts[point.n_local][layer]
                     out = dynamic_gating(x, draw.ids, weights, part)
                 else:
                     out = point.buffers[layer](x, draw.ids, weights)
@@ -375,7 +214,7 @@ class ModelTimer:
         time does not suffice for are left out, but for two of each kind.
         """
         begun, n_points = time.perf_counter(), len(self._points)
-        kinds: dict[tuple[object, ...], list[_Point]] = {}
+        kinds: dict[tuple[object, ...], list[Point]] = {}
         for point in self._points:
             kind = point.step.mode, point.n_local, not point.buffers, point.is_whole
             kinds.setdefault(kind, []).append(point)
