@@ -171,7 +171,8 @@ class ArrivalEvaluator(Evaluator):
             return None
         if is_new:
             flow.runner.kept([outcome])
-            self._keep(flow.session, (number, design.n_arrived), design.key, design.X[0], outcome)
+            answering = self._answering(flow.session)
+            answering.keep((number, design.n_arrived), design.key, design.X[0], outcome)
             flow.session.show([outcome])
             if flow.session.answers is not None:
                 flow.session.answers.journal.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -16,34 +15,23 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
-from moela._arrays import Design, Designs
 from moela._checks import instance
 from moela.evaluation import progress
-from moela.evaluation.batch import compute, hand_out, jobs_of, report_failure, unevaluated
+from moela.evaluation.answering import Answering
+from moela.evaluation.batch import unevaluated
 from moela.evaluation.checks import check_budget, check_problem
 from moela.evaluation.interrupts import Interrupts, store_advice
-from moela.evaluation.known import Known
 from moela.evaluation.one_thread import OneThread
 from moela.evaluation.optimum import leave_out_failures
 from moela.evaluation.run_state import RunState, StoreEntry, token_of
 from moela.evaluation.runners.backends import check_backend
 from moela.evaluation.runners.call import ProblemCall
-from moela.evaluation.runners.outcome import (
-    FAILURES,
-    OK,
-    SKIPPED,
-    EvaluationError,
-    Outcome,
-    infinite_warning,
-)
+from moela.evaluation.runners.outcome import SKIPPED
 from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.runs.open_run import sign
 from moela.evaluation.session import Session, refuse_dynamic
 from moela.evaluation.settings import check_name, check_settings
-from moela.evaluation.storage.keys import encode, keys_of
 from moela.quality.durations import Duration, seconds
-
-logger = logging.getLogger("moela.evaluator")
 
 
 class Evaluator(PymooEvaluator):
@@ -244,7 +232,7 @@ class Evaluator(PymooEvaluator):
                 marks.put_on(ind, SKIPPED)
             todo = todo[:room]
             if todo:
-                n = self._answer(session, todo, names, kwargs, budget)
+                n = self._answering(session).answer(todo, names, kwargs, budget)
             marks.update(individuals, algorithm)
             if marks.in_use and algorithm is not None:
                 leave_out_failures(algorithm, marks)
@@ -370,89 +358,5 @@ class Evaluator(PymooEvaluator):
         call = ProblemCall(problem, self.retries, self.inner_max_num_threads, passed)
         return session.runner(call, self.backend, self.n_jobs, self.timeout)
 
-    def _answer(
-        self,
-        session: Session,
-        individuals: list[Individual],
-        names: list[str],
-        kwargs: dict[str, object],
-        budget: int | None,
-    ) -> int:
-        """Set the outcome of its design on each individual; return how many were answered."""
-        problem, run = session.problem, self._run
-        assert run.marks is not None
-        X = Population(individuals).get("X")
-        keys = keys_of(problem, X) if self.dedupe or session.answers else []
-        if session.answers is not None:
-            session.answers.journal.check_designs(X)
-        known = run.lookup(session, keys, names, len(X), dedupe=self.dedupe)
-        # The run has been running at least as long as it had when it first gave these answers.
-        run.elapsed += max(0.0, known.elapsed - self.elapsed)
-        session.show_known(known, budget)
-        jobs = jobs_of(known, problem, self._chunk(problem))
-        if jobs:
-            runner = self._runner(session, kwargs)
-            fresh = compute(runner, jobs, X, names, known, raises=self.on_error == "raise")
-            try:
-                with session.working():
-                    self._compute(session, runner, fresh, known, keys, X)
-            except EvaluationError:
-                # Programs that evaluations started may have ended by the same Ctrl-C.
-                if not session.stopped:
-                    raise
-            finally:
-                fresh.close()
-                if session.answers is not None:
-                    session.answers.journal.flush()
-        if self.dedupe:
-            known.repeat(keys)
-        handed = hand_out(individuals, known.outcomes, names, run.marks)
-        self.n_failed += handed.n_failed
-        run.n_answered += len(individuals)
-        run.n_batches += 1
-        if handed.infinite and not run.warned:
-            run.warned = True
-            text = infinite_warning(handed.infinite, handed.n_infinite, run.n_answered)
-            logger.warning("%s", text)
-        return handed.n_answered
-
-    def _compute(
-        self,
-        session: Session,
-        runner: Runner,
-        fresh: Iterable[list[tuple[int, Outcome]]],
-        known: Known,
-        keys: list[bytes],
-        X: Designs,
-    ) -> None:
-        """Keep the outcomes of a batch as they come."""
-        for rows in fresh:
-            kept = []
-            for i, outcome in rows:
-                if session.stopped and outcome.status in FAILURES:
-                    known.outcomes[i] = None  # perhaps because of the same Ctrl-C
-                    continue
-                place = self._run.n_answered + i, self._run.n_batches
-                self._keep(session, place, keys[i] if keys else b"", X[i], outcome)
-                kept.append(outcome)
-            session.show(kept)
-            # Evaluations in progress are finished and kept, wherever that is possible.
-            if session.store_failed and not runner.cancel():
-                break
-
-    def _keep(
-        self, session: Session, place: tuple[int, int], key: bytes, x: Design, outcome: Outcome
-    ) -> None:
-        """Record an outcome in the store, with its position and batch in the run, or in memory."""
-        self.n_fresh += 1
-        run = self._run
-        if outcome.status != OK:
-            raises = self.on_error == "raise" and outcome.status in FAILURES
-            first = not raises and outcome.status in FAILURES and not run.failed
-            run.failed = run.failed or first
-            report_failure(session.problem, x, outcome, first=first, raises=raises)
-        if session.answers is not None:
-            number = session.answers.run.id
-            session.answers.journal.add(number, *place, key, encode(x), outcome, self.elapsed)
-        elif self.dedupe and (outcome.status not in FAILURES or self.on_error != "raise"):
-            run.memory.put(key, outcome)
+    def _answering(self, session: Session) -> Answering:
+        return Answering(self, self._run, session, self._chunk(session.problem), self._runner)
