@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import moocore
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -22,7 +21,6 @@ from moe_costmodel import (
     RoutingTrace,
 )
 from moe_costmodel.deployment.check import PlanCheck
-from moe_costmodel.deployment.evaluation import Evaluation
 from moe_costmodel.deployment.fingerprints import sources
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
 from problems._arrays import Floats, Ints
@@ -40,8 +38,8 @@ from problems.moe.deployment.setup import (
     placements,
     shape_of,
 )
-from problems.moe.deployment.starts import buffer_path, candidates, fastest, smallest
-from problems.moe.few_starts import by_worth
+from problems.moe.deployment.starts import buffer_path
+from problems.moe.deployment.valuation import Valuation, check_limits, first_designs
 from problems.moe.gating.levels import GateLevels, chosen_rules
 from problems.moe.placement.checks import check_complete
 
@@ -241,8 +239,10 @@ class MoEDeployment(MoEProblem):
             layout.xl, layout.xu, None if levels is None else levels.rules,
             *(() if cost is None else (repr(cost), uses)),
         )  # fmt: skip
-        self._check_limits()
-        self._set_starts()
+        check_limits(self._valuation)
+        layout.known["buffers"] = buffer_path(layout, len(self.batch_sizes) // 2)
+        self._starts, self.ref_point = first_designs(self._valuation)
+        self.ref_point_source = "the worst of the plans that a person would try, + 5 %"
 
     @classmethod
     def example(
@@ -284,45 +284,15 @@ class MoEDeployment(MoEProblem):
             n_devices=n_devices, n_nodes=n_nodes, **(rest | settings),
         )  # fmt: skip
 
-    # -------------------------------------------------------------------------------- building
-
-    def _check_limits(self) -> None:
-        """Raise if no deployment can meet a limit, before a search spends anything."""
-        for parameter, name, row, reason in (
-            ("memory_budget", "memory_bytes", smallest(self._layout),
-             "bytes, which the fewest experts that may be resident, the rest of the model and the "
-             "smallest batch take (more devices, a smaller batch or a shorter context lower it)"),
-            ("slo_s", "step_p99_s", fastest(self._layout),
-             "seconds, which the smallest batch takes with the hardest thresholds and all experts "
-             "resident (more devices, or a faster machine, lower it)"),
-        ):  # fmt: skip
-            if name in self._limits:
-                least = self._value(self._evaluation(row), name)
-                if least > self._limits[name]:
-                    expected = f"at least {least:.6g} {reason}"
-                    raise setting_error("MoEDeployment", parameter, expected, self._limits[name])
-
-    def _set_starts(self) -> None:
-        layout = self._layout
-        layout.known["buffers"] = buffer_path(layout, len(self.batch_sizes) // 2)
-        rows = layout.canonical(candidates(layout))
-        F, G = self._values(rows)
-        worst = F.max(axis=0)
-        self.ref_point = np.where(worst > 0, 1.05 * worst, 1e-9)
-        self.ref_point_source = "the worst of the plans that a person would try, + 5 %"
-        violation = np.maximum(G, 0.0).sum(axis=1)
-        if (violation <= 0).any():
-            rows, F = rows[violation <= 0], F[violation <= 0]
-            best = moocore.is_nondominated(F, keep_weakly=False)
-            rows = by_worth(rows[best], F[best], self.ref_point)
-        else:
-            rows = rows[violation.argsort(kind="stable")]
-        self._starts: Ints = rows
-
     @property
     def layout(self) -> Layout:
         """Columns of a row, and what their values stand for."""
         return self._layout
+
+    @property
+    def _valuation(self) -> Valuation:
+        limits, mean = self._limits, self.aggregate == "mean"
+        return Valuation(self.model, self._layout, self.objective_names, limits, mean)
 
     # ------------------------------------------------------------------------------- evaluation
 
@@ -333,29 +303,9 @@ class MoEDeployment(MoEProblem):
         check_complete(slots, layout.n_experts, "MoEDeployment")
 
     def _evaluate(self, x: ArrayLike, out: dict[str, Floats], *args: object, **kw: object) -> None:
-        out["F"], G = self._values(self._rows(x))
+        out["F"], G = self._valuation.values(self._rows(x))
         if self._limits:
             out["G"] = G
-
-    def _values(self, rows: Ints, *, gated: bool = True) -> tuple[Floats, Floats]:
-        F = np.empty((len(rows), len(self.objective_names)))
-        G = np.empty((len(rows), len(self._limits)))
-        for i, row in enumerate(rows):
-            evaluation = self._evaluation(row, gated=gated)
-            F[i] = [self._value(evaluation, name) for name in self.objective_names]
-            for j, (name, limit) in enumerate(self._limits.items()):
-                value = self._value(evaluation, name)
-                G[i, j] = value / limit - 1 if limit else value
-        return F, G
-
-    def _evaluation(self, row: Ints, *, gated: bool = True) -> Evaluation:
-        return self.model.evaluate(self._layout.decision(row, gated=gated))
-
-    def _value(self, evaluation: Evaluation, name: str) -> float:
-        wanted = "tokens_per_s" if name == SECONDS_PER_TOKEN else name
-        mean = self.aggregate == "mean"
-        value = float(evaluation[wanted] if mean else evaluation.worst(wanted))
-        return 1.0 / value if name == SECONDS_PER_TOKEN else value
 
     @property
     def limits(self) -> dict[str, float]:
@@ -389,30 +339,14 @@ class MoEDeployment(MoEProblem):
         Intervals account for the error of the latency model and for differences between windows of
         traffic; see :meth:`moe_costmodel.DeploymentModel.predict`. A row takes a few evaluations.
         """
-        rows = self._rows(X)
-        out = np.empty((len(rows), len(self.objective_names), 2))
-        for i, row in enumerate(rows):
-            predicted = self.model.predict(self._layout.decision(row))
-            for j, name in enumerate(self.objective_names):
-                if name == SECONDS_PER_TOKEN:
-                    rate = predicted["tokens_per_s"]
-                    out[i, j] = 1.0 / rate.high, 1.0 / rate.low
-                else:
-                    out[i, j] = predicted[name].low, predicted[name].high
-        return out
+        return self._valuation.intervals(self._rows(X))
 
     def today(self) -> Floats | None:
         """Return the objectives [n_obj] of the current placement with nothing else decided.
 
         The batch size is the largest with which the limits hold; None if there is no such size.
         """
-        row = self._layout.base_row(self._layout.placed.today)
-        for batch_size in reversed(range(len(self.batch_sizes))):
-            row[self._layout.batch_size] = batch_size
-            F, G = self._values(row[None], gated=False)
-            if (G <= 0).all():
-                return F[0]
-        return None
+        return self._valuation.today(len(self.batch_sizes))
 
     def check_plan(
         self, plan: Plan, trace: RoutingTrace, *, running: Plan | None = None
