@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -20,7 +17,7 @@ from pymoo.core.sampling import Sampling
 
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, check_names, require, setting_error
+from problems._checks import check_choice, check_int, require, setting_error
 from problems.noc.chip.given import movable, platform_of
 from problems.noc.chip.platform import Platform
 from problems.noc.chip.traffic import (
@@ -33,16 +30,18 @@ from problems.noc.chip.traffic import (
 )
 from problems.noc.design.design import Design
 from problems.noc.design.difference import describe_differences
-from problems.noc.design.rules import accepted, broken_row, whole_numbers
+from problems.noc.design.rules import accepted
 from problems.noc.evaluation.evaluation import AGGREGATES, NoCEvaluation
 from problems.noc.evaluation.legality import first_illegal
 from problems.noc.evaluation.limits import check_constraints, refuse_unreachable
-from problems.noc.evaluation.metrics import ALL_UNITS, CAPACITY_BOUND, NEEDS_WAITS
+from problems.noc.evaluation.metrics import CAPACITY_BOUND
 from problems.noc.evaluation.objectives import MODELS, check_objectives
-from problems.noc.evaluation.physical import PHYSICAL_UNITS
 from problems.noc.features.description import Description, check_near
+from problems.noc.measures import Measures
 from problems.noc.moves import neighbors_batch
 from problems.noc.operators import NoCCrossover, NoCMutation, NoCSampling, draw_seeds
+from problems.noc.rows import canonical_rows, check_rows, design_of, rows_of
+from problems.noc.version import version_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,17 +49,6 @@ if TYPE_CHECKING:
     from problems.noc.comparison import BaselineComparison
 
 __all__ = ["NoC3D"]
-
-EVALUATION = 1
-"""Version of the evaluation; increased whenever a design gets other objectives than before.
-
-It is not increased if only last bits change, so that stores of earlier versions resume.
-"""
-
-WAITS = "waits-2"
-"""Version of the waiting times, for problems that need them."""
-
-ADVICE = "An algorithm of pymoo needs the operators of the problem: NSGA2(**problem.operators())."
 
 
 class NoC3D(Problem):
@@ -172,8 +160,11 @@ class NoC3D(Problem):
             xu=np.repeat((n - 1.0, low - 1.0, high - 1.0), counts),
             vtype=int,
         )
-        self.version = self._digest()
-        mesh = self._values(self.mesh_row()[None], self.objective_names)
+        several = self.aggregate if len(self._traffic) > 1 else ""
+        self.version = version_of(
+            platform, self._traffic, self.model, self.objective_names, self.constraints, several
+        )
+        mesh = self._measures.values(self.mesh_row()[None], self.objective_names)
         self._unit = self._evaluation.units(mesh[0], self.objective_names)
         self.ref_point: Floats = self._evaluation.aggregated(mesh, self._unit)[0]
         other = None if held_out is None else check_applications(held_out, n, "held_out")
@@ -227,20 +218,8 @@ class NoC3D(Problem):
         view.flags.writeable = False
         return view
 
-    def _digest(self) -> str:
-        digest = hashlib.sha256(json.dumps(self.platform.to_dict(), sort_keys=True).encode())
-        digest.update(self._traffic.tobytes())
-        digest.update(repr(self.objective_names).encode())
-        if self.constraints:
-            digest.update(repr(self.constraints).encode())
-        if not NEEDS_WAITS.isdisjoint(self._wanted):
-            digest.update(WAITS.encode())
-        if len(self._traffic) > 1:
-            digest.update(f"{len(self._traffic)} {self.aggregate}".encode())
-        return f"noc-{EVALUATION}-{self.model}-{digest.hexdigest()[:16]}"
-
     def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        values = self._values(self._rows(x), self._wanted)
+        values = self._measures.values(self._rows(x), self._wanted)
         out["F"] = self._evaluation.aggregated(values[..., : self.n_obj], self._unit)
         if self.constraints:
             limits = np.array(list(self.constraints.values()))
@@ -248,21 +227,14 @@ class NoC3D(Problem):
             worst = values[..., columns].max(axis=1)
             out["G"] = (worst - limits) / np.where(limits > 0, limits, 1.0)
 
-    def _values(self, rows: Ints, names: Sequence[str]) -> Floats:
-        """Return metrics by name under each application, [n, n_apps, n_names]."""
-        return accepted(self._evaluation.values(rows, names), self.check, rows)
+    @property
+    def _measures(self) -> Measures:
+        return Measures(self._evaluation, self.check)
 
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Names of the possible objectives and constraints on this platform."""
-        platform = self.platform
-        both = platform.pes_of(platform.core_type) and platform.pes_of(platform.cache_type)
-        absent = set() if both else {"latency"}
-        absent |= set() if platform.technology else set(PHYSICAL_UNITS)
-        return tuple(name for name in ALL_UNITS if name not in absent)
-
-    def _known(self, names: Sequence[str], owner: str) -> Sequence[str]:
-        return check_names(owner, "names", names, self.metric_names)
+        return self._measures.names
 
     def measure(self, X: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Floats]:
         """Return metrics by name, objectives or not, each float [n], or [n, n_apps].
@@ -273,8 +245,9 @@ class NoC3D(Problem):
         names : sequence of str, optional
             Names from ``metric_names``; by default all.
         """
-        names = self.metric_names if names is None else self._known(names, "measure")
-        values = self._values(self._rows(X), names)
+        measures = self._measures
+        names = measures.names if names is None else measures.checked(names, "measure")
+        values = measures.values(self._rows(X), names)
         values = values[:, 0] if len(self._traffic) == 1 else values
         return {name: values[..., k] for k, name in enumerate(names)}
 
@@ -298,16 +271,9 @@ class NoC3D(Problem):
             length, and the ambient temperature.
         """
         row = self.encode(x) if isinstance(x, Design) else np.reshape(x, -1)
-        names = self._wanted if names is None else self._known(names, "beside_mesh")
-        rows = np.stack((self._rows(row)[0], self.mesh_row()))
-        values = self._values(rows, names)
-        units = self._evaluation.units(values[1], names)
-        ours, mesh = self._evaluation.aggregated(values, units).tolist()
-        part = self._evaluation.alike(names, units)
-        return {
-            name: (a, b, 100.0 * ((a - c) / (b - c) - 1.0) if b != c else math.nan)
-            for name, a, b, c in zip(names, ours, mesh, part, strict=True)
-        }
+        measures = self._measures
+        names = self._wanted if names is None else measures.checked(names, "beside_mesh")
+        return measures.beside(self._rows(row)[0], self.mesh_row(), names)
 
     def plot_beside_mesh(self, x: ArrayLike | Design, names: Sequence[str] | None = None) -> Figure:
         """Draw a design below the mesh, with every objective's change; as ``beside_mesh``."""
@@ -348,8 +314,7 @@ class NoC3D(Problem):
         The first direction is from the tile with the smaller index to the other.
         """
         rows = self._rows(X)
-        found = self._evaluation.run(rows, with_loads=True)
-        _, loads, _ = accepted(found, self.check, rows)
+        loads = self._measures.channel_loads(rows)
         return loads if np.ndim(X) == 2 else loads[0]
 
     def check(self, X: ArrayLike) -> None:
@@ -357,10 +322,7 @@ class NoC3D(Problem):
 
         A ValueError names the first row that breaks a rule, the rule and the place.
         """
-        for i, row in enumerate(self._rows(X)):
-            broken = broken_row(self.platform, row)
-            if broken:
-                raise ValueError(f"Row {i} of X breaks a rule: {broken} instead. {ADVICE}")
+        check_rows(self._rows(X), self.platform)
 
     def legal_rows(self, X: ArrayLike) -> Ints:
         """Return X as int64 rows [n, n_var] for compiled code; ValueError if a row breaks a rule.
@@ -373,19 +335,7 @@ class NoC3D(Problem):
         return rows
 
     def _rows(self, X: ArrayLike) -> Ints:
-        # Compiled code takes one type of array; whole_numbers converts all others to it.
-        plain = type(X) is np.ndarray and X.dtype == np.int64 and X.flags.carray
-        try:
-            rows: Ints = X if plain else whole_numbers(X, "X")  # type: ignore[assignment]
-        except ValueError as error:
-            raise ValueError(f"{error} {ADVICE}") from None
-        rows = rows[None] if rows.ndim == 1 else rows
-        if rows.ndim != 2 or rows.shape[1] != self.n_var:
-            raise ValueError(
-                f"X must have {self.n_var} columns: {self.platform.n_tiles} PE ids, then "
-                f"{self.platform.n_chosen} links. Got shape {np.shape(X)} instead."
-            )
-        return rows
+        return rows_of(X, self.platform)
 
     def operators(self) -> dict[str, Sampling | Crossover | Mutation]:
         """Return fresh sampling, crossover and mutation, as ``NSGA2(**problem.operators())``."""
@@ -433,10 +383,7 @@ class NoC3D(Problem):
 
     def canonical(self, X: ArrayLike) -> Ints:
         """Return X with the links of each row ascending: one row per design, same shape."""
-        rows = self._rows(X).copy()
-        # Vertical links have larger indices than planar ones, so both stay in their columns.
-        rows[:, self.platform.n_tiles :].sort(axis=1)
-        return rows.reshape(np.shape(X))
+        return canonical_rows(self._rows(X), self.platform).reshape(np.shape(X))
 
     def mesh_row(self) -> Ints:
         """Return the mesh as a row of X, [n_var]."""
@@ -446,8 +393,7 @@ class NoC3D(Problem):
         """Return the Design of one row; ValueError names the rule that it breaks."""
         row = self._rows(np.reshape(x, -1))
         self.check(row)
-        placement, links = np.split(row[0], [self.platform.n_tiles])
-        return Design(placement, self.platform.candidates[links], self.platform)
+        return design_of(row[0], self.platform)
 
     def describe_differences(self, x: ArrayLike, y: ArrayLike) -> list[str]:
         """Return phrases on what row x has instead of row y: PEs at other tiles, links."""
