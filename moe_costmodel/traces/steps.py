@@ -1,15 +1,28 @@
-"""Steps of a :class:`RoutingTrace`: continuous batching, full steps, and counts of choices."""
+"""Steps of a :class:`RoutingTrace`: continuous batching, full steps, loads, and cuts in time."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Bools, Ints
-from moe_costmodel._checks import invalid
+from moe_costmodel._checks import array_of, invalid, shape_of
 from moela.compilation.jit import cached_njit
 
-__all__ = ["count_choices", "decode_slots", "full_steps"]
+__all__ = [
+    "Mode",
+    "count_choices",
+    "cut_at",
+    "decode_slots",
+    "full_steps",
+    "loads_of",
+    "steps_of",
+    "tokens_of",
+]
+
+Mode = Literal["prefill", "decode"]
 
 
 @cached_njit()
@@ -56,3 +69,45 @@ def full_steps(step: Ints, batch_size: int, never: str) -> Ints:
         expected = f"at most {int(sizes.max())}, since {never}"
         raise invalid("steps", "batch_size", batch_size, expected)
     return np.where(full, np.cumsum(full) - 1, -1)[step]
+
+
+def steps_of(lengths: Ints, n_tokens: int, batch_size: int, mode: Mode) -> Ints:
+    """Return the step in which each token of sequences of some lengths is computed, [n_tokens]."""
+    if mode == "prefill":
+        return np.arange(n_tokens) // batch_size
+    # More slots than sequences stay empty.
+    step, _ = decode_slots(lengths, min(batch_size, len(lengths)))
+    return step
+
+
+def tokens_of(step: Ints) -> list[Ints]:
+    """Return the tokens of each step, by index; those of step -1 are left out."""
+    order = np.argsort(step, kind="stable")
+    order = order[np.count_nonzero(step < 0) :]
+    return np.split(order, np.flatnonzero(np.diff(step[order])) + 1)
+
+
+def loads_of(
+    ids: NDArray[np.integer], step: Ints, n_experts: int, keep: ArrayLike | None
+) -> NDArray[np.int32]:
+    """Return the tokens of each expert, (steps, layers, experts), of the choices that are kept."""
+    out = np.zeros((int(step.max()) + 1, ids.shape[1], n_experts), dtype=np.int32)
+    ids = np.ascontiguousarray(ids)
+    kept = array_of("loads", "keep", np.ones((1, 1, 1), np.bool_) if keep is None else keep)
+    if keep is not None and (kept.shape != ids.shape or kept.dtype != np.bool_):
+        raise invalid("loads", "keep", shape_of(kept), f"booleans of shape {ids.shape}")
+    count_choices(ids, step, np.broadcast_to(kept, ids.shape), out)
+    return out
+
+
+def cut_at(lengths: Ints, n: int, fraction: float) -> tuple[int, tuple[Ints, Ints]]:
+    """Return where to cut n tokens or steps in two, and the lengths of the sequences of both parts.
+
+    The cut is at the end of a sequence if there are several.
+    """
+    if len(lengths) > 1:
+        ends = np.cumsum(lengths)[:-1]
+        n_first = int(np.abs(ends - fraction * n).argmin()) + 1
+        return int(ends[n_first - 1]), (lengths[:n_first], lengths[n_first:])
+    cut = min(max(round(fraction * n), 1), n - 1)
+    return cut, (np.array([cut]), np.array([n - cut]))

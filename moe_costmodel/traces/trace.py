@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe_costmodel._arrays import Array, Floats, Ints
-from moe_costmodel._checks import array_of, check_fraction, count, invalid, one_of, shape_of
+from moe_costmodel._checks import check_fraction, count, invalid, one_of
 from moe_costmodel.shapes import MAX_EXPERTS
 from moe_costmodel.traces.checks import (
     checked_counts,
@@ -19,7 +19,7 @@ from moe_costmodel.traces.checks import (
     checked_lengths,
     checked_weights,
 )
-from moe_costmodel.traces.steps import count_choices, decode_slots, full_steps
+from moe_costmodel.traces.steps import Mode, cut_at, full_steps, loads_of, steps_of, tokens_of
 from moela.files.guard import FACTOR_VARIABLE, brief, invalid_file, limit_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Mode", "RoutingTrace"]
 
-Mode = Literal["prefill", "decode"]
 Domain = Literal["prose", "code"]
 _EXAMPLES = Path(__file__).parents[1] / "example" / "data"
 
@@ -286,14 +285,7 @@ class RoutingTrace:
         n = len(self._counts) if self._counts is not None else self.n_tokens
         if n < 2:
             raise ValueError(f"{self.source}: splitting needs at least two tokens or steps.")
-        if len(self.sequence_lengths) > 1:
-            ends = np.cumsum(self.sequence_lengths)[:-1]
-            n_first = int(np.abs(ends - fraction * n).argmin()) + 1
-            cut = int(ends[n_first - 1])
-            lengths = self.sequence_lengths[:n_first], self.sequence_lengths[n_first:]
-        else:
-            cut = min(max(round(fraction * n), 1), n - 1)
-            lengths = np.array([cut]), np.array([n - cut])
+        cut, lengths = cut_at(self.sequence_lengths, n, fraction)
         return self._part(slice(cut), lengths[0]), self._part(slice(cut, None), lengths[1])
 
     def _part(self, rows: slice, lengths: Ints) -> RoutingTrace:
@@ -334,12 +326,7 @@ class RoutingTrace:
         batch_size = count("steps", "batch_size", batch_size)
         one_of("steps", "mode", mode, get_args(Mode))
         n = len(self.topk_ids)  # a ValueError on a load-only trace
-        if mode == "prefill":
-            step = np.arange(n) // batch_size
-        else:
-            # More slots than sequences stay empty.
-            n_slots = min(batch_size, len(self.sequence_lengths))
-            step, _ = decode_slots(self.sequence_lengths, n_slots)
+        step = steps_of(self.sequence_lengths, n, batch_size, mode)
         if not drop_last:
             return step
         units = "tokens" if mode == "prefill" else "sequences at once"
@@ -349,10 +336,7 @@ class RoutingTrace:
         self, batch_size: int, mode: Mode = "decode", *, drop_last: bool = True
     ) -> list[Ints]:
         """Return the tokens of each step, by index; parameters as in :meth:`steps`."""
-        step = self.steps(batch_size, mode, drop_last=drop_last)
-        order = np.argsort(step, kind="stable")
-        order = order[np.count_nonzero(step < 0) :]
-        return np.split(order, np.flatnonzero(np.diff(step[order])) + 1)
+        return tokens_of(self.steps(batch_size, mode, drop_last=drop_last))
 
     def loads(
         self,
@@ -386,14 +370,8 @@ class RoutingTrace:
             step = np.zeros(self.n_tokens, dtype=np.int64)
         else:
             step = self.steps(batch_size, mode, drop_last=drop_last)
-        self.check_loads(n_steps := int(step.max()) + 1, batch_size)
-        out = np.zeros((n_steps, self.n_layers, self.n_experts), dtype=np.int32)
-        ids = np.ascontiguousarray(self.topk_ids)
-        kept = array_of("loads", "keep", np.ones((1, 1, 1), np.bool_) if keep is None else keep)
-        if keep is not None and (kept.shape != ids.shape or kept.dtype != np.bool_):
-            raise invalid("loads", "keep", shape_of(kept), f"booleans of shape {ids.shape}")
-        count_choices(ids, step, np.broadcast_to(kept, ids.shape), out)
-        return out
+        self.check_loads(int(step.max()) + 1, batch_size)
+        return loads_of(self.topk_ids, step, self.n_experts, keep)
 
     def step_loads(self, batch_size: int, mode: Mode = "decode") -> Array:
         """Return the loads of steps of `batch_size`, or those nearest to them that were recorded.
