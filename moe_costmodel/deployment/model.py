@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import count, one_of
-from moe_costmodel.deployment.certainty import Errors, certainty
+from moe_costmodel.deployment.certainty import Errors, certainty, predicted
 from moe_costmodel.deployment.check import PlanCheck, check
 from moe_costmodel.deployment.checks import check_fit, check_settings, check_traces
 from moe_costmodel.deployment.evaluation import Evaluation
@@ -23,14 +23,14 @@ from moe_costmodel.deployment.load_layers import LoadCosts
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.model import LatencyModel
-from moe_costmodel.latency.steps.memory import MemoryModel
+from moe_costmodel.latency.steps.memory import MemoryModel, bytes_beside_experts
 from moe_costmodel.latency.steps.rest_of_model import RestOfModel
-from moe_costmodel.objectives import OBJECTIVES, Predicted
+from moe_costmodel.objectives import Predicted
 from moe_costmodel.offloading.cost import MissCost
 from moe_costmodel.offloading.rule import OffloadRule
 from moe_costmodel.placement.heuristics import contiguous
 from moe_costmodel.placement.placement import Placement
-from moe_costmodel.plans.decision import Decision, Gates, ascending, layer_gates
+from moe_costmodel.plans.decision import Decision, Gates, in_order, layer_gates
 from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 from moe_costmodel.traces.sampling import routed_layers
@@ -229,12 +229,8 @@ class DeploymentModel:
             placement = contiguous(self.n_layers, self.shape.n_experts, self.n_devices)
         if not isinstance(placement, Placement):
             placement = Placement(np.asarray(placement), self.n_devices)
-        slots = ascending(placement)
-        # The check of a placement takes as long as all of `evaluate` on layers in the cache.
-        if not np.array_equal(slots, placement.physical_to_logical):
-            placement = Placement(slots, placement.n_devices)
         return Decision(
-            placement=placement,
+            placement=in_order(placement),
             batch_size=batch_size,
             gates=layer_gates(gates, placement.n_layers, "Decision"),
             capacities=capacities,  # type: ignore[arg-type]
@@ -330,16 +326,10 @@ class DeploymentModel:
         Sequences, and so the KV cache, are spread evenly over the devices. Activations are those
         of the device with the most token-expert pairs.
         """
-        s = self.shape
-        inner = (3 if s.gated else 1) * s.d_ffn
-        row = max(DTYPE_BYTES[s.dtype], 2.0) * (2 * s.d_model + inner)
-        total = row * most_rows
-        if self.memory is not None:
-            decoding = self.mode == "decode"
-            sequences = batch_size if decoding else max(1.0, batch_size / self.max_context)
-            kv = float(self.memory.kv_bytes(sequences, self.max_context))
-            total += self.memory.weight_bytes + kv / self.n_devices
-        return float(total)
+        decoding = self.mode == "decode"
+        sequences = batch_size if decoding else max(1.0, batch_size / self.max_context)
+        parties = sequences, self.max_context, self.n_devices
+        return bytes_beside_experts(self.shape, most_rows, self.memory, *parties)
 
     def outside(self, decision: Decision) -> list[str]:
         """Return why times of a deployment are extrapolated: sizes that were not measured."""
@@ -371,21 +361,7 @@ class DeploymentModel:
         batch size, only the interval of the quality comes from them. Steps that no trace has widen
         the interval further. Errors are those of :meth:`evaluate`.
         """
-        whole = self.evaluate(decision)
-        predicted = {name: whole.predicted(name) for name in OBJECTIVES}
-        if self.halves is None:
-            return predicted
-        if decision.batch_size > self.halves.max_batch_size:
-            lost = self.halves.quality_loss(decision.gates)
-            ends = {"quality_loss": (float(lost.min()), float(lost.max()))}
-        else:
-            halves = self.halves.evaluate(decision)
-            ends = {name: (p.low, p.high) for name in OBJECTIVES for p in (halves.predicted(name),)}
-        for name, (low, high) in ends.items():
-            one = predicted[name]
-            low, high = min(one.low, low), max(one.high, high)
-            predicted[name] = Predicted(one.value, low, high, one.worst)
-        return predicted
+        return predicted(self, decision)
 
     @cached_property
     def halves(self) -> DeploymentModel | None:

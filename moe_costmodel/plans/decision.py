@@ -18,7 +18,7 @@ from moe_costmodel.offloading.rule import OffloadRule
 from moe_costmodel.placement.placement import Placement
 from moela.files.guard import brief
 
-__all__ = ["Decision", "Gates", "LayerDecision", "ascending", "layer_gates"]
+__all__ = ["Decision", "Gates", "LayerDecision", "ascending", "in_order", "layer_gates"]
 
 Gates = GateRule | Sequence[GateRule | None] | None
 
@@ -75,6 +75,15 @@ def ascending(placement: Placement) -> Ints:
     slots = placement.physical_to_logical
     by_device = slots.reshape(len(slots), placement.n_devices, -1)
     return np.sort(by_device, axis=2).reshape(slots.shape)
+
+
+def in_order(placement: Placement) -> Placement:
+    """Return a placement with `ascending` slots; itself if it has them."""
+    slots = ascending(placement)
+    # The check of a placement takes as long as an evaluation of layers that are stored.
+    if np.array_equal(slots, placement.physical_to_logical):
+        return placement
+    return Placement(slots, placement.n_devices)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel._checks import check_number, count, invalid, one_of, require
 from moe_costmodel.shapes import DTYPE_BYTES, LayerShape
 
-__all__ = ["MemoryModel"]
+__all__ = ["MemoryModel", "bytes_beside_experts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,3 +129,33 @@ class MemoryModel:
         combining = 3 * mask + slots * (2 * s.d_model + s.d_ffn)
         computing = 2 * mask + slots * (s.d_model + inner)
         return element * np.maximum(combining, computing)
+
+
+def bytes_beside_experts(
+    shape: LayerShape,
+    rows: int,
+    memory: MemoryModel | None,
+    sequences: float,
+    context: int,
+    n_devices: int,
+) -> float:
+    """Return the memory of a device beside its experts: activations, and what `memory` holds.
+
+    Parameters
+    ----------
+    shape : LayerShape
+    rows : int
+        Token-expert pairs of the device.
+    memory : MemoryModel or None
+    sequences, context : float, int
+        Sequences of all devices, and the length that the KV cache is sized for.
+    n_devices : int
+        Devices over which the sequences are spread evenly.
+    """
+    inner = (3 if shape.gated else 1) * shape.d_ffn
+    row = max(DTYPE_BYTES[shape.dtype], 2.0) * (2 * shape.d_model + inner)
+    total = row * rows
+    if memory is not None:
+        kv = float(memory.kv_bytes(sequences, context))
+        total += memory.weight_bytes + kv / n_devices
+    return float(total)
