@@ -12,25 +12,20 @@ from numpy.typing import ArrayLike
 from moe_costmodel import RoutingTrace
 from moela.heartbeat.working import long_work
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, check_names, check_real, require
-from problems.moe.base import (
-    AGGREGATES,
-    MoEProblem,
-    aggregated,
-    as_windows,
-    evenly,
-)
+from problems._checks import check_choice, check_names, check_real, require
+from problems.moe.base import AGGREGATES, MoEProblem, aggregated, as_windows
 from problems.moe_on_chip.chip import MoEChip
 from problems.moe_on_chip.demand import Activations, Demand, Roles
 from problems.moe_on_chip.evaluation import UNITS, step_metrics
 from problems.moe_on_chip.mappings import ExpertStatistics, check_mapping
 from problems.moe_on_chip.moves import FEATURES, PARTS, Moves
+from problems.moe_on_chip.settings import checked_capacities, checked_constraints
+from problems.moe_on_chip.starts import drawn_rows, fitted_rows, named_mappings
 from problems.moe_on_chip.visits import StepTraffic
 from problems.noc.chip.given import movable, platform_of
 from problems.noc.chip.platform import Platform
 from problems.noc.design.design import Design
 from problems.noc.design.rules import accepted, broken_row
-from problems.noc.evaluation.limits import with_platform_limits
 from problems.noc.evaluation.physical import check_has_technology
 from problems.noc.features.description import Description, check_near
 from problems.noc.links import ALL
@@ -160,22 +155,14 @@ class MoEOnChip(MoEProblem):
         self.n_layers, self.n_experts = self.windows[0].n_layers, self.windows[0].n_experts
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         self.objective_names = check_names(owner, "objectives", objectives, UNITS)
-        limits = {} if constraints is None else constraints
-        expected = "a mapping from names to the largest value allowed"
-        require(owner, "constraints", constraints, isinstance(limits, Mapping), expected)
-        if limits:
-            check_names(owner, "constraints", list(limits), UNITS)
-        checked = {
-            name: check_real(owner, f"constraints[{name!r}]", limit, 0.0, above=True)
-            for name, limit in limits.items()
-        }
-        self.constraints = with_platform_limits(checked, platform, owner)
+        self.constraints = checked_constraints(constraints, platform)
         self._wanted = list(dict.fromkeys((*self.objective_names, *self.constraints)))
         check_has_technology(owner, self._wanted, platform)
         self.decide = check_names(owner, "decide", decide, PARTS)
         self._pes = roles.pes(platform, "experts")
         require(owner, "roles", roles, len(self._pes) > 1, "such that two PEs or more hold experts")
-        self._set_capacities(capacity, layer_capacity)
+        size = len(self._pes), self.n_layers, self.n_experts
+        self.capacity, self.layer_capacity = checked_capacities(size, capacity, layer_capacity)
         self._set_traffic(step_cycles)
         self._set_bounds()
         self._set_starts(reference)
@@ -220,18 +207,6 @@ class MoEOnChip(MoEProblem):
             reference=self.reference,
         )  # fmt: skip
 
-    def _set_capacities(self, capacity: int | None, layer_capacity: int | None) -> None:
-        n_pes, total = len(self._pes), self.n_layers * self.n_experts
-        given = {"capacity": (capacity, total), "layer_capacity": (layer_capacity, self.n_experts)}
-        found = []
-        for name, (value, n_held) in given.items():
-            fewest = -(-n_held // n_pes)
-            value = check_int("MoEOnChip", name, fewest if value is None else value, 1)
-            expected = f"at least {fewest}, so that {n_pes} PEs hold {n_held} experts"
-            require("MoEOnChip", name, value, value >= fewest, expected)
-            found.append(value)
-        self.capacity, self.layer_capacity = found
-
     def _set_traffic(self, step_cycles: float | None) -> None:
         recorded = [self.demand.record(window) for window in self.windows]
         if step_cycles is None:
@@ -258,8 +233,7 @@ class MoEOnChip(MoEProblem):
     def _set_starts(self, reference: MoEChip | None) -> None:
         platform, statistics = self.demand.platform, self._statistics
         mesh = np.concatenate(platform.mesh)
-        in_order = statistics.in_order()
-        mean = self._mean_traffic(in_order)
+        mean = self._mean_traffic(statistics.in_order())
         expected = "such that tokens are sent to other PEs than their own"
         require("MoEOnChip", "trace", self.windows[0].source, mean.any(), expected)
         network = Description(platform, mean)
@@ -270,14 +244,9 @@ class MoEOnChip(MoEProblem):
         elif platform.fixed_part == ALL:
             decide = ("experts",)
         self._moves = Moves(platform, statistics, self._sources, network, decide)
-        greedy = statistics.greedy(self._moves.distance(mesh))
-        self.named_starts = {
-            "in order of ids": in_order,
-            "greedy": greedy,
-            "anti-correlation": statistics.anti_correlation(),
-        }
+        self.named_starts = named_mappings(statistics, self._moves.distance(mesh))
         if reference is None:
-            reference = MoEChip(greedy, Design.mesh(platform))
+            reference = MoEChip(self.named_starts["greedy"], Design.mesh(platform))
         self.reference = reference
         self._reference_row = self.encode(reference)
 
@@ -400,22 +369,14 @@ class MoEOnChip(MoEProblem):
         experts, network = self._split(self._reference_row)
         if "experts" not in self.decide:
             return self._reference_row[None].copy()
-        rng = np.random.default_rng(0)
-        mappings = [experts, *self.named_starts.values()]
-        for near in (0.1, 1.0, 5.0, 20.0):
-            for shared in (0.0, 0.3, 3.0):
-                base = self.named_starts["greedy"]
-                mappings.append(self._moves.refitted(base, network, (near, shared), rng))
-        return np.array([np.concatenate((m.ravel(), network)) for m in mappings])
+        return fitted_rows(self._moves, self.named_starts, experts, network)
 
     def sampled(self, n_samples: int, random_state: np.random.Generator) -> Ints:
         """Return `n_samples` designs: starts, and their mappings on other networks.
 
         A third are starts if there are enough.
         """
-        starts = self.starts()
-        plain = evenly(starts, max(1, n_samples // 3))
-        rest = starts[random_state.integers(0, len(starts), n_samples - len(plain))]
+        plain, rest = drawn_rows(self.starts(), n_samples, random_state)
         if "network" in self.decide and len(rest):
             rest[:, self.n_layers * self.n_experts :] = self._moves.networks(
                 len(rest), random_state
