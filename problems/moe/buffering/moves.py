@@ -1,4 +1,4 @@
-"""Move of buffers: each device changes one capacity, all up or all down."""
+"""Moves of buffers: all devices change a capacity together, or give slots up for a budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from problems._arrays import Ints
 from problems.moe.ordinal import Variables
 
-__all__ = ["move_round"]
+__all__ = ["move_round", "within_budget"]
 
 
 def move_round(
@@ -32,4 +32,17 @@ def move_round(
     rows = np.arange(len(X))[:, None]
     out = X.copy()
     out[rows, at] = np.clip(X[rows, at] + change, variables.xl[at], variables.xu[at])
+    return out
+
+
+def within_budget(X: Ints, n_layers: int, most: int, random_state: np.random.Generator) -> Ints:
+    """Return rows that keep at most `most` experts on a device, given up one by one at random."""
+    out = X.copy()
+    for row in out:
+        kept = row[:-1].reshape(n_layers, -1)
+        for device in range(kept.shape[1]):
+            column = kept[:, device]
+            while column.sum() > most:
+                can = np.flatnonzero(column > 1)
+                column[can[random_state.integers(len(can))]] -= 1
     return out

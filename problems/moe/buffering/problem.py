@@ -17,9 +17,7 @@ from moe_costmodel import (
     OffloadRule,
     Placement,
     RoutingTrace,
-    contiguous,
     expert_streams,
-    miss_curves,
 )
 from moe_costmodel.example.measured import EXAMPLE_LINK, example_shape
 from moe_costmodel.kernels.replacement import ONLINE_POLICIES
@@ -32,8 +30,10 @@ from problems.moe.base import (
     as_windows,
     evenly,
 )
-from problems.moe.buffering.kernels import Misses, exchange, give_up, waiting_steps
-from problems.moe.buffering.moves import move_round
+from problems.moe.buffering.kernels import Misses, exchange, give_up
+from problems.moe.buffering.misses import counted_misses, joined, waiting
+from problems.moe.buffering.moves import move_round, within_budget
+from problems.moe.buffering.placement import checked_placement
 from problems.moe.buffering.plan import BufferPlan
 from problems.moe.buffering.rules import charged_misses, checked_rules, uses_of_start
 from problems.moe.ordinal import OrdinalProblem
@@ -41,8 +41,6 @@ from problems.moe.ordinal import OrdinalProblem
 __all__ = ["ExpertBuffering"]
 
 _MOST_STARTS = 40
-# Designs whose steps are in memory at a time.
-_ROWS = 256
 
 EVALUATION = 1
 """Version of the evaluation: increased whenever a design gets other objectives than before."""
@@ -52,20 +50,6 @@ OBJECTIVES = {
     "miss_mean_s": "mean time that a step copies missing experts",
     "miss_p99_s": "99th percentile of that time",
 }
-
-
-def _check_placement(placement: object, trace: RoutingTrace) -> None:
-    """Raise unless a placement has the layers and experts of a trace, each on one device."""
-    owner, (n_layers, n_experts) = "ExpertBuffering", (trace.n_layers, trace.n_experts)
-    if not isinstance(placement, Placement):
-        raise setting_error(owner, "placement", "a Placement, or None", placement)
-    if (placement.n_layers, placement.n_experts) != (n_layers, n_experts):
-        expected = f"of {n_layers} layers of {n_experts} experts, as the trace"
-        got = (placement.n_layers, placement.n_experts)
-        raise setting_error(owner, "placement", expected, got)
-    if placement.n_replicas:
-        expected = "without replicas, since the replay takes each expert to be on one device"
-        raise setting_error(owner, "placement", expected, f"{placement.n_replicas} replicas")
 
 
 class ExpertBuffering(OrdinalProblem):
@@ -171,13 +155,7 @@ class ExpertBuffering(OrdinalProblem):
         if self.rules:
             self.policies = tuple(str(rule) for rule in self.rules)
         check_int(owner, "batch_size", batch_size, 1)
-        if placement is None:
-            check_int(owner, "n_devices", n_devices, 1)
-            if first.n_experts % n_devices:
-                expected = f"a divisor of {first.n_experts} experts"
-                raise setting_error(owner, "n_devices", expected, n_devices)
-            placement = contiguous(first.n_layers, first.n_experts, n_devices)
-        _check_placement(placement, first)
+        placement = checked_placement(placement, n_devices, first)
         self.placement, self.per_device = placement, bool(per_device)
         self.aggregate = check_choice(owner, "aggregate", aggregate, AGGREGATES)
         self.budget_bytes = None
@@ -190,22 +168,16 @@ class ExpertBuffering(OrdinalProblem):
         self._misses: list[Misses] = []
         for window in self.windows:
             loads = window.loads(None if window.is_load_only else batch_size, mode)  # type: ignore[arg-type]
-            if cost is not None:
-                streams = expert_streams(loads, device_of, placement.n_devices)
-                self._misses.append(
-                    charged_misses(
-                        streams, self.rules, int(held.max()), cost, self.miss_seconds,
-                        self._start_of(start, batch_size, mode),
-                    )
-                )  # fmt: skip
+            if cost is None:
+                self._misses.append(counted_misses(loads, placement, self.policies))
                 continue
-            curves = miss_curves(
-                loads, device_of, placement.n_devices, policies=self.policies, per_step=True,
-            )  # fmt: skip
-            steps = np.stack([np.asarray(curves[name].per_step) for name in self.policies])
+            streams = expert_streams(loads, device_of, placement.n_devices)
             self._misses.append(
-                np.ascontiguousarray(steps.transpose(0, 2, 3, 4, 1).astype(np.uint16))
-            )
+                charged_misses(
+                    streams, self.rules, int(held.max()), cost, self.miss_seconds,
+                    self._start_of(start, batch_size, mode),
+                )
+            )  # fmt: skip
         # Mean misses of a step, [policy, layer, device, capacity].
         self._mean = np.mean([m.mean(axis=4) for m in self._misses], axis=0)
         n_capacities = self._shape[0] * (self._shape[1] if self.per_device else 1)
@@ -319,18 +291,9 @@ class ExpertBuffering(OrdinalProblem):
 
         The percentile is the smallest value that 99 % of the steps do not exceed.
         """
-        kept = np.array(self.capacities(rows))
-        policy = np.ascontiguousarray(rows[:, -1])
-        mean, tail = np.empty((2, len(self.windows), len(rows)))
-        for w, misses in enumerate(self._misses):
-            n_steps = misses.shape[-1]
-            rank = max(0, int(np.ceil(0.99 * n_steps)) - 1)
-            for begin in range(0, len(rows), _ROWS):
-                some = slice(begin, begin + _ROWS)
-                steps = np.empty((len(kept[some]), n_steps))
-                waiting_steps(misses, kept[some], policy[some], steps, mean[w, some])
-                tail[w, some] = np.partition(steps, rank, axis=1)[:, rank]
-        return aggregated(mean, self.aggregate), aggregated(tail, self.aggregate)
+        found = waiting(self._misses, np.array(self.capacities(rows)), rows[:, -1])
+        mean, tail = (aggregated(each, self.aggregate) for each in found)
+        return mean, tail
 
     # ------------------------------------------------------------------- used by the search
 
@@ -338,15 +301,7 @@ class ExpertBuffering(OrdinalProblem):
         """Return rows within the budget; slots are given up one by one in random layers."""
         if self.budget_bytes is None:
             return X
-        out = X.copy()
-        for row in out:
-            kept = row[:-1].reshape(self._shape[0], -1)
-            for device in range(kept.shape[1]):
-                column = kept[:, device]
-                while column.sum() > self.budget_slots:
-                    can = np.flatnonzero(column > 1)
-                    column[can[random_state.integers(len(can))]] -= 1
-        return out
+        return within_budget(X, self._shape[0], self.budget_slots, random_state)
 
     def _stepped(self, X: Ints, random_state: np.random.Generator) -> Ints:
         """Return each row after one move; in a third, all devices change a capacity together."""
@@ -407,10 +362,7 @@ class ExpertBuffering(OrdinalProblem):
 
     def _joined(self, code: int) -> Misses:
         """Return the misses under a policy, [n_layers, n_devices, n_capacities, n_steps]."""
-        if len(self._misses) == 1:
-            return self._misses[0][code]
-        # Windows have different lengths, so their steps are joined, not averaged.
-        return np.concatenate([window[code] for window in self._misses], axis=3)
+        return joined(self._misses, code)
 
     def starts(self) -> Ints:
         """Return the non-dominated ones of equal and marginal buffers, smallest first, polished."""
