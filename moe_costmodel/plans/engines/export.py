@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["NOT_EXPORTED", "Export", "refusal"]
+__all__ = ["NOT_EXPORTED", "Export", "keeps_all", "numbered", "on_each_machine", "refusal"]
 
 NOT_EXPORTED = (
     "thresholds are not exported: every token takes all experts that its router chose, so the "
@@ -59,3 +60,27 @@ class Export:
 def refusal(engine: str, expected: str, got: object, remedy: str) -> ValueError:
     """Return the error about a plan that an engine cannot express."""
     return ValueError(f"{engine} needs a plan {expected}. Got {got} instead; {remedy}.")
+
+
+def numbered(flags: Sequence[tuple[str, int]], above: int = 0) -> list[str]:
+    """Return flags with their numbers; those of `above` or less are left to the engine.
+
+    >>> numbered([("--max-num-seqs", 32), ("--max-model-len", 0)])
+    ['--max-num-seqs', '32']
+    """
+    return [word for flag, number in flags if number > above for word in (flag, str(number))]
+
+
+def keeps_all(engine: str) -> str:
+    """Return the note of an engine that cannot compute experts elsewhere than on the GPU."""
+    return f"{engine} keeps all experts on the GPU: check that they fit, or export to SGLang"
+
+
+def on_each_machine(n: int, ranks: str = "") -> str:
+    """Return the note on a command line that each of n machines runs; `ranks` as words of its own.
+
+    By default, ``--node-rank`` counts the machines.
+    """
+    ranks = ranks or f"--node-rank 0 to {n - 1}"
+    address = "and the first machine's address in place of HEAD"
+    return f"run it on each of {n} machines, with {ranks} {address}"

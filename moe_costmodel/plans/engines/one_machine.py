@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.engines.export import Export, numbered, refusal
 from moe_costmodel.plans.engines.settings import ServerSettings
 from moe_costmodel.plans.engines.sglang import PROGRAM, sglang_words
 
@@ -36,33 +36,20 @@ def blocks_on_cpu(moe_layers: Sequence[int], number: int) -> int:
 
 
 def llamacpp(settings: ServerSettings) -> Export:
-    """Return the command line of `llama-server`.
-
-    Parameters
-    ----------
-    settings : ServerSettings
-
-    Returns
-    -------
-    Export
-
-    Raises
-    ------
-    ValueError
-        If llama.cpp cannot express the settings.
-    """
+    """Return the command line of `llama-server`; a ValueError says what it cannot express."""
     engines = "export to SGLang, vLLM or TensorRT-LLM"
     _require_whole_experts(settings, "llama.cpp", engines)
     layout, notes = settings.layout, settings.common_notes()
     flags = ["--model", settings.model, "--n-gpu-layers", "999"]
-    if settings.sequences:
-        flags += ["--parallel", str(settings.sequences)]
-    if settings.context:
-        # The context is divided among the sequences.
-        flags += ["--ctx-size", str(settings.context * max(settings.sequences, 1))]
-    if settings.chunk_tokens:
-        chunk = str(settings.chunk_tokens)
-        flags += ["--batch-size", chunk, "--ubatch-size", chunk]
+    flags += numbered(
+        [
+            ("--parallel", settings.sequences),
+            # The context is divided among the sequences.
+            ("--ctx-size", settings.context * max(settings.sequences, 1)),
+            ("--batch-size", settings.chunk_tokens),
+            ("--ubatch-size", settings.chunk_tokens),
+        ]
+    )
     if layout.n_gpus > 1:
         flags += ["--split-mode", "row" if layout.tp > 1 else "layer"]
         flags += ["--tensor-split", ",".join(["1"] * layout.n_gpus)]
@@ -95,20 +82,9 @@ def _cached(settings: ServerSettings) -> tuple[list[str], list[str]]:
 
 
 def ktransformers(settings: ServerSettings) -> Export:
-    """Return the command line of KTransformers (its own version of SGLang, `sglang-kt`).
+    """Return the command line of KTransformers, which brings its own SGLang (`sglang-kt`).
 
-    Parameters
-    ----------
-    settings : ServerSettings
-
-    Returns
-    -------
-    Export
-
-    Raises
-    ------
-    ValueError
-        If KTransformers cannot express the settings.
+    A ValueError says what it cannot express.
     """
     _require_whole_experts(settings, "KTransformers", "export to SGLang")
     flags, notes = sglang_words(settings), settings.common_notes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.engines.export import Export, numbered, on_each_machine, refusal
 from moe_costmodel.plans.engines.settings import ServerSettings
 
 __all__ = ["LOCATION_MODELS", "location_notes", "sglang", "sglang_words"]
@@ -17,21 +17,7 @@ LOCATION_MODELS = frozenset([
 
 
 def sglang(settings: ServerSettings) -> Export:
-    """Return SGLang's command line.
-
-    Parameters
-    ----------
-    settings : ServerSettings
-
-    Returns
-    -------
-    Export
-
-    Raises
-    ------
-    ValueError
-        If SGLang cannot express the settings.
-    """
+    """Return SGLang's command line; a ValueError says which of the settings it cannot express."""
     layout = settings.layout
     flags = sglang_words(settings)
     notes = settings.common_notes()
@@ -41,12 +27,11 @@ def sglang(settings: ServerSettings) -> Export:
             f"before SGLang 0.5.23, --attn-dp-size {layout.dp} is spelled --dp-size {layout.dp} "
             "--enable-dp-attention"
         )
-    if layout.moe_ep > 1:
-        flags += ["--ep-size", str(layout.moe_ep)]
+    flags += numbered([("--ep-size", layout.moe_ep)], above=1)
     if settings.is_paged:
         flags += _paged(settings)
-    elif settings.sequences:
-        flags += ["--cuda-graph-max-bs-decode", str(settings.sequences_per_rank)]
+    else:
+        flags += numbered([("--cuda-graph-max-bs-decode", settings.sequences_per_rank)])
     if settings.location is not None:
         flags += ["--init-expert-location", str(settings.location)]
         flags += ["--ep-num-redundant-experts", str(settings.redundant_experts)]
@@ -63,10 +48,7 @@ def sglang(settings: ServerSettings) -> Export:
     if settings.n_nodes > 1:
         flags += ["--nnodes", str(settings.n_nodes), "--node-rank", "0"]
         flags += ["--dist-init-addr", "HEAD:20000"]
-        notes.append(
-            f"run it on each of {settings.n_nodes} machines, with --node-rank 0 to "
-            f"{settings.n_nodes - 1} and the first machine's address in place of HEAD"
-        )
+        notes.append(on_each_machine(settings.n_nodes))
     return Export("SGLang", tuple(flags), tuple(notes), settings.location, PROGRAM)
 
 
@@ -74,15 +56,15 @@ def sglang_words(settings: ServerSettings) -> list[str]:
     """Return the flags that all versions of SGLang, and KTransformers' one, have."""
     layout = settings.layout
     words = ["--model-path", settings.model, "--tp-size", str(settings.stage_gpus)]
-    if layout.pp > 1:
-        words += ["--pp-size", str(layout.pp)]
-    # Both numbers are of all data-parallel ranks; the engine divides them.
-    if settings.sequences:
-        words += ["--max-running-requests", str(settings.sequences_per_rank * layout.dp)]
-    if settings.chunk_tokens:
-        words += ["--chunked-prefill-size", str(settings.chunk_tokens * layout.dp)]
-    if settings.context:
-        words += ["--context-length", str(settings.context)]
+    words += numbered([("--pp-size", layout.pp)], above=1)
+    words += numbered(
+        [
+            # Both numbers are of all data-parallel ranks; the engine divides them.
+            ("--max-running-requests", settings.sequences_per_rank * layout.dp),
+            ("--chunked-prefill-size", settings.chunk_tokens * layout.dp),
+            ("--context-length", settings.context),
+        ]
+    )
     words += ["--mem-fraction-static", f"{settings.memory_fraction:.3g}"]
     if settings.kv_dtype == "fp8":
         words += ["--kv-cache-dtype", "fp8_e4m3"]

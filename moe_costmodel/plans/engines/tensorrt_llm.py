@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.engines.export import Export, keeps_all, numbered, refusal
 from moe_costmodel.plans.engines.settings import ServerSettings
 
 __all__ = ["tensorrt_llm"]
@@ -34,19 +34,14 @@ def tensorrt_llm(settings: ServerSettings, path: str | Path) -> Export:
         remedy = "export to SGLang or vLLM"
         raise refusal("TensorRT-LLM", expected, str(layout), remedy)
     flags = ["--tp_size", str(settings.stage_gpus)]
-    if layout.moe_ep > 1:
-        flags += ["--ep_size", str(layout.moe_ep)]
-    if layout.pp > 1:
-        flags += ["--pp_size", str(layout.pp)]
+    flags += numbered([("--ep_size", layout.moe_ep), ("--pp_size", layout.pp)], above=1)
     # Both numbers are of a step of one data-parallel rank. As many steps are under way as there are
     # pipeline stages, each with sequences of its own.
-    if settings.sequences:
-        flags += ["--max_batch_size", str(settings.sequences_per_stage)]
+    flags += numbered([("--max_batch_size", settings.sequences_per_stage)])
     if settings.chunk_tokens:
         tokens = max(settings.chunk_tokens, settings.sequences_per_stage)
         flags += ["--max_num_tokens", str(tokens), "--enable_chunked_prefill"]
-    if settings.context:
-        flags += ["--max_seq_len", str(settings.context)]
+    flags += numbered([("--max_seq_len", settings.context)])
     if settings.n_nodes > 1:
         flags += ["--gpus_per_node", str(settings.gpus_per_node)]
     flags += ["--extra_llm_api_options", str(path)]
@@ -87,9 +82,7 @@ def _quoted(text: str) -> str:
 def _notes(settings: ServerSettings) -> list[str]:
     notes = settings.common_notes()
     if settings.is_paged:
-        notes.append(
-            "TensorRT-LLM keeps all experts on the GPU: check that they fit, or export to SGLang"
-        )
+        notes.append(keeps_all("TensorRT-LLM"))
     if settings.role != "both":
         notes.append(
             "requests go through `trtllm-serve disaggregated -c FILE`, whose file lists the "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from moe_costmodel.plans.engines.export import Export, refusal
+from moe_costmodel.plans.engines.export import Export, keeps_all, numbered, on_each_machine, refusal
 from moe_costmodel.plans.engines.settings import ServerSettings
 
 __all__ = ["EPLB_MODELS", "vllm"]
@@ -17,40 +17,25 @@ EPLB_MODELS = frozenset([
 
 
 def vllm(settings: ServerSettings) -> Export:
-    """Return vLLM's command line.
-
-    Parameters
-    ----------
-    settings : ServerSettings
-
-    Returns
-    -------
-    Export
-
-    Raises
-    ------
-    ValueError
-        If vLLM cannot express the settings.
-    """
+    """Return vLLM's command line; a ValueError says which of the settings it cannot express."""
     layout = settings.layout
     if layout.moe_ep > 1 and layout.moe_tp > 1:
         expected = "whose experts are divided by expert or by tensor parallelism, not by both"
         raise refusal("vLLM", expected, str(layout), "export to SGLang or TensorRT-LLM")
     flags = ["--tensor-parallel-size", str(layout.tp)]
-    if layout.dp > 1:
-        flags += ["--data-parallel-size", str(layout.dp)]
-    if layout.pp > 1:
-        flags += ["--pipeline-parallel-size", str(layout.pp)]
+    sizes = [("--data-parallel-size", layout.dp), ("--pipeline-parallel-size", layout.pp)]
+    flags += numbered(sizes, above=1)
     if layout.moe_ep > 1:
         flags += ["--enable-expert-parallel"]
-    # Both numbers are of one data-parallel rank.
-    if settings.sequences:
-        flags += ["--max-num-seqs", str(settings.sequences_per_rank)]
-    if settings.chunk_tokens:
-        tokens = max(settings.chunk_tokens, settings.sequences_per_rank)
-        flags += ["--max-num-batched-tokens", str(tokens)]
-    if settings.context:
-        flags += ["--max-model-len", str(settings.context)]
+    chunk = settings.chunk_tokens
+    flags += numbered(
+        [
+            # Both numbers are of one data-parallel rank.
+            ("--max-num-seqs", settings.sequences_per_rank),
+            ("--max-num-batched-tokens", chunk and max(chunk, settings.sequences_per_rank)),
+            ("--max-model-len", settings.context),
+        ]
+    )
     flags += ["--gpu-memory-utilization", f"{settings.memory_fraction:.3g}"]
     if settings.kv_dtype == "fp8":
         flags += ["--kv-cache-dtype", "fp8"]
@@ -74,7 +59,7 @@ def vllm(settings: ServerSettings) -> Export:
             f"starts from its own placement{then}"
         )
     if settings.is_paged:
-        notes.append("vLLM keeps all experts on the GPU: check that they fit, or export to SGLang")
+        notes.append(keeps_all("vLLM"))
     if settings.role != "both":
         role = {"kv_connector": "NixlConnector", "kv_role": _ROLES[settings.role]}
         flags += ["--kv-transfer-config", json.dumps(role)]
@@ -96,21 +81,17 @@ def _nodes(settings: ServerSettings) -> tuple[list[str], str]:
     if layout.n_gpus <= settings.gpus_per_node:
         return [], ""
     apart = ["--data-parallel-address", "HEAD", "--data-parallel-rpc-port", "13345"]
-    others = "and the first machine's address in place of HEAD; add --headless on all but the first"
+    headless = "; add --headless on all but the first"
     if layout.dp == 1 or width > settings.gpus_per_node:
         fewest = -(-width // settings.gpus_per_node)
         n = layout.dp * next(m for m in range(fewest, width + 1) if width % m == 0)
         flags = ["--nnodes", str(n), "--node-rank", "0", "--master-addr", "HEAD"]
-        note = f"run it on each of {n} machines, with --node-rank 0 to {n - 1} {others}"
-        return flags + (apart if layout.dp > 1 else []), note
+        return flags + (apart if layout.dp > 1 else []), on_each_machine(n) + headless
     n = -(-layout.dp // (settings.gpus_per_node // width))
     local = -(-layout.dp // n)
     starts = list(range(0, layout.dp, local))
     last = layout.dp - starts[-1]
     fewer = f", on the last with --data-parallel-size-local {last}" if last < local else ""
     flags = ["--data-parallel-size-local", str(local), "--data-parallel-start-rank", "0", *apart]
-    note = (
-        f"run it on each of {len(starts)} machines, with --data-parallel-start-rank "
-        f"{', '.join(map(str, starts))}{fewer} {others}"
-    )
-    return flags, note
+    ranks = f"--data-parallel-start-rank {', '.join(map(str, starts))}{fewer}"
+    return flags, on_each_machine(len(starts), ranks) + headless
