@@ -180,7 +180,7 @@ def columns_of(problem: NoC3D, X: Designs) -> dict[str, list[float]]:
 
 def write(folder: ResultFolder, problem: NoC3D, arguments: argparse.Namespace) -> int:
     """Write the result of a run into a folder and print a summary."""
-    from problems.noc.comparison import Values
+    from problems.noc.regular import Values
 
     best = largest_box(folder.F, problem.ref_point)
     folder.write_front(columns_of(problem, folder.X))
