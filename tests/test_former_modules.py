@@ -8,6 +8,7 @@ import pytest
 
 FORMER = {
     "moe_costmodel.offloading.replay": ("Admission",),
+    "moela.functions.model.outputs": ("Constraint", "Objective"),
     "moela.functions.model.problem": (
         "BinaryFunctionProblem",
         "FunctionProblem",

@@ -15,8 +15,8 @@ from moela.comparison.comparison import Comparison
 from moela.comparison.read.dispatch import read
 from moela.comparison.scale import make_scale
 from moela.comparison.settings import INDICATORS, ComparisonSettings, RefPoint
+from moela.functions.model.goals import ObjectiveSpec, read_objectives
 from moela.functions.model.kinds import is_number
-from moela.functions.model.outputs import ObjectiveSpec, read_objectives
 from moela.heartbeat.working import long_work
 from moela.quality.alignment import aligned, in_order
 from moela.quality.front import Front, pooled

@@ -35,7 +35,7 @@ from moela.functions.failures import (
     of_same_problem,
 )
 from moela.functions.model.calls import checked_call, takes_one
-from moela.functions.model.outputs import ConstraintSpec, ObjectiveSpec
+from moela.functions.model.goals import ConstraintSpec, ObjectiveSpec
 from moela.functions.model.problem import PlainFunction, RefPoint
 from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of

@@ -10,17 +10,15 @@ import numpy as np
 from moela._arrays import Floats
 from moela.functions.model.calls import check_function, checked_call
 from moela.functions.model.function_problem import FunctionProblem, PlainFunction
-from moela.functions.model.kinds import Permutation, is_number
-from moela.functions.model.one_type import BinaryFunctionProblem, PermutationFunctionProblem
-from moela.functions.model.outputs import (
+from moela.functions.model.goals import (
     ConstraintSpec,
     ObjectiveSpec,
-    Outputs,
-    in_order,
-    number_of_each,
     read_constraints,
     read_objectives,
 )
+from moela.functions.model.kinds import Permutation, is_number
+from moela.functions.model.one_type import BinaryFunctionProblem, PermutationFunctionProblem
+from moela.functions.model.outputs import Outputs, in_order, number_of_each
 from moela.functions.model.reading import read_variables
 from moela.functions.model.space import is_binary
 from moela.quality.words import of_kind

@@ -10,8 +10,9 @@ from pymoo.core.problem import Problem
 
 from moela._arrays import Design, Floats
 from moela.functions.model.function_problem import FunctionProblem
+from moela.functions.model.goals import Constraint
 from moela.functions.model.kinds import Choice, plain
-from moela.functions.model.outputs import PREFIX, Constraint
+from moela.functions.model.outputs import PREFIX
 from moela.quality.table import Row
 
 

@@ -14,6 +14,7 @@ from pymoo.core.problem import Problem
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
+from moela.functions.model.goals import Constraint, Objective
 from moela.functions.model.kinds import (
     Boolean,
     Choice,
@@ -24,7 +25,7 @@ from moela.functions.model.kinds import (
     Variable,
     is_number,
 )
-from moela.functions.model.outputs import Constraint, Objective, Outputs
+from moela.functions.model.outputs import Outputs
 from moela.functions.model.problem import (
     BinaryFunctionProblem,
     FunctionProblem,

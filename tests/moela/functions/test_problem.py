@@ -25,7 +25,7 @@ from pymoo.util.ref_dirs import get_reference_directions
 import moela
 from moela import MOELA, Evaluator
 from moela.core.operators import resolve
-from moela.functions.model.outputs import EQUALITY_TOLERANCE
+from moela.functions.model.goals import EQUALITY_TOLERANCE
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 
 MIXES = {
