@@ -8,6 +8,7 @@ import pytest
 
 FORMER = {
     "moe_costmodel.offloading.replay": ("Admission",),
+    "moela.evaluation.storage.reader": ("StoredEvaluation", "StoredRun", "StoredRuns"),
     "moela.functions.model.outputs": ("Constraint", "Objective"),
     "moela.functions.model.problem": (
         "BinaryFunctionProblem",

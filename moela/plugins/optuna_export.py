@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-    from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
+    from moela.evaluation.storage.reader import EvaluationStore
+    from moela.evaluation.storage.stored import StoredEvaluation, StoredRun
 
 _MOST_TEXT = 2000
 # The key under which Optuna's samplers and its dashboard look for constraints, satisfied if <= 0.

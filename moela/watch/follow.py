@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from moela.evaluation.storage.errors import StoreError
-from moela.evaluation.storage.reader import EvaluationStore, StoredRun
+from moela.evaluation.storage.reader import EvaluationStore
+from moela.evaluation.storage.stored import StoredRun
 from moela.watch.state import Snapshot, WatchedRun
 
 

@@ -13,7 +13,8 @@ from pymoo.core.individual import calc_cv
 from moela._arrays import Design, Floats
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage.errors import StoreError
-from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
+from moela.evaluation.storage.reader import EvaluationStore
+from moela.evaluation.storage.stored import StoredEvaluation, StoredRun
 from moela.functions.model.function_problem import why
 from moela.functions.model.view import ProblemView
 from moela.functions.results.stored import stored_problem, unnamed_in

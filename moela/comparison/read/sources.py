@@ -23,7 +23,8 @@ from moela.comparison.read.files import MOST_OBJECTIVES, read_front_file
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
 from moela.evaluation.storage.folders import MAGIC, only_store, stores_in
-from moela.evaluation.storage.reader import EvaluationStore, StoredRun
+from moela.evaluation.storage.reader import EvaluationStore
+from moela.evaluation.storage.stored import StoredRun
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
 from moela.files.guard import open_file

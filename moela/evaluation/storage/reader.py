@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sqlite3
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
-from moela._arrays import Design, Floats
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage import keys, rows
 from moela.evaluation.storage.errors import DamagedError, StoreError
-from moela.evaluation.storage.schema import COLUMNS, RunRow, settings_of
+from moela.evaluation.storage.schema import COLUMNS
 from moela.evaluation.storage.sqlite import (
     SQLITE_ERRORS,
     check_contents,
@@ -31,102 +26,29 @@ from moela.evaluation.storage.sqlite import (
     has_log_of_another,
     index_of,
     log_of,
-    owner_alive,
     within,
+)
+from moela.evaluation.storage.stored import (
+    StoredEvaluation,
+    StoredRun,
+    StoredRuns,
+    individual_of,
+    line_of,
+    stored_run,
 )
 from moela.heartbeat.working import long_work
 from moela.notebook import html
-from moela.provenance import renames
-from moela.provenance.signature import Json, Signature, shown_name
-from moela.quality.table import Row, Table
-from moela.quality.words import duration, harmless
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+# Pickles of earlier versions name this module for the other classes.
+__all__ = ["EvaluationStore", "StoredEvaluation", "StoredRun", "StoredRuns"]
 
 _COUNTS = (
     "SELECT run, count(*), sum(status != 'ok'), max(n), max(elapsed) "
     "FROM evaluations NOT INDEXED GROUP BY run"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRun:
-    """A run in a store, with signatures and settings as they are compared on resume.
-
-    Its ``state`` is ``"done"`` (its budget is spent), ``"running"`` (a process of this host has
-    it), ``"stopped"`` (before its budget was spent) or ``"ended"`` (it has no budget, so nothing
-    says whether it was complete).
-    """
-
-    id: int
-    created: str  # UTC, ISO 8601
-    updated: str  # the end of a batch, at most about a second or one batch ago
-    problem: Signature
-    algorithm: Signature
-    settings: dict[str, Json]
-    versions: dict[str, str]
-    seed: int | None  # None also if it was not a number
-    seed_drawn: bool  # because none was given
-    n_eval: int  # designs answered so far
-    budget: int | None  # evaluations at which the run ends, if its termination says so
-    n_fresh: int  # evaluations recorded
-    n_failed: int  # of these
-    elapsed: float  # seconds spent running
-    state: str
-
-    def __repr__(self) -> str:
-        row = self.row()
-        return harmless(
-            f"<run {self.id}: {row['algorithm']} on {row['problem']}, seed {row['seed']}, "
-            f"{self.state}, {row['evaluations']} evaluations, {self.n_failed} failed>"
-        )
-
-    def row(self) -> Row:
-        """Return the run as a row of a table."""
-        seed = "-" if self.seed is None else f"{self.seed}" + " (drawn)" * self.seed_drawn
-        return {
-            "run": self.id,
-            "problem": shown_name(self.problem),
-            "algorithm": shown_name(self.algorithm),
-            "seed": seed,
-            "state": self.state,
-            "evaluations": f"{self.n_eval:,}" + (f" of {self.budget:,}" if self.budget else ""),
-            "failed": self.n_failed,
-            "running time": duration(self.elapsed),
-            "last batch (UTC)": self.updated[:19].replace("T", " "),
-        }
-
-
-class StoredRuns(list[StoredRun]):
-    """A list of runs that shows itself as a table."""
-
-    def __repr__(self) -> str:
-        return repr(Table([run.row() for run in self])) if self else "[]"
-
-    def _repr_html_(self) -> str:
-        return Table([run.row() for run in self])._repr_html_()
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvaluation:
-    """A recorded evaluation."""
-
-    id: int  # ascending in the order in which evaluations were recorded
-    run: int
-    n: int  # position among the answers of the run, starting at 0
-    batch: int  # position of the evaluator's call, starting at 0
-    X: Design
-    F: Floats | None  # [n_obj], None for a failure
-    G: Floats | None  # [n_ieq_constr]
-    H: Floats | None  # [n_eq_constr]
-    extra: dict[str, Any]  # everything else that the problem put into ``out``
-    status: str  # "ok" or how it failed
-    error: str | None  # the traceback of the worker
-    duration: float  # seconds
-    worker: str  # host and process
-    attempts: int
-    elapsed: float  # seconds that the run had been running when it ended
 
 
 class EvaluationStore:
@@ -247,7 +169,9 @@ class EvaluationStore:
             found = rows.read_runs(self._db)
             if unknown := sorted(counts.keys() - {row.id for row in found}):
                 raise DamagedError("runs", unknown[0], "id", "the row is missing")
-            return StoredRuns(_run(row, *counts.get(row.id, (0, 0, -1, 0.0))) for row in found)
+            return StoredRuns(
+                stored_run(row, *counts.get(row.id, (0, 0, -1, 0.0))) for row in found
+            )
 
     def evaluations(self, run: int | None = None, *, after: int = 0) -> Iterator[StoredEvaluation]:
         """Yield the evaluations of a run, or of all runs, in the order in which they ended.
@@ -292,7 +216,7 @@ class EvaluationStore:
         for e in self.evaluations(run):
             if e.status == OK and e.F is not None:
                 sizes.add(len(e.F))
-                individuals.setdefault(keys.encode(e.X), _individual(e))
+                individuals.setdefault(keys.encode(e.X), individual_of(e))
         if len(sizes) > 1:
             raise ValueError(
                 f"The 'run' parameter of population must name one run of {self.path}, since its "
@@ -326,7 +250,7 @@ class EvaluationStore:
             import pandas
         except ImportError as error:
             raise ImportError("to_frame needs pandas: pip install 'moela[report]'.") from error
-        return pandas.DataFrame([_flat(e) for e in self.evaluations(run)])
+        return pandas.DataFrame([line_of(e) for e in self.evaluations(run)])
 
     @long_work("reading a store")
     def to_optuna(self, path: str | os.PathLike[str]) -> Path:
@@ -375,67 +299,3 @@ def _counts(
         raise DamagedError("evaluations", where, "elapsed", f"{str(elapsed)[:50]} is out of range")
     assert isinstance(n, int)
     return n, n_failed if isinstance(n_failed, int) else 0, last, elapsed
-
-
-def _run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) -> StoredRun:
-    # The row of the run is updated only about once a second; its evaluations may be newer.
-    n_eval = max(row.n_eval, last + 1)
-    if row.budget is not None and n_eval >= row.budget:
-        state = "done"
-    elif owner_alive(row.owner, others_only=False):
-        state = "running"
-    else:
-        state = "ended" if row.budget is None else "stopped"
-    return StoredRun(
-        id=row.id,
-        created=row.created,
-        updated=row.updated,
-        problem=_signature(row, "problem"),
-        algorithm=_signature(row, "algorithm"),
-        settings=settings_of(row),
-        versions=json.loads(row.versions),
-        seed=_number(row.seed),
-        seed_drawn=row.seed_drawn,
-        n_eval=n_eval,
-        budget=row.budget,
-        n_fresh=n_fresh,
-        n_failed=n_failed,
-        elapsed=max(row.elapsed, elapsed),
-        state=state,
-    )
-
-
-def _number(seed: str | None) -> int | None:
-    return int(seed) if seed is not None and re.fullmatch(r"[0-9]{1,4000}", seed) else None
-
-
-def _signature(row: RunRow, name: str) -> Signature:
-    def read() -> Signature:
-        return renames.modern(json.loads(getattr(row, name)))
-
-    return rows.check_field("runs", row.id, name, read)
-
-
-def _individual(e: StoredEvaluation) -> Individual:
-    individual = Individual(X=e.X)
-    values = {"F": e.F, "G": e.G, "H": e.H} | e.extra
-    for name, value in values.items():
-        if value is not None:
-            individual.set(name, np.array(value) if isinstance(value, np.ndarray) else value)
-    individual.data["status"] = OK
-    individual.evaluated.update(("F", "G", "H", *e.extra))
-    return individual
-
-
-def _flat(e: StoredEvaluation) -> dict[str, object]:
-    line: dict[str, object] = {"run": e.run, "n": e.n, "batch": e.batch}
-    line |= e.X if isinstance(e.X, dict) else {f"x{i}": v for i, v in enumerate(e.X)}
-    for name, value in (("f", e.F), ("g", e.G), ("h", e.H)):
-        line |= {f"{name}{i}": v for i, v in enumerate(() if value is None else value)}
-    for name, value in e.extra.items():
-        value = value.item() if isinstance(value, np.generic) else value
-        # Half characters have no place in the columns of pandas.
-        line[name] = rows.storable(value) if isinstance(value, str) else value
-    for name in ("status", "error", "duration", "worker", "attempts", "elapsed"):
-        line[name] = getattr(e, name)
-    return line

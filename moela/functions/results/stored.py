@@ -13,7 +13,8 @@ from pymoo.core.problem import Problem
 
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage.errors import StoreError
-from moela.evaluation.storage.reader import EvaluationStore, StoredEvaluation, StoredRun
+from moela.evaluation.storage.reader import EvaluationStore
+from moela.evaluation.storage.stored import StoredEvaluation, StoredRun
 from moela.functions.model.goals import Constraint, Objective
 from moela.functions.model.kinds import (
     Boolean,
