@@ -22,11 +22,13 @@ from moe_costmodel.deployment.fingerprints import of_trace
 from moe_costmodel.plans.engines.settings import KV_TYPES
 from moe_costmodel.plans.serving_plan import MODES
 from problems._arrays import Floats, Ints
-from problems._checks import check_choice, check_int, check_real, setting_error
+from problems._checks import check_choice, check_int, check_real
 from problems.moe.base import MoEProblem
 from problems.moe.few_starts import by_worth
 from problems.moe.serving.columns import Columns
 from problems.moe.serving.evaluation import Evaluator, Served, roles_of
+from problems.moe.serving.features import feature_names, features
+from problems.moe.serving.limits import refusal
 from problems.moe.serving.placements import CONTIGUOUS, METHODS, PlacementLibrary
 from problems.moe.serving.plan import plan_of
 from problems.moe.serving.setup import (
@@ -223,7 +225,7 @@ class MoEServing(MoEProblem):
         )
         if levels is not None:
             self.columns.known_gates = levels.path()
-        self.feature_names = self._feature_names()
+        self.feature_names = feature_names(self.columns, self.evaluator.roles, self.methods)
         super().__init__(self.columns.xl, self.columns.xu, n_ieq_constr=len(self.constraint_names))
         self._set_version(
             "serving", EVALUATION, repr(self.shape), gpu, backend, n_gpus, mode, input_tokens,
@@ -244,7 +246,8 @@ class MoEServing(MoEProblem):
             if ((G <= 0).all(axis=1) & np.isfinite(F).all(axis=1)).any():
                 break
         else:
-            self._refuse(rows, F, G)
+            nearest = self.served(rows[int(np.maximum(G, 0.0).sum(axis=1).argmin())])
+            raise refusal(self._limits, self.choices, F, G, nearest.values)
         rows, F = self._best(rows, F, G)
         # Batches between those that were tried, and all limits of a step's tokens.
         rows = self.canonical(np.unique(np.concatenate((rows, finer(self.columns, rows))), axis=0))
@@ -261,50 +264,6 @@ class MoEServing(MoEProblem):
         rows, F = rows[feasible], F[feasible]
         best = moocore.is_nondominated(F, keep_weakly=False)
         return rows[best], F[best]
-
-    def _refuse(self, rows: Ints, F: Floats, G: Floats) -> None:
-        """Raise the error about the limit that no deployment meets."""
-        if not np.isfinite(F).all(axis=1).any():
-            expected = (
-                "such that a step has room for tokens of prompts beside one token of each running "
-                f"sequence (`sequences` begins with {self.choices.sequences[0]})"
-            )
-            got = list(self.choices.tokens)
-            raise setting_error(OWNER, "max_num_batched_tokens", expected, got)
-        parameters = {
-            "memory_bytes": "memory_budget", "ttft": "ttft_slo_s", "tpot_mean": "tpot_slo_s",
-        }  # fmt: skip
-        nearest = int(np.maximum(G, 0.0).sum(axis=1).argmin())
-        served = self.served(rows[nearest])
-        fits = G[:, 0] <= 0
-        for i, (name, limit) in enumerate(self._limits.items()):
-            among = G[:, i] if name == "memory_bytes" else G[fits, i]
-            if len(among) and among.min() > 0:
-                least = limit * (1 + float(among.min()))
-                parts = "bytes" if name == "memory_bytes" else "seconds"
-                expected = (
-                    f"at least {least:.6g} {parts}, the least of all layouts and batches tried "
-                    "(more GPUs, or shorter prompts and answers, lower it)"
-                )
-                raise setting_error(OWNER, parameters[name], expected, limit)
-        values = ", ".join(f"{name} = {served.values[name]:.6g}" for name in self._limits)
-        expected = (
-            f"such that a deployment meets it with the other limits; the nearest has {values}"
-        )
-        name = next(name for name in reversed(self._limits))
-        raise setting_error(OWNER, parameters[name], expected, self._limits[name])
-
-    def _feature_names(self) -> tuple[str, ...]:
-        names = [
-            f"{role} {name}"
-            for role in self.evaluator.roles
-            for name in ("log tp", "log dp", "log ep", "log pp", "log gpus", "log sequences",
-                         "log tokens", "log requests")
-        ]  # fmt: skip
-        return (
-            *names, "redundant experts", *(f"placed by {name}" for name in self.methods),
-            *(f"gate {i}" for i in range(self.columns.n_layers)),
-        )  # fmt: skip
 
     # ------------------------------------------------------------------------------- evaluation
 
@@ -408,19 +367,8 @@ class MoEServing(MoEProblem):
 
     def features(self, X: ArrayLike) -> Floats:
         """Return the features named in ``feature_names``, [n, n_features]."""
-        rows, columns, choices = self._rows(X), self.columns, self.choices
-        sizes = np.log([(v.tp, v.dp, v.moe_ep, v.pp, v.n_gpus) for v in choices.layouts])
-        sequences, tokens = np.log(choices.sequences), np.log(choices.tokens)
-        parts = []
-        for pool in columns.pools:
-            layout, n, most = rows[:, pool].T
-            whole = sequences[n] + sizes[layout, 1] - sizes[layout, 4]
-            parts += [sizes[layout], np.column_stack((sequences[n], tokens[most], whole))]
-        copies = np.array(choices.redundant, dtype=float)[rows[:, columns.redundancy]]
-        gates = np.zeros((len(rows), columns.n_layers))
-        if self.evaluator.levels is not None:
-            gates = self.evaluator.levels.at(rows[:, columns.gates])[0]
-        return np.column_stack((*parts, copies, columns.counts(rows, len(self.methods)), gates))
+        levels, n_methods = self.evaluator.levels, len(self.methods)
+        return features(self._rows(X), self.columns, self.choices, levels, n_methods)
 
     def describe(self, x: ArrayLike) -> dict[str, float]:
         """Return all predicted values of a design that its mode has, in natural units.
