@@ -27,7 +27,7 @@ _MOST_MISSES = 64
 
 @dataclass(frozen=True)
 class Admission:
-    """The rule by which a missed expert is uploaded.
+    """The rule that decides which missed experts are uploaded to fast memory.
 
     Parameters
     ----------
