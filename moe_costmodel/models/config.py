@@ -11,7 +11,7 @@ from pathlib import Path
 
 from moe_costmodel._checks import InvalidParameter, invalid
 from moe_costmodel.models.attention import Attention
-from moe_costmodel.models.families import ALIASES, ARCHITECTURES, Architecture
+from moe_costmodel.models.families import ALIASES, ARCHITECTURES, HYBRIDS, Architecture
 from moe_costmodel.models.fields import ConfigFields
 from moe_costmodel.models.quantization import weight_types
 from moe_costmodel.models.shape import Block, ExpertShape, ModelShape
@@ -122,6 +122,12 @@ def _architecture(fields: ConfigFields) -> tuple[str, Architecture]:
     known = sorted(ARCHITECTURES)
     close = get_close_matches(name, known, n=1, cutoff=0.0)[0]
     expected = f"a known architecture; the nearest one is '{close}', all are {', '.join(known)}"
+    if name in HYBRIDS:
+        expected = (
+            f"a known architecture ({', '.join(known)}). No table has kernels of {HYBRIDS[name]}: "
+            "plan the MoE layers alone (a LayerShape, `moela run moe --shape`), or approximate the "
+            "model by a ModelShape whose blocks have Attention(kind='linear')"
+        )
     raise invalid_file(
         fields.source, given if given is not None else "none", expected, fields.place("model_type")
     )
@@ -130,7 +136,7 @@ def _architecture(fields: ConfigFields) -> tuple[str, Architecture]:
 def _built(
     name: str, architecture: Architecture, fields: ConfigFields, quantization: object
 ) -> ModelShape:
-    if fields.flag("use_bias") and architecture.interval == "ernie":
+    if fields.flag("use_bias") and architecture.unbiased:
         expected = "false, as in all released models of this architecture"
         raise invalid_file(fields.source, "true", expected, fields.place("use_bias"))
     d_model = fields.whole("hidden_size")
@@ -306,15 +312,21 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
         d_shared = d_ffn * fields.whole(*_SHARED, default=0, low=0)
     elif architecture.shared == "width":
         d_shared = fields.whole(*_SHARED_WIDTHS, default=0, low=0)
+    elif architecture.shared == "width by number":
+        width = fields.whole("moe_shared_expert_intermediate_size", default=d_ffn)
+        d_shared = width * fields.whole(*_SHARED, default=0, low=0)
     elif architecture.shared == "one":
         d_shared = d_ffn
+    has_bias = architecture.router_bias
+    if architecture.router_field:
+        has_bias = fields.flag(architecture.router_field)
     return ExpertShape(
         n_experts=n_experts,
         k=k,
         d_ffn=d_ffn,
         d_shared=d_shared,
         biases=(2 * d_ffn + d_model) if architecture.expert_biases else 0,
-        router_extra=n_experts if architecture.router_bias else 0,
+        router_extra=n_experts * has_bias,
         shared_extra=d_model if architecture.shared_gate and d_shared else 0,
     )
 

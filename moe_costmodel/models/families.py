@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ARCHITECTURES", "Architecture"]
+__all__ = ["ALIASES", "ARCHITECTURES", "HYBRIDS", "Architecture"]
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,16 @@ class Architecture:
     bias_field: str = ""
     qk_norm: str = ""  # "head", "all"
     router_bias: bool = False  # a bias or a correction of scores per expert
+    router_field: str = ""  # field that tells whether there is such a bias
     expert_biases: bool = False
     sinks: bool = False
     shared_gate: bool = False
     gated_output: bool = False
-    shared: str = ""  # "number" (n_shared_experts), "width", or "one" as wide as an expert
+    # "number" (n_shared_experts), "width", "width by number", or "one" as wide as an expert
+    shared: str = ""
     dense_width: str = "intermediate_size"  # field with the inner width of dense layers
     interval: str = ""  # rule of the layers with experts: "llama4" or "ernie"
+    unbiased: bool = False  # all released models have `use_bias` false
     norm_biases: bool = False
     dense_first: bool = False  # first_k_dense_replace
     sparse_step: bool = False  # decoder_sparse_step, mlp_only_layers
@@ -46,6 +49,11 @@ _GLM4 = Architecture(
 )
 
 ARCHITECTURES: dict[str, Architecture] = {
+    "bailing_moe": Architecture(  # Ling and Ring, 1.5 and 2.0
+        qkv_bias=True, output_bias=False, bias_field="use_qkv_bias", qk_norm="optional",
+        router_field="moe_router_enable_expert_bias", shared="width by number", dense_first=True,
+        unbiased=True,
+    ),
     "llama": Architecture(experts=False),
     "mistral": Architecture(experts=False, qkv_bias=False, output_bias=False, windowed=True),
     "qwen2": Architecture(experts=False, qkv_bias=True, output_bias=False),
@@ -73,7 +81,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dots1": Architecture(qk_norm="head", router_bias=True, shared="number", dense_first=True),
     "ernie4_5_moe": Architecture(
         qkv_bias=False, output_bias=False, router_bias=True, shared="number", interval="ernie",
-        tied=True,
+        tied=True, unbiased=True,
     ),
     "exaone_moe": Architecture(
         qkv_bias=False, output_bias=False, qk_norm="head", router_bias=True, shared="number",
@@ -96,6 +104,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 # Models of images and text hold one of these as `text_config`; others go by two names.
 ALIASES = {
+    "bailing_moe_v2": "bailing_moe",
     "glm4v_moe_text": "glm4_moe",
     "kimi_k25": "kimi_k2",
     "qwen3_5_moe_text": "qwen3_5_moe",
@@ -105,4 +114,16 @@ ALIASES = {
     "qwen3_vl_moe": "qwen3_moe",
     "qwen3_vl_text": "qwen3",
     "qwen3_vl": "qwen3",
+}
+
+# Hybrids that are not read, by the kind of their layers.
+HYBRIDS = {
+    **dict.fromkeys(
+        ("bamba", "falcon_h1", "granitemoehybrid", "jamba", "nemotron_h", "zamba2"),
+        "state-space layers",
+    ),
+    **dict.fromkeys(("lfm2", "lfm2_moe"), "short convolutions"),
+    **dict.fromkeys(
+        ("bailing_hybrid", "kimi_linear", "minimax", "minimax_m1"), "lightning or delta attention"
+    ),
 }

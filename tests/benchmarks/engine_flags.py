@@ -40,7 +40,12 @@ CLASSES = {
     "deepseek_v32": "DeepseekV32ForCausalLM", "kimi_k2": "DeepseekV3ForCausalLM",
     "glm4_moe": "Glm4MoeForCausalLM", "glm4_moe_lite": "Glm4MoeLiteForCausalLM",
     "glm_moe_dsa": "GlmMoeDsaForCausalLM", "minimax_m2": "MiniMaxM2ForCausalLM",
-    "gpt_oss": "GptOssForCausalLM",
+    "gpt_oss": "GptOssForCausalLM", "bailing_moe": "BailingMoeV2ForCausalLM",
+    "dots1": "Dots1ForCausalLM", "ernie4_5_moe": "Ernie4_5_MoeForCausalLM",
+    "exaone_moe": "ExaoneMoeForCausalLM", "flex_olmo": "FlexOlmoForCausalLM",
+    "granitemoe": "GraniteMoeForCausalLM", "granitemoeshared": "GraniteMoeSharedForCausalLM",
+    "hunyuan_v1_moe": "HunYuanMoEV1ForCausalLM", "llama4_text": "Llama4ForCausalLM",
+    "phimoe": "PhiMoEForCausalLM", "solar_open": "SolarOpenForCausalLM",
 }  # fmt: skip
 KINDS = {"int": "int", "float": "float", "str": "str", "bool": "flag"}
 Flags = dict[str, dict[str, object]]

@@ -11,8 +11,9 @@ PROGRAM = ("python", "-m", "sglang.launch_server")
 # Architectures whose models in SGLang 0.5.23 tell their expert locations
 # (`get_model_config_for_expert_location`); the others ignore --init-expert-location.
 LOCATION_MODELS = frozenset([
-    "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe", "glm4_moe_lite",
-    "glm_moe_dsa", "gpt_oss", "minimax_m2", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_5_moe",
+    "bailing_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "exaone_moe", "kimi_k2",
+    "glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "gpt_oss", "minimax_m2", "qwen2_moe", "qwen3_moe",
+    "qwen3_next", "qwen3_5_moe",
 ])  # fmt: skip
 
 

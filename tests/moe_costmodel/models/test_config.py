@@ -44,7 +44,30 @@ LLAMA_70B = {
     "model_type": "llama", "hidden_size": 8192, "num_hidden_layers": 80, "vocab_size": 128256,
     "intermediate_size": 28672, "num_attention_heads": 64, "num_key_value_heads": 8,
 }  # fmt: skip
+# Ling-mini-2.0: its model card, 16 B parameters, 1.4 B active, 0.789 B without embedding and head.
+LING_MINI = {
+    "model_type": "bailing_moe", "hidden_size": 2048, "num_hidden_layers": 20, "vocab_size": 157184,
+    "intermediate_size": 5120, "first_k_dense_replace": 1, "moe_intermediate_size": 512,
+    "moe_shared_expert_intermediate_size": 512, "num_shared_experts": 1, "num_experts": 256,
+    "num_experts_per_tok": 8, "num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": 128,
+    "use_qk_norm": True, "use_qkv_bias": False, "use_bias": False,
+    "moe_router_enable_expert_bias": True,
+}  # fmt: skip
+LING_FLASH = LING_MINI | {
+    "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 9216,
+    "moe_intermediate_size": 1024, "moe_shared_expert_intermediate_size": 1024,
+    "num_attention_heads": 32,
+}  # fmt: skip
+LING_LITE = {
+    "model_type": "bailing_moe", "hidden_size": 2048, "num_hidden_layers": 28, "vocab_size": 126464,
+    "intermediate_size": 1408, "first_k_dense_replace": 0, "moe_intermediate_size": 1408,
+    "num_experts": 64, "num_shared_experts": 2, "num_experts_per_tok": 6, "use_bias": False,
+    "num_attention_heads": 16, "num_key_value_heads": 4, "use_qkv_bias": False,
+}  # fmt: skip
 PUBLISHED = {
+    "Ling-mini-2.0": (LING_MINI, 16.26, 1.43),
+    "Ling-flash-2.0": (LING_FLASH, 102.9, 6.1),
+    "Ling-lite-1.5": (LING_LITE, 16.8, 2.75),
     "DeepSeek-V3": (DEEPSEEK_V3, 671.0, 37.0),
     "Mixtral": (MIXTRAL, 46.7, 12.9),
     "OLMoE": (OLMOE, 6.9, 1.3),
@@ -60,6 +83,32 @@ def test_counts_are_those_published(name):
     assert shape.n_parameters / 1e9 == pytest.approx(total, abs=0.06)
     # Published active counts are rounded, and leave the embedding in or out.
     assert shape.n_active / 1e9 == pytest.approx(active, rel=0.025)
+
+
+def test_ling_counts_its_norms_of_heads_and_biases_of_routers():
+    shape = ModelShape.from_config(LING_MINI)
+    active = shape.active_parameters()
+    outer = active["embedding"] + active["head"]
+    assert (shape.n_active - outer) / 1e9 == pytest.approx(0.789, abs=0.0005)
+    (dense, sparse) = sorted(shape.blocks, key=lambda block: block.n_layers)
+    assert (dense.d_ffn, sparse.experts.d_shared, sparse.experts.router_extra) == (5120, 512, 256)
+    assert sparse.attention.extra == 2 * 128
+    plain = ModelShape.from_config(
+        LING_MINI | {"moe_router_enable_expert_bias": False, "use_qk_norm": False}
+    )
+    assert plain.n_parameters == shape.n_parameters - 19 * 256 - 20 * 2 * 128
+    assert ModelShape.from_config(LING_MINI | {"model_type": "bailing_moe_v2"}) == shape
+    with pytest.raises(ValueError, match=r"'use_bias'.*false"):
+        ModelShape.from_config(LING_MINI | {"use_bias": True})
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("jamba", "state-space layers"), ("lfm2_moe", "short convolutions")]
+)
+def test_hybrids_are_refused_with_what_to_do(name, words):
+    expected = rf"kernels of {words}: plan the MoE layers alone \(a LayerShape.*Got {name}"
+    with pytest.raises(ValueError, match=expected):
+        ModelShape.from_config({"model_type": name})
 
 
 def test_gpt_oss_counts_biases_and_leaves_its_attention_in_bfloat16():
