@@ -18,8 +18,9 @@ __all__ = ["DTYPE_BYTES", "MAX_EXPERTS", "OPERAND_BYTES", "LayerShape", "power_l
 MAX_EXPERTS = 65_536
 _MAX_WIDTH = 2**31
 
-# Bytes of a weight, scales included where blocks of 16 (nvfp4) or 32 (mxfp4) share one of 8 bits,
-# or 32 one of 16 (int4_wo_g32). Those of larger groups, at most 4 % more, are not.
+# Bytes of a weight with its share of the scales: blocks of 16 (nvfp4) or 32 (mxfp4) have one of 8
+# bits, groups of integers ("_g128") one of 16, and those of 64 and 128 a zero of 4 or 8, as AWQ and
+# GPTQ store them. Types without a size of groups count without scales.
 DTYPE_BYTES: dict[str, float] = {
     "float64": 8.0,
     "float32": 4.0,
@@ -34,6 +35,10 @@ DTYPE_BYTES: dict[str, float] = {
     "w4afp8": 0.5,
     "int4_wo": 0.5,
     "int4_wo_g32": 0.5 + 2 / 32,
+    "int4_wo_g64": 0.5 + 2.5 / 64,
+    "int4_wo_g128": 0.5 + 2.5 / 128,
+    "int8_wo_g64": 1.0 + 3 / 64,
+    "int8_wo_g128": 1.0 + 3 / 128,
 }
 # Bytes of a value as it enters a product: weights alone may be quantized ("_wo", "w4a16").
 OPERAND_BYTES: dict[str, float] = DTYPE_BYTES | {
@@ -44,6 +49,10 @@ OPERAND_BYTES: dict[str, float] = DTYPE_BYTES | {
     "w4afp8": 1.0,
     "int4_wo": 2.0,
     "int4_wo_g32": 2.0,
+    "int4_wo_g64": 2.0,
+    "int4_wo_g128": 2.0,
+    "int8_wo_g64": 2.0,
+    "int8_wo_g128": 2.0,
 }
 
 

@@ -34,6 +34,7 @@ from moela.heartbeat.working import long_work
 
 __all__ = ["FitReport", "LatencyModel", "Prediction", "ShapeError"]
 
+_SCALES = 0.15  # logarithm of widths that differ by the scales of quantized weights
 _WIDER = 2.0  # times the interval of an extrapolation, whose error is not known
 
 
@@ -288,8 +289,9 @@ class LatencyModel:
         one = Work.from_counts(np.ones((1, shape.n_local)))
         zero = np.zeros(1, dtype=np.int64)
         reasons = outside_of(Points.build([shape], zero, one, np.ones(1), zero), self._known)
-        if DTYPE_BYTES[shape.dtype] not in self._widths:
-            reasons.append(f"no weights of {DTYPE_BYTES[shape.dtype]:g} bytes were measured")
+        width = DTYPE_BYTES[shape.dtype]
+        if all(abs(np.log(width / known)) > _SCALES for known in self._widths):
+            reasons.append(f"no weights of {width:g} bytes were measured")
         if tokens is not None and np.size(tokens):
             (low, high), steps = self.tokens, np.asarray(tokens, dtype=np.float64)
             if steps.max() > 1.25 * high or steps.min() < low / 1.25:

@@ -186,9 +186,9 @@ def _by_bits(fields: ConfigFields, bits: object, group_size: object) -> str:
     """Return the type of integer weights of which a group shares one scale."""
     if isinstance(bits, bool) or not isinstance(bits, int) or bits not in (4, 8):
         raise _wrong(fields, "bits", bits, "4 or 8")
-    if bits == 8:
-        return "int8_wo"
-    return "int4_wo_g32" if group_size == 32 else "int4_wo"
+    known = (64, 128) if bits == 8 else (32, 64, 128)
+    group = f"_g{group_size}" if group_size in known else ""
+    return f"int{bits}_wo{group}"
 
 
 def _exceptions(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rule]:

@@ -38,8 +38,11 @@ def types(quantization, config=DEEPSEEK_V3, **fields):
         ({"quant_method": "AWQ", "bits": 4}, "int4_wo", 4),
         (groups(num_bits=4, type="float", group_size=16), "nvfp4", 4),
         (groups(num_bits=4, type="float", group_size=32), "w4a8_mxfp4_mxfp8", 4),
-        (groups(num_bits=4, type="int", group_size=128), "int4_wo", 4),
-        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "int4_wo", 4),
+        (groups(num_bits=4, type="int", group_size=128), "int4_wo_g128", 4),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "int4_wo_g128", 4),
+        ({"quant_method": "gptq", "bits": 4, "group_size": -1}, "int4_wo", 4),
+        ({"quant_method": "gptq", "bits": 8, "group_size": 128}, "int8_wo_g128", 8),
+        ({"quant_method": "awq", "bits": 4, "group_size": 64}, "int4_wo_g64", 4),
         ({"quant_method": "gptq", "bits": 4, "group_size": 32}, "int4_wo_g32", 4),
         ({"quant_method": "awq", "bits": 4, "group_size": 32}, "int4_wo_g32", 4),
         ({"quant_method": "awq", "w_bit": 4, "q_group_size": 32}, "int4_wo_g32", 4),
@@ -57,6 +60,16 @@ def test_methods_have_types_of_their_bits(quantization, expected, bits):
     assert {found[part] for part in ("embedding", "head", "router", "norms")} == {"bfloat16"}
     # Scales of groups come on top: half a bit at most.
     assert bits / 8 <= DTYPE_BYTES[expected] <= (bits + 0.6) / 8
+
+
+@pytest.mark.parametrize(("bits", "size"), [(4, 64), (4, 128), (8, 64), (8, 128)])
+def test_groups_hold_a_scale_and_a_zero(bits, size):
+    config = MIXTRAL | {"quantization_config": {"quant_method": "gptq", "bits": bits,
+                                             "group_size": size}}  # fmt: skip
+    shape = ModelShape.from_config(config)
+    # A scale of 16 bits and a zero of `bits` for each group.
+    expected = shape.parameters()["experts"] * (bits + (16 + bits) / size) / 8
+    assert shape.weight_bytes()["experts"] == pytest.approx(expected)
 
 
 def test_kimi_k2_takes_the_bytes_of_its_files():
@@ -233,7 +246,7 @@ def test_the_patterns_of_gptq_have_types_of_their_own():
         r".*mlp\.down_proj.*": {"group_size": 64},
     }
     found = types({"quant_method": "gptq", "bits": 4, "dynamic": dynamic})
-    assert [found[part] for part in QUANTIZED] == ["bfloat16", "int4_wo", "int4_wo", "int8_wo"]
+    assert [found[part] for part in QUANTIZED] == ["bfloat16", "int4_wo_g64", "int4_wo", "int8_wo"]
     blocks = [["mlp.experts"], ["mlp.down_proj"]]
     some = {"quant_method": "gptq", "bits": 8, "modules_in_block_to_quantize": blocks}
     found = types(some)
