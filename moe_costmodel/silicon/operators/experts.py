@@ -13,7 +13,7 @@ from moe_costmodel.shapes import DTYPE_BYTES
 from moe_costmodel.silicon.tables.gpu import Gpu
 from moe_costmodel.silicon.tables.grid import Grid
 from moe_costmodel.silicon.tables.reader import OperatorTime, Table, Tables
-from moe_costmodel.silicon.tables.slices import fastest
+from moe_costmodel.silicon.tables.slices import fastest, filled_up
 
 __all__ = ["ExpertTimes", "active_experts"]
 
@@ -23,17 +23,20 @@ _TEXTS = ("kernel_source", "moe_dtype", "distribution")
 _SKEWS = ("power_law_1.01", "power_law_1.2", "balanced", "uniform")
 # Types whose rows are taken, the faster of several of equal weights. Tables name no size of groups.
 _EQUALS = {
-    "int4_wo_g32": ("int4_wo",),
+    **dict.fromkeys(("int4_wo_g32", "int4_wo_g64", "int4_wo_g128"), ("int4_wo",)),
+    **dict.fromkeys(("int8_wo_g64", "int8_wo_g128"), ("int8_wo",)),
     "w4a16_mxfp4": ("w4a16_mxfp4", "w4a8_mxfp4_mxfp8"),
     "w4a8_mxfp4_mxfp8": ("w4a16_mxfp4", "w4a8_mxfp4_mxfp8"),
 }
 _STAND_INS = {
     "fp8_block": ("fp8",),
     "fp8": ("fp8_block",),
-    "int4_wo": ("w4a16_mxfp4", "fp8_block"),
-    "int4_wo_g32": ("w4a16_mxfp4", "fp8_block"),
+    **dict.fromkeys(
+        ("int4_wo", "int4_wo_g32", "int4_wo_g64", "int4_wo_g128"), ("w4a16_mxfp4", "fp8_block")
+    ),
     "nvfp4": ("w4a8_mxfp4_mxfp8", "fp8_block", "fp8"),
 }
+_SLOWER = 1.25  # a point that was measured so many times as slow as larger ones is named
 _FAR = 0.5  # logarithmic distance beyond which another type stands in rather
 
 
@@ -54,9 +57,14 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """Times of a kernel over tokens, as multiples of the bound."""
+    """Times of a kernel over tokens, as multiples of the bound.
+
+    Beside them the tokens that were measured, and how many times as long as taken they took there.
+    """
 
     grid: Grid
+    tokens: Floats
+    slower: Floats
     dtype: str
     name: str
     source: str
@@ -106,7 +114,8 @@ class ExpertTimes:
             )
             seconds = max(seconds, _least(gpu, asked, dtype, tokens))
             outside = point.outside * kernel.outside
-            time = OperatorTime("moe", seconds, kernel.name, kernel.source, outside)
+            name = kernel.name + _note(kernel, tokens)
+            time = OperatorTime("moe", seconds, name, kernel.source, outside)
             if best is None or time.seconds < best.seconds:
                 best = time
         assert best is not None
@@ -163,21 +172,46 @@ class ExpertTimes:
         table = rows.table
         keep = table.where(moe_dtype=rows.dtype, **where) & (table.columns["latency"] > 0)
         columns: dict[str, Array] = {name: v[keep] for name, v in table.columns.items()}
-        present = set(columns["distribution"])
-        skew = next((name for name in _SKEWS if name in present), next(iter(present)))
+        skew = _skew(columns)
         found = []
         for name in sorted(set(columns["kernel_source"])):
             of = (columns["kernel_source"] == name) & (columns["distribution"] == skew)
             if not of.any():
                 continue
             tokens = columns["num_tokens"][of].astype(np.float64)
-            bound = _bound(self._tables.gpu, rows.sizes, rows.dtype, tokens)
-            axes, ratio = fastest(tokens[:, None], columns["latency"][of] / 1e3 / bound)
+            axes, measured = fastest(tokens[:, None], columns["latency"][of] / 1e3)
+            taken = filled_up(axes, measured)
+            bound = _bound(self._tables.gpu, rows.sizes, rows.dtype, axes[:, 0])
             label = f"{name} ({rows.dtype})"
             outside = float(np.exp(rows.distance))
-            grid = Grid(axes, ratio)
-            found.append(_Kernel(grid, rows.dtype, label, table.source, outside, str(skew)))
+            grid, slower = Grid(axes, taken / bound), measured / taken
+            found.append(
+                _Kernel(grid, axes[:, 0], slower, rows.dtype, label, table.source, outside, skew)
+            )
         return found
+
+
+def _skew(columns: dict[str, Array]) -> str:
+    """Return the distribution of loads whose rows count: the first with enough of them.
+
+    Some tables break off after a row of one distribution and go on with the next.
+    """
+    numbers = {
+        str(name): len(np.unique(columns["num_tokens"][columns["distribution"] == name]))
+        for name in np.unique(columns["distribution"])
+    }
+    enough = [name for name, n in numbers.items() if 2 * n >= max(numbers.values())]
+    return next((name for name in _SKEWS if name in enough), enough[0])
+
+
+def _note(kernel: _Kernel, tokens: float) -> str:
+    """Return a note if about as many tokens were measured to take much longer than more of them."""
+    high = min(int(np.searchsorted(kernel.tokens, tokens)), len(kernel.tokens) - 1)
+    low = high if kernel.tokens[high] <= tokens else max(high - 1, 0)
+    factor = float(max(kernel.slower[low], kernel.slower[high]))
+    if factor < _SLOWER:
+        return ""
+    return f", measured {factor:.2g} times as slow here, and faster with more tokens"
 
 
 def _shapes(table: Table, dtype: str) -> Floats:

@@ -11,7 +11,7 @@ from moe_costmodel._arrays import Array, Floats
 from moe_costmodel.silicon.tables.grid import Grid
 from moe_costmodel.silicon.tables.reader import OperatorTime, Table
 
-__all__ = ["Bound", "Slice", "bound_at", "cut", "fastest"]
+__all__ = ["Bound", "Slice", "bound_at", "cut", "fastest", "filled_up"]
 
 Bound = Callable[[Mapping[str, Floats]], Floats]
 
@@ -53,7 +53,8 @@ def cut(
     """Return the grid of the first table and the first kind of rows that exist.
 
     Kinds are tried in the order of `wanted`, each over all tables. If several kernels were
-    measured at a point, the fastest counts.
+    measured at a point, the fastest counts. The last axis is the size of the work, such as a batch:
+    less of it never takes longer (:func:`filled_up`).
     """
     read = list(tables)
     for values in wanted:
@@ -63,16 +64,38 @@ def cut(
                 continue
             columns: dict[str, Array] = {n: v[keep] for n, v in table.columns.items()}
             points = {name: np.maximum(columns[name].astype(np.float64), 1.0) for name in axes}
-            ratio = columns["latency"] / 1e3 / bound(points)
-            at, least = fastest(np.column_stack([points[name] for name in axes]), ratio)
+            at, least = fastest(
+                np.column_stack([points[name] for name in axes]), columns["latency"] / 1e3
+            )
+            ratio = filled_up(at, least) / bound(dict(zip(axes, at.T, strict=True)))
             names = sorted(set(columns[kernel]))
-            return Slice(Grid(at, least), axes, bound, "/".join(names), table.source)
+            return Slice(Grid(at, ratio), axes, bound, "/".join(names), table.source)
     return None
 
 
-def fastest(axes: Floats, ratio: Floats) -> tuple[Floats, Floats]:
-    """Return each point once, with its least ratio."""
+def fastest(axes: Floats, seconds: Floats) -> tuple[Floats, Floats]:
+    """Return each point once, in lexicographic order, with its least time."""
     points, place = np.unique(axes, axis=0, return_inverse=True)
     least = np.full(len(points), np.inf)
-    np.minimum.at(least, place.ravel(), ratio)
+    np.minimum.at(least, place.ravel(), seconds)
     return points, least
+
+
+def filled_up(points: Floats, seconds: Floats) -> Floats:
+    """Return times that never fall along the last axis: the least of a point and of larger ones.
+
+    An engine can fill a batch up with padding, as it does for CUDA graphs. Some measured points are
+    slower than larger ones, by noise, a kernel compiled meanwhile, or the choice of a tuner.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, d)
+        Coordinates in lexicographic order.
+    seconds : ndarray of shape (n,)
+        Measured times.
+    """
+    found = seconds.copy()
+    for i in range(len(found) - 2, -1, -1):
+        if (points[i, :-1] == points[i + 1, :-1]).all():
+            found[i] = min(found[i], found[i + 1])
+    return found

@@ -241,14 +241,14 @@ def test_a_chunk_within_a_prompt_samples_no_token(model, experts):
 def test_narrow_weights_alone_are_multiplied_in_bfloat16(model, experts):
     narrow = [
         replace(experts, dtypes=experts.dtypes | {"attention": name})
-        for name in ("int4_wo", "int4_wo_g32")
+        for name in ("int4_wo", "int4_wo_g32", "int4_wo_g128", "int8_wo_g128")
     ]
     kernels = [
         {o.kernel for o in model.decode(shape, Layout(), 16, 256).operators
          if o.operator == "projections"}
         for shape in (experts, *narrow)
     ]  # fmt: skip
-    assert kernels == [{"toy_linear (bfloat16)"}] * 3
+    assert kernels == [{"toy_linear (bfloat16)"}] * 5
 
 
 def test_small_groups_of_integers_take_the_rows_of_large_ones(tmp_path, experts):
@@ -262,12 +262,89 @@ def test_small_groups_of_integers_take_the_rows_of_large_ones(tmp_path, experts)
     writer(root)("moe", "moe", rows, version="1.1.0")
     measured = SiliconModel("toy", "sglang", root=root)
     found = []
-    for name in ("int4_wo", "int4_wo_g32"):
+    for name in ("int4_wo", "int4_wo_g32", "int4_wo_g64", "int4_wo_g128"):
         shape = replace(experts, dtypes=experts.dtypes | {"experts": name})
         operators = measured.decode(shape, Layout(), 16, 256).operators
         found.append(next(o for o in operators if o.operator == "moe"))
     assert found[0].kernel == "marlin (int4_wo)"
-    assert found[0] == found[1]
+    assert found == [found[0]] * 4
+
+
+def moe_rows(latencies, **values):
+    row = {
+        "hidden_size": 256, "inter_size": 128, "topk": 2, "num_experts": 8, "moe_tp_size": 1,
+        "moe_ep_size": 1, "moe_dtype": "bfloat16", "distribution": "balanced",
+        "kernel_source": "tuned",
+    } | values  # fmt: skip
+    return [row | {"num_tokens": t, "latency": ms} for t, ms in latencies.items()]
+
+
+def test_experts_of_more_tokens_never_take_less_and_slow_rows_are_named(tmp_path, experts):
+    root = write_tables(tmp_path)
+    # Two tokens, and 64 to 128, were measured to take longer than more tokens.
+    measured = {1: 0.02, 2: 0.2, 4: 0.03, 16: 0.04, 64: 0.3, 128: 0.5, 256: 0.08, 4096: 0.9}
+    writer(root)("moe", "moe", moe_rows(measured), version="1.1.0")
+    model = SiliconModel("toy", "sglang", root=root)
+
+    def found(tokens):
+        return model.times.experts.time(
+            experts.experts, experts.d_model, tokens, tp=1, ep=1, dtype="bfloat16"
+        )
+
+    for tokens, expected in {1: 0.02, 2: 0.03, 4: 0.03, 64: 0.08, 128: 0.08, 256: 0.08}.items():
+        assert 1e3 * found(tokens).seconds == pytest.approx(expected)
+    seconds = [round(found(n).seconds, 12) for n in (1, 2, 4, 16, 64, 128, 256, 4096)]
+    assert seconds == sorted(seconds)
+    assert found(1).kernel == found(256).kernel == "tuned (bfloat16)"
+    assert "measured 6.7 times as slow here, and faster with more tokens" in found(2).kernel
+    assert "measured 6.2 times as slow here" in found(100).kernel
+    assert "measured 6.7 times as slow" in str(model.decode(experts, Layout(), 2, 256))
+
+
+def test_a_distribution_with_too_few_rows_gives_way_to_the_next(tmp_path, experts):
+    root = write_tables(tmp_path)
+    full = {1: 0.02, 16: 0.04, 256: 0.08, 4096: 0.9}
+    rows = moe_rows({1: 0.01}, distribution="power_law_1.01")
+    rows += moe_rows(full, distribution="power_law_1.2")
+    writer(root)("moe", "moe", rows, version="1.1.0")
+    model = SiliconModel("toy", "sglang", root=root)
+    times = model.times.experts
+    where = {"tp": 1, "ep": 1, "dtype": "bfloat16"}
+    found = times.time(experts.experts, experts.d_model, 256, **where)
+    assert (1e3 * found.seconds, found.outside) == (pytest.approx(0.08), 1.0)
+    assert times.distribution(experts.experts, experts.d_model, **where) == "power_law_1.2"
+
+
+def test_exchanges_of_more_data_never_take_less(tmp_path):
+    root = write_tables(tmp_path)
+    rows = [
+        {"num_gpus": 4, "message_size": size, "nccl_dtype": "half", "op_name": "all_gather",
+         "kernel_source": "nccl", "latency": ms}
+        for size, ms in ((1024, 0.02), (4096, 0.09), (16384, 0.03))
+    ]  # fmt: skip
+    writer(root)("comm", "nccl", rows)
+    exchanges = SiliconModel("toy", "sglang", root=root).times.exchanges
+    found = [1e3 * exchanges.nccl("all_gather", n, 4).seconds for n in (1024, 4096, 16384)]
+    assert found == pytest.approx([0.02, 0.03, 0.03])
+
+
+def test_attention_takes_no_less_than_reading_its_cache(tmp_path):
+    root = write_tables(tmp_path)
+    rows = [
+        {"batch_size": b, "isl": 1, "num_heads": 8, "num_key_value_heads": 2, "head_dim": 64,
+         "window_size": 0, "kv_cache_dtype": "bfloat16", "kernel_source": "cached", "step": s,
+         "latency": 0.001}
+        for b in (1, 64) for s in (16, 4096)
+    ]  # fmt: skip
+    writer(root)("attention", "generation_attention", rows, version="1.1.0")
+    times = SiliconModel("toy", "sglang", root=root).times.attention
+    found = times.decode(GROUPED, 8, 2, 64, 4096, "bfloat16")
+    # Keys and values of 2 heads of 64 numbers of two bytes, which a GPU's own cache may hold.
+    assert found.seconds == 64 * 4096 * (2 * 2 * 64 * 2) / BANDWIDTH
+    window = replace(GROUPED, window=64)
+    assert times.decode(window, 8, 2, 64, 4096, "bfloat16").seconds == pytest.approx(
+        max(1e-6, 64 * 64 * 512 / BANDWIDTH)
+    )
 
 
 # ------------------------------------------------------------------------------------------ errors
