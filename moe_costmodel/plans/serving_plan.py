@@ -39,7 +39,8 @@ class ServingPool:
     replicas : int
         Instances.
     concurrency : int
-        Requests in flight on one instance, all data-parallel ranks together.
+        Requests in flight on one instance, all data-parallel ranks and pipeline stages together;
+        of prefill, the prompts of one step, of which as many are under way as there are stages.
     max_num_batched_tokens : int
         Most tokens of a step on one data-parallel rank.
     redundant_experts : int
@@ -96,7 +97,7 @@ class ServingPool:
 
     @property
     def max_num_seqs(self) -> int:
-        """Requests in flight on one data-parallel rank."""
+        """Requests of `concurrency` on one data-parallel rank, rounded up."""
         return -(-self.concurrency // self.layout.dp)
 
 

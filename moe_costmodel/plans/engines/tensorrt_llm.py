@@ -83,6 +83,11 @@ def _notes(settings: ServerSettings) -> list[str]:
     notes = settings.common_notes()
     if settings.is_paged:
         notes.append(keeps_all("TensorRT-LLM"))
+    if settings.location is not None or settings.redundant_experts:
+        notes.append(
+            "older versions stop with 'MoE Load Balance is only supported in WideEPMoE': add "
+            "`backend: WIDEEP` below moe_config for them"
+        )
     if settings.role != "both":
         notes.append(
             "requests go through `trtllm-serve disaggregated -c FILE`, whose file lists the "
