@@ -59,11 +59,13 @@ class _Rows:
 class _Kernel:
     """Times of a kernel over tokens, as multiples of the bound.
 
-    Beside them the tokens that were measured, and how many times as long as taken they took there.
+    Beside them the tokens that were measured, the seconds there, and how many times as long was
+    measured.
     """
 
     grid: Grid
     tokens: Floats
+    seconds: Floats
     slower: Floats
     dtype: str
     name: str
@@ -112,9 +114,10 @@ class ExpertTimes:
             seconds = point.ratio * float(
                 _bound(gpu, asked, kernel.dtype, np.asarray(tokens, dtype=np.float64))
             )
+            seconds, note = _between(kernel, tokens, seconds)
             seconds = max(seconds, _least(gpu, asked, dtype, tokens))
             outside = point.outside * kernel.outside
-            name = kernel.name + _note(kernel, tokens)
+            name = kernel.name + note
             time = OperatorTime("moe", seconds, name, kernel.source, outside)
             if best is None or time.seconds < best.seconds:
                 best = time
@@ -142,7 +145,7 @@ class ExpertTimes:
             return []
         least = min(item.distance for item in candidates)
         chosen = [item for item in candidates if item.distance <= least + 1e-9]
-        return [kernel for item in chosen for kernel in self._kernels(item)]
+        return [kernel for item in chosen for kernel in self._kernels(item, asked)]
 
     def _nearest(self, asked: tuple[int, ...], dtype: str) -> _Rows | None:
         """Return the rows of a type whose shape is nearest, own and new tables first."""
@@ -167,7 +170,7 @@ class ExpertTimes:
         numbers = (*_SIZES, "num_tokens", "latency")
         return list(self._tables.read("moe", "moe", numbers, _TEXTS))
 
-    def _kernels(self, rows: _Rows) -> list[_Kernel]:
+    def _kernels(self, rows: _Rows, asked: tuple[int, ...]) -> list[_Kernel]:
         where: dict[str, object] = dict(zip(_SIZES, rows.sizes, strict=True))
         table = rows.table
         keep = table.where(moe_dtype=rows.dtype, **where) & (table.columns["latency"] > 0)
@@ -180,13 +183,15 @@ class ExpertTimes:
                 continue
             tokens = columns["num_tokens"][of].astype(np.float64)
             axes, measured = fastest(tokens[:, None], columns["latency"][of] / 1e3)
-            taken = filled_up(axes, measured)
-            bound = _bound(self._tables.gpu, rows.sizes, rows.dtype, axes[:, 0])
+            gpu, points = self._tables.gpu, axes[:, 0]
+            bound = _bound(gpu, asked, rows.dtype, points)
+            scaled = measured * (bound / _bound(gpu, rows.sizes, rows.dtype, points))
+            taken = filled_up(axes, scaled)
             label = f"{name} ({rows.dtype})"
             outside = float(np.exp(rows.distance))
-            grid, slower = Grid(axes, taken / bound), measured / taken
+            grid, slower = Grid(axes, taken / bound), scaled / taken
             found.append(
-                _Kernel(grid, axes[:, 0], slower, rows.dtype, label, table.source, outside, skew)
+                _Kernel(grid, points, taken, slower, rows.dtype, label, table.source, outside, skew)
             )
         return found
 
@@ -204,14 +209,17 @@ def _skew(columns: dict[str, Array]) -> str:
     return next((name for name in _SKEWS if name in enough), enough[0])
 
 
-def _note(kernel: _Kernel, tokens: float) -> str:
-    """Return a note if about as many tokens were measured to take much longer than more of them."""
-    high = min(int(np.searchsorted(kernel.tokens, tokens)), len(kernel.tokens) - 1)
+def _between(kernel: _Kernel, tokens: float, seconds: float) -> tuple[float, str]:
+    """Return seconds within those of the nearest measured points, and a note if one was slow."""
+    last = len(kernel.tokens) - 1
+    high = min(int(np.searchsorted(kernel.tokens, tokens)), last)
     low = high if kernel.tokens[high] <= tokens else max(high - 1, 0)
+    if low < high:  # the bound may bend between two points
+        seconds = min(max(seconds, float(kernel.seconds[low])), float(kernel.seconds[high]))
     factor = float(max(kernel.slower[low], kernel.slower[high]))
     if factor < _SLOWER:
-        return ""
-    return f", measured {factor:.2g} times as slow here, and faster with more tokens"
+        return seconds, ""
+    return seconds, f", measured {factor:.2g} times as slow here, and faster with more tokens"
 
 
 def _shapes(table: Table, dtype: str) -> Floats:

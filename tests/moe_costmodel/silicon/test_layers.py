@@ -301,6 +301,23 @@ def test_experts_of_more_tokens_never_take_less_and_slow_rows_are_named(tmp_path
     assert "measured 6.7 times as slow" in str(model.decode(experts, Layout(), 2, 256))
 
 
+def test_experts_of_a_shape_that_was_not_measured_never_take_less_with_more_tokens(
+    tmp_path, experts
+):
+    root = write_tables(tmp_path)
+    measured = {1: 0.02, 16: 0.05, 64: 0.052, 256: 0.054, 1024: 0.056, 4096: 0.058}
+    writer(root)("moe", "moe", moe_rows(measured), version="1.1.0")
+    times = SiliconModel("toy", "sglang", root=root).times.experts
+    wide = ExpertShape(n_experts=8, k=4, d_ffn=2048)
+    found = [
+        times.time(wide, 256, 2 ** (i / 4), tp=1, ep=1, dtype="bfloat16").seconds for i in range(49)
+    ]
+    points = found[::8]
+    assert points == sorted(points)
+    for low, high, at in zip(points[:-1], points[1:], range(0, 48, 8), strict=True):
+        assert all(low * 0.999999 <= one <= high * 1.000001 for one in found[at : at + 9])
+
+
 def test_a_distribution_with_too_few_rows_gives_way_to_the_next(tmp_path, experts):
     root = write_tables(tmp_path)
     full = {1: 0.02, 16: 0.04, 256: 0.08, 4096: 0.9}
