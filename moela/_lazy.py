@@ -1,4 +1,4 @@
-"""Names of a package that are imported on first use, with suggestions for misspelt ones."""
+"""Names of a package that are imported on first use, with suggestions for misspelled ones."""
 
 from __future__ import annotations
 

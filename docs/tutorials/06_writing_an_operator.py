@@ -36,7 +36,7 @@ class PaintShop(Problem):
         self.hours = rng.integers(1, 9, N_JOBS)
         self.due = rng.integers(10, 180, N_JOBS)
         steps = np.arange(6)[:, None] - np.arange(6)  # from (row) to (column)
-        self.solvent = np.where(steps > 0, 3.0 * steps, -1.0 * steps)  # litres
+        self.solvent = np.where(steps > 0, 3.0 * steps, -1.0 * steps)  # liters
 
     def _evaluate(self, X, out, *args, **kwargs):
         colors = self.color[X]

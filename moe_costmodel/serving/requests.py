@@ -155,8 +155,8 @@ class TokenLengths:
         else:
             # Of the logarithm, so that mean and standard deviation are as given.
             deviation = np.sqrt(np.log1p(self.spread**2))
-            centre = np.log(self.mean) - deviation**2 / 2
-            values = np.exp(random_state.normal(centre, deviation, n))
+            center = np.log(self.mean) - deviation**2 / 2
+            values = np.exp(random_state.normal(center, deviation, n))
         return np.clip(np.rint(values), 1, _MOST_TOKENS).astype(np.int64)
 
 

@@ -30,7 +30,7 @@ class ClassGiven:
 
 
 class PymooParameters(TypedDict, total=False):
-    """Parameters of pymoo's `Algorithm`, so that type checkers find misspelt ones."""
+    """Parameters of pymoo's `Algorithm`, so that type checkers find misspelled ones."""
 
     termination: object
     output: object

@@ -1,4 +1,4 @@
-"""Whether mypy and pyright accept the README and the recipes, and refuse misspelt parameters.
+"""Whether mypy and pyright accept the README and the recipes, and refuse misspelled parameters.
 
 Run ``python -m tests.benchmarks.typing_recipes``. It needs ``pip install mypy pyright``, and the
 extras that the recipes import. Each block of Python is a program of its own, checked with the

@@ -1,4 +1,4 @@
-"""Type checkers accept what the README and the recipes write, and find misspelt parameters."""
+"""Type checkers accept what the README and the recipes write, and find misspelled parameters."""
 
 from __future__ import annotations
 
