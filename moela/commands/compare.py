@@ -26,7 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--ref-point",
         metavar="V,V,...",
-        help="of the hypervolume (--ref-point=-1,-2), also as NAME=V,...; maximized objectives "
+        help="reference point of the hypervolume, also as NAME=V,... (write --ref-point=-1,-2 if "
+        "the first number is negative); maximized objectives "
         'have their own sign; or "problem" or "pooled" (default: problem if all name it)',
     )
     add("--indicator", metavar="NAME", help="indicator used in the summary; default: hypervolume")
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--baseline", metavar="NAME", help="algorithm to compare the others with")
     add("--at", metavar="N", help='evaluations after which to compare, or "common"')
     add("--archive-size", type=positive, metavar="N", help="maximum size of a front")
-    add("--unpaired", action="store_true", help="don't pair runs of equal seeds")
+    add("--unpaired", action="store_true", help="do not pair runs of equal seeds")
     add("--alpha", type=float, default=0.05, metavar="P", help="significance level")
     add_json(parser)
     add_examples(

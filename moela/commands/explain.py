@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--importances", metavar="PNG", help="picture of the importances of variables to write")
     add("--slices", metavar="PNG", help="picture of objectives over single variables to write")
     add("--variables", nargs="+", metavar="NAME", help="variables of --slices (default: the first)")
-    add("--seed", type=not_negative, default=0, metavar="N", help="seed of the forests")
+    add("--seed", type=not_negative, default=0, metavar="N", help="random seed of the forests")
     add_json(parser)
     add_examples(
         parser,

@@ -22,7 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="file to write")
     add("--hardware", type=Path, metavar="JSON", help="the machine (default: detected)")
     add("--shape", action="append", type=parse_shape, metavar="E,K,D,F[,gated]",
-        help="a layer: experts, experts per token, width, inner width; may be repeated")
+        help="a layer: number of experts, experts per token, model width, expert width; may be "
+             "repeated")
     add("--dtype", action="append", metavar="TYPE",
         help="torch data type; may be repeated (default: float32)")
     add("--budget-s", type=float, default=120.0, metavar="S", help="seconds for all measurements")

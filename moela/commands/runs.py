@@ -14,7 +14,7 @@ from moela.files.fields import object_in
 from moela.files.text import read_json
 
 # Help of the argument of commands that read a store.
-STORE = "store that an Evaluator wrote (--store), or a folder with it, such as that of --out"
+STORE = "store of a run (--store), or a folder with one, such as that of --out"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -31,7 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("design", metavar="DESIGN",
         help="folder of `moela run noc`, or JSON file of a design")  # fmt: skip
     add_traffic(parser, "traffic files to evaluate the design under")
-    add("--model", default="published", help="published or released formulas")
+    add(
+        "--model",
+        default="published",
+        help="formulas of the paper (published) or of its code (released)",
+    )
     add("--baseline-evals", type=int, metavar="N",
         help="with --traffic: compare with mesh, torus and express mesh, whose PEs are placed by "
              "so many evaluations each")  # fmt: skip

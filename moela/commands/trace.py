@@ -49,7 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("trace", metavar="FILE", help=".json, .jsonl, .csv, .npy, .pt or .npz")
     add("out", type=Path, metavar="NPZ", help="file to write")
     _add_sizes(add)
-    add("--uncompressed", action="store_true", help="for memory mapping")
+    add("--uncompressed", action="store_true",
+        help="do not compress, so that the file can be memory-mapped")
     add_json(command)
     add_examples(command, "moela trace convert sglang_dump.pt run.npz",
         "moela trace convert responses.jsonl run.npz --experts 128")
@@ -60,12 +61,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("model", nargs="?", metavar="MODEL", help="folder of a saved model, or 'example'")
     add("out", type=Path, metavar="NPZ", help="file to write")
-    add("--text", type=Path, action="append", metavar="TXT", help="text file; may be repeated")
+    add("--text", type=Path, action="append", metavar="TXT",
+        help="text file to run the model on; may be repeated")
     add("--length", type=positive, metavar="N",
         help="maximum tokens of a sequence (default: 256, and whole excerpts for the example)")
     add("--sequences", type=positive, default=32, metavar="N", help="maximum number of sequences")
     add("--part", choices=("encoder", "decoder"), default="encoder",
-        help="half of an encoder-decoder model to record")
+        help="part of an encoder-decoder model to record")
     add("--new-tokens", type=positive, default=64, metavar="N",
         help="tokens that the decoder of an encoder-decoder model generates for each sequence")
     add("--url", metavar="URL", help="running server, in place of a model; on another machine only "

@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="JSON of `moela measure`, for advice on thresholds")
     add("--model", default="MODEL", metavar="NAME", help="model in the command lines")
     add("--out", type=Path, metavar="FOLDER", help="write files and command lines of engines")
-    add("--seed", type=not_negative, default=0, metavar="N", help="of drawn drift")
+    add("--seed", type=not_negative, default=0, metavar="N", help="random seed of the drawn drift")
     # fmt: on
     add_json(parser)
     add_examples(

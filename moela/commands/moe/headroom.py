@@ -18,12 +18,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--against", type=Path, metavar="TRACE",
         help="other traffic to score on (default: the second half of the trace)")
     add("--slots", type=positive, metavar="N", help="experts of each layer in fast memory")
-    add("--share", type=float, default=0.5, metavar="X", help="share of the experts, if no --slots")
+    add("--share", type=float, default=0.5, metavar="X",
+        help="share of the experts in fast memory, without --slots")
     add("--top-k", type=positive, metavar="K", help="experts of a token, for sums over steps")
     add("--size", type=positive, default=1, metavar="N", help="sequences decoded together")
     add("--cost", type=float, nargs=3, default=[4.18, 0.047, 0.142],
         metavar=("BASE", "MISS", "UPLOAD"), help="milliseconds of a step, a miss, and an upload")
-    add("--hidden", type=float, default=0.0, metavar="MS", help="uploads that a step hides, in ms")
+    add("--hidden", type=float, default=0.0, metavar="MS",
+        help="time of uploads that a step overlaps with computation, in ms")
     add("--plot", type=Path, metavar="PNG", help="write a picture")
     # fmt: on
     add_json(parser)

@@ -51,12 +51,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--spread", type=float, default=0.0, metavar="X",
         help="standard deviation of the lengths over their mean, with --rate")
     add("--number", type=positive, default=300, metavar="N", help="requests to draw, with --rate")
-    add("--seed", type=not_negative, default=0, metavar="N", help="of arrivals and lengths")
+    add("--seed", type=not_negative, default=0, metavar="N",
+        help="random seed of arrivals and lengths")
     add = parser.add_argument_group("limits").add_argument
     add("--slo-ttft", type=float, metavar="MS", help="limit on the time to the first token")
     add("--slo-tpot", type=float, metavar="MS", help="limit on the time per token")
     add("--statistic", choices=("mean", "p50", "p99"), default="p99",
-        help="statistic over the requests that the limits concern")
+        help="statistic of the times of all requests that the limits apply to")
     add("--plot", type=Path, metavar="PNG", help="draw the times over rates around --rate")
     # fmt: on
     add_json(parser)

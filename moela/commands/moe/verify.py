@@ -34,7 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="elapsed time, or that of the process (default: cpu for one thread, else wall)")
     add("--max-error", type=float, default=0.3, metavar="SHARE",
         help="largest median error of the kernels' model; inf accepts any (default: 0.3)")
-    add("--seed", type=not_negative, default=0, metavar="N", help="of the routing and the order")
+    add("--seed", type=not_negative, default=0, metavar="N",
+        help="random seed of the routing and of the order")
     add("--out", type=Path, metavar="JSON", help="write the table's numbers as JSON, too")
     # fmt: on
     add_json(parser)

@@ -56,10 +56,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="tokens that each token attends to (default: as recorded; needed for loads)")
     add("--hardware", metavar="JSON", help="the machine (default: this one)")
     add("--kernels", metavar="FILE",
-        help="of `moela measure`, or an aiconfigurator parquet (default: measured now)")
+        help="kernel times: file of `moela measure`, or a parquet of aiconfigurator "
+             "(default: measured now)")
     add("--fit", default="auto", metavar="NAME",
         help="latency model: auto, linear, smooth, trees, blend")
-    add("--shape", type=parse_shape, metavar="E,K,D,F[,gated]", help="the model's MoE layer")
+    add("--shape", type=parse_shape, metavar="E,K,D,F[,gated]", help="the model's MoE layer: "
+        "number of experts, experts per token, model width, expert width")
     add("--dtype", default="float32", metavar="TYPE", help="type of the weights, for --shape")
     add("--devices", type=positive, metavar="N",
         help="number of devices (default: the hardware's; without a file, 4)")
@@ -86,7 +88,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--aggregate", choices=("mean", "worst"), default="mean", help="mean or worst of windows")
     add("--batch-sizes", type=int, nargs="+", metavar="N",
         help="batch sizes to choose from (default: powers of two)")
-    add("--replicas", type=not_negative, default=0, metavar="N", help="slots beyond one per expert")
+    add("--replicas", type=not_negative, default=0, metavar="N",
+        help="redundant experts of a layer: slots beyond one per expert")
     add("--rule", default="top-p", metavar="NAME", help="gate rule: top-p, skip, top-k or any")
     # fmt: on
     algorithms = [name for name in ALGORITHMS if name != "moead"]

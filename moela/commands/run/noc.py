@@ -60,12 +60,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--held-out", metavar="CSV", help="application used only to evaluate the final front")
     add("--aggregate", default="mean", metavar="HOW", help="mean or worst of several applications")
     add("--application", default=APPLICATION, metavar="NAME",
-        help="application that traffic without --traffic imitates")
+        help="application that the synthetic traffic imitates, without --traffic")
     add("--objectives", nargs="+", default=["5"], metavar="NAME",
         help="3, 4 or 5, or names such as latency energy temperature")
     add("--constraint", action="append", metavar="LIMIT",
         help="limit such as 'temperature<=85' (degrees Celsius); may be repeated")
-    add("--model", default="published", metavar="NAME", help="published or released formulas")
+    add("--model", default="published", metavar="NAME",
+        help="formulas of the paper (published) or of its code (released)")
     add("--baseline-evals", type=int, metavar="N",
         help="evaluations of each placement on mesh, torus and express mesh, to compare with "
              "(default: 1000, or a tenth of --evals; fewer on large chips); 0 leaves them out")

@@ -50,10 +50,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=positive, metavar="N", help="designs per batch of MOELA")
     add("--timeout", metavar="TIME", help="kill an evaluation after this time, such as 90s")
     add("--retries", type=not_negative, default=0, metavar="N",
-        help="how often to repeat a failed one")  # fmt: skip
+        help="how often to repeat a failed evaluation")  # fmt: skip
     add("--on-error", choices=("raise", "infeasible"), default="raise",
         help="end the run at a failure, or count the design as infeasible")  # fmt: skip
-    add("--noisy", action="store_true", help="evaluate equal designs again")
+    add(
+        "--noisy",
+        action="store_true",
+        help="results vary: evaluate a design again if it comes up again",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
