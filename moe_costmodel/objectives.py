@@ -49,7 +49,7 @@ SERVING_OBJECTIVES: dict[str, Objective] = {
 
 @dataclass(frozen=True)
 class Predicted:
-    """A predicted objective.
+    """A predicted value of an objective, with its interval, in the unit of the objective.
 
     Parameters
     ----------

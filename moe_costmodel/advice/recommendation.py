@@ -54,7 +54,7 @@ class Migration:
 
 @dataclass(frozen=True, eq=False)
 class Recommendation:
-    """Advice about one knob.
+    """Advice about one setting of a deployment, with its predicted gain.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Recommendation:
     n_devices : int
         Devices that the experts of a layer are on.
     adopt : bool
-        True if the setting is recommended; False if the knob is best left alone.
+        True if the setting is recommended; False if the setting is best left as it is.
     setting : str
         The setting in words.
     why : str

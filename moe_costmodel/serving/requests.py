@@ -22,7 +22,7 @@ _OUTPUT = ("output_tokens", "output_toks", "completion_tokens")
 
 @dataclass(frozen=True)
 class Request:
-    """A request.
+    """A request to a served model: its arrival, and the lengths of its prompt and answer.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ _MOST_CORRECTION = 1.0  # logarithm; larger ones are those of failures
 
 @dataclass(frozen=True)
 class CalibrationData:
-    """Serving points as arrays.
+    """Measured serving points and their composed times, as arrays.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ POLICIES = ("mixed", "prompts first", "whole prompts")
 
 @dataclass(frozen=True, kw_only=True)
 class StepCurves:
-    """Step times of one data-parallel rank, as curves between which is interpolated.
+    """Step times of one data-parallel rank, interpolated between the sizes of two curves.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ OBJECTIVES = {
 
 
 class ExpertBuffering(OrdinalProblem):
-    """Choose how many experts stay in fast memory, and which leave it; all objectives minimized.
+    """Choose the experts kept in fast memory and the eviction policy; all objectives minimized.
 
     A row of X holds the number of experts that each device keeps of each layer, with the devices
     of a layer side by side (one column per layer if `per_device` is false), and then the index of
