@@ -3,8 +3,8 @@ A 3D network-on-chip, from traffic to BookSim
 =============================================
 
 A chip has sixty-four processing elements on four layers, and 144 links between them. This page
-optimizes the place of each. It starts from the traffic between the elements and ends with files for
-the BookSim simulator.
+optimizes the position of each element and link. It starts from the traffic between the elements and
+ends with files for the BookSim simulator.
 """
 
 # %%
@@ -65,8 +65,8 @@ front_figure = plot_front(
 # Choosing a design
 # -----------------
 #
-# `moela.Front` offers several ways to choose. Here we take a knee, which is another design than the
-# marked one. At a knee, giving up more of one objective gains little of another.
+# `moela.Front` offers several ways to choose. Here we take the knee, which need not be the marked
+# design. At a knee, giving up more of one objective gains little of another.
 
 knee = front.knee()
 design = problem.decode(front.X[knee])

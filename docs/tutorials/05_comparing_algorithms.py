@@ -93,12 +93,13 @@ for row in comparison.tests():
 qap_convergence = comparison.plot_convergence("QAP")
 
 # %%
-# On ZDT6, nothing reaches the reference point for most of the run:
+# On ZDT6, no algorithm reaches the reference point in the first third of the run. The axis of
+# evaluations is logarithmic.
 
 zdt_convergence = comparison.plot_convergence("ZDT6")
 
 # %%
-# The best algorithm on one problem need not be the best on another: try your own problem.
+# The best algorithm on these problems need not be the best on yours, so try it on yours.
 # :doc:`/how_to_choose` has tables of more problems. In the picture, a line bounds the region that
 # half of an algorithm's runs attain on the assignment. The band runs from the region any run
 # attains to the region all runs attain.
