@@ -41,7 +41,8 @@ def measure_exchange(*, backend: str = "gloo", timeout: float = 120.0) -> list[R
             outputs = [worker.communicate(timeout=timeout) for worker in workers]
         except subprocess.TimeoutExpired as error:
             raise RuntimeError(
-                f"All-to-all between two processes took longer than {timeout:g} s."
+                f"All-to-all between two processes took longer than {timeout:g} s. Measure again, "
+                "or leave the exchange out (moela measure --no-exchange)."
             ) from error
         finally:
             for worker in workers:

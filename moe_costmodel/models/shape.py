@@ -251,7 +251,9 @@ class ModelShape:
         experts = self.experts
         count("ModelShape.layer_shape", "n_devices", n_devices)
         if experts is None:
-            raise ValueError(f"The model {self.name!r} has no experts; it is dense.")
+            raise ValueError(
+                f"The model {self.name!r} has no experts; it is dense. Give a model with experts."
+            )
         return LayerShape(
             n_experts=experts.n_experts,
             k=experts.k,

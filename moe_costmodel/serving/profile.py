@@ -71,7 +71,9 @@ class ProfiledKernels:
         self._n_ranks = count("ProfiledKernels", "n_ranks", n_ranks)
         self._shape = shape
         if shape.experts is None:
-            raise ValueError(f"The model {shape.name!r} has no experts; it is dense.")
+            raise ValueError(
+                f"The model {shape.name!r} has no experts; it is dense. Give a model with experts."
+            )
         self._chosen = shape.experts
         self._exchanges = exchanges
         self._dense = _by_layer(folder / "dense.csv", "tokens", (*_LAYER, *_ONCE))

@@ -167,7 +167,9 @@ class _WideRun:
         """Return the parts of an MoE layer for `n` sequences on each device."""
         shape, experts = self.shape, self.shape.experts
         if experts is None:
-            raise ValueError(f"The model {shape.name!r} has no experts; it is dense.")
+            raise ValueError(
+                f"The model {shape.name!r} has no experts; it is dense. Give a model with experts."
+            )
         d, skew = shape.d_model, 1 / self.balancedness
         tokens = n * self.length if self.prefill else n
         nodes = max(1.0, self.n_devices / self.model.tables.gpu.n_per_node)

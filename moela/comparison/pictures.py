@@ -108,7 +108,7 @@ def plot_ranks(c: Comparison, indicator: str | None = None, path: Saved = None) 
         raise ValueError(
             "Mean ranks need two algorithms, and several problems or runs of equal seeds. Got "
             f"{len(overall.algorithms)} algorithms, {len(c.problems)} problems and runs that "
-            "can't be paired."
+            "cannot be paired; add problems, or give all algorithms the same seeds."
         )
     blocks = f"{overall.ranking.n_blocks} {overall.blocks}"
     title = f"mean ranks by {TITLES[name]} over {blocks}"

@@ -258,7 +258,10 @@ def ratios(c: Comparison, indicator: str | None = None) -> dict[str, Floats]:
         for name, ratio in zip(group, _ratios(table, larger), strict=True):
             parts[name].append(ratio)
     if not parts[names[0]]:
-        raise ValueError("There is no problem on which every algorithm has a run.")
+        raise ValueError(
+            "There is no problem on which every algorithm has a run. Add the missing runs, or "
+            "compare fewer algorithms."
+        )
     return {name: np.concatenate(ratios) for name, ratios in parts.items()}
 
 

@@ -41,7 +41,10 @@ def check_problem(owner: str, problem: Problem) -> None:
         for name, variable in variables.items():
             if isinstance(variable, Choice):
                 if len(variable.options) == 0:
-                    raise ValueError(f"The variable {name!r} of {title} must have an option.")
+                    raise ValueError(
+                        f"The variable {name!r} of {title} must have an option. Got none; write "
+                        "Choice(options=[...])."
+                    )
                 continue
             limits = getattr(variable, "bounds", None)
             if limits is not None and None not in limits:

@@ -188,7 +188,8 @@ class ExperimentResults:
         fronts = np.concatenate([run.front_F for run in self._runs_of(problem)])
         if len(fronts) == 0:
             raise ValueError(
-                f"No run on {problem!r} found a feasible design, so there is no front."
+                f"No run on {problem!r} found a feasible design, so there is no front. Raise the "
+                "budget, or relax the constraints."
             )
         return np.asarray(moocore.filter_dominated(fronts))
 

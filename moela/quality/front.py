@@ -327,7 +327,10 @@ class Front:
 
     def _need_points(self) -> None:
         if len(self) == 0:
-            raise ValueError("The front has no points to choose from.")
+            raise ValueError(
+                "The front has no points to choose from. Evaluate more designs, or relax the "
+                "constraints if no run has found a feasible design."
+            )
 
 
 def pooled(runs: Sequence[ComparedRun]) -> Front:

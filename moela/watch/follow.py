@@ -62,7 +62,10 @@ class Follower:
         try:
             found = self.path.stat()
         except FileNotFoundError:
-            raise StoreError(f"There is no store {self.path}.") from None
+            raise StoreError(
+                f"There is no store {self.path}. Check the path; a run makes its store when it "
+                "begins."
+            ) from None
         return found.st_dev, found.st_ino
 
     def _run(self, store: EvaluationStore) -> StoredRun | None:

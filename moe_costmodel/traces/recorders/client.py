@@ -14,7 +14,7 @@ from moe_costmodel._checks import count, invalid
 from moe_costmodel.traces.recorders.recorded import Recorded, Sizes
 from moe_costmodel.traces.recorders.responses import of_responses
 from moela.files.fields import object_in, text_in
-from moela.files.guard import brief, invalid_file, limit_of
+from moela.files.guard import FACTOR_VARIABLE, brief, invalid_file, limit_of
 from moela.files.text import parse_json
 
 __all__ = ["address_of", "ask_server"]
@@ -144,5 +144,8 @@ def _text(response: IO[bytes]) -> str:
     most = limit_of("text")
     data = response.read(most + 1)
     if len(data) > most:
-        raise ValueError(f"The server's answer is longer than {most:,} bytes.")
+        raise ValueError(
+            f"The server's answer is longer than {most:,} bytes. Ask for fewer new tokens, shorten "
+            f"the prompts, or raise the limit by the environment variable {FACTOR_VARIABLE}."
+        )
     return data.decode("utf-8", "replace")

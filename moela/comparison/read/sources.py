@@ -255,7 +255,7 @@ def of_path(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDr
             "with a store. Got none of these; check the path."
         )
     if not path.exists():
-        raise ValueError(f"There is no file or folder {path}.")
+        raise ValueError(f"There is no file or folder {path}; check the path.")
     with open_file(path) as file:
         start = file.read(16)
     if start.startswith(MAGIC):

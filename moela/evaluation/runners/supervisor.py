@@ -334,7 +334,8 @@ def _lost_idle(state: _State, process: WorkerProcess, group: list[_Task], error:
     else:
         raise EvaluationError(
             f"{_IDLE_DEATHS} worker processes ended before they were given a design ({error}), "
-            "perhaps because of threads or processes that the problem starts."
+            "perhaps because of threads or processes that the problem starts. Look at standard "
+            "error, start these inside the evaluation, or use n_jobs=1."
         )
 
 

@@ -33,7 +33,8 @@ def only_store(folder: Path, names: str = "Name one of them.") -> Path:
         return found[0]
     if not found:
         raise ValueError(
-            f"{folder} must be a store, or a folder with one. Got a folder without a store instead."
+            f"{folder} must be a store, or a folder with one. Got a folder without a store "
+            "instead; check the path, or make a run with a store (--store, store=)."
         )
     listed = ", ".join(path.name for path in found)
     raise ValueError(f"{folder} must hold one store. Got {len(found)} instead ({listed}). {names}")

@@ -77,7 +77,10 @@ class EvaluationStore:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path).expanduser().absolute()
         if not self.path.exists():
-            raise StoreError(f"There is no store {self.path}.")
+            raise StoreError(
+                f"There is no store {self.path}. Check the path; a run makes its store when it "
+                "begins."
+            )
         check_file(self.path)
         if has_log_of_another(self.path):
             log = log_of(self.path).name

@@ -302,7 +302,10 @@ class DesignFront:
 
     def _need_designs(self) -> None:
         if len(self) == 0:
-            raise ValueError("There is no design to choose from: no evaluation succeeded.")
+            raise ValueError(
+                "There is no design to choose from: no evaluation succeeded. The result's "
+                ".failures say why."
+            )
 
 
 def aligned(rows: Sequence[Row]) -> list[Row]:

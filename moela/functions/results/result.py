@@ -199,7 +199,7 @@ class MinimizeResult:
                 "Use .knee(), .by_weights({...}), .by_reference({...}), or look at .front."
             )
         if len(self.front) == 0:
-            raise ValueError("There is no best design: no evaluation succeeded.")
+            raise ValueError("There is no best design: no evaluation succeeded. See .failures.")
         return self.front[0]
 
     @property

@@ -145,7 +145,10 @@ def read_run(
     """Return a run of a store, its problem, and its evaluations in the order of the answers."""
     runs = {run.id: run for run in store.runs()}
     if not runs:
-        raise StoreError(f"The store {store.path} has no run yet.")
+        raise StoreError(
+            f"The store {store.path} has no run yet. Make one: moela.minimize(..., "
+            f"store={store.path.name!r})."
+        )
     number = max(runs.values(), key=lambda run: run.updated).id if number is None else number
     evaluations = sorted(store.evaluations(number), key=lambda e: e.n)
     problem = stored_problem(runs[number], store.path)

@@ -127,7 +127,7 @@ def test_ranks_exchange_as_many_rows_as_the_one_with_most(folder, shape):
 
 def test_dense_models_and_missing_tables_are_refused(folder, shape):
     llama = {k: v for k, v in CONFIG.items() if "experts" not in k} | {"model_type": "llama"}
-    with pytest.raises(ValueError, match="'llama' has no experts; it is dense"):
+    with pytest.raises(ValueError, match=r"'llama' has no experts; it is dense. Give a model"):
         ProfiledKernels(folder, ModelShape.from_config(llama))
     with pytest.raises(ValueError, match="'n_ranks' parameter of ProfiledKernels"):
         ProfiledKernels(folder, shape, n_ranks=0)

@@ -105,4 +105,4 @@ def test_designs_of_chips_are_no_stores_and_no_other_folders(words, assert_rejec
 def test_an_empty_store_has_no_run_yet(capsys, assert_rejected):
     for words in (["runs"], ["runs", "--failures"], ["watch", "--once"]):
         assert "empty.db has no run yet" in printed(capsys, *words, "empty.db")
-    assert_rejected(["explain", "empty.db"], "has no run yet")
+    assert_rejected(["explain", "empty.db"], "has no run yet. Make one", "store='empty.db'")

@@ -187,7 +187,7 @@ def test_front_of_a_comparison():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: Front(np.empty((0, 2))).knees(), "no points"),
+        (lambda: Front(np.empty((0, 2))).knees(), "no points to choose from. Evaluate more"),
         (lambda: Front(ELBOW).knees(0), "'n'"),
         (lambda: Front(ELBOW).by_weights([1.0]), "weights"),
         (lambda: Front(ELBOW).by_weights([-1.0, 2.0]), "none negative"),

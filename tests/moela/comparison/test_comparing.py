@@ -210,6 +210,7 @@ def test_different_numbers_of_seeds():
         (lambda: compare({"A": [A, A], "B": [A, A, A]}, paired=True).tests(), "paired"),
         (lambda: compare({"A": A}).values("problem", "C"), "No run of 'C'"),
         (lambda: compare({"A": A}).convergence(), "save_history"),
+        (lambda: compare({"p": {"A": A}, "q": {"B": B}}).ratios(), "Add the missing runs"),
         (lambda: compare({"A": {1: A, "x": B}}), "by seed"),
         (lambda: compare({"A": [cases.recorded(A), cases.recorded(B)]}), "different seeds"),
     ],

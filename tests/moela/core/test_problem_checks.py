@@ -118,7 +118,7 @@ def test_wrong_bounds_with_designs_that_are_given():
     [
         ({"a": Real(bounds=(2.0, 1.0))}, "the lower bound of 'a' = 2.0 and the upper bound of 'a'"),
         ({"a": Real(bounds=(0.0, np.nan))}, "Got the upper bound of 'a' = nan"),
-        ({"a": Choice(options=[])}, "The variable 'a' of Problem must have an option"),
+        ({"a": Choice(options=[])}, "an option. Got none; write Choice"),
     ],
 )
 def test_wrong_mixed_variables(variables, message, evaluator):

@@ -296,7 +296,7 @@ def test_a_missing_folder_and_a_folder_are_named(tmp_path):
         fill(tmp_path / "missing" / "run.db")
     with pytest.raises(StoreError, match="is a folder"):
         fill(tmp_path)
-    with pytest.raises(StoreError, match="There is no store"):
+    with pytest.raises(StoreError, match=r"There is no store .* Check the path"):
         EvaluationStore(tmp_path / "run.db")
 
 

@@ -255,3 +255,15 @@ def test_functions_of_all_kinds_in_workers():
     ):
         result = moela.minimize(function, **LINE, n_eval=20, n_jobs=2, **QUIET)
         assert objectives_of(result) == expected
+
+
+def test_a_run_without_any_success_says_where_the_reasons_are(tmp_path):
+    def broken(d):
+        raise RuntimeError("no license")
+
+    with pytest.raises(EvaluationError, match="no license"):
+        run(broken, n_eval=5, on_error="infeasible", store=tmp_path / "run.db")
+    result = moela.MinimizeResult.from_store(tmp_path / "run.db")
+    with pytest.raises(ValueError, match=r"no evaluation succeeded.*\.failures say why"):
+        result.knee()
+    assert "no license" in str(result.failures[0])

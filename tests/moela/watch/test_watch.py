@@ -85,7 +85,7 @@ def test_a_replaced_store_is_read_from_its_beginning(tmp_path):
     assert follower.refresh().n_eval == 60
     cases.run(tmp_path / "other.db", 40, seed=3)
     path.unlink()
-    with pytest.raises(StoreError, match="There is no store"):
+    with pytest.raises(StoreError, match=r"There is no store .* Check the path"):
         follower.refresh()
     (tmp_path / "other.db").rename(path)
     assert follower.refresh().n_eval == 40
