@@ -22,14 +22,18 @@ OBJECTIVES: dict[str, Objective] = {
     "tokens_per_s": Objective("tokens/s", True, "tokens per second, all devices together"),
     "step_mean_s": Objective("s", False, "mean time of a step"),
     "step_p50_s": Objective("s", False, "median time of a step"),
-    "step_p99_s": Objective("s", False, "time that 99 % of the steps stay within"),
+    "step_p99_s": Objective("s", False, "99th percentile of the time of a step"),
     "memory_bytes": Objective("bytes", False, "memory of the fullest device"),
     "expert_bytes": Objective("bytes", False, "experts kept on the fullest device"),
     "quality_loss": Objective("", False, "quality lost by the thresholds"),
     "avg_max_load": Objective("", False, "mean share of a step's tokens on its busiest device"),
-    "p99_max_load": Objective("", False, "that share in the worst 1 % of the steps"),
+    "p99_max_load": Objective(
+        "", False, "99th percentile of the share of a step's tokens on its busiest device"
+    ),
     "miss_mean_s": Objective("s", False, "mean time that a step waits for copies of experts"),
-    "miss_p99_s": Objective("s", False, "waiting time that 99 % of the steps stay within"),
+    "miss_p99_s": Objective(
+        "s", False, "99th percentile of the time that a step waits for copies of experts"
+    ),
     "cross_node_bytes": Objective("bytes", False, "bytes between nodes per token, all layers"),
     "replica_bytes": Objective("bytes", False, "replicas on one device"),
 }
@@ -39,7 +43,7 @@ SERVING_OBJECTIVES: dict[str, Objective] = {
     "tokens_per_s_per_gpu": Objective("tokens/s", True, "tokens per second and GPU"),
     "ttft": Objective("s", False, "mean time to the first token, without queueing"),
     "tpot_mean": Objective("s", False, "mean time per token after the first"),
-    "tpot_p99": Objective("s", False, "time that 99 % of the tokens after the first stay within"),
+    "tpot_p99": Objective("s", False, "99th percentile of the time per token after the first"),
     "memory_bytes": Objective("bytes", False, "memory of the fullest GPU"),
     "cost_per_million_tokens": Objective("", False, "cost of a million tokens"),
     "quality_loss": Objective("", False, "share of the routers' weight that rules drop"),

@@ -82,7 +82,7 @@ print(plan.explain())
 # ----------------------
 #
 # Placements and buffers fit the traffic that they were made for. So evaluate the plan on unseen
-# traffic before you deploy it. The check says which predictions hold, and which knobs to leave
+# traffic before you deploy it. The check says which predictions hold, and which settings to leave
 # alone.
 
 print(problem.check_plan(plan, tomorrow))

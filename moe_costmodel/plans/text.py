@@ -116,8 +116,8 @@ def _batch_words(plan: Plan) -> str:
     if plan.mode != "decode":
         return f", prompts in steps of {plan.batch_size} token{'s' if plan.batch_size > 1 else ''}."
     if plan.batch_size == 1:
-        return ", one sequence decoded at a time, one token of it a step."
-    return f", {plan.batch_size} sequences decoded together, one token of each a step."
+        return ", one sequence decoded at a time, with one token per step."
+    return f", {plan.batch_size} sequences decoded together, with one token of each per step."
 
 
 def _placement_words(plan: Plan) -> list[str]:

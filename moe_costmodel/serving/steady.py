@@ -28,10 +28,9 @@ class InstanceTimes:
         Seconds to the first token of a prompt that does not queue; if prompts limit how many
         sequences run, with the wait for that. NaN of an instance that computes no prompts.
     tpot_mean, tpot_p99 : float
-        Mean seconds per token after the first, and the time that 99 % of these tokens stay within;
-        NaN of an instance that computes no answers, infinite if no step has room for prompts. All
-        steps with prompts count as alike, so `tpot_p99` leaves out that more prompts than the mean
-        may meet in a step.
+        Mean seconds per token after the first, and their 99th percentile; NaN of an instance that
+        computes no answers, infinite if no step has room for prompts. All steps with prompts are
+        treated as equal, so `tpot_p99` ignores that a step may compute more prompts than the mean.
     requests_per_s : float
         Requests that the instance completes per second.
     """

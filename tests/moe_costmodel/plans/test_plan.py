@@ -168,13 +168,13 @@ def test_words():
     assert "2 replicas per layer" in plan.summary()
     assert "2 to 5 of 5 experts resident (inactive-lfu)" in plan.summary()
     page = plan.explain()
-    assert "time that 99 % of the steps stay within: 2 ms, between 1 ms and 3 ms." in page
+    assert "99th percentile of the time of a step: 2 ms, between 1 ms and 3 ms." in page
     assert "all choices in 1 layer; skip 0.3, at least 2 in 1 layer" in page
     assert "Gate mass is not quality" in page
     assert "trace: prose, 1234" in page
     assert str(plan).count("\n") == 6
     for size, words in ((1, "one sequence decoded at a time"), (8, "8 sequences decoded together")):
-        assert f", {words}, one token of" in replace(plan, batch_size=size).explain()
+        assert f", {words}, with one token" in replace(plan, batch_size=size).explain()
 
 
 def test_numbers_of_numpy_are_saved_as_those_of_python(tmp_path):
