@@ -98,6 +98,13 @@ _SCALES = {
 }
 
 
+def beyond(factor: float) -> str:
+    """Return in words how far a time lies outside what was measured; infinite without a table."""
+    if factor == float("inf"):
+        return "a roofline bound, since no table has it"
+    return f"extrapolated by a factor of {factor:.3g}"
+
+
 def quantity(value: float, unit: str) -> str:
     """Return a number with its unit, scaled to a readable size."""
     if unit == "s" and not value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moe_costmodel.objectives import SERVING_OBJECTIVES, quantity
+from moe_costmodel.objectives import SERVING_OBJECTIVES, beyond, quantity
 from moe_costmodel.plans.ungated import serving_notes
 
 if TYPE_CHECKING:
@@ -52,12 +52,11 @@ def table(plan: ServingPlan) -> str:
     for name, value in plan.objectives.items():
         objective = SERVING_OBJECTIVES[name]
         low, high = (quantity(v, objective.unit) for v in (value.low, value.high))
-        lines.append(
-            f"  {objective.words}: {quantity(value.value, objective.unit)} ({low} to {high})"
-        )
+        span = f" ({low} to {high})" if low != high else ""
+        lines.append(f"  {objective.words}: {quantity(value.value, objective.unit)}{span}")
     lines += [f"  {note}" for note in serving_notes(plan)]
     far = {name: factor for name, factor in plan.outside.items() if factor > _LEFT_OUT}
     if far:
-        words = ", ".join(f"{name} by {factor:.3g}" for name, factor in far.items())
-        lines.append(f"  extrapolated: {words}")
+        words = "; ".join(f"{name}, {beyond(factor)}" for name, factor in far.items())
+        lines.append(f"  not measured: {words}")
     return "\n".join([*lines, *(f"  note: {note}" for note in plan.notes)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moe_costmodel._checks import count
+from moe_costmodel.objectives import beyond
 from moe_costmodel.silicon.tables.reader import OperatorTime
 
 __all__ = ["Chunk", "StepTime"]
@@ -83,7 +84,7 @@ class StepTime:
         lines = [f"{self.seconds * 1e3:.3g} ms"]
         for o in sorted(self.operators, key=lambda o: -o.seconds):
             if o.seconds > 0:
-                note = "" if o.outside <= 1.001 else f", extrapolated by {o.outside:.3g}"
+                note = "" if o.outside <= 1.001 else f", {beyond(o.outside)}"
                 lines.append(
                     f"  {o.operator}: {o.seconds * 1e3:.3g} ms ({o.kernel}, {o.source}{note})"
                 )

@@ -1,8 +1,10 @@
 """Words for quantities: no powers of ten, and the unit that fits the rounded number."""
 
+import math
+
 import pytest
 
-from moe_costmodel.objectives import quantity
+from moe_costmodel.objectives import beyond, quantity
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,8 @@ from moe_costmodel.objectives import quantity
 )
 def test_quantities_are_readable(value, unit, words):
     assert quantity(value, unit) == words
+
+
+def test_words_for_times_that_were_not_measured():
+    assert beyond(4.0) == "extrapolated by a factor of 4"
+    assert beyond(math.inf) == "a roofline bound, since no table has it"

@@ -25,6 +25,7 @@ from moela.commands.run.serving_inputs import (
     make_problem,
     read_model,
 )
+from moela.quality.words import amount
 
 if TYPE_CHECKING:
     from moe_costmodel import ServingPlan
@@ -138,11 +139,12 @@ def explained(plan: ServingPlan, exports: Iterable[Export]) -> list[str]:
 
 def extrapolated(plan: ServingPlan) -> list[str]:
     """Return a note on what was not measured of a plan, if anything."""
+    from moe_costmodel.objectives import beyond
+
     far = {name: factor for name, factor in plan.outside.items() if factor > 1.05}
     if not far:
         return []
     name, factor = max(far.items(), key=lambda item: item[1])
-    words = "has no table" if factor == float("inf") else f"is extrapolated by {factor:.3g}"
     n = len(far) - 1
-    others = f", {'another' if n == 1 else f'{n} others'} by less" if n else ""
-    return [f"note: the time of '{name}' {words}{others}"]
+    others = f"; {amount(n, 'other time')} {'was' if n == 1 else 'were'} not measured, either"
+    return [f"note: the time of '{name}' is {beyond(factor)}{others if n else ''}"]
