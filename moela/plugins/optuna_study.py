@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from moela._checks import require
 from moela.functions.model.function_problem import FunctionProblem
-from moela.functions.model.kinds import Permutation
+from moela.functions.model.kinds import Choice, Permutation, Variable
+from moela.functions.model.reading import read_variables
 from moela.functions.results.result import MinimizeResult
 from moela.plugins.optuna_space import permutations_of, place_name, ranks
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-def designs_of_study(study: Study, *, best: bool = True) -> list[dict[str, object]]:
+def designs_of_study(
+    study: Study, *, best: bool = True, variables: Mapping[str, object] | None = None
+) -> list[dict[str, object]]:
     """Return the designs of a study of Optuna, to start `moela.minimize` from.
 
     Parameters
@@ -23,6 +27,9 @@ def designs_of_study(study: Study, *, best: bool = True) -> list[dict[str, objec
     study : optuna.study.Study
     best : bool
         Whether to return only the best trials (`study.best_trials`), or all complete ones.
+    variables : dict by name, optional
+        The variables of `moela.minimize`. Orders of `moela.permutation(items)` are then lists of
+        the items instead of their positions, and options that Optuna has as texts are objects.
 
     Returns
     -------
@@ -32,8 +39,8 @@ def designs_of_study(study: Study, *, best: bool = True) -> list[dict[str, objec
 
     Raises
     ------
-    ValueError
-        `study` is no study, or has no complete trial.
+    TypeError, ValueError
+        `study` is no study, or has no complete trial; or `variables` are none of `moela.minimize`.
 
     Examples
     --------
@@ -58,7 +65,14 @@ def designs_of_study(study: Study, *, best: bool = True) -> list[dict[str, objec
     require("designs_of_study", "study", study, holds, "a study of Optuna")
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     require("designs_of_study", "study", study, bool(trials), "a study with complete trials")
-    return [_design(trial) for trial in (study.best_trials if best else trials)]
+    designs = [_design(trial) for trial in (study.best_trials if best else trials)]
+    if variables is None:
+        return designs
+    known = read_variables(variables)
+    return [
+        {name: _named(value, known.get(name)) for name, value in design.items()}
+        for design in designs
+    ]
 
 
 def _design(trial: FrozenTrial) -> dict[str, object]:
@@ -72,6 +86,17 @@ def _design(trial: FrozenTrial) -> dict[str, object]:
         keys = [parameters[place_name(group, i, n)] for i in range(n)]
         design[group] = ranks(keys).tolist()
     return design
+
+
+def _named(value: object, variable: Variable | None) -> object:
+    """Return a value of a trial as the function of `moela.minimize` gets it."""
+    if isinstance(variable, Permutation) and isinstance(value, list):
+        items = variable.items
+        return [items[i] for i in value] if len(value) == len(items) else value
+    if isinstance(variable, Choice) and variable.position(value) is None:
+        # `to_optuna` writes objects as these texts.
+        return next((o for o in variable.options if repr(o) == value), value)
+    return value
 
 
 def enqueue_front(study: Study, result: MinimizeResult) -> int:

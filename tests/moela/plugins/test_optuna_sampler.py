@@ -303,6 +303,36 @@ def test_fronts_of_tuples_and_of_orders_of_items_are_enqueued():
     np.testing.assert_array_equal(values(study), result.front.F)
 
 
+def test_designs_of_a_study_name_the_items_of_orders():
+    variables = {
+        "x": (0.0, 1.0),
+        "k": [(1, 2), (3, 4)],
+        "at": moela.permutation(["a", "b", "c"]),
+    }
+    study = study_of(optuna.samplers.RandomSampler(1))
+
+    def objective(trial):
+        x, k = trial.suggest_float("x", 0, 1), trial.suggest_categorical("k", ["(1, 2)", "(3, 4)"])
+        first = suggest_permutation(trial, "at", 3)[0]
+        return x + first, 1 - x + (k == "(1, 2)")
+
+    study.optimize(objective, n_trials=12)
+    positions = designs_of_study(study, best=False)
+    named = designs_of_study(study, best=False, variables=variables)
+    assert [["abc"[i] for i in d["at"]] for d in positions] == [d["at"] for d in named]
+    assert {d["k"] for d in named} == {(1, 2), (3, 4)}
+    result = moela.minimize(
+        lambda d: (d["x"] + "abc".index(d["at"][0]), 1 - d["x"] + (d["k"] == (1, 2))),
+        variables=variables,
+        objectives=["f", "g"],
+        n_eval=12,
+        start=named,
+        verbose=False,
+        progress=False,
+    )
+    assert result.population.get("F").tolist() == [list(t.values) for t in study.trials]
+
+
 def test_designs_are_handed_over_in_both_directions():
     study = study_of(optuna.samplers.RandomSampler(1))
     study.optimize(assign, n_trials=20)
