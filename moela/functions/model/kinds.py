@@ -177,6 +177,22 @@ def only_if(conditions: Condition) -> str:
     return f", only if {' and '.join(texts)}" if texts else ""
 
 
+def fresh(value: object) -> object:
+    """Return lists, dictionaries, sets and arrays as copies, and any other object as it is.
+
+    Their contents are copied in the same way. A function may change them without changing the
+    options of later designs.
+    """
+    kind = type(value)
+    if kind in (bytearray, np.ndarray, set):
+        return value.copy()  # type: ignore[attr-defined]
+    if isinstance(value, dict) and kind is dict:
+        return {key: fresh(content) for key, content in value.items()}
+    if isinstance(value, list | tuple) and kind in (list, tuple):
+        return kind(map(fresh, value))
+    return value
+
+
 def plain(value: object) -> object:
     """Return a scalar of numpy as one of Python, anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, is_dataclass
 from numbers import Number
 
@@ -96,7 +96,8 @@ class Outputs:
         expected = f"{function} (vectorized) must return a dictionary of arrays {example}"
         if not isinstance(returned, Mapping):
             raise OutputError(
-                f"{expected}. Got {of_kind(returned)} for {_designs(n)}.{_mistake(returned)}"
+                f"{expected}. Got {of_kind(returned)} for {_designs(n)}."
+                f"{_mistake(returned, vectorized=True)}"
             )
         columns = {}
         for name, value in returned.items():
@@ -196,19 +197,24 @@ def _renamed(missing: str, others: list[str]) -> str:
     return f"{close} Rename it in the function, or in 'objectives' or 'constraints'."
 
 
-def _mistake(returned: object) -> str:
+def _mistake(returned: object, vectorized: bool = False) -> str:
     """Return a sentence about the probable reason of an answer that is none."""
     if returned is None:
         return " Does the function end with a return statement?"
     if inspect.iscoroutine(returned):
         returned.close()
         return " Call it from a plain function by asyncio.run(...)."
-    if inspect.isgenerator(returned):
+    if inspect.isgenerator(returned) and returned.gi_code.co_name != "<genexpr>":
         return " Use return instead of yield."
     if is_dataclass(returned) and not isinstance(returned, type):
         return " Convert it with dataclasses.asdict(...)."
-    if callable(getattr(returned, "to_dict", None)):  # a series of pandas
-        return " Convert it with .to_dict()."
+    if callable(getattr(returned, "to_dict", None)):  # a series or a frame of pandas
+        row = ".to_dict('list')" if vectorized else ".iloc[0].to_dict()"
+        return f" Convert it with {row if hasattr(returned, 'columns') else '.to_dict()'}."
+    if getattr(returned, "ndim", 0) == 1 and callable(getattr(returned, "tolist", None)):
+        return " Convert it with .tolist()."
+    if isinstance(returned, Iterator | ValuesView):
+        return " Convert it with tuple(...)."
     return ""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from moela._arrays import Bools, Designs, Floats
 from moela.functions.model.codes import Code, code_of
-from moela.functions.model.kinds import Boolean, Permutation, Variable
+from moela.functions.model.kinds import Boolean, Permutation, Variable, fresh
 from moela.functions.model.reading import order_of
 from moela.quality.words import design_text, listed, nearest, of_kind
 
@@ -100,7 +100,7 @@ class DesignSpace:
         exists = self.exists(X)
         out = {}
         for name, code in self._codes.items():
-            values = code.values(X[:, self.slices[name]])
+            values = [fresh(value) for value in code.values(X[:, self.slices[name]])]
             array = _array(values, isinstance(self.variables[name], Permutation))
             absent = ~exists[name]
             if absent.any():

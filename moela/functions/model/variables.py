@@ -136,7 +136,8 @@ def choice(
     Parameters
     ----------
     options : iterable
-        At least two different objects of any type. The function gets the objects themselves.
+        At least two different objects of any type. The function gets the objects themselves, or
+        copies if they are lists, dictionaries, sets or arrays.
     ordered : bool, optional
         Whether neighboring options are similar, as sizes are. Default: True for numbers that only
         rise or only fall, else False.

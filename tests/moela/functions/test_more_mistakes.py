@@ -113,11 +113,32 @@ def test_results_of_other_kinds_are_told_how_to_become_dictionaries():
         def to_dict(self):
             return {"f": 1.0}
 
+    class Frame(Series):
+        columns = ("f",)
+
+    class Tensor:
+        ndim = 1
+
+        def tolist(self):
+            return [1.0]
+
     result = dataclasses.make_dataclass("Result", ["f"])
-    for answer, hint in ((result(1.0), "dataclasses.asdict"), (Series(), ".to_dict()")):
+    for answer, hint in (
+        (result(1.0), "dataclasses.asdict(...)."),
+        (Series(), ".to_dict()."),
+        (Frame(), ".iloc[0].to_dict()."),
+        (Tensor(), ".tolist()."),
+        ({"f": 1.0}.values(), "tuple(...)."),
+    ):
         with pytest.raises(EvaluationError) as error:
             moela.minimize(lambda d, a=answer: a, **LINE, n_eval=5, **QUIET)
         assert f"Convert it with {hint}" in str(error.value)
+
+
+def test_iterators_are_told_to_become_tuples():
+    for answer in (lambda: map(float, [1]), lambda: (v for v in [1.0])):
+        with pytest.raises(EvaluationError, match=r"Convert it with tuple\(\.\.\.\)"):
+            moela.minimize(lambda d, a=answer: a(), **LINE, n_eval=5, **QUIET)
 
 
 def test_a_call_of_pymoo_names_its_function():

@@ -9,6 +9,7 @@ import pytest
 from function_cases import Shape
 
 import moela
+from moela.functions.model.kinds import fresh
 from moela.functions.model.reading import read_variables
 from moela.functions.model.space import DesignSpace
 
@@ -192,3 +193,52 @@ def test_logarithms_are_searched_evenly(space):
     ]
     # Half of nine orders of magnitude lies below the geometric mean; 300 draws, 5 sigma.
     assert abs(np.mean(np.array(powers) < math.sqrt(1e-6 * 1e3)) - 0.5) < 0.15
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_a_function_that_changes_its_options_changes_no_later_design(vectorized):
+    options = [[1], [2, 3], {"a": [4]}, np.zeros(2), (5, [6])]
+    before = repr(options)
+    lengths = set()
+
+    def spoil(option):
+        lengths.add(repr(option))
+        match option:
+            case list():
+                option.append(0)
+            case dict():
+                option["a"].append(0)
+            case tuple():
+                option[1].append(0)
+            case _:
+                option += 1
+        return 1.0
+
+    def function(d):
+        if vectorized:
+            return {"f": d["x"], "g": [spoil(o) - x for o, x in zip(d["o"], d["x"], strict=True)]}
+        return d["x"], spoil(d["o"]) - d["x"]
+
+    result = moela.minimize(
+        function,
+        variables={"x": (0.0, 1.0), "o": moela.choice(options)},
+        objectives=["f", "g"],
+        n_eval=40,
+        seed=1,
+        vectorized=vectorized,
+        verbose=False,
+        progress=False,
+    )
+    assert len(lengths) == 5
+    assert repr(options) == before
+    assert {repr(design["o"]) for design in result.designs} <= {repr(o) for o in options}
+
+
+def test_options_of_other_kinds_are_handed_over_themselves():
+    class Settings(dict):
+        pass
+
+    options = [Settings(), SETTINGS.__len__, Shape.ROUND, "text"]
+    space = DesignSpace(read_variables({"o": moela.choice(options, ordered=False)}))
+    for i, option in enumerate(options):
+        assert fresh(space.decode(np.array([[float(i)]]))[0]["o"]) is option
