@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
+import operator
 import os
 import pickle
 import socket
@@ -381,11 +383,39 @@ def _pickled(call: ProblemCall) -> bytes:
                 # For tracebacks with lines of the source. cloudpickle 3.1.2 leaves the file out.
                 file = value.co_filename
                 return make, tuple(file if a == _NO_FILE else a for a in arguments)
+            if isinstance(value, _CACHED) and not _importable(value):
+                parameters = value.cache_parameters()
+                return _cached, (value.__wrapped__, parameters["maxsize"], parameters["typed"])
+            if type(value) is functools.cached_property:  # with a lock until Python 3.12
+                state = {k: v for k, v in vars(value).items() if k not in ("func", "lock")}
+                return functools.cached_property, (value.func,), state
             return super().reducer_override(value)
 
     with io.BytesIO() as file:
         Pickler(file).dump(call)
         return file.getvalue()
+
+
+_CACHED = type(functools.cache(len))
+
+
+def _cached(function: Callable[..., object], maxsize: int | None, typed: bool) -> object:
+    """Return a function with an empty cache of its results."""
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def _importable(function: Callable[..., object]) -> bool:
+    """Return whether a process that knows nothing of the script can import a function."""
+    import cloudpickle.cloudpickle as by_value  # type: ignore[import-untyped, unused-ignore]
+
+    module = getattr(function, "__module__", None)
+    if module is None or module == "__main__" or module in by_value.list_registry_pickle_by_value():
+        return False
+    try:
+        found = operator.attrgetter(function.__qualname__)(sys.modules[module])
+    except (AttributeError, KeyError):  # of a function in a function
+        return False
+    return found is function
 
 
 def task(job: Job, X: Designs, names: Sequence[str]) -> bytes:

@@ -181,6 +181,44 @@ def test_a_problem_of_the_running_script_needs_no_guard(script):
     assert out.split() == ["True"]
 
 
+def test_cached_functions_of_the_running_script_work_in_workers(script):
+    out = script("""
+        import functools, sys
+        import numpy as np
+        from moela.evaluation.evaluator import Evaluator
+        from pymoo.core.population import Population
+        from pymoo.core.problem import ElementwiseProblem
+
+        @functools.cache
+        def fibonacci(n):
+            return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+        def nested():
+            return functools.lru_cache(maxsize=3, typed=True)(lambda n: n + 1)
+
+        class Model:
+            @functools.cached_property
+            def table(self):
+                return [3]
+            @functools.lru_cache
+            def look(self, n):
+                return n
+
+        class Here(ElementwiseProblem):
+            def __init__(self):
+                super().__init__(n_var=2, n_obj=2, xl=0, xu=1)
+                self.model, self.plus = Model(), nested()
+            def _evaluate(self, x, out, *args, **kwargs):
+                assert self.plus.cache_parameters() == {"maxsize": 3, "typed": True}
+                n = fibonacci(9) + self.model.look(5) + self.plus(1) + self.model.table[0]
+                out["F"] = x + n
+
+        pop = Evaluator(n_jobs=2).eval(Here(), Population.new(X=np.zeros((4, 2))))
+        print(np.unique(pop.get("F")))
+    """)
+    assert out.split() == ["[44.]"]
+
+
 def test_a_problem_that_cannot_be_sent_is_named():
     problem = One()
     problem.lock = threading.Lock()
