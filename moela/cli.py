@@ -107,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         gc.set_threshold(_OBJECTS_BETWEEN)
+        _open_streams()
         if isinstance(sys.stdout, io.TextIOWrapper):  # names may have letters that it cannot show
             sys.stdout.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
@@ -145,6 +146,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (lock := getattr(arguments, "lock", None)) is not None:  # on the folder of --out
             lock.release()
     return status or 0
+
+
+def _open_streams() -> None:
+    """Connect standard streams that are closed to the null device, as in a process of a daemon.
+
+    Otherwise Python prints to standard output what is meant for a closed standard error, and a file
+    that is opened later may get the number of a closed stream.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def full_parser() -> argparse.ArgumentParser:

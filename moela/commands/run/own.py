@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise ValueError(search.reworded(str(error))) from None
     out = search.make_folder(arguments)
-    if isinstance(problem, FunctionProblem):
+    if isinstance(problem, FunctionProblem) and not arguments.quiet:
         print(problem.describe(), file=sys.stderr)
     found = search.search(
         problem, arguments, arguments.algorithm,

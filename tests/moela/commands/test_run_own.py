@@ -72,7 +72,9 @@ def test_a_function_with_its_names_in_the_file(folder, capsys):
 
 def test_one_evaluation_is_a_run(folder, capsys):
     assert run("function.py:simulate", "--evals", 1, "--out", "sink", "--quiet") == 0
-    assert capsys.readouterr().out.startswith("done after 1 evaluation: ")
+    printed = capsys.readouterr()
+    assert printed.out.startswith("done after 1 evaluation: ")
+    assert printed.err == ""
     assert len(read_table(folder / "sink" / "evaluations.csv")) == 1
 
 

@@ -140,6 +140,15 @@ def test_bash_completes_commands_options_and_files(tmp_path):
     assert completed("moela", "moe", "buy", "--model", "si") == ["sink.db"]
 
 
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell of POSIX")
+def test_messages_for_a_closed_standard_error_are_not_printed_as_results(tmp_path):
+    program = 'exec "$0" -m moela show missing <&- 2>&-'
+    run = subprocess.run(
+        ["sh", "-c", program, sys.executable], cwd=tmp_path, stdout=subprocess.PIPE, check=False
+    )
+    assert (run.returncode, run.stdout) == (2, b"")
+
+
 def test_help_needs_no_heavy_library():
     program = (
         "import sys\nfrom moela.cli import main\n"
