@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from moela.files.replacing import check_writable
-from moela.quality.words import harmless_lines
+from moela.quality.words import encodable, harmless_lines
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -33,15 +33,20 @@ def print_json(value: object) -> None:
 
 
 def plain(value: object) -> object:
-    """Return a value as JSON has it: arrays as lists, dataclasses as objects, NaN as None."""
+    """Return a value as JSON has it: arrays as lists, dataclasses as objects, NaN as None.
+
+    Texts have escapes for what UTF-8 cannot hold, such as bytes of file names.
+    """
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
+    if isinstance(value, str):
+        return encodable(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {encodable(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value

@@ -57,6 +57,11 @@ def harmless_lines(text: str) -> str:
     return "\n".join(map(harmless, text.split("\n")))
 
 
+def encodable(text: str) -> str:
+    """Return a text as UTF-8 can hold it: bytes of a file name that are none become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def number(value: float) -> str:
     """Return a number with at most six significant digits."""
     return f"{value:.6g}"

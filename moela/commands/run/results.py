@@ -117,7 +117,7 @@ class ResultFolder:
         """Write rows as CSV."""
         with (
             replacing(self.path(name)) as scratch,
-            scratch.open("w", newline="", encoding="utf-8") as file,
+            scratch.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
         ):
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()

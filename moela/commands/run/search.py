@@ -62,7 +62,11 @@ def add_options(
     add("--jobs", type=int, default=1, metavar="N", help="workers; -1 for one per core")
     add("--store", metavar="DB", help="SQLite file to record in, and to continue from")
     add("--out", metavar="DIR", default=out, help="folder for the results")
-    add("--quiet", action="store_true", help="no progress bars and no notes")
+    add(
+        "--quiet",
+        action="store_true",
+        help="print neither progress nor a description of the problem",
+    )
     add_json(group)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from moela._arrays import Designs
 from moela.functions.model.kinds import Choice, Permutation, Variable, equal, plain
-from moela.quality.words import listed
+from moela.quality.words import encodable, listed
 
 if TYPE_CHECKING:
     from moela.functions.model.function_problem import FunctionProblem
@@ -94,11 +94,13 @@ def _of_candidate(given: object) -> object:
 def position_of(cell: str, options: Sequence[object]) -> int | None:
     """Return the position of the option that a cell of a table stands for, None if there is none.
 
-    In a table, None is an empty cell, and spaces around a text are lost.
+    In a table, None is an empty cell, spaces around a text are lost, and what UTF-8 cannot hold is
+    written as escapes.
     """
     tests: tuple[Callable[[object], bool], ...] = (
         lambda option: equal(option, cell),
         lambda option: str(option) == cell,
+        lambda option: encodable(str(option)) == cell,
         lambda option: ("" if option is None else str(option).strip()) == cell,
     )
     return next((i for fits in tests for i, option in enumerate(options) if fits(option)), None)

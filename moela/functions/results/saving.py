@@ -24,7 +24,7 @@ def save_table(table: Table, path: str | Path) -> Path:
         )
     with replacing(path) as scratch:
         if kind == ".csv":
-            with scratch.open("w", newline="", encoding="utf-8") as file:
+            with scratch.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 writer = csv.DictWriter(file, table.columns)
                 writer.writeheader()
                 writer.writerows(table.rows)

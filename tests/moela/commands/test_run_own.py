@@ -78,6 +78,23 @@ def test_one_evaluation_is_a_run(folder, capsys):
     assert len(read_table(folder / "sink" / "evaluations.csv")) == 1
 
 
+def test_options_that_are_names_of_files_in_other_encodings_are_written(folder):
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    Path("files.py").write_text(
+        f"variables = {{'file': [{name!a}, 'b'], 'x': (0.0, 1.0)}}\n"
+        "objectives = ['a', 'b']\n"
+        "def simulate(d):\n"
+        "    return d['x'] + (d['file'] == 'b'), 1 - d['x']\n"
+    )
+    words = ("files.py:simulate", "--evals", 9, "--out", "o", "--quiet")
+    assert run(*words) == 0
+    front = read_table(folder / "o" / "front.csv")
+    assert "caf\\udce9" in {row["file"] for row in front}
+    assert json.loads((folder / "o" / "best.json").read_text())["design"]["file"] == "caf\\udce9"
+    assert run(*words, "--start", "o/front.csv") == 0
+    assert read_table(folder / "o" / "evaluations.csv")[0]["file"] == front[0]["file"]
+
+
 @pytest.mark.parametrize(("power", "named"), [(0.3, "the knee"), (2, "the balanced design")])
 def test_the_summary_says_what_the_best_design_is(folder, capsys, power, named):
     Path("curve.py").write_text(

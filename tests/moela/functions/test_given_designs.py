@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas
 import pytest
@@ -40,6 +42,24 @@ def same(found, expected):
         assert one["k"] == other["k"]
         assert [one["a"], one["b"]] == pytest.approx([other["a"], other["b"]])
     assert len(found) >= len(expected)
+
+
+def test_options_that_utf8_cannot_hold_are_saved_and_read(tmp_path):
+    settings = {
+        "variables": {"x": (0.0, 1.0), "file": ["caf\udce9", "b", "c"]},
+        "objectives": ["f"],
+    }
+
+    def f(d):
+        return d["x"] + (d["file"] != "caf\udce9")
+
+    result = moela.minimize(f, **settings, n_eval=30, **QUIET)
+    table = result.save(tmp_path / "all.csv", all=True)
+    assert "caf\\udce9" in table.read_text(encoding="utf-8")
+    data = result.save(tmp_path / "all.json", all=True)
+    assert {row["file"] for row in json.loads(data.read_text())} == {"caf\\udce9", "b", "c"}
+    again = moela.minimize(f, **settings, start=table, n_eval=30, **QUIET)
+    assert again.best.design == result.best.design
 
 
 def test_names_say_which_variable_a_value_belongs_to():
