@@ -13,6 +13,7 @@ from moela._arrays import Floats
 from moela._checks import require
 from moela.comparison.scale import LARGER_IS_BETTER, TITLES
 from moela.heartbeat.working import long_work
+from moela.plots.scales import LogAxes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +29,12 @@ Saved = str | Path | None
 
 
 def plot_fronts(
-    c: Comparison, problem: str | None = None, kind: str | None = None, path: Saved = None
+    c: Comparison,
+    problem: str | None = None,
+    kind: str | None = None,
+    path: Saved = None,
+    *,
+    log: LogAxes = False,
 ) -> Figure:
     """Draw the front of each algorithm, all of its runs together.
 
@@ -40,6 +46,9 @@ def plot_fronts(
         Default: by the number of objectives; the matrix of all pairs for more than three.
     path : str or Path, optional
         File to save the picture in.
+    log : bool or sequence of str
+        Objectives with a logarithmic axis, of two: all, or those named. Their values must be
+        positive.
     """
     name = c.only_problem(problem)
     scale = c.scales[name]
@@ -51,6 +60,13 @@ def plot_fronts(
     draw: Callable[..., Figure] = getattr(plots, f"plot_{chosen}")
     if chosen == "parallel":
         draw = partial(draw, ideal=scale.ideal, nadir=scale.nadir)
+    if chosen == "2d":
+        titles = dict(zip(scale.names, scale.titles, strict=True))
+        named = [log] if isinstance(log, str) else log
+        on_log = named if isinstance(named, bool) else [titles.get(each, each) for each in named]
+        draw = partial(draw, log=on_log)
+    else:
+        require("plot_fronts", "log", log, log is False, "left out unless the kind is '2d'")
     fronts = {a: F for a in c.algorithms_on(name) if len(F := c.front(name, a).F)}
     return draw(fronts, scale.titles, styles=c.styles, title=name, path=path)
 

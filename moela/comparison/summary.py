@@ -167,10 +167,9 @@ def _when(row: Row) -> str:
     goal = f"On {problem}, {first} reached the median final hypervolume of {rival}"
     if not math.isfinite(row["evaluations"]):
         return f"{goal} in {reached} only." if row["reached"] else f"{goal} in none of its runs."
-    sentence = (
-        f"{goal} after {row['evaluations']:,.0f} evaluations (median; {reached}); {rival} needed "
-        f"{row['rival_evaluations']:,.0f}"
-    )
+    spent = amount(round(row["evaluations"]), "evaluation")
+    needed = f"{rival} needed {row['rival_evaluations']:,.0f}"
+    sentence = f"{goal} after {spent} (median; {reached}); {needed}"
     if math.isfinite(row["speedup"]):
         times = f"{row['speedup']:.3g}"
         sentence += ", as many" if times == "1" else f", {times} times as many"

@@ -163,3 +163,15 @@ def test_designs_off_the_front_need_not_be_positive(tmp_path):
     assert axes.get_yscale() == "log"
     low, high = axes.get_ylim()
     assert 0 < low < single.best.objectives["error"] < high
+
+
+def test_one_evaluation_is_no_plural():
+    short, long = (
+        moela.minimize(
+            lambda d: (d["x"], 1 - d["x"] + d["y"]),
+            variables={"x": (0.0, 1.0), "y": (0.0, 1.0)}, objectives=["f", "g"], n_eval=n, seed=1,
+            verbose=False, progress=False,
+        )
+        for n in (1, 30)
+    )  # fmt: skip
+    assert "after 1 evaluation (median" in str(compare({"short": short, "long": long}))

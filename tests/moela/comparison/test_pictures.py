@@ -101,6 +101,20 @@ def test_names_are_drawn_as_they_are(tmp_path):
     made(2).plot_values().savefig(tmp_path / "values.png")
 
 
+def test_fronts_have_logarithmic_axes():
+    comparison = made(2)
+    first, second = comparison.scales[comparison.problems[0]].names
+    assert comparison.plot_fronts().axes[0].get_xscale() == "linear"
+    axes = comparison.plot_fronts(log=second).axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+    axes = comparison.plot_fronts(log=True).axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    with pytest.raises(ValueError, match=f"objectives: {first}, {second}"):
+        comparison.plot_fronts(log=["other"])
+    with pytest.raises(ValueError, match="'log' parameter of plot_fronts must be left out unless"):
+        made(3).plot_fronts(log=True)
+
+
 def test_kinds_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="one of matrix, parallel for 5"):
         made(5).plot_fronts(kind="2d")
