@@ -17,7 +17,7 @@ from moela._arrays import Design, Designs, Floats
 from moela._tracebacks import exception_of
 from moela.functions.model.calls import misnamed, name_of
 from moela.functions.model.given import encoded, has_codes, in_list, is_table, records
-from moela.functions.model.kinds import Variable, fresh, only_if
+from moela.functions.model.kinds import Variable, only_if
 from moela.functions.model.operators import (
     DesignCrossover,
     DesignMutation,
@@ -208,7 +208,7 @@ class FunctionProblem(Problem):
             return
         design = self.decode(x)
         try:
-            returned = self.function(fresh(design))
+            returned = self.function(self._space.given(design))
         except Exception as error:
             hint = misnamed(self.function, self.variables, error) or self._absent(error)
             error.add_note(f"The function was called with {design!r}.{hint}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from moela._arrays import Bools, Designs, Floats
 from moela.functions.model.codes import Code, code_of
-from moela.functions.model.kinds import Boolean, Permutation, Variable, fresh
+from moela.functions.model.kinds import Boolean, Choice, Permutation, Variable, fresh
 from moela.functions.model.reading import order_of
 from moela.quality.words import design_text, listed, nearest, of_kind
 
@@ -52,6 +52,13 @@ class DesignSpace:
             for name in order_of(variables)
         }
         self.conditional = any(self._conditions.values())
+        # Variables whose values a function could change in place; few have any.
+        self._changeable = [
+            name
+            for name, variable in variables.items()
+            if isinstance(variable, Permutation)
+            or (isinstance(variable, Choice) and any(fresh(o) is not o for o in variable.options))
+        ]
 
     def exists(self, X: Floats) -> dict[str, Bools]:
         """Return in which of the settled designs X [n, n_var] each variable exists, [n]."""
@@ -91,6 +98,14 @@ class DesignSpace:
             for i in range(len(X))
         ]
 
+    def given(self, design: Mapping[str, object]) -> dict[str, object]:
+        """Return a copy of a design in which a function may change every value in place."""
+        out = dict(design)
+        for name in self._changeable:
+            if name in out:
+                out[name] = fresh(out[name])
+        return out
+
     def batch(self, X: Designs) -> dict[str, Designs]:
         """Return the designs X [n, n_var] as an array [n] of values for each variable.
 
@@ -100,7 +115,9 @@ class DesignSpace:
         exists = self.exists(X)
         out = {}
         for name, code in self._codes.items():
-            values = [fresh(value) for value in code.values(X[:, self.slices[name]])]
+            values = code.values(X[:, self.slices[name]])
+            if name in self._changeable:
+                values = [fresh(value) for value in values]
             array = _array(values, isinstance(self.variables[name], Permutation))
             absent = ~exists[name]
             if absent.any():
