@@ -212,3 +212,25 @@ class Subproblems:
             incumbent[taken] = values[i, taken]
             replaced += len(taken)
         return replaced
+
+    def improvement(
+        self, F: Floats, CV: Floats, subproblems: Ints, normalization: Normalization
+    ) -> Floats:
+        """Return the largest relative improvement by each design on a nearby member, [b].
+
+        It is the relative reduction of the scalarized value, or of the violation if the member is
+        infeasible; in [0, 1].
+        """
+        violation = self.CV[self.B[subproblems]]
+        of_value = self.reductions(F, subproblems, normalization)
+        with np.errstate(over="ignore"):
+            of_violation = (violation - CV[:, None]) / np.where(violation > 0, violation, np.inf)
+        share = np.where(violation > 0, of_violation, np.where(CV[:, None] > 0, 0.0, of_value))
+        return np.asarray(np.clip(share, 0.0, 1.0).max(axis=1))
+
+    def reductions(self, F: Floats, subproblems: Ints, normalization: Normalization) -> Floats:
+        """Return by which share each design reduces the values of nearby members, [b, size]."""
+        near = self.B[subproblems]
+        members = normalization.scalarize(self.F[near], self.W[near], self.by)
+        designs = normalization.scalarize(F[:, None], self.W[near], self.by)
+        return np.asarray((members - designs) / np.maximum(np.abs(members), 1e-9))

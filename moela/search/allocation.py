@@ -10,6 +10,7 @@ from pymoo.core.problem import Problem
 from moela._arrays import Bools
 from moela.core.decomposition import MANY_OBJECTIVES
 from moela.core.operators import any_real
+from moela.core.units import Units
 from moela.search.settings import check_shares
 
 # An evaluation counts half as much as one of the same part about 70 evaluations later.
@@ -128,12 +129,16 @@ def add_to_log(
     log: dict[str, dict[str, float]],
     masks: Mapping[str, Bools],
     accepted: Bools,
-    volumes: Mapping[str, float],
+    gained: Mapping[str, float],
+    units: Units,
 ) -> None:
-    """Count evaluations, archived designs [b] and hypervolume by the part that asked for them."""
+    """Count evaluations, archived designs [b] and hypervolume by the part that asked for them.
+
+    `gained` is in working units, the log in those of the objectives.
+    """
     for name, mine in masks.items():
         if name in log:  # else asked for by others
             entry = log[name]
             entry["n_eval"] += int(np.count_nonzero(mine))
             entry["accepted"] += int(np.count_nonzero(accepted & mine))
-            entry["hypervolume"] += volumes[name]
+            entry["hypervolume"] += units.volume(gained[name])

@@ -13,7 +13,6 @@ from moela.core.context import SearchContext
 from moela.core.decomposition import MANY_OBJECTIVES, Subproblems
 from moela.core.individuals import unevaluated
 from moela.core.origin import asked_by, origins, set_origin
-from moela.core.scaling import Normalization
 from moela.learning.feasibility import FeasibilityModel
 from moela.learning.features import Encoder
 from moela.search.allocation import evolves_alone
@@ -41,6 +40,8 @@ _FEW, _FADE, _N_LIKELY = 0.5, 0.98, 10
 _LEAST_GAIN = 1e-9
 # Designs until which children of mixed variables are chosen so.
 _MOST_MIXED = 1000
+# Sources of parents, beside the members and survivors.
+_IGNORES, _ON_ISLAND = 1, 2
 # Children made for each that is missing because the first ones were duplicates.
 _SPARE = 3
 
@@ -66,6 +67,11 @@ class Evolution:
 
     Real variables with default operators are mated by `RealMating`, where a surrogate may choose
     the offspring. Half of their parents or more are survivors by dominance instead of members.
+
+    On an *island*, a second set of survivors takes in its own children only, so that it stays
+    diverse. All others take in its children, too. This is the island model with migration in one
+    direction (Cantú-Paz 1998, "A survey of parallel genetic algorithms", Calculateurs Parallèles
+    10(2)).
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class Evolution:
         exploring: bool = False,
         improve: Improvement | None = None,
         n_survivors: int = DEFAULT.n_survivors,
+        island: float = 0.0,
     ) -> None:
         self.context = context
         self.subproblems = subproblems
@@ -97,6 +104,15 @@ class Evolution:
             self.ranked = DominanceRanked(min(n_survivors, len(subproblems)))
         few = len(subproblems) > n_survivors
         self.prob_by_dominance = _PROB_OF_FEW if few else _PROB_OF_MANY
+        if island and self.ranked is None:
+            raise ValueError(
+                f"The 'island' parameter of MOELA must be 0 for this problem. Got {island!r} "
+                "instead; there is no island with six objectives or more, with operators of the "
+                "problem's own, or if all variables are orders or booleans."
+            )
+        # Survivors on the island, and the share of the children that are made there.
+        self.island = DominanceRanked(len(subproblems)) if self.ranked and island else None
+        self.prob_on_island = island
         self.preselection = preselection if self.mating is not None else None
         self.feasibility, self.encoder = feasibility, encoder
         # Whether some real-valued children explore, see `explore`.
@@ -114,6 +130,8 @@ class Evolution:
         self.subproblems.populate(pop, F, CV, normalization, one_to_one=True)
         if self.ranked is not None:
             self.ranked.begin(numbers(pop), F, CV)
+        if self.island is not None:
+            self.island.begin(numbers(pop), F, CV)
         if CV.max() > 0.0:
             self.relaxed = self.subproblems.twin()
             self.relaxed.populate(pop, F, np.zeros(len(F)), normalization, one_to_one=True)
@@ -204,7 +222,7 @@ class Evolution:
         F, C = self.feasibility.predict(self.encoder(rows([ind.X for ind in pop])))
         violation, probability = self.feasibility.violation(C)
         normalization = self.context.normalization.with_ideal_of(F)
-        gain = _reductions(self.subproblems, F, repeated, normalization).max(axis=1)
+        gain = self.subproblems.reductions(F, repeated, normalization).max(axis=1)
         shape = len(subproblems), _N_LIKELY
         ignoring = origins(pop, "ignores_constraints", bool).reshape(shape)
         probability = np.where(ignoring, 0.0, probability.reshape(shape))
@@ -246,11 +264,11 @@ class Evolution:
         X = self.context.repaired_rows(X)
         F, CV = self.preselection.surrogate.predict(X)
         normalization = self.context.normalization.with_ideal_of(F)
-        gain = _reductions(self.subproblems, F, repeated, normalization).max(axis=1)
+        gain = self.subproblems.reductions(F, repeated, normalization).max(axis=1)
         if self.relaxed is not None:
-            free = source == 1
+            free = source == _IGNORES
             CV[free] = 0.0
-            reductions = _reductions(self.relaxed, F[free], repeated[free], normalization)
+            reductions = self.relaxed.reductions(F[free], repeated[free], normalization)
             gain[free] = reductions.max(axis=1)
         shape = len(subproblems), n_each
         at = self.preselection.pick(gain.reshape(shape), CV.reshape(shape))
@@ -258,7 +276,8 @@ class Evolution:
         set_origin(
             pop,
             subproblem=subproblems,
-            ignores_constraints=source[at] == 1,
+            ignores_constraints=source[at] == _IGNORES,
+            on_island=source[at] == _ON_ISLAND,
             mating_operator=operator[at],
         )
         return pop
@@ -275,7 +294,11 @@ class Evolution:
             X, operator, source = self._real_children(subproblems, 1, front)
             pop = self.context.repaired(X)
         set_origin(
-            pop, subproblem=subproblems, ignores_constraints=source == 1, mating_operator=operator
+            pop,
+            subproblem=subproblems,
+            ignores_constraints=source == _IGNORES,
+            on_island=source == _ON_ISLAND,
+            mating_operator=operator,
         )
         return pop
 
@@ -302,7 +325,7 @@ class Evolution:
         """Make a child for each of these [b]; `n_each` in a row use the same mating operator.
 
         Returns the children [b, n_var], mating operators, or -1 where `explore` replaced them, and
-        1 for parents that ignore constraints.
+        the sources of the parents.
         """
         assert self.mating is not None
         rng, problem = self.context.random_state, self.context.problem
@@ -320,6 +343,13 @@ class Evolution:
             n = int(by_dominance.sum())
             base[by_dominance] = self.ranked.draw((n,), rng)
             partners[by_dominance] = self.ranked.draw((n, RealMating.n_partners), rng)
+        if self.island is not None and self.island.usable:
+            drawn = (rng.random(len(base) // n_each) < self.prob_on_island).repeat(n_each)
+            there = drawn & (source == 0)
+            n = int(there.sum())
+            base[there] = self.island.draw((n,), rng)
+            partners[there] = self.island.draw((n, RealMating.n_partners), rng)
+            source[there] = _ON_ISLAND
         children, operator = self.mating.children(
             base, partners, problem.xl, problem.xu, rng, n_each, fixed=self._some_infeasible
         )
@@ -348,6 +378,9 @@ class Evolution:
             self.relaxed.populate(sub.pop, sub.F, np.zeros(len(sub)), context.normalization)
         if self.ranked is not None and len(pop):
             self.ranked.add(numbers(pop), F, CV)
+        if self.island is not None:
+            there = child & origins(pop, "on_island", bool)
+            self.island.add(numbers(pop[there]), F[there], CV[there])
         if child.any():
             self._learn(pop[child], F[child], CV[child], accepted[child])
         if taken.any():
@@ -410,9 +443,9 @@ class Evolution:
             self.feasible_share = keep * self.feasible_share + (1.0 - keep) * share
         if self.mating is None:
             return
-        reward = improvement(self.subproblems, F, CV, subproblems, normalization)
+        reward = self.subproblems.improvement(F, CV, subproblems, normalization)
         if self.relaxed is not None:
-            free = improvement(self.relaxed, F, np.zeros(len(F)), subproblems, normalization)
+            free = self.relaxed.improvement(F, np.zeros(len(F)), subproblems, normalization)
             reward = np.where(source == 1, np.maximum(reward, free), reward)
         operator = origins(children, "mating_operator", np.int64)
         if not self._some_infeasible:
@@ -421,29 +454,3 @@ class Evolution:
             strategy = origins(children, "preselection", np.int64)
             chosen = (strategy >= 0) & (operator >= 0)
             self.preselection.learn(strategy[chosen], reward[chosen])
-
-
-def improvement(
-    sub: Subproblems, F: Floats, CV: Floats, subproblems: Ints, normalization: Normalization
-) -> Floats:
-    """Return the largest relative improvement by each design on a member near its sub-problem, [b].
-
-    It is the relative reduction of the scalarized value, or of the violation if the member is
-    infeasible; in [0, 1].
-    """
-    violation = sub.CV[sub.B[subproblems]]
-    of_value = _reductions(sub, F, subproblems, normalization)
-    with np.errstate(over="ignore"):
-        of_violation = (violation - CV[:, None]) / np.where(violation > 0, violation, np.inf)
-    share = np.where(violation > 0, of_violation, np.where(CV[:, None] > 0, 0.0, of_value))
-    return np.asarray(np.clip(share, 0.0, 1.0).max(axis=1))
-
-
-def _reductions(
-    sub: Subproblems, F: Floats, subproblems: Ints, normalization: Normalization
-) -> Floats:
-    """Return the relative reductions of the value of each neighboring member by each design."""
-    near = sub.B[subproblems]
-    members = normalization.scalarize(sub.F[near], sub.W[near], sub.by)
-    designs = normalization.scalarize(F[:, None], sub.W[near], sub.by)
-    return np.asarray((members - designs) / np.maximum(np.abs(members), 1e-9))

@@ -37,18 +37,15 @@ from moela.search.real_mating import RealMating, numbers
 from moela.search.restarts import Restart
 from moela.search.settings import (
     DEFAULT,
+    FEW,
     PARTS,
     REPLACED,
     SETTING_NAMES,
     SearchSettings,
     check_choices,
+    default_searches,
 )
 
-# Local searches side by side by default: few find good designs early, and more take less time for
-# a design. Over ten problems, two had 1.01 times the hypervolume of five after 300 evaluations and
-# after 5,000, but 96 % on the network-on-chip with five objectives (docs/benchmarks/ablations.md).
-# In batches of a given size, each search makes one design, as long as these are not too many.
-_N_SEARCHES, _N_SEARCHES_OF_FEW, _FEW, _MOST_SEARCHES = 5, 2, 1000, 50
 # By default, parts are asked in turn until this many designs are together, each part at most once.
 _BATCH = 20
 # Children at a time if evolution makes nearly all designs: one for this many evaluations so far,
@@ -108,6 +105,11 @@ class MOELA(ArchiveAlgorithm):
         have models only if the problem defines `features`.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
+    island : float
+        Share of the children made on an island, in [0, 1): a second population that begins with
+        the same designs and takes in its own children only, so that it stays diverse. With 0.4,
+        long runs are better on functions with many local fronts whose variables interact, and worse
+        on others (docs/benchmarks/bbob.md). For real variables and fewer than six objectives.
     **kwargs
         `sampling`, `crossover`, `mutation`, `repair` (default: the problem's `operators()`, else
         by variable type), and the parameters of pymoo's `Algorithm`.
@@ -168,9 +170,10 @@ class MOELA(ArchiveAlgorithm):
         batch_size: int | None = None,
         models: Models | Literal["auto"] | None = "auto",
         archive_size: int | None = None,
+        island: float = 0.0,
         **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
-        check_choices(shares, restarts, models)
+        check_choices(shares, restarts, models, island)
         n_subproblems = count("MOELA", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
         self.n_subproblems = n_subproblems
@@ -183,6 +186,7 @@ class MOELA(ArchiveAlgorithm):
         self.ref_point = ref_point
         self.batch_size = None if batch_size is None else count("MOELA", "batch_size", batch_size)
         self.models = models
+        self.island = float(island)
 
     @classmethod
     def published(cls, **parameters: Any) -> PublishedMOELA:
@@ -218,12 +222,11 @@ class MOELA(ArchiveAlgorithm):
         self.restarting = not any_real(problem) if self.restarts == "auto" else self.restarts
         models = self.models if isinstance(self.models, Models) else Models()
         models = NO_MODELS if self.models is None else models
-        self._few = few = budget is not None and budget <= _FEW
+        self._few = few = budget is not None and budget <= FEW
         context.exchange = not few
-        automatic = _N_SEARCHES_OF_FEW if few else _N_SEARCHES
-        if self._fills and self.batch_size is not None:
-            automatic = min(self.batch_size, _MOST_SEARCHES)
-        n_searches = automatic if isinstance(self.n_searches, str) else self.n_searches
+        n_searches = self.n_searches
+        if isinstance(n_searches, str):
+            n_searches = default_searches(self.batch_size if self._fills else None, few=few)
         self.guided = GuidedSearch(context, models, self._settings, n_searches, self.patience)
         self.preselection = preselection_for(problem, self.operators, models, few=few)
         self._form_parts()
@@ -254,6 +257,7 @@ class MOELA(ArchiveAlgorithm):
             exploring=self._few,
             improve=self.guided.descended,
             n_survivors=self._settings.n_survivors,
+            island=self.island,
         )
         self.allocation = allocation_for(self.problem, self.shares, self.guided.knows_objectives)
 
@@ -373,7 +377,7 @@ class MOELA(ArchiveAlgorithm):
             self.evolution.feasibility = self.infill_few = None
         gains = self._take_initial(pop, F, CV, accepted)
         masks = by_part(pop)
-        self._log(masks, accepted, sums_of(gains, masks))
+        add_to_log(self.log, masks, accepted, sums_of(gains, masks), self.context.units)
         self._train(pop, F, CV)
 
     def _answer(self, pop: Population, F: Floats, CV: Floats, accepted: Bools) -> None:
@@ -382,7 +386,7 @@ class MOELA(ArchiveAlgorithm):
         gains = self.main.take(F, CV, accepted)
         masks = by_part(pop)
         gained = sums_of(gains, masks)
-        self._log(masks, accepted, gained)
+        add_to_log(self.log, masks, accepted, gained, self.context.units)
         self.guided.train_on_moves(pop, F)
         self._train(pop, F, CV)
         if self.current is self.main:
@@ -454,7 +458,3 @@ class MOELA(ArchiveAlgorithm):
         if searched is not None:
             self.guided.advance(pop[searched], F[searched], CV[searched], accepted[searched])
         self.evolution.answer(pop, F, CV, accepted)
-
-    def _log(self, masks: dict[str, Bools], accepted: Bools, gained: dict[str, float]) -> None:
-        volumes = {name: self.context.units.volume(gain) for name, gain in gained.items()}
-        add_to_log(self.log, masks, accepted, volumes)

@@ -179,7 +179,7 @@ def main() -> None:
         data=DATA,
         cases=CASES,
         algorithms=ALGORITHMS,
-        no_rival="",
+        no_rivals=(),
         quick=("deliveries", "paint shop"),
         least=1.0,
     ).write()

@@ -130,7 +130,7 @@ def main() -> None:
         data=DATA,
         cases=CASES,
         algorithms=ALGORITHMS,
-        no_rival=_LEARNED,
+        no_rivals=(_LEARNED,),
         quick=("tour of 40", "facilities"),
         least=1.0,
     ).write()

@@ -23,7 +23,7 @@ from moe_costmodel.gating.rules import apply_rule
 from moe_costmodel.kernels.dynamic import dynamic_gating
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.latency.steps.model_steps import Layer, is_example, layers_of, replaced_layers
-from moe_costmodel.latency.steps.timed_steps import Point, RoutedSteps, points
+from moe_costmodel.latency.steps.timed_steps import RoutedSteps, TimedSteps, points
 from moe_costmodel.measure.measurements import At, Record
 from moe_costmodel.measure.timing import clock_of, coarse_to_fine
 from moe_costmodel.shapes import LayerShape
@@ -100,7 +100,7 @@ class ModelTimer:
             self._points = list(
                 points(model, self._steps, batch_sizes, contexts, prompts, policies, options)
             )
-        self._current: tuple[Point, int, Floats] | None = None
+        self._current: tuple[TimedSteps, int, Floats] | None = None
 
     def _experts(self) -> list[Experts]:
         if is_example(self.model):
@@ -139,13 +139,13 @@ class ModelTimer:
         order = self._random.permutation(len(self._points))
         self._timed([self._points[i] for i in order], keep=keep)
 
-    def _timed(self, points: Sequence[Point], *, keep: bool) -> None:
+    def _timed(self, points: Sequence[TimedSteps], *, keep: bool) -> None:
         make = self._drawn if self.routing else self._own
         with torch.no_grad(), replaced_layers(self.model, make):
             for point in points:
                 self._time(point, keep)
 
-    def _time(self, point: Point, keep: bool) -> None:
+    def _time(self, point: TimedSteps, keep: bool) -> None:
         n_layers = len(layers_of(self.model))
         took = np.zeros((3, max(1, n_layers)))
         call = point.step.begin()
@@ -214,7 +214,7 @@ class ModelTimer:
         time does not suffice for are left out, but for two of each kind.
         """
         begun, n_points = time.perf_counter(), len(self._points)
-        kinds: dict[tuple[object, ...], list[Point]] = {}
+        kinds: dict[tuple[object, ...], list[TimedSteps]] = {}
         for point in self._points:
             kind = point.step.mode, point.n_local, not point.buffers, point.is_whole
             kinds.setdefault(kind, []).append(point)

@@ -28,7 +28,7 @@ from moe_costmodel.measure.step_routing import Choices, StepRouting
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import RoutingTrace
 
-__all__ = ["Draw", "Point", "RoutedSteps", "points"]
+__all__ = ["Draw", "RoutedSteps", "TimedSteps", "points"]
 
 _RULES = (
     None, None, GateRule("top-p", 0.8), GateRule("top-p", 0.5), GateRule("top-k", 1), None,
@@ -52,7 +52,7 @@ class Draw:
 
 
 @dataclass
-class Point:
+class TimedSteps:
     """Steps that are timed together: each layer's draws, and the times of all repeats."""
 
     step: StepCall
@@ -114,17 +114,17 @@ class RoutedSteps:
         parts[n_experts] = self.experts
         return parts
 
-    def point(self, step: StepCall, number: int, n_local: int | None = None) -> Point:
+    def point(self, step: StepCall, number: int, n_local: int | None = None) -> TimedSteps:
         """Return a step with one of the draws of the routing, on one or several devices."""
         n_local = n_local or self.shape.n_experts
         lead = _LEAD if step.mode == "decode" else 0
-        return Point(step, self._draws(step, number, n_local, lead + 1), lead, n_local)
+        return TimedSteps(step, self._draws(step, number, n_local, lead + 1), lead, n_local)
 
-    def whole(self, step: StepCall) -> Point:
+    def whole(self, step: StepCall) -> TimedSteps:
         """Return steps without rules and buffers, whose parts are not timed."""
         lead, n = (_LEAD, _WHOLE) if step.mode == "decode" else (0, 1)
         draws = self._draws(step, 1, self.shape.n_experts, lead + n)
-        return Point(step, draws, lead, self.shape.n_experts, is_whole=True)
+        return TimedSteps(step, draws, lead, self.shape.n_experts, is_whole=True)
 
     def _draws(self, step: StepCall, number: int, n_local: int, n_steps: int) -> list[list[Draw]]:
         """Return the routing of consecutive steps; of all numbers, 0 alone is always drawn."""
@@ -150,7 +150,7 @@ class RoutedSteps:
             counts.tolist(),
         )
 
-    def buffered(self, step: StepCall, policies: Sequence[str]) -> Iterator[Point]:
+    def buffered(self, step: StepCall, policies: Sequence[str]) -> Iterator[TimedSteps]:
         """Yield runs of several steps through buffers of three capacities.
 
         Of more than half of the experts, every other layer has a buffer, the even and the odd ones
@@ -168,7 +168,7 @@ class RoutedSteps:
                     fast=replace(own, up=own.up[at:], down=own.down[at:]),
                 )  # fmt: skip
             number = int(self._random.integers(len(_RULES)))
-            yield Point(step, self._draws(step, number, n, RUN), 0, n, buffers)
+            yield TimedSteps(step, self._draws(step, number, n, RUN), 0, n, buffers)
 
     def _rotation(self, policies: Sequence[str]) -> Iterator[tuple[str, int]]:
         """Return policies and the first layer that is buffered, all pairs of them in turns."""
@@ -195,13 +195,13 @@ def points(
     prompts: Sequence[int],
     policies: Sequence[str],
     options: Mapping[str, object],
-) -> Iterator[Point]:
+) -> Iterator[TimedSteps]:
     """Yield what is timed; with routing, each size of a step has several draws of it."""
     prefixes = Prefixes(model, options)
     for batch_size, context in decode_sizes(sorted(batch_sizes), sorted(contexts)):
         step = decode_step(model, batch_size, context, prefixes=prefixes, **options)
         if routed is None:
-            yield Point(step, [[]])
+            yield TimedSteps(step, [[]])
             continue
         middle = context == sorted(contexts)[len(contexts) // 2]
         for draw in range(len(_RULES) if middle else 1):
@@ -217,7 +217,7 @@ def points(
     for n in with_sizes_between(prompts):
         step = prefill_step(model, n, **options)
         if routed is None:
-            yield Point(step, [[]])
+            yield TimedSteps(step, [[]])
             continue
         for draw in _PREFILL_DRAWS:
             yield routed.point(step, draw)

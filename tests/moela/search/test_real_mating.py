@@ -11,7 +11,6 @@ from moela import MOELA
 from moela._codes import Codes
 from moela.core.decomposition import Subproblems
 from moela.core.scaling import Normalization
-from moela.search.evolution import improvement
 from moela.search.operator_selection import OperatorSelection
 from moela.search.real_mating import DominanceRanked, RealMating, crowding_distances
 
@@ -74,7 +73,7 @@ def test_improvement_is_a_share_of_the_nearest_members_value():
     CV = np.array([0.0, 1.0, 3.0])
     # The first halves the value of a feasible member, the second the violation of the other; the
     # third is infeasible where the member is not.
-    got = improvement(sub, F, CV, np.array([0, 1, 0]), normalization)
+    got = sub.improvement(F, CV, np.array([0, 1, 0]), normalization)
     np.testing.assert_allclose(got, [0.5, 0.5, 0.0])
 
 

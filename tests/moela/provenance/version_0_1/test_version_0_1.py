@@ -109,7 +109,7 @@ def test_a_stored_run_goes_on_as_if_never_stopped(
     old, name, number, problem, algorithm, monkeypatch
 ):
     # Version 0.1 stored no budget, so its runs are not taken for runs of few evaluations.
-    monkeypatch.setattr("moela.search.moela._FEW", 0)
+    monkeypatch.setattr("moela.search.moela.FEW", 0)
     store, made = old(name), problem()
     stored = len(list(EvaluationStore(store).evaluations(number)))
     n_eval = stored + 20
