@@ -380,7 +380,8 @@ class Evolution:
             self.ranked.add(numbers(pop), F, CV)
         if self.island is not None:
             there = child & origins(pop, "on_island", bool)
-            self.island.add(numbers(pop[there]), F[there], CV[there])
+            if there.any():
+                self.island.add(numbers(pop[there]), F[there], CV[there])
         if child.any():
             self._learn(pop[child], F[child], CV[child], accepted[child])
         if taken.any():

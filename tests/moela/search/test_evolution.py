@@ -144,6 +144,9 @@ def test_an_island_takes_in_its_own_children_only(evolution):
     assert tuple(pop[0].X) not in there
     assert tuple(pop[2].X) not in there
     assert tuple(pop[1].X) in {tuple(x) for x in evolution.ranked.X}
+    none = pop[[0]]
+    evolution.answer(none, F[:1], np.zeros(1), np.ones(1, dtype=bool))
+    assert len(evolution.island.X) == 20
 
 
 def test_the_share_of_children_on_the_island_is_the_given_one(evolution):
