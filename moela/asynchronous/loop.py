@@ -83,6 +83,7 @@ class _Loop:
         self.queue: deque[Individual] = deque()  # asked for, not yet handed over
         self.initial: list[Individual] = []  # initial designs that have arrived
         self.awaited: set[int] = set()  # ids of those that were handed over and have not arrived
+        self.begins = True  # most initial designs must arrive before others are asked for
 
     def run(self) -> None:
         """Run until the end, and hand the last arrivals to the algorithm."""
@@ -119,9 +120,10 @@ class _Loop:
         """Hand over designs while workers are free."""
         while self.evaluator.wants_design():
             if not self.queue:
-                if len(self.awaited) > len(self.initial):
+                if self.begins and len(self.awaited) > len(self.initial):
                     return  # too few to begin with have arrived
                 if self.initial:
+                    self.begins = False  # slow initial designs hold nobody up from now on
                     group, self.initial = self.initial, []
                     self._tell(group)
                     if self._ends():
@@ -135,6 +137,7 @@ class _Loop:
                 continue
             if not self.algorithm.is_initialized or origin_of(individual).part == "initial":
                 self.awaited.add(id(individual))
+                self.begins = True
             self.evaluator.submit(individual)
 
     def _asked(self) -> list[Individual]:

@@ -106,6 +106,24 @@ def test_no_worker_waits():
     assert result.n_eval == next(calls) == 63
 
 
+@pytest.mark.parametrize("algorithm", [None, "nsga2"])
+def test_slow_initial_designs_hold_nobody_up(algorithm):
+    calls, lock = itertools.count(), threading.Lock()
+    more = threading.Event()
+
+    def count(d):
+        with lock:
+            n = next(calls)
+        if n in (3, 4):  # initial designs, which end only after many others
+            assert more.wait(60)
+        elif n == 70:
+            more.set()
+        return {"a": d["x0"], "b": 1 - d["x0"] + d["x1"]}
+
+    result = moela.minimize(count, n_eval=90, algorithm=algorithm, **SETTINGS)
+    assert result.n_eval == next(calls) == 90
+
+
 def test_ctrl_c_keeps_what_was_in_progress():
     calls = []
 
