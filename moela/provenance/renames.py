@@ -94,7 +94,6 @@ RENAMED: dict[str, dict[str, str]] = {
 """By class: the name of an attribute today, and its name in version 0.1."""
 
 ADDED: dict[str, dict[str, object]] = {
-    "moela.MOELA": {"island": 0.0},
     "problems.ExpertBuffering": {"rules": []},
     "problems.Platform": {
         "channel_flits": None,

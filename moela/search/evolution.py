@@ -40,8 +40,6 @@ _FEW, _FADE, _N_LIKELY = 0.5, 0.98, 10
 _LEAST_GAIN = 1e-9
 # Designs until which children of mixed variables are chosen so.
 _MOST_MIXED = 1000
-# Sources of parents, beside the members and survivors.
-_IGNORES, _ON_ISLAND = 1, 2
 # Children made for each that is missing because the first ones were duplicates.
 _SPARE = 3
 
@@ -67,11 +65,6 @@ class Evolution:
 
     Real variables with default operators are mated by `RealMating`, where a surrogate may choose
     the offspring. Half of their parents or more are survivors by dominance instead of members.
-
-    On an *island*, a second set of survivors takes in its own children only, so that it stays
-    diverse. All others take in its children, too. This is the island model with migration in one
-    direction (Cantú-Paz 1998, "A survey of parallel genetic algorithms", Calculateurs Parallèles
-    10(2)).
     """
 
     def __init__(
@@ -86,7 +79,6 @@ class Evolution:
         exploring: bool = False,
         improve: Improvement | None = None,
         n_survivors: int = DEFAULT.n_survivors,
-        island: float = 0.0,
     ) -> None:
         self.context = context
         self.subproblems = subproblems
@@ -104,15 +96,6 @@ class Evolution:
             self.ranked = DominanceRanked(min(n_survivors, len(subproblems)))
         few = len(subproblems) > n_survivors
         self.prob_by_dominance = _PROB_OF_FEW if few else _PROB_OF_MANY
-        if island and self.ranked is None:
-            raise ValueError(
-                f"The 'island' parameter of MOELA must be 0 for this problem. Got {island!r} "
-                "instead; there is no island with six objectives or more, with operators of the "
-                "problem's own, or if all variables are orders or booleans."
-            )
-        # Survivors on the island, and the share of the children that are made there.
-        self.island = DominanceRanked(len(subproblems)) if self.ranked and island else None
-        self.prob_on_island = island
         self.preselection = preselection if self.mating is not None else None
         self.feasibility, self.encoder = feasibility, encoder
         # Whether some real-valued children explore, see `explore`.
@@ -130,8 +113,6 @@ class Evolution:
         self.subproblems.populate(pop, F, CV, normalization, one_to_one=True)
         if self.ranked is not None:
             self.ranked.begin(numbers(pop), F, CV)
-        if self.island is not None:
-            self.island.begin(numbers(pop), F, CV)
         if CV.max() > 0.0:
             self.relaxed = self.subproblems.twin()
             self.relaxed.populate(pop, F, np.zeros(len(F)), normalization, one_to_one=True)
@@ -266,7 +247,7 @@ class Evolution:
         normalization = self.context.normalization.with_ideal_of(F)
         gain = self.subproblems.reductions(F, repeated, normalization).max(axis=1)
         if self.relaxed is not None:
-            free = source == _IGNORES
+            free = source == 1
             CV[free] = 0.0
             reductions = self.relaxed.reductions(F[free], repeated[free], normalization)
             gain[free] = reductions.max(axis=1)
@@ -276,8 +257,7 @@ class Evolution:
         set_origin(
             pop,
             subproblem=subproblems,
-            ignores_constraints=source[at] == _IGNORES,
-            on_island=source[at] == _ON_ISLAND,
+            ignores_constraints=source[at] == 1,
             mating_operator=operator[at],
         )
         return pop
@@ -294,11 +274,7 @@ class Evolution:
             X, operator, source = self._real_children(subproblems, 1, front)
             pop = self.context.repaired(X)
         set_origin(
-            pop,
-            subproblem=subproblems,
-            ignores_constraints=source == _IGNORES,
-            on_island=source == _ON_ISLAND,
-            mating_operator=operator,
+            pop, subproblem=subproblems, ignores_constraints=source == 1, mating_operator=operator
         )
         return pop
 
@@ -325,7 +301,7 @@ class Evolution:
         """Make a child for each of these [b]; `n_each` in a row use the same mating operator.
 
         Returns the children [b, n_var], mating operators, or -1 where `explore` replaced them, and
-        the sources of the parents.
+        1 for parents that ignore constraints.
         """
         assert self.mating is not None
         rng, problem = self.context.random_state, self.context.problem
@@ -343,13 +319,6 @@ class Evolution:
             n = int(by_dominance.sum())
             base[by_dominance] = self.ranked.draw((n,), rng)
             partners[by_dominance] = self.ranked.draw((n, RealMating.n_partners), rng)
-        if self.island is not None and self.island.usable:
-            drawn = (rng.random(len(base) // n_each) < self.prob_on_island).repeat(n_each)
-            there = drawn & (source == 0)
-            n = int(there.sum())
-            base[there] = self.island.draw((n,), rng)
-            partners[there] = self.island.draw((n, RealMating.n_partners), rng)
-            source[there] = _ON_ISLAND
         children, operator = self.mating.children(
             base, partners, problem.xl, problem.xu, rng, n_each, fixed=self._some_infeasible
         )
@@ -378,10 +347,6 @@ class Evolution:
             self.relaxed.populate(sub.pop, sub.F, np.zeros(len(sub)), context.normalization)
         if self.ranked is not None and len(pop):
             self.ranked.add(numbers(pop), F, CV)
-        if self.island is not None:
-            there = child & origins(pop, "on_island", bool)
-            if there.any():
-                self.island.add(numbers(pop[there]), F[there], CV[there])
         if child.any():
             self._learn(pop[child], F[child], CV[child], accepted[child])
         if taken.any():

@@ -105,11 +105,6 @@ class MOELA(ArchiveAlgorithm):
         have models only if the problem defines `features`.
     archive_size : int or None
         Bound on the archive; None keeps every non-dominated design.
-    island : float
-        Share of the children made on an island, in [0, 1): a second population that begins with
-        the same designs and takes in its own children only, so that it stays diverse. With 0.4,
-        long runs are better on functions with many local fronts whose variables interact, and worse
-        on others (docs/benchmarks/bbob.md). For real variables and fewer than six objectives.
     **kwargs
         `sampling`, `crossover`, `mutation`, `repair` (default: the problem's `operators()`, else
         by variable type), and the parameters of pymoo's `Algorithm`.
@@ -170,10 +165,9 @@ class MOELA(ArchiveAlgorithm):
         batch_size: int | None = None,
         models: Models | Literal["auto"] | None = "auto",
         archive_size: int | None = None,
-        island: float = 0.0,
         **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
-        check_choices(shares, restarts, models, island)
+        check_choices(shares, restarts, models)
         n_subproblems = count("MOELA", "n_subproblems", n_subproblems, at_least=2)
         super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
         self.n_subproblems = n_subproblems
@@ -186,7 +180,6 @@ class MOELA(ArchiveAlgorithm):
         self.ref_point = ref_point
         self.batch_size = None if batch_size is None else count("MOELA", "batch_size", batch_size)
         self.models = models
-        self.island = float(island)
 
     @classmethod
     def published(cls, **parameters: Any) -> PublishedMOELA:
@@ -257,7 +250,6 @@ class MOELA(ArchiveAlgorithm):
             exploring=self._few,
             improve=self.guided.descended,
             n_survivors=self._settings.n_survivors,
-            island=self.island,
         )
         self.allocation = allocation_for(self.problem, self.shares, self.guided.knows_objectives)
 

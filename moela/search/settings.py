@@ -134,11 +134,8 @@ REPLACED: Final = {
 """Replacements of the parameters that MOELA had in version 0.1."""
 
 
-def check_choices(shares: object, restarts: object, models: object, island: object) -> None:
-    """Check the parameters that are not counts."""
-    holds = isinstance(island, int | float | np.number) and not isinstance(island, bool)
-    holds = holds and 0.0 <= float(island) < 1.0  # type: ignore[arg-type]
-    require("MOELA", "island", island, holds, "a number of at least 0 and below 1")
+def check_choices(shares: object, restarts: object, models: object) -> None:
+    """Check the parameters that are not numbers."""
     holds = isinstance(restarts, bool) or restarts == "auto"
     require("MOELA", "restarts", restarts, holds, '"auto", True or False')
     holds = models is None or models == "auto" or isinstance(models, Models)

@@ -89,11 +89,8 @@ def _como(function: Any, budget: int, seed: int) -> Floats:
     return np.array(evaluated)
 
 
-_ISLAND = f"{OURS}, island"
-_OWN = (OURS, _ISLAND)
 ALGORITHMS: dict[str, Callable[[Any, int, int], Floats]] = {
     OURS: partial(_with_pymoo, MOELA),
-    _ISLAND: partial(_with_pymoo, partial(MOELA, island=0.4)),
     "NSGA-II, 20": partial(_with_pymoo, partial(NSGA2, pop_size=20)),
     "NSGA-II, 50": partial(_with_pymoo, partial(NSGA2, pop_size=50)),
     "NSGA-II, 100": partial(_with_pymoo, partial(NSGA2, pop_size=100)),
@@ -153,7 +150,7 @@ def values_of(name: str, algorithm: str, budgets: Sequence[int]) -> Value:
     found: Value = {}
     evaluated = None
     for budget in sorted(budgets, reverse=True):
-        if evaluated is None or algorithm in _OWN:
+        if evaluated is None or algorithm == OURS:
             evaluated = ALGORITHMS[algorithm](function, budget, seed=1 + instance)
         scaled = (evaluated[:budget] - ideal) / (nadir - ideal)
         inside = scaled[(scaled < 1.0).all(axis=1)]
@@ -197,19 +194,13 @@ def sorted_values(value: Value) -> list[float]:
     return [value[budget] for budget in sorted(value, key=int)]
 
 
-def ranks(share: Floats, algorithms: Sequence[str]) -> Floats:
-    """Return the rank of each algorithm among the rivals on each problem, [problem, algorithm].
+def ranks(share: Floats) -> Floats:
+    """Return the rank of each algorithm on each problem, [problem, algorithm].
 
-    `share` has the same shape. A difference of 0.1 % or less is none. The rank of a rival is that
-    beside MOELA without an island.
+    `share` has the same shape. A difference of 0.1 % or less is none.
     """
     better = share[:, None, :] > share[:, :, None] * 1.001
-    counts = np.array([name != _ISLAND for name in algorithms])
-    others = np.tile(counts, (len(algorithms), 1))
-    for i, name in enumerate(algorithms):
-        if name == _ISLAND:
-            others[i] = [other not in _OWN for other in algorithms]
-    return np.asarray(1 + (better & others).sum(axis=2))
+    return np.asarray(1 + better.sum(axis=2))
 
 
 def main() -> None:
@@ -240,15 +231,14 @@ def main() -> None:
         for group in dict.fromkeys(groups):
             at = [i for i, other in enumerate(groups) if other == group]
             rows.append([group, *(f"{value:.3f}" for value in now[at].mean(axis=0))])
-        rank, mean = ranks(now, algorithms), now.mean(axis=0)
+        rank, mean = ranks(now), now.mean(axis=0)
         rows.append(["**all**", *(f"**{value:.3f}**" for value in mean)])
         rows.append(["mean rank", *(f"{value:.2f}" for value in rank.mean(axis=0))])
         rows.append(["first on", *(f"{value:.0%}" for value in (rank == 1).mean(axis=0))])
         parts += [f"## After {budget:,} evaluations\n", tables.markdown(rows)]
-        best = max(m for m, name in zip(mean, algorithms, strict=True) if name not in _OWN)
-        for name, value in zip(algorithms, mean, strict=True):
-            if name in _OWN:
-                bars.append(f"bar: {name} at {budget}, of the best rival, {value / best:.3f}, 1")
+        best = max(m for m, name in zip(mean, algorithms, strict=True) if name != OURS)
+        ours = mean[algorithms.index(OURS)] / best
+        bars.append(f"bar: mean at {budget}, of the best rival, {ours:.3f}, 1")
     tables.finish(parts, arguments.out)
     print("\n".join(bars))
 
@@ -260,8 +250,7 @@ ABOUT = (
     "has evaluated, between the ideal and the nadir point, as a share of the largest of all "
     "algorithms and budgets on the problem: means over the functions of a group and over the "
     "instances. Two groups are named where the functions come from two of them. A difference of "
-    "0.1 % or less is none in the ranks. `MOELA, island` makes 40 % of the children on an island; "
-    "in ranks, it stands in for MOELA. The number after NSGA-II is the size of its population; "
+    "0.1 % or less is none in the ranks. The number after NSGA-II is the size of its population; "
     "COMO-CMA-ES has ten strategies, and is told the nadir point."
 )
 

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.local_fronts --out docs/benchmarks/local_fronts.md
 
 Hypervolume as in `tests.benchmarks.few_functions`. `MOELA, 50 survivors` has as many survivors by
-dominance as sub-problems; it and `MOELA, island` are no rivals.
+dominance as sub-problems, and is no rival.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from tests.benchmarks.few_functions import Page
 from tests.benchmarks.plain_functions import Case
 
 DATA = Path(__file__).parent / "results" / "local_fronts.json"
-_MANY, _ISLAND = "MOELA, 50 survivors", "MOELA, island"
+_MANY = "MOELA, 50 survivors"
 ALGORITHMS: dict[str, Any] = {
     tables.OURS: MOELA,
-    _ISLAND: partial(MOELA, island=0.4),
     _MANY: partial(MOELA._tuned, n_survivors=50),
     "NSGA-II, 50": partial(NSGA2, pop_size=50),
     "NSGA-II, 20": partial(NSGA2, pop_size=20),
@@ -147,7 +146,7 @@ def main() -> None:
         data=DATA,
         cases=CASES,
         algorithms=ALGORITHMS,
-        no_rivals=(_MANY, _ISLAND),
+        no_rivals=(_MANY,),
         quick=("rastrigin", "atoms"),
         least=0.95,
         budgets=(3000, 10_000),
@@ -161,8 +160,7 @@ ABOUT = (
     "Hypervolume of the front relative to that of the best rival: medians over the seeds. The box "
     "in which it is measured holds the fronts of all runs with the same budget. The number after "
     "a name is the size of the population. `MOELA, 50 survivors` draws half of the parents from 50 "
-    "survivors by dominance instead of 70 % from 20; `MOELA, island` makes 40 % of the children on "
-    "an island. Both are no rivals."
+    "survivors by dominance instead of 70 % from 20, and is no rival."
 )
 
 if __name__ == "__main__":

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
-from pymoo.optimize import minimize
-from pymoo.problems import get_problem
 
-from moela import MOELA
 from moela.core.archive import Archive
 from moela.core.context import SearchContext
 from moela.core.decomposition import Subproblems, simplex_weights
@@ -119,68 +116,3 @@ def test_children_that_explore_belong_to_no_operator(evolution):
 def test_in_longer_runs_no_child_explores(evolution):
     _, operator = children_and_operators(evolution, exploring=False)
     assert (operator >= 0).all()
-
-
-def on_island(evolution, share):
-    """Return an evolution like the given one with an island, after the first designs."""
-    old = evolution
-    new = Evolution(old.context, old.subproblems, 0.9, n_survivors=5, island=share)
-    F = np.column_stack([np.linspace(0.0, 1.0, 20), np.linspace(1.0, 0.0, 20)])
-    pop = evaluated(F, "initial")
-    new.populate(pop, F, np.zeros(20))
-    return new
-
-
-def test_an_island_takes_in_its_own_children_only(evolution):
-    evolution = on_island(evolution, 0.4)
-    assert len(evolution.island.X) == 20
-    F = np.array([[-1.0, 2.0], [2.0, -1.0], [-2.0, 3.0]])  # all non-dominated
-    pop = evaluated(F, "evolution")
-    pop.set("X", np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]))
-    set_origin(pop, on_island=np.array([False, True, False]), part=["evolution"] * 2 + ["search"])
-    evolution.answer(pop, F, np.zeros(3), np.ones(3, dtype=bool))
-    there = {tuple(x) for x in evolution.island.X}
-    assert tuple(pop[1].X) in there
-    assert tuple(pop[0].X) not in there
-    assert tuple(pop[2].X) not in there
-    assert tuple(pop[1].X) in {tuple(x) for x in evolution.ranked.X}
-    none = pop[[0]]
-    evolution.answer(none, F[:1], np.zeros(1), np.ones(1, dtype=bool))
-    assert len(evolution.island.X) == 20
-
-
-def test_the_share_of_children_on_the_island_is_the_given_one(evolution):
-    evolution = on_island(evolution, 0.4)
-    front = Archive(2)
-    made = [evolution.children(20, front) for _ in range(50)]
-    share = np.mean(np.concatenate([origins(pop, "on_island", bool) for pop in made]))
-    assert 0.34 < share < 0.46  # four standard deviations of 1,000 draws
-
-
-def test_parents_on_the_island_are_its_survivors(evolution):
-    evolution = on_island(evolution, 0.999)
-    # Copies of equal designs are equal: with one survivor, all children descend from it.
-    evolution.island.X[:] = 0.5
-    children = evolution.children(20, Archive(2))
-    there = children[origins(children, "on_island", bool)]
-    assert len(there) > 0
-    moved = np.abs(there.get("X") - 0.5)
-    others = np.abs(evolution.ranked.X - 0.5)
-    assert np.median(moved) < np.median(others)
-
-
-def test_an_island_is_refused_where_children_are_made_otherwise():
-    problem = get_problem("dtlz2", n_var=12, n_obj=6)
-    with pytest.raises(ValueError, match="'island' parameter of MOELA must be 0 for this problem"):
-        minimize(problem, MOELA(island=0.4), ("n_eval", 60), seed=1)
-    with pytest.raises(ValueError, match="at least 0 and below 1"):
-        MOELA(island=1.0)
-
-
-def test_runs_with_an_island_are_repeatable_and_differ_from_others():
-    def run(**parameters):
-        return minimize(get_problem("zdt4"), MOELA(**parameters), ("n_eval", 1200), seed=1).F
-
-    np.testing.assert_array_equal(run(island=0.4), run(island=0.4))
-    np.testing.assert_array_equal(run(), run(island=0.0))
-    assert not np.array_equal(run(), run(island=0.4))
