@@ -8,7 +8,7 @@ from moe_costmodel._checks import count, one_of
 
 __all__ = ["ATTENTION_KINDS", "Attention"]
 
-ATTENTION_KINDS = ("gqa", "mla", "linear")
+ATTENTION_KINDS = ("gqa", "mla", "linear", "mamba")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,28 +17,33 @@ class Attention:
 
     Parameters
     ----------
-    kind : {"gqa", "mla", "linear"}
+    kind : {"gqa", "mla", "linear", "mamba"}
         Grouped-query attention (multi-head and multi-query included), multi-head latent attention
-        (DeepSeek-V2, arXiv 2405.04434), or a gated delta net (arXiv 2412.06464), whose state does
-        not grow with the context.
+        (DeepSeek-V2, arXiv 2405.04434), or a layer whose state does not grow with the context: a
+        gated delta net (arXiv 2412.06464) or Mamba-2 (arXiv 2405.21060).
     n_heads, n_kv_heads : int
-        Heads of queries, and of keys and values; of a gated delta net heads of values and of keys.
+        Heads of queries, and of keys and values; of a gated delta net heads of values and of keys;
+        of Mamba-2 heads and groups.
     head_dim, v_head_dim : int
-        Width of a key and of a value; of latent attention without the rotated part.
+        Width of a key and of a value; of latent attention without the rotated part; of Mamba-2 the
+        size of a head's state, and the width of a head.
     q_rank, kv_rank, rope_dim : int
         Latent attention: ranks of queries (0 if they have none) and of keys and values, and the
         width of the rotated part.
     window : int
         Tokens that a query looks back on; 0 if it sees all.
     index_heads, index_dim, index_topk : int
-        Sparse attention with an indexer (DeepSeek-V3.2): its heads, their width, and the tokens
-        that each query keeps. 0 without an indexer.
+        Sparse attention with an indexer (DeepSeek-V3.2, MiniMax-M3): its heads, their width, and
+        the tokens that each query keeps. 0 without an indexer.
     gated : bool
         Whether the output is multiplied by a gate that is as wide as the queries.
     extra : int
         Further parameters: biases, sinks, norms of queries and keys.
     conv_kernel : int
-        Width of the convolution of a gated delta net.
+        Width of the convolution of a gated delta net or of Mamba-2.
+    keys_as_values : bool
+        Whether the values are made from the projected keys, without a product of their own. Both
+        are cached.
 
     Raises
     ------
@@ -68,6 +73,7 @@ class Attention:
     gated: bool = False
     extra: int = 0
     conv_kernel: int = 0
+    keys_as_values: bool = False
 
     def __post_init__(self) -> None:
         one_of("Attention", "kind", self.kind, ATTENTION_KINDS)
@@ -94,16 +100,21 @@ class Attention:
     @property
     def cache_values(self) -> int:
         """Values that each further token of context adds to the cache of this layer."""
-        if self.kind == "linear":
+        if self.has_state:
             return 0
         if self.kind == "mla":
             return self.kv_rank + self.rope_dim + self.index_dim
-        return self.n_kv_heads * (self.head_dim + self.v_head_dim)
+        return self.n_kv_heads * (self.head_dim + self.v_head_dim) + self.index_dim
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a sequence has a state of fixed size instead of a cache of its tokens."""
+        return self.kind in ("linear", "mamba")
 
     @property
     def state_values(self) -> int:
-        """Values of a sequence that do not grow with its context (gated delta net)."""
-        if self.kind != "linear":
+        """Values of a sequence that do not grow with its context (gated delta net, Mamba-2)."""
+        if not self.has_state:
             return 0
         state = self.n_heads * self.head_dim * self.v_head_dim
         return state + self._conv_width * max(self.conv_kernel - 1, 0)
@@ -125,6 +136,9 @@ class Attention:
         if self.kind == "linear":
             inputs = self._conv_width + self.output_width + 2 * self.n_heads
             return [(d_model, inputs), (self.output_width, d_model)]
+        if self.kind == "mamba":
+            inputs = self._conv_width + self.output_width + self.n_heads
+            return [(d_model, inputs), (self.output_width, d_model)]
         if self.kind == "mla":
             queries = [(d_model, self.query_width)]
             if self.q_rank:
@@ -138,5 +152,8 @@ class Attention:
             expand = [(self.kv_rank, self.n_heads * (self.head_dim + self.v_head_dim))]
             return [*queries, *latent, *expand, *index, (self.output_width, d_model)]
         heads = self.n_heads * (2 if self.gated else 1) + self.n_kv_heads
-        inputs = heads * self.head_dim + self.n_kv_heads * self.v_head_dim
-        return [(d_model, inputs), (self.output_width, d_model)]
+        inputs = heads * self.head_dim
+        inputs += 0 if self.keys_as_values else self.n_kv_heads * self.v_head_dim
+        indexer = (self.index_heads + 1) * self.index_dim
+        found = [(d_model, inputs), (self.output_width, d_model)]
+        return [*found, (d_model, indexer)] if indexer else found

@@ -10,25 +10,24 @@ from os import PathLike
 from pathlib import Path
 
 from moe_costmodel._checks import InvalidParameter, invalid
-from moe_costmodel.models.attention import Attention
 from moe_costmodel.models.families import ALIASES, ARCHITECTURES, HYBRIDS, Architecture
 from moe_costmodel.models.fields import ConfigFields
+from moe_costmodel.models.mixers import CHUNKED, REUSED, attention_of
 from moe_costmodel.models.quantization import weight_types
 from moe_costmodel.models.shape import Block, ExpertShape, ModelShape
+from moe_costmodel.models.spellings import FEED_FORWARD, in_usual_words
 from moela.files.fields import object_in
 from moela.files.guard import brief, invalid_file
 from moela.files.text import read_json
 
 __all__ = ["moe_layer_numbers", "read_config"]
 
-_CHOSEN = ("num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk")
+_CHOSEN = ("num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk", "top_k_experts")
 _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 _SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
 _SHARED_WIDTHS = ("shared_expert_intermediate_size", "shared_intermediate_size")
 _ATTENTIONS = ("full_attention", "sliding_attention", "linear_attention", "attention")
-_CHUNKED = "chunked_attention"  # of Llama-4
 _INDEXED = ("indexed_attention", "deepseek_sparse_attention")
-_REUSED = "reused choice"  # sparse attention to the tokens that an earlier layer's indexer chose
 # Far above any model; a damaged file would make one Python object a layer.
 _MOST_LAYERS = 10_000
 
@@ -38,6 +37,7 @@ def read_config(config: str | Path | Mapping[str, object]) -> ModelShape:
     fields, extra = _opened(config)
     name, architecture = _architecture(fields)
     quantization = fields.get("quantization_config") or extra
+    fields = in_usual_words(name, fields)
     try:
         return _built(name, architecture, fields, quantization)
     except InvalidParameter as error:
@@ -62,9 +62,13 @@ def moe_layer_numbers(config: str | Path | Mapping[str, object]) -> tuple[int, .
         As for :meth:`ModelShape.from_config`.
     """
     fields, _ = _opened(config)
-    _, architecture = _architecture(fields)
+    name, architecture = _architecture(fields)
+    fields = in_usual_words(name, fields)
     n_layers = _n_layers(fields)
-    sparse = _sparse_layers(architecture, fields, n_layers)
+    if name == "nemotron_h":
+        sparse = [kind == "moe" for kind in _blocks_of(fields)]
+    else:
+        sparse = _sparse_layers(architecture, fields, n_layers)
     return tuple(i for i, with_experts in enumerate(sparse) if with_experts)
 
 
@@ -142,18 +146,26 @@ def _built(
     d_model = fields.whole("hidden_size")
     n_layers = _n_layers(fields)
     known = (*_ATTENTIONS, *(_INDEXED if architecture.attention == "mla" else ()))
-    known += (_CHUNKED,) if architecture.interval == "llama4" else ()
-    kinds = fields.words("layer_types", n_layers, known) or _default_kinds(fields, n_layers)
-    sparse = _sparse_layers(architecture, fields, n_layers)
-    kinds = _with_indexers(fields, list(kinds))
-    groups = Counter(zip(kinds, sparse, strict=True))
-    attentions = {kind: _attention(architecture, fields, kind) for kind in set(kinds)}
-    experts = _experts(architecture, fields, d_model) if any(sparse) else None
+    known += (CHUNKED,) if architecture.interval == "llama4" else ()
+    known += architecture.kinds
+    if name == "nemotron_h":
+        layers = _pairs(_blocks_of(fields))
+    else:
+        kinds = fields.words("layer_types", n_layers, known) or _default_kinds(fields, n_layers)
+        sparse = _sparse_layers(architecture, fields, n_layers)
+        kinds = _with_indexers(fields, list(kinds)) if architecture.attention == "mla" else kinds
+        parts = ["sparse" if with_experts else "dense" for with_experts in sparse]
+        layers = list(zip(kinds, parts, strict=True))
+    groups = Counter(layers)
+    attentions = {kind: attention_of(architecture, fields, kind) for kind in {k for k, _ in layers}}
+    has_experts = any(part == "sparse" for _, part in layers)
+    experts = _experts(architecture, fields, d_model) if has_experts else None
     mlp_bias = fields.flag("mlp_bias")
     blocks = []
-    for (kind, with_experts), number in groups.items():
-        d_ffn = 0 if with_experts else fields.whole(architecture.dense_width)
-        biases = (2 * d_ffn + d_model) * mlp_bias
+    for (kind, part), number in groups.items():
+        with_experts = part == "sparse"
+        d_ffn = fields.whole(architecture.dense_width) if part == "dense" else 0
+        biases = ((1 + architecture.gated) * d_ffn + d_model) * mlp_bias if d_ffn else 0
         blocks.append(
             Block(
                 n_layers=number,
@@ -161,7 +173,8 @@ def _built(
                 d_ffn=d_ffn,
                 experts=experts if with_experts else None,
                 ffn_extra=biases,
-                norms=(4 if architecture.norm_biases else 2) * d_model,
+                norms=_n_norms(architecture, part) * d_model,
+                gated=architecture.gated,
             )
         )
     vocabulary = fields.whole("vocab_size")
@@ -179,6 +192,30 @@ def _built(
         max_context=_max_context(fields),
         extra=head_bias + d_model * architecture.norm_biases,
     )
+
+
+def _blocks_of(fields: ConfigFields) -> list[str]:
+    known = ("mamba", "full_attention", *FEED_FORWARD)
+    return fields.words("layers_block_type", fields.whole("num_hidden_layers"), known) or []
+
+
+def _pairs(kinds: list[str]) -> list[tuple[str, str]]:
+    """Return the mixers of Nemotron-H, each with the feed-forward part of the layer after it."""
+    after = [*kinds[1:], ""]
+    return [
+        (kind, FEED_FORWARD.get(following, "none"))
+        for kind, following in zip(kinds, after, strict=True)
+        if kind not in FEED_FORWARD
+    ]
+
+
+def _n_norms(architecture: Architecture, part: str) -> int:
+    """Return how many vectors as wide as the tokens the norms of a layer have."""
+    if architecture.parallel:
+        return 7 if part == "sparse" else 4
+    if part == "none":
+        return 1
+    return 4 if architecture.norm_biases else 2
 
 
 def _max_context(fields: ConfigFields) -> int:
@@ -236,7 +273,7 @@ def _with_indexers(fields: ConfigFields, kinds: list[str]) -> list[str]:
         every = fields.whole("index_topk_freq", default=1)
         first = fields.whole("index_skip_topk_offset", default=2, low=0) - 1
         listed = ["shared" if max(i - first, 0) % every else "full" for i in range(n_layers)]
-    return [_REUSED if word == "shared" else kind for kind, word in zip(kinds, listed, strict=True)]
+    return [REUSED if word == "shared" else kind for kind, word in zip(kinds, listed, strict=True)]
 
 
 def _llama4_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
@@ -248,7 +285,7 @@ def _llama4_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
     if len(rotated) < n_layers:
         expected = f"a list of {n_layers} integers"
         raise invalid_file(fields.source, rotated, expected, fields.place("no_rope_layers"))
-    return [_CHUNKED if one else "full_attention" for one in rotated[:n_layers]]
+    return [CHUNKED if one else "full_attention" for one in rotated[:n_layers]]
 
 
 def _at_intervals(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[bool]:
@@ -269,6 +306,8 @@ def _at_intervals(architecture: Architecture, fields: ConfigFields, n_layers: in
 
 def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[bool]:
     """Tell of each layer whether it has experts."""
+    if architecture.parallel and not fields.flag("enable_moe_block"):
+        return [False] * n_layers
     # In Qwen's architectures, 0 experts stand for a dense model.
     least = int(architecture.experts and not architecture.sparse_step)
     if not fields.whole(*_EXPERTS, default=None if architecture.experts else 0, low=least):
@@ -306,6 +345,7 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
         raise invalid_file(fields.source, k, expected, fields.named(*_CHOSEN))
     # Where layers may be dense, "intermediate_size" is their width, and not that of an expert.
     mixed = architecture.dense_first or architecture.sparse_step or architecture.interval == "ernie"
+    mixed = (mixed and architecture.dense_width == "intermediate_size") or architecture.parallel
     d_ffn = fields.same("moe_intermediate_size", *(() if mixed else ("intermediate_size",)))
     d_shared = 0
     if architecture.shared == "number":
@@ -317,6 +357,11 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
         d_shared = width * fields.whole(*_SHARED, default=0, low=0)
     elif architecture.shared == "one":
         d_shared = d_ffn
+    elif architecture.shared == "nemotron":
+        d_shared = fields.whole("moe_shared_expert_intermediate_size")
+        d_shared *= fields.whole(*_SHARED, default=1, low=0) > 0
+    elif architecture.parallel:
+        d_shared = fields.whole("intermediate_size")
     has_bias = architecture.router_bias
     if architecture.router_field:
         has_bias = fields.flag(architecture.router_field)
@@ -326,100 +371,9 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
         d_ffn=d_ffn,
         d_shared=d_shared,
         biases=(2 * d_ffn + d_model) if architecture.expert_biases else 0,
-        router_extra=n_experts * has_bias,
+        gated=architecture.gated,
+        # Gemma-4 scales the router's input, and what each expert returns.
+        router_extra=n_experts * has_bias + (d_model + n_experts) * architecture.parallel,
+        latent=fields.whole("moe_latent_size", default=0, low=0),
         shared_extra=d_model if architecture.shared_gate and d_shared else 0,
-    )
-
-
-def _attention(architecture: Architecture, fields: ConfigFields, kind: str) -> Attention:
-    if kind == "linear_attention":
-        return _delta_net(fields)
-    if architecture.attention == "mla":
-        return _latent(fields, has_indexer=kind != _REUSED)
-    d_model, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
-    head_dim = fields.whole("head_dim", default=max(1, d_model // heads))
-    kv_heads = _divisor(fields, "num_key_value_heads", "num_attention_heads", default=heads)
-    given = fields.flag("attention_bias")
-    qkv = given if architecture.qkv_bias is None else architecture.qkv_bias
-    output = given if architecture.output_bias is None else architecture.output_bias
-    if architecture.bias_field and not fields.flag(architecture.bias_field, True):
-        qkv = output = False
-    queries = heads * (2 if architecture.gated_output else 1)
-    extra = (queries + 2 * kv_heads) * head_dim * qkv + d_model * output
-    extra += heads * architecture.sinks
-    norm = architecture.qk_norm
-    if norm == "head" or (norm == "optional" and fields.flag("use_qk_norm")):
-        extra += 2 * head_dim
-    elif norm == "all" and fields.flag("use_qk_norm", True):
-        extra += (heads + kv_heads) * head_dim
-    window = 0
-    if kind == "sliding_attention" or (architecture.windowed and _same_window(fields)):
-        window = fields.whole("sliding_window", default=0, low=0)
-    elif kind == _CHUNKED:
-        # The most tokens that a query sees; it sees half as many on average.
-        window = fields.whole("attention_chunk_size", default=0, low=0)
-    return Attention(
-        n_heads=heads,
-        n_kv_heads=kv_heads,
-        head_dim=head_dim,
-        window=window,
-        gated=architecture.gated_output,
-        extra=extra,
-    )
-
-
-def _divisor(fields: ConfigFields, name: str, of: str, default: int | None = None) -> int:
-    """Return the number of heads of keys, which the heads of another field share evenly."""
-    heads, n = fields.whole(of), fields.whole(name, default=default)
-    if heads % n:
-        raise invalid_file(fields.source, n, f"a divisor of {of} = {heads}", fields.place(name))
-    return n
-
-
-def _same_window(fields: ConfigFields) -> bool:
-    """Tell whether one window of attention holds for all layers."""
-    alternating = fields.content.get("model_type") == "gpt_oss"
-    return fields.content.get("layer_types") is None and not alternating
-
-
-def _latent(fields: ConfigFields, *, has_indexer: bool) -> Attention:
-    heads = fields.whole("num_attention_heads")
-    q_rank = fields.whole("q_lora_rank", default=0, low=0)
-    kv_rank = fields.whole("kv_lora_rank")
-    index_heads = fields.whole("index_n_heads", default=0, low=0) if has_indexer else 0
-    index_dim = fields.whole("index_head_dim", default=0, low=0) if has_indexer else 0
-    extra = q_rank + kv_rank + 2 * index_dim  # norms of the latents, and of the indexer's keys
-    if fields.flag("attention_bias"):
-        extra += q_rank + kv_rank + fields.whole("qk_rope_head_dim") + fields.whole("hidden_size")
-    return Attention(
-        kind="mla",
-        n_heads=heads,
-        n_kv_heads=heads,
-        head_dim=fields.whole("qk_nope_head_dim"),
-        v_head_dim=fields.whole("v_head_dim"),
-        q_rank=q_rank,
-        kv_rank=kv_rank,
-        rope_dim=fields.whole("qk_rope_head_dim"),
-        index_heads=index_heads,
-        index_dim=index_dim,
-        index_topk=fields.whole("index_topk", default=0, low=0),
-        extra=extra,
-    )
-
-
-def _delta_net(fields: ConfigFields) -> Attention:
-    heads = fields.whole("linear_num_value_heads")
-    keys = _divisor(fields, "linear_num_key_heads", "linear_num_value_heads")
-    key_dim = fields.whole("linear_key_head_dim")
-    value_dim = fields.whole("linear_value_head_dim")
-    kernel = fields.whole("linear_conv_kernel_dim", default=4)
-    convolved = 2 * keys * key_dim + heads * value_dim
-    return Attention(
-        kind="linear",
-        n_heads=heads,
-        n_kv_heads=keys,
-        head_dim=key_dim,
-        v_head_dim=value_dim,
-        conv_kernel=kernel,
-        extra=convolved * kernel + 2 * heads + value_dim,
     )

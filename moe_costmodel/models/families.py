@@ -31,6 +31,10 @@ class Architecture:
     # "number" (n_shared_experts), "width", "width by number", or "one" as wide as an expert
     shared: str = ""
     dense_width: str = "intermediate_size"  # field with the inner width of dense layers
+    parallel: bool = False  # a dense part beside the experts of each layer
+    gated: bool = True  # feed-forward parts have a gate
+    kinds: tuple[str, ...] = ()  # further kinds of attention
+    heads: str = ""  # rule of the heads of each kind of attention: "gemma4" or "mimo"
     interval: str = ""  # rule of the layers with experts: "llama4" or "ernie"
     unbiased: bool = False  # all released models have `use_bias` false
     norm_biases: bool = False
@@ -78,6 +82,17 @@ ARCHITECTURES: dict[str, Architecture] = {
     "minimax_m2": Architecture(
         qkv_bias=False, output_bias=False, qk_norm="all", router_bias=True
     ),
+    "minimax_m3": Architecture(
+        qkv_bias=False, output_bias=False, qk_norm="head", router_bias=True, shared="width",
+        dense_width="dense_intermediate_size", dense_first=True, kinds=("minimax_m3_sparse",),
+    ),
+    "mimo_v2_flash": Architecture(
+        router_bias=True, shared="number", dense_first=True, heads="mimo"
+    ),
+    "gemma4": Architecture(experts=False, qk_norm="head", tied=True, parallel=True, heads="gemma4"),
+    "nemotron_h": Architecture(
+        experts=False, router_bias=True, shared="nemotron", gated=False, kinds=("mamba",)
+    ),
     "dots1": Architecture(qk_norm="head", router_bias=True, shared="number", dense_first=True),
     "ernie4_5_moe": Architecture(
         qkv_bias=False, output_bias=False, router_bias=True, shared="number", interval="ernie",
@@ -106,7 +121,10 @@ ARCHITECTURES: dict[str, Architecture] = {
 ALIASES = {
     "bailing_moe_v2": "bailing_moe",
     "glm4v_moe_text": "glm4_moe",
+    "gemma4_text": "gemma4",
     "kimi_k25": "kimi_k2",
+    "minimax_m3_vl": "minimax_m3",
+    "minimax_m3_vl_text": "minimax_m3",
     "qwen3_5_moe_text": "qwen3_5_moe",
     "qwen3_5_text": "qwen3_5",
     "qwen3_omni_moe_text": "qwen3_moe",
@@ -119,7 +137,7 @@ ALIASES = {
 # Hybrids that are not read, by the kind of their layers.
 HYBRIDS = {
     **dict.fromkeys(
-        ("bamba", "falcon_h1", "granitemoehybrid", "jamba", "nemotron_h", "zamba2"),
+        ("bamba", "falcon_h1", "granitemoehybrid", "jamba", "zamba2"),
         "state-space layers",
     ),
     **dict.fromkeys(("lfm2", "lfm2_moe"), "short convolutions"),

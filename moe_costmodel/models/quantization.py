@@ -14,11 +14,22 @@ __all__ = ["weight_types"]
 # Parts whose matrices a quantization may cover, and names that their modules have.
 _MODULES: dict[str, tuple[str, ...]] = {
     "head": ("lm_head",),
-    "attention": ("self_attn.o_proj", "self_attn.q_proj", "self_attn.q_b_proj"),
+    "attention": (
+        "self_attn.o_proj", "self_attn.q_proj", "self_attn.q_b_proj", "mixer.in_proj",
+        "mixer.q_proj",
+    ),
     "dense": ("mlp.down_proj",),
-    "experts": ("mlp.experts.0.down_proj", "block_sparse_moe.experts.0.w2"),
-    "shared": ("mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj"),
-}
+    "experts": (
+        "mlp.experts.0.down_proj", "block_sparse_moe.experts.0.w2",
+        "mixer.experts.0.down_proj",
+    ),
+    "shared": (
+        "mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj",
+        "mixer.shared_experts.down_proj", "block_sparse_moe.shared_experts.down_proj",
+    ),
+}  # fmt: skip
+# Kinds of layers of Nemotron-H, a part of which each layer holds.
+_KINDS = {"attention": "mamba", "dense": "mlp", "experts": "moe", "shared": "moe"}
 # Types of files, by the names that torch has for them.
 _FLOATS = {
     **{name: name for name in ("bfloat16", "float16", "float32", "float64")},
@@ -32,7 +43,7 @@ _METHODS = (
 )
 _ROOTS = (
     "", "model.", "language_model.", "language_model.model.", "model.language_model.",
-    "thinker.model.",
+    "thinker.model.", "backbone.",
 )  # fmt: skip
 
 
@@ -56,14 +67,26 @@ def weight_types(fields: ConfigFields, quantization: object) -> dict[str, str]:
         place = fields.place("quantization_config")
         raise invalid_file(fields.source, brief(quantization), expected, place)
     rules = [*_exceptions(fields, quantization), *_rules(fields, quantization)]
-    n_layers = fields.whole("num_hidden_layers")
-    layers = sorted({n_layers // 2, n_layers - 1})
-    for part, modules in _MODULES.items():
+    parallel = fields.flag("enable_moe_block")  # Gemma-4: a dense part beside the experts
+    modules_of = _MODULES | ({"experts": ("experts.0.down_proj",)} if parallel else {})
+    for part, modules in modules_of.items():
+        layers = _layers_of(fields, part)
         # By habit the head stays as it is, whether a list of exceptions says so or not.
         if part != "head":
             covered = (dtype for which, dtype in rules if _covers(which, modules, layers))
             types[part] = next(covered, None) or plain
+    if parallel:  # it counts as shared
+        types["shared"] = types["dense"]
     return types
+
+
+def _layers_of(fields: ConfigFields, part: str) -> list[int]:
+    """Return the numbers of two layers that stand for all that have a part."""
+    numbers = list(range(fields.whole("num_hidden_layers")))
+    listed = fields.get("layers_block_type")
+    if isinstance(listed, list):
+        numbers = [i for i in numbers if listed[i] == _KINDS.get(part)] or numbers
+    return sorted({numbers[len(numbers) // 2], numbers[-1]})
 
 
 def _plain(fields: ConfigFields) -> str:

@@ -31,6 +31,9 @@ class ExpertShape:
         Biases of one routed expert.
     router_extra, shared_extra : int
         Parameters of the router, and of the shared experts, besides their matrices.
+    latent : int
+        Width of the tokens in the routed experts if it is not that of the model (latent experts);
+        0 if it is. The two products down to it and up again count as part of the router.
 
     Raises
     ------
@@ -52,18 +55,27 @@ class ExpertShape:
     biases: int = 0
     router_extra: int = 0
     shared_extra: int = 0
+    latent: int = 0
 
     def __post_init__(self) -> None:
         for name in ("n_experts", "k", "d_ffn"):
             count("ExpertShape", name, getattr(self, name))
-        for name in ("d_shared", "biases", "router_extra", "shared_extra"):
+        for name in ("d_shared", "biases", "router_extra", "shared_extra", "latent"):
             count("ExpertShape", name, getattr(self, name), 0)
         if self.k > self.n_experts:
             raise invalid("ExpertShape", "k", self.k, f"at most n_experts = {self.n_experts}")
 
     def parameters(self, d_model: int) -> int:
         """Return the number of weights of one routed expert."""
-        return (3 if self.gated else 2) * d_model * self.d_ffn + self.biases
+        return (3 if self.gated else 2) * self.width(d_model) * self.d_ffn + self.biases
+
+    def width(self, d_model: int) -> int:
+        """Return the width of the tokens in the routed experts."""
+        return self.latent or d_model
+
+    def router_parameters(self, d_model: int) -> int:
+        """Return the number of weights of the router, with the products of latent experts."""
+        return (self.n_experts + 2 * self.latent) * d_model + self.router_extra
 
     def shared_parameters(self, d_model: int) -> int:
         """Return the number of weights of all shared experts of a layer."""
@@ -81,9 +93,12 @@ class Block:
     attention : Attention
         Attention of each.
     d_ffn : int
-        Inner width of the dense feed-forward part; 0 if the layer has experts instead.
+        Inner width of the dense feed-forward part; 0 if the layer has experts instead, or no
+        feed-forward part at all.
     experts : ExpertShape, optional
         Its experts.
+    gated : bool
+        Whether the dense feed-forward part has a gate (three matrices instead of two).
     ffn_extra, norms : int
         Biases of the dense feed-forward part, and parameters of the norms, of each layer.
 
@@ -106,10 +121,11 @@ class Block:
     experts: ExpertShape | None = None
     ffn_extra: int = 0
     norms: int = 0
+    gated: bool = True
 
     def __post_init__(self) -> None:
         count("Block", "n_layers", self.n_layers)
-        count("Block", "d_ffn", self.d_ffn, int(self.experts is None))
+        count("Block", "d_ffn", self.d_ffn, 0)
         for name in ("ffn_extra", "norms"):
             count("Block", name, getattr(self, name), 0)
 
@@ -257,7 +273,7 @@ class ModelShape:
         return LayerShape(
             n_experts=experts.n_experts,
             k=experts.k,
-            d_model=self.d_model,
+            d_model=experts.width(self.d_model),
             d_ffn=experts.d_ffn,
             n_local=-(-experts.n_experts // n_devices),
             gated=experts.gated,
@@ -305,13 +321,13 @@ class ModelShape:
             found["attention"] += n * block.attention.parameters(self.d_model)
             found["norms"] += n * block.norms
             if experts is None:
-                found["dense"] += n * (3 * self.d_model * block.d_ffn + block.ffn_extra)
+                matrices = 3 if block.gated else 2
+                found["dense"] += n * (matrices * self.d_model * block.d_ffn + block.ffn_extra)
                 continue
             used = experts.k if active else experts.n_experts
             found["experts"] += n * used * experts.parameters(self.d_model)
             found["shared"] += n * experts.shared_parameters(self.d_model)
-            router = experts.n_experts * self.d_model + experts.router_extra
-            found["router"] += n * router
+            found["router"] += n * experts.router_parameters(self.d_model)
         return found
 
     @property
@@ -356,7 +372,7 @@ class ModelShape:
         context : int
             Tokens of the sequence.
         dtype : str
-            Type of the cache. The states of gated delta nets are float32.
+            Type of the cache. The states of gated delta nets and of Mamba-2 are float32.
 
         Returns
         -------
@@ -374,7 +390,10 @@ class ModelShape:
     def __str__(self) -> str:
         experts, words = self.experts, f"{self.n_layers} layers"
         if experts is not None:
-            words = f"{self.n_moe_layers} MoE and {self.n_dense_layers} dense layers, "
+            alone = sum(b.n_layers for b in self.blocks if not b.experts and not b.d_ffn)
+            dense = f"{self.n_dense_layers - alone} dense layers"
+            words = f"{self.n_moe_layers} MoE and {dense}, "
+            words += f"{alone} layers without feed-forward part, " if alone else ""
             words += f"{experts.n_experts} experts, {experts.k} a token"
         return (
             f"{self.name}: {words}; {self.n_parameters / 1e9:.4g} B parameters, "

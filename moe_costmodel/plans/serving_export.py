@@ -73,6 +73,13 @@ def _numbers(plan: ServingPlan, layers: Sequence[int] | None) -> tuple[int, ...]
     """Return the number of each layer with experts within the model."""
     n_moe = plan.shape.n_moe_layers
     if layers is None:
+        moved = any(p.placement is not None and is_moved(p.placement) for p in plan.pools)
+        if moved and any(not (b.experts or b.d_ffn) for b in plan.shape.blocks):
+            expected = (
+                "given for a model whose mixers and feed-forward parts are layers of their own: "
+                "moe_costmodel.models.config.moe_layer_numbers(config) returns them"
+            )
+            raise invalid("ServingPlan.export", "layers", None, expected)
         return tuple(range(plan.shape.n_dense_layers, plan.shape.n_layers))
     if len(layers) != n_moe:
         expected = f"a number for each of {n_moe} layers with experts"

@@ -172,4 +172,7 @@ def _cache(block: Block, tp: int, context: int, width: float) -> float:
         return kept * attention.cache_values * width
     share = max(1, -(-attention.n_kv_heads // tp)) / attention.n_kv_heads
     state = 4.0 * attention.state_values / tp
-    return kept * attention.cache_values * share * width + state
+    if attention.has_state:
+        return state
+    divided = attention.cache_values - attention.index_dim  # each GPU has the keys of an indexer
+    return kept * (divided * share + attention.index_dim) * width + state

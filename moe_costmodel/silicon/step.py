@@ -214,6 +214,7 @@ class SiliconModel:
             raise invalid(owner, "shape", shape.name, "a model with experts")
         where = {"tp": layout.moe_tp, "ep": layout.moe_ep}
         dtype = shape.dtypes["experts"]
-        name = self.times.experts.distribution(experts, shape.d_model, **where, dtype=dtype)
+        width = experts.width(shape.d_model)
+        name = self.times.experts.distribution(experts, width, **where, dtype=dtype)
         load = benchmark_load(name, experts, layout.moe_ep, tokens)
-        return self.times.experts.time(experts, shape.d_model, tokens, **where, dtype=dtype), load
+        return self.times.experts.time(experts, width, tokens, **where, dtype=dtype), load

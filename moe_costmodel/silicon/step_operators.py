@@ -100,19 +100,19 @@ class StepOperators:
 
     def _layer(self, block: Block) -> Iterator[OperatorTime]:
         yield from self._attention(block.attention)
-        yield self._passes()
+        yield self._passes(2 if block.experts is not None or block.d_ffn else 1)
         if block.experts is not None:
             yield from self._moe(block.experts)
-        else:
+        elif block.d_ffn:
             width, d = block.d_ffn / self.layout.tp, self.shape.d_model
-            yield self._product(self.tokens, 2 * width, d, "dense", "dense")
+            yield self._product(self.tokens, (1 + block.gated) * width, d, "dense", "dense")
             yield self._product(self.tokens, d, width, "dense", "dense")
             yield from self._sum()
 
-    def _passes(self) -> OperatorTime:
+    def _passes(self, norms: int) -> OperatorTime:
         gpu = self.times.gpu
-        seconds = _PASSES * self.tokens * self.shape.d_model * 2.0 / gpu.bandwidth
-        return OperatorTime("norms", seconds + 2 * _SMALL_KERNEL, "bound", "data sheet")
+        seconds = _PASSES / 2 * norms * self.tokens * self.shape.d_model * 2.0 / gpu.bandwidth
+        return OperatorTime("norms", seconds + norms * _SMALL_KERNEL, "bound", "data sheet")
 
     def _sum(self) -> Iterator[OperatorTime]:
         if self.layout.tp == 1:
@@ -131,6 +131,11 @@ class StepOperators:
         else:
             products = shape.products(d)
             yield self._product(self.tokens, products[0][1] / tp, d, "attention", "projections")
+            if shape.index_heads:  # each GPU of a group scores all tokens with its heads
+                index = max(1, -(-shape.index_heads // tp))
+                width = (index + 1) * shape.index_dim
+                yield self._product(self.tokens, width, d, "attention", "indexer")
+                yield self._scores(shape, index)
             yield from self._mix(shape, heads, kv_heads)
             inner = products[1][0] / tp
             yield self._product(self.tokens, d, inner, "attention", "projections")
@@ -180,11 +185,11 @@ class StepOperators:
             inner = shape.index_heads * shape.index_dim
             yield self._product(t, inner, shape.q_rank or d, "attention", "indexer")
             yield self._product(t, shape.index_dim + shape.index_heads, d, "attention", "indexer")
-            yield self._scores(shape)
+            yield self._scores(shape, shape.index_heads)
         yield from self._mix(shape, heads, heads)
         yield self._product(t, d, heads * shape.v_head_dim, "attention", name)
 
-    def _scores(self, shape: Attention) -> OperatorTime:
+    def _scores(self, shape: Attention, heads: int) -> OperatorTime:
         """Return the time of the indexer's scores of all earlier tokens (no table has it alone)."""
         gpu, width = self.times.gpu, float(shape.index_dim)
         data = self.n * self.context * width  # keys of one byte
@@ -192,7 +197,7 @@ class StepOperators:
         for chunk in self.chunks:
             pairs += chunk.length * (chunk.prefix + chunk.length / 2)
             data += (chunk.prefix + chunk.length) * width
-        operations = 2.0 * pairs * shape.index_heads * width
+        operations = 2.0 * pairs * heads * width
         seconds = max(operations / gpu.operations["fp8"], (data + 4.0 * pairs) / gpu.bandwidth)
         return OperatorTime("indexer", seconds + 4 * _SMALL_KERNEL, "bound", "data sheet")
 
@@ -202,12 +207,16 @@ class StepOperators:
         layout, d, total = self.layout, self.shape.d_model, self.all_tokens
         yield self.times.products.time(self.tokens, experts.n_experts, d, "bfloat16", "router")
         yield OperatorTime("router", 3 * _SMALL_KERNEL, "bound", "none")
+        if experts.latent:
+            for n, k in ((experts.latent, d), (d, experts.latent)):
+                yield self._product(self.tokens, n, k, "router", "latent projections")
         if experts.d_shared:
             width = experts.d_shared / layout.tp
-            yield self._product(self.tokens, 2 * width, d, "shared", "shared experts")
+            matrices = 1 + experts.gated
+            yield self._product(self.tokens, matrices * width, d, "shared", "shared experts")
             yield self._product(self.tokens, d, width, "shared", "shared experts")
         yield self.times.experts.time(
-            experts, d, total, tp=layout.moe_tp, ep=layout.moe_ep,
+            experts, experts.width(d), total, tp=layout.moe_tp, ep=layout.moe_ep,
             dtype=self.shape.dtypes["experts"],
         )  # fmt: skip
         if layout.dp == 1:
@@ -215,6 +224,6 @@ class StepOperators:
             return
         n = layout.tp * layout.dp
         for name in ("all_gather", "reduce_scatter"):
-            time = self.times.exchanges.nccl(name, total * d, n)
+            time = self.times.exchanges.nccl(name, total * experts.width(d), n)
             operator = "exchange experts"
             yield OperatorTime(operator, time.seconds, time.kernel, time.source, time.outside)

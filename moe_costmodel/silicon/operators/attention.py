@@ -1,4 +1,4 @@
-"""Times of attention: grouped-query, latent, sparse, and gated delta nets."""
+"""Times of attention: grouped-query, latent, sparse, gated delta nets, and Mamba-2."""
 
 from __future__ import annotations
 
@@ -35,14 +35,24 @@ class AttentionTimes:
     ) -> OperatorTime:
         """Return the time of the attention of `n` new sequences of `length` tokens each."""
         operator = f"{shape.kind} prefill"
-        if shape.kind == "linear":
+        if shape.has_state:
             return self._delta(shape, "context", heads, n, length)
         found = self._slice(shape, "context", heads, kv_heads, kv_dtype)
         if found is None:
             bound = _prefill_bound(self._tables.gpu, shape, heads, kv_heads)
             seconds = bound_at(bound, batch_size=n, isl=length)
             return OperatorTime(operator, seconds, "bound", "none", float("inf"))
-        return found.time(operator, batch_size=n, isl=length, num_heads=heads)
+        time = found.time(operator, batch_size=n, isl=length, num_heads=heads)
+        if shape.kind == "gqa" and 0 < shape.index_topk < length:
+            # The table has all pairs of tokens; a sparse kernel computes those that are kept.
+            point = {"batch_size": n, "isl": length}
+            sparse, dense = (
+                float(bound_at(_prefill_bound(self._tables.gpu, each, heads, kv_heads), **point))
+                for each in (shape, replace(shape, index_topk=0))
+            )
+            kernel = f"{time.kernel}, of kept tokens"
+            time = replace(time, seconds=time.seconds * sparse / dense, kernel=kernel)
+        return time
 
     def chunk(
         self,
@@ -55,8 +65,8 @@ class AttentionTimes:
     ) -> OperatorTime:
         """Return the time of a chunk of one prompt: that of the whole less that of its prefix."""
         whole = self.prefill(shape, heads, kv_heads, 1, prefix + length, kv_dtype)
-        if prefix <= 0 or shape.kind == "linear":
-            if shape.kind == "linear":
+        if prefix <= 0 or shape.has_state:
+            if shape.has_state:
                 return self.prefill(shape, heads, kv_heads, 1, length, kv_dtype)
             return whole
         before = self.prefill(shape, heads, kv_heads, 1, prefix, kv_dtype)
@@ -69,7 +79,7 @@ class AttentionTimes:
     ) -> OperatorTime:
         """Return the time of the attention of one new token of `n` sequences."""
         operator = f"{shape.kind} decode"
-        if shape.kind == "linear":
+        if shape.has_state:
             return self._delta(shape, "generation", heads, n, 1)
         found = self._slice(shape, "generation", heads, kv_heads, kv_dtype)
         kept = min(context, shape.window or shape.index_topk or context)
@@ -122,8 +132,9 @@ class AttentionTimes:
     def _delta(
         self, shape: Attention, phase: str, heads: int, n: float, length: float
     ) -> OperatorTime:
-        slices = self._delta_slices(phase)
-        operator = "delta prefill" if phase == "context" else "delta decode"
+        slices = self._delta_slices(phase) if shape.kind == "linear" else []
+        operator = "delta" if shape.kind == "linear" else shape.kind
+        operator += " prefill" if phase == "context" else " decode"
         if not slices:
             state = shape.head_dim * shape.v_head_dim * heads * n * 8.0
             seconds = _START + state * max(length / 64, 1.0) / self._tables.gpu.bandwidth

@@ -1,0 +1,181 @@
+"""Attention and other mixers of a layer, read from a config.json."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from moe_costmodel.models.attention import Attention
+from moe_costmodel.models.families import Architecture
+from moe_costmodel.models.fields import ConfigFields
+from moela.files.guard import invalid_file
+
+__all__ = ["CHUNKED", "REUSED", "attention_of"]
+
+CHUNKED = "chunked_attention"  # of Llama-4
+REUSED = "reused choice"  # sparse attention to the tokens that an earlier layer's indexer chose
+
+
+def attention_of(architecture: Architecture, fields: ConfigFields, kind: str) -> Attention:
+    """Return the attention of the layers of one kind."""
+    if kind == "linear_attention":
+        return _delta_net(fields)
+    if kind == "mamba":
+        return _mamba(fields)
+    if architecture.attention == "mla":
+        return _latent(fields, has_indexer=kind != REUSED)
+    fields = _heads_of(architecture, fields, kind)
+    d_model, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
+    head_dim = fields.whole("head_dim", default=max(1, d_model // heads))
+    kv_heads = _divisor(fields, "num_key_value_heads", "num_attention_heads", default=heads)
+    given = fields.flag("attention_bias")
+    qkv = given if architecture.qkv_bias is None else architecture.qkv_bias
+    output = given if architecture.output_bias is None else architecture.output_bias
+    if architecture.bias_field and not fields.flag(architecture.bias_field, True):
+        qkv = output = False
+    queries = heads * (2 if architecture.gated_output else 1)
+    extra = (queries + 2 * kv_heads) * head_dim * qkv + d_model * output
+    extra += heads * (architecture.sinks or _has_sinks(architecture, fields, kind))
+    norm = architecture.qk_norm
+    if norm == "head" or (norm == "optional" and fields.flag("use_qk_norm")):
+        extra += 2 * head_dim
+    elif norm == "all" and fields.flag("use_qk_norm", True):
+        extra += (heads + kv_heads) * head_dim
+    window = 0
+    if kind == "sliding_attention" or (architecture.windowed and _same_window(fields)):
+        window = fields.whole("sliding_window", default=0, low=0)
+    elif kind == CHUNKED:
+        # The most tokens that a query sees; it sees half as many on average.
+        window = fields.whole("attention_chunk_size", default=0, low=0)
+    found = Attention(
+        n_heads=heads,
+        n_kv_heads=kv_heads,
+        head_dim=head_dim,
+        v_head_dim=fields.whole("v_head_dim", default=0) if architecture.heads == "mimo" else 0,
+        window=window,
+        keys_as_values=architecture.heads == "gemma4" and _is_reused(fields, kind),
+        gated=architecture.gated_output,
+        extra=extra,
+    )
+    return _with_index(found, fields) if kind == "minimax_m3_sparse" else found
+
+
+def _divisor(fields: ConfigFields, name: str, of: str, default: int | None = None) -> int:
+    """Return the number of heads of keys, which the heads of another field share evenly."""
+    heads, n = fields.whole(of), fields.whole(name, default=default)
+    if heads % n:
+        raise invalid_file(fields.source, n, f"a divisor of {of} = {heads}", fields.place(name))
+    return n
+
+
+def _same_window(fields: ConfigFields) -> bool:
+    """Tell whether one window of attention holds for all layers."""
+    alternating = fields.content.get("model_type") == "gpt_oss"
+    return fields.content.get("layer_types") is None and not alternating
+
+
+def _latent(fields: ConfigFields, *, has_indexer: bool) -> Attention:
+    heads = fields.whole("num_attention_heads")
+    q_rank = fields.whole("q_lora_rank", default=0, low=0)
+    kv_rank = fields.whole("kv_lora_rank")
+    index_heads = fields.whole("index_n_heads", default=0, low=0) if has_indexer else 0
+    index_dim = fields.whole("index_head_dim", default=0, low=0) if has_indexer else 0
+    extra = q_rank + kv_rank + 2 * index_dim  # norms of the latents, and of the indexer's keys
+    if fields.flag("attention_bias"):
+        extra += q_rank + kv_rank + fields.whole("qk_rope_head_dim") + fields.whole("hidden_size")
+    return Attention(
+        kind="mla",
+        n_heads=heads,
+        n_kv_heads=heads,
+        head_dim=fields.whole("qk_nope_head_dim"),
+        v_head_dim=fields.whole("v_head_dim"),
+        q_rank=q_rank,
+        kv_rank=kv_rank,
+        rope_dim=fields.whole("qk_rope_head_dim"),
+        index_heads=index_heads,
+        index_dim=index_dim,
+        index_topk=fields.whole("index_topk", default=0, low=0),
+        extra=extra,
+    )
+
+
+def _delta_net(fields: ConfigFields) -> Attention:
+    heads = fields.whole("linear_num_value_heads")
+    keys = _divisor(fields, "linear_num_key_heads", "linear_num_value_heads")
+    key_dim = fields.whole("linear_key_head_dim")
+    value_dim = fields.whole("linear_value_head_dim")
+    kernel = fields.whole("linear_conv_kernel_dim", default=4)
+    convolved = 2 * keys * key_dim + heads * value_dim
+    return Attention(
+        kind="linear",
+        n_heads=heads,
+        n_kv_heads=keys,
+        head_dim=key_dim,
+        v_head_dim=value_dim,
+        conv_kernel=kernel,
+        extra=convolved * kernel + 2 * heads + value_dim,
+    )
+
+
+def _mamba(fields: ConfigFields) -> Attention:
+    heads, head_dim = fields.whole("mamba_num_heads"), fields.whole("mamba_head_dim")
+    groups = _divisor(fields, "n_groups", "mamba_num_heads", default=8)
+    state, kernel = fields.whole("ssm_state_size"), fields.whole("conv_kernel", default=4)
+    inner = heads * head_dim
+    convolved = inner + 2 * groups * state
+    extra = convolved * (kernel + fields.flag("use_conv_bias", True)) + 3 * heads + inner
+    if fields.flag("mamba_proj_bias"):
+        extra += convolved + inner + heads + fields.whole("hidden_size")
+    return Attention(
+        kind="mamba",
+        n_heads=heads,
+        n_kv_heads=groups,
+        head_dim=state,
+        v_head_dim=head_dim,
+        conv_kernel=kernel,
+        extra=extra,
+    )
+
+
+def _heads_of(architecture: Architecture, fields: ConfigFields, kind: str) -> ConfigFields:
+    """Return the fields of an architecture, with the heads that one kind of attention has."""
+    names = ("num_attention_heads", "num_key_value_heads", "head_dim", "v_head_dim")
+    other: dict[str, object] = {}
+    if architecture.heads == "mimo" and kind == "sliding_attention":
+        other = {name: fields.get(f"swa_{name}", name) for name in names}
+    elif architecture.heads == "gemma4":
+        for name in ("hidden_size_per_layer_input", "num_kv_shared_layers"):
+            if n := fields.whole(name, default=0, low=0):
+                expected = "0: layers that share a cache or have inputs of their own are not read"
+                raise invalid_file(fields.source, n, expected, fields.place(name))
+        if kind == "full_attention":
+            other = {"head_dim": fields.get("global_head_dim", "head_dim")}
+            if _is_reused(fields, kind):
+                name = "num_key_value_heads"
+                other[name] = fields.get("num_global_key_value_heads", name)
+    return replace(fields, content={**fields.content, **other})
+
+
+def _is_reused(fields: ConfigFields, kind: str) -> bool:
+    """Tell whether keys of Gemma-4 are the values, too."""
+    return kind == "full_attention" and fields.flag("attention_k_eq_v")
+
+
+def _has_sinks(architecture: Architecture, fields: ConfigFields, kind: str) -> bool:
+    """Tell whether each head of MiMo-V2 has a sink."""
+    if architecture.heads != "mimo":
+        return False
+    sliding = kind == "sliding_attention"
+    return fields.flag(f"add_{'swa' if sliding else 'full'}_attention_sink_bias", sliding)
+
+
+def _with_index(attention: Attention, fields: ConfigFields) -> Attention:
+    """Return the attention of MiniMax-M3's sparse layers, whose indexer chooses blocks of keys."""
+    width = fields.whole("index_head_dim")
+    kept = fields.whole("index_topk_blocks") * fields.whole("index_block_size")
+    return replace(
+        attention,
+        index_heads=fields.whole("index_n_heads"),
+        index_dim=width,
+        index_topk=kept,
+        extra=attention.extra + 2 * width,
+    )

@@ -1,0 +1,85 @@
+"""Older and nested spellings of fields of a config.json, rewritten to the usual ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from moe_costmodel.models.fields import ConfigFields
+from moela.files.fields import object_in
+from moela.files.guard import brief, invalid_file
+
+__all__ = ["FEED_FORWARD", "in_usual_words"]
+
+FEED_FORWARD = {"moe": "sparse", "mlp": "dense"}  # layers of Nemotron-H that are no mixers
+_BLOCKS = {
+    **dict.fromkeys(("M", "mamba", "linear_attention"), "mamba"),
+    **dict.fromkeys(("*", "attention", "full_attention"), "full_attention"),
+    **dict.fromkeys(("E", "moe"), "moe"), **dict.fromkeys(("-", "mlp"), "mlp"),
+}  # fmt: skip
+_INDEX = {
+    "index_n_heads": "sparse_num_index_heads", "index_head_dim": "sparse_index_dim",
+    "index_block_size": "sparse_block_size", "index_topk_blocks": "sparse_topk_blocks",
+}  # fmt: skip
+
+
+def in_usual_words(name: str, fields: ConfigFields) -> ConfigFields:
+    """Return the fields of an architecture, with those that it alone spells otherwise rewritten.
+
+    A ValueError names the field whose value is wrong.
+    """
+    found = dict(fields.content)
+    if name == "nemotron_h":
+        listed = _blocks(fields)
+        found |= {"layers_block_type": listed, "num_hidden_layers": len(listed)}
+    elif name in ("mimo_v2_flash", "minimax_m3"):
+        if found.get("mlp_layer_types") is None and isinstance(found.get("moe_layer_freq"), list):
+            found["mlp_layer_types"] = _chosen(fields, "moe_layer_freq", ("dense", "sparse"))
+        kinds = ("full_attention", "sliding_attention")
+        if name == "minimax_m3":
+            inner = fields.get("sparse_attention_config") or {}
+            place = fields.place("sparse_attention_config")
+            sparse = object_in(fields.source, place, inner)
+            nested = replace(fields, content=sparse, prefix=f"{place}.")
+            found |= {new: sparse[old] for new, old in _INDEX.items() if old in sparse}
+            kinds = ("full_attention", "minimax_m3_sparse")
+            if found.get("layer_types") is None and "sparse_attention_freq" in sparse:
+                found["layer_types"] = _chosen(nested, "sparse_attention_freq", kinds)
+        elif found.get("layer_types") is None:
+            found["layer_types"] = _chosen(fields, "hybrid_layer_pattern", kinds)
+    return replace(fields, content=found)
+
+
+def _chosen(fields: ConfigFields, name: str, words: tuple[str, str]) -> list[str]:
+    """Return the words for a list of 0 and 1, one for each layer."""
+    n_layers = fields.content.get("num_hidden_layers")
+    numbers = fields.wholes(name)
+    if not numbers or set(numbers) - {0, 1}:
+        got = brief(numbers) if numbers else "no such field"
+        expected = f"a list of 0 and 1 for the {brief(n_layers)} layers"
+        raise invalid_file(fields.source, got, expected, fields.place(name))
+    return [words[number] for number in numbers]
+
+
+def _blocks(fields: ConfigFields) -> list[str]:
+    """Return the kind of each layer of Nemotron-H: a mixer or a feed-forward part."""
+    name = "layers_block_type"
+    value = fields.get(name)
+    if value is None:
+        value = fields.get("layer_types")
+    if value is None:
+        name, value = "hybrid_override_pattern", fields.get("hybrid_override_pattern")
+    expected = f"a list of layers, each one of {', '.join(_BLOCKS)}"
+    if not isinstance(value, Sequence) or not value or isinstance(value, Mapping):
+        got = "no such field" if value is None else brief(value)
+        raise invalid_file(fields.source, got, expected, fields.place(name))
+    found: list[str] = []
+    for i, word in enumerate(value):
+        if not isinstance(word, str) or word not in _BLOCKS:
+            raise invalid_file(fields.source, brief(word), expected, fields.place(f"{name}[{i}]"))
+        kind = _BLOCKS[word]
+        if kind in FEED_FORWARD and (not found or found[-1] in FEED_FORWARD):
+            after = "a layer of Mamba or attention before each feed-forward layer"
+            raise invalid_file(fields.source, brief(word), after, fields.place(f"{name}[{i}]"))
+        found.append(kind)
+    return found
