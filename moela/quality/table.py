@@ -70,7 +70,8 @@ class Table:
             import pandas
         except ImportError as error:
             raise ImportError(
-                "to_frame() needs pandas: pip install 'moela[report]'. Without it, use .rows."
+                "to_frame() needs pandas: pip install 'moela[report]'. "
+                "Without it, use .rows of the table, such as front.table().rows."
             ) from error
         return pandas.DataFrame(self.rows)
 

@@ -24,7 +24,7 @@ from problems.noc.chip.files import JSONFile, check_fields
 from problems.noc.design.design import Design
 from problems.noc.evaluation.metrics import ALL_UNITS
 from problems.noc.problem import NoC3D
-from problems.noc.regular import Values, evaluation_on, regular_networks, wires
+from problems.noc.regular import Values, evaluation_on, named_objectives, regular_networks, wires
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -291,7 +291,7 @@ def compare_with_baselines(
     owner = "beside_baselines"
     design = design if isinstance(design, Design) else problem.decode(np.asarray(design))
     problem.encode(design)  # refuses a design of another platform
-    default = tuple(dict.fromkeys((*problem.objective_names, *problem.constraints)))
+    default = tuple(dict.fromkeys((*named_objectives(problem), *problem.constraints)))
     names = default if names is None else check_names(owner, "names", names, problem.metric_names)
     if reuse is not None:
         same = isinstance(reuse, BaselineComparison) and reuse.design.platform == problem.platform

@@ -98,6 +98,12 @@ class NoC3D(Problem):
     version : str
         Hash of all that determines an evaluation.
 
+    Notes
+    -----
+    A subclass may append objectives of its own: it adds to ``n_obj``, ``objective_names`` and
+    ``ref_point``, changes ``version``, and adds columns to F in ``_evaluate``. Comparisons with
+    the mesh and other networks then hold the metrics of this class only.
+
     Raises
     ------
     ValueError
@@ -208,7 +214,7 @@ class NoC3D(Problem):
 
     def under(self, traffic: ArrayLike | Sequence[Floats]) -> NoC3D:
         """Return the same problem, constraints aside, under other traffic."""
-        names, model, how = self.objective_names, self.model, self.aggregate
+        names, model, how = self._wanted[: self._unit.shape[-1]], self.model, self.aggregate
         return NoC3D(traffic, platform=self.platform, objectives=names, model=model, aggregate=how)
 
     @property
@@ -220,7 +226,8 @@ class NoC3D(Problem):
 
     def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         values = self._measures.values(self._rows(x), self._wanted)
-        out["F"] = self._evaluation.aggregated(values[..., : self.n_obj], self._unit)
+        # A subclass may have more objectives than are named here.
+        out["F"] = self._evaluation.aggregated(values[..., : self._unit.shape[-1]], self._unit)
         if self.constraints:
             limits = np.array(list(self.constraints.values()))
             columns = [self._wanted.index(name) for name in self.constraints]

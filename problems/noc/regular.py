@@ -17,7 +17,7 @@ from problems.noc.evaluation.evaluation import NoCEvaluation
 from problems.noc.evaluation.physical import wire_length as length_of_wires
 from problems.noc.problem import NoC3D
 
-__all__ = ["Values", "evaluation_on", "regular_networks", "wires"]
+__all__ = ["Values", "evaluation_on", "named_objectives", "regular_networks", "wires"]
 
 LEAST = 1e-3
 """Smallest value of an objective relative to the mesh that counts for a placement."""
@@ -54,6 +54,11 @@ class Values:
         values = own.values(row[None], self.names)
         assert values is not None, "A design keeps all rules."
         return own.aggregated(values, self._units)[0]
+
+
+def named_objectives(problem: NoC3D) -> tuple[str, ...]:
+    """Return the objectives of a problem that are metrics, without those that a subclass adds."""
+    return tuple(name for name in problem.objective_names if name in problem.metric_names)
 
 
 def evaluation_on(platform: Platform, problem: NoC3D) -> NoCEvaluation:
@@ -141,8 +146,8 @@ def _placed(
 ) -> Design:
     """Return a network with PEs placed for the objectives of the problem."""
     # The layers take long to count, and hardly depend on the placement.
-    names = [name for name in problem.objective_names if name != "virtual_layers"]
-    values_of = Values(problem, names or problem.objective_names)
+    names = [name for name in named_objectives(problem) if name != "virtual_layers"]
+    values_of = Values(problem, names or named_objectives(problem))
     mesh = values_of.mesh - values_of.shared
     own = evaluation_on(moves.platform, problem)
 

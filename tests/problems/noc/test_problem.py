@@ -250,3 +250,40 @@ def test_the_problem_needs_none_of_the_heavy_packages():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=500)
+
+
+class _WithCPUColumn(NoC3D):
+    """Adds the mean x of the CPUs as an objective."""
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **settings)
+        self.n_obj += 1
+        self.objective_names += ("cpu_x",)
+        self.ref_point = np.append(self.ref_point, self._cpu_x(self.mesh_row()[None]))
+
+    def _cpu_x(self, X):
+        is_cpu = np.isin(X[:, : self.platform.n_tiles], self.platform.pes_of("CPU"))
+        return is_cpu @ (np.arange(self.platform.n_tiles) % 4) / is_cpu.sum(axis=1)
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        super()._evaluate(X, out, *args, **kwargs)
+        out["F"] = np.column_stack([out["F"], self._cpu_x(np.asarray(X))])
+
+
+@pytest.mark.parametrize("n_apps", [1, 2])
+def test_subclasses_add_objectives_of_their_own(problem, rows, n_apps):
+    traffic = [problem.traffic, problem.traffic.T][:n_apps]
+    settings = {"objectives": ("energy", "mean"), "constraints": {"peak_load": 1.0}}
+    settings["held_out"] = problem.traffic.T
+    plain, more = NoC3D(traffic, **settings), _WithCPUColumn(traffic, **settings)
+    both = more.evaluate(rows, return_as_dictionary=True)
+    expected = plain.evaluate(rows, return_as_dictionary=True)
+    assert both["F"].shape == (len(rows), 3)
+    np.testing.assert_array_equal(both["F"][:, :2], expected["F"])
+    np.testing.assert_array_equal(both["G"], expected["G"])
+    assert more.under(problem.traffic).objective_names == plain.objective_names
+    assert list(more.beside_mesh(rows[1])) == ["energy", "mean", "peak_load"]
+    found = more.beside_baselines(rows[1], random_state=np.random.default_rng(1), n_eval=3)
+    assert list(found.values) == ["energy", "mean", "peak_load"]
+    result = minimize(more, NSGA2(20, **more.operators()), ("n_eval", 40), seed=1)
+    assert result.pop.get("F").shape[1] == 3
