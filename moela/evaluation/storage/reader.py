@@ -21,6 +21,7 @@ from moela.evaluation.storage.sqlite import (
     SQLITE_ERRORS,
     check_contents,
     check_file,
+    close_reader,
     connect,
     explained,
     has_log_of_another,
@@ -90,8 +91,9 @@ class EvaluationStore:
             )
         with self._translated():
             self._file = os.stat(self.path)
+            alone = not log_of(self.path).exists()
             self._db = self._connect()
-            self._closed = weakref.finalize(self, self._db.close)
+            self._closed = weakref.finalize(self, close_reader, self._db, self.path, alone)
             try:
                 # Rows are read from the tables alone, so what the indices say does not matter.
                 check_contents(self._db, self.path, indices=False)
@@ -102,8 +104,10 @@ class EvaluationStore:
     def _connect(self) -> sqlite3.Connection:
         options = "mode=ro"
         # A reader needs the log beside the file. In a read-only folder it can neither open nor make
-        # one; if there is none, nobody is writing and the reader can do without.
-        if not os.access(self.path.parent, os.W_OK) and not log_of(self.path).exists():
+        # one, and beside a read-only file it could not remove it again. If there is none, nobody
+        # is writing and the reader can do without.
+        writable = os.access(self.path.parent, os.W_OK) and os.access(self.path, os.W_OK)
+        if not writable and not log_of(self.path).exists():
             options += "&immutable=1"
         return connect(self.path, options)
 

@@ -144,6 +144,24 @@ def index_of(path: Path) -> Path:
     return path.with_name(path.name + "-shm")
 
 
+def close_reader(db: sqlite3.Connection, path: Path, alone: bool) -> None:
+    """Close a connection that only read a store, and leave no files beside it.
+
+    SQLite keeps a log and its index while a store is open, and a connection that may not write
+    cannot remove them. If the reader was `alone`, because there was no log before, SQLite removes
+    them here, unless another process has the store open by now.
+    """
+    file = getattr(db, "file", None)
+    db.close()
+    if not alone:
+        return
+    with suppress(OSError, sqlite3.Error):
+        now = path.stat()
+        if (now.st_dev, now.st_ino) == file and log_of(path).stat().st_size == 0:
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", 0.0, uri=True)) as last:
+                last.execute("PRAGMA schema_version").fetchone()
+
+
 def check_contents(db: sqlite3.Connection, path: Path, *, indices: bool = True) -> None:
     """Raise StoreError if an SQLite file is damaged, not a store, or of another version.
 

@@ -430,3 +430,36 @@ def test_a_store_holds_no_pickle(store):
                 blob and blob.startswith(b"\x80") and blob.endswith(b".") for blob in blobs
             )
     db.close()
+
+
+def test_readers_leave_no_files_beside_a_store(store):
+    fill(store)
+    before, content = os.stat(store), store.read_bytes()
+    with EvaluationStore(store) as reader:
+        assert len(reader.runs()) == 1
+        with EvaluationStore(store) as other:
+            assert len(other.runs()) == 1
+        assert len(list(reader.evaluations())) == len(X)
+    assert os.listdir(store.parent) == [store.name]
+    assert (os.stat(store).st_mtime_ns, store.read_bytes()) == (before.st_mtime_ns, content)
+
+
+def test_readers_leave_no_files_beside_a_read_only_store(store, monkeypatch):
+    fill(store)
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(store))
+    with EvaluationStore(store) as reader:
+        assert len(list(reader.evaluations())) == len(X)
+        assert os.listdir(store.parent) == [store.name]
+
+
+def test_readers_leave_the_log_of_a_writer(store):
+    fill(store)
+    reader = EvaluationStore(store)
+    reader.runs()
+    with closing(sqlite3.connect(store)) as writer:
+        writer.execute("PRAGMA user_version").fetchone()
+        reader.close()
+        assert store.with_name(store.name + "-wal").exists()
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("ROLLBACK")
+    assert os.listdir(store.parent) == [store.name]
