@@ -100,7 +100,11 @@ def of_minimize(result: MinimizeResult, senses: Mapping[str, float] | None = Non
     run = Result()
     run.problem, run.algorithm, run.exec_time = result.problem, result.algorithm, None
     run.history = [SimpleNamespace(pop=None, off=result.population)]
-    return replace(of_result(run, senses), problem=result.problem.name())
+    draft = replace(of_result(run, senses), problem=result.problem.name())
+    if result.algorithm is None and result._made_by is not None:
+        name, seed = result._made_by
+        draft = replace(draft, algorithm=name, run=replace(draft.run, seed=seed))
+    return draft
 
 
 def _check_objectives(senses: Mapping[str, float] | None, problem: Problem, source: str) -> None:

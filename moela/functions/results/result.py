@@ -23,6 +23,7 @@ from moela.functions.results.front import Candidate, DesignFront
 from moela.functions.results.measured import with_results
 from moela.functions.results.saving import save_table
 from moela.functions.results.status import left_out, status_of
+from moela.provenance.signature import shown_name
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table
 from moela.quality.words import amount, harmless, of_kind
@@ -78,6 +79,9 @@ class MinimizeResult:
     >>> result.n_eval, result.feasible
     (100, True)
     """
+
+    # Name of the algorithm and seed of a result that was read from a store.
+    _made_by: tuple[str, int | None] | None = None
 
     def __init__(
         self,
@@ -137,7 +141,9 @@ class MinimizeResult:
         of = "" if found.budget is None else f"{found.n_eval:,} of "
         spent = amount(found.n_eval if found.budget is None else found.budget, "evaluation")
         ending = f"run {found.id}, {found.state} after {of}{spent}"
-        return cls(problem, individuals, ending=ending)
+        result = cls(problem, individuals, ending=ending)
+        result._made_by = (shown_name(found.algorithm), found.seed)
+        return result
 
     @property
     def n_eval(self) -> int:

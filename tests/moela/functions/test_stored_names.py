@@ -111,3 +111,16 @@ def test_values_of_a_stranger_are_harmless(shared, tmp_path, n, value):
     stored = moela.MinimizeResult.from_store(store)
     assert stored.front.names in (("f1", "f2", "f3", "f4"), tuple(MANY["objectives"]))
     assert len(stored.table(all=True)) == 20
+
+
+def test_comparisons_of_results_from_a_store_know_algorithm_and_seed(tmp_path):
+    store = tmp_path / "run.db"
+    settings = {**QUIET, "variables": {"x": (0.1, 2.0)}, "objectives": ["a", "b"], "n_eval": 40}
+    for seed, name in ((1, "moela"), (2, "nsga2")):
+        moela.minimize(
+            lambda d: (d["x"], 1 / d["x"]),
+            **settings | {"store": store, "seed": seed, "algorithm": name},
+        )
+    results = [moela.MinimizeResult.from_store(store, run) for run in (1, 2)]
+    rows = moela.compare(results).table().rows
+    assert [row["algorithm"] for row in rows] == ["MOELA", "NSGA2"]
