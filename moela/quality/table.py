@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moela._checks import in_folder
+from moela.files.replacing import replacing
 from moela.notebook import html
 from moela.quality.words import harmless
 
@@ -16,6 +20,13 @@ if TYPE_CHECKING:
 _SHOWN_ROWS = 20
 # Variables that a text names if a design has more.
 _FEW_VARIABLES = 8
+
+# Characters that LaTeX would take for commands.
+_LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "\n": " "}
+)
 
 # Any: the columns of a table have different types, which only its documentation names.
 Row = dict[str, Any]
@@ -81,6 +92,30 @@ class Table:
             return ""
         lines = [self.columns, ["---"] * len(self.columns), *self._cells()]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def to_latex(self) -> str:
+        """Return a LaTeX table of rows as they print, with rules of the package booktabs."""
+        if not self.rows:
+            return ""
+        sides = "".join("r" if c in self.numeric_columns else "l" for c in self.columns)
+        head, *rows = (
+            " & ".join(cell.translate(_LATEX) for cell in line) + r" \\"
+            for line in (self.columns, *self._cells())
+        )
+        begin = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", head, r"\midrule"]
+        return "\n".join([*begin, *rows, r"\bottomrule", r"\end{tabular}"])
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the rows with all digits as a CSV file, whole or not at all; return its path."""
+        path = in_folder("to_csv", path)
+        with (
+            replacing(path) as scratch,
+            scratch.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        return path
 
     def to_html(self, rest: str = ".to_frame()") -> str:
         """Return the first rows as an HTML table, and how to get the rest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -22,16 +21,12 @@ def save_table(table: Table, path: str | Path) -> Path:
         raise ValueError(
             f"The 'path' parameter of save must end in .csv or .json. Got {path} instead."
         )
+    if kind == ".csv":
+        return table.to_csv(path)
     with replacing(path) as scratch:
-        if kind == ".csv":
-            with scratch.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                writer = csv.DictWriter(file, table.columns)
-                writer.writeheader()
-                writer.writerows(table.rows)
-        else:
-            values = json.loads(json.dumps(table.rows, default=_plain))
-            content = json.dumps(finite(values), indent=1, allow_nan=False)
-            scratch.write_text(content + "\n", encoding="utf-8")
+        values = json.loads(json.dumps(table.rows, default=_plain))
+        content = json.dumps(finite(values), indent=1, allow_nan=False)
+        scratch.write_text(content + "\n", encoding="utf-8")
     return path
 
 

@@ -31,6 +31,28 @@ def test_columns_of_numbers_have_formats():
     assert table.numeric_columns == {"n", "value"}
 
 
+def test_latex():
+    table = Table([{"name_of": "50 % & more \\ {x}", "value": 1.23456}])
+    assert table.to_latex().splitlines() == [
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"name\_of & value \\",
+        r"\midrule",
+        r"50 \% \& more \textbackslash{} \{x\} & 1.235 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    assert Table([]).to_latex() == ""
+
+
+def test_csv(tmp_path):
+    path = Table(ROWS).to_csv(tmp_path / "rows.csv")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines == ["name,n,value,known", "a,5,1.23456,True", "bcd,,nan,False"]
+    with pytest.raises(FileNotFoundError, match="make the folder"):
+        Table(ROWS).to_csv(tmp_path / "missing" / "rows.csv")
+
+
 def test_markdown():
     assert Table(ROWS[:1]).to_markdown() == (
         "| name | n | value | known |\n| --- | --- | --- | --- |\n| a | 5 | 1.235 | True |"
