@@ -26,7 +26,8 @@ _INFEASIBLE = "on_error='infeasible'"
 _GO_ON = f"{_AGAIN[:-1]}, or pass {_INFEASIBLE} to go on without such designs."
 _OTHER_FILE = (
     "begin another run in another file, store='other.db', with start=result if it shall begin with "
-    "the designs of an earlier result."
+    "the designs of an earlier result. They are evaluated again unless the function looks up "
+    "results that it has (recipe 'Results that you already have')."
 )
 # Where the advice of a store's errors begins, and what it is for `moela.minimize`.
 _STORE_ADVICE = {

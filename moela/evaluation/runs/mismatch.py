@@ -24,13 +24,23 @@ def message(journal: Journal, compared: list[tuple[list[str], RunRow]], seed_dra
     lines = "\n".join(f"  {line}" for line in each_once(changes))
     return (
         f"The store {journal.path} does not hold this run. The most similar one, run {run.id}, "
-        f"differs (stored -> now):\n{lines}\n"
+        f"differs (stored -> now):\n{lines}\n{_of_script(changes)}"
         "To continue that run, undo these changes. (An attribute that changes while the object is "
         "used is not a setting: start its name with an underscore.) To begin a new run in the same "
         "file, pass Evaluator(on_mismatch='new'); it reuses the stored evaluations of the same "
         "problem. To keep the runs apart, name another file. To start a new run from the results "
         "of an old one, pass sampling=EvaluationStore(path).front() to the algorithm."
     )
+
+
+def _of_script(changes: list[str]) -> str:
+    """Return why the module of a function differs, if it is that of a script in one of the runs."""
+    if any(".function: " in line and "'__main__." in line for line in changes):
+        return (
+            "A function of the script that Python runs is in the module __main__, and in another "
+            "module if the script is imported. Begin and continue a run in the same way.\n"
+        )
+    return ""
 
 
 def _distance(entry: tuple[list[str], RunRow]) -> tuple[int, int]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pandas
 import pytest
@@ -14,6 +18,8 @@ import moela
 from moela import EvaluationError, EvaluationStore, StoreMismatchError
 from moela.cli import main
 from moela.watch.follow import Follower
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_store_resumes(tmp_path):
@@ -108,6 +114,34 @@ def test_a_new_run_in_a_store_of_the_function_says_what_differs(tmp_path, caplog
     assert "run 1, differs (stored -> now): " in told
     expected = {"seed": "seed: '1' -> '2'", "algorithm": "algorithm.class: ", "noisy": "dedupe"}
     assert expected[next(iter(changes))] in told
+
+
+def test_functions_of_a_script_that_is_imported_are_told_apart(tmp_path):
+    script = tmp_path / "script_that_runs.py"
+    script.write_text(
+        "import moela, sys\n"
+        "def line(d):\n    return d['x'], 1 - d['x']\n"
+        "def run():\n"
+        "    moela.minimize(line, variables={'x': (0.0, 1.0)}, objectives=['a', 'b'],\n"
+        "                   n_eval=20, store='run.db', verbose=False, progress=False)\n"
+        "if __name__ == '__main__':\n    run()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path)))}
+
+    def python(*arguments):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert python(script.name).returncode == 0
+    imported = python("-c", "import script_that_runs; script_that_runs.run()")
+    assert "Begin and continue a run in the same way." in imported.stderr
+    assert python(script.name).returncode == 0
 
 
 def test_a_changed_function_is_noticed(tmp_path):
