@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moela._arrays import Bools, Floats, Ints
+from moela._checks import printed
 from moela.quality.words import shown
 
 Kind = Literal["number", "label", "order"]
@@ -65,8 +66,8 @@ class Column:
             at = {text: i for i, text in enumerate(self.labels)}
             self.values[exists] = [at[text] for text in texts]
             # A forest sees sorted labels; the order of the options is for the reader.
-            named = {_text(option): str(option) for option in options} | {
-                text: str(value) for text, value in zip(texts, own, strict=True)
+            named = {_text(option): printed(option) for option in options} | {
+                text: printed(value) for text, value in zip(texts, own, strict=True)
             }
             ordered = [text for text in named if text in at]
             if not options:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moela._arrays import Bools, Floats, Ints
-from moela._checks import count, require
+from moela._checks import count, require, spelled
 from moela.explanation.columns import NO_OPTIONS, Column, columns_of
 from moela.explanation.forest import DesignForest, Measured, fitted, measure, trusted
 from moela.explanation.slices import Slice, slice_of
@@ -299,7 +299,7 @@ def _different(designs: Sequence[Mapping[str, object]], values: Floats, random_s
     first: dict[str, int] = {}
     for i, design in enumerate(designs):
         if np.isfinite(values[i]).all():
-            first.setdefault(repr(sorted(design.items(), key=lambda item: item[0])), i)
+            first.setdefault(spelled(sorted(design.items(), key=lambda item: item[0])), i)
     rows = np.fromiter(first.values(), dtype=np.intp)
     if len(rows) > MOST_DESIGNS:
         rng = np.random.default_rng(random_state)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moela._checks import spelled
 from moela.evaluation.runners.outcome import OK
 from moela.functions.model.kinds import Boolean, Choice, Integer, Permutation, Real, Variable
 from moela.functions.model.view import ProblemView
@@ -191,4 +192,4 @@ def _own_distributions(variables: Mapping[str, Variable]) -> dict[str, BaseDistr
 
 def _option(value: object) -> str | float | None:
     """Return an option as Optuna takes it: what is neither text nor number becomes text."""
-    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else spelled(value)

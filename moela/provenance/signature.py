@@ -19,6 +19,7 @@ import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
+from moela._checks import spelled
 from moela.provenance import renames
 from moela.provenance.scalars import Arrays, bytes_digest
 
@@ -306,7 +307,7 @@ def _object(value: object, depth: int, above: tuple[int, ...], old: bool, arrays
     state = {s: getattr(value, s) for s in slots if hasattr(value, s) and not s.startswith("_")}
     state.update(getattr(value, "__dict__", {}))
     if not state and not hasattr(value, "__dict__"):
-        text = repr(value)
+        text = spelled(value)
         return _name(type(value), old) if " at 0x" in text else text
     public = {
         k: _plain(v, depth, above, old, arrays)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moela._checks import in_folder
+from moela._checks import in_folder, printed, spelled
 from moela.files.replacing import replacing
 from moela.notebook import html
 from moela.quality.words import harmless
@@ -114,7 +114,7 @@ class Table:
         ):
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows({c: _cell(row[c]) for c in self.columns} for row in self.rows)
         return path
 
     def to_html(self, rest: str = ".to_frame()") -> str:
@@ -152,8 +152,13 @@ class Table:
 def text(value: object, form: str = ".4g") -> str:
     """Return a value as a table shows it; `form` is the format specification of floats."""
     if not isinstance(value, float):
-        return str(value)
+        return printed(value)
     return "-" if math.isnan(value) else format(value, form)
+
+
+def _cell(value: object) -> object:
+    """Return a value as a CSV file takes it, objects as their texts."""
+    return value if isinstance(value, str | int | float | None) else printed(value)
 
 
 def telling(designs: Sequence[Mapping[str, object]]) -> list[str]:
@@ -167,7 +172,7 @@ def telling(designs: Sequence[Mapping[str, object]]) -> list[str]:
     names = list(dict.fromkeys(name for design in designs for name in design))
     if len(names) <= _FEW_VARIABLES + 2:  # words about the rest would take as much room
         return names
-    alike = {n for n in names if len({repr(design.get(n)) for design in designs}) < 2}
+    alike = {n for n in names if len({spelled(design.get(n)) for design in designs}) < 2}
     chosen = set(sorted(names, key=alike.__contains__)[:_FEW_VARIABLES])
     return [name for name in names if name in chosen]
 

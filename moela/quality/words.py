@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
+from moela._checks import spelled
+
 _MOST_TEXT = 400
 
 
 def listed(names: Iterable[object]) -> str:
     """Return names in quotes with commas between them, or "none"."""
-    return ", ".join(repr(name) for name in names) or "none"
+    return ", ".join(spelled(name) for name in names) or "none"
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -22,10 +24,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 def shown(value: object) -> str:
     """Return a value on one line; the end of a long one is left out."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # an integer of more digits than Python prints
-        text = "a number of many digits"
+    text = " ".join(spelled(value).split())
     return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + " ..."
 
 

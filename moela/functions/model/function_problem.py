@@ -14,6 +14,7 @@ from pymoo.core.repair import Repair
 from pymoo.core.sampling import Sampling
 
 from moela._arrays import Design, Designs, Floats
+from moela._checks import spelled
 from moela._tracebacks import exception_of
 from moela.functions.model.calls import misnamed, name_of
 from moela.functions.model.given import encoded, has_codes, in_list, is_table, records
@@ -198,7 +199,7 @@ class FunctionProblem(Problem):
 
     def failure_text(self, x: Design, error: str, status: str) -> str:
         """Return reason and design of a failed evaluation, for a message."""
-        return f"({why(error, status)}) for the design {self.decode(x)!r}"
+        return f"({why(error, status)}) for the design {spelled(self.decode(x))}"
 
     def _evaluate(
         self, x: Designs, out: dict[str, object], *args: object, **kwargs: object
@@ -211,7 +212,7 @@ class FunctionProblem(Problem):
             returned = self.function(self._space.given(design))
         except Exception as error:
             hint = misnamed(self.function, self.variables, error) or self._absent(error)
-            error.add_note(f"The function was called with {design!r}.{hint}")
+            error.add_note(f"The function was called with {spelled(design)}.{hint}")
             raise
         answer = self.outputs.read(returned, design, self.name())
         out["F"], out["G"] = answer.F, answer.G

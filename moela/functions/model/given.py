@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from moela._arrays import Designs
+from moela._checks import printed
 from moela.functions.model.kinds import Choice, Permutation, Variable, equal, plain
 from moela.quality.words import encodable, listed
 
@@ -99,9 +100,9 @@ def position_of(cell: str, options: Sequence[object]) -> int | None:
     """
     tests: tuple[Callable[[object], bool], ...] = (
         lambda option: equal(option, cell),
-        lambda option: str(option) == cell,
-        lambda option: encodable(str(option)) == cell,
-        lambda option: ("" if option is None else str(option).strip()) == cell,
+        lambda option: printed(option) == cell,
+        lambda option: encodable(printed(option)) == cell,
+        lambda option: ("" if option is None else printed(option).strip()) == cell,
     )
     return next((i for fits in tests for i, option in enumerate(options) if fits(option)), None)
 

@@ -10,6 +10,7 @@ from numbers import Number
 import numpy as np
 
 from moela._arrays import Floats
+from moela._checks import printed
 from moela.functions.model.goals import Constraint, Objective
 from moela.functions.model.kinds import is_number
 from moela.quality.words import design_text, listed, nearest, of_kind, shown
@@ -227,8 +228,8 @@ def _kept(value: object) -> object:
     try:
         array = np.asarray(value)
     except Exception:
-        return str(value)
-    return array if array.dtype.kind in "iufb" else str(value)
+        return printed(value)
+    return array if array.dtype.kind in "iufb" else printed(value)
 
 
 def stored_name(name: str) -> str:

@@ -11,6 +11,7 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Floats
+from moela._checks import spelled
 from moela.functions.model.outputs import in_order, number_of_each
 from moela.functions.model.view import ProblemView
 from moela.notebook import html
@@ -326,6 +327,6 @@ def run_columns(taken: Collection[str]) -> dict[str, str]:
 def summary(values: Mapping[str, object]) -> str:
     """Return values by name on one line, numbers with six digits."""
     return ", ".join(
-        f"{name}={number(value) if isinstance(value, float) else repr(value)}"
+        f"{name}={number(value) if isinstance(value, float) else spelled(value)}"
         for name, value in values.items()
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moela._checks import in_folder
+from moela._checks import in_folder, printed
 from moela.files.replacing import replacing
 from moela.quality.json_data import finite
 from moela.quality.table import Table
@@ -34,4 +34,4 @@ def _plain(value: object) -> object:
     """Return a value as JSON has it; what JSON has not becomes its text."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    return str(value)
+    return printed(value)
