@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moela.commands.output import add_json, picture_to_write, print_json
 from moela.commands.parser import add_examples, not_negative, positive
 from moela.commands.runs import STORE, run_of, store_of
 from moela.quality.words import harmless_lines
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from moela.functions.results.result import MinimizeResult
+
+
+_FEW = "Too few designs for importances of variables."
+_CODES = "The variables are codes of PEs and links, so their importances are left out."
+_FOLDER = " Name the folder of --out instead of the store to compare designs by PEs and links."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +64,12 @@ def run(arguments: argparse.Namespace) -> None:
         picture_to_write(f"--{option}", getattr(arguments, option))
     found = pictures = None
     wanted = {"importances": arguments.importances, "slices": arguments.slices}
-    if any(wanted.values()) or result.n_eval >= LEAST_DESIGNS:
+    is_chip = result.problem.name() == "NoC3D"
+    left_out = _FEW
+    if is_chip:
+        named = _name_pes_and_links(result, Path(arguments.store) / "best.json")
+        left_out = _CODES if named else _CODES + _FOLDER
+    if any(wanted.values()) or (result.n_eval >= LEAST_DESIGNS and not is_chip):
         try:
             found = result.importances(random_state=arguments.seed)
         except ValueError:
@@ -83,6 +100,27 @@ def run(arguments: argparse.Namespace) -> None:
         )
         return
     print(harmless_lines(f"{result.problem.name()}: {result.status}\n\n{result.explain(chosen)}"))
-    print(f"\n{found}" if found is not None else "\nToo few designs for importances of variables.")
+    print(f"\n{left_out if found is None else found}")
     if pictures:
         print(f"pictures in {', '.join(pictures)}")
+
+
+def _name_pes_and_links(result: MinimizeResult, best: Path) -> bool:
+    """Describe designs of a chip by PEs and links, and return whether a file has its platform."""
+    from problems.noc import Design
+    from problems.noc.design.difference import describe_differences
+    from problems.noc.rows import design_of, rows_of
+
+    try:
+        platform = Design.load(best).platform
+    except (OSError, ValueError):
+        return False
+    if platform.n_tiles + platform.n_chosen != result.problem.n_var:
+        return False
+
+    def differences(x: ArrayLike, y: ArrayLike) -> list[str]:
+        one, other = (design_of(rows_of(row, platform)[0], platform) for row in (x, y))
+        return describe_differences(one, other)
+
+    result.problem.describe_differences = differences  # type: ignore[attr-defined]
+    return True
