@@ -91,7 +91,8 @@ class EvaluationStore:
             )
         with self._translated():
             self._file = os.stat(self.path)
-            alone = not log_of(self.path).exists()
+            before = log_of(self.path)  # an empty one may be left of an earlier reader
+            alone = not before.exists() or before.stat().st_size == 0
             self._db = self._connect()
             self._closed = weakref.finalize(self, close_reader, self._db, self.path, alone)
             try:

@@ -148,8 +148,8 @@ def close_reader(db: sqlite3.Connection, path: Path, alone: bool) -> None:
     """Close a connection that only read a store, and leave no files beside it.
 
     SQLite keeps a log and its index while a store is open, and a connection that may not write
-    cannot remove them. If the reader was `alone`, because there was no log before, SQLite removes
-    them here, unless another process has the store open by now.
+    cannot remove them. If the reader was `alone`, because there was no log or an empty one, SQLite
+    removes them here, unless another process has the store open.
     """
     file = getattr(db, "file", None)
     db.close()

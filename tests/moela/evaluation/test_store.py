@@ -441,6 +441,11 @@ def test_readers_leave_no_files_beside_a_store(store):
             assert len(other.runs()) == 1
         assert len(list(reader.evaluations())) == len(X)
     assert os.listdir(store.parent) == [store.name]
+    with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as left:
+        left.execute("PRAGMA user_version").fetchone()
+    assert len(os.listdir(store.parent)) == 3  # files that another reader has left
+    EvaluationStore(store).close()
+    assert os.listdir(store.parent) == [store.name]
     assert (os.stat(store).st_mtime_ns, store.read_bytes()) == (before.st_mtime_ns, content)
 
 
