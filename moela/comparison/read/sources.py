@@ -102,9 +102,16 @@ def of_minimize(result: MinimizeResult, senses: Mapping[str, float] | None = Non
     run.history = [SimpleNamespace(pop=None, off=result.population)]
     draft = replace(of_result(run, senses), problem=result.problem.name())
     if result.algorithm is None and result._made_by is not None:
-        name, seed = result._made_by
-        draft = replace(draft, algorithm=name, run=replace(draft.run, seed=seed))
-    return draft
+        name, seed, source = result._made_by
+        read = replace(draft.run, seed=seed, source=source)
+        draft = replace(draft, algorithm=name, run=read)
+    else:
+        draft = replace(draft, run=replace(draft.run, source="a result of moela.minimize"))
+    left_out, n_failed = dict(draft.run.left_out), len(result.failures)
+    left_out["not finite"] = left_out.get("not finite", 0) - n_failed
+    counts = {"failed": n_failed, **left_out}
+    counts = {reason: n for reason, n in counts.items() if n > 0}
+    return replace(draft, run=replace(draft.run, left_out=counts))
 
 
 def _check_objectives(senses: Mapping[str, float] | None, problem: Problem, source: str) -> None:

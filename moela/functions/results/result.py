@@ -80,8 +80,8 @@ class MinimizeResult:
     (100, True)
     """
 
-    # Name of the algorithm and seed of a result that was read from a store.
-    _made_by: tuple[str, int | None] | None = None
+    # Name of the algorithm, seed and source of a result that was read from a store.
+    _made_by: tuple[str, int | None, str] | None = None
 
     def __init__(
         self,
@@ -142,7 +142,9 @@ class MinimizeResult:
         spent = amount(found.n_eval if found.budget is None else found.budget, "evaluation")
         ending = f"run {found.id}, {found.state} after {of}{spent}"
         result = cls(problem, individuals, ending=ending)
-        result._made_by = (shown_name(found.algorithm), found.seed)
+        path = store.path if isinstance(store, EvaluationStore) else store
+        source = f"run {found.id} in {os.fspath(path)}"
+        result._made_by = (shown_name(found.algorithm), found.seed, source)
         return result
 
     @property

@@ -122,5 +122,20 @@ def test_comparisons_of_results_from_a_store_know_algorithm_and_seed(tmp_path):
             **settings | {"store": store, "seed": seed, "algorithm": name},
         )
     results = [moela.MinimizeResult.from_store(store, run) for run in (1, 2)]
-    rows = moela.compare(results).table().rows
-    assert [row["algorithm"] for row in rows] == ["MOELA", "NSGA2"]
+    comparison = moela.compare(results)
+    found = [(run.algorithm, run.seed, run.source) for run in comparison.runs]
+    assert found == [("MOELA", 1, f"run 1 in {store}"), ("NSGA2", 2, f"run 2 in {store}")]
+
+
+def test_comparisons_of_results_count_failed_evaluations(tmp_path):
+    def fails(d):
+        if d["x"] > 1.5:
+            raise ValueError("no mesh")
+        return d["x"], 1 / d["x"]
+
+    settings = {"variables": {"x": (0.1, 2.0)}, "objectives": ["a", "b"], "n_eval": 40}
+    result = moela.minimize(fails, **settings, **QUIET, on_error="infeasible")
+    (run,) = moela.compare([result]).runs
+    assert run.left_out["failed"] == len(result.failures) > 0
+    assert "not finite" not in run.left_out
+    assert run.source == "a result of moela.minimize"
