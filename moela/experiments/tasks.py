@@ -123,7 +123,8 @@ def make_algorithm(name: str, given: MakeAlgorithm, problem: Problem) -> Algorit
         if needed > (0 if isinstance(given, type) else 1):
             raise ValueError(
                 f"The algorithm {name!r} must be a function of the problem or of no argument. Got "
-                f"{given!r} instead, which needs more arguments. Use lambda problem: ..."
+                f"{given!r} instead, which needs more arguments. Use lambda problem: ..., or "
+                "moela.External(run) for a run(problem, n_eval, seed) that returns X and F."
             )
         made = given(problem) if needed else given()
     if not isinstance(made, Algorithm | External):

@@ -183,7 +183,7 @@ def test_a_failed_run_is_named_or_skipped(tmp_path, n_jobs):
         ({"algorithms": [NSGA2]}, r"'algorithms' .* a dict by name"),
         (
             {"algorithms": {"a": NSGA3}},
-            r"algorithm 'a' .* needs more arguments. Use lambda",
+            r"algorithm 'a' .* needs more arguments. Use lambda problem: ..., or moela.External",
         ),
         ({"algorithms": {"a": lambda: None}}, r"algorithm 'a' must be a function that returns"),
         ({"seeds": 0}, r"'seeds' .* Got 0"),
