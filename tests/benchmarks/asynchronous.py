@@ -86,7 +86,7 @@ def quality(n_eval: int, n_seeds: int, keep: bool) -> tuple[list[list[str]], lis
     known = json.loads(DATA.read_text()) if DATA.exists() and keep else {}
     kinds = [*map(str, BATCHES), "asynchronous"]
     table, ratios = (
-        [["problem", *(f"batches of {b}" for b in BATCHES), "asynchronous", "ratio"]],
+        [["problem", *(f"batches of {b}" for b in BATCHES), "asynchronous", "ratio", "interval"]],
         [],
     )
     for name, problem in problems().items():
@@ -101,9 +101,21 @@ def quality(n_eval: int, n_seeds: int, keep: bool) -> tuple[list[list[str]], lis
                 DATA.write_text(json.dumps(known, indent=1))
         medians = [float(np.median(values[kind][:n_seeds])) for kind in kinds]
         ratios.append([medians[-1] / batches for batches in medians[:-1]])
-        table.append([name, *(f"{value:.4g}" for value in medians), f"{min(ratios[-1]):.3f}"])
+        better = kinds[int(np.argmax(medians[:-1]))]
+        low, high = interval(values["asynchronous"][:n_seeds], values[better][:n_seeds])
+        row = [name, *(f"{value:.4g}" for value in medians), f"{min(ratios[-1]):.3f}"]
+        table.append([*row, f"{low:.2f} to {high:.2f}"])
         print(table[-1], flush=True)
     return table, ratios
+
+
+def interval(values: list[float], others: list[float]) -> tuple[float, float]:
+    """Return a bootstrapped interval of 95 % of the ratio of two medians."""
+    rng = np.random.default_rng(1)
+    ratios = np.median(rng.choice(values, (10_000, len(values))), axis=1)
+    ratios /= np.median(rng.choice(others, (10_000, len(others))), axis=1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def throughput(n_eval: int, mean: float) -> dict[str, float]:
@@ -159,7 +171,8 @@ def main() -> None:
             "table has the wall clock of threads that sleep; numbers in the first column are sizes "
             f"of batches. The second has the hypervolume after {arguments.budget:,} evaluations, "
             f"median of {arguments.seeds} seeds, where a simulated clock decides which evaluation "
-            "ends next; `ratio` is asynchronous over the better kind of batches.",
+            "ends next; `ratio` is asynchronous over the better kind of batches, and `interval` "
+            "the bootstrapped interval of 95 % of that ratio.",
         ),
         tables.markdown(rows),
         tables.markdown(table),
