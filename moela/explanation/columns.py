@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moela._arrays import Bools, Floats, Ints
-from moela._checks import printed
+from moela._spelling import printed
 from moela.quality.words import shown
 
 Kind = Literal["number", "label", "order"]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moela._arrays import Bools, Floats, Ints
-from moela._checks import count, require, spelled
+from moela._checks import count, require
+from moela._spelling import spelled
 from moela.explanation.columns import NO_OPTIONS, Column, columns_of
 from moela.explanation.forest import DesignForest, Measured, fitted, measure, trusted
 from moela.explanation.slices import Slice, slice_of

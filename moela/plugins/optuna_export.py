@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moela._checks import spelled
+from moela._spelling import spelled
 from moela.evaluation.runners.outcome import OK
 from moela.functions.model.kinds import Boolean, Choice, Integer, Permutation, Real, Variable
 from moela.functions.model.view import ProblemView

@@ -19,7 +19,7 @@ import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
-from moela._checks import spelled
+from moela._spelling import spelled
 from moela.provenance import renames
 from moela.provenance.scalars import Arrays, bytes_digest
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moela._checks import in_folder, printed, spelled
+from moela._checks import in_folder
+from moela._spelling import printed, spelled
 from moela.files.replacing import replacing
 from moela.notebook import html
 from moela.quality.words import harmless

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-from moela._checks import spelled
+from moela._spelling import spelled
 
 _MOST_TEXT = 400
 

@@ -14,7 +14,7 @@ from pymoo.core.repair import Repair
 from pymoo.core.sampling import Sampling
 
 from moela._arrays import Design, Designs, Floats
-from moela._checks import spelled
+from moela._spelling import spelled
 from moela._tracebacks import exception_of
 from moela.functions.model.calls import misnamed, name_of
 from moela.functions.model.given import encoded, has_codes, in_list, is_table, records

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from moela._arrays import Designs
-from moela._checks import printed
+from moela._spelling import printed
 from moela.functions.model.kinds import Choice, Permutation, Variable, equal, plain
 from moela.quality.words import encodable, listed
 

@@ -10,7 +10,7 @@ from numbers import Number
 import numpy as np
 
 from moela._arrays import Floats
-from moela._checks import printed
+from moela._spelling import printed
 from moela.functions.model.goals import Constraint, Objective
 from moela.functions.model.kinds import is_number
 from moela.quality.words import design_text, listed, nearest, of_kind, shown

@@ -11,7 +11,7 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Floats
-from moela._checks import spelled
+from moela._spelling import spelled
 from moela.functions.model.outputs import in_order, number_of_each
 from moela.functions.model.view import ProblemView
 from moela.notebook import html

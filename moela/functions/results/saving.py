@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from moela._checks import in_folder, printed
+from moela._checks import in_folder
+from moela._spelling import printed
 from moela.files.replacing import replacing
 from moela.quality.json_data import finite
 from moela.quality.table import Table

@@ -8,7 +8,7 @@ import pytest
 from function_cases import QUIET
 
 import moela
-from moela._checks import printed, spelled
+from moela._spelling import printed, spelled
 from moela.quality.words import shown
 
 
