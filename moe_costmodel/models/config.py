@@ -128,9 +128,9 @@ def _architecture(fields: ConfigFields) -> tuple[str, Architecture]:
     expected = f"a known architecture; the nearest one is '{close}', all are {', '.join(known)}"
     if name in HYBRIDS:
         expected = (
-            f"a known architecture ({', '.join(known)}). No table has kernels of {HYBRIDS[name]}: "
+            f"a known architecture ({', '.join(known)}). Models with {HYBRIDS[name]} are not read: "
             "plan the MoE layers alone (a LayerShape, `moela run moe --shape`), or approximate the "
-            "model by a ModelShape whose blocks have Attention(kind='linear')"
+            "model by a ModelShape of your own; Attention(kind='linear') has a state of fixed size"
         )
     raise invalid_file(
         fields.source, given if given is not None else "none", expected, fields.place("model_type")

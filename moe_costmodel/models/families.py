@@ -140,8 +140,10 @@ HYBRIDS = {
         ("bamba", "falcon_h1", "granitemoehybrid", "jamba", "zamba2"),
         "state-space layers",
     ),
+    "deepseek_v4": "compressed sparse attention and hyper-connections",
     **dict.fromkeys(("lfm2", "lfm2_moe"), "short convolutions"),
     **dict.fromkeys(
-        ("bailing_hybrid", "kimi_linear", "minimax", "minimax_m1"), "lightning or delta attention"
+        ("bailing_hybrid", "kimi_linear", "kimi_k3", "minimax", "minimax_m1"),
+        "lightning or delta attention",
     ),
 }

@@ -50,7 +50,8 @@ def export_serving(
         settings = _settings(plan, pool, model, gpu)
         notes: list[str] = []
         if pool.placement is not None and is_moved(pool.placement) and pool.layout.moe_ep > 1:
-            path, notes = write_location(pool.placement, numbers, engine, stem, plan.shape.n_layers)
+            n_layers = _n_layers(plan)
+            path, notes = write_location(pool.placement, numbers, engine, stem, n_layers)
             settings = replace(settings, location=path)
         if plan.shape.n_dense_layers and layers is None and settings.location is not None:
             notes = [*notes, "the layers without experts are taken to be the first ones"]
@@ -74,7 +75,7 @@ def _numbers(plan: ServingPlan, layers: Sequence[int] | None) -> tuple[int, ...]
     n_moe = plan.shape.n_moe_layers
     if layers is None:
         moved = any(p.placement is not None and is_moved(p.placement) for p in plan.pools)
-        if moved and any(not (b.experts or b.d_ffn) for b in plan.shape.blocks):
+        if moved and _counts_mixers(plan):
             expected = (
                 "given for a model whose mixers and feed-forward parts are layers of their own: "
                 "moe_costmodel.models.config.moe_layer_numbers(config) returns them"
@@ -85,6 +86,19 @@ def _numbers(plan: ServingPlan, layers: Sequence[int] | None) -> tuple[int, ...]
         expected = f"a number for each of {n_moe} layers with experts"
         raise invalid("ServingPlan.export", "layers", list(layers), expected)
     return tuple(layers)
+
+
+def _n_layers(plan: ServingPlan) -> int:
+    """Return the number of layers as engines count them."""
+    shape = plan.shape
+    if not _counts_mixers(plan):
+        return shape.n_layers
+    return shape.n_layers + sum(b.n_layers for b in shape.blocks if b.experts or b.d_ffn)
+
+
+def _counts_mixers(plan: ServingPlan) -> bool:
+    """Tell whether mixers and feed-forward parts are layers of their own (Nemotron-3)."""
+    return any(not (block.experts or block.d_ffn) for block in plan.shape.blocks)
 
 
 def _role(plan: ServingPlan, pool: ServingPool) -> str:

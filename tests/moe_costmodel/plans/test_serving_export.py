@@ -1,9 +1,13 @@
 """Exports of serving plans: requests in flight of pools with pipeline stages."""
 
+import json
+
 import pytest
 
-from moe_costmodel import Layout, ModelShape, ServingPlan, ServingPool
+from moe_costmodel import Layout, ModelShape, Placement, ServingPlan, ServingPool
+from moe_costmodel.models.config import moe_layer_numbers
 from tests.moe_costmodel.models.test_config import QWEN3_30B
+from tests.moe_costmodel.models.test_newer_families import NEMOTRON
 
 
 def flag(export, name):
@@ -30,3 +34,22 @@ def test_prompts_fill_all_pipeline_stages(pp, tmp_path):
     prefill, decode = plan.export(tmp_path, model="m", engine="trtllm")
     assert flag(prefill, "--max_batch_size") == 2 * 8
     assert flag(decode, "--max_batch_size") == 8 / pp
+
+
+def test_placements_of_models_whose_parts_are_layers_of_their_own(tmp_path):
+    moved = Placement.from_devices([[1, 0, 0, 1, 0, 1]] * 2, n_devices=2)
+    pool = ServingPool(
+        role="mixed", layout=Layout(tp=2, moe_ep=2), replicas=1, concurrency=8,
+        max_num_batched_tokens=4096, placement=moved,
+    )  # fmt: skip
+    plan = ServingPlan(
+        shape=ModelShape.from_config(NEMOTRON), gpu="h200_sxm", backend="sglang", n_gpus=2,
+        mode="mixed", input_tokens=1024, output_tokens=128, pools=(pool,),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"'layers'.*moe_layer_numbers"):
+        plan.export(tmp_path, model="m")
+    plan.export(tmp_path, model="m", layers=moe_layer_numbers(NEMOTRON))
+    (file,) = tmp_path.glob("*_experts.json")
+    rows = json.loads(file.read_text())["physical_to_logical_map"]
+    # The engine counts five layers, M, E, M, * and E; the second and the last have experts.
+    assert [row != list(range(6)) for row in rows] == [False, True, False, False, True]
