@@ -18,6 +18,9 @@ _NOISE_MEAN, _NOISE_DEVIATION = np.log(1e-5), 4.0
 # Fits start from little and from much noise: what varies faster than a few designs can show, such
 # as many small valleys, is noise to the process.
 _MUCH_NOISE, _NOISE_MIDDLE = np.log(0.2), np.log(2e-3)
+# Logarithm of the variance of the trend relative to that of the process: bounds, and the mean and
+# the deviation of its prior.
+_TREND_BOUNDS, _TREND_MEAN, _TREND_DEVIATION = (-12.0, 6.0), -2.0, 2.0
 # Prior of the logarithm of a length scale among d inputs: mean and deviation (Hvarfner, Hellsten,
 # Nardi 2024, "Vanilla Bayesian optimization performs great in high dimensions", ICML).
 _PRIOR_SHIFT, _PRIOR_DEVIATION = 0.0, 0.7
@@ -29,11 +32,16 @@ _STEPS = 20
 
 
 class GaussianProcess(SharedFits):
-    """Gaussian process with a Matern-5/2 kernel, and length scales of the inputs.
+    """Gaussian process with a trend, a Matern-5/2 kernel, and length scales of the inputs.
 
-    Length scales and noise maximize the marginal likelihood times a prior, in which the variance of
-    the process is replaced by its own maximum (Rasmussen and Williams 2006, "Gaussian processes
-    for machine learning", sec. 5.4.1). The mean is zero, so outputs should be standardized.
+    The trend is a sum of parabolas, one of each input, whose coefficients have a normal prior
+    (Rasmussen and Williams 2006, "Gaussian processes for machine learning", sec. 2.7). A function
+    of many inputs with many small valleys has too few designs for the kernel to show its shape,
+    but enough for its trend.
+
+    Length scales, noise and the variance of the trend maximize the marginal likelihood times a
+    prior, in which the variance of the process is replaced by its own maximum (ibid., sec. 5.4.1).
+    The mean is zero, so outputs should be standardized.
 
     Parameters
     ----------
@@ -67,7 +75,7 @@ class GaussianProcess(SharedFits):
     def scales(self) -> Floats:
         """Length scales [n_scales] of the last fit."""
         assert self._theta is not None
-        return np.exp(self._theta[:-1])
+        return np.exp(self._theta[: self.n_scales])
 
     @property
     def noise(self) -> float:
@@ -76,24 +84,26 @@ class GaussianProcess(SharedFits):
         return float(np.exp(self._theta[-1]))
 
     def fit(self, X: Floats, y: Floats) -> None:
-        """Choose length scales and noise for rows X [n, d] with outputs y [n], and learn them."""
+        """Choose the parameters for rows X [n, d] with outputs y [n], and learn the rows."""
         starts = []
         for noise in (_NOISE_MEAN, _MUCH_NOISE):
-            starts.append(np.append(self._prior_means, noise))
+            starts.append(np.concatenate([self._prior_means, [_TREND_MEAN, noise]]))
         if self._theta is not None:
             # The noise of the last fit is kept; the other start may have become better.
             much = self._theta[-1] > _NOISE_MIDDLE
             starts = [self._theta, starts[0] if much else starts[1]]
-        squares = self._squares(X)
+        self._middle = X.mean(axis=0)
+        squares, parabolas = self._squares(X), self._parabolas(X)
+        trend = parabolas @ parabolas.T
         best = np.inf
         for start in starts:
             found = minimize(
                 self._loss,
                 start,
-                args=(squares, y),
+                args=(squares, trend, y),
                 jac=True,
                 method="L-BFGS-B",
-                bounds=[_SCALE_BOUNDS] * self.n_scales + [_NOISE_BOUNDS],
+                bounds=[_SCALE_BOUNDS] * self.n_scales + [_TREND_BOUNDS, _NOISE_BOUNDS],
                 options={"maxiter": _STEPS, "maxls": 10},
             )
             if found.fun < best or self._theta is None:
@@ -102,13 +112,15 @@ class GaussianProcess(SharedFits):
         self.learn(X, y)
 
     def learn(self, X: Floats, y: Floats) -> None:
-        """Condition on rows X [n, d] with outputs y [n], with the length scales of the last fit."""
+        """Condition on rows X [n, d] with outputs y [n], with the parameters of the last fit."""
         assert self._theta is not None
         n = len(X)
-        self._scale = np.exp(-self._theta[:-1])[self._scale_of]
+        self._scale = np.exp(-self._theta[: self.n_scales])[self._scale_of]
         self._X = X * self._scale
         self._sizes = (self._X**2).sum(axis=1)
-        K = self._kernel(self._X)
+        parabolas = self._parabolas(X)
+        self._weighted = np.exp(self._theta[-2]) * parabolas
+        K = self._kernel(self._X) + parabolas @ self._weighted.T
         K[np.diag_indices_from(K)] += np.exp(self._theta[-1])
         lower = _cholesky(K)
         self._inverse = solve_triangular(lower, np.eye(n), lower=True)
@@ -122,9 +134,12 @@ class GaussianProcess(SharedFits):
 
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation, both [b], of the outputs of rows X [b, d]."""
-        K = self._kernel(X * self._scale)
+        assert self._theta is not None
+        parabolas = self._parabolas(X)
+        K = self._kernel(X * self._scale) + parabolas @ self._weighted.T
         explained = ((K @ self._inverse.T) ** 2).sum(axis=1)
-        variance = self._variance * np.maximum(1.0 - explained, 1e-10)
+        prior = 1.0 + np.exp(self._theta[-2]) * (parabolas**2).sum(axis=1)
+        variance = self._variance * np.maximum(prior - explained, 1e-10)
         return K @ self._alpha, np.sqrt(variance)
 
     def _kernel(self, Z: Floats) -> Floats:
@@ -137,6 +152,11 @@ class GaussianProcess(SharedFits):
         r *= _ROOT5
         return np.asarray((1.0 + r + r * r / 3.0) * np.exp(-r))
 
+    def _parabolas(self, X: Floats) -> Floats:
+        """Return the first and second powers [b, 2 d] of rows X [b, d], whose sums are trends."""
+        Z = 2.0 * (X - self._middle)
+        return np.hstack([Z, Z * Z]) / np.sqrt(X.shape[1])
+
     def _squares(self, X: Floats) -> Floats:
         """Return squared differences [n_scales, n, n], of inputs of one length scale together."""
         if self.n_scales == self.n_inputs:
@@ -144,14 +164,20 @@ class GaussianProcess(SharedFits):
             return np.asarray((columns[:, :, None] - columns[:, None, :]) ** 2)
         return np.array([_distances(X[:, self._scale_of == i]) for i in range(self.n_scales)])
 
-    def _loss(self, theta: Floats, squares: Floats, y: Floats) -> tuple[float, Floats]:
-        """Return the negative logarithm of likelihood times prior, and its gradient [d + 1]."""
+    def _loss(
+        self, theta: Floats, squares: Floats, trend: Floats, y: Floats
+    ) -> tuple[float, Floats]:
+        """Return the negative logarithm of likelihood times prior, and its gradient.
+
+        `theta` holds logarithms: of the length scales, of the variance of the trend, and of that of
+        the noise. `trend` [n, n] is the kernel of the trend.
+        """
         n = len(y)
-        inverse_squares, noise = np.exp(-2.0 * theta[:-1]), np.exp(theta[-1])
+        inverse_squares, noise = np.exp(-2.0 * theta[:-2]), np.exp(theta[-1])
         r = np.sqrt(np.tensordot(inverse_squares, squares, axes=1))
         r *= _ROOT5
         decay = np.exp(-r)
-        K = (1.0 + r + r * r / 3.0) * decay
+        K = (1.0 + r + r * r / 3.0) * decay + np.exp(theta[-2]) * trend
         K[np.diag_indices_from(K)] += noise
         try:
             factor = cho_factor(K, lower=True, overwrite_a=True, check_finite=False)
@@ -166,11 +192,12 @@ class GaussianProcess(SharedFits):
         slope = 0.5 * (inverse - np.outer(alpha, alpha) / variance)
         weights = slope * (5.0 / 3.0) * (1.0 + r) * decay
         gradient = np.empty_like(theta)
-        gradient[:-1] = np.tensordot(squares, weights, axes=2) * inverse_squares
+        gradient[:-2] = np.tensordot(squares, weights, axes=2) * inverse_squares
+        gradient[-2] = float((slope * trend).sum()) * np.exp(theta[-2])
         gradient[-1] = float(np.trace(slope)) * noise
-        means = np.append(self._prior_means, _NOISE_MEAN)
+        means = np.concatenate([self._prior_means, [_TREND_MEAN, _NOISE_MEAN]])
         deviations = np.full(len(theta), _PRIOR_DEVIATION)
-        deviations[-1] = _NOISE_DEVIATION
+        deviations[-1], deviations[-2] = _NOISE_DEVIATION, _TREND_DEVIATION
         z = (theta - means) / deviations
         return loss + 0.5 * float(z @ z), gradient + z / deviations
 

@@ -36,9 +36,10 @@ def test_it_predicts_designs_that_it_has_not_seen_and_knows_how_well():
 
 
 def test_inputs_without_effect_get_longer_scales():
-    process, _ = fitted()
+    # The effect of the second is no parabola, which the trend would explain alone.
+    process, _ = fitted(function=lambda X: np.sin(5.0 * X[:, 0]) + 0.5 * np.sin(6.0 * X[:, 1]))
     used, unused = process.scales[:2], process.scales[2:]
-    assert used[0] < used[1] < unused.min()
+    assert used.max() < unused.min()
 
 
 def test_what_it_has_learned_it_predicts_with_certainty():
@@ -63,11 +64,26 @@ def test_the_gradient_of_the_fit_is_that_of_the_likelihood(scale_of):
     X = rng.random((30, 4))
     y = rng.normal(size=30)
     process = GaussianProcess(4, np.array(scale_of))
-    squares = process._squares(X)
+    process.fit(X, y)
+    squares, parabolas = process._squares(X), process._parabolas(X)
+    trend = parabolas @ parabolas.T
     theta = np.array([0.3, -0.4, 0.1, 0.2])[: process.n_scales]
-    theta = np.append(theta, -4.0)
-    numeric = approx_fprime(theta, lambda t: process._loss(t, squares, y)[0], 1e-6)
-    np.testing.assert_allclose(process._loss(theta, squares, y)[1], numeric, rtol=1e-4, atol=1e-4)
+    theta = np.append(theta, [-1.0, -4.0])
+    numeric = approx_fprime(theta, lambda t: process._loss(t, squares, trend, y)[0], 1e-6)
+    found = process._loss(theta, squares, trend, y)[1]
+    np.testing.assert_allclose(found, numeric, rtol=1e-4, atol=1e-4)
+
+
+def test_the_trend_of_many_small_valleys_is_found():
+    def valleys(X):
+        return ((10.0 * X - 4.0) ** 2 - 5.0 * np.cos(2.0 * np.pi * (10.0 * X - 4.0))).sum(axis=1)
+
+    process, out = fitted(n=100, n_inputs=20, function=valleys)
+    X = np.random.default_rng(2).random((300, 20))
+    mean, deviation = process.predict(X)
+    # Without the trend, the correlation is less than 0.5.
+    assert np.corrcoef(mean, out(valleys(X)))[0, 1] > 0.7
+    assert (np.abs(mean - out(valleys(X))) < 3.0 * deviation).mean() > 0.9
 
 
 def test_inputs_that_share_a_scale_count_together():
