@@ -119,7 +119,7 @@ RESCUED = {
     overwrite_by_older: "was (emptied|cut|overwritten)",
     empty: "was emptied",
     cut: r"was cut from \d+ to \d+ bytes",
-    overwrite: "was (emptied|overwritten)",  # which is first one, then the other
+    overwrite: "was (emptied|cut|overwritten)",  # which is one after the other
     overwrite_part: "was overwritten",
     empty_log: "(log run.db-wal was cut|was overwritten)",
     cut_log: "(log run.db-wal was cut|was overwritten)",
