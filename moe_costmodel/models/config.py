@@ -64,11 +64,7 @@ def moe_layer_numbers(config: str | Path | Mapping[str, object]) -> tuple[int, .
     fields, _ = _opened(config)
     name, architecture = _architecture(fields)
     fields = in_usual_words(name, fields)
-    n_layers = _n_layers(fields)
-    if name == "nemotron_h":
-        sparse = [kind == "moe" for kind in _blocks_of(fields)]
-    else:
-        sparse = _sparse_layers(architecture, fields, n_layers)
+    sparse = _sparse_layers(architecture, fields, _n_layers(fields))
     return tuple(i for i, with_experts in enumerate(sparse) if with_experts)
 
 
@@ -148,7 +144,7 @@ def _built(
     known = (*_ATTENTIONS, *(_INDEXED if architecture.attention == "mla" else ()))
     known += (CHUNKED,) if architecture.interval == "llama4" else ()
     known += architecture.kinds
-    if name == "nemotron_h":
+    if architecture.single_parts:
         layers = _pairs(_blocks_of(fields))
     else:
         kinds = fields.words("layer_types", n_layers, known) or _default_kinds(fields, n_layers)
@@ -306,6 +302,8 @@ def _at_intervals(architecture: Architecture, fields: ConfigFields, n_layers: in
 
 def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[bool]:
     """Tell of each layer whether it has experts."""
+    if architecture.single_parts:
+        return [FEED_FORWARD.get(kind) == "sparse" for kind in _blocks_of(fields)]
     if architecture.parallel and not fields.flag("enable_moe_block"):
         return [False] * n_layers
     # In Qwen's architectures, 0 experts stand for a dense model.

@@ -34,6 +34,7 @@ class Architecture:
     parallel: bool = False  # a dense part beside the experts of each layer
     gated: bool = True  # feed-forward parts have a gate
     kinds: tuple[str, ...] = ()  # further kinds of attention
+    single_parts: bool = False  # mixers and feed-forward parts are layers of their own
     heads: str = ""  # rule of the heads of each kind of attention: "gemma4" or "mimo"
     interval: str = ""  # rule of the layers with experts: "llama4" or "ernie"
     unbiased: bool = False  # all released models have `use_bias` false
@@ -91,7 +92,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "gemma4": Architecture(experts=False, qk_norm="head", tied=True, parallel=True, heads="gemma4"),
     "nemotron_h": Architecture(
-        experts=False, router_bias=True, shared="nemotron", gated=False, kinds=("mamba",)
+        experts=False, router_bias=True, shared="nemotron", gated=False, single_parts=True,
+        kinds=("mamba",),
     ),
     "dots1": Architecture(qk_norm="head", router_bias=True, shared="number", dense_first=True),
     "ernie4_5_moe": Architecture(

@@ -393,7 +393,7 @@ class ModelShape:
             alone = sum(b.n_layers for b in self.blocks if not b.experts and not b.d_ffn)
             dense = f"{self.n_dense_layers - alone} dense layers"
             words = f"{self.n_moe_layers} MoE and {dense}, "
-            words += f"{alone} layers without feed-forward part, " if alone else ""
+            words += f"{alone} without feed-forward part, " if alone else ""
             words += f"{experts.n_experts} experts, {experts.k} a token"
         return (
             f"{self.name}: {words}; {self.n_parameters / 1e9:.4g} B parameters, "

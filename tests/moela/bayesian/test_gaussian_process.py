@@ -78,10 +78,10 @@ def test_the_trend_of_many_small_valleys_is_found():
     def valleys(X):
         return ((10.0 * X - 4.0) ** 2 - 5.0 * np.cos(2.0 * np.pi * (10.0 * X - 4.0))).sum(axis=1)
 
-    process, out = fitted(n=100, n_inputs=20, function=valleys)
+    process, out = fitted(n=50, n_inputs=20, function=valleys)
     X = np.random.default_rng(2).random((300, 20))
     mean, deviation = process.predict(X)
-    # Without the trend, the correlation is less than 0.5.
+    # Without the trend, the correlation is 0.46.
     assert np.corrcoef(mean, out(valleys(X)))[0, 1] > 0.7
     assert (np.abs(mean - out(valleys(X))) < 3.0 * deviation).mean() > 0.9
 
