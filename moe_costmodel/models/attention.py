@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from moe_costmodel._checks import count, one_of
+from moe_costmodel._checks import count, invalid, one_of
 
 __all__ = ["ATTENTION_KINDS", "Attention"]
 
-ATTENTION_KINDS = ("gqa", "mla", "linear", "mamba")
+ATTENTION_KINDS = ("gqa", "mla", "compressed", "linear", "mamba")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +17,12 @@ class Attention:
 
     Parameters
     ----------
-    kind : {"gqa", "mla", "linear", "mamba"}
+    kind : {"gqa", "mla", "compressed", "linear", "mamba"}
         Grouped-query attention (multi-head and multi-query included), multi-head latent attention
-        (DeepSeek-V2, arXiv 2405.04434), or a layer whose state does not grow with the context: a
-        gated delta net (arXiv 2412.06464) or Mamba-2 (arXiv 2405.21060).
+        (DeepSeek-V2, arXiv 2405.04434), compressed attention (DeepSeek-V4), or a layer whose state
+        does not grow with the context: a gated delta net (arXiv 2412.06464) or Mamba-2 (arXiv
+        2405.21060). Compressed attention keeps a window of tokens and one entry for each
+        `compression` earlier ones; an entry is the key and the value of all heads.
     n_heads, n_kv_heads : int
         Heads of queries, and of keys and values; of a gated delta net heads of values and of keys;
         of Mamba-2 heads and groups.
@@ -41,6 +43,12 @@ class Attention:
         Further parameters: biases, sinks, norms of queries and keys.
     conv_kernel : int
         Width of the convolution of a gated delta net or of Mamba-2.
+    compression : int
+        Compressed attention: tokens of an entry; 0 if a layer has the window alone. With an
+        indexer, entries overlap: two series of products make them, and of two series its keys.
+    output_groups, output_rank : int
+        Compressed attention: groups of heads that the output product first maps to as many vectors
+        of this rank.
     keys_as_values : bool
         Whether the values are made from the projected keys, without a product of their own. Both
         are cached.
@@ -74,6 +82,9 @@ class Attention:
     extra: int = 0
     conv_kernel: int = 0
     keys_as_values: bool = False
+    compression: int = 0
+    output_groups: int = 0
+    output_rank: int = 0
 
     def __post_init__(self) -> None:
         one_of("Attention", "kind", self.kind, ATTENTION_KINDS)
@@ -86,6 +97,13 @@ class Attention:
         for name in ("index_heads", "index_dim", "index_topk"):
             count("Attention", name, getattr(self, name), 0)
         count("Attention", "kv_rank", self.kv_rank, int(self.kind == "mla"))
+        compressed = self.kind == "compressed"
+        count("Attention", "compression", self.compression, 0)
+        for name in ("output_groups", "output_rank"):
+            count("Attention", name, getattr(self, name), int(compressed))
+        if compressed and self.n_heads % self.output_groups:
+            expected = f"a divisor of n_heads = {self.n_heads}"
+            raise invalid("Attention", "output_groups", self.output_groups, expected)
 
     @property
     def query_width(self) -> int:
@@ -98,13 +116,26 @@ class Attention:
         return self.n_heads * self.v_head_dim
 
     @property
-    def cache_values(self) -> int:
-        """Values that each further token of context adds to the cache of this layer."""
+    def cache_values(self) -> float:
+        """Values that each further token of context adds to the cache of this layer.
+
+        A window counts as if it grew, except beside compressed entries.
+        """
         if self.has_state:
             return 0
         if self.kind == "mla":
             return self.kv_rank + self.rope_dim + self.index_dim
+        if self.kind == "compressed":
+            return (self.head_dim + self.index_dim) / max(self.compression, 1)
         return self.n_kv_heads * (self.head_dim + self.v_head_dim) + self.index_dim
+
+    def cached_values(self, context: int) -> float:
+        """Return the values in the cache of a sequence of `context` tokens, without states."""
+        kept = min(context, self.window or context)
+        if self.kind != "compressed":
+            return kept * self.cache_values
+        entries = context // self.compression if self.compression else 0
+        return kept * self.head_dim + entries * (self.head_dim + self.index_dim)
 
     @property
     def has_state(self) -> bool:
@@ -113,11 +144,23 @@ class Attention:
 
     @property
     def state_values(self) -> int:
-        """Values of a sequence that do not grow with its context (gated delta net, Mamba-2)."""
+        """Values of a sequence that do not grow with its context.
+
+        They are the state of a gated delta net or of Mamba-2, or what compressed attention keeps of
+        the tokens that its next entries are made from.
+        """
+        if self.kind == "compressed":
+            tokens = self.compression * self._series
+            return 2 * tokens * self._series * (self.head_dim + self.index_dim)
         if not self.has_state:
             return 0
         state = self.n_heads * self.head_dim * self.v_head_dim
         return state + self._conv_width * max(self.conv_kernel - 1, 0)
+
+    @property
+    def _series(self) -> int:
+        """Series of products from which the compressed entries are made: two if they overlap."""
+        return 2 if self.index_heads else 1
 
     @property
     def _conv_width(self) -> int:
@@ -139,6 +182,8 @@ class Attention:
         if self.kind == "mamba":
             inputs = self._conv_width + self.output_width + self.n_heads
             return [(d_model, inputs), (self.output_width, d_model)]
+        if self.kind == "compressed":
+            return self._compressed_products(d_model)
         if self.kind == "mla":
             queries = [(d_model, self.query_width)]
             if self.q_rank:
@@ -157,3 +202,17 @@ class Attention:
         indexer = (self.index_heads + 1) * self.index_dim
         found = [(d_model, inputs), (self.output_width, d_model)]
         return [*found, (d_model, indexer)] if indexer else found
+
+    def _compressed_products(self, d_model: int) -> list[tuple[int, int]]:
+        """Return the products of compressed attention; that of a group of heads counts once."""
+        latent = self.output_groups * self.output_rank
+        heads = [(d_model, self.q_rank), (self.q_rank, self.query_width), (d_model, self.head_dim)]
+        output = [(self.output_width // self.output_groups, latent), (latent, d_model)]
+        if not self.compression:
+            return [*heads, *output]
+        compressor = [(d_model, 2 * self._series * self.head_dim)]
+        if not self.index_heads:
+            return [*heads, *compressor, *output]
+        queries = [(self.q_rank, self.index_heads * self.index_dim), (d_model, self.index_heads)]
+        index = [*queries, (d_model, 2 * self._series * self.index_dim)]
+        return [*heads, *compressor, *index, *output]

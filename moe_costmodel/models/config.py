@@ -27,6 +27,8 @@ _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_exp
 _SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
 _SHARED_WIDTHS = ("shared_expert_intermediate_size", "shared_intermediate_size")
 _ATTENTIONS = ("full_attention", "sliding_attention", "linear_attention", "attention")
+_HASHED = {"hash_moe": "hashed", "moe": "sparse"}  # feed-forward parts of DeepSeek-V4
+_WITH_EXPERTS = ("sparse", "hashed")
 _INDEXED = ("indexed_attention", "deepseek_sparse_attention")
 # Far above any model; a damaged file would make one Python object a layer.
 _MOST_LAYERS = 10_000
@@ -148,18 +150,16 @@ def _built(
         layers = _pairs(_blocks_of(fields))
     else:
         kinds = fields.words("layer_types", n_layers, known) or _default_kinds(fields, n_layers)
-        sparse = _sparse_layers(architecture, fields, n_layers)
         kinds = _with_indexers(fields, list(kinds)) if architecture.attention == "mla" else kinds
-        parts = ["sparse" if with_experts else "dense" for with_experts in sparse]
-        layers = list(zip(kinds, parts, strict=True))
+        layers = list(zip(kinds, _parts(architecture, fields, n_layers), strict=True))
     groups = Counter(layers)
     attentions = {kind: attention_of(architecture, fields, kind) for kind in {k for k, _ in layers}}
-    has_experts = any(part == "sparse" for _, part in layers)
+    has_experts = any(part in _WITH_EXPERTS for _, part in layers)
     experts = _experts(architecture, fields, d_model) if has_experts else None
+    streams = fields.whole("hc_mult") if architecture.streams else 1
     mlp_bias = fields.flag("mlp_bias")
     blocks = []
     for (kind, part), number in groups.items():
-        with_experts = part == "sparse"
         d_ffn = fields.whole(architecture.dense_width) if part == "dense" else 0
         biases = ((1 + architecture.gated) * d_ffn + d_model) * mlp_bias if d_ffn else 0
         blocks.append(
@@ -167,9 +167,9 @@ def _built(
                 n_layers=number,
                 attention=attentions[kind],
                 d_ffn=d_ffn,
-                experts=experts if with_experts else None,
+                experts=_of_part(part, experts),
                 ffn_extra=biases,
-                norms=_n_norms(architecture, part) * d_model,
+                norms=_n_norms(architecture, part) * d_model + 2 * _mixing(d_model, streams),
                 gated=architecture.gated,
             )
         )
@@ -181,13 +181,32 @@ def _built(
         vocabulary=vocabulary,
         blocks=tuple(blocks),
         tied=fields.flag("tie_word_embeddings", architecture.tied),
-        dtypes=weight_types(fields, quantization),
+        dtypes=weight_types(fields, quantization)
+        | ({"norms": "float32"} if architecture.streams else {}),
+        streams=streams,
         next_token_layers=fields.whole(
             "num_nextn_predict_layers", "mtp_num_hidden_layers", default=0, low=0
         ),
         max_context=_max_context(fields),
-        extra=head_bias + d_model * architecture.norm_biases,
+        extra=head_bias + d_model * architecture.norm_biases + _collapse(d_model, streams),
     )
+
+
+def _of_part(part: str, experts: ExpertShape | None) -> ExpertShape | None:
+    """Return the experts of a layer; a table of tokens has no correction of scores."""
+    if experts is None or part not in _WITH_EXPERTS:
+        return None
+    return experts if part == "sparse" else replace(experts, router_extra=0)
+
+
+def _mixing(d_model: int, streams: int) -> int:
+    """Return the parameters of a hyper-connection: products, biases and scales; none if alone."""
+    return (2 + streams) * streams * (streams * d_model + 1) + 3 if streams > 1 else 0
+
+
+def _collapse(d_model: int, streams: int) -> int:
+    """Return the parameters that collapse the streams after the last layer."""
+    return streams * (streams * d_model + 1) + 1 if streams > 1 else 0
 
 
 def _blocks_of(fields: ConfigFields) -> list[str]:
@@ -238,6 +257,11 @@ def _scaled(context: int, factor: float) -> int:
 
 def _default_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
     """Return the kinds of attention of all layers if the config does not list them."""
+    if fields.get("o_lora_rank"):  # DeepSeek-V4
+        return [
+            "compressed_sparse_attention" if i > 2 and i % 2 else "heavily_compressed_attention"
+            for i in range(n_layers)
+        ]
     every = fields.whole("full_attention_interval", default=0, low=0)
     if every and fields.get("linear_num_value_heads"):
         return [
@@ -300,8 +324,22 @@ def _at_intervals(architecture: Architecture, fields: ConfigFields, n_layers: in
     return [first <= i <= last and (i + 1) % step == 0 for i in range(n_layers)]
 
 
+def _parts(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[str]:
+    """Return the feed-forward part of each layer."""
+    if not architecture.hashed:
+        sparse = _sparse_layers(architecture, fields, n_layers)
+        return ["sparse" if with_experts else "dense" for with_experts in sparse]
+    listed = fields.words("mlp_layer_types", n_layers, tuple(_HASHED))
+    if listed is not None:
+        return [_HASHED[word] for word in listed]
+    first = fields.whole("num_hash_layers", default=3, low=0)
+    return ["hashed" if i < first else "sparse" for i in range(n_layers)]
+
+
 def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[bool]:
     """Tell of each layer whether it has experts."""
+    if architecture.hashed:
+        return [True] * n_layers
     if architecture.single_parts:
         return [FEED_FORWARD.get(kind) == "sparse" for kind in _blocks_of(fields)]
     if architecture.parallel and not fields.flag("enable_moe_block"):

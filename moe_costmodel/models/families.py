@@ -34,6 +34,8 @@ class Architecture:
     parallel: bool = False  # a dense part beside the experts of each layer
     gated: bool = True  # feed-forward parts have a gate
     kinds: tuple[str, ...] = ()  # further kinds of attention
+    hashed: bool = False  # the first layers choose experts by a table of tokens
+    streams: bool = False  # hyper-connections
     single_parts: bool = False  # mixers and feed-forward parts are layers of their own
     heads: str = ""  # rule of the heads of each kind of attention: "gemma4" or "mimo"
     interval: str = ""  # rule of the layers with experts: "llama4" or "ernie"
@@ -76,6 +78,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "deepseek_v2": Architecture("mla", shared="number", dense_first=True),
     "deepseek_v3": _DEEPSEEK3,
     "deepseek_v32": _DEEPSEEK3,
+    "deepseek_v4": Architecture(
+        "compressed", router_bias=True, shared="one", hashed=True, streams=True,
+        kinds=("compressed_sparse_attention", "heavily_compressed_attention"),
+    ),
     "kimi_k2": _DEEPSEEK3,
     "glm4_moe": _GLM4,
     "glm4_moe_lite": _DEEPSEEK3,
@@ -122,6 +128,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 # Models of images and text hold one of these as `text_config`; others go by two names.
 ALIASES = {
     "bailing_moe_v2": "bailing_moe",
+    "deepseek_ref": "deepseek_v4",  # of files whose weights were converted to FP8
     "glm4v_moe_text": "glm4_moe",
     "gemma4_text": "gemma4",
     "kimi_k25": "kimi_k2",
@@ -142,7 +149,6 @@ HYBRIDS = {
         ("bamba", "falcon_h1", "granitemoehybrid", "jamba", "zamba2"),
         "state-space layers",
     ),
-    "deepseek_v4": "compressed sparse attention and hyper-connections",
     **dict.fromkeys(("lfm2", "lfm2_moe"), "short convolutions"),
     **dict.fromkeys(
         ("bailing_hybrid", "kimi_linear", "kimi_k3", "minimax", "minimax_m1"),

@@ -21,6 +21,8 @@ def attention_of(architecture: Architecture, fields: ConfigFields, kind: str) ->
         return _delta_net(fields)
     if kind == "mamba":
         return _mamba(fields)
+    if architecture.attention == "compressed":
+        return _compressed(fields, kind)
     if architecture.attention == "mla":
         return _latent(fields, has_indexer=kind != REUSED)
     fields = _heads_of(architecture, fields, kind)
@@ -95,6 +97,39 @@ def _latent(fields: ConfigFields, *, has_indexer: bool) -> Attention:
         index_dim=index_dim,
         index_topk=fields.whole("index_topk", default=0, low=0),
         extra=extra,
+    )
+
+
+def _compressed(fields: ConfigFields, kind: str) -> Attention:
+    """Return the attention of DeepSeek-V4: a window, and perhaps compressed entries before it."""
+    heads, width = fields.whole("num_attention_heads"), fields.whole("head_dim")
+    q_rank = fields.whole("q_lora_rank")
+    found = Attention(
+        kind="compressed",
+        n_heads=heads,
+        n_kv_heads=1,
+        head_dim=width,
+        q_rank=q_rank,
+        window=fields.whole("sliding_window"),
+        output_groups=_divisor(fields, "o_groups", "num_attention_heads"),
+        output_rank=fields.whole("o_lora_rank"),
+        extra=heads + q_rank + width,  # sinks, and norms of the queries' latent and of the keys
+    )
+    if kind == "sliding_attention":
+        return found
+    # A compressor has a norm, and a bias for each token of an entry.
+    if kind == "heavily_compressed_attention":
+        rate = fields.whole("compress_rate_hca", default=128)
+        return replace(found, compression=rate, extra=found.extra + (rate + 1) * width)
+    rate = fields.whole("compress_rate_csa", default=4)
+    index = fields.whole("index_head_dim")
+    return replace(
+        found,
+        compression=rate,
+        index_heads=fields.whole("index_n_heads"),
+        index_dim=index,
+        index_topk=fields.whole("index_topk"),
+        extra=found.extra + (2 * rate + 1) * (width + index),
     )
 
 

@@ -16,16 +16,17 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "head": ("lm_head",),
     "attention": (
         "self_attn.o_proj", "self_attn.q_proj", "self_attn.q_b_proj", "mixer.in_proj",
-        "mixer.q_proj",
+        "mixer.q_proj", "linear_attn.out_proj", "attn.wq_b",
     ),
     "dense": ("mlp.down_proj",),
     "experts": (
         "mlp.experts.0.down_proj", "block_sparse_moe.experts.0.w2",
-        "mixer.experts.0.down_proj",
+        "mixer.experts.0.down_proj", "ffn.experts.0.w2",
     ),
     "shared": (
         "mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj",
         "mixer.shared_experts.down_proj", "block_sparse_moe.shared_experts.down_proj",
+        "ffn.shared_experts.w2",
     ),
 }  # fmt: skip
 # Kinds of layers of Nemotron-H, a part of which each layer holds.
@@ -37,9 +38,16 @@ _FLOATS = {
 }  # fmt: skip
 _OF_ALL = ("Linear", "torch.nn.Linear", "torch.nn.modules.linear.Linear")  # classes of modules
 _EXCEPTIONS = ("modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers")
+_MIXED = "MIXED_PRECISION"
+_ALGORITHMS = {
+    "NVFP4": "nvfp4", "FP8": "fp8", "FP8_PB_WO": "fp8_block", "W4A8_AWQ": "w4afp8",
+}  # fmt: skip
+# Those of single modules. No type has weights of NVFP4 that are widened for the product: its bytes
+# are those of NVFP4. The blocks of MXFP8 are narrower than those of "fp8_block".
+_OF_MODULES = _ALGORITHMS | {"W4A16_NVFP4": "nvfp4", "MXFP8": "fp8_block"}
 _METHODS = (
-    "one of the methods fp8, mxfp4, gptq and awq of 4 or 8 bits, modelopt (NVFP4, FP8) and "
-    "compressed-tensors of 4 or 8 bits"
+    "one of the methods fp8, mxfp4, gptq and awq of 4 or 8 bits, modelopt (NVFP4, FP8, "
+    f"{_MIXED}) and compressed-tensors of 4 or 8 bits"
 )
 _ROOTS = (
     "", "model.", "language_model.", "language_model.model.", "model.language_model.",
@@ -66,7 +74,12 @@ def weight_types(fields: ConfigFields, quantization: object) -> dict[str, str]:
         expected = "a JSON object with quant_method (or quant_algo)"
         place = fields.place("quantization_config")
         raise invalid_file(fields.source, brief(quantization), expected, place)
-    rules = [*_exceptions(fields, quantization), *_rules(fields, quantization)]
+    mixed = str(quantization.get("quant_algo")).upper() == _MIXED
+    rules = [
+        *(_listed if mixed else _exceptions)(fields, quantization),
+        *_of_experts(fields, quantization),
+        *_rules(fields, quantization),
+    ]
     parallel = fields.flag("enable_moe_block")  # Gemma-4: a dense part beside the experts
     modules_of = _MODULES | ({"experts": ("experts.0.down_proj",)} if parallel else {})
     for part, modules in modules_of.items():
@@ -120,9 +133,10 @@ def _rules(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rul
     """Return the rules of a quantization, of which the first one that is for a module counts."""
     method = str(quantization.get("quant_method") or "").lower()
     name = str(quantization.get("quant_algo") or "").upper()
-    if name in ("NVFP4", "FP8", "W4A8_AWQ", "FP8_PB_WO"):
-        types = {"FP8": "fp8", "FP8_PB_WO": "fp8_block", "W4A8_AWQ": "w4afp8"}
-        return [(None, types.get(name, "nvfp4"))]
+    if name in _ALGORITHMS:
+        return [(None, _ALGORITHMS[name])]
+    if name == _MIXED and method != "fp8":
+        return [(None, None)]
     if method == "fp8":
         return [(None, "fp8_block" if quantization.get("weight_block_size") else "fp8")]
     if method == "mxfp4":
@@ -137,6 +151,44 @@ def _rules(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rul
     if isinstance(groups, Mapping) and groups:
         return _of_groups(fields, groups)
     raise _unknown(fields, f"{method} {name}".strip() or "none")
+
+
+def _listed(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rule]:
+    """Return the rules of a quantization that lists each module with its type."""
+    name, expected = "quantized_layers", "a JSON object of modules, each with its quant_algo"
+    modules = quantization.get(name)
+    if not isinstance(modules, Mapping) or not modules:
+        raise _wrong(fields, name, modules, expected)
+    names: dict[str, set[str]] = {}
+    for module, how in modules.items():
+        algorithm = how.get("quant_algo") if isinstance(how, Mapping) else None
+        dtype = _OF_MODULES.get(str(algorithm).upper())
+        if dtype is None:
+            known = f"one of {', '.join(_OF_MODULES)}"
+            raise _wrong(fields, f"{name}.{module}.quant_algo", algorithm, known)
+        names.setdefault(dtype, set()).add(str(module))
+    return [([_within(held)], dtype) for dtype, held in names.items()]
+
+
+def _within(names: set[str]) -> Callable[[str], bool]:
+    """Return a function that tells whether a module is one of some, or lies in one of them."""
+
+    def matches(name: str) -> bool:
+        pieces = name.split(".")
+        return any(".".join(pieces[:end]) in names for end in range(1, len(pieces) + 1))
+
+    return matches
+
+
+def _of_experts(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rule]:
+    """Return the rule for experts of a type of their own (DeepSeek-V4)."""
+    name = "expert_dtype"
+    given = quantization.get(name, fields.get(name))
+    if given not in (None, "fp4", "fp8"):
+        raise invalid_file(fields.source, brief(given), "fp4 or fp8", fields.place(name))
+    if given != "fp4":
+        return []
+    return [([lambda module: ".experts." in module], "w4a8_mxfp4_mxfp8")]
 
 
 def _of_gptq(fields: ConfigFields, quantization: Mapping[str, object]) -> list[Rule]:

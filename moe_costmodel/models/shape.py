@@ -152,7 +152,11 @@ class ModelShape:
     max_context : int
         Longest context, which the config's scaling of positions has extended; 0 if unknown.
     extra : int
-        Biases of the last norm and of the head; they are counted among the norms.
+        Biases of the last norm and of the head, and what collapses the streams after the last
+        layer; they are counted among the norms.
+    streams : int
+        Vectors in which a token travels between layers: more than 1 with hyper-connections (arXiv
+        2409.19606), whose weights count among the norms.
 
     Raises
     ------
@@ -183,10 +187,11 @@ class ModelShape:
     next_token_layers: int = 0
     max_context: int = 0
     extra: int = 0
+    streams: int = 1
 
     def __post_init__(self) -> None:
         owner = "ModelShape"
-        for name in ("d_model", "vocabulary"):
+        for name in ("d_model", "vocabulary", "streams"):
             count(owner, name, getattr(self, name))
         for name in ("next_token_layers", "max_context", "extra"):
             count(owner, name, getattr(self, name), 0)
@@ -358,7 +363,7 @@ class ModelShape:
         -------
         float
             Layers with a window of attention are counted, although their cache stops growing once
-            the window is full; see :meth:`kv_bytes`.
+            the window is full; a window beside compressed entries is not. See :meth:`kv_bytes`.
         """
         one_of("ModelShape.kv_bytes_per_token", "dtype", dtype, DTYPE_BYTES)
         values = sum(block.n_layers * block.attention.cache_values for block in self.blocks)
@@ -372,7 +377,8 @@ class ModelShape:
         context : int
             Tokens of the sequence.
         dtype : str
-            Type of the cache. The states of gated delta nets and of Mamba-2 are float32.
+            Type of the cache. The states of gated delta nets, of Mamba-2 and of compressed
+            attention are float32.
 
         Returns
         -------
@@ -382,8 +388,7 @@ class ModelShape:
         one_of("ModelShape.kv_bytes", "dtype", dtype, DTYPE_BYTES)
         total = 0.0
         for block in self.blocks:
-            kept = min(context, block.attention.window or context)
-            values = kept * block.attention.cache_values * DTYPE_BYTES[dtype]
+            values = block.attention.cached_values(context) * DTYPE_BYTES[dtype]
             total += block.n_layers * (values + 4.0 * block.attention.state_values)
         return total
 

@@ -17,6 +17,9 @@ _BLOCKS = {
     **dict.fromkeys(("*", "attention", "full_attention"), "full_attention"),
     **dict.fromkeys(("E", "moe"), "moe"), **dict.fromkeys(("-", "mlp"), "mlp"),
 }  # fmt: skip
+_COMPRESSED = {
+    0: "sliding_attention", 4: "compressed_sparse_attention", 128: "heavily_compressed_attention",
+}  # fmt: skip
 _INDEX = {
     "index_n_heads": "sparse_num_index_heads", "index_head_dim": "sparse_index_dim",
     "index_block_size": "sparse_block_size", "index_topk_blocks": "sparse_topk_blocks",
@@ -32,6 +35,8 @@ def in_usual_words(name: str, fields: ConfigFields) -> ConfigFields:
     if name == "nemotron_h":
         listed = _blocks(fields)
         found |= {"layers_block_type": listed, "num_hidden_layers": len(listed)}
+    elif name == "deepseek_v4":
+        found = _compressions(fields) | {k: v for k, v in found.items() if v is not None}
     elif name in ("mimo_v2_flash", "minimax_m3"):
         if found.get("mlp_layer_types") is None and isinstance(found.get("moe_layer_freq"), list):
             found["mlp_layer_types"] = _chosen(fields, "moe_layer_freq", ("dense", "sparse"))
@@ -59,6 +64,26 @@ def _chosen(fields: ConfigFields, name: str, words: tuple[str, str]) -> list[str
         expected = f"a list of 0 and 1 for the {brief(n_layers)} layers"
         raise invalid_file(fields.source, got, expected, fields.place(name))
     return [words[number] for number in numbers]
+
+
+def _compressions(fields: ConfigFields) -> dict[str, object]:
+    """Return the kinds of attention of DeepSeek-V4's layers, and the tokens of an entry of each."""
+    found: dict[str, object] = {}
+    inner = fields.get("compress_rates")
+    if inner is not None:
+        place = fields.place("compress_rates")
+        rates = object_in(fields.source, place, inner)
+        nested = replace(fields, content=rates, prefix=f"{place}.")
+        for kind, name in ((4, "compress_rate_csa"), (128, "compress_rate_hca")):
+            found[name] = nested.whole(_COMPRESSED[kind], default=kind)
+    ratios = fields.wholes("compress_ratios")  # those of layers for further tokens come last
+    for i, ratio in enumerate(ratios):
+        if ratio not in _COMPRESSED:
+            place = fields.place(f"compress_ratios[{i}]")
+            raise invalid_file(fields.source, ratio, "0, 4 or 128", place)
+    if ratios:
+        found["layer_types"] = [_COMPRESSED[ratio] for ratio in ratios]
+    return found
 
 
 def _blocks(fields: ConfigFields) -> list[str]:

@@ -87,6 +87,8 @@ def heads_divide(shape: ModelShape, tp: int) -> Iterator[bool]:
     for block in shape.blocks:
         attention = block.attention
         yield attention.n_heads % tp == 0
+        if attention.kind == "compressed":
+            yield attention.output_groups % tp == 0
         if attention.kind != "mla":
             yield attention.n_kv_heads % tp == 0 or tp % attention.n_kv_heads == 0
         if block.experts is None:

@@ -77,8 +77,8 @@ def gpu_memory(
 
     Tensor parallelism divides attention, dense parts, embedding and head. Keys and values are
     divided by heads, so they are copied where there are fewer heads than GPUs. The cache of latent
-    attention has no heads: each GPU of a tensor-parallel group holds all of it, and the products
-    down to its latents are copied, too.
+    attention and that of compressed attention have no heads: each GPU of a tensor-parallel group
+    holds all of it, and the products down to its latents or entries are copied, too.
 
     Parameters
     ----------
@@ -158,6 +158,12 @@ def _attention_weights(block: Block, d_model: int, tp: int) -> float:
     """Return the weights of one layer's attention on one GPU."""
     attention = block.attention
     whole = attention.parameters(d_model)
+    if attention.kind == "compressed":
+        # Only the heads' queries, their outputs, and their sinks are divided.
+        rank = attention.output_groups * attention.output_rank
+        divided = attention.q_rank * attention.query_width + rank * d_model + attention.n_heads
+        divided += rank * attention.output_width // attention.output_groups
+        return whole - divided + divided / tp
     if attention.kind != "mla":
         return whole / tp
     copied = d_model * (attention.q_rank + attention.kv_rank + attention.rope_dim)
@@ -167,12 +173,14 @@ def _attention_weights(block: Block, d_model: int, tp: int) -> float:
 def _cache(block: Block, tp: int, context: int, width: float) -> float:
     """Return the bytes of one sequence's cache in one layer on one GPU."""
     attention = block.attention
-    kept = min(context, attention.window or context)
+    if attention.kind == "compressed":
+        return attention.cached_values(context) * width + 4.0 * attention.state_values
     if attention.kind == "mla":
-        return kept * attention.cache_values * width
+        return attention.cached_values(context) * width
     share = max(1, -(-attention.n_kv_heads // tp)) / attention.n_kv_heads
     state = 4.0 * attention.state_values / tp
     if attention.has_state:
         return state
+    kept = min(context, attention.window or context)
     divided = attention.cache_values - attention.index_dim  # each GPU has the keys of an indexer
     return kept * (divided * share + attention.index_dim) * width + state

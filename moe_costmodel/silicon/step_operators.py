@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moe_costmodel.models.attention import Attention
 from moe_costmodel.models.shape import Block, ExpertShape, ModelShape
 from moe_costmodel.silicon.layout import Layout
 from moe_costmodel.silicon.operators.attention import AttentionTimes
+from moe_costmodel.silicon.operators.compressed import (
+    CompressedTimes,
+    HyperTimes,
+    local_products,
+)
 from moe_costmodel.silicon.operators.exchange import Exchanges
 from moe_costmodel.silicon.operators.experts import ExpertTimes
 from moe_costmodel.silicon.operators.products import Products
@@ -34,7 +40,7 @@ class OperatorTimes:
     Attributes
     ----------
     gpu : Gpu
-    products, attention, experts, exchanges
+    products, attention, compressed, hyper, experts, exchanges
         Times of each kind, read from the tables when they are first used.
     """
 
@@ -42,6 +48,8 @@ class OperatorTimes:
         self.gpu: Gpu = tables.gpu
         self.products = Products(tables)
         self.attention = AttentionTimes(tables)
+        self.compressed = CompressedTimes(tables)
+        self.hyper = HyperTimes(tables)
         self.experts = ExpertTimes(tables)
         self.exchanges = Exchanges(tables)
 
@@ -101,6 +109,11 @@ class StepOperators:
     def _layer(self, block: Block) -> Iterator[OperatorTime]:
         yield from self._attention(block.attention)
         yield self._passes(2 if block.experts is not None or block.d_ffn else 1)
+        if self.shape.streams > 1:
+            for part in ("pre", "post"):
+                yield self.times.hyper.time(
+                    part, self.shape.d_model, self.shape.streams, self.tokens
+                )
         if block.experts is not None:
             yield from self._moe(block.experts)
         elif block.d_ffn:
@@ -111,7 +124,9 @@ class StepOperators:
 
     def _passes(self, norms: int) -> OperatorTime:
         gpu = self.times.gpu
-        seconds = _PASSES / 2 * norms * self.tokens * self.shape.d_model * 2.0 / gpu.bandwidth
+        # Hyper-connections read and write the residuals.
+        passes = _PASSES / 2 if self.shape.streams == 1 else _PASSES / 4
+        seconds = passes * norms * self.tokens * self.shape.d_model * 2.0 / gpu.bandwidth
         return OperatorTime("norms", seconds + norms * _SMALL_KERNEL, "bound", "data sheet")
 
     def _sum(self) -> Iterator[OperatorTime]:
@@ -128,6 +143,8 @@ class StepOperators:
         kv_heads = max(1, -(-shape.n_kv_heads // tp))
         if shape.kind == "mla":
             yield from self._latent(shape, heads)
+        elif shape.kind == "compressed":
+            yield from self._compressed(shape)
         else:
             products = shape.products(d)
             yield self._product(self.tokens, products[0][1] / tp, d, "attention", "projections")
@@ -154,6 +171,32 @@ class StepOperators:
                 whole[chunk.length] = whole.get(chunk.length, 0) + 1
         for length, number in whole.items():
             yield times.prefill(shape, heads, kv_heads, number, length, kv)
+
+    def _compressed(self, shape: Attention) -> Iterator[OperatorTime]:
+        """Yield compressed attention: modules with their products if they were measured."""
+        times, kv, tp = self.times.compressed, self.kv_dtype, self.layout.tp
+        dtype, d = self.shape.dtypes["attention"], self.shape.d_model
+        dtype = _PRODUCT_TYPES.get(dtype, dtype)
+        numbers = Counter((float(chunk.length), float(chunk.prefix)) for chunk in self.chunks)
+        parts = [(float(number), *sizes, True) for sizes, number in numbers.items()]
+        if self.n:
+            parts.insert(0, (self.n, 1.0, max(self.context - 1, 1.0), False))
+        modules = [
+            times.module(shape, d, tp, n, new, before, dtype, kv, prefill=prefill)
+            for n, new, before, prefill in parts
+        ]
+        if None in modules:
+            for inner, outer in local_products(shape, d, tp):
+                yield self._product(self.tokens, outer, inner, "attention", "projections")
+            for n, new, before, _ in parts:
+                yield times.core(shape, tp, n, new, before, kv)
+            return
+        # The weights are read once for all parts.
+        saved = 0.0
+        for module in modules:
+            if module is not None:
+                yield replace(module, seconds=module.seconds - min(saved, module.seconds / 2))
+                saved = times.read_seconds(shape, d, tp, dtype)
 
     def _latent(self, shape: Attention, heads: int) -> Iterator[OperatorTime]:
         d, t = self.shape.d_model, self.tokens

@@ -88,12 +88,41 @@ def test_kimi_k2_takes_the_bytes_of_its_files():
     assert sum(shape.weight_bytes().values()) == pytest.approx(594e9, rel=0.002)
 
 
+def test_modelopt_lists_modules_of_several_types():
+    listed = {f"model.layers.{i}.self_attn.o_proj": {"quant_algo": "FP8"} for i in range(61)}
+    listed |= {f"model.layers.{i}.mlp.experts": {"quant_algo": "W4A16_NVFP4"} for i in range(61)}
+    found = types({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION",
+                   "quantized_layers": listed})  # fmt: skip
+    assert (found["attention"], found["experts"], found["head"]) == ("fp8", "nvfp4", "bfloat16")
+    # A part counts as quantized if its modules are listed in all layers.
+    del listed["model.layers.60.self_attn.o_proj"]
+    found = types({"quant_algo": "MIXED_PRECISION", "quantized_layers": listed})
+    assert (found["attention"], found["experts"]) == ("bfloat16", "nvfp4")
+
+
+@pytest.mark.parametrize(
+    ("listed", "words"),
+    [
+        (None, "quantized_layers' must be a JSON object"),
+        ({}, "quantized_layers' must be a JSON object"),
+        (
+            {"a": {"quant_algo": "INT3"}},
+            r"quantized_layers.a.quant_algo' must be one of NVFP4.*INT3",
+        ),
+        ({"a": "FP8"}, r"quantized_layers.a.quant_algo' must be one of"),
+    ],
+)
+def test_damaged_lists_of_modelopt_are_named(listed, words):
+    with pytest.raises(ValueError, match=words):
+        types({"quant_algo": "MIXED_PRECISION", "quantized_layers": listed})
+
+
 @pytest.mark.parametrize(
     "quantization",
     [
         {"quant_method": "magic"},
         {"bits": 4},
-        {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"},
+        {"quant_method": "modelopt", "quant_algo": "W4A4"},
         groups(num_bits=8, type="complex"),
         groups(num_bits=2, type="int"),
         groups(),
