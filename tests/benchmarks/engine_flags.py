@@ -46,6 +46,9 @@ CLASSES = {
     "granitemoe": "GraniteMoeForCausalLM", "granitemoeshared": "GraniteMoeSharedForCausalLM",
     "hunyuan_v1_moe": "HunYuanMoEV1ForCausalLM", "llama4_text": "Llama4ForCausalLM",
     "phimoe": "PhiMoEForCausalLM", "solar_open": "SolarOpenForCausalLM",
+    "deepseek_v4": "DeepseekV4ForCausalLM", "mimo_v2_flash": "MiMoV2FlashForCausalLM",
+    "minimax_m3": "MiniMaxM3SparseForCausalLM", "nemotron_h": "NemotronHForCausalLM",
+    "gemma4": "Gemma4ForCausalLM", "kimi_linear": "KimiLinearForCausalLM",
 }  # fmt: skip
 KINDS = {"int": "int", "float": "float", "str": "str", "bool": "flag"}
 Flags = dict[str, dict[str, object]]
