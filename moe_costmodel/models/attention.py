@@ -8,7 +8,7 @@ from moe_costmodel._checks import count, invalid, one_of
 
 __all__ = ["ATTENTION_KINDS", "Attention"]
 
-ATTENTION_KINDS = ("gqa", "mla", "compressed", "linear", "mamba")
+ATTENTION_KINDS = ("gqa", "mla", "compressed", "linear", "kda", "mamba")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,15 +17,16 @@ class Attention:
 
     Parameters
     ----------
-    kind : {"gqa", "mla", "compressed", "linear", "mamba"}
+    kind : {"gqa", "mla", "compressed", "linear", "kda", "mamba"}
         Grouped-query attention (multi-head and multi-query included), multi-head latent attention
         (DeepSeek-V2, arXiv 2405.04434), compressed attention (DeepSeek-V4), or a layer whose state
-        does not grow with the context: a gated delta net (arXiv 2412.06464) or Mamba-2 (arXiv
-        2405.21060). Compressed attention keeps a window of tokens and one entry for each
-        `compression` earlier ones; an entry is the key and the value of all heads.
+        does not grow with the context: a gated delta net (arXiv 2412.06464), Kimi delta attention
+        (arXiv 2510.26692) or Mamba-2 (arXiv 2405.21060). Compressed attention keeps a window of
+        tokens and one entry for each `compression` earlier ones; an entry is the key and the value
+        of all heads.
     n_heads, n_kv_heads : int
-        Heads of queries, and of keys and values; of a gated delta net heads of values and of keys;
-        of Mamba-2 heads and groups.
+        Heads of queries, and of keys and values; of a gated delta net and of Kimi delta attention
+        heads of values and of keys; of Mamba-2 heads and groups.
     head_dim, v_head_dim : int
         Width of a key and of a value; of latent attention without the rotated part; of Mamba-2 the
         size of a head's state, and the width of a head.
@@ -38,11 +39,13 @@ class Attention:
         Sparse attention with an indexer (DeepSeek-V3.2, MiniMax-M3): its heads, their width, and
         the tokens that each query keeps. 0 without an indexer.
     gated : bool
-        Whether the output is multiplied by a gate that is as wide as the queries.
+        Whether the output is multiplied by a gate with a product of its own, which is as wide as
+        the queries, or as the output of latent attention. That of Kimi delta attention has a
+        product of low rank otherwise.
     extra : int
         Further parameters: biases, sinks, norms of queries and keys.
     conv_kernel : int
-        Width of the convolution of a gated delta net or of Mamba-2.
+        Width of the convolution of a gated delta net, of Kimi delta attention or of Mamba-2.
     compression : int
         Compressed attention: tokens of an entry; 0 if a layer has the window alone. With an
         indexer, entries overlap: two series of products make them, and of two series its keys.
@@ -140,13 +143,13 @@ class Attention:
     @property
     def has_state(self) -> bool:
         """Whether a sequence has a state of fixed size instead of a cache of its tokens."""
-        return self.kind in ("linear", "mamba")
+        return self.kind in ("linear", "kda", "mamba")
 
     @property
     def state_values(self) -> int:
         """Values of a sequence that do not grow with its context.
 
-        They are the state of a gated delta net or of Mamba-2, or what compressed attention keeps of
+        They are the state of linear attention or of Mamba-2, or what compressed attention keeps of
         the tokens that its next entries are made from.
         """
         if self.kind == "compressed":
@@ -179,6 +182,11 @@ class Attention:
         if self.kind == "linear":
             inputs = self._conv_width + self.output_width + 2 * self.n_heads
             return [(d_model, inputs), (self.output_width, d_model)]
+        if self.kind == "kda":
+            rank, width = self.head_dim, self.output_width
+            inputs = self._conv_width + self.n_heads + rank + (width if self.gated else rank)
+            gates = [(rank, width)] * (1 if self.gated else 2)  # of forgetting, and of the output
+            return [(d_model, inputs), *gates, (width, d_model)]
         if self.kind == "mamba":
             inputs = self._conv_width + self.output_width + self.n_heads
             return [(d_model, inputs), (self.output_width, d_model)]
@@ -195,7 +203,9 @@ class Attention:
                 index += [(d_model, self.index_heads)]
             latent = [(d_model, self.kv_rank + self.rope_dim)]
             expand = [(self.kv_rank, self.n_heads * (self.head_dim + self.v_head_dim))]
-            return [*queries, *latent, *expand, *index, (self.output_width, d_model)]
+            output = [(d_model, self.output_width)] if self.gated else []
+            output += [(self.output_width, d_model)]
+            return [*queries, *latent, *expand, *index, *output]
         heads = self.n_heads * (2 if self.gated else 1) + self.n_kv_heads
         inputs = heads * self.head_dim
         inputs += 0 if self.keys_as_values else self.n_kv_heads * self.v_head_dim

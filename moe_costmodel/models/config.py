@@ -22,7 +22,10 @@ from moela.files.text import read_json
 
 __all__ = ["moe_layer_numbers", "read_config"]
 
-_CHOSEN = ("num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk", "top_k_experts")
+_CHOSEN = (
+    "num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk", "top_k_experts",
+    "num_experts_per_token",
+)  # fmt: skip
 _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 _SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
 _SHARED_WIDTHS = ("shared_expert_intermediate_size", "shared_intermediate_size")
@@ -119,6 +122,8 @@ def _architecture(fields: ConfigFields) -> tuple[str, Architecture]:
     """Return the name of the architecture, and the facts about it."""
     given = fields.content.get("model_type")
     name = ALIASES.get(str(given), str(given))
+    if name == "kimi_linear" and fields.get("routed_expert_hidden_size"):
+        name = "kimi_k3"
     if name in ARCHITECTURES:
         return name, ARCHITECTURES[name]
     known = sorted(ARCHITECTURES)
@@ -157,6 +162,8 @@ def _built(
     has_experts = any(part in _WITH_EXPERTS for _, part in layers)
     experts = _experts(architecture, fields, d_model) if has_experts else None
     streams = fields.whole("hc_mult") if architecture.streams else 1
+    # Attention residuals weigh the sums of blocks of layers, by a norm and a product each time.
+    residual = fields.whole("attn_res_block_size", default=0, low=0)
     mlp_bias = fields.flag("mlp_bias")
     blocks = []
     for (kind, part), number in groups.items():
@@ -169,7 +176,8 @@ def _built(
                 d_ffn=d_ffn,
                 experts=_of_part(part, experts),
                 ffn_extra=biases,
-                norms=_n_norms(architecture, part) * d_model + 2 * _mixing(d_model, streams),
+                norms=_n_norms(architecture, part) * d_model
+                + 2 * (_mixing(d_model, streams) + 2 * d_model * (residual > 0)),
                 gated=architecture.gated,
             )
         )
@@ -188,7 +196,10 @@ def _built(
             "num_nextn_predict_layers", "mtp_num_hidden_layers", default=0, low=0
         ),
         max_context=_max_context(fields),
-        extra=head_bias + d_model * architecture.norm_biases + _collapse(d_model, streams),
+        extra=head_bias
+        + d_model * (architecture.norm_biases + 2 * (residual > 0))
+        + _collapse(d_model, streams),
+        residual_blocks=-(-n_layers // residual) if residual else 0,
     )
 
 
@@ -238,7 +249,7 @@ def _max_context(fields: ConfigFields) -> int:
 
     Some configs state the longest context after scaling, others the one before.
     """
-    longest = fields.whole("max_position_embeddings", default=0, low=0)
+    longest = fields.whole("max_position_embeddings", "model_max_length", default=0, low=0)
     scaling = fields.get("rope_scaling", "rope_parameters")
     if not isinstance(scaling, Mapping):
         return longest
@@ -398,6 +409,7 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
         d_shared *= fields.whole(*_SHARED, default=1, low=0) > 0
     elif architecture.parallel:
         d_shared = fields.whole("intermediate_size")
+    latent = fields.whole("moe_latent_size", "routed_expert_hidden_size", default=0, low=0)
     has_bias = architecture.router_bias
     if architecture.router_field:
         has_bias = fields.flag(architecture.router_field)
@@ -409,7 +421,9 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
         biases=(2 * d_ffn + d_model) if architecture.expert_biases else 0,
         gated=architecture.gated,
         # Gemma-4 scales the router's input, and what each expert returns.
-        router_extra=n_experts * has_bias + (d_model + n_experts) * architecture.parallel,
-        latent=fields.whole("moe_latent_size", default=0, low=0),
+        router_extra=n_experts * has_bias
+        + (d_model + n_experts) * architecture.parallel
+        + latent * fields.flag("latent_moe_use_norm"),
+        latent=latent,
         shared_extra=d_model if architecture.shared_gate and d_shared else 0,
     )

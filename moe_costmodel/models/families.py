@@ -34,6 +34,7 @@ class Architecture:
     parallel: bool = False  # a dense part beside the experts of each layer
     gated: bool = True  # feed-forward parts have a gate
     kinds: tuple[str, ...] = ()  # further kinds of attention
+    kimi_delta: bool = False  # linear attention is Kimi delta attention
     hashed: bool = False  # the first layers choose experts by a table of tokens
     streams: bool = False  # hyper-connections
     single_parts: bool = False  # mixers and feed-forward parts are layers of their own
@@ -48,6 +49,9 @@ class Architecture:
 
 
 _DEEPSEEK3 = Architecture("mla", router_bias=True, shared="number", dense_first=True)
+_KIMI_LINEAR = Architecture(
+    "mla", router_bias=True, shared="number", dense_first=True, kimi_delta=True
+)
 _QWEN_NEXT = Architecture(
     qk_norm="head", shared="width", shared_gate=True, gated_output=True, sparse_step=True
 )
@@ -83,6 +87,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         kinds=("compressed_sparse_attention", "heavily_compressed_attention"),
     ),
     "kimi_k2": _DEEPSEEK3,
+    "kimi_k3": _KIMI_LINEAR,
+    "kimi_linear": _KIMI_LINEAR,
     "glm4_moe": _GLM4,
     "glm4_moe_lite": _DEEPSEEK3,
     "glm_moe_dsa": _DEEPSEEK3,
@@ -151,7 +157,7 @@ HYBRIDS = {
     ),
     **dict.fromkeys(("lfm2", "lfm2_moe"), "short convolutions"),
     **dict.fromkeys(
-        ("bailing_hybrid", "kimi_linear", "kimi_k3", "minimax", "minimax_m1"),
-        "lightning or delta attention",
+        ("bailing_hybrid", "minimax", "minimax_m1"),
+        "lightning attention",
     ),
 }

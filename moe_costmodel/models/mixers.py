@@ -18,7 +18,7 @@ REUSED = "reused choice"  # sparse attention to the tokens that an earlier layer
 def attention_of(architecture: Architecture, fields: ConfigFields, kind: str) -> Attention:
     """Return the attention of the layers of one kind."""
     if kind == "linear_attention":
-        return _delta_net(fields)
+        return _kimi_delta(fields) if architecture.kimi_delta else _delta_net(fields)
     if kind == "mamba":
         return _mamba(fields)
     if architecture.attention == "compressed":
@@ -96,6 +96,7 @@ def _latent(fields: ConfigFields, *, has_indexer: bool) -> Attention:
         index_heads=index_heads,
         index_dim=index_dim,
         index_topk=fields.whole("index_topk", default=0, low=0),
+        gated=fields.flag("mla_use_output_gate"),
         extra=extra,
     )
 
@@ -148,6 +149,22 @@ def _delta_net(fields: ConfigFields) -> Attention:
         v_head_dim=value_dim,
         conv_kernel=kernel,
         extra=convolved * kernel + 2 * heads + value_dim,
+    )
+
+
+def _kimi_delta(fields: ConfigFields) -> Attention:
+    """Return Kimi delta attention, whose gate forgets each channel of a key by itself."""
+    heads, width = fields.whole("linear_num_heads"), fields.whole("linear_head_dim")
+    kernel = fields.whole("linear_conv_kernel_dim", default=4)
+    inner = heads * width
+    return Attention(
+        kind="kda",
+        n_heads=heads,
+        n_kv_heads=heads,
+        head_dim=width,
+        conv_kernel=kernel,
+        gated=fields.flag("linear_full_rank_gate"),
+        extra=3 * inner * kernel + inner + heads + width,
     )
 
 

@@ -226,7 +226,8 @@ def _of_groups(fields: ConfigFields, groups: Mapping[str, object]) -> list[Rule]
     of_all: dict[str, None] = {}
     for place, group in groups.items():
         weights = group.get("weights") if isinstance(group, Mapping) else None
-        dtype = _of_group(fields, weights if isinstance(weights, Mapping) else {})
+        narrow = isinstance(group, Mapping) and group.get("input_activations", {}) is not None
+        dtype = _of_group(fields, weights if isinstance(weights, Mapping) else {}, narrow=narrow)
         targets = group.get("targets") if isinstance(group, Mapping) else None
         targets = targets or (_OF_ALL[0] if len(groups) == 1 else None)
         texts = targets if isinstance(targets, list) else [targets]
@@ -245,11 +246,16 @@ def _of_groups(fields: ConfigFields, groups: Mapping[str, object]) -> list[Rule]
     return [*named, *((None, dtype) for dtype in of_all)]
 
 
-def _of_group(fields: ConfigFields, weights: Mapping[str, object]) -> str:
-    """Return the type that a group of compressed-tensors gives to weights."""
+def _of_group(fields: ConfigFields, weights: Mapping[str, object], *, narrow: bool) -> str:
+    """Return the type that a group of compressed-tensors gives to weights.
+
+    `narrow` tells whether what they are multiplied with may be quantized, too.
+    """
     bits, kind = weights.get("num_bits"), weights.get("type", "int")
     if (bits, kind) == (4, "float"):
-        return "nvfp4" if weights.get("group_size") == 16 else "w4a8_mxfp4_mxfp8"
+        if weights.get("group_size") == 16:
+            return "nvfp4"
+        return "w4a8_mxfp4_mxfp8" if narrow else "w4a16_mxfp4"
     if bits in (4, 8) and kind == "int":
         return _by_bits(fields, bits, weights.get("group_size"))
     if (bits, kind) == (8, "float"):

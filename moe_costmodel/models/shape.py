@@ -157,6 +157,9 @@ class ModelShape:
     streams : int
         Vectors in which a token travels between layers: more than 1 with hyper-connections (arXiv
         2409.19606), whose weights count among the norms.
+    residual_blocks : int
+        Blocks of layers whose sums later layers weigh by attention (attention residuals); 0
+        without.
 
     Raises
     ------
@@ -188,12 +191,13 @@ class ModelShape:
     max_context: int = 0
     extra: int = 0
     streams: int = 1
+    residual_blocks: int = 0
 
     def __post_init__(self) -> None:
         owner = "ModelShape"
         for name in ("d_model", "vocabulary", "streams"):
             count(owner, name, getattr(self, name))
-        for name in ("next_token_layers", "max_context", "extra"):
+        for name in ("next_token_layers", "max_context", "extra", "residual_blocks"):
             count(owner, name, getattr(self, name), 0)
         held = isinstance(self.blocks, tuple) and bool(self.blocks)
         require(owner, "blocks", self.blocks, held, "a tuple of at least one Block")
@@ -377,8 +381,8 @@ class ModelShape:
         context : int
             Tokens of the sequence.
         dtype : str
-            Type of the cache. The states of gated delta nets, of Mamba-2 and of compressed
-            attention are float32.
+            Type of the cache. The states of linear and of compressed attention and of Mamba-2 are
+            float32.
 
         Returns
         -------

@@ -17,6 +17,11 @@ _BLOCKS = {
     **dict.fromkeys(("*", "attention", "full_attention"), "full_attention"),
     **dict.fromkeys(("E", "moe"), "moe"), **dict.fromkeys(("-", "mlp"), "mlp"),
 }  # fmt: skip
+_LINEAR = {
+    "linear_num_heads": "num_heads", "linear_head_dim": "head_dim",
+    "linear_conv_kernel_dim": "short_conv_kernel_size",
+    "linear_full_rank_gate": "use_full_rank_gate",
+}  # fmt: skip
 _COMPRESSED = {
     0: "sliding_attention", 4: "compressed_sparse_attention", 128: "heavily_compressed_attention",
 }  # fmt: skip
@@ -37,6 +42,8 @@ def in_usual_words(name: str, fields: ConfigFields) -> ConfigFields:
         found |= {"layers_block_type": listed, "num_hidden_layers": len(listed)}
     elif name == "deepseek_v4":
         found = _compressions(fields) | {k: v for k, v in found.items() if v is not None}
+    elif name in ("kimi_linear", "kimi_k3"):
+        found |= _linear_layers(fields)
     elif name in ("mimo_v2_flash", "minimax_m3"):
         if found.get("mlp_layer_types") is None and isinstance(found.get("moe_layer_freq"), list):
             found["mlp_layer_types"] = _chosen(fields, "moe_layer_freq", ("dense", "sparse"))
@@ -64,6 +71,27 @@ def _chosen(fields: ConfigFields, name: str, words: tuple[str, str]) -> list[str
         expected = f"a list of 0 and 1 for the {brief(n_layers)} layers"
         raise invalid_file(fields.source, got, expected, fields.place(name))
     return [words[number] for number in numbers]
+
+
+def _linear_layers(fields: ConfigFields) -> dict[str, object]:
+    """Return the kinds of Kimi-Linear's layers, and the sizes of those with delta attention."""
+    inner = fields.get("linear_attn_config")
+    if inner is None:
+        return {}
+    place = fields.place("linear_attn_config")
+    linear = object_in(fields.source, place, inner)
+    nested = replace(fields, content=linear, prefix=f"{place}.")
+    found: dict[str, object] = {new: linear[old] for new, old in _LINEAR.items() if old in linear}
+    names = {"full_attn_layers": "full_attention", "kda_layers": "linear_attention"}
+    numbers = {name: nested.wholes(name) for name in names}
+    n_layers = fields.whole("num_hidden_layers")
+    listed = sorted(number for some in numbers.values() for number in some)
+    if len(listed) != n_layers or listed != list(range(1, n_layers + 1)):
+        got = brief(numbers)
+        expected = f"two lists, {' and '.join(names)}, that hold each of 1 to {n_layers} once"
+        raise invalid_file(fields.source, got, expected, place)
+    kinds = {number: kind for name, kind in names.items() for number in numbers[name]}
+    return found | {"layer_types": [kinds[number] for number in listed]}
 
 
 def _compressions(fields: ConfigFields) -> dict[str, object]:

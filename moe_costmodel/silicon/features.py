@@ -63,7 +63,7 @@ def features_of(point: ServingPoint, estimate: ServingEstimate, gpu: Gpu) -> dic
         "n_experts": float(experts.n_experts if experts else 0),
         "has_shared": float(bool(experts and experts.d_shared)),
         "latent": float(any(a.kind == "mla" for a in kinds)),
-        "linear": float(any(a.kind == "linear" for a in kinds)),
+        "linear": float(any(a.kind in ("linear", "kda") for a in kinds)),
         "window": float(any(a.window for a in kinds)),
         "indexer": float(any(a.index_topk for a in kinds)),
         "expert_bytes": DTYPE_BYTES[shape.dtypes["experts" if experts else "dense"]],

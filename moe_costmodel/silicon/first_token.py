@@ -72,7 +72,7 @@ def first_token_parts(
         0.0 if point.published else 0.1,
         10 * float(times.tpot.mean()) if point.layout.dp > 1 else 0.0,
         1e-3 * point.shape.n_layers if "mla" in kinds else 0.0,
-        0.1 if "linear" in kinds else 0.0,
+        0.1 if kinds & {"linear", "kda"} else 0.0,
     )
 
 

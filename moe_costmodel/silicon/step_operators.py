@@ -108,6 +108,8 @@ class StepOperators:
 
     def _layer(self, block: Block) -> Iterator[OperatorTime]:
         yield from self._attention(block.attention)
+        if self.shape.residual_blocks:
+            yield self._residuals()
         yield self._passes(2 if block.experts is not None or block.d_ffn else 1)
         if self.shape.streams > 1:
             for part in ("pre", "post"):
@@ -128,6 +130,16 @@ class StepOperators:
         passes = _PASSES / 2 if self.shape.streams == 1 else _PASSES / 4
         seconds = passes * norms * self.tokens * self.shape.d_model * 2.0 / gpu.bandwidth
         return OperatorTime("norms", seconds + norms * _SMALL_KERNEL, "bound", "data sheet")
+
+    def _residuals(self) -> OperatorTime:
+        """Return the bound of attention residuals before both parts of a layer.
+
+        Each reads the sums of half of the blocks on average, and that of its own; it writes one.
+        """
+        gpu = self.times.gpu
+        vectors = 2 * ((self.shape.residual_blocks + 1) / 2 + 2)
+        seconds = vectors * self.tokens * self.shape.d_model * 2.0 / gpu.bandwidth
+        return OperatorTime("residuals", seconds + 2 * _SMALL_KERNEL, "bound", "data sheet")
 
     def _sum(self) -> Iterator[OperatorTime]:
         if self.layout.tp == 1:
@@ -153,8 +165,11 @@ class StepOperators:
                 width = (index + 1) * shape.index_dim
                 yield self._product(self.tokens, width, d, "attention", "indexer")
                 yield self._scores(shape, index)
+            if shape.kind == "kda":  # gates of low rank
+                for rank, outer in products[1:-1]:
+                    yield self._product(self.tokens, outer / tp, rank, "attention", "projections")
             yield from self._mix(shape, heads, kv_heads)
-            inner = products[1][0] / tp
+            inner = products[-1 if shape.kind == "kda" else 1][0] / tp
             yield self._product(self.tokens, d, inner, "attention", "projections")
         yield from self._sum()
 
@@ -229,6 +244,8 @@ class StepOperators:
             yield self._product(t, inner, shape.q_rank or d, "attention", "indexer")
             yield self._product(t, shape.index_dim + shape.index_heads, d, "attention", "indexer")
             yield self._scores(shape, shape.index_heads)
+        if shape.gated:
+            yield self._product(t, heads * shape.v_head_dim, d, "attention", name)
         yield from self._mix(shape, heads, heads)
         yield self._product(t, d, heads * shape.v_head_dim, "attention", name)
 

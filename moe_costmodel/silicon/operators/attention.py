@@ -1,4 +1,4 @@
-"""Times of attention: grouped-query, latent, sparse, gated delta nets, and Mamba-2."""
+"""Times of attention: grouped-query, latent, sparse, linear, and Mamba-2."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from moe_costmodel._arrays import Floats
 from moe_costmodel.models.attention import Attention
 from moe_costmodel.shapes import DTYPE_BYTES
+from moe_costmodel.silicon.operators.delta import DeltaTimes
 from moe_costmodel.silicon.tables.gpu import Gpu
 from moe_costmodel.silicon.tables.reader import OperatorTime, Tables
 from moe_costmodel.silicon.tables.slices import Bound, Slice, bound_at, cut
@@ -29,6 +30,7 @@ class AttentionTimes:
         self._tables = tables
         self._slice = cache(self._build)
         self._delta_slices = cache(self._build_delta)
+        self._kimi = DeltaTimes(tables)
 
     def prefill(
         self, shape: Attention, heads: int, kv_heads: int, n: float, length: float, kv_dtype: str
@@ -132,6 +134,8 @@ class AttentionTimes:
     def _delta(
         self, shape: Attention, phase: str, heads: int, n: float, length: float
     ) -> OperatorTime:
+        if shape.kind == "kda":
+            return self._kimi.time(shape, phase, heads, n, length)
         slices = self._delta_slices(phase) if shape.kind == "linear" else []
         operator = "delta" if shape.kind == "linear" else shape.kind
         operator += " prefill" if phase == "context" else " decode"

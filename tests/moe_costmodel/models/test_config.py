@@ -107,7 +107,7 @@ def test_ling_counts_its_norms_of_heads_and_biases_of_routers():
     [
         ("jamba", "state-space layers"),
         ("lfm2_moe", "short convolutions"),
-        ("minimax_m1", "lightning or delta attention"),
+        ("minimax_m1", "lightning attention"),
     ],
 )
 def test_hybrids_are_refused_with_what_to_do(name, words):
