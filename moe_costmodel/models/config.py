@@ -24,11 +24,13 @@ __all__ = ["moe_layer_numbers", "read_config"]
 
 _CHOSEN = (
     "num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk", "top_k_experts",
-    "num_experts_per_token",
+    "num_experts_per_token", "moe_top_k",
 )  # fmt: skip
 _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 _SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
-_SHARED_WIDTHS = ("shared_expert_intermediate_size", "shared_intermediate_size")
+_SHARED_WIDTHS = (
+    "shared_expert_intermediate_size", "shared_intermediate_size", "share_expert_dim",
+)  # fmt: skip
 _ATTENTIONS = ("full_attention", "sliding_attention", "linear_attention", "attention")
 _HASHED = {"hash_moe": "hashed", "moe": "sparse"}  # feed-forward parts of DeepSeek-V4
 _WITH_EXPERTS = ("sparse", "hashed")
@@ -112,6 +114,8 @@ def _text_part(fields: ConfigFields) -> ConfigFields:
         return fields
     place = fields.place("text_config")
     found = object_in(fields.source, place, inner)
+    if found.get("model_type") is None:
+        found = {**found, "model_type": fields.content.get("model_type")}
     # transformers ties by the field outside, even if the one inside says something else.
     tied = fields.content.get("tie_word_embeddings")
     outside = {} if tied is None else {"tie_word_embeddings": tied}
@@ -325,6 +329,10 @@ def _at_intervals(architecture: Architecture, fields: ConfigFields, n_layers: in
         listed = fields.wholes("moe_layers")
         step = fields.whole("interleave_moe_layer_step", default=1)
         return [i in listed if listed else (i + 1) % step == 0 for i in range(n_layers)]
+    if architecture.interval == "step":
+        numbers = set(fields.wholes("moe_layers"))
+        first = fields.whole("first_k_dense_replace", default=3, low=0)
+        return [i in numbers if numbers else i >= first for i in range(n_layers)]
     first = fields.whole("moe_layer_start_index", default=1, low=0)
     last = fields.get("moe_layer_end_index")
     if last is None or last == -1:

@@ -38,8 +38,8 @@ class Architecture:
     hashed: bool = False  # the first layers choose experts by a table of tokens
     streams: bool = False  # hyper-connections
     single_parts: bool = False  # mixers and feed-forward parts are layers of their own
-    heads: str = ""  # rule of the heads of each kind of attention: "gemma4" or "mimo"
-    interval: str = ""  # rule of the layers with experts: "llama4" or "ernie"
+    heads: str = ""  # rule of the heads of each kind of attention: "gemma4", "mimo" or "step"
+    interval: str = ""  # rule of the layers with experts: "llama4", "ernie" or "step"
     unbiased: bool = False  # all released models have `use_bias` false
     norm_biases: bool = False
     dense_first: bool = False  # first_k_dense_replace
@@ -124,6 +124,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         shared="one", dense_width="intermediate_size_mlp", interval="llama4"
     ),
     "phimoe": Architecture(norm_biases=True, windowed=True),
+    "step3p5": Architecture(
+        qk_norm="head", router_bias=True, shared="width", interval="step", heads="step"
+    ),
     "solar_open": Architecture(output_bias=False, router_bias=True, shared="number"),
     "gpt_oss": Architecture(
         qkv_bias=True, output_bias=True, bias_field="attention_bias", router_bias=True,
@@ -138,6 +141,7 @@ ALIASES = {
     "glm4v_moe_text": "glm4_moe",
     "gemma4_text": "gemma4",
     "kimi_k25": "kimi_k2",
+    "step3p7": "step3p5",
     "minimax_m3_vl": "minimax_m3",
     "minimax_m3_vl_text": "minimax_m3",
     "qwen3_5_moe_text": "qwen3_5_moe",

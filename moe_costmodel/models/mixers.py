@@ -37,6 +37,8 @@ def attention_of(architecture: Architecture, fields: ConfigFields, kind: str) ->
     queries = heads * (2 if architecture.gated_output else 1)
     extra = (queries + 2 * kv_heads) * head_dim * qkv + d_model * output
     extra += heads * (architecture.sinks or _has_sinks(architecture, fields, kind))
+    if architecture.heads == "step" and fields.flag("use_head_wise_attn_gate", True):
+        extra += d_model * heads  # a gate of each head
     norm = architecture.qk_norm
     if norm == "head" or (norm == "optional" and fields.flag("use_qk_norm")):
         extra += 2 * head_dim
@@ -192,7 +194,7 @@ def _heads_of(architecture: Architecture, fields: ConfigFields, kind: str) -> Co
     """Return the fields of an architecture, with the heads that one kind of attention has."""
     names = ("num_attention_heads", "num_key_value_heads", "head_dim", "v_head_dim")
     other: dict[str, object] = {}
-    if architecture.heads == "mimo" and kind == "sliding_attention":
+    if architecture.heads in ("mimo", "step") and kind == "sliding_attention":
         other = {name: fields.get(f"swa_{name}", name) for name in names}
     elif architecture.heads == "gemma4":
         for name in ("hidden_size_per_layer_input", "num_kv_shared_layers"):

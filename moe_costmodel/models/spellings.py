@@ -22,6 +22,10 @@ _LINEAR = {
     "linear_conv_kernel_dim": "short_conv_kernel_size",
     "linear_full_rank_gate": "use_full_rank_gate",
 }  # fmt: skip
+_STEP = {
+    "num_key_value_heads": "num_attention_groups", "share_expert_dim": "share_expert_dims",
+    "swa_num_attention_heads": "num_sliding_attention_heads",
+}  # fmt: skip
 _COMPRESSED = {
     0: "sliding_attention", 4: "compressed_sparse_attention", 128: "heavily_compressed_attention",
 }  # fmt: skip
@@ -42,6 +46,8 @@ def in_usual_words(name: str, fields: ConfigFields) -> ConfigFields:
         found |= {"layers_block_type": listed, "num_hidden_layers": len(listed)}
     elif name == "deepseek_v4":
         found = _compressions(fields) | {k: v for k, v in found.items() if v is not None}
+    elif name == "step3p5":
+        found |= _step(fields)
     elif name in ("kimi_linear", "kimi_k3"):
         found |= _linear_layers(fields)
     elif name in ("mimo_v2_flash", "minimax_m3"):
@@ -71,6 +77,27 @@ def _chosen(fields: ConfigFields, name: str, words: tuple[str, str]) -> list[str
         expected = f"a list of 0 and 1 for the {brief(n_layers)} layers"
         raise invalid_file(fields.source, got, expected, fields.place(name))
     return [words[number] for number in numbers]
+
+
+def _step(fields: ConfigFields) -> dict[str, object]:
+    """Return the heads and the layers with experts of Step-3.5 and 3.7, by their usual names."""
+    found = {new: fields.get(old) for new, old in _STEP.items() if fields.get(old) is not None}
+    inner = fields.get("attention_other_setting")  # of layers with a window
+    if inner is not None:
+        place = fields.place("attention_other_setting")
+        other = object_in(fields.source, place, inner)
+        for name, old in (*_STEP.items(), ("num_attention_heads", "num_attention_heads")):
+            if other.get(old) is not None and name.startswith("num_"):
+                found[f"swa_{name}"] = other[old]
+    layers = fields.get("moe_layers_enum")
+    if isinstance(layers, str):
+        numbers = [text.strip() for text in layers.split(",") if text.strip()]
+        if not all(text.isascii() and text.isdigit() and len(text) < 9 for text in numbers):
+            expected = "numbers of layers with commas between them"
+            place = fields.place("moe_layers_enum")
+            raise invalid_file(fields.source, brief(layers), expected, place)
+        layers = [int(text) for text in numbers]
+    return found if layers is None else found | {"moe_layers": layers}
 
 
 def _linear_layers(fields: ConfigFields) -> dict[str, object]:

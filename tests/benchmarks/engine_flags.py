@@ -49,6 +49,7 @@ CLASSES = {
     "deepseek_v4": "DeepseekV4ForCausalLM", "mimo_v2_flash": "MiMoV2FlashForCausalLM",
     "minimax_m3": "MiniMaxM3SparseForCausalLM", "nemotron_h": "NemotronHForCausalLM",
     "gemma4": "Gemma4ForCausalLM", "kimi_linear": "KimiLinearForCausalLM",
+    "kimi_k3": "KimiK3ForConditionalGeneration", "step3p5": "Step3p5ForCausalLM",
 }  # fmt: skip
 KINDS = {"int": "int", "float": "float", "str": "str", "bool": "flag"}
 Flags = dict[str, dict[str, object]]

@@ -1,4 +1,6 @@
-"""MiMo-V2, MiniMax-M3, Gemma-4 and Nemotron-3: sizes and caches from configs of their fields."""
+"""MiMo-V2, MiniMax-M3, Gemma-4, Nemotron-3 and Step-3.7: sizes and caches from configs."""
+
+import importlib
 
 import pytest
 
@@ -36,6 +38,14 @@ NEMOTRON = COMMON | {
     "moe_shared_expert_intermediate_size": 48, "num_experts_per_tok": 2, "n_shared_experts": 1,
     "intermediate_size": 24,
 }  # fmt: skip
+STEP = COMMON | {
+    "model_type": "step3p5", "num_hidden_layers": 5, "num_attention_groups": 2,
+    "intermediate_size": 96, "moe_intermediate_size": 20, "share_expert_dim": 24,
+    "moe_num_experts": 6, "moe_top_k": 2, "moe_layers_enum": "2,3,4", "sliding_window": 16,
+    "layer_types": ["full_attention", *["sliding_attention"] * 4, "full_attention"],
+    "num_nextn_predict_layers": 1,
+    "attention_other_setting": {"num_attention_heads": 12, "num_attention_groups": 2},
+}  # fmt: skip
 CLASSES = {"MiMoV2Flash": MIMO, "Gemma4": GEMMA, "NemotronH": NEMOTRON}
 
 
@@ -56,6 +66,45 @@ def test_counts_are_those_of_transformers(name):
     expected = sum(p.numel() for p in model.parameters())
     expected += sum(b.numel() for n, b in model.named_buffers() if n.endswith("bias"))
     assert ModelShape.from_config(CLASSES[name]).n_parameters == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "expected"),
+    [(MINIMAX, "MiniMaxM3VLText", 139_828), (STEP, "Step3p7Text", 233_162)],
+)
+def test_counts_of_models_that_also_see_are_those_of_their_text(config, name, expected):
+    assert ModelShape.from_config(config).n_parameters == expected
+    # Some files of models that also read images tell the type of the whole only.
+    outer = {"step3p5": "step3p7", "minimax_m3": "minimax_m3_vl"}[config["model_type"]]
+    inner = {k: v for k, v in config.items() if k != "model_type"}
+    whole = {"model_type": outer, "text_config": inner}
+    assert ModelShape.from_config(whole) == ModelShape.from_config(config)
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    if not hasattr(transformers, f"{name}Config"):
+        pytest.skip("a later transformers has this class")
+    made = getattr(transformers, f"{name}Config")(**inner, pad_token_id=1)
+    module = importlib.import_module(type(made).__module__.replace("configuration_", "modeling_"))
+    with torch.device("meta"):
+        model = getattr(module, f"{name}Model")(made)
+    found = sum(p.numel() for p in model.parameters()) + 50 * 64  # without a head
+    assert (
+        found + sum(b.numel() for n, b in model.named_buffers() if n.endswith("bias")) == expected
+    )
+    assert ModelShape.from_config(made.to_dict()).n_parameters == expected
+
+
+def test_step_has_more_heads_in_layers_with_a_window():
+    shape = ModelShape.from_config(STEP)
+    heads = {
+        (b.attention.window, b.attention.n_heads, b.attention.n_kv_heads) for b in shape.blocks
+    }
+    assert heads == {(0, 8, 2), (16, 12, 2)}
+    assert moe_layer_numbers(STEP) == (2, 3, 4)
+    assert moe_layer_numbers(STEP | {"moe_layers_enum": [4]}) == (4,)
+    assert moe_layer_numbers(STEP | {"moe_layers_enum": None}) == (3, 4)
+    assert shape.next_token_layers == 1
+    assert shape.kv_bytes(100) == 2 * (100 + 4 * 16) * 2 * 2 * 12
 
 
 def test_caches_count_windows_values_and_indexers():
@@ -88,6 +137,8 @@ def test_nemotron_pairs_mixers_with_feed_forward_parts():
         (NEMOTRON | {"hybrid_override_pattern": "EM"}, r"pattern\[0\]'.*before each feed-forward"),
         (NEMOTRON | {"hybrid_override_pattern": "MX"}, r"hybrid_override_pattern\[1\]'.*X"),
         (MIMO | {"hybrid_layer_pattern": [0, 2, 0]}, "'hybrid_layer_pattern'.*0 and 1"),
+        (STEP | {"moe_layers_enum": "3,x"}, "'moe_layers_enum'.*commas"),
+        (STEP | {"attention_other_setting": [12]}, "'attention_other_setting'.*object"),
         (GEMMA | {"num_kv_shared_layers": 1}, "'num_kv_shared_layers'.*share a cache"),
     ],
 )
