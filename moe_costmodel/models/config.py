@@ -155,8 +155,10 @@ def _built(
     known = (*_ATTENTIONS, *(_INDEXED if architecture.attention == "mla" else ()))
     known += (CHUNKED,) if architecture.interval == "llama4" else ()
     known += architecture.kinds
+    single: list[str] = []  # mixers and feed-forward parts, if each is a layer
     if architecture.single_parts:
-        layers = _pairs(_blocks_of(fields))
+        single = _blocks_of(fields)
+        layers = _pairs(single)
     else:
         kinds = fields.words("layer_types", n_layers, known) or _default_kinds(fields, n_layers)
         kinds = _with_indexers(fields, list(kinds)) if architecture.attention == "mla" else kinds
@@ -193,7 +195,7 @@ def _built(
         vocabulary=vocabulary,
         blocks=tuple(blocks),
         tied=fields.flag("tie_word_embeddings", architecture.tied),
-        dtypes=weight_types(fields, quantization)
+        dtypes=weight_types(fields, quantization, single or [part for _, part in layers])
         | ({"norms": "float32"} if architecture.streams else {}),
         streams=streams,
         next_token_layers=fields.whole(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from moe_costmodel.models.fields import ConfigFields
@@ -29,8 +29,12 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "ffn.shared_experts.w2",
     ),
 }  # fmt: skip
-# Kinds of layers of Nemotron-H, a part of which each layer holds.
-_KINDS = {"attention": "mamba", "dense": "mlp", "experts": "moe", "shared": "moe"}
+# Kinds of layers that hold a part, among them those of Nemotron-H, which hold one part each.
+_WITH_EXPERTS = ("sparse", "hashed", "moe")
+_KINDS = {
+    "attention": ("mamba", "dense", "sparse", "hashed"), "dense": ("dense", "mlp"),
+    "experts": _WITH_EXPERTS, "shared": _WITH_EXPERTS,
+}  # fmt: skip
 # Types of files, by the names that torch has for them.
 _FLOATS = {
     **{name: name for name in ("bfloat16", "float16", "float32", "float64")},
@@ -59,8 +63,10 @@ _ROOTS = (
 Rule: TypeAlias = tuple[list[Callable[[str], bool]] | None, str | None]
 
 
-def weight_types(fields: ConfigFields, quantization: object) -> dict[str, str]:
-    """Return the type of the weights of each part.
+def weight_types(
+    fields: ConfigFields, quantization: object, kinds: Sequence[str]
+) -> dict[str, str]:
+    """Return the type of the weights of each part; `kinds` tells what each layer holds.
 
     A ValueError names the file and the field if a type or a quantization is unknown, or if it is
     not certain which modules it covers.
@@ -83,7 +89,7 @@ def weight_types(fields: ConfigFields, quantization: object) -> dict[str, str]:
     parallel = fields.flag("enable_moe_block")  # Gemma-4: a dense part beside the experts
     modules_of = _MODULES | ({"experts": ("experts.0.down_proj",)} if parallel else {})
     for part, modules in modules_of.items():
-        layers = _layers_of(fields, part)
+        layers = _layers_of(part, kinds)
         # By habit the head stays as it is, whether a list of exceptions says so or not.
         if part != "head":
             covered = (dtype for which, dtype in rules if _covers(which, modules, layers))
@@ -93,12 +99,10 @@ def weight_types(fields: ConfigFields, quantization: object) -> dict[str, str]:
     return types
 
 
-def _layers_of(fields: ConfigFields, part: str) -> list[int]:
+def _layers_of(part: str, kinds: Sequence[str]) -> list[int]:
     """Return the numbers of two layers that stand for all that have a part."""
-    numbers = list(range(fields.whole("num_hidden_layers")))
-    listed = fields.get("layers_block_type")
-    if isinstance(listed, list):
-        numbers = [i for i in numbers if listed[i] == _KINDS.get(part)] or numbers
+    held = _KINDS.get(part, kinds)
+    numbers = [i for i, kind in enumerate(kinds) if kind in held] or list(range(len(kinds)))
     return sorted({numbers[len(numbers) // 2], numbers[-1]})
 
 

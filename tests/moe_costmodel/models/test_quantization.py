@@ -100,6 +100,15 @@ def test_modelopt_lists_modules_of_several_types():
     assert (found["attention"], found["experts"]) == ("bfloat16", "nvfp4")
 
 
+def test_dense_parts_are_those_of_the_layers_that_have_them():
+    names = [f"model.layers.{i}.mlp.down_proj" for i in range(3)]
+    found = types({"quant_method": "fp8", "modules_to_not_convert": names})
+    assert (found["dense"], found["experts"], found["attention"]) == ("bfloat16", "fp8", "fp8")
+    listed = {name: {"quant_algo": "NVFP4"} for name in names}
+    found = types({"quant_algo": "MIXED_PRECISION", "quantized_layers": listed})
+    assert (found["dense"], found["experts"]) == ("nvfp4", "bfloat16")
+
+
 @pytest.mark.parametrize(
     ("listed", "words"),
     [
