@@ -198,6 +198,7 @@ def _built(
         dtypes=weight_types(fields, quantization, single or [part for _, part in layers])
         | ({"norms": "float32"} if architecture.streams else {}),
         streams=streams,
+        single_parts=architecture.single_parts,
         next_token_layers=fields.whole(
             "num_nextn_predict_layers", "mtp_num_hidden_layers", default=0, low=0
         ),

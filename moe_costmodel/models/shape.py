@@ -160,6 +160,9 @@ class ModelShape:
     residual_blocks : int
         Blocks of layers whose sums later layers weigh by attention (attention residuals); 0
         without.
+    single_parts : bool
+        Whether engines count a mixer and the feed-forward part after it as two layers
+        (Nemotron-3); here they are one.
 
     Raises
     ------
@@ -192,6 +195,7 @@ class ModelShape:
     extra: int = 0
     streams: int = 1
     residual_blocks: int = 0
+    single_parts: bool = False
 
     def __post_init__(self) -> None:
         owner = "ModelShape"

@@ -98,7 +98,8 @@ def _n_layers(plan: ServingPlan) -> int:
 
 def _counts_mixers(plan: ServingPlan) -> bool:
     """Tell whether mixers and feed-forward parts are layers of their own (Nemotron-3)."""
-    return any(not (block.experts or block.d_ffn) for block in plan.shape.blocks)
+    shape = plan.shape
+    return shape.single_parts or any(not (b.experts or b.d_ffn) for b in shape.blocks)
 
 
 def _role(plan: ServingPlan, pool: ServingPool) -> str:
