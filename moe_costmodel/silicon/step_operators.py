@@ -22,11 +22,9 @@ from moe_costmodel.silicon.step_time import Chunk
 from moe_costmodel.silicon.tables.gpu import Gpu
 from moe_costmodel.silicon.tables.reader import OperatorTime, Tables
 
-# Types in which products are computed if weights alone are narrower.
+# Types that stand for others in products.
 _PRODUCT_TYPES = {
-    "int4_wo": "bfloat16", "int4_wo_g32": "bfloat16", "int4_wo_g64": "bfloat16",
-    "int4_wo_g128": "bfloat16", "int8_wo_g64": "int8_wo", "int8_wo_g128": "int8_wo",
-    "w4a16_mxfp4": "bfloat16", "w4afp8": "fp8",
+    "int8_wo_g64": "int8_wo", "int8_wo_g128": "int8_wo", "w4afp8": "fp8",
 }  # fmt: skip
 # Passes over the tokens' values of a layer that no table has: two norms, with residuals, each
 # reading and writing twice.

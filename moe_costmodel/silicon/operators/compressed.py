@@ -10,7 +10,7 @@ import numpy as np
 
 from moe_costmodel._arrays import Floats
 from moe_costmodel.models.attention import Attention
-from moe_costmodel.shapes import DTYPE_BYTES
+from moe_costmodel.shapes import DTYPE_BYTES, OPERAND_BYTES
 from moe_costmodel.silicon.tables.gpu import Gpu
 from moe_costmodel.silicon.tables.reader import OperatorTime, Tables
 from moe_costmodel.silicon.tables.slices import Bound, Slice, bound_at, cut
@@ -107,7 +107,7 @@ class CompressedTimes:
         rows = self._tables.read(
             "sparse_attention", f"dsv4_{table}_{phase}_module", _NUMBERS, _TEXTS
         )
-        plain = DTYPE_BYTES.get(dtype, 2.0) >= 2.0
+        plain = OPERAND_BYTES.get(dtype, 2.0) >= 2.0
         types = ("bfloat16", "fp8_block") if plain else ("fp8_block", "bfloat16")
         wanted = [{"model": model, "tp_size": tp, "gemm_type": name} for name in types]
         axes = ("isl", "step", "batch_size") if prefill else ("step", "batch_size")

@@ -239,16 +239,15 @@ def test_a_chunk_within_a_prompt_samples_no_token(model, experts):
 
 
 def test_narrow_weights_alone_are_multiplied_in_bfloat16(model, experts):
-    narrow = [
-        replace(experts, dtypes=experts.dtypes | {"attention": name})
-        for name in ("int4_wo", "int4_wo_g32", "int4_wo_g128", "int8_wo_g128")
-    ]
+    names = ("int4_wo", "int4_wo_g32", "int4_wo_g128", "int8_wo_g128")
+    narrow = [replace(experts, dtypes=experts.dtypes | {"attention": name}) for name in names]
     kernels = [
         {o.kernel for o in model.decode(shape, Layout(), 16, 256).operators
          if o.operator == "projections"}
         for shape in (experts, *narrow)
     ]  # fmt: skip
-    assert kernels == [{"toy_linear (bfloat16)"}] * 5
+    four = [{f"toy_linear (bfloat16, weights of {name})"} for name in names[:3]]
+    assert kernels == [{"toy_linear (bfloat16)"}, *four, {"toy_linear (bfloat16)"}]
 
 
 def test_small_groups_of_integers_take_the_rows_of_large_ones(tmp_path, experts):

@@ -53,6 +53,18 @@ def test_a_type_that_was_not_measured_has_the_next_wider_one(root, dtype):
     assert product(root, dtype=dtype).kernel == used
 
 
+@pytest.mark.parametrize(("dtype", "width"), [("int4_wo", 0.5), ("w4a16_mxfp4", 0.5 + 1 / 32)])
+def test_products_of_narrow_weights_read_less(root, dtype, width):
+    times = SiliconModel("toy", "sglang", root=root).times.products
+    # The tables hold twice the bound of bfloat16; a small batch waits for the weights.
+    plain, narrow = (times.time(1, 4096, 4096, name) for name in ("bfloat16", dtype))
+    assert plain.seconds - narrow.seconds == pytest.approx(4096**2 * (2 - width) / 1e12)
+    assert narrow.kernel == f"toy_linear (bfloat16, weights of {dtype})"
+    # A large one does not.
+    plain, narrow = (times.time(4096, 4096, 4096, name) for name in ("bfloat16", dtype))
+    assert plain.seconds == pytest.approx(narrow.seconds)
+
+
 def test_without_any_table_a_product_takes_its_bound(tmp_path):
     (tmp_path / "toy.yaml").write_text(GPU)
     writer(tmp_path)("other", "other", [{"a": 1}])
