@@ -38,6 +38,8 @@ class Attention:
     index_heads, index_dim, index_topk : int
         Sparse attention with an indexer (DeepSeek-V3.2, MiniMax-M3): its heads, their width, and
         the tokens that each query keeps. 0 without an indexer.
+    index_pool : int
+        Tokens whose keys latent attention with an indexer pools to one (GLM-5.3-Flash).
     gated : bool
         Whether the output is multiplied by a gate with a product of its own, which is as wide as
         the queries, or as the output of latent attention. That of Kimi delta attention has a
@@ -81,6 +83,7 @@ class Attention:
     index_heads: int = 0
     index_dim: int = 0
     index_topk: int = 0
+    index_pool: int = 1
     gated: bool = False
     extra: int = 0
     conv_kernel: int = 0
@@ -99,6 +102,7 @@ class Attention:
             count("Attention", name, getattr(self, name), 0)
         for name in ("index_heads", "index_dim", "index_topk"):
             count("Attention", name, getattr(self, name), 0)
+        count("Attention", "index_pool", self.index_pool)
         count("Attention", "kv_rank", self.kv_rank, int(self.kind == "mla"))
         compressed = self.kind == "compressed"
         count("Attention", "compression", self.compression, 0)
@@ -127,7 +131,7 @@ class Attention:
         if self.has_state:
             return 0
         if self.kind == "mla":
-            return self.kv_rank + self.rope_dim + self.index_dim
+            return self.kv_rank + self.rope_dim + self.index_dim / self.index_pool
         if self.kind == "compressed":
             return (self.head_dim + self.index_dim) / max(self.compression, 1)
         return self.n_kv_heads * (self.head_dim + self.v_head_dim) + self.index_dim
@@ -135,6 +139,9 @@ class Attention:
     def cached_values(self, context: int) -> float:
         """Return the values in the cache of a sequence of `context` tokens, without states."""
         kept = min(context, self.window or context)
+        if self.kind == "mla":
+            pooled = context // self.index_pool * self.index_dim
+            return kept * (self.kv_rank + self.rope_dim) + pooled
         if self.kind != "compressed":
             return kept * self.cache_values
         entries = context // self.compression if self.compression else 0
@@ -201,6 +208,7 @@ class Attention:
                 inner = self.index_heads * self.index_dim
                 index = [(self.q_rank or d_model, inner), (d_model, self.index_dim)]
                 index += [(d_model, self.index_heads)]
+                index += [(d_model, self.index_dim)] * (self.index_pool > 1)  # a gate
             latent = [(d_model, self.kv_rank + self.rope_dim)]
             expand = [(self.kv_rank, self.n_heads * (self.head_dim + self.v_head_dim))]
             output = [(d_model, self.output_width)] if self.gated else []

@@ -205,7 +205,7 @@ def _built(
         max_context=_max_context(fields),
         extra=head_bias
         + d_model * (architecture.norm_biases + 2 * (residual > 0))
-        + _collapse(d_model, streams),
+        + _collapse(d_model, streams) * architecture.collapsed,
         residual_blocks=-(-n_layers // residual) if residual else 0,
     )
 
@@ -280,6 +280,8 @@ def _default_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
             "compressed_sparse_attention" if i > 2 and i % 2 else "heavily_compressed_attention"
             for i in range(n_layers)
         ]
+    if fields.get("index_kpool"):  # GLM-5.3-Flash
+        return ["linear_attention" if (i + 1) % 4 else "indexed_attention" for i in range(n_layers)]
     every = fields.whole("full_attention_interval", default=0, low=0)
     if every and fields.get("linear_num_value_heads"):
         return [
@@ -311,7 +313,10 @@ def _with_indexers(fields: ConfigFields, kinds: list[str]) -> list[str]:
         every = fields.whole("index_topk_freq", default=1)
         first = fields.whole("index_skip_topk_offset", default=2, low=0) - 1
         listed = ["shared" if max(i - first, 0) % every else "full" for i in range(n_layers)]
-    return [REUSED if word == "shared" else kind for kind, word in zip(kinds, listed, strict=True)]
+    return [
+        REUSED if word == "shared" and kind != "linear_attention" else kind
+        for kind, word in zip(kinds, listed, strict=True)
+    ]
 
 
 def _llama4_kinds(fields: ConfigFields, n_layers: int) -> list[str]:

@@ -37,6 +37,7 @@ class Architecture:
     kimi_delta: bool = False  # linear attention is Kimi delta attention
     hashed: bool = False  # the first layers choose experts by a table of tokens
     streams: bool = False  # hyper-connections
+    collapsed: bool = False  # a product collapses their streams after the last layer
     single_parts: bool = False  # mixers and feed-forward parts are layers of their own
     heads: str = ""  # rule of the heads of each kind of attention: "gemma4", "mimo" or "step"
     interval: str = ""  # rule of the layers with experts: "llama4", "ernie" or "step"
@@ -69,6 +70,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mistral": Architecture(experts=False, qkv_bias=False, output_bias=False, windowed=True),
     "qwen2": Architecture(experts=False, qkv_bias=True, output_bias=False),
     "qwen3": Architecture(experts=False, qk_norm="head"),
+    "mistral4": Architecture("mla", shared="number", dense_first=True),
     "mixtral": Architecture(qkv_bias=False, output_bias=False, windowed=True),
     "olmoe": Architecture(qk_norm="all"),
     "qwen2_moe": Architecture(
@@ -83,7 +85,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "deepseek_v3": _DEEPSEEK3,
     "deepseek_v32": _DEEPSEEK3,
     "deepseek_v4": Architecture(
-        "compressed", router_bias=True, shared="one", hashed=True, streams=True,
+        "compressed", router_bias=True, shared="one", hashed=True, streams=True, collapsed=True,
         kinds=("compressed_sparse_attention", "heavily_compressed_attention"),
     ),
     "kimi_k2": _DEEPSEEK3,
@@ -92,6 +94,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "glm4_moe": _GLM4,
     "glm4_moe_lite": _DEEPSEEK3,
     "glm_moe_dsa": _DEEPSEEK3,
+    "glm5_next": Architecture(
+        "mla", router_bias=True, shared="number", dense_first=True, kimi_delta=True, streams=True
+    ),
     "minimax_m2": Architecture(
         qkv_bias=False, output_bias=False, qk_norm="all", router_bias=True
     ),
@@ -139,6 +144,7 @@ ALIASES = {
     "bailing_moe_v2": "bailing_moe",
     "deepseek_ref": "deepseek_v4",  # of files whose weights were converted to FP8
     "glm4v_moe_text": "glm4_moe",
+    "glm5_next_text": "glm5_next",
     "gemma4_text": "gemma4",
     "kimi_k25": "kimi_k2",
     "step3p7": "step3p5",

@@ -83,9 +83,12 @@ def _latent(fields: ConfigFields, *, has_indexer: bool) -> Attention:
     kv_rank = fields.whole("kv_lora_rank")
     index_heads = fields.whole("index_n_heads", default=0, low=0) if has_indexer else 0
     index_dim = fields.whole("index_head_dim", default=0, low=0) if has_indexer else 0
+    pool = fields.whole("index_kpool", default=1) if index_heads else 1
+    rope = fields.whole("qk_rope_head_dim", low=0)
     extra = q_rank + kv_rank + 2 * index_dim  # norms of the latents, and of the indexer's keys
+    extra += pool * index_dim * (pool > 1)  # biases of the tokens that are pooled
     if fields.flag("attention_bias"):
-        extra += q_rank + kv_rank + fields.whole("qk_rope_head_dim") + fields.whole("hidden_size")
+        extra += q_rank + kv_rank + rope + fields.whole("hidden_size")
     return Attention(
         kind="mla",
         n_heads=heads,
@@ -94,10 +97,11 @@ def _latent(fields: ConfigFields, *, has_indexer: bool) -> Attention:
         v_head_dim=fields.whole("v_head_dim"),
         q_rank=q_rank,
         kv_rank=kv_rank,
-        rope_dim=fields.whole("qk_rope_head_dim"),
+        rope_dim=rope,
         index_heads=index_heads,
         index_dim=index_dim,
         index_topk=fields.whole("index_topk", default=0, low=0),
+        index_pool=pool,
         gated=fields.flag("mla_use_output_gate"),
         extra=extra,
     )

@@ -50,6 +50,9 @@ def in_usual_words(name: str, fields: ConfigFields) -> ConfigFields:
         found |= _step(fields)
     elif name in ("kimi_linear", "kimi_k3"):
         found |= _linear_layers(fields)
+    elif name == "glm5_next":
+        usual = {"first_k_dense_replace": 3, "index_kpool": 16}
+        found = usual | {k: v for k, v in found.items() if v is not None} | _linear_layers(fields)
     elif name in ("mimo_v2_flash", "minimax_m3"):
         if found.get("mlp_layer_types") is None and isinstance(found.get("moe_layer_freq"), list):
             found["mlp_layer_types"] = _chosen(fields, "moe_layer_freq", ("dense", "sparse"))
@@ -110,6 +113,8 @@ def _linear_layers(fields: ConfigFields) -> dict[str, object]:
     nested = replace(fields, content=linear, prefix=f"{place}.")
     found: dict[str, object] = {new: linear[old] for new, old in _LINEAR.items() if old in linear}
     names = {"full_attn_layers": "full_attention", "kda_layers": "linear_attention"}
+    if not set(names) & set(linear):
+        return found
     numbers = {name: nested.wholes(name) for name in names}
     n_layers = fields.whole("num_hidden_layers")
     listed = sorted(number for some in numbers.values() for number in some)

@@ -250,11 +250,11 @@ class StepOperators:
     def _scores(self, shape: Attention, heads: int) -> OperatorTime:
         """Return the time of the indexer's scores of all earlier tokens (no table has it alone)."""
         gpu, width = self.times.gpu, float(shape.index_dim)
-        data = self.n * self.context * width  # keys of one byte
-        pairs = self.n * self.context
+        data = self.n * self.context * width / shape.index_pool  # keys of one byte
+        pairs = self.n * self.context / shape.index_pool
         for chunk in self.chunks:
-            pairs += chunk.length * (chunk.prefix + chunk.length / 2)
-            data += (chunk.prefix + chunk.length) * width
+            pairs += chunk.length * (chunk.prefix + chunk.length / 2) / shape.index_pool
+            data += (chunk.prefix + chunk.length) * width / shape.index_pool
         operations = 2.0 * pairs * heads * width
         seconds = max(operations / gpu.operations["fp8"], (data + 4.0 * pairs) / gpu.bandwidth)
         return OperatorTime("indexer", seconds + 4 * _SMALL_KERNEL, "bound", "data sheet")

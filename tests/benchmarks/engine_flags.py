@@ -50,6 +50,8 @@ CLASSES = {
     "minimax_m3": "MiniMaxM3SparseForCausalLM", "nemotron_h": "NemotronHForCausalLM",
     "gemma4": "Gemma4ForCausalLM", "kimi_linear": "KimiLinearForCausalLM",
     "kimi_k3": "KimiK3ForConditionalGeneration", "step3p5": "Step3p5ForCausalLM",
+    "glm5_next": "Glm5NextForConditionalGeneration",
+    "mistral4": "Mistral3ForConditionalGeneration",
 }  # fmt: skip
 KINDS = {"int": "int", "float": "float", "str": "str", "bool": "flag"}
 Flags = dict[str, dict[str, object]]

@@ -12,9 +12,9 @@ PROGRAM = ("python", "-m", "sglang.launch_server")
 # (`get_model_config_for_expert_location`); the others ignore --init-expert-location.
 LOCATION_MODELS = frozenset([
     "bailing_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "exaone_moe",
-    "glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "gpt_oss", "kimi_k2", "mimo_v2_flash",
-    "minimax_m2", "minimax_m3", "nemotron_h", "qwen2_moe", "qwen3_5_moe", "qwen3_moe",
-    "qwen3_next", "step3p5",
+    "glm4_moe", "glm4_moe_lite", "glm5_next", "glm_moe_dsa", "gpt_oss", "kimi_k2",
+    "mimo_v2_flash", "minimax_m2", "minimax_m3", "nemotron_h", "qwen2_moe", "qwen3_5_moe",
+    "qwen3_moe", "qwen3_next", "step3p5",
 ])  # fmt: skip
 
 
