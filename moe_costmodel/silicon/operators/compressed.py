@@ -32,16 +32,18 @@ _SITES = 2  # hyper-connections of a layer, which the tables measure together
 
 
 def local_products(shape: Attention, d_model: int, tp: int) -> list[tuple[float, float]]:
-    """Return the inner and outer widths of the products on one GPU of a tensor-parallel group."""
-    outer = shape.output_groups * shape.output_rank / tp
-    divided = {
-        (shape.q_rank, shape.query_width): (shape.q_rank, shape.query_width / tp),
-        (shape.output_width // shape.output_groups, round(outer * tp)): (
-            shape.output_width // shape.output_groups, outer,
-        ),
-        (round(outer * tp), d_model): (outer, d_model),
-    }  # fmt: skip
-    return [divided.get(pair, pair) for pair in shape.products(d_model)]
+    """Return the inner and outer widths of the products on one GPU of a tensor-parallel group.
+
+    Queries of heads, and both products of their outputs, are divided.
+    """
+    latent, queries, *copied, heads, output = shape.products(d_model)
+    return [
+        latent,
+        (queries[0], queries[1] / tp),
+        *copied,
+        (heads[0], heads[1] / tp),
+        (output[0] / tp, output[1]),
+    ]
 
 
 class CompressedTimes:

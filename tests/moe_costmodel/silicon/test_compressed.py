@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from moe_costmodel import Chunk, Layout, ModelShape, SiliconModel
+from moe_costmodel.silicon.operators.compressed import local_products
 from tests.moe_costmodel.models.test_deepseek_v4 import FLASH, PRO, SMALL
 from tests.moe_costmodel.silicon.tables import GPU, write_tables, writer
 
@@ -158,3 +159,16 @@ def test_bounds_count_what_a_query_sees(tmp_path):
     mixing = sum(times(step, "hyper-connections").values())
     least = 2 * 2e-6 * 2 + 2 * (4 + 7) * 2 * 8 * 64 / 1e12
     assert mixing == pytest.approx(5e3 * least)
+
+
+def test_only_products_of_heads_are_divided():
+    # The indexer's queries are as wide as those of the heads.
+    config = SMALL | {"index_n_heads": 16, "compress_ratios": [4] * 5}
+    attention = ModelShape.from_config(config).blocks[0].attention
+    assert attention.products(64).count((24, 128)) == 2
+    found = Counter(local_products(attention, 64, 2))
+    expected = Counter(attention.products(64))
+    for whole, half in (((24, 128), (24, 64)), ((32, 48), (32, 24)), ((48, 64), (24, 64))):
+        expected[whole] -= 1
+        expected[half] += 1
+    assert found == expected
