@@ -248,7 +248,7 @@ def _n_norms(architecture: Architecture, part: str) -> int:
         return 7 if part == "sparse" else 4
     if part == "none":
         return 1
-    return 4 if architecture.norm_biases else 2
+    return 4 if architecture.norm_biases or architecture.sandwiched else 2
 
 
 def _max_context(fields: ConfigFields) -> int:
@@ -279,6 +279,11 @@ def _default_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
         return [
             "compressed_sparse_attention" if i > 2 and i % 2 else "heavily_compressed_attention"
             for i in range(n_layers)
+        ]
+    every = fields.whole("global_attn_every_n_layers", default=0, low=0)  # AFMoE
+    if every:
+        return [
+            "sliding_attention" if (i + 1) % every else "full_attention" for i in range(n_layers)
         ]
     if fields.get("index_kpool"):  # GLM-5.3-Flash
         return ["linear_attention" if (i + 1) % 4 else "indexed_attention" for i in range(n_layers)]

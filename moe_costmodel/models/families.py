@@ -43,6 +43,7 @@ class Architecture:
     interval: str = ""  # rule of the layers with experts: "llama4", "ernie" or "step"
     unbiased: bool = False  # all released models have `use_bias` false
     norm_biases: bool = False
+    sandwiched: bool = False  # norms before and after both parts of a layer
     dense_first: bool = False  # first_k_dense_replace
     sparse_step: bool = False  # decoder_sparse_step, mlp_only_layers
     windowed: bool = False  # sliding_window counts
@@ -65,6 +66,10 @@ ARCHITECTURES: dict[str, Architecture] = {
         qkv_bias=True, output_bias=False, bias_field="use_qkv_bias", qk_norm="optional",
         router_field="moe_router_enable_expert_bias", shared="width by number", dense_first=True,
         unbiased=True,
+    ),
+    "afmoe": Architecture(
+        qk_norm="head", router_bias=True, shared="number", gated_output=True, dense_first=True,
+        sandwiched=True,
     ),
     "llama": Architecture(experts=False),
     "mistral": Architecture(experts=False, qkv_bias=False, output_bias=False, windowed=True),
@@ -124,6 +129,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "flex_olmo": Architecture(qk_norm="all"),
     "granitemoe": Architecture(),
     "granitemoeshared": Architecture(shared="width"),
+    "hy_v3": Architecture(qk_norm="head", router_bias=True, shared="number", dense_first=True),
     "hunyuan_v1_moe": Architecture(qk_norm="head", shared="one"),
     "llama4_text": Architecture(
         shared="one", dense_width="intermediate_size_mlp", interval="llama4"

@@ -46,6 +46,12 @@ def in_usual_words(name: str, fields: ConfigFields) -> ConfigFields:
         found |= {"layers_block_type": listed, "num_hidden_layers": len(listed)}
     elif name == "deepseek_v4":
         found = _compressions(fields) | {k: v for k, v in found.items() if v is not None}
+    elif name == "afmoe":
+        usual = {"num_dense_layers": 1, "global_attn_every_n_layers": 4}
+        found = usual | {k: v for k, v in found.items() if v is not None}
+        found["first_k_dense_replace"] = found["num_dense_layers"]
+    elif name == "hy_v3":
+        found = {"first_k_dense_replace": 1} | {k: v for k, v in found.items() if v is not None}
     elif name == "step3p5":
         found |= _step(fields)
     elif name in ("kimi_linear", "kimi_k3"):

@@ -51,7 +51,8 @@ CLASSES = {
     "gemma4": "Gemma4ForCausalLM", "kimi_linear": "KimiLinearForCausalLM",
     "kimi_k3": "KimiK3ForConditionalGeneration", "step3p5": "Step3p5ForCausalLM",
     "glm5_next": "Glm5NextForConditionalGeneration",
-    "mistral4": "Mistral3ForConditionalGeneration",
+    "mistral4": "Mistral3ForConditionalGeneration", "hy_v3": "HYV3ForCausalLM",
+    "afmoe": "AfmoeForCausalLM",
 }  # fmt: skip
 KINDS = {"int": "int", "float": "float", "str": "str", "bool": "flag"}
 Flags = dict[str, dict[str, object]]

@@ -1,4 +1,4 @@
-"""MiMo-V2, MiniMax-M3, Gemma-4, Nemotron-3 and Step-3.7: sizes and caches from configs."""
+"""MiMo-V2, MiniMax-M3, Gemma-4, Nemotron-3, Step-3.7, Hy3 and AFMoE: sizes and caches."""
 
 import importlib
 
@@ -46,7 +46,18 @@ STEP = COMMON | {
     "num_nextn_predict_layers": 1,
     "attention_other_setting": {"num_attention_heads": 12, "num_attention_groups": 2},
 }  # fmt: skip
-CLASSES = {"MiMoV2Flash": MIMO, "Gemma4": GEMMA, "NemotronH": NEMOTRON}
+HY = COMMON | {
+    "model_type": "hy_v3", "num_hidden_layers": 3, "num_key_value_heads": 2, "num_experts": 6,
+    "intermediate_size": 96, "moe_intermediate_size": 24, "num_experts_per_tok": 2,
+    "num_shared_experts": 2,
+}  # fmt: skip
+AFMOE = HY | {
+    "model_type": "afmoe", "num_hidden_layers": 6, "num_dense_layers": 2, "sliding_window": 16,
+    "global_attn_every_n_layers": 3,
+}  # fmt: skip
+CLASSES = {
+    "MiMoV2Flash": MIMO, "Gemma4": GEMMA, "NemotronH": NEMOTRON, "HYV3": HY, "Afmoe": AFMOE,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -92,6 +103,15 @@ def test_counts_of_models_that_also_see_are_those_of_their_text(config, name, ex
         found + sum(b.numel() for n, b in model.named_buffers() if n.endswith("bias")) == expected
     )
     assert ModelShape.from_config(made.to_dict()).n_parameters == expected
+
+
+def test_afmoe_has_windows_between_layers_that_see_all():
+    shape = ModelShape.from_config(AFMOE)
+    assert shape.n_parameters == 323_048  # as in transformers 5.24
+    assert shape.kv_bytes(100) == 2 * (2 * 100 + 4 * 16) * 2 * 2 * 12
+    assert moe_layer_numbers(AFMOE) == (2, 3, 4, 5)
+    assert moe_layer_numbers(HY) == (1, 2)
+    assert ModelShape.from_config(HY).n_parameters == 145_940
 
 
 def test_step_has_more_heads_in_layers_with_a_window():
