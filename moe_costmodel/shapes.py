@@ -30,6 +30,7 @@ DTYPE_BYTES: dict[str, float] = {
     "fp8_block": 1.0,
     "int8_wo": 1.0,
     "nvfp4": 0.5 + 1 / 16,
+    "w4a16_nvfp4": 0.5 + 1 / 16,
     "w4a16_mxfp4": 0.5 + 1 / 32,
     "w4a8_mxfp4_mxfp8": 0.5 + 1 / 32,
     "w4afp8": 0.5,
@@ -44,6 +45,7 @@ DTYPE_BYTES: dict[str, float] = {
 OPERAND_BYTES: dict[str, float] = DTYPE_BYTES | {
     "int8_wo": 2.0,
     "nvfp4": 0.5,
+    "w4a16_nvfp4": 2.0,
     "w4a16_mxfp4": 2.0,
     "w4a8_mxfp4_mxfp8": 1.0,
     "w4afp8": 1.0,

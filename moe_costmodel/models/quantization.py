@@ -46,9 +46,8 @@ _MIXED = "MIXED_PRECISION"
 _ALGORITHMS = {
     "NVFP4": "nvfp4", "FP8": "fp8", "FP8_PB_WO": "fp8_block", "W4A8_AWQ": "w4afp8",
 }  # fmt: skip
-# Those of single modules. No type has weights of NVFP4 that are widened for the product: its bytes
-# are those of NVFP4. The blocks of MXFP8 are narrower than those of "fp8_block".
-_OF_MODULES = _ALGORITHMS | {"W4A16_NVFP4": "nvfp4", "MXFP8": "fp8_block"}
+# Those of single modules. The blocks of MXFP8 are narrower than those of "fp8_block".
+_OF_MODULES = _ALGORITHMS | {"W4A16_NVFP4": "w4a16_nvfp4", "MXFP8": "fp8_block"}
 _METHODS = (
     "one of the methods fp8, mxfp4, gptq and awq of 4 or 8 bits, modelopt (NVFP4, FP8, "
     f"{_MIXED}) and compressed-tensors of 4 or 8 bits"

@@ -32,7 +32,8 @@ _STAND_INS = {
     "fp8_block": ("fp8",),
     "fp8": ("fp8_block",),
     **dict.fromkeys(
-        ("int4_wo", "int4_wo_g32", "int4_wo_g64", "int4_wo_g128"), ("w4a16_mxfp4", "fp8_block")
+        ("int4_wo", "int4_wo_g32", "int4_wo_g64", "int4_wo_g128", "w4a16_nvfp4"),
+        ("w4a16_mxfp4", "fp8_block"),
     ),
     "nvfp4": ("w4a8_mxfp4_mxfp8", "fp8_block", "fp8"),
 }

@@ -27,7 +27,9 @@ _HOST_BOUND = 2.0
 
 # Weights alone are narrow, and are widened for the product. Next to no table has such kernels: they
 # take as long as those of bfloat16, less the time that the weights' bytes save.
-_WIDENED = ("int4_wo", "int4_wo_g32", "int4_wo_g64", "int4_wo_g128", "w4a16_mxfp4")
+_WIDENED = (
+    "int4_wo", "int4_wo_g32", "int4_wo_g64", "int4_wo_g128", "w4a16_mxfp4", "w4a16_nvfp4",
+)  # fmt: skip
 
 _MOST_KEPT = 2**16  # products whose times are kept; a search asks for the same ones again
 

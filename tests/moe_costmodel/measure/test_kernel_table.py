@@ -117,6 +117,7 @@ def test_columns_of_other_types_that_say_the_same_are_read(tmp_path):
         ("fp8", 1.0, 1.0),
         ("nvfp4", 0.5625, 0.5),
         ("w4a16_mxfp4", 0.53125, 2.0),
+        ("w4a16_nvfp4", 0.5625, 2.0),
         ("w4a8_mxfp4_mxfp8", 0.53125, 1.0),
         ("w4afp8", 0.5, 1.0),
         ("int4_wo", 0.5, 2.0),

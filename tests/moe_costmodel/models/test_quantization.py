@@ -93,11 +93,15 @@ def test_modelopt_lists_modules_of_several_types():
     listed |= {f"model.layers.{i}.mlp.experts": {"quant_algo": "W4A16_NVFP4"} for i in range(61)}
     found = types({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION",
                    "quantized_layers": listed})  # fmt: skip
-    assert (found["attention"], found["experts"], found["head"]) == ("fp8", "nvfp4", "bfloat16")
+    assert (found["attention"], found["experts"], found["head"]) == (
+        "fp8",
+        "w4a16_nvfp4",
+        "bfloat16",
+    )
     # A part counts as quantized if its modules are listed in all layers.
     del listed["model.layers.60.self_attn.o_proj"]
     found = types({"quant_algo": "MIXED_PRECISION", "quantized_layers": listed})
-    assert (found["attention"], found["experts"]) == ("bfloat16", "nvfp4")
+    assert (found["attention"], found["experts"]) == ("bfloat16", "w4a16_nvfp4")
 
 
 def test_dense_parts_are_those_of_the_layers_that_have_them():

@@ -269,6 +269,17 @@ def test_small_groups_of_integers_take_the_rows_of_large_ones(tmp_path, experts)
     assert found == [found[0]] * 4
 
 
+def test_experts_whose_nvfp4_weights_are_widened_take_rows_of_mxfp4(tmp_path, experts):
+    root = write_tables(tmp_path)
+    for kind, slow in (("w4a16_mxfp4", 1.0), ("nvfp4", 0.1)):
+        row = moe_rows({t: slow * (0.02 + 1e-4 * t) for t in (1, 16, 256)}, moe_dtype=kind)
+        writer(root)("moe", "moe", row, version="1.1.0" if slow == 1 else "1.2.0")
+    measured = SiliconModel("toy", "sglang", root=root)
+    shape = replace(experts, dtypes=experts.dtypes | {"experts": "w4a16_nvfp4"})
+    operators = measured.decode(shape, Layout(), 16, 256).operators
+    assert next(o.kernel for o in operators if o.operator == "moe") == "tuned (w4a16_mxfp4)"
+
+
 def moe_rows(latencies, **values):
     row = {
         "hidden_size": 256, "inter_size": 128, "topk": 2, "num_experts": 8, "moe_tp_size": 1,

@@ -53,7 +53,7 @@ def test_a_type_that_was_not_measured_has_the_next_wider_one(root, dtype):
     assert product(root, dtype=dtype).kernel == used
 
 
-@pytest.mark.parametrize(("dtype", "width"), [("int4_wo", 0.5), ("w4a16_mxfp4", 0.5 + 1 / 32)])
+@pytest.mark.parametrize(("dtype", "width"), [("int4_wo", 0.5), ("w4a16_nvfp4", 0.5 + 1 / 16)])
 def test_products_of_narrow_weights_read_less(root, dtype, width):
     times = SiliconModel("toy", "sglang", root=root).times.products
     # The tables hold twice the bound of bfloat16; a small batch waits for the weights.
