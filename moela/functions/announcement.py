@@ -11,6 +11,7 @@ from moela.evaluation.interrupts import given_advice, store_advice
 from moela.functions.model.function_problem import FunctionProblem
 from moela.heartbeat.streams import say
 from moela.quality.durations import shown_seconds
+from moela.quality.words import amount
 from moela.search.moela import MOELA
 
 # Designs that MOELA evaluates at a time by default, at least.
@@ -25,11 +26,13 @@ def announce(
     seed: int | None,
     n_jobs: int | None,
     store: object,
+    n_known: int = 0,
 ) -> None:
     """Print how the call was understood."""
     parts = [] if budget is None else [f"{budget:,} evaluations"]
     parts += [] if limit is None else [f"at most {shown_seconds(limit)}"]
     parts[0] += f" with {type(algorithm).__name__}"
+    parts += [amount(n_known, "known result")] if n_known else []
     parts += [f"seed {'drawn' if seed is None else seed}"]
     parts += [] if n_jobs in (None, 1) else [f"{n_jobs} workers" if n_jobs != -1 else "all cores"]
     parts += [] if store is None else [f"store {store}"]

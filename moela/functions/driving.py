@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -20,10 +20,11 @@ from moela.evaluation.interrupts import Interrupts
 from moela.evaluation.runners.outcome import OK, EvaluationError
 from moela.evaluation.termination import ElapsedTime
 from moela.functions.failures import all_failed, in_words
+from moela.functions.known import is_known
 from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.results.evaluations import evaluated
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult
-from moela.quality.words import of_kind
+from moela.quality.words import amount, of_kind
 
 Callback: TypeAlias = "Callable[[MinimizeResult], object]"
 
@@ -34,8 +35,15 @@ _WHOLE = 1_000_000
 class RunSoFar:
     """The evaluated designs of a run so far, and whether a callback has stopped it."""
 
-    def __init__(self, problem: Problem, callback: Callback | None, all_failed: int) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        callback: Callback | None,
+        all_failed: int,
+        known: Sequence[Individual] = (),
+    ) -> None:
         self.problem, self.callback, self.all_failed = problem, callback, all_failed
+        self.known = list(known)  # results that were given
         self.individuals: list[Individual] = []
         self.n_ok = 0
         self.stopped = False
@@ -48,23 +56,32 @@ class RunSoFar:
 
     def keep(self, batch: Population) -> None:
         """Add an evaluated batch, and call the user's callback."""
-        new = evaluated(batch)
+        new = [ind for ind in evaluated(batch) if not (self.known and is_known(ind))]
         self.individuals += new
         self.n_ok += sum(ind.data.get("status", OK) == OK for ind in new)
         if self.n_ok == 0 and self.n >= self.all_failed:
             self.failure = all_failed(self.problem, self.individuals)
             raise self.failure
         if self.callback is not None and new:
-            so_far = MinimizeResult(
-                self.problem, self.individuals, ending=f"{self.n:,} evaluations"
-            )
-            answer = self.callback(so_far)
+            answer = self.callback(self.result(None, f"{self.n:,} evaluations{self.beside}"))
             if answer is not None and not isinstance(answer, bool | np.bool_):
                 raise TypeError(
                     "The 'callback' parameter of minimize must return True to end the run, or "
                     f"False or None to go on. Got {of_kind(answer)} instead."
                 )
             self.stopped = bool(answer) or self.stopped
+
+    @property
+    def beside(self) -> str:
+        """How many results were given, to follow the number of evaluations in words."""
+        return f", beside {amount(len(self.known), 'known result')}" if self.known else ""
+
+    def result(self, solver: Algorithm | None, ending: str, advice: str = "") -> MinimizeResult:
+        """Return the given results and the evaluated designs as a result."""
+        individuals = [*self.known, *self.individuals]
+        result = MinimizeResult(self.problem, individuals, solver, ending=ending, advice=advice)
+        result.n_known = len(self.known)
+        return result
 
 
 def drive(

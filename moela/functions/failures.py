@@ -25,18 +25,17 @@ _AGAIN = "Fix the function and make the same call again."
 _INFEASIBLE = "on_error='infeasible'"
 _GO_ON = f"{_AGAIN[:-1]}, or pass {_INFEASIBLE} to go on without such designs."
 _OTHER_FILE = (
-    "begin another run in another file, store='other.db', with start=result if it shall begin with "
-    "the designs of an earlier result. They are evaluated again unless the function looks up "
-    "results that it has (recipe 'Results that you already have')."
+    "begin another run in another file, store='other.db', with known={store!r} if its results "
+    "hold there, too, or start=result to evaluate the designs of an earlier result again."
 )
 # Where the advice of a store's errors begins, and what it is for `moela.minimize`.
 _STORE_ADVICE = {
     "To continue that run, undo these changes.": (
-        f"\nTo continue that run, undo these changes. Otherwise {_OTHER_FILE}"
+        "\nTo continue that run, undo these changes. Otherwise {other}"
     ),
     ", or on_mismatch='new'": ".",
     "The evaluation has changed since.": (
-        f". The function has changed since: {_OTHER_FILE} If the function gives another result "
+        ". The function has changed since: {other} If the function gives another result "
         "each time, pass noisy=True."
     ),
 }
@@ -126,11 +125,11 @@ def begins_anew(error: StoreMismatchError) -> str:
     )
 
 
-def in_other_words(error: StoreMismatchError) -> StoreMismatchError:
+def in_other_words(error: StoreMismatchError, store: object) -> StoreMismatchError:
     """Return the error of a store that holds something else, with advice for `moela.minimize`."""
-    message = str(error)
+    message, other = str(error), _OTHER_FILE.format(store=str(store))
     for mark, advice in _STORE_ADVICE.items():
         found, mark, _ = message.partition(mark)
         if mark:
-            return StoreMismatchError(found.rstrip(" .,;") + advice)
+            return StoreMismatchError(found.rstrip(" .,;") + advice.format(other=other))
     return error

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
+from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela._checks import count, require
@@ -34,6 +35,7 @@ from moela.functions.failures import (
     named_as_passed,
     of_same_problem,
 )
+from moela.functions.known import KnownResults, known_results
 from moela.functions.model.calls import checked_call, takes_one
 from moela.functions.model.goals import ConstraintSpec, ObjectiveSpec
 from moela.functions.model.problem import PlainFunction, RefPoint
@@ -71,6 +73,7 @@ def minimize(
     timeout: float | str | timedelta | None = None,
     retries: int = 0,
     start: object = None,
+    known: object = None,
     ref_point: RefPoint | None = None,
     vectorized: bool = False,
     noisy: bool = False,
@@ -126,6 +129,16 @@ def minimize(
     start : dict, iterable of dict, DataFrame, MinimizeResult, or path of a .csv file, optional
         Designs to evaluate first; also a front or candidates of it. Random ones are added if they
         are few. A warning says how many there are beyond `n_eval`.
+    known : dict, DataFrame, MinimizeResult, path of a .csv file or a store, or list, optional
+        Results that you already have, of this function: also of runs with other objectives, limits
+        or bounds. They cost no evaluation, and the algorithm learns from them. They come first in
+        the result, and may be on its front. Of a store, all runs are taken. Results that lack an
+        objective or a constraint or lie outside of the variables' ranges are left out, and a
+        warning counts them; if none is left, an error says why. Failed evaluations stay failed with
+        ``on_error="infeasible"``, else they are left out. Of equal designs, the last one counts.
+        MOELA does not evaluate a known design again; algorithms of pymoo begin with the best known
+        ones and may. A `store` gets new evaluations only: pass the same results again to resume the
+        run, which then repeats bit for bit. With other ones, a new run begins in it.
     ref_point : dict by name or sequence, optional
         A value of each objective to beat, in the order of `objectives`.
     vectorized : bool
@@ -194,20 +207,24 @@ def minimize(
     limit, timeout = seconds("time_limit", time_limit), seconds("timeout", timeout)
     budget = None if n_eval is None else count("minimize", "n_eval", n_eval)
     _check(seed, store, callback, budget, limit)
+    given_results = known_results(
+        problem, known, keep_failures=on_error == "infeasible", store=store
+    )
     begin = start_designs(problem, start)
     with named_as_passed():
-        chosen = algorithms.choose(algorithm, problem, begin, batch_size, asynchronous=asynchronous)
-    if begin is not None and not isinstance(chosen, ArchiveAlgorithm):
-        size = int(getattr(chosen, "pop_size", None) or len(begin))
-        chosen.initialization.sampling = filled(problem, begin, size, seed)
+        first = begin if given_results is None else given_results.first_designs(begin, None)
+        chosen = algorithms.choose(algorithm, problem, first, batch_size, asynchronous=asynchronous)
+    _begin_with(chosen, problem, begin, given_results, seed)
     require("minimize", "asynchronous", asynchronous, isinstance(asynchronous, bool), "a boolean")
     if asynchronous:
         loop.prepare(chosen)
     advice = advice_of(store)
-    run = RunSoFar(problem, callback, min(_ALL_FAILED, budget or _ALL_FAILED))
+    before = [] if given_results is None else given_results.individuals
+    run = RunSoFar(problem, callback, min(_ALL_FAILED, budget or _ALL_FAILED), before)
     if verbose:
-        announce(problem, chosen, budget, limit, seed, n_jobs, store)
+        announce(problem, chosen, budget, limit, seed, n_jobs, store, len(before))
     notes = warnings_of(getattr(problem, "variables", {}))
+    notes += [given_results.note] if given_results is not None and given_results.note else []
     for note in [*notes, *beyond_budget(problem, begin, budget)]:
         _LOG.warning(note)
     signs = nullcontext() if progress is False else working("optimizing")
@@ -235,7 +252,7 @@ def minimize(
             except StoreMismatchError as error:
                 # Another algorithm or seed uses what the store holds of the same problem.
                 if on_mismatch == "new" or not of_same_problem(error):
-                    raise in_other_words(error) from None
+                    raise in_other_words(error, store) from None
                 _LOG.warning(begins_anew(error))
             else:
                 break
@@ -249,13 +266,32 @@ def minimize(
         how = "done"
     else:
         how = "time is over" if out_of_time(solver.termination) else "no new design was found"
-    ending = f"{how} {ending}"
+    ending = f"{how} {ending}" + run.beside
     if not stopped or given_advice() is not None:  # the command line says it itself
         advice = ""
-    result = MinimizeResult(problem, run.individuals, solver, ending=ending, advice=advice)
+    result = run.result(solver, ending, advice)
     if run.n and not any(ind.data.get("status", OK) == OK for ind in run.individuals):
         raise all_failed(problem, run.individuals)
     return result
+
+
+def _begin_with(
+    algorithm: Algorithm,
+    problem: Problem,
+    begin: Population | None,
+    known: KnownResults | None,
+    seed: int | None,
+) -> None:
+    """Let an algorithm of pymoo begin with a whole population, and a store tell known results."""
+    if known is not None:
+        algorithm.known_results = known.digest  # a setting, which the identity of a run includes
+    if isinstance(algorithm, ArchiveAlgorithm) or (begin is None and known is None):
+        return
+    size = int(getattr(algorithm, "pop_size", None) or 0)
+    if known is not None:
+        begin = known.first_designs(begin, size or len(known) + len(begin or ()))
+    assert begin is not None
+    algorithm.initialization.sampling = filled(problem, begin, size or len(begin), seed)
 
 
 def _problem(function: object, given: Mapping[str, object]) -> Problem:

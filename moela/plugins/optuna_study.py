@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from moela._checks import require
@@ -58,14 +58,75 @@ def designs_of_study(
     >>> result.n_eval
     40
     """
+    trials = _complete("designs_of_study", study)
+    return _designs(study.best_trials if best else trials, variables)
+
+
+def results_of_study(
+    study: Study, objectives: Sequence[str], *, variables: Mapping[str, object] | None = None
+) -> list[dict[str, object]]:
+    """Return the complete trials of a study of Optuna, as `known` results for `moela.minimize`.
+
+    Parameters
+    ----------
+    study : optuna.study.Study
+    objectives : sequence of str
+        Names for the values of a trial, in their order.
+    variables : dict by name, optional
+        As for `designs_of_study`.
+
+    Returns
+    -------
+    list of dict
+        The parameters, user attributes and values of each trial.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `designs_of_study`; or the study has another number of objectives.
+
+    Examples
+    --------
+    >>> import moela, optuna
+    >>> from moela.plugins import results_of_study
+    >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+    >>> def f(d):
+    ...     return {"mass": d["x"], "sag": 1 / d["x"]}
+    >>> study = optuna.create_study(directions=["minimize", "minimize"])
+    >>> study.optimize(lambda trial: tuple(f({"x": trial.suggest_float("x", 1, 2)}).values()), 10)
+    >>> result = moela.minimize(
+    ...     f, variables={"x": (1.0, 2.0)}, objectives=["mass", "sag"], n_eval=40,
+    ...     known=results_of_study(study, ["mass", "sag"]), verbose=False,
+    ... )
+    >>> result.n_eval, result.n_known
+    (40, 10)
+    """
+    trials = _complete("results_of_study", study)
+    n = len(study.directions)
+    named = not isinstance(objectives, str) and len(objectives) == n
+    require("results_of_study", "objectives", objectives, named, f"a list of {n} names")
+    return [
+        {**trial.user_attrs, **design, **dict(zip(objectives, trial.values, strict=True))}
+        for trial, design in zip(trials, _designs(trials, variables), strict=True)
+    ]
+
+
+def _complete(owner: str, study: Study) -> list[FrozenTrial]:
+    """Return the complete trials of a study."""
     from optuna.study import Study
     from optuna.trial import TrialState
 
-    holds = isinstance(study, Study)
-    require("designs_of_study", "study", study, holds, "a study of Optuna")
+    require(owner, "study", study, isinstance(study, Study), "a study of Optuna")
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    require("designs_of_study", "study", study, bool(trials), "a study with complete trials")
-    designs = [_design(trial) for trial in (study.best_trials if best else trials)]
+    require(owner, "study", study, bool(trials), "a study with complete trials")
+    return trials
+
+
+def _designs(
+    trials: Sequence[FrozenTrial], variables: Mapping[str, object] | None
+) -> list[dict[str, object]]:
+    """Return the designs of trials, as `designs_of_study` does."""
+    designs = [_design(trial) for trial in trials]
     if variables is None:
         return designs
     known = read_variables(variables)

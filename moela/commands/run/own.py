@@ -47,6 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     search.add_options(parser, ALGORITHMS, evals=None, out="result", algorithm=None)
     add = parser.add_argument_group("evaluations").add_argument
     add("--start", metavar="CSV", help="designs to evaluate first, such as an earlier front.csv")
+    add("--known", metavar="FILE", action="append",
+        help="results that you have, which cost no evaluation: a .csv file or a store; may be "
+        "repeated")  # fmt: skip
     add("--batch-size", type=positive, metavar="N", help="designs per batch of MOELA")
     add("--timeout", metavar="TIME", help="kill an evaluation after this time, such as 90s")
     add("--retries", type=not_negative, default=0, metavar="N",
@@ -80,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(problem.describe(), file=sys.stderr)
     found = search.search(
         problem, arguments, arguments.algorithm,
-        start=start, batch_size=arguments.batch_size, timeout=timeout, retries=arguments.retries,
-        on_error=arguments.on_error, noisy=arguments.noisy,
+        start=start, known=arguments.known, batch_size=arguments.batch_size, timeout=timeout,
+        retries=arguments.retries, on_error=arguments.on_error, noisy=arguments.noisy,
     )  # fmt: skip
     folder = ResultFolder(out, found, arguments, getattr(problem, "ref_point", None))
     with folder.rescuing():

@@ -31,6 +31,7 @@ _OPTIONS = {
     "n_eval": "--evals", "time_limit": "--time-limit", "seed": "--seed", "n_jobs": "--jobs",
     "store": "--store", "timeout": "--timeout", "retries": "--retries", "on_error": "--on-error",
     "algorithm": "--algorithm", "batch_size": "--batch-size", "start": "--start",
+    "known": "--known",
     "noisy": "--noisy", "version": "version",
 }  # fmt: skip
 # Options that do not change the result of a run.
@@ -137,7 +138,8 @@ def reworded(message: str) -> str:
             rf"(The )?'{name}' parameter( of (minimize|Evaluator|MOELA))?", option, message
         )
     for name, option in _OPTIONS.items():
-        message = re.sub(rf"\b{name}='?([\w.:]+(?: min)?)'?(?=[ ,.;]|$)", rf"{option} \1", message)
+        value = r"'?([\w.:/\\-]+(?: min)?)'?(?=[ ,.;]|$)"
+        message = re.sub(rf"\b{name}={value}", rf"{option} \1", message)
     message = message.replace("--noisy True", "--noisy").replace("--start result", "--start")
     message = message.replace("of seconds, a timedelta, or a text", "of seconds, or a text")
     message = message.replace("pass --", "add --").replace("Leave it out", "Leave the option out")

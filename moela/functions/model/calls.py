@@ -25,6 +25,7 @@ _ELSEWHERE = {
     "seed": ("random_seed", "random_state", "rng"),
     "n_jobs": ("cores", "max_workers", "n_workers", "num_workers", "workers"),
     "start": ("initial", "points_to_evaluate", "sampling", "x0"),
+    "known": ("evaluated_rewards", "history", "previous", "y0"),
     "store": ("checkpoint", "storage"),
     "algorithm": ("method", "sampler"),
 }  # fmt: skip

@@ -65,6 +65,8 @@ class MinimizeResult:
         The pymoo problem.
     algorithm : Algorithm or None
         The algorithm, as it was at the end.
+    n_known : int
+        Number of results that were given as `known`, failures included. They come first.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class MinimizeResult:
 
     # Name of the algorithm, seed and source of a result that was read from a store.
     _made_by: tuple[str, int | None, str] | None = None
+    n_known: int = 0
 
     def __init__(
         self,
@@ -149,12 +152,12 @@ class MinimizeResult:
 
     @property
     def n_eval(self) -> int:
-        """Number of evaluated designs, failures included."""
-        return len(self._individuals)
+        """Number of evaluated designs, failures included and known results not."""
+        return len(self._individuals) - self.n_known
 
     @property
     def population(self) -> Population:
-        """Everything evaluated, in order, as pymoo's individuals; all objectives minimized."""
+        """Everything known and evaluated, in order, as individuals; all objectives minimized."""
         return Population.create(*self._individuals)
 
     @property
@@ -354,7 +357,7 @@ class MinimizeResult:
 
         view, known = self._view, self._evaluations
         ok = known.succeeded & (known.violations <= 0) if known.feasible else known.succeeded
-        F = known.objectives(np.arange(self.n_eval))
+        F = known.objectives(np.arange(len(self._individuals)))
         return plot_result(
             F * view.signs, ok, self.front.F, view.signs, view.names, chosen=known.best,
             marked=self.front.marked() if len(self.front) else None, log=log, title=title,

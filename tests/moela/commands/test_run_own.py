@@ -95,6 +95,20 @@ def test_options_that_are_names_of_files_in_other_encodings_are_written(folder):
     assert read_table(folder / "o" / "evaluations.csv")[0]["file"] == front[0]["file"]
 
 
+def test_known_results_are_handed_in(folder, capsys):
+    words = ["function.py:simulate", "--evals", 9, "--quiet"]
+    assert run(*words, "--out", "a", "--store", "run.db") == 0
+    assert run(*words, "--out", "b", "--known", "a/evaluations.csv", "--known", "run.db") == 0
+    assert "beside 9 known results" in capsys.readouterr().out
+    known, new = (read_table(folder / name / "evaluations.csv") for name in "ab")
+    assert new[:9] == known
+    assert len(new) == 18
+    Path("function.py").write_text(FUNCTION.replace("0.06", "0.05"))
+    sys.modules.pop("function")
+    assert run(*words, "--out", "c", "--store", "run.db") == 2
+    assert "--store other.db, with --known run.db if its results hold" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("power", "named"), [(0.3, "the knee"), (2, "the balanced design")])
 def test_the_summary_says_what_the_best_design_is(folder, capsys, power, named):
     Path("curve.py").write_text(

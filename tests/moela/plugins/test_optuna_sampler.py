@@ -19,6 +19,7 @@ from moela.plugins import (  # noqa: E402
     OptunaSampler,
     designs_of_study,
     enqueue_front,
+    results_of_study,
     suggest_permutation,
 )
 from moela.plugins.optuna_sampler import _Search  # noqa: E402
@@ -331,6 +332,37 @@ def test_designs_of_a_study_name_the_items_of_orders():
         progress=False,
     )
     assert result.population.get("F").tolist() == [list(t.values) for t in study.trials]
+
+
+def test_trials_are_known_results():
+    study = study_of(optuna.samplers.RandomSampler(1), ["minimize", "maximize"])
+
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        trial.set_user_attr("noise", 30 * x)
+        if x > 0.9:
+            raise optuna.TrialPruned
+        return x, -x
+
+    study.optimize(objective, n_trials=30)
+    called = []
+    result = moela.minimize(
+        lambda d: called.append(d) or {"a": d["x"], "b": -d["x"], "noise": 30 * d["x"]},
+        variables={"x": (0.0, 1.0)},
+        objectives={"a": "min", "b": "max"},
+        constraints={"noise": (9, None)},
+        n_eval=10,
+        known=results_of_study(study, ["a", "b"]),
+        verbose=False,
+        progress=False,
+    )
+    complete = [t for t in study.trials if t.values]
+    assert (result.n_known, len(called)) == (len(complete), 10)
+    rows = result.table(all=True).rows[: result.n_known]
+    assert [[row["a"], row["b"]] for row in rows] == [t.values for t in complete]
+    assert [row["noise"] for row in rows] == [t.user_attrs["noise"] for t in complete]
+    with pytest.raises(ValueError, match=r"'objectives' .* a list of 2 names. Got \['a'\]"):
+        results_of_study(study, ["a"])
 
 
 def test_designs_are_handed_over_in_both_directions():

@@ -1,0 +1,250 @@
+"""Results that a user already has, as `known` of `moela.minimize`."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import numpy as np
+import pandas
+import pytest
+from function_cases import QUIET
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.problems import get_problem
+
+import moela
+from moela import EvaluationStore
+
+VARIABLES = {"height": (0.01, 0.06), "fins": (5, 25), "kind": ["pin", "plate"]}
+GOALS = ["mass", "rise", "noise"]
+
+
+class Sink:
+    """A function that counts its calls."""
+
+    def __init__(self):
+        self.called = []
+
+    def __call__(self, d):
+        self.called.append(d)
+        mass = d["height"] * d["fins"] * (1 + (d["kind"] == "plate"))
+        return {"mass": mass, "rise": 2 / mass, "noise": 20 + d["fins"] ** 2 / 30}
+
+
+def simulate(d):
+    return Sink()(d)
+
+
+def fails(d):
+    if d["height"] > 0.04:
+        raise RuntimeError("too high")
+    return simulate(d)
+
+
+def run(function=simulate, objectives=GOALS[:2], **settings):
+    settings = {"variables": VARIABLES, "n_eval": 40} | settings
+    return moela.minimize(function, objectives=objectives, **settings, **QUIET)
+
+
+@pytest.fixture(scope="module")
+def first():
+    return run()
+
+
+@pytest.fixture(scope="module")
+def forms(first, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forms")
+    return {
+        "result": first,
+        "dicts": first.table(all=True).rows,
+        "frame": first.to_frame(all=True),
+        "csv": first.save(folder / "all.csv", all=True),
+        "list": [first, str(folder / "all.csv"), first.front[0]],
+        "candidates": [*first.front, *first.table(all=True).rows],
+    }
+
+
+def same(one, other):
+    assert [ind.X.tolist() for ind in one.population] == [
+        ind.X.tolist() for ind in other.population
+    ]
+    assert one.population.get("F").tolist() == other.population.get("F").tolist()
+    assert one.front.F.tolist() == other.front.F.tolist()
+
+
+@pytest.mark.parametrize("form", ["dicts", "frame", "csv", "list"])
+def test_each_form_gives_the_same_run(first, forms, form):
+    found = run(objectives=GOALS, known=forms[form])
+    assert found.n_known == 40
+    same(found, run(objectives=GOALS, known=first))
+
+
+def test_known_results_cost_nothing_and_come_first(first):
+    sink = Sink()
+    result = run(sink, GOALS, known=first, n_eval=25)
+    assert (result.n_eval, result.n_known, len(sink.called)) == (25, 40, 25)
+    assert "25 evaluations, beside 40 known results" in result.status
+    rows = result.table(all=True).rows
+    assert rows[:40] == [
+        {name: row[name] for name in rows[0]} for row in first.table(all=True).rows
+    ]
+    assert not [d for d in sink.called if d in [first.problem.decode(x) for x in known_X(first)]]
+
+
+def known_X(result):
+    return [ind.X for ind in result.population]
+
+
+def test_known_results_are_on_the_front():
+    best = {"height": 0.01, "fins": 5, "kind": "pin", "mass": 1e-9, "rise": 1e-9}
+    result = run(known=best)
+    assert result.front.F.tolist() == [[1e-9, 1e-9]]
+    assert result.front[0].design == {"height": 0.01, "fins": 5, "kind": "pin"}
+    single = run(objectives={"mass": "min"}, known=[best], n_eval=30)
+    assert single.best.objectives == {"mass": 1e-9}
+
+
+def test_other_directions_limits_and_bounds(first):
+    result = run(
+        objectives={"rise": "max", "noise": "min"},
+        constraints={"mass": (0.1, None)},
+        variables=VARIABLES | {"fins": (5, 12)},
+        known=first,
+    )
+    fits = [row for row in first.table(all=True).rows if row["fins"] <= 12]
+    assert 0 < result.n_known == len(fits) < 40
+    known = result.table(all=True).rows[: len(fits)]
+    assert [row["feasible"] for row in known] == [row["mass"] >= 0.1 for row in fits]
+    assert [row["rise"] for row in known] == pytest.approx([row["rise"] for row in fits])
+
+
+def test_results_that_cannot_be_used_are_left_out(first, caplog):
+    table = first.to_frame(all=True)
+    table.loc[0, "noise"] = np.nan
+    table.loc[1, "height"] = 0.5
+    table.loc[2, "kind"] = "foam"
+    with caplog.at_level(logging.WARNING):
+        result = run(objectives=GOALS, known=table)
+    assert result.n_known == 37
+    (text,) = [r.getMessage() for r in caplog.records if "known results" in r.getMessage()]
+    assert text.startswith("3 of the 40 known results are left out: 1 have no number as 'noise'")
+    assert "2 are no designs of these variables" in text
+    assert "0.01 to 0.06. Got 0.5" in text
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ([], "Got none instead; leave it out"),
+        (3, "Got 3 (int) instead"),
+        ([{"height": 0.02}], "add it"),
+        ({"height": 0.02, "fins": 7, "kind": "pin", "mass": 1.0}, "have no number as 'rise'"),
+        ({"height": 9, "fins": 7, "kind": "pin", "mass": 1.0, "rise": 1.0}, "pass them as 'start'"),
+    ],
+)
+def test_unusable_results_are_refused_before_any_evaluation(known, message):
+    sink = Sink()
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
+        run(sink, known=known)
+    assert sink.called == []
+
+
+def test_failures_stay_failures_if_they_do_not_end_the_run(first):
+    before = run(fails, on_error="infeasible")
+    assert before.failures
+    kept = run(fails, GOALS, on_error="infeasible", known=before)
+    assert kept.n_known == 40
+    designs = [failure["design"] for failure in kept.failures]
+    assert designs[: len(before.failures)] == [failure["design"] for failure in before.failures]
+    assert len({tuple(design.items()) for design in designs}) == len(designs)
+    left = run(simulate, GOALS, known=before)
+    assert left.n_known == 40 - len(before.failures)
+    assert not left.failures
+
+
+def test_of_equal_designs_the_last_one_counts(first):
+    row = first.table(all=True).rows[0]
+    result = run(known=[row | {"mass": 1e-8}, row | {"mass": 1e-9, "rise": 1e-9}])
+    assert result.n_known == 1
+    assert result.front.F.tolist() == [[1e-9, 1e-9]]
+
+
+@pytest.mark.parametrize("algorithm", [None, "nsga2", "nsga3", NSGA2(pop_size=10)])
+def test_a_store_resumes_with_the_same_results(first, tmp_path, algorithm):
+    settings = {"objectives": GOALS, "known": first, "algorithm": algorithm}
+    whole = run(**settings)
+    run(**settings, store=tmp_path / "run.db", n_eval=15)
+    resumed = run(**settings, store=tmp_path / "run.db")
+    same(whole, resumed)
+    assert len(list(EvaluationStore(tmp_path / "run.db").evaluations())) == 40
+
+
+def test_other_results_begin_a_new_run_in_the_store(first, tmp_path, caplog):
+    store = tmp_path / "run.db"
+    run(objectives=GOALS, known=first, store=store)
+    with caplog.at_level(logging.WARNING):
+        run(objectives=GOALS, known=first.table(all=True).rows[:9], store=store)
+    assert "known_results" in caplog.text
+    assert len(EvaluationStore(store).runs()) == 2
+
+
+def test_the_store_of_the_run_is_no_source(tmp_path):
+    store = tmp_path / "run.db"
+    run(store=store)
+    with pytest.raises(ValueError, match="must be another store than the one"):
+        run(store=store, known=store)
+    run(store=store, seed=2)
+    assert run(objectives=GOALS, known=str(store)).n_known > 60  # of both runs
+
+
+@pytest.mark.parametrize("objectives", [GOALS, GOALS[:1]])
+def test_workers_that_do_not_wait(first, objectives, tmp_path):
+    settings = {
+        "objectives": objectives, "known": first, "asynchronous": True, "n_eval": 30,
+        "n_jobs": 2, "backend": "threads", "store": tmp_path / "run.db",
+    }  # fmt: skip
+    result = run(**settings)
+    assert (result.n_eval, result.n_known) == (30, 40)
+    same(result, run(**settings))
+
+
+def test_a_callback_sees_known_results(first):
+    counts = []
+    run(
+        objectives=GOALS,
+        known=first,
+        callback=lambda result: counts.append((result.n_known, result.n_eval)),
+    )
+    assert {known for known, _ in counts} == {40}
+    assert counts[0][1] > 0
+    assert counts[-1][1] == 40
+
+
+@pytest.mark.parametrize("algorithm", ["moela", "nsga2"])
+def test_pymoo_problems(algorithm, tmp_path):
+    problem = get_problem("bnh")
+    first = moela.minimize(problem, n_eval=40, store=tmp_path / "first.db", **QUIET)
+    rows = first.table(all=True).rows
+    for known in (first, tmp_path / "first.db", rows, first.population, pandas.DataFrame(rows)):
+        result = moela.minimize(problem, n_eval=30, known=known, algorithm=algorithm, **QUIET)
+        assert (result.n_eval, result.n_known) == (30, 40)
+        assert result.population[:40].get("F") == pytest.approx(first.population.get("F"))
+        assert result.population[:40].get("G") == pytest.approx(first.population.get("G"))
+
+
+@pytest.mark.few_evaluations
+def test_a_few_evaluations_learn_from_known_results():
+    def curve(d):
+        x = np.array([d[f"x{i}"] for i in range(6)])
+        g = float(((x[1:] - 0.5) ** 2).sum())
+        return (1 + g) * np.cos(x[0] * np.pi / 2), (1 + g) * np.sin(x[0] * np.pi / 2)
+
+    variables = {f"x{i}": (0.0, 1.0) for i in range(6)}
+    settings = {"variables": variables, "objectives": ["f", "g"], "n_eval": 20}
+    gains = []
+    for seed in (1, 2, 3):
+        before = moela.minimize(curve, **settings | {"n_eval": 60}, seed=seed, **QUIET)
+        after = moela.minimize(curve, **settings, seed=seed + 9, known=before, **QUIET)
+        new = after.population[60:].get("F")
+        gains.append(np.median((new**2).sum(axis=1)))
+    assert max(gains) < 1.1, gains
