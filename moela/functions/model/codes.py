@@ -12,6 +12,9 @@ from moela.functions.model.kinds import Boolean, Choice, Integer, Permutation, R
 # Decimals of logarithms. numpy's last digits depend on the length of an array, and those of the
 # logarithm of an exponential are lost; equal designs must have equal codes.
 _LOG_DIGITS = 12
+# A number that has at most so many digits comes back exactly. Of random numbers, whose codes are
+# as close together as 1e-12, one in a million has the code of such a number.
+_SHORT_DIGITS = 6
 
 
 class Code(Protocol):
@@ -58,6 +61,19 @@ def _logarithms(values: Floats) -> Floats:
     return np.asarray(np.round(np.log(values), _LOG_DIGITS))
 
 
+def _short(values: Floats, logarithms: Floats) -> Floats:
+    """Return values [n] > 0, those that have the code of a number of few digits as that number."""
+    with np.errstate(all="ignore"):  # of the largest and smallest numbers
+        scaled = values * 10.0 ** (_SHORT_DIGITS - 1 - np.floor(np.log10(values)))
+        near = np.abs(scaled - np.rint(scaled)) <= scaled * 10.0**-_LOG_DIGITS
+    out = values.copy()
+    for i in np.flatnonzero(near):
+        number = float(f"{values[i]:.{_SHORT_DIGITS}g}")
+        if number > 0 and _logarithms(np.array([number]))[0] == logarithms[i]:
+            out[i] = number
+    return out
+
+
 class _Scaled:
     """Bounds, and features that are scaled by them."""
 
@@ -98,7 +114,7 @@ class _LogRealCode(_Scaled):
         numbers = np.clip(np.exp(A[:, 0]), self._low, self._high)
         numbers = np.where(A[:, 0] <= self.low[0], self._low, numbers)
         numbers = np.where(A[:, 0] >= self.high[0], self._high, numbers)
-        return list(numbers.tolist())
+        return _short(numbers, A[:, 0]).tolist()  # type: ignore[no-any-return]
 
     def encode(self, value: object) -> Floats:
         return _logarithms(np.array([value], dtype=float))

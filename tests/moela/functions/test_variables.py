@@ -242,3 +242,15 @@ def test_options_of_other_kinds_are_handed_over_themselves():
     space = DesignSpace(read_variables({"o": moela.choice(options, ordered=False)}))
     for i, option in enumerate(options):
         assert fresh(space.decode(np.array([[float(i)]]))[0]["o"]) is option
+
+
+def test_short_numbers_on_a_logarithmic_scale_come_back_exactly():
+    variable = {"x": moela.real(1e-300, 1e300, log=True)}
+    to_solve = moela.problem(lambda d: d["x"], variables=variable, objectives=["x"])
+    digits = [1, 3, 4, 99, 123, 30517, 314159, 999999]
+    given = [float(f"{n}e{power}") for n in digits for power in (-290, -9, -3, 0, 7, 280)]
+    X = np.array([to_solve.encode({"x": number}) for number in given])
+    assert [to_solve.decode(x)["x"] for x in X] == given
+    # Others are the exponential of their code.
+    random = np.round(np.random.default_rng(1).uniform(-20, 20, 10_000), 12)
+    assert [to_solve.decode([code])["x"] for code in random] == np.exp(random).tolist()
