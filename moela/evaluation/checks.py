@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
+from pymoo.core.algorithm import Algorithm
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
@@ -21,6 +22,9 @@ from moela.evaluation.optimum import repeat_selections
 from moela.evaluation.runners.call import NoAnswerError, complex_error, outputs, worker_name
 from moela.evaluation.runners.outcome import INVALID, Outcome, Values, failure
 from moela.evaluation.termination import LEAST_BUDGET, evaluation_budget
+
+# Where pymoo has its algorithms for one objective.
+_SINGLE = "pymoo.algorithms.soo"
 
 
 def check_problem(owner: str, problem: Problem) -> None:
@@ -89,6 +93,16 @@ def check_budget(termination: Termination | None) -> None:
     budget = evaluation_budget(termination)
     if budget is not None and budget < 1:
         raise ValueError(f"{LEAST_BUDGET} Got n_eval = {budget} instead.")
+
+
+def takes_one_objective(algorithm: Algorithm) -> bool:
+    """Return whether an algorithm is one of pymoo's for a single objective, or derived from it.
+
+    A genetic algorithm with another survival than that of the fittest may take several.
+    """
+    survival = getattr(algorithm, "survival", None)
+    single = any(kind.__module__.startswith(_SINGLE) for kind in type(algorithm).__mro__)
+    return single and (survival is None or type(survival).__module__.startswith(_SINGLE))
 
 
 class CheckedEvaluator(PymooEvaluator):

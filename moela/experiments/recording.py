@@ -168,7 +168,8 @@ class External:
     ----------
     run : callable
         ``run(problem, n_eval, seed, **settings) -> (X, F)`` or ``(X, F, G)`` or ``(X, F, G, H)``:
-        every design evaluated, in order, with its objectives [n, M] and constraints.
+        every design evaluated, in order, with its objectives [n, M] and constraints. Those beyond
+        `n_eval` are left out, and a warning says if there are fewer.
     settings : dict
         Keyword arguments of `run`, kept with the results.
 

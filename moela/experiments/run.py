@@ -31,6 +31,7 @@ from moela.experiments.tasks import (
     MakeProblem,
     Task,
     code_of_algorithm,
+    is_external,
     make_algorithm,
     make_evaluator,
     make_problem,
@@ -158,9 +159,23 @@ def run_experiment(
             f"{exception_of(message)}",
             stacklevel=2,
         )
+    _warn_of_few([done[task.key] for task in due if task.key in done])
     _warn_of_versions(list(done.values()))
     runs = [done[task.key] for task in tasks if task.key in done]
     return ExperimentResults(runs, failures={str(k): v for k, v in failures.items()})
+
+
+def _warn_of_few(runs: list[Run]) -> None:
+    """Warn if an external optimizer has returned fewer evaluations than it was asked for."""
+    few = [run for run in runs if is_external(run) and run.n_eval < run.budget]
+    if few:
+        first = few[0]
+        warnings.warn(
+            f"External runners returned fewer evaluations than the budget in {len(few)} of "
+            f"{len(runs)} runs. The first is {first.key}: asked for {first.budget:,}, got "
+            f"{first.n_eval:,}. Return every evaluated design in order, not the front only.",
+            stacklevel=3,
+        )
 
 
 def _warn_of_versions(runs: list[Run]) -> None:

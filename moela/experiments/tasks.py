@@ -15,10 +15,12 @@ from pymoo.core.evaluator import Evaluator as PymooEvaluator
 from pymoo.core.problem import Problem
 
 from moela._checks import require
-from moela.experiments.files import Key, Settings
+from moela.evaluation.checks import takes_one_objective
+from moela.experiments.files import Key, Run, Settings
 from moela.experiments.recording import External
 from moela.provenance.code import GLOBALS, code_of
 from moela.provenance.content import CONTENT, Content, content_of
+from moela.provenance.renames import public_name
 from moela.provenance.signature import of_algorithm, of_problem
 
 MakeProblem: TypeAlias = Problem | Callable[[], Problem]
@@ -66,6 +68,7 @@ def plan(
         content = content_of(problem)
         for kind, make in algorithms.items():
             algorithm = make_algorithm(kind, make, problem)
+            _check_objectives(kind, algorithm, name, problem)
             settings, before = (_sign(problem, algorithm, old=old) for old in (False, True))
             settings["problem"][CONTENT] = content.record()
             signed[name, kind] = settings, before, content
@@ -135,6 +138,19 @@ def make_algorithm(name: str, given: MakeAlgorithm, problem: Problem) -> Algorit
     return made
 
 
+def _check_objectives(
+    kind: str, algorithm: Algorithm | External, name: str, problem: Problem
+) -> None:
+    """Raise if an algorithm of pymoo for one objective is to solve a problem of several."""
+    several = problem.n_obj > 1
+    if several and isinstance(algorithm, Algorithm) and takes_one_objective(algorithm):
+        raise ValueError(
+            f"The algorithm {kind!r} must suit the {problem.n_obj} objectives of the problem "
+            f"{name!r}. Got {type(algorithm).__name__}, which takes one; use NSGA2, for example, "
+            "or make an experiment of its own for problems with one objective."
+        )
+
+
 def make_evaluator(given: MakeEvaluator | None) -> PymooEvaluator | None:
     """Return a fresh evaluator for a run, or None for pymoo's."""
     made = None if given is None else given()
@@ -161,6 +177,11 @@ def _sign(problem: Problem, algorithm: Algorithm | External, *, old: bool = Fals
         "problem": {**of_problem(problem, old=old), "code": code},
         "algorithm": {**of_algorithm(algorithm, old=old), "code": code_of_algorithm(algorithm)},
     }
+
+
+def is_external(run: Run) -> bool:
+    """Return whether an optimizer that isn't a pymoo algorithm has made a run."""
+    return run.settings["algorithm"].get("class") == public_name(External)
 
 
 def code_of_algorithm(algorithm: Algorithm | External) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pymoo.core.repair import NoRepair
 
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.operators import KINDS, kind_of, resolve
+from moela.evaluation.checks import takes_one_objective
 from moela.quality.words import amount, listed, nearest, of_kind
 from moela.search.moela import MOELA
 
@@ -120,10 +121,7 @@ def choose(
             f"{type(algorithm).__name__} needs at least two objectives. Got one; leave out "
             "'algorithm', or pass 'ga' or 'de'."
         )
-    single = any(
-        base.__module__.startswith("pymoo.algorithms.soo") for base in type(algorithm).__mro__
-    )
-    if problem.n_obj > 1 and single:
+    if problem.n_obj > 1 and takes_one_objective(algorithm):
         raise ValueError(
             f"The 'algorithm' parameter of minimize must suit {problem.n_obj} objectives. Got "
             f"{type(algorithm).__name__}, which takes one. Leave 'algorithm' out, or pass 'nsga2'."

@@ -17,7 +17,11 @@ from experiment_cases import (
 from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
+from pymoo.algorithms.soo.nonconvex.cmaes import CMAES
+from pymoo.algorithms.soo.nonconvex.ga import GA
 from pymoo.core.mixed import MixedVariableGA
+from pymoo.operators.selection.rnd import RandomSelection
+from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 from pymoo.problems import get_problem
 from pymoo.util.ref_dirs import get_reference_directions
 
@@ -216,6 +220,41 @@ def test_an_external_runner_that_returns_the_wrong_shape():
 
     with pytest.raises(ExperimentError, match=r"X of length 10 and shapes \(9, 2\)"):
         run_experiment({"toy": Toy()}, {"it": External(wrong)}, 1, 10)
+
+
+@pytest.mark.parametrize("make", [GA, lambda problem: GA(pop_size=20), CMAES()])
+def test_an_algorithm_for_one_objective_is_refused_before_any_run(make):
+    called = []
+
+    class Counted(Toy):
+        def _evaluate(self, X, out, *args, **kwargs):
+            called.append(len(X))
+            super()._evaluate(X, out)
+
+    with pytest.raises(ValueError, match="'it' must suit the 2 objectives of the problem 'toy'"):
+        run_experiment({"toy": Counted()}, {"it": make, "NSGA-II": nsga2}, 1, 40)
+    assert called == []
+    assert run_experiment({"one": get_problem("sphere")}, {"it": make}, 1, 40).runs[0].n_eval == 40
+
+
+def test_a_genetic_algorithm_with_a_survival_for_several_objectives():
+    def make():
+        return GA(pop_size=20, survival=RankAndCrowding(), selection=RandomSelection())
+
+    results = run_experiment({"toy": Toy()}, {"it": make}, 1, 60)
+    assert results.runs[0].n_eval == 60
+
+
+def test_an_external_runner_that_returns_fewer_evaluations_than_asked_for(tmp_path):
+    def front_only(problem, n_eval, seed):
+        X, F = draw(problem, n_eval, seed)
+        return X[: n_eval - 7 * (seed == 2)], F[: n_eval - 7 * (seed == 2)]
+
+    settings = {"problems": {"toy": Toy()}, "algorithms": {"it": External(front_only)}}
+    words = "1 of 2 runs. The first is .*: asked for 1,000, got 993. Return every evaluated"
+    with pytest.warns(UserWarning, match=words):
+        run_experiment(**settings, seeds=2, budget=1000, store=tmp_path)
+    run_experiment(**settings, seeds=2, budget=1000, store=tmp_path)  # nothing new
 
 
 def test_pymoo_counts_by_its_version():
