@@ -175,7 +175,7 @@ def _draw_changes(figure: FigureBase, found: BaselineComparison) -> None:
     ax.set_xlim(low - room * (low < 0) - 0.03 * reach, high + right + 0.03 * reach)
     ax.axvline(0.0, color="0.3", linewidth=0.9, zorder=1)
     ax.set_ylim(len(metrics) - 0.4, -0.6)
-    ax.set_yticks(range(len(metrics)), [name.replace("_", " ") for name in metrics])
+    ax.set_yticks(range(len(metrics)), metrics)
     ax.set_xlabel("change of the design against each network, %", fontsize=TEXT)
     ax.set_title("left of zero, the design is better", fontsize=SMALL)
     ax.tick_params(axis="x", labelsize=SMALL)
