@@ -330,25 +330,28 @@ def _individual(problem: Problem, record: _Record, number: int, keep_failures: b
 
 def _design(problem: Problem, record: _Record, number: int) -> object:
     """Return the design of a result as the problem has it."""
-    kind = "are no designs of these variables, or lie outside their ranges"
+    needed = _variables(problem)
+    if isinstance(problem, FunctionProblem):
+        needed = [name for name, variable in problem.variables.items() if not variable.when]
+    missing = [name for name in needed if name not in record.design]
+    if missing and record.individual is None:
+        raise _Unusable(f"without {listed(missing)}", _held(missing, record.outputs))
     try:
         if isinstance(problem, FunctionProblem):
             return encoded(problem, record.design, number, "known")
         if record.individual is not None:
             X = record.individual.X
-        elif missing := [name for name in _variables(problem) if name not in record.design]:
-            raise ValueError(f"result {number} lacks {listed(missing)}")
-        else:
+        elif getattr(problem, "vars", None):
             X = dict(record.design)
-            if not getattr(problem, "vars", None):
-                X = np.array([X[name] for name in _variables(problem)])
+        else:
+            X = np.array([record.design[name] for name in needed])
         shape = (len(X),) if isinstance(X, dict) else np.shape(X)
         if shape != (problem.n_var,):
             raise ValueError(f"result {number} has {shape[0] if shape else 1} variables")
         pop = Population.new("X", rows([X]))
         put_inside(problem, resolve(problem), pop)
     except (ValueError, TypeError, KeyError) as error:
-        raise _Unusable(kind, str(error).rstrip(".")) from None
+        raise _Unusable("outside of the variables' ranges", str(error).rstrip(".")) from None
     return pop[0].X
 
 
@@ -360,7 +363,7 @@ def _take_values(problem: Problem, given: Individual, individual: Individual) ->
         value = getattr(given, name)
         value = np.zeros(0) if value is None else np.asarray(value, dtype=float)
         if value.shape != (size,) or not np.isfinite(value).all():
-            raise _Unusable(f"lack one of the {amount(size, 'finite value')} of {name}")
+            raise _Unusable(f"without {amount(size, 'finite value')} in {name}")
         individual.set(name, value)
 
 
@@ -369,14 +372,14 @@ def _read_values(problem: Problem, record: _Record, individual: Individual) -> N
     names, outputs = _outputs(problem), record.outputs
     missing = [name for name in names if not is_number(outputs.get(name))]
     if missing:
-        raise _Unusable(f"have no number as {listed(missing)}", _held(missing, outputs))
+        raise _Unusable(f"without a number as {listed(missing)}", _held(missing, outputs))
     if isinstance(problem, FunctionProblem):
         answer = problem.outputs.read(outputs, record.design, problem.name())
         for name, value in {"F": answer.F, "G": answer.G, **answer.extra}.items():
             individual.set(name, value)
         return
     if problem.n_eq_constr:
-        raise _Unusable("have no numbers of the equality constraints")
+        raise _Unusable("without numbers of the equality constraints")
     values: Sequence[float] = [float(outputs[name]) for name in names]  # type: ignore[arg-type]
     individual.set("F", np.array(values[: problem.n_obj]))
     individual.set("G", np.array(values[problem.n_obj :]))

@@ -127,8 +127,8 @@ def test_results_that_cannot_be_used_are_left_out(first, caplog):
         result = run(objectives=GOALS, known=table)
     assert result.n_known == 37
     (text,) = [r.getMessage() for r in caplog.records if "known results" in r.getMessage()]
-    assert text.startswith("3 of the 40 known results are left out: 1 have no number as 'noise'")
-    assert "2 are no designs of these variables" in text
+    assert text.startswith("3 of the 40 known results are left out: 1 without a number as 'noise'")
+    assert "2 outside of the variables' ranges" in text
     assert "0.01 to 0.06. Got 0.5" in text
 
 
@@ -137,8 +137,8 @@ def test_results_that_cannot_be_used_are_left_out(first, caplog):
     [
         ([], "Got none instead; leave it out"),
         (3, "Got 3 (int) instead"),
-        ([{"height": 0.02}], "add it"),
-        ({"height": 0.02, "fins": 7, "kind": "pin", "mass": 1.0}, "have no number as 'rise'"),
+        ([{"hight": 0.02, "fins": 5}], "1 without 'height', 'kind' (the first: it has 'hight')"),
+        ({"height": 0.02, "fins": 7, "kind": "pin", "mass": 1.0}, "without a number as 'rise'"),
         ({"height": 9, "fins": 7, "kind": "pin", "mass": 1.0, "rise": 1.0}, "pass them as 'start'"),
     ],
 )
