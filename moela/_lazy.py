@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 
 import lazy_loader
 
@@ -14,13 +16,17 @@ Loader = Callable[[str], object]
 def attach(package: str, file: str) -> tuple[Loader, Callable[[], list[str]], list[str]]:
     """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a package with an ``__init__.pyi``.
 
-    An AttributeError about a public name that the package lacks names the closest one it has. A
-    ModuleNotFoundError about an optional package names the extra that brings it.
+    Modules of the package are attributes of it without an import of their own. An AttributeError
+    about a public name that the package lacks names the closest one it has. A ModuleNotFoundError
+    about an optional package names the extra that brings it.
     """
     load, names, known = lazy_loader.attach_stub(package, file)
 
     def find(name: str) -> object:
         if name not in known and not name.startswith("_"):
+            if find_spec(f"{package}.{name}") is not None:  # a part, such as `moela.plugins`
+                with needed_by(f"{package}.{name}"):
+                    return import_module(f"{package}.{name}")
             from difflib import get_close_matches
 
             close = get_close_matches(name, known, n=1)

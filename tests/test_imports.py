@@ -25,6 +25,19 @@ def test_imports_give_no_warning(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name", ["moela.plugins.OptunaSampler", "moela.rivals", "problems.noc.baselines"]
+)
+def test_parts_are_attributes_without_an_import_of_their_own(name, tmp_path):
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    statement = f"import {name.partition('.')[0]}; {name}"
+    command = [sys.executable, "-W", "error", "-c", statement]
+    run = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
     ("package", "name", "advice"),
     [
         (moela, "minimise", " Did you mean 'minimize'?"),
