@@ -69,6 +69,12 @@ def check_store(owner: str, store: object) -> None:
             f"{of_kind(store)} instead."
         )
     check_name(owner, store)
+    scheme, _, rest = os.fspath(store).partition(":///")
+    if rest:
+        raise StoreError(
+            f"The 'store' parameter of {owner} must be the path of a file. Got the address "
+            f"{os.fspath(store)!r} instead; write {rest if scheme == 'sqlite' else 'run.db'!r}."
+        )
     path = os.path.expanduser(store)
     if os.path.isdir(path):
         raise StoreError(

@@ -26,7 +26,7 @@ from moela.evaluation.storage.keys import encode, keys_of
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.files.tables import TextTable
 from moela.functions.model.function_problem import FunctionProblem
-from moela.functions.model.given import encoded, is_table
+from moela.functions.model.given import encoded, is_study, is_table
 from moela.functions.model.kinds import is_number
 from moela.functions.model.view import ProblemView
 from moela.functions.results.front import RUN_COLUMNS, Candidate, DesignFront, run_columns
@@ -216,7 +216,8 @@ def _records(problem: Problem, given: object, store: object) -> Iterator[_Record
         for item in given:
             yield from _records(problem, item, store)
     else:
-        raise TypeError(f"{_FORM}. Got {of_kind(given)} instead.")
+        hint = "; pass moela.plugins.results_of_study(study, names)." if is_study(given) else "."
+        raise TypeError(f"{_FORM}. Got {of_kind(given)} instead{hint}")
 
 
 def _of_path(problem: Problem, path: Path, store: object) -> Iterator[_Record]:

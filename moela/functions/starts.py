@@ -16,7 +16,7 @@ from moela.core.operators import resolve
 from moela.core.warm_start import first_designs
 from moela.evaluation.storage.keys import keys_of
 from moela.functions.model.function_problem import FunctionProblem
-from moela.functions.model.given import encoded, in_list, is_table, records
+from moela.functions.model.given import encoded, in_list, is_study, is_table, records
 from moela.functions.results.front import Candidate, DesignFront
 from moela.functions.results.result import MinimizeResult
 from moela.functions.tables import read_designs
@@ -58,12 +58,15 @@ def _designs(problem: FunctionProblem, start: object) -> list[Mapping[str, objec
     designs = in_list(start)
     if isinstance(designs, list) and all(isinstance(item, Mapping) for item in designs):
         return designs
-    path = isinstance(start, str | os.PathLike)
+    hint = "."
+    if isinstance(start, str | os.PathLike):
+        hint = "; for a store, pass moela.MinimizeResult.from_store(path)."
+    elif is_study(start):
+        hint = "; pass moela.plugins.designs_of_study(study)."
     raise TypeError(
         "The 'start' parameter must be a list of dictionaries of the variables, a data frame, the "
         "path of a .csv file, the result of an earlier call, or designs of its front. Got "
-        f"{of_kind(start)} instead"
-        + ("; for a store, pass moela.MinimizeResult.from_store(path)." if path else ".")
+        f"{of_kind(start)} instead{hint}"
     )
 
 

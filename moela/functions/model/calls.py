@@ -22,6 +22,8 @@ _ELSEWHERE = {
         "budget", "max_evals", "maxiter", "n_calls", "n_evals", "n_evaluations", "n_iter",
         "n_trials", "num_samples", "termination",
     ),
+    "objectives": ("direction", "directions", "senses"),
+    "on_error": ("catch",),
     "seed": ("random_seed", "random_state", "rng"),
     "n_jobs": ("cores", "max_workers", "n_workers", "num_workers", "workers"),
     "start": ("initial", "points_to_evaluate", "sampling", "x0"),
@@ -34,6 +36,7 @@ _OF_PYMOO = {
     "copy_algorithm", "copy_termination", "display", "evaluator", "output",
     "return_least_infeasible", "save_history",
 }  # fmt: skip
+_OF_TRIALS = ("params", "report", "set_user_attr", "should_prune", "user_attrs")
 _PYMOO_HINT = " With a pymoo problem and algorithm, use minimize from pymoo.optimize."
 _OURS = {theirs: ours for ours, names in _ELSEWHERE.items() for theirs in names}
 
@@ -151,7 +154,19 @@ def misnamed(function: Callable[..., object], variables: Iterable[str], error: E
         parameters = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # of a builtin
         return ""
+    if _of_trial(error):
+        return (
+            " It gets a dictionary of the variables. An objective of Optuna works as it is with "
+            f"lambda d: {name_of(function)}(optuna.trial.FixedTrial(d))."
+        )
     if len(parameters) != 1 or parameters[0] not in variables:
         return ""
     name = parameters[0]
     return f" Its argument {name!r} is a dictionary of the variables; take {name}[{name!r}]."
+
+
+def _of_trial(error: Exception) -> bool:
+    """Return whether a function has used its dictionary as a trial of Optuna."""
+    name = getattr(error, "name", None) or ""
+    of_dict = isinstance(error, AttributeError) and isinstance(getattr(error, "obj", None), dict)
+    return of_dict and (name.startswith("suggest_") or name in _OF_TRIALS)

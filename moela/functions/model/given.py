@@ -62,6 +62,11 @@ def is_table(given: object) -> bool:
     return hasattr(given, "to_dict") and (hasattr(given, "columns") or hasattr(given, "index"))
 
 
+def is_study(given: object) -> bool:
+    """Return whether an object is a study of Optuna."""
+    return type(given).__module__.startswith("optuna.") and hasattr(given, "trials")
+
+
 def in_list(given: object) -> object:
     """Return a design, a front or an iterable as a list; anything else, an array too, as it is.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from moela.functions.model.kinds import is_number
-from moela.quality.words import nearest, number, of_kind
+from moela.quality.words import listed, nearest, number, of_kind
 
 ObjectiveSpec: TypeAlias = "str | Iterable[str] | Mapping[str, str]"
 """Objectives as users write them."""
@@ -18,6 +18,9 @@ ConstraintSpec: TypeAlias = "Mapping[str, tuple[float | None, float | None]]"
 
 _SENSES = {"min": 1.0, "minimize": 1.0, "minimise": 1.0, "max": -1.0, "maximize": -1.0}
 _SENSES |= {"maximise": -1.0}
+
+# No names of outputs, as "min" and "max" may be.
+_DIRECTIONS = ("minimize", "minimise", "maximize", "maximise")
 
 # An equality holds within this share of its value, or within this number if the value is 0.
 EQUALITY_TOLERANCE = 1e-4
@@ -115,6 +118,11 @@ def read_objectives(given: object) -> tuple[Objective, ...]:
             f"The 'objectives' parameter must name at least one objective: {form}. Got none."
         )
     names = [name for name, _ in pairs]
+    if all(isinstance(name, str) and name.lower() in _DIRECTIONS for name in names):
+        raise ValueError(
+            f"The 'objectives' parameter must name the outputs of the function: {form}. Got only "
+            f"directions, {listed(names)}; write them beside the names."
+        )
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise TypeError(

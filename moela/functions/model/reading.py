@@ -29,6 +29,8 @@ _FORMS = (
 # Variables of which each has a line of its own in a summary.
 _MOST_LINES = 12
 
+# Names of scales that other libraries take after the bounds.
+_SCALES = ("linear", "log", "log-uniform", "log10", "log_uniform", "loguniform", "uniform")
 # Ranges beyond are written as integers, since a choice keeps all of its options.
 _MOST_OPTIONS = 1_000_000
 
@@ -97,9 +99,23 @@ def _variable(spec: object) -> Variable:
             f"A tuple of numbers must be the bounds of a variable, (low, high). Got {shown(spec)} "
             f"instead; write a list for a choice among these numbers: {shown(list(spec))}."
         )
+    if isinstance(spec, tuple) and len(spec) == 3 and _names_scale(spec):
+        kind = "real" if any(isinstance(bound, float) for bound in spec[:2]) else "integer"
+        log = ", log=True" if "log" in str(spec[2]).lower() else ""
+        raise TypeError(
+            f"A tuple of bounds must be (low, high). Got {shown(spec)} instead; write "
+            f"moela.{kind}({spec[0]!r}, {spec[1]!r}{log}), or a list for a choice among these "
+            f"options: {shown(list(spec))}."
+        )
     if isinstance(spec, list | tuple | np.ndarray):
         return choice(spec.tolist() if isinstance(spec, np.ndarray) else spec)
     raise TypeError(f"A variable must be {_FORMS}. Got {of_kind(spec)} instead.{_advice(spec)}")
+
+
+def _names_scale(spec: tuple[object, ...]) -> bool:
+    """Return whether a tuple holds bounds and the name of a scale, as other libraries take it."""
+    *bounds, scale = spec
+    return all(map(_is_numeric, bounds)) and str(scale).lower() in _SCALES
 
 
 def _is_numeric(value: object) -> bool:

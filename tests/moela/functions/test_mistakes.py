@@ -49,6 +49,8 @@ def says(message, *words):
         (range(10**18), ("'x'", "'high'", "2**53")),
         (range(0, 10**12, 2), ("'x'", "at most 1,000,000", "multiply it by 2")),
         ((0.1, 1.0, 5), ("'x'", "(low, high)", "a list for a choice", "[0.1, 1.0, 5]")),
+        ((1e-5, 0.1, "log"), ("'x'", "(low, high)", "moela.real(1e-05, 0.1, log=True)", "list")),
+        ((1, 64, "uniform"), ("'x'", "(low, high)", "write moela.integer(1, 64),")),
         ((0.0, None), ("'x'", "numbers", "Got (0.0, None)", "a choice: [0.0, None]")),
         ((None, 5), ("'x'", "numbers", "Got (None, 5)")),
         (float, ("'x'", "(0.0, 1.0)")),
@@ -121,6 +123,7 @@ def test_sets_of_variables(variables, words):
         ({"a": "maximum", "b": "min"}, ("'a'", "'min' or 'max'", "'maximum'")),
         ({"a": -1, "b": "min"}, ("'a'", "'min' or 'max'", "-1")),
         ([1, 2], ("texts", "Got 1 (int)")),
+        (["minimize", "maximize"], ("name the outputs", "only directions, 'minimize', 'maximize'")),
         (7, ("names in a fixed order", "Got 7 (int)")),
         (..., ("'objectives'", "is needed", "['mass', 'rise']")),
     ],
@@ -151,6 +154,9 @@ def test_constraints(constraints, words):
         ({"n_evals": 100}, ("no parameter 'n_evals'. Use 'n_eval'", "time_limit")),
         ({"seeds": 1}, ("no parameter 'seeds'", "Did you mean 'seed'?")),
         ({"evaluator": None}, ("no parameter 'evaluator'", "use minimize from pymoo.optimize")),
+        ({"directions": ["minimize"]}, ("no parameter 'directions'. Use 'objectives'",)),
+        ({"catch": (ValueError,)}, ("no parameter 'catch'. Use 'on_error'",)),
+        ({"store": "sqlite:///run.db"}, ("Got the address 'sqlite:///run.db'", "write 'run.db'")),
         ({"random_state": 1}, ("no parameter 'random_state'. Use 'seed'",)),
         ({"n_eval": 0}, ("'n_eval'", "at least 1", "Got 0")),
         ({"n_eval": "100"}, ("'n_eval'", "integer", "'100'")),
@@ -217,6 +223,25 @@ def test_positional_parameters_are_refused():
     with pytest.raises(TypeError) as caught:
         moela.minimize()
     says(str(caught.value), "function", "moela.minimize(function, variables={...}")
+
+
+def test_a_study_of_optuna_is_no_design():
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    says(message_of(start=study), "'start'", "pass moela.plugins.designs_of_study(study)")
+    says(message_of(known=study), "'known'", "pass moela.plugins.results_of_study(study, names)")
+
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        return x, 1 - x
+
+    words = "lambda d: objective(optuna.trial.FixedTrial(d))"
+    says(message_of(objective), "'dict' object has no attribute 'suggest_float'", words)
+    as_it_is = moela.minimize(
+        lambda d: objective(optuna.trial.FixedTrial(d)), **LINE, n_eval=9, **QUIET
+    )
+    assert len(as_it_is.front) > 0
 
 
 def test_store_that_is_a_folder(tmp_path):
