@@ -49,11 +49,12 @@ def add_technology(parser: argparse._ActionsContainer) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress the library's warning of overload, since ``warn_of_traffic`` says more."""
+    """Suppress the library's warnings of traffic, since ``warn_of_traffic`` says more."""
     from problems.noc.chip.traffic import OverloadWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OverloadWarning)
+        warnings.filterwarnings("ignore", ".* are divided by the default scale")
         yield
 
 

@@ -27,6 +27,7 @@ from problems.noc.chip.traffic import (
     load_traffic,
     synthetic_traffic,
     warn_of_overload,
+    warn_of_scale,
 )
 from problems.noc.design.design import Design
 from problems.noc.design.difference import describe_differences
@@ -193,6 +194,8 @@ class NoC3D(Problem):
         read = partial(load_traffic, n=platform.n_tiles, scale=scale)
         other = None if held_out is None else read(held_out)
         traffic = [read(p) for p in paths]
+        for matrix, source in zip(traffic, paths, strict=True):
+            warn_of_scale(matrix, scale, str(source))
         warn_of_overload(traffic, platform.link_capacity, [str(p) for p in paths])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OverloadWarning)  # said above, with the names of files

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moela.files.guard import invalid_file
+from moela.files.tables import TextTable
 from problems._arrays import Floats
 from problems._checks import check_choice, check_real, setting_error
 from problems.noc.chip.files import WITHOUT_TITLES, read_rows
@@ -31,7 +32,13 @@ __all__ = [
     "sent_and_received",
     "synthetic_traffic",
     "warn_of_overload",
+    "warn_of_scale",
 ]
+
+_LEAST_FLITS = 1e-6  # per cycle, of a PE
+_IN_A_LIST = 3
+_MOST_IN_LIST = 10_000_000
+_TRAFFIC = "a finite number >= 0"
 
 RELEASED_SCALE = 2e8
 """Divisor of the numbers of a traffic file in the released MOELA code."""
@@ -103,6 +110,18 @@ def warn_of_overload(
             warnings.warn(f"{source}: {note}; {advice}.", OverloadWarning, stacklevel=3)
 
 
+def warn_of_scale(traffic: Floats, scale: float, source: str) -> None:
+    """Warn of a file next to nothing of which is left after the division by the default scale."""
+    busiest = busiest_port(traffic)[2]
+    if scale == RELEASED_SCALE and busiest < _LEAST_FLITS:
+        warnings.warn(
+            f"{source}: the busiest PE sends or receives {busiest:.2g} flits per cycle, since the "
+            f"numbers are divided by the default scale, {RELEASED_SCALE:g}. If they are flits per "
+            "cycle, pass scale=1; if they are counts of flits, the cycles of their trace.",
+            stacklevel=3,
+        )
+
+
 def check_traffic(traffic: ArrayLike, n: int, source: str = "traffic") -> Floats:
     """Return traffic from PE i to PE j as a float array [n, n].
 
@@ -167,12 +186,14 @@ def _is_matrix(value: object) -> bool:
 
 
 def load_traffic(path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE) -> Floats:
-    """Read a traffic file: n rows of n numbers, separated by white space or commas.
+    """Read a traffic file: a table, or a list of pairs; white space or commas separate numbers.
 
     Parameters
     ----------
     path : str or Path
-        Row i, column j of the file is the traffic from PE i to PE j.
+        A table has n rows of n numbers: row i, column j is the traffic from PE i to PE j, counted
+        from 0. A list has three numbers in each row: the PE that sends, the PE that receives, and
+        the traffic. Rows of the same pair add up, and pairs that are left out have no traffic.
     n : int
         Number of PEs.
     scale : float
@@ -196,11 +217,15 @@ def load_traffic(path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE
     >>> traffic = load_traffic("traffic.csv", n=64, scale=1.0)  # doctest: +SKIP
     """
     check_real("load_traffic", "scale", scale, 0.0, above=True)
+    first = next((cells for _, cells in TextTable(path) if cells), [])
+    if n > _IN_A_LIST and len(first) - (not any(first[-1:])) == _IN_A_LIST:
+        return check_traffic(_of_list(path, n) / scale, n, str(path))
     rows: list[list[float]] = []
-    expected = "a finite number >= 0"
-    for place, row in read_rows(path, lambda value: 0 <= value < math.inf, expected, n):
+    for place, row in read_rows(path, _is_traffic, _TRAFFIC, n):
         if len(row) != n:
             wanted = f"{n} columns, one for every PE of the platform"
+            if not rows:
+                wanted += ", or 3 in every row: sender, receiver and traffic"
             error = invalid_file(path, len(row), wanted, place)
             raise ValueError(f"{error}{WITHOUT_TITLES}") if len(row) == n + 1 else error
         rows.append(row)
@@ -210,6 +235,26 @@ def load_traffic(path: str | Path, *, n: int = 64, scale: float = RELEASED_SCALE
     with np.errstate(over="ignore"):  # infinity is refused by its place
         scaled = np.array(rows) / scale
     return check_traffic(scaled, n, str(path))
+
+
+def _is_traffic(value: float) -> bool:
+    return 0 <= value < math.inf
+
+
+def _of_list(path: str | Path, n: int) -> Floats:
+    """Read a list of senders, receivers and traffic as a table [n, n]."""
+    table = np.zeros((n, n))
+    for place, row in read_rows(path, _is_traffic, _TRAFFIC, _MOST_IN_LIST):
+        if len(row) != _IN_A_LIST:
+            wanted = "3 numbers, as in the rows before: sender, receiver and traffic"
+            raise invalid_file(path, len(row), wanted, place)
+        sender, receiver, amount = row
+        for column, pe in ((1, sender), (2, receiver)):
+            if not (pe < n and pe.is_integer()):
+                wanted = f"a PE from 0 to {n - 1}, in a list of senders, receivers and traffic"
+                raise invalid_file(path, f"{pe:g}", wanted, f"{place}, column {column}")
+        table[int(sender), int(receiver)] += amount
+    return table
 
 
 def synthetic_traffic(

@@ -73,7 +73,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, asser
     assert_rejected(["run", "noc", "--out", tmp_path / "out", *arguments], *words)
 
 
-@pytest.mark.parametrize("content", ["1 2 3\n", "word " * 64, "-1 " * 64])
+@pytest.mark.parametrize("content", ["1 2 3 4\n", "word " * 64, "-1 " * 64])
 def test_bad_traffic_names_the_file(content, tmp_path, capsys):
     path = tmp_path / "traffic.csv"
     path.write_text(content)

@@ -210,6 +210,44 @@ def overloaded():
     return traffic
 
 
+@pytest.mark.parametrize("separator", [",", "\t", " "])
+def test_a_list_of_senders_and_receivers_is_read_as_a_table(tmp_path, separator):
+    rng = np.random.default_rng(1)
+    table = np.where(rng.random((64, 64)) < 0.3, rng.random((64, 64)), 0.0)
+    lines = ["# sender, receiver, flits"]
+    for i, j in np.argwhere(table):
+        halves = [table[i, j] / 2] * 2  # of one pair
+        lines += [separator.join([str(i), str(j), str(amount)]) for amount in halves]
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(lines))
+    assert load_traffic(path, scale=2.0) == pytest.approx(table / 2, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("0,64,1", "row 3, column 2' must be a PE from 0 to 63.* Got 64"),
+        ("0.5,1,1", "row 3, column 1' must be a PE from 0 to 63.* Got 0.5"),
+        ("0,1", "row 3' must be 3 numbers, as in the rows before.* Got 2"),
+        ("0,1,-1", "row 3, column 3' must be a finite number >= 0"),
+    ],
+)
+def test_a_wrong_row_of_a_list_is_named(tmp_path, row, words):
+    path = tmp_path / "list.csv"
+    path.write_text(f"0,1,2\n3,4,5\n{row}\n")
+    with pytest.raises(ValueError, match=words):
+        load_traffic(path)
+
+
+def test_flits_per_cycle_with_the_default_scale_are_pointed_out(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("0,1,0.2\n3,4,0.5\n")
+    with pytest.warns(UserWarning, match=r"2.5e-09 flits per cycle.* pass scale=1;"):
+        NoC3D.from_traffic(path)
+    NoC3D.from_traffic(path, scale=1.0)
+    NoC3D.from_traffic(path, scale=1e8)  # as the user says
+
+
 def test_traffic_that_no_design_can_carry_is_named(tmp_path):
     path = tmp_path / "app.csv"
     np.savetxt(path, overloaded())
