@@ -300,7 +300,9 @@ def _of_row(problem: Problem, row: Mapping[str, object]) -> _Record:
 
 
 def _absent(value: object) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and np.isnan(value))
+    if isinstance(value, str):
+        return value == ""
+    return value is None or (isinstance(value, float) and bool(np.isnan(value)))
 
 
 def _outputs(problem: Problem) -> list[str]:

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas
 import pytest
-from function_cases import QUIET
+from function_cases import QUIET, Shape
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.problems import get_problem
 
@@ -77,6 +77,33 @@ def test_each_form_gives_the_same_run(first, forms, form):
     found = run(objectives=GOALS, known=forms[form])
     assert found.n_known == 40
     same(found, run(objectives=GOALS, known=first))
+
+
+def test_every_kind_of_variable_and_output_is_read(tmp_path):
+    variables = {
+        "x": (0.0, 1.0), "n": moela.integer(1, 900, log=True), "w": moela.real(1e-4, 9, log=True),
+        "shape": Shape, "tool": ["p", None, 3], "order": moela.permutation(["a", "b", "c"]),
+        "on": bool, "more": moela.real(0, 1, when={"on": True}),
+    }  # fmt: skip
+
+    def function(d):
+        if d["x"] > 0.8:
+            raise RuntimeError("x")
+        a = d["x"] + d["n"] / d["w"] + d.get("more", 0) + d["order"].index("a")
+        return {"a": a, "b": 1 - a + d["on"], "x": d["n"], "note": "hi", "curve": np.arange(2.0)}
+
+    settings = {"variables": variables, "on_error": "infeasible"}
+    store = tmp_path / "first.db"
+    before = run(function, {"a": "min", "b": "max"}, store=store, **settings)
+    table = before.table(all=True)
+    designs = [before.problem.decode(X) for X in known_X(before)]
+    path = before.save(tmp_path / "all.csv", all=True)
+    for known in (before, store, path, before.to_frame(all=True), table.rows):
+        after = run(function, ["b", "x"], n_eval=10, known=known, **settings)
+        assert [after.problem.decode(X) for X in known_X(after)[: after.n_known]] == designs
+        rows = after.table(all=True).rows
+        assert [row["b"] for row in rows[:40]] == [row["b"] for row in table.rows]
+        assert [row["x (output)"] for row in rows[:40]] == [row["x (output)"] for row in table.rows]
 
 
 def test_known_results_cost_nothing_and_come_first(first):
