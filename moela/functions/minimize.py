@@ -42,7 +42,7 @@ from moela.functions.model.problem import PlainFunction, RefPoint
 from moela.functions.model.problem import problem as make_problem
 from moela.functions.model.reading import warnings_of
 from moela.functions.results.result import MinimizeResult
-from moela.functions.starts import beyond_budget, filled, start_designs
+from moela.functions.starts import beyond_budget, digest_of, filled, start_designs
 from moela.heartbeat.working import working
 from moela.quality.durations import seconds
 from moela.quality.words import amount, of_kind
@@ -282,9 +282,12 @@ def _begin_with(
     known: KnownResults | None,
     seed: int | None,
 ) -> None:
-    """Let an algorithm of pymoo begin with a whole population, and a store tell known results."""
+    """Let an algorithm of pymoo begin with a whole population, and a store tell what was given."""
+    # Settings, which the identity of a run in a store includes.
     if known is not None:
-        algorithm.known_results = known.digest  # a setting, which the identity of a run includes
+        algorithm.known_results = known.digest
+    if begin is not None:
+        algorithm.start_designs = digest_of(begin)
     if isinstance(algorithm, ArchiveAlgorithm) or (begin is None and known is None):
         return
     size = int(getattr(algorithm, "pop_size", None) or 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from moela._arrays import rows
 from moela.core.archive import spread
 from moela.core.operators import resolve
 from moela.core.warm_start import first_designs
-from moela.evaluation.storage.keys import keys_of
+from moela.evaluation.storage.keys import encode, keys_of
 from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.given import encoded, in_list, is_study, is_table, records
 from moela.functions.results.front import Candidate, DesignFront
@@ -86,6 +87,14 @@ def beyond_budget(problem: Problem, start: Population | None, budget: int | None
         f"ends after {amount(budget, 'evaluation')}. Allow more evaluations, or start from fewer "
         "designs."
     ]
+
+
+def digest_of(start: Population) -> str:
+    """Return a text that other first designs do not have."""
+    state = blake2b(digest_size=8)
+    for individual in start:
+        state.update(encode(individual.X))
+    return f"digest {state.hexdigest()}"
 
 
 def filled(problem: Problem, start: Population, size: int, seed: int | None) -> Population:

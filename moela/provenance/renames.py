@@ -242,8 +242,10 @@ def as_planned(algorithm: Signature, wanted: Signature, planned: int | None) -> 
     """Return the stored signature of a run of MOELA with the sizes of another one of equal effect.
 
     A run that was planned for fewer than 100 evaluations has ten sub-problems and initial designs
-    at most. `moela.minimize` used to pass these numbers, and now leaves them to MOELA.
+    at most. `moela.minimize` used to pass these numbers, and now leaves them to MOELA. It also used
+    to leave out which designs a run starts from.
     """
+    algorithm = _with_start(algorithm, wanted)
     few = planned is not None and planned < 100 and algorithm.get("class") == "moela.MOELA"
     old, new = algorithm.get("settings", {}), wanted.get("settings", {})
     sizes = {name: new.get(name) for name in ("n_subproblems", "n_init")}
@@ -252,6 +254,15 @@ def as_planned(algorithm: Signature, wanted: Signature, planned: int | None) -> 
     if not all(isinstance(size, int) and size >= 10 for size in sizes.values()):
         return algorithm
     return {**algorithm, "settings": {**old, **sizes}}
+
+
+def _with_start(algorithm: Signature, wanted: Signature) -> Signature:
+    """Return a stored signature with the designs to start from of another one, if it has none."""
+    name, old = "start_designs", algorithm.get("settings", {})
+    start = wanted.get("settings", {}).get(name)
+    if start is None or old.get(name) is not None:
+        return algorithm
+    return {**algorithm, "settings": {**old, name: start}}
 
 
 def without_digests(signature: Signature) -> Signature:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -114,6 +115,27 @@ def test_a_new_run_in_a_store_of_the_function_says_what_differs(tmp_path, caplog
     assert "run 1, differs (stored -> now): " in told
     expected = {"seed": "seed: '1' -> '2'", "algorithm": "algorithm.class: ", "noisy": "dedupe"}
     assert expected[next(iter(changes))] in told
+
+
+@pytest.mark.parametrize("algorithm", ["moela", "nsga2"])
+def test_other_designs_to_start_from_begin_a_new_run(tmp_path, caplog, algorithm, monkeypatch):
+    store, start = tmp_path / "run.db", {"height": 0.02, "fins": 9, "shape": "pin", "fan": True}
+    settings = {"store": store, "algorithm": algorithm, "n_eval": 40}
+    # A store of an earlier version does not know which ones they were.
+    with monkeypatch.context() as patch:
+        minimize = importlib.import_module("moela.functions.minimize")
+        patch.setattr(minimize, "digest_of", lambda start: None)
+        first = run(**settings, start=start)
+    assert objectives_of(run(**settings, start=start)) == objectives_of(first)
+    assert caplog.text == ""
+    settings["store"] = store = tmp_path / "new.db"
+    run(**settings, start=start)
+    run(**settings, start=first)
+    assert "algorithm.settings.start_designs: 'digest" in caplog.text
+    run(**settings, start=start)
+    with EvaluationStore(store) as reader:
+        assert [found.n_eval for found in reader.runs()] == [40, 40]
+        assert [n.n for n in reader.evaluations(1)] == list(range(40))
 
 
 def test_functions_of_a_script_that_is_imported_are_told_apart(tmp_path):
