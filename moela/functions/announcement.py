@@ -49,7 +49,7 @@ def advice_of(store: object) -> str:
         return given
     if store is None:
         return (
-            "To go on from a result, pass start=result; to be able to resume, pass store='run.db' "
+            "To go on from a result, pass known=result; to be able to resume, pass store='run.db' "
             "next time."
         )
     return store_advice(store)  # type: ignore[arg-type]

@@ -57,7 +57,7 @@ def test_an_interrupt_that_makes_the_function_fail():
     calls = []
     result = run(fragile, n_eval=300)
     assert result.status.startswith("stopped by Ctrl-C after 55 of 300")
-    assert "start=result" in result.status
+    assert "known=result" in result.status
 
 
 def test_other_threads_leave_signals_alone():
