@@ -36,7 +36,7 @@ DATA = Path(__file__).parent / "results" / "bbob.json"
 OURS = tables.OURS
 BUDGETS = (1000, 3000, 10_000)
 # Bounds within which COCO puts the optima of the single objectives.
-_BOUND = 5.0
+BOUND = 5.0
 # The functions that are combined, by the groups of COCO's suite of one objective.
 _GROUPS = {
     "separable": (1, 2),
@@ -56,7 +56,7 @@ class CocoProblem(Problem):
     """A function of the suite, which keeps the objectives of all designs that it has evaluated."""
 
     def __init__(self, function: Any) -> None:
-        super().__init__(n_var=function.dimension, n_obj=2, xl=-_BOUND, xu=_BOUND)
+        super().__init__(n_var=function.dimension, n_obj=2, xl=-BOUND, xu=BOUND)
         self.function, self.evaluated = function, list[Floats]()
 
     def _evaluate(self, x: Floats, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -75,8 +75,8 @@ def _como(function: Any, budget: int, seed: int) -> Floats:
     import comocma
 
     rng = np.random.default_rng(seed)
-    starts = rng.uniform(-_BOUND, _BOUND, (_STRATEGIES, function.dimension))
-    options = {"bounds": [-_BOUND, _BOUND], "verbose": -9, "seed": seed}
+    starts = rng.uniform(-BOUND, BOUND, (_STRATEGIES, function.dimension))
+    options = {"bounds": [-BOUND, BOUND], "verbose": -9, "seed": seed}
     strategies = comocma.get_cmas(list(starts), _STEP, inopts=options)
     nadir = [float(value) for value in function.largest_fvalues_of_interest]
     search = comocma.Sofomore(strategies, nadir)
@@ -134,10 +134,17 @@ def box_of(name: str, function: Any) -> tuple[Floats, Floats]:
     return ideal, at_best.max(axis=0)
 
 
-def values_of(name: str, algorithm: str, budgets: Sequence[int]) -> Value:
+def value_of(
+    name: str,
+    *,
+    make: Callable[[Any, int, int], Floats],
+    budgets: Sequence[int],
+    plans: bool,
+    box_of: Callable[[str, Any], tuple[Floats, Floats]] = box_of,
+) -> Value:
     """Return the hypervolume of an algorithm on a problem, as a share of the box, by budget.
 
-    MOELA plans with its budget, so it makes a run for each; the others make one.
+    An algorithm that `plans` with its budget makes a run for each; the others make one.
     """
     import cocoex
 
@@ -150,8 +157,8 @@ def values_of(name: str, algorithm: str, budgets: Sequence[int]) -> Value:
     found: Value = {}
     evaluated = None
     for budget in sorted(budgets, reverse=True):
-        if evaluated is None or algorithm == OURS:
-            evaluated = ALGORITHMS[algorithm](function, budget, seed=1 + instance)
+        if evaluated is None or plans:
+            evaluated = make(function, budget, 1 + instance)
         scaled = (evaluated[:budget] - ideal) / (nadir - ideal)
         inside = scaled[(scaled < 1.0).all(axis=1)]
         share = moocore.hypervolume(inside, ref=[1.0, 1.0]) if len(inside) else 0.0
@@ -159,22 +166,35 @@ def values_of(name: str, algorithm: str, budgets: Sequence[int]) -> Value:
     return found
 
 
-def _results(arguments: Any, names: Sequence[str], path: Path | None) -> dict[str, Any]:
+def keep(kept: Mapping[str, Any], path: Path) -> None:
+    """Write values by problem, algorithm and budget into a file, a problem a line."""
+    text = json.dumps(dict(sorted(kept.items())), separators=(",", ":"))
+    path.write_text(text.replace('}},"', '}},\n"') + "\n", encoding="utf-8")
+
+
+def make_missing(
+    algorithms: Mapping[str, Callable[[Any, int, int], Floats]],
+    arguments: Any,
+    names: Sequence[str],
+    path: Path | None,
+    box_of: Callable[[str, Any], tuple[Floats, Floats]] = box_of,
+) -> dict[str, Any]:
     """Make the runs that are missing; return values by problem, algorithm and budget."""
     kept: dict[str, Any] = {}
     if path is not None and path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
-    for algorithm in tables.pick(ALGORITHMS, arguments.algorithms, OURS):
+    for algorithm in tables.pick(algorithms, arguments.algorithms, OURS):
         again = algorithm in arguments.again
         missing = [n for n in names if again or algorithm not in kept.get(n, {})]
-        made = joblib.Parallel(n_jobs=arguments.jobs)(
-            joblib.delayed(values_of)(name, algorithm, arguments.budgets) for name in missing
-        )
+        run = partial(
+            value_of, make=algorithms[algorithm], budgets=arguments.budgets,
+            plans=algorithm == OURS, box_of=box_of,
+        )  # fmt: skip
+        made = joblib.Parallel(n_jobs=arguments.jobs)(joblib.delayed(run)(n) for n in missing)
         for name, value in zip(missing, made, strict=True):
             kept.setdefault(name, {})[algorithm] = value
         if path is not None and missing:
-            text = json.dumps(dict(sorted(kept.items())), separators=(",", ":"))
-            path.write_text(text.replace('}},"', '}},\n"') + "\n", encoding="utf-8")
+            keep(kept, path)
         print(f"{algorithm}: {len(missing)} problems", flush=True)
     return kept
 
@@ -203,28 +223,27 @@ def ranks(share: Floats) -> Floats:
     return np.asarray(1 + better.sum(axis=2))
 
 
-def main() -> None:
-    """Make the runs that are missing, and write the page."""
-    parser = tables.script_parser(__doc__)
+def parse(doc: str | None, instances: int) -> Any:
+    """Read the arguments of a script on these functions."""
+    parser = tables.script_parser(doc)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--dimension", type=int, default=10)
-    parser.add_argument("--instances", type=int, default=3)
+    parser.add_argument("--instances", type=int, default=instances)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--algorithms", nargs="+", metavar="NAME")
     parser.add_argument("--again", nargs="+", metavar="NAME", default=[])
     parser.add_argument("--out")
-    arguments = parser.parse_args()
-    names, path = names_of(arguments.dimension, arguments.instances), DATA
-    arguments.budgets = BUDGETS
-    if arguments.quick:
-        arguments.budgets, names, path = (200,), names[:: len(names) // 3], None
-    kept = _results(arguments, names, path)
-    algorithms = list(tables.pick(ALGORITHMS, arguments.algorithms, OURS))
+    return parser.parse_args()
+
+
+def report(
+    kept: Mapping[str, Any], names: Sequence[str], algorithms: Sequence[str], arguments: Any,
+    header: str,
+) -> None:  # fmt: skip
+    """Write a page with a table for each budget, and print the bars."""
     share = shares(kept, names, algorithms)
     groups = [group_of(name) for name in names]
-    made = ", ".join(f"{name} {version(name)}" for name in ("coco-experiment", "comocma"))
-    about = f"{ABOUT} Of COCO and COMO-CMA-ES: {made}."
-    parts, bars = [tables.header("Functions of COCO", __spec__.name, about)], []
+    parts, bars = [header], []
     for k, budget in enumerate(arguments.budgets):
         now = share[:, :, k]
         rows = [["functions", *algorithms]]
@@ -241,6 +260,25 @@ def main() -> None:
         bars.append(f"bar: mean at {budget}, of the best rival, {ours:.3f}, 1")
     tables.finish(parts, arguments.out)
     print("\n".join(bars))
+
+
+def versions(*names: str) -> str:
+    """Return the versions of these packages in words."""
+    return ", ".join(f"{name} {version(name)}" for name in names)
+
+
+def main() -> None:
+    """Make the runs that are missing, and write the page."""
+    arguments = parse(__doc__, instances=3)
+    names, path = names_of(arguments.dimension, arguments.instances), DATA
+    arguments.budgets = BUDGETS
+    if arguments.quick:
+        arguments.budgets, names, path = (200,), names[:: len(names) // 3], None
+    kept = make_missing(ALGORITHMS, arguments, names, path)
+    algorithms = list(tables.pick(ALGORITHMS, arguments.algorithms, OURS))
+    about = f"{ABOUT} Of COCO and COMO-CMA-ES: {versions('coco-experiment', 'comocma')}."
+    header = tables.header("Functions of COCO", __spec__.name, about)
+    report(kept, names, algorithms, arguments, header)
 
 
 ABOUT = (
