@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pymoo.core.problem import Problem
 
-from moela.bayesian.candidates import CandidateSource, CodedVectors, Mating, OwnDesigns, Vectors
+from moela.bayesian.candidates import CodedVectors, Mating, OwnDesigns, Vectors
 from moela.bayesian.infill import Infill
 from moela.core.context import SearchContext
 from moela.learning.features import Encoder
@@ -13,13 +13,15 @@ from moela.learning.features import Encoder
 # make more evaluations mostly has a problem that takes far less.
 _FEW = 1000
 # Up to this budget, the infill chooses all designs. Of larger budgets it chooses the first ones,
-# since a fit takes longer the more designs there are; more of them where designs are vectors of
-# numbers, where it beats evolution for longer (python -m tests.benchmarks.few_evaluations and
-# few_bbob). On permutations and bits, as many brought nothing.
-_ALL, _N_FIRST, _N_FIRST_VECTORS = 150, 100, 200
+# since a fit takes longer the more designs there are: more of them where most variables are real,
+# on which it is ahead of evolution for longer (few_evaluations and few_bbob in tests/benchmarks).
+_ALL, _N_FIRST, _N_FIRST_REAL = 150, 100, 200
 # While no design is feasible, it chooses fewer of larger budgets. Its designs are then all near the
 # one of least violation, and evolution begins from designs that are too much alike.
 _N_INFEASIBLE = 60
+# Of larger budgets, it also chooses fewer if it predicts badly, and designs are vectors of numbers,
+# of which many are not real. On permutations and bits, local search gains from the others, too.
+_N_TRIAL = 60
 N_BATCH = 4
 """Number of designs in a batch of the infill by default."""
 # First designs, and sub-problems, of budgets below 100, and of larger ones. The numbers do not
@@ -94,16 +96,17 @@ def infill_for(
     """
     if budget is None or budget > _FEW:
         return None
+    most, infeasible, trial = (
+        (None, None, None) if budget <= _ALL else (_N_FIRST, _N_INFEASIBLE, _N_TRIAL)
+    )
     own = any(hasattr(context.problem, name) for name in _OWN)
-    candidates: CandidateSource
     if varied or _has_moves(context.problem) or not _are_numbers(context, own):
-        candidates, first = OwnDesigns(context, encoder), _N_FIRST
-    elif own:
-        candidates, first = CodedVectors(context, encoder, mating), _N_FIRST
-    else:
-        candidates, first = Vectors(context, encoder, mating), _N_FIRST_VECTORS
-    most, infeasible = (None, None) if budget <= _ALL else (first, _N_INFEASIBLE)
-    return Infill(context, candidates, most, infeasible)
+        return Infill(context, OwnDesigns(context, encoder), most, infeasible)
+    if own:
+        return Infill(context, CodedVectors(context, encoder, mating), most, infeasible)
+    if most is not None and _mostly_real(context):
+        most, trial = _N_FIRST_REAL, None
+    return Infill(context, Vectors(context, encoder, mating), most, infeasible, trial)
 
 
 def _has_moves(problem: Problem) -> bool:
@@ -112,9 +115,12 @@ def _has_moves(problem: Problem) -> bool:
 
 def _are_numbers(context: SearchContext, own: bool) -> bool:
     """Return whether designs are vectors in which close numbers mean similar designs."""
+    return _mostly_real(context) if own else context.operators.kind != "own"
+
+
+def _mostly_real(context: SearchContext) -> bool:
+    """Return whether no variable is an option or an order, and few are integers."""
     operators = context.operators
-    if not own:
-        return operators.kind != "own"
     codes = operators.codes
-    mostly_real = 2 * len(codes.whole) <= context.problem.n_var
-    return operators.default_real and mostly_real and not (len(codes.labels) or codes.orders)
+    few_whole = 2 * len(codes.whole) <= context.problem.n_var
+    return operators.default_real and few_whole and not (len(codes.labels) or codes.orders)

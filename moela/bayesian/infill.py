@@ -47,6 +47,9 @@ _FACTOR, _KEPT, _BROKEN = 1.5, 0.5, 0.2
 # Leave-one-out correlations at which the model is asked as seldom as `_LEAST_TRUST`, and always.
 # Recombination of good designs takes the other turns.
 _LEAST_SKILL, _ENOUGH_SKILL, _LEAST_TRUST = 0.0, 0.05, 0.2
+# Least leave-one-out correlation with which the model goes on after its trial. With less, its
+# designs may all be near a poor front that evolution does not leave, as on WFG9.
+_TRUSTED_SKILL = 0.85
 # Failed designs to learn from, the newest. Their process learns -1 for a success and 1 for a
 # failure, and the limit is on the side of successes. In runs of 100 evaluations of three problems
 # that fail where they would be best, 26 fail in the median; with a limit of 0 it is 41, and
@@ -74,6 +77,9 @@ class Infill:
         as many as a fit can take in a reasonable time.
     most_infeasible : int, optional
         The same while no design is feasible.
+    trial : int, optional
+        Number of evaluated designs from which on the infill is used only if its model predicts
+        well; by default, it is used in any case.
     """
 
     def __init__(
@@ -82,10 +88,12 @@ class Infill:
         candidates: CandidateSource,
         most: int | None = None,
         most_infeasible: int | None = None,
+        trial: int | None = None,
     ) -> None:
         self.context, self.candidates = context, candidates
         self.most = _MOST_ROWS if most is None else min(most, _MOST_ROWS)
         self.most_infeasible = self.most if most_infeasible is None else most_infeasible
+        self.trial = _MOST_ROWS if trial is None else trial
         self._feasible = False  # whether some design is
         self._pops: list[Population] = []
         self._X: list[Designs] = []
@@ -111,7 +119,9 @@ class Infill:
 
     @property
     def used(self) -> bool:
-        """Whether designs are still few."""
+        """Whether designs are still few, and predicted well enough."""
+        if self.n_rows >= self.trial and self.skill < _TRUSTED_SKILL:
+            return False
         return self.n_rows < (self.most if self._feasible else self.most_infeasible)
 
     @property

@@ -55,8 +55,9 @@ class Models:
         Use a surrogate of objectives and constraints to choose offspring for this many evaluations
         (real variables with default operators only; about 5 ms each; 0 disables it). It is used
         while it predicts left-out designs well. 0 also disables the Gaussian processes that choose
-        designs of all kinds of variables in runs of up to 150 evaluations, and the first 100 of up
-        to 1,000, or 60 if none of these is feasible or they are predicted badly.
+        designs of all kinds of variables in runs of up to 150 evaluations, and of up to 1,000 the
+        first 200 if most variables are real, else the first 100, and fewer if none of these is
+        feasible or they are predicted badly.
 
     Examples
     --------

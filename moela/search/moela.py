@@ -97,7 +97,7 @@ class MOELA(ArchiveAlgorithm):
         Number of designs per batch, of one part as far as it has so many. None asks the parts in
         turn until about twenty are together; a search adds more the less often its neighbors have
         been better. While Gaussian processes choose the designs, which they do for all of up to 150
-        evaluations and for at most the first 100 of up to 1,000, batches have four designs by
+        evaluations and for at most the first 200 of up to 1,000, batches have four designs by
         default, and never more than 100. For parallel evaluation, set it to a multiple of the
         number of workers.
     models : "auto", None or Models

@@ -134,6 +134,16 @@ def first_hundred(text: str) -> list[float]:
     return values
 
 
+def means(text: str) -> list[float]:
+    """Evaluations, and MOELA's mean over all functions by that of the best rival, by section."""
+    values: list[float] = []
+    for part in text.split("## After ")[1:]:
+        row = next(line for line in part.splitlines() if line.startswith("| **all**"))
+        ours, *others = (float(cell.strip(" *")) for cell in row.strip("|").split("|")[1:])
+        values += [float(part.split()[0].replace(",", "")), ours / max(others)]
+    return values
+
+
 def processes(text: str) -> list[float]:
     """Problems with Gaussian processes, those that MOELA leads, and its percentages of theirs."""
     listed = text.partition("## Problems on which nothing was chosen")[0]
