@@ -19,8 +19,8 @@ _ALL, _N_FIRST, _N_FIRST_REAL = 150, 100, 200
 # While no design is feasible, it chooses fewer of larger budgets. Its designs are then all near the
 # one of least violation, and evolution begins from designs that are too much alike.
 _N_INFEASIBLE = 60
-# Of larger budgets, it also chooses fewer if it predicts badly, and designs are vectors of numbers,
-# of which many are not real. On permutations and bits, local search gains from the others, too.
+# Of larger budgets, it also chooses fewer if it predicts badly, and designs are vectors of numbers.
+# On permutations and bits, local search gains from the others, too.
 _N_TRIAL = 60
 N_BATCH = 4
 """Number of designs in a batch of the infill by default."""
@@ -105,7 +105,7 @@ def infill_for(
     if own:
         return Infill(context, CodedVectors(context, encoder, mating), most, infeasible)
     if most is not None and _mostly_real(context):
-        most, trial = _N_FIRST_REAL, None
+        most = _N_FIRST_REAL
     return Infill(context, Vectors(context, encoder, mating), most, infeasible, trial)
 
 
