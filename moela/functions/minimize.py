@@ -136,9 +136,9 @@ def minimize(
         objective or a constraint or lie outside of the variables' ranges are left out, and a
         warning counts them; if none is left, an error says why. Failed evaluations stay failed with
         ``on_error="infeasible"``, else they are left out. Of equal designs, the last one counts.
-        MOELA does not evaluate a known design again; algorithms of pymoo begin with the best known
-        ones and may. A `store` gets new evaluations only: pass the same results again to resume the
-        run, which then repeats bit for bit. With other ones, a new run begins in it.
+        MOELA evaluates no known design again. Algorithms of pymoo begin with the best known
+        designs, and may evaluate a known one again. A `store` gets new evaluations only: to resume
+        the run bit for bit, pass the same results again. With other results, a new run begins.
     ref_point : dict by name or sequence, optional
         A value of each objective to beat, in the order of `objectives`.
     vectorized : bool

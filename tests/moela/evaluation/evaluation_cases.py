@@ -53,6 +53,16 @@ def solve(problem, n_eval=100, *, algorithm=None, seed=1, options=None, **settin
     return result
 
 
+def fill_store(path, problem=None, X=None, **settings):
+    """Evaluate designs, by default twelve of `One`, into a store."""
+    return evaluate(problem or One(), designs(12) if X is None else X, store=path, **settings)
+
+
+def solve_into(path, n_eval=60, problem=None, **settings):
+    """Run an algorithm, by default on `One`, into a store."""
+    return solve(problem or One(), n_eval, store=path, **settings)
+
+
 def stored(path, run=None):
     """Return the evaluations in a store."""
     from moela.evaluation.storage.reader import EvaluationStore

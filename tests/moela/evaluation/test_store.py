@@ -13,10 +13,10 @@ from evaluation_cases import (
     Mixed,
     One,
     designs,
-    evaluate,
+    fill_store,
+    solve_into,
     stored,
 )
-from evaluation_cases import solve as solve_with
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
@@ -27,17 +27,9 @@ from moela.watch.listing import describe_runs
 X = designs(12)
 
 
-def fill(path, problem=None, X=X, **settings):
-    return evaluate(problem or One(), X, store=path, **settings)
-
-
-def solve(path, n_eval=60, problem=None, **settings):
-    return solve_with(problem or One(), n_eval, store=path, **settings)
-
-
 def test_runs_have_their_settings_and_counts(store):
-    solve(store)
-    solve(store, seed=2, n_eval=30, on_mismatch="new")
+    solve_into(store)
+    solve_into(store, seed=2, n_eval=30, on_mismatch="new")
     with EvaluationStore(store) as reader:
         first, second = reader.runs()
     assert (first.id, first.seed, first.n_eval, first.budget, first.state) == (1, 1, 60, 60, "done")
@@ -51,7 +43,7 @@ def test_runs_have_their_settings_and_counts(store):
 
 
 def test_evaluations_have_their_values_and_circumstances(store):
-    pop = fill(store, Failing("raise", n_ieq_constr=1), on_error="infeasible", retries=1)
+    pop = fill_store(store, Failing("raise", n_ieq_constr=1), on_error="infeasible", retries=1)
     evaluations = stored(store, run=1)
     assert [e.n for e in evaluations] == list(range(12))
     for e, individual in zip(evaluations, pop, strict=True):
@@ -72,8 +64,8 @@ def test_evaluations_have_their_values_and_circumstances(store):
 
 def test_a_frame_has_a_row_per_evaluation(store):
     pandas = pytest.importorskip("pandas")
-    fill(store, Extra())
-    fill(store, Failing("raise"), on_error="infeasible", on_mismatch="new")
+    fill_store(store, Extra())
+    fill_store(store, Failing("raise"), on_error="infeasible", on_mismatch="new")
     with EvaluationStore(store) as reader:
         frame = reader.to_frame()
         one = reader.to_frame(run=1)
@@ -99,13 +91,13 @@ def test_mixed_variables_come_back_with_their_types(store):
 
 
 def test_integers_come_back_as_integers(store):
-    fill(store, Links(), np.array([[1, 2, 3], [4, 5, 6]]))
+    fill_store(store, Links(), np.array([[1, 2, 3], [4, 5, 6]]))
     assert stored(store)[0].X.dtype.kind == "i"
 
 
 def test_the_front_is_feasible_and_not_dominated(store):
     problem = One(n_ieq_constr=1)
-    solve(store, problem=problem)
+    solve_into(store, problem=problem)
     with EvaluationStore(store) as reader:
         front, everything = reader.front(), reader.population()
     F = everything[everything.get("FEAS")[:, 0]].get("F")
@@ -123,7 +115,7 @@ def test_a_store_can_be_read_while_it_is_written(store):
 
 
 def test_the_table_of_runs_is_plain_text(store):
-    solve(store)
+    solve_into(store)
     with Evaluator(store=store, on_mismatch="new") as evaluator:
         evaluator.eval(One(), Population.new(X=X))
     heading, first, second = describe_runs(store)
@@ -133,7 +125,7 @@ def test_the_table_of_runs_is_plain_text(store):
 
 
 def test_a_run_that_does_not_exist_is_named(store):
-    fill(store)
+    fill_store(store)
     with pytest.raises(ValueError, match=r"runs \[1\].* Got 7"):
         stored(store, run=7)
 
@@ -147,8 +139,8 @@ def test_runs_of_different_problems_are_not_mixed_into_one_population(store):
         def _evaluate(self, x, out, *args, **kwargs):
             out["F"] = x[:3]
 
-    fill(store)
-    fill(store, Three(), on_mismatch="new")
+    fill_store(store)
+    fill_store(store, Three(), on_mismatch="new")
     with EvaluationStore(store) as reader:
         with pytest.raises(ValueError, match="different numbers of objectives"):
             reader.front()
@@ -156,7 +148,7 @@ def test_runs_of_different_problems_are_not_mixed_into_one_population(store):
 
 
 def test_readers_leave_no_files_beside_a_store(store):
-    fill(store)
+    fill_store(store)
     before, content = os.stat(store), store.read_bytes()
     with EvaluationStore(store) as reader:
         assert len(reader.runs()) == 1
@@ -173,7 +165,7 @@ def test_readers_leave_no_files_beside_a_store(store):
 
 
 def test_readers_leave_no_files_beside_a_read_only_store(store, monkeypatch):
-    fill(store)
+    fill_store(store)
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(store))
     with EvaluationStore(store) as reader:
         assert len(list(reader.evaluations())) == len(X)
@@ -181,7 +173,7 @@ def test_readers_leave_no_files_beside_a_read_only_store(store, monkeypatch):
 
 
 def test_readers_leave_the_log_of_a_writer(store):
-    fill(store)
+    fill_store(store)
     reader = EvaluationStore(store)
     reader.runs()
     with closing(sqlite3.connect(store)) as writer:

@@ -11,11 +11,11 @@ import pytest
 from evaluation_cases import (
     One,
     designs,
-    evaluate,
     file_system,
+    fill_store,
+    solve_into,
     stored,
 )
-from evaluation_cases import solve as solve_with
 from pymoo.core.population import Population
 
 from moela.evaluation.evaluator import Evaluator
@@ -28,14 +28,6 @@ from moela.watch.listing import describe_runs
 X = designs(12)
 
 
-def fill(path, problem=None, X=X, **settings):
-    return evaluate(problem or One(), X, store=path, **settings)
-
-
-def solve(path, n_eval=60, problem=None, **settings):
-    return solve_with(problem or One(), n_eval, store=path, **settings)
-
-
 def test_a_file_that_is_no_database_is_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("do not overwrite me")
@@ -43,7 +35,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
         with pytest.raises(StoreError, match="is not a store"):
             opened(path)
     with pytest.raises(StoreError, match="is not a store"):
-        fill(path)
+        fill_store(path)
     assert path.read_text() == "do not overwrite me"
 
 
@@ -60,7 +52,7 @@ def test_the_database_of_another_program_is_left_alone(tmp_path):
 
 
 def test_a_store_of_a_newer_version_is_left_alone(store):
-    fill(store)
+    fill_store(store)
     with sqlite3.connect(store) as db:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     db.close()
@@ -71,7 +63,7 @@ def test_a_store_of_a_newer_version_is_left_alone(store):
 
 @pytest.mark.parametrize("damage", ["zeros", "cut", "header"])
 def test_a_damaged_store_is_reported_and_left_alone(store, damage):
-    solve(store, n_eval=400)
+    solve_into(store, n_eval=400)
     content = bytearray(store.read_bytes())
     if damage == "zeros":
         content[8192:20480] = bytes(12288)
@@ -81,14 +73,14 @@ def test_a_damaged_store_is_reported_and_left_alone(store, damage):
         content[:8] = b"garbage!"
     store.write_bytes(content)
     with pytest.raises(StoreError, match=r"is damaged|is not a store"):
-        solve(store)
+        solve_into(store)
     with pytest.raises(StoreError, match=r"is damaged|is not a store"):
         EvaluationStore(store)
     assert store.read_bytes() == content
 
 
 def test_a_row_with_a_negative_number_is_reported(store):
-    fill(store)
+    fill_store(store)
     with closing(sqlite3.connect(store)) as db, db:
         db.execute("UPDATE evaluations SET id = -5 WHERE id = 1")
     with pytest.raises(StoreError, match=r"is damaged \(table evaluations, row -5, field id"):
@@ -96,7 +88,7 @@ def test_a_row_with_a_negative_number_is_reported(store):
 
 
 def test_a_changed_byte_that_sqlite_does_not_notice_is_reported(store):
-    pop = fill(store)
+    pop = fill_store(store)
     content = store.read_bytes()
     value = pop[5].F[1].tobytes()
     assert content.count(value) == 1
@@ -105,12 +97,12 @@ def test_a_changed_byte_that_sqlite_does_not_notice_is_reported(store):
     with pytest.raises(StoreError, match=r"is damaged \(table evaluations, row 6, field checksum"):
         stored(store)
     with pytest.raises(StoreError, match="is damaged"):
-        fill(store)
+        fill_store(store)
     assert wrong in store.read_bytes()  # left for whoever saves what can be saved
 
 
 def test_damage_anywhere_in_a_store_is_never_taken_for_a_result(store):
-    solve(store, n_eval=100)
+    solve_into(store, n_eval=100)
     content = store.read_bytes()
     whole = [(e.n, e.X.tobytes(), e.F.tobytes()) for e in stored(store)]
     rng = np.random.default_rng(0)
@@ -133,7 +125,7 @@ def test_a_traceback_with_half_a_character_is_stored(store):
         def _evaluate(self, x, out, *args, **kwargs):
             raise OSError("no file caf\udce9")
 
-    fill(store, Odd(), on_error="infeasible")
+    fill_store(store, Odd(), on_error="infeasible")
     evaluations = stored(store)
     assert {e.status for e in evaluations} == {"error"}
     assert r"caf\udce9" in evaluations[0].error
@@ -145,7 +137,7 @@ def test_a_row_that_cannot_be_written_ends_the_run_instead_of_hanging_it(store, 
 
     monkeypatch.setattr("moela.evaluation.storage.journal.write_row", row)
     with pytest.raises(StoreError, match="too large"):
-        fill(store)
+        fill_store(store)
 
 
 def test_an_empty_file_becomes_a_store(store):
@@ -156,15 +148,15 @@ def test_an_empty_file_becomes_a_store(store):
         with pytest.raises(ValueError, match=r"one of the runs \[\]"):
             reader.population(1)
         assert len(describe_runs(store)) == 1
-        assert len(fill(store)) == 12
+        assert len(fill_store(store)) == 12
         assert len(list(reader.evaluations())) == 12
 
 
 def test_a_missing_folder_and_a_folder_are_named(tmp_path):
     with pytest.raises(StoreError, match=r"folder of the store .* does not exist"):
-        fill(tmp_path / "missing" / "run.db")
+        fill_store(tmp_path / "missing" / "run.db")
     with pytest.raises(StoreError, match="is a folder"):
-        fill(tmp_path)
+        fill_store(tmp_path)
     with pytest.raises(StoreError, match=r"There is no store .* Check the path"):
         EvaluationStore(tmp_path / "run.db")
 
@@ -173,13 +165,13 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_committed(tmp_path):
     with file_system(tmp_path / "small", "size=3m") as folder:
         path = folder / "run.db"
         with pytest.raises(StoreError, match=r"no room left|disk I/O error"):
-            solve(path, n_eval=5000)
+            solve_into(path, n_eval=5000)
         kept = len(stored(path))
         assert kept > 100  # 1,310 measured
         subprocess.run(["mount", "-o", "remount,size=20m", str(folder)], check=True)
-        result = solve(path, n_eval=kept + 90)
+        result = solve_into(path, n_eval=kept + 90)
         assert result.evaluator.n_fresh == 90
-        np.testing.assert_array_equal(result.F, solve(None, n_eval=kept + 90).F)
+        np.testing.assert_array_equal(result.F, solve_into(None, n_eval=kept + 90).F)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs limits of resources")
@@ -251,12 +243,12 @@ def test_a_store_that_cannot_grow_says_so_and_keeps_what_was_committed(store, mo
 def test_a_read_only_folder_is_named_and_can_still_be_read(tmp_path):
     with file_system(tmp_path / "shelf", "size=2m") as folder:
         path = folder / "run.db"
-        fill(path)
+        fill_store(path)
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         with pytest.raises(StoreError, match=r"cannot be written .*folder must be writable"):
-            fill(path, X=X + 1)
+            fill_store(path, X=X + 1)
         with pytest.raises(StoreError, match="cannot be written"):
-            fill(folder / "other.db")
+            fill_store(folder / "other.db")
         assert len(stored(path)) == 12
         subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
         (folder / "run.db-wal").write_bytes(bytes(64))  # of a run that was killed
@@ -268,8 +260,8 @@ def test_a_read_only_folder_is_named_and_can_still_be_read(tmp_path):
 def test_two_processes_write_to_one_file(script, store):
     text = """
         import sys
-        from evaluation_cases import One, solve
-        solve(One(), 400, seed=int(sys.argv[2]), store=sys.argv[1], on_mismatch="new")
+        from evaluation_cases import solve_into
+        solve_into(sys.argv[1], 400, seed=int(sys.argv[2]), on_mismatch="new")
     """
     both = [script(text, store, seed, wait=False) for seed in (1, 2)]
     for process in both:
@@ -281,18 +273,18 @@ def test_two_processes_write_to_one_file(script, store):
 
 
 def test_a_locked_store_is_named(store, monkeypatch):
-    fill(store)
+    fill_store(store)
     monkeypatch.setattr("moela.evaluation.storage.sqlite.BUSY_SECONDS", 0.2)
     other = sqlite3.connect(store, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="Another process has been writing"):
-        fill(store, X=X + 1)
+        fill_store(store, X=X + 1)
     other.execute("ROLLBACK")
     other.close()
 
 
 def test_a_store_holds_no_pickle(store):
-    solve(store, n_eval=40)
+    solve_into(store, n_eval=40)
     with sqlite3.connect(store) as db:
         for blobs in db.execute("SELECT x, f, g, h, extra FROM evaluations"):
             assert not any(
