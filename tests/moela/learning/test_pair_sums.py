@@ -38,7 +38,7 @@ def exchanged(places, seed=1):
     """Return places after an exchange of two items in each row."""
     rng, after = np.random.default_rng(seed), places.copy()
     for row in after:
-        i, j = rng.choice(M, 2, replace=False)
+        i, j = rng.choice(len(row), 2, replace=False)
         row[[i, j]] = row[[j, i]]
     return after
 
@@ -340,3 +340,69 @@ def test_fits_begin_without_the_test_if_its_designs_are_never_answered():
     assert model.n_fits == 0
     model.add(designs[330:], objectives[330:])
     assert model.n_fits == 1
+
+
+def assignments(m, seed):
+    """Return two objectives of m items, by a formula, and what makes random designs."""
+    rng = np.random.default_rng(seed)
+    flows, sites = rng.random((2, m, m)), rng.random((m, 2))
+    apart = np.linalg.norm(sites[:, None] - sites, axis=2)
+
+    def objectives(places):
+        at = places.astype(int)
+        return np.einsum("kij,nij->nk", flows, apart[at[:, :, None], at[:, None, :]])
+
+    return objectives, lambda n: rng.permuted(np.tile(np.arange(float(m)), (n, 1)), axis=1)
+
+
+def n_until_complete(model, objectives, designs, most):
+    """Return how many designs, ten at a time, the model needs to predict all objectives."""
+    for n in range(10, most + 1, 10):
+        places = designs(10)
+        model.add(places, objectives(places))
+        tests = model.test_designs()
+        if tests is not None:
+            model.add(tests.astype(float), objectives(tests))
+        if model.complete:
+            return n
+    return None
+
+
+@pytest.mark.parametrize("m", [10, 12])
+def test_sums_that_a_test_has_shown_are_found_sooner_and_need_no_moves(m):
+    needed = []
+    for seed in range(4):
+        objectives, designs = assignments(m, seed)
+        model = PairSums(m, seed, testable=True)
+        needed.append(n_until_complete(model, objectives, designs, 4 * m * m))
+        places = designs(50)
+        after = exchanged(places)
+        predicted = model.changes_to(places, after[:, None])[:, 0]
+        observed = objectives(after) - objectives(places)
+        np.testing.assert_allclose(predicted, observed, atol=1e-3)
+        # Without a test, moves must confirm what is found.
+        assert n_until_complete(PairSums(m, seed), objectives, designs, 4 * m * m) is None
+    assert np.median(needed) < 2.2 * m * (m - 1)
+
+
+def test_a_sum_that_a_test_has_shown_is_used_no_more_if_moves_refute_it():
+    objectives, designs = assignments(10, 1)
+    model = PairSums(10, 1, testable=True)
+    assert n_until_complete(model, objectives, designs, 400) is not None
+    before = designs(50)
+    after = exchanged(before)
+    model.check(before, after, np.ones((50, 2)))
+    assert not model.complete
+
+
+def test_fits_wait_for_more_designs_if_nothing_has_been_shown():
+    objectives, designs = assignments(10, 1)
+    model = PairSums(10, 1, testable=True)
+    n, fits = 0, {}
+    while n < 2.5 * 90:
+        places = designs(10)
+        model.add(places, objectives(places))
+        model.test_designs()  # which are never answered
+        n += 10
+        fits[n] = model.n_fits + model._n_early
+    assert [n for n in fits if fits[n]] == [n for n in fits if n >= 2.2 * 90]
