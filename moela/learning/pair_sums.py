@@ -31,6 +31,8 @@ _GROWTH, _GROWTH_LATE, _MANY = 1.18, 2.0, 3
 # other sooner. The fewer items, the less time a start takes, and the more there are in a fit.
 _EARLY_BASE, _EARLY_PER_ITEM, _EARLY_LEAST, _EARLY_GROWTH = 0.7, 0.05, 1.3, 1.06
 _ITEMS_OF_ONE, _MOST_EARLY = 20, 8
+# Designs per unknown from which on early fits take each objective by itself, too.
+_ALONE_EARLY = 1.8
 # Starts with each matrix in common after the first fit, and starts of an objective by itself if it
 # is the only one left. Whether a start is exact depends on its random values.
 _TOGETHER, _ALONE = 2, 3
@@ -285,6 +287,11 @@ class PairSums(SharedFits):
                 if search.left:
                     rng = np.random.default_rng([self.seed, self._n_early, 2, number])
                     search.start(search.left, rng, common_items=number % 2 == 0)
+            if len(places) >= _ALONE_EARLY * self.n_unknowns:
+                for j in search.left:
+                    if j in search.left:  # not found with another one in the meantime
+                        rng = np.random.default_rng([self.seed, self._n_early, 3, j])
+                        search.start([j], rng, common_items=True)
         self._n_early += 1
         new = wanted & np.array([sum_ is not None and sum_.exact for sum_ in search.sums])
         if new.any():
@@ -315,7 +322,7 @@ class PairSums(SharedFits):
 
     def _stages(self, n: int) -> list[bool]:
         """Return whether to fit costs of items at places, too, one after another."""
-        if n < _WITH_COSTS * self.n_unknowns:
+        if n < (_FIRST if self._proven else _WITH_COSTS) * self.n_unknowns:
             return [False]
         # Where little was explained without costs, another fit without them promises little, too.
         return [True] if self._apart else [False, True]
