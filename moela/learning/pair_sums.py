@@ -62,7 +62,8 @@ class PairSums(SharedFits):
     that is no such sum is given up. If the search evaluates the designs of `test_designs`, that
     takes no fit from a random start, which would take seconds with 30 items. If these designs show
     that all objectives are sums, fits begin earlier, from 1.3 m (m - 1) designs on with 12 items
-    and 1.7 m (m - 1) with 20, and what is exact is used at once.
+    and 1.7 m (m - 1) with 20, costs of items at places are fitted from 2.2 m (m - 1) designs on,
+    and what is exact is used at once.
 
     A design is described by the place of each item.
     """

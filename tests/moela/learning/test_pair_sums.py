@@ -342,15 +342,22 @@ def test_fits_begin_without_the_test_if_its_designs_are_never_answered():
     assert model.n_fits == 1
 
 
-def assignments(m, seed):
-    """Return two objectives of m items, by a formula, and what makes random designs."""
+def assignments(m, seed, *, common=True, costs=False):
+    """Return two objectives of m items, by a formula, and what makes random designs.
+
+    They have the distances in `common`, or nothing; `costs` of items at places may come on top.
+    """
     rng = np.random.default_rng(seed)
-    flows, sites = rng.random((2, m, m)), rng.random((m, 2))
-    apart = np.linalg.norm(sites[:, None] - sites, axis=2)
+    flows, sites = rng.random((2, m, m)), rng.random((2, m, 2))
+    if common:
+        sites[1] = sites[0]
+    apart = np.linalg.norm(sites[:, :, None] - sites[:, None], axis=3)
+    at_places = costs * 0.3 * m * rng.random((2, m, m))
 
     def objectives(places):
         at = places.astype(int)
-        return np.einsum("kij,nij->nk", flows, apart[at[:, :, None], at[:, None, :]])
+        between = apart[:, at[:, :, None], at[:, None, :]]
+        return np.einsum("kij,knij->nk", flows, between) + at_places[:, range(m), at].sum(2).T
 
     return objectives, lambda n: rng.permuted(np.tile(np.arange(float(m)), (n, 1)), axis=1)
 
@@ -368,11 +375,15 @@ def n_until_complete(model, objectives, designs, most):
     return None
 
 
-@pytest.mark.parametrize("m", [10, 12])
-def test_sums_that_a_test_has_shown_are_found_sooner_and_need_no_moves(m):
-    needed = []
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [({}, 2.2), ({"common": False}, 2.5), ({"costs": True}, 3.0)],
+    ids=["distances in common", "nothing in common", "costs of places"],
+)
+def test_sums_that_a_test_has_shown_are_found_sooner_and_need_no_moves(kind, most):
+    m, needed = 12, []
     for seed in range(4):
-        objectives, designs = assignments(m, seed)
+        objectives, designs = assignments(m, seed, **kind)
         model = PairSums(m, seed, testable=True)
         needed.append(n_until_complete(model, objectives, designs, 4 * m * m))
         places = designs(50)
@@ -380,9 +391,9 @@ def test_sums_that_a_test_has_shown_are_found_sooner_and_need_no_moves(m):
         predicted = model.changes_to(places, after[:, None])[:, 0]
         observed = objectives(after) - objectives(places)
         np.testing.assert_allclose(predicted, observed, atol=1e-3)
-        # Without a test, moves must confirm what is found.
-        assert n_until_complete(PairSums(m, seed), objectives, designs, 4 * m * m) is None
-    assert np.median(needed) < 2.2 * m * (m - 1)
+    assert np.median(needed) < most * m * (m - 1)
+    # Without a test, moves must confirm what is found.
+    assert n_until_complete(PairSums(m, 0), *assignments(m, 0, **kind), 4 * m * m) is None
 
 
 def test_a_sum_that_a_test_has_shown_is_used_no_more_if_moves_refute_it():
