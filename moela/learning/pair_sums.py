@@ -33,6 +33,9 @@ _EARLY_BASE, _EARLY_PER_ITEM, _EARLY_LEAST, _EARLY_GROWTH = 0.7, 0.05, 1.3, 1.06
 _ITEMS_OF_ONE, _MOST_EARLY = 20, 8
 # Designs per unknown from which on early fits take each objective by itself, too.
 _ALONE_EARLY = 1.8
+# With more items, a start takes so long that the first fits have no more of them than without a
+# test, and costs of items at places are not fitted earlier.
+_MOST_QUICK = 25
 # Starts with each matrix in common after the first fit, and starts of an objective by itself if it
 # is the only one left. Whether a start is exact depends on its random values.
 _TOGETHER, _ALONE = 2, 3
@@ -62,8 +65,8 @@ class PairSums(SharedFits):
     that is no such sum is given up. If the search evaluates the designs of `test_designs`, that
     takes no fit from a random start, which would take seconds with 30 items. If these designs show
     that all objectives are sums, fits begin earlier, from 1.3 m (m - 1) designs on with 12 items
-    and 1.7 m (m - 1) with 20, costs of items at places are fitted from 2.2 m (m - 1) designs on,
-    and what is exact is used at once.
+    and 1.7 m (m - 1) with 20; costs of at most 25 items at places are fitted from 2.2 m (m - 1)
+    designs on; and what is exact is used at once.
 
     A design is described by the place of each item.
     """
@@ -109,6 +112,11 @@ class PairSums(SharedFits):
     def complete(self) -> bool:
         """Whether all objectives are predicted."""
         return len(self.used) > 0 and bool(self.used.all())
+
+    @property
+    def _quick(self) -> bool:
+        """Whether many starts are worth their time: a test has shown sums of few items."""
+        return self._proven and self.m <= _MOST_QUICK
 
     def _forget_checks(self, of: Bools) -> None:
         """Begin to check predictions anew for objectives marked in [M]."""
@@ -323,7 +331,7 @@ class PairSums(SharedFits):
 
     def _stages(self, n: int) -> list[bool]:
         """Return whether to fit costs of items at places, too, one after another."""
-        if n < (_FIRST if self._proven else _WITH_COSTS) * self.n_unknowns:
+        if n < (_FIRST if self._quick else _WITH_COSTS) * self.n_unknowns:
             return [False]
         # Where little was explained without costs, another fit without them promises little, too.
         return [True] if self._apart else [False, True]
@@ -335,7 +343,7 @@ class PairSums(SharedFits):
         every other fit tries each by itself.
         """
         if len(search.left) > 1 and not (self._apart and self.n_fits % 2):
-            several = not (costs or self._apart) and (self._proven or self.n_fits > 0)
+            several = not (costs or self._apart) and (self._quick or self.n_fits > 0)
             for common_items in (True, False) * (_TOGETHER if several else 1):
                 if search.left:
                     yield search.left, common_items
