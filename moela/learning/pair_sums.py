@@ -28,8 +28,10 @@ _FIRST, _WITH_COSTS, _KEPT = 2.2, 3.0, 4.0
 _GROWTH, _GROWTH_LATE, _MANY = 1.18, 2.0, 3
 # Once a test has shown that objectives are sums, random starts that fail cost time only. So fits
 # begin with fewer designs per unknown, a number that rises with that of items, and follow each
-# other sooner. The fewer items, the less time a start takes, and the more there are in a fit.
+# other sooner. The fewer items, the less time a start takes, and the more there are in a fit. Runs
+# of few evaluations are not to spend many of them on the test.
 _EARLY_BASE, _EARLY_PER_ITEM, _EARLY_LEAST, _EARLY_GROWTH = 0.7, 0.05, 1.3, 1.06
+_LEAST_TESTED = 150
 _ITEMS_OF_ONE, _MOST_EARLY = 20, 8
 # Designs per unknown from which on early fits take each objective by itself, too.
 _ALONE_EARLY = 1.8
@@ -97,7 +99,8 @@ class PairSums(SharedFits):
         self._untested = testable and m >= LEAST_ITEMS
         if self._untested:
             per_unknown = max(_EARLY_LEAST, _EARLY_BASE + _EARLY_PER_ITEM * m)
-            self._next_fit = min(_FIRST, per_unknown) * self.n_unknowns
+            early = max(per_unknown * self.n_unknowns, _LEAST_TESTED)
+            self._next_fit = min(_FIRST * self.n_unknowns, early)
         self._awaited: Ints | None = None
         self._last_test = np.inf
         # Of the moves since a fit, [M].

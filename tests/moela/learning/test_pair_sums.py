@@ -417,3 +417,13 @@ def test_fits_wait_for_more_designs_if_nothing_has_been_shown():
         n += 10
         fits[n] = model.n_fits + model._n_early
     assert [n for n in fits if fits[n]] == [n for n in fits if n >= 2.2 * 90]
+
+
+@pytest.mark.parametrize(("m", "n"), [(8, 130), (10, 150), (12, 180), (20, 650)])
+def test_few_designs_are_spent_on_no_test(m, n):
+    objectives, designs = assignments(m, 1)
+    model = PairSums(m, 1, testable=True)
+    for at in range(10, n + 1, 10):
+        places = designs(10)
+        model.add(places, objectives(places))
+        assert (model.test_designs() is not None) == (at == n)
