@@ -13,7 +13,7 @@ from moela._threads import one_thread
 from moela.core.kernels.pairs import changes, descend, totals
 from moela.core.kernels.scalar import NUMBERS
 from moela.core.scaling import Normalization, Scalarization
-from moela.learning.sums.differences import LEAST_ITEMS, combined, may_be_sums
+from moela.learning.sums.differences import SumTest
 from moela.learning.sums.fitting import Data
 from moela.learning.sums.search import SumSearch
 from moela.learning.sums.terms import Structure, Terms, structures
@@ -73,7 +73,7 @@ class PairSums(SharedFits):
     A design is described by the place of each item.
     """
 
-    _mutable = ("window", "_observed", "_to_try")
+    _mutable = ("window", "_observed", "_to_try", "_test")
 
     def __init__(self, m: int, seed: int, *, testable: bool = False) -> None:
         self.m, self.seed, self.n_unknowns = m, seed, m * (m - 1)
@@ -93,16 +93,11 @@ class PairSums(SharedFits):
         self._apart = False  # whether the objectives have no matrix in common
         self._next_fit = _FIRST * self.n_unknowns
         self._n_early = 0  # fits with fewer designs than that
-        self._proven = False  # whether a test has shown that all objectives are sums
-        # Whether a test by `test_designs` is still to come, the designs that are awaited, and the
-        # number of designs from which on they are no longer.
-        self._untested = testable and m >= LEAST_ITEMS
-        if self._untested:
+        self._test = SumTest(m, seed, wanted=testable)
+        if self._test.pending:
             per_unknown = max(_EARLY_LEAST, _EARLY_BASE + _EARLY_PER_ITEM * m)
             early = max(per_unknown * self.n_unknowns, _LEAST_TESTED)
             self._next_fit = min(_FIRST * self.n_unknowns, early)
-        self._awaited: Ints | None = None
-        self._last_test = np.inf
         # Of the moves since a fit, [M].
         self._residuals = self._squares = self._n_checks = np.zeros(0)
 
@@ -119,7 +114,7 @@ class PairSums(SharedFits):
     @property
     def _quick(self) -> bool:
         """Whether many starts are worth their time: a test has shown sums of few items."""
-        return self._proven and self.m <= _MOST_QUICK
+        return self._test.passed and self.m <= _MOST_QUICK
 
     def _forget_checks(self, of: Bools) -> None:
         """Begin to check predictions anew for objectives marked in [M]."""
@@ -145,8 +140,8 @@ class PairSums(SharedFits):
                 # Items may not have been everywhere yet, or what is known now may prove wrong.
                 again = self.window.n_rows * _GROWTH, structure, True
                 insort(self._to_try, again, key=itemgetter(0))
-        self._test()
-        if self._due() and not self._untested:
+        self._give_up_refuted()
+        if self._due() and not self._test.pending:
             self._fit_as_due()
 
     def _due(self) -> bool:
@@ -158,7 +153,7 @@ class PairSums(SharedFits):
         if n >= first:
             self._fit()
             self._next_fit = n * (_GROWTH_LATE if self.n_fits >= _MANY else _GROWTH)
-        elif self._proven:
+        elif self._test.passed:
             self._fit_early()
             self._next_fit = min(first, n * _EARLY_GROWTH)
         else:
@@ -166,30 +161,20 @@ class PairSums(SharedFits):
 
     def test_designs(self) -> Ints | None:
         """Return places [16, m] to evaluate before the first fit, or None if none are needed."""
-        if not (self._untested and self._awaited is None and self._due()):
+        if not (self._test.ready and self._due()):
             return None
-        places = self.window.arrays()[0].astype(np.int64)
-        self._awaited = combined(places, np.random.default_rng([self.seed, self.m]))
-        self._untested = self._awaited is not None
-        self._last_test = self.window.n_rows * _GROWTH
-        return self._awaited
+        kept, _ = self.window.arrays()
+        return self._test.designs(kept.astype(np.int64), self.window.n_rows)
 
-    def _test(self) -> None:
+    def _give_up_refuted(self) -> None:
         """Give up the objectives that the designs of `test_designs` show to be no sums."""
-        if not self._untested or self._awaited is None:
+        if not self._test.awaits:
             return
         kept, F = self.window.arrays()
-        row_of = {row.tobytes(): i for i, row in enumerate(kept.astype(np.int64))}
-        found = [row_of.get(row.tobytes()) for row in self._awaited]
-        known = [i for i in found if i is not None]
-        if len(known) == len(found) and np.isfinite(F).all():
-            refuted = ~may_be_sums(F[known], F.var(axis=0))
-            self._failed[refuted] = _MOST_FAILED_BESIDE
+        refuted = self._test.refuted(kept.astype(np.int64), F, self.window.n_rows)
+        if refuted is not None:
+            self._failed = np.where(refuted, _MOST_FAILED_BESIDE, self._failed)
             self._to_try = [] if refuted.any() else self._to_try
-            self._proven = not refuted.any()
-            self._untested = False
-        elif self.window.n_rows >= self._last_test:  # some were not answered
-            self._untested = False
 
     def _unknown(self) -> Bools:
         """Mark the objectives for which there is no exact sum that may still prove right, [M]."""
@@ -278,7 +263,7 @@ class PairSums(SharedFits):
         self._offset = (F - totals(places, *self._matrices)).mean(axis=0)
         self.n_updates += 1
         self._forget_checks(new)
-        if self._proven:  # no move needs to confirm what is exact
+        if self._test.passed:  # no move needs to confirm what is exact
             exact = new & np.array([sum_.exact for sum_ in known])
             self._n_checks = np.where(exact, _LEAST_CHECKS, self._n_checks)
             self.used = self.used | exact

@@ -17,9 +17,73 @@ _N_GROUPS = 4
 LEAST_ITEMS = 2 * _N_GROUPS
 # Random choices of groups and arrangements until one has nothing unusual about it.
 _N_CHOICES = 50
+# Growth of the number of designs after which designs that were not answered are awaited no longer.
+_GROWTH = 1.18
 # Mean square of third differences of a sum with an error, relative to the square of that error,
 # and a margin.
 _DIFFERENCES, _MARGIN = 8.0, 10.0
+
+
+class SumTest:
+    """The test whether objectives may be sums: asks for designs once, and looks at their answers.
+
+    Parameters
+    ----------
+    m : int
+        Number of items.
+    seed : int
+    wanted : bool
+        Whether anybody evaluates the designs. With fewer than eight items, there are none.
+
+    Attributes
+    ----------
+    pending : bool
+        Whether the test is still to come.
+    passed : bool
+        Whether it has shown that all objectives are sums.
+    """
+
+    def __init__(self, m: int, seed: int, *, wanted: bool) -> None:
+        self.m, self.seed = m, seed
+        self.pending, self.passed = wanted and m >= LEAST_ITEMS, False
+        self._awaited: Ints | None = None
+        self._n_most = np.inf  # designs from which on answers are awaited no longer
+
+    @property
+    def ready(self) -> bool:
+        """Whether `designs` has not been called yet."""
+        return self.pending and self._awaited is None
+
+    @property
+    def awaits(self) -> bool:
+        """Whether answers to the designs are still to come."""
+        return self.pending and self._awaited is not None
+
+    def designs(self, places: Ints, n: int) -> Ints | None:
+        """Return places [16, m] to evaluate, or None if there are no such designs.
+
+        These are the places [b, m] of evaluated designs, the newest of n in all.
+        """
+        self._awaited = combined(places, np.random.default_rng([self.seed, self.m]))
+        self.pending = self._awaited is not None
+        self._n_most = n * _GROWTH
+        return self._awaited
+
+    def refuted(self, places: Ints, F: Floats, n: int) -> Bools | None:
+        """Mark the objectives that are no sums, [M], once all designs are answered.
+
+        These are the places [b, m] and objectives [b, M] of evaluated designs, the newest of n.
+        """
+        assert self._awaited is not None
+        row_of = {row.tobytes(): i for i, row in enumerate(places)}
+        found = [row_of.get(row.tobytes()) for row in self._awaited]
+        known = [i for i in found if i is not None]
+        if len(known) == len(found) and np.isfinite(F).all():
+            refuted = ~may_be_sums(F[known], F.var(axis=0))
+            self.pending, self.passed = False, not refuted.any()
+            return refuted
+        self.pending = n < self._n_most  # else some were not answered
+        return None
 
 
 def combined(places: Ints, rng: np.random.Generator) -> Ints | None:

@@ -324,7 +324,7 @@ def test_designs_without_finite_objectives_prove_nothing():
     model.add(designs[:300], objectives[:300])
     found = model.test_designs().astype(float)
     model.add(found, found[:, :1] * found[:, 1:2])
-    assert model._untested
+    assert model._test.pending
     assert not model._failed.any()
 
 
