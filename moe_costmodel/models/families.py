@@ -129,6 +129,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "flex_olmo": Architecture(qk_norm="all"),
     "granitemoe": Architecture(),
     "granitemoeshared": Architecture(shared="width"),
+    # Layers without experts have the shared part alone.
+    "granitemoehybrid": Architecture(
+        experts=False, shared="width", dense_width="shared_intermediate_size", kinds=("mamba",)
+    ),
     "hy_v3": Architecture(qk_norm="head", router_bias=True, shared="number", dense_first=True),
     "hunyuan_v1_moe": Architecture(qk_norm="head", shared="one"),
     "llama4_text": Architecture(
@@ -168,7 +172,7 @@ ALIASES = {
 # Hybrids that are not read, by the kind of their layers.
 HYBRIDS = {
     **dict.fromkeys(
-        ("bamba", "falcon_h1", "granitemoehybrid", "jamba", "zamba2"),
+        ("bamba", "falcon_h1", "jamba", "zamba2"),
         "state-space layers",
     ),
     **dict.fromkeys(("lfm2", "lfm2_moe"), "short convolutions"),

@@ -16,17 +16,17 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "head": ("lm_head",),
     "attention": (
         "self_attn.o_proj", "self_attn.q_proj", "self_attn.q_b_proj", "mixer.in_proj",
-        "mixer.q_proj", "linear_attn.out_proj", "attn.wq_b",
+        "mixer.q_proj", "linear_attn.out_proj", "attn.wq_b", "mamba.in_proj",
     ),
-    "dense": ("mlp.down_proj",),
+    "dense": ("mlp.down_proj", "shared_mlp.input_linear"),
     "experts": (
         "mlp.experts.0.down_proj", "block_sparse_moe.experts.0.w2",
-        "mixer.experts.0.down_proj", "ffn.experts.0.w2",
+        "mixer.experts.0.down_proj", "ffn.experts.0.w2", "block_sparse_moe.input_linear",
     ),
     "shared": (
         "mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj",
         "mixer.shared_experts.down_proj", "block_sparse_moe.shared_experts.down_proj",
-        "ffn.shared_experts.w2",
+        "ffn.shared_experts.w2", "shared_mlp.input_linear",
     ),
 }  # fmt: skip
 # Kinds of layers that hold a part, among them those of Nemotron-H, which hold one part each.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from moe_costmodel.models.fields import ConfigFields
+from moe_costmodel.models.hybrids import HYBRID_FIELDS
 from moela.files.fields import object_in
 from moela.files.guard import brief, invalid_file
 
@@ -44,6 +45,8 @@ def in_usual_words(name: str, fields: ConfigFields) -> ConfigFields:
     if name == "nemotron_h":
         listed = _blocks(fields)
         found |= {"layers_block_type": listed, "num_hidden_layers": len(listed)}
+    elif name in HYBRID_FIELDS:
+        found |= HYBRID_FIELDS[name](fields)
     elif name == "deepseek_v4":
         found = _compressions(fields) | {k: v for k, v in found.items() if v is not None}
     elif name == "afmoe":

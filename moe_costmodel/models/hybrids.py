@@ -1,0 +1,48 @@
+"""Fields of hybrids of attention and other mixers, rewritten to their usual spellings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from moe_costmodel.models.fields import ConfigFields
+from moela.files.guard import invalid_file
+
+__all__ = ["HYBRID_FIELDS"]
+
+_MAMBA = {"linear_attention": "mamba", "full_attention": "attention"}
+
+
+def _granite(fields: ConfigFields) -> dict[str, object]:
+    """Return the layers of Granite-4, and the sizes of its Mamba-2."""
+    n_layers = fields.whole("num_hidden_layers")
+    listed = "layer_types" if fields.get("layer_types") is not None else "layers_block_type"
+    kinds = fields.words(listed, n_layers, ("mamba", "attention", *_MAMBA)) or ["mamba"] * n_layers
+    kinds = [_MAMBA.get(kind, kind) for kind in kinds]
+    if "mamba" not in kinds:
+        return {"layer_types": kinds}
+    heads = fields.whole("mamba_n_heads")
+    inner = fields.whole("mamba_expand", default=2) * fields.whole("hidden_size")
+    given = fields.get("mamba_d_head")
+    width = inner // heads if given in (None, "auto") else fields.whole("mamba_d_head")
+    if heads * width != inner:
+        expected = f"such that mamba_n_heads * mamba_d_head = mamba_expand * hidden_size = {inner}"
+        raise invalid_file(fields.source, heads, expected, fields.place("mamba_n_heads"))
+    groups = fields.whole("mamba_n_groups", default=1)
+    if heads % groups:
+        expected = f"a divisor of mamba_n_heads = {heads}"
+        raise invalid_file(fields.source, groups, expected, fields.place("mamba_n_groups"))
+    return {
+        "layer_types": kinds,
+        "mamba_num_heads": heads,
+        "mamba_head_dim": width,
+        "n_groups": groups,
+        "ssm_state_size": fields.whole("mamba_d_state"),
+        "conv_kernel": fields.whole("mamba_d_conv", default=4),
+        "use_conv_bias": fields.flag("mamba_conv_bias", True),
+    }
+
+
+# Fields to add or to replace, by architecture.
+HYBRID_FIELDS: dict[str, Callable[[ConfigFields], dict[str, object]]] = {
+    "granitemoehybrid": _granite,
+}
