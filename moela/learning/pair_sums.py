@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -28,8 +28,8 @@ _FIRST, _WITH_COSTS, _KEPT = 2.2, 3.0, 4.0
 _GROWTH, _GROWTH_LATE, _MANY = 1.18, 2.0, 3
 # Once a test has shown that objectives are sums, random starts that fail cost time only. So fits
 # begin with fewer designs per unknown, a number that rises with that of items, and follow each
-# other sooner. The fewer items, the less time a start takes, and the more there are in a fit. Runs
-# of few evaluations are not to spend many of them on the test.
+# other sooner (docs/benchmarks/pair_sums.md). The fewer items, the less time a start takes, and the
+# more there are in a fit. The test costs 16 evaluations, so it comes after 150 at the earliest.
 _EARLY_BASE, _EARLY_PER_ITEM, _EARLY_LEAST, _EARLY_GROWTH = 0.7, 0.05, 1.3, 1.06
 _LEAST_TESTED = 150
 _ITEMS_OF_ONE, _MOST_EARLY = 20, 8
@@ -250,10 +250,14 @@ class PairSums(SharedFits):
         with one_thread():
             found = structure.fitted(places, F)
         new = wanted & np.array([sum_ is not None for sum_ in found])
+        self._take(found, new, places, F)
+        return bool(new.any())
+
+    def _take(self, found: Sequence[Terms | None], new: Bools, places: Ints, F: Floats) -> None:
+        """Use those of the sums found, [M], that are marked in [M], besides what is known."""
         if new.any():
             self._sums = [f if n else s for f, n, s in zip(found, new, self._sums, strict=True)]
             self._use(places, F, new)
-        return bool(new.any())
 
     def _use(self, places: Ints, F: Floats, new: Bools) -> None:
         """Predict by the sums from now on, of which those marked in [M] are new."""
@@ -291,10 +295,7 @@ class PairSums(SharedFits):
                         search.start([j], rng, common_items=True)
         self._n_early += 1
         new = wanted & np.array([sum_ is not None and sum_.exact for sum_ in search.sums])
-        if new.any():
-            found = zip(search.sums, new, self._sums, strict=True)
-            self._sums = [sum_ if is_new else known for sum_, is_new, known in found]
-            self._use(places, F, new)
+        self._take(search.sums, new, places, F)
 
     def _fit(self) -> None:
         kept, F = self.window.arrays()

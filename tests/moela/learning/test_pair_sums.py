@@ -8,6 +8,7 @@ import pytest
 from moela.core.kernels.pairs import changes, totals
 from moela.core.scaling import Normalization, scalarize
 from moela.learning.pair_sums import PairSums
+from tests.benchmarks import pair_sums
 
 M = 8
 RNG = np.random.default_rng(5)
@@ -342,88 +343,65 @@ def test_fits_begin_without_the_test_if_its_designs_are_never_answered():
     assert model.n_fits == 1
 
 
-def assignments(m, seed, *, common=True, costs=False):
-    """Return two objectives of m items, by a formula, and what makes random designs.
-
-    They have the distances in `common`, or nothing; `costs` of items at places may come on top.
-    """
+def instance(m, seed, kind="distances in common"):
+    """Return two objectives of m items by a formula, and a generator of random numbers."""
     rng = np.random.default_rng(seed)
-    flows, sites = rng.random((2, m, m)), rng.random((2, m, 2))
-    if common:
-        sites[1] = sites[0]
-    apart = np.linalg.norm(sites[:, :, None] - sites[:, None], axis=3)
-    at_places = costs * 0.3 * m * rng.random((2, m, m))
-
-    def objectives(places):
-        at = places.astype(int)
-        between = apart[:, at[:, :, None], at[:, None, :]]
-        return np.einsum("kij,knij->nk", flows, between) + at_places[:, range(m), at].sum(2).T
-
-    return objectives, lambda n: rng.permuted(np.tile(np.arange(float(m)), (n, 1)), axis=1)
+    return pair_sums.objectives(m, kind, rng), rng
 
 
-def n_until_complete(model, objectives, designs, most):
-    """Return how many designs, ten at a time, the model needs to predict all objectives."""
-    for n in range(10, most + 1, 10):
-        places = designs(10)
-        model.add(places, objectives(places))
-        tests = model.test_designs()
-        if tests is not None:
-            model.add(tests.astype(float), objectives(tests))
-        if model.complete:
-            return n
-    return None
+def random_places(n, m, rng):
+    return rng.permuted(np.tile(np.arange(float(m)), (n, 1)), axis=1)
 
 
 @pytest.mark.parametrize(
     ("kind", "most"),
-    [({}, 2.2), ({"common": False}, 2.5), ({"costs": True}, 3.0)],
-    ids=["distances in common", "nothing in common", "costs of places"],
+    [
+        ("distances in common", 2.2),
+        ("nothing in common", 2.5),
+        ("distances in common, and costs", 3.0),
+    ],
 )
 def test_sums_that_a_test_has_shown_are_found_sooner_and_need_no_moves(kind, most):
     m, needed = 12, []
     for seed in range(4):
-        objectives, designs = assignments(m, seed, **kind)
+        evaluated, rng = instance(m, seed, kind)
         model = PairSums(m, seed, testable=True)
-        needed.append(n_until_complete(model, objectives, designs, 4 * m * m))
-        places = designs(50)
+        needed.append(pair_sums.n_until_known(model, evaluated, rng, moves=False))
+        places = random_places(50, m, rng)
         after = exchanged(places)
         predicted = model.changes_to(places, after[:, None])[:, 0]
-        observed = objectives(after) - objectives(places)
-        np.testing.assert_allclose(predicted, observed, atol=1e-3)
+        np.testing.assert_allclose(predicted, evaluated(after) - evaluated(places), atol=1e-3)
     assert np.median(needed) < most * m * (m - 1)
     # Without a test, moves must confirm what is found.
-    assert n_until_complete(PairSums(m, 0), *assignments(m, 0, **kind), 4 * m * m) is None
+    assert pair_sums.n_until_known(PairSums(m, 0), *instance(m, 0, kind), moves=False) is None
 
 
 def test_a_sum_that_a_test_has_shown_is_used_no_more_if_moves_refute_it():
-    objectives, designs = assignments(10, 1)
+    evaluated, rng = instance(10, 1)
     model = PairSums(10, 1, testable=True)
-    assert n_until_complete(model, objectives, designs, 400) is not None
-    before = designs(50)
-    after = exchanged(before)
-    model.check(before, after, np.ones((50, 2)))
+    assert pair_sums.n_until_known(model, evaluated, rng, moves=False) is not None
+    before = random_places(50, 10, rng)
+    model.check(before, exchanged(before), np.ones((50, 2)))
     assert not model.complete
 
 
-def test_fits_wait_for_more_designs_if_nothing_has_been_shown():
-    objectives, designs = assignments(10, 1)
+def test_fits_wait_for_more_designs_if_the_test_is_not_answered():
+    evaluated, rng = instance(10, 1)
     model = PairSums(10, 1, testable=True)
-    n, fits = 0, {}
-    while n < 2.5 * 90:
-        places = designs(10)
-        model.add(places, objectives(places))
-        model.test_designs()  # which are never answered
-        n += 10
+    fits = {}
+    for n in range(10, 230, 10):
+        places = random_places(10, 10, rng)
+        model.add(places, evaluated(places))
+        model.test_designs()
         fits[n] = model.n_fits + model._n_early
     assert [n for n in fits if fits[n]] == [n for n in fits if n >= 2.2 * 90]
 
 
 @pytest.mark.parametrize(("m", "n"), [(8, 130), (10, 150), (12, 180), (20, 650)])
-def test_few_designs_are_spent_on_no_test(m, n):
-    objectives, designs = assignments(m, 1)
+def test_the_designs_of_the_test_are_asked_for_once_there_are_enough_others(m, n):
+    evaluated, rng = instance(m, 1)
     model = PairSums(m, 1, testable=True)
     for at in range(10, n + 1, 10):
-        places = designs(10)
-        model.add(places, objectives(places))
+        places = random_places(10, m, rng)
+        model.add(places, evaluated(places))
         assert (model.test_designs() is not None) == (at == n)
