@@ -145,6 +145,29 @@ def of_algorithm(algorithm: Algorithm | None, *, old: bool = False) -> Signature
     return {"class": _name(type(algorithm), old), "settings": settings}
 
 
+def as_stored(value: object) -> object:
+    """Return a setting as people see it when a store gives it back; objects become texts.
+
+    Tuples, arrays and functions become lists.
+
+    >>> as_stored((1, 2.5))
+    [1, 2.5]
+    """
+    return in_words(_plain(value))
+
+
+def in_words(stored: object) -> object:
+    """Return a text in place of an object with its attributes, and any other setting as it is.
+
+    >>> in_words({"class": "sink.Fin", "height": 2})
+    'Fin(height=2)'
+    """
+    if isinstance(stored, dict):
+        inner = ", ".join(f"{k}={v!r}" for k, v in stored.items() if k != "class")
+        return f"{shown_name(stored)}({inner})"
+    return stored
+
+
 def dump(signature: object) -> str:
     """Return a signature as JSON text; two texts are equal exactly if the signatures are."""
     return _ENCODER.encode(signature)

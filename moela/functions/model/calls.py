@@ -145,7 +145,7 @@ def takes_one(function: Callable[..., object]) -> bool:
 def misnamed(function: Callable[..., object], variables: Iterable[str], error: Exception) -> str:
     """Return a sentence about a function that may use its dictionary as if it were a variable.
 
-    The sentence is empty unless the only parameter has the name of a variable, and the error is one
+    The sentence is empty unless all parameters have the names of variables, and the error is one
     that such a use raises.
     """
     if not isinstance(error, (TypeError, IndexError, AttributeError)):
@@ -159,9 +159,14 @@ def misnamed(function: Callable[..., object], variables: Iterable[str], error: E
             " It gets a dictionary of the variables. An objective of Optuna works as it is with "
             f"lambda d: {name_of(function)}(optuna.trial.FixedTrial(d))."
         )
-    if len(parameters) != 1 or parameters[0] not in variables:
+    if not parameters or not set(parameters) <= set(variables):
         return ""
     name = parameters[0]
+    if len(parameters) > 1:
+        write = f"pass lambda d: {name_of(function)}(**d)"
+        if name_of(function) == LAMBDA:
+            write = "write lambda d: and d[...] for each"
+        return f" It gets a dictionary of the variables as {name!r}; {write}."
     return f" Its argument {name!r} is a dictionary of the variables; take {name}[{name!r}]."
 
 

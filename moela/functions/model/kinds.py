@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 
+from moela.provenance.signature import as_stored, dump
 from moela.quality.words import number, shown
 
 Condition: TypeAlias = "tuple[tuple[str, tuple[object, ...]], ...]"
@@ -105,6 +108,14 @@ class Choice(Variable):
                     return i
         return None
 
+    def stored_position(self, value: object) -> int | None:
+        """Return the position of the only option that a store gives back as `value`, or None."""
+        return self._stored.get(dump(as_stored(value)))
+
+    @cached_property
+    def _stored(self) -> dict[str, int]:
+        return _stored_positions(self.options)
+
     def problem_with(self, value: object) -> str | None:
         """Return the expected values in words if `value` is not one of them, else None."""
         if self.position(value) is not None:
@@ -139,6 +150,14 @@ class Permutation(Variable):
             del free[at]
         return None if free else found
 
+    def stored_position(self, value: object) -> int | None:
+        """Return the position of the only item that a store gives back as `value`, or None."""
+        return self._stored.get(dump(as_stored(value)))
+
+    @cached_property
+    def _stored(self) -> dict[str, int]:
+        return _stored_positions(self.items)
+
     def problem_with(self, value: object) -> str | None:
         """Return the expected values in words if `value` is not one of them, else None."""
         if self.places(value) is not None:
@@ -165,6 +184,16 @@ def equal(a: object, b: object) -> bool:
         return bool(np.all(same)) and np.shape(a) == np.shape(b)  # type: ignore[call-overload]
     except Exception:
         return False
+
+
+def _stored_positions(options: Iterable[object]) -> dict[str, int]:
+    """Return the positions of options by what a store gives back for them, if it is for one only.
+
+    Two objects without attributes, for example, cannot be told apart.
+    """
+    forms = [dump(as_stored(option)) for option in options]
+    counts = Counter(forms)
+    return {form: i for i, form in enumerate(forms) if counts[form] == 1}
 
 
 def _identical(a: object, b: object) -> bool:

@@ -32,7 +32,7 @@ from moela.functions.model.problem import (
     FunctionProblem,
     PermutationFunctionProblem,
 )
-from moela.provenance.signature import VALUES, shown_name
+from moela.provenance.signature import VALUES, in_words, shown_name
 
 _LOG = logging.getLogger(__name__)
 
@@ -275,22 +275,15 @@ def _options(given: object, n: int) -> tuple[object, ...]:
         given = [f"option {i + 1}" for i in range(n)]
     if not isinstance(given, list) or len(given) < 2:
         raise ValueError("no options")
-    return tuple(_plain(option) for option in given)
-
-
-def _plain(option: object) -> object:
-    if isinstance(option, dict):
-        inner = ", ".join(f"{k}={v!r}" for k, v in option.items() if k != "class")
-        return f"{shown_name(option)}({inner})"
-    return option
+    return tuple(in_words(option) for option in given)
 
 
 def _known(when: Condition, variables: Mapping[str, Variable]) -> Condition:
     """Return the conditions whose values the store knows."""
     return tuple(
-        (parent, tuple(_plain(value) for value in values))
+        (parent, tuple(map(in_words, values)))
         for parent, values in when
-        if all(variables[parent].problem_with(_plain(value)) is None for value in values)
+        if all(variables[parent].problem_with(in_words(value)) is None for value in values)
     )
 
 

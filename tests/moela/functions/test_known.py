@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -275,3 +277,61 @@ def test_a_few_evaluations_learn_from_known_results():
         new = after.population[60:].get("F")
         gains.append(np.median((new**2).sum(axis=1)))
     assert max(gains) < 1.1, gains
+
+
+class Chip:
+    """An option that is equal to no other one."""
+
+    def __init__(self, cores):
+        self.cores = cores
+
+
+def double(x):
+    return 2 * x
+
+
+def cost(d):
+    return {"a": d["x"], "b": 1 - d["x"]}
+
+
+@dataclass(frozen=True)
+class Fin:
+    """An option with a text of its own in a store."""
+
+    length: float
+
+
+UNWRITABLE = {
+    "tuples": [(1, 2), (3, 4)],
+    "dictionaries": [{"a": 1}, {"a": 2}],
+    "objects": [Chip(1), Chip(2)],
+    "dataclasses": [Fin(0.1), Fin(0.2)],
+    "functions": [double, max],
+    "classes": [int, float],
+    "arrays": [np.arange(3), np.arange(4)],
+    "paths": [Path("a"), Path("b")],
+}
+
+
+@pytest.mark.parametrize("options", UNWRITABLE.values(), ids=UNWRITABLE)
+def test_a_store_tells_which_option_each_result_has(tmp_path, options):
+    variables = {
+        "option": moela.choice(options),
+        "order": moela.permutation([(0, 1), (2, 2), (5, 4)]),
+        "x": (0.0, 1.0),
+    }
+    path = tmp_path / "run.db"
+    first = run(cost, ["a", "b"], variables=variables, store=path)
+    after = run(cost, ["a", "b"], variables=variables, known=path, n_eval=10)
+    assert after.n_known == 40
+    assert set(map(tuple, known_X(after)[:40])) == set(map(tuple, first.population.get("X")))
+    start = moela.MinimizeResult.from_store(path)
+    assert len(run(cost, ["a", "b"], variables=variables, start=start, n_eval=40).population) == 40
+
+
+def test_options_that_a_store_cannot_tell_apart_are_not_guessed(tmp_path):
+    variables = {"option": moela.choice([object(), object()]), "x": (0.0, 1.0)}
+    path = tmp_path / "run.db"
+    run(cost, ["a", "b"], variables=variables, store=path)
+    with pytest.raises(ValueError, match=r"40 outside of the variables' ranges"):
+        run(cost, ["a", "b"], variables=variables, known=path)

@@ -108,6 +108,21 @@ def test_a_dictionary_taken_for_a_variable_is_named(function, hinted):
     assert (hint in str(error.value)) == hinted
 
 
+def square(x, y=2.0):
+    return x**2 + y
+
+
+def test_a_function_of_several_variables_is_told_how_to_get_them():
+    variables = {"x": (1.0, 2.0), "y": (1.0, 2.0)}
+    for function, write in (
+        (square, "pass lambda d: square(**d)"),
+        (lambda x, y=2.0: x**2 + y, "write lambda d: and d[...] for each"),
+    ):
+        with pytest.raises(EvaluationError) as error:
+            moela.minimize(function, variables=variables, objectives=["f"], n_eval=20, **QUIET)
+        assert f"It gets a dictionary of the variables as 'x'; {write}." in str(error.value)
+
+
 def test_results_of_other_kinds_are_told_how_to_become_dictionaries():
     class Series:  # as that of pandas
         def to_dict(self):
