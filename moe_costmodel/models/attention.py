@@ -8,7 +8,8 @@ from moe_costmodel._checks import count, invalid, one_of
 
 __all__ = ["ATTENTION_KINDS", "Attention"]
 
-ATTENTION_KINDS = ("gqa", "mla", "compressed", "linear", "kda", "mamba")
+_WITH_STATE = ("linear", "kda", "mamba", "mamba1", "lightning", "conv")
+ATTENTION_KINDS = ("gqa", "mla", "compressed", *_WITH_STATE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,22 +18,24 @@ class Attention:
 
     Parameters
     ----------
-    kind : {"gqa", "mla", "compressed", "linear", "kda", "mamba"}
+    kind : {"gqa", "mla", "compressed", "linear", "kda", "mamba", "mamba1", "lightning", "conv"}
         Grouped-query attention (multi-head and multi-query included), multi-head latent attention
         (DeepSeek-V2, arXiv 2405.04434), compressed attention (DeepSeek-V4), or a layer whose state
         does not grow with the context: a gated delta net (arXiv 2412.06464), Kimi delta attention
-        (arXiv 2510.26692) or Mamba-2 (arXiv 2405.21060). Compressed attention keeps a window of
-        tokens and one entry for each `compression` earlier ones; an entry is the key and the value
-        of all heads.
+        (arXiv 2510.26692), Mamba-2 (arXiv 2405.21060), Mamba-1 (arXiv 2312.00752) with norms as in
+        Jamba, lightning attention (arXiv 2501.08313), or the gated short convolution of LFM2.
+        Compressed attention keeps a window of tokens and one entry for each `compression` earlier
+        ones; an entry is the key and the value of all heads.
     n_heads, n_kv_heads : int
         Heads of queries, and of keys and values; of a gated delta net and of Kimi delta attention
-        heads of values and of keys; of Mamba-2 heads and groups.
+        heads of values and of keys; of Mamba-2 heads and groups; of Mamba-1 and of a short
+        convolution channels, twice.
     head_dim, v_head_dim : int
-        Width of a key and of a value; of latent attention without the rotated part; of Mamba-2 the
-        size of a head's state, and the width of a head.
+        Width of a key and of a value; of latent attention without the rotated part; of Mamba-2 and
+        Mamba-1 the size of a head's state, and the width of a head (1 of a channel).
     q_rank, kv_rank, rope_dim : int
         Latent attention: ranks of queries (0 if they have none) and of keys and values, and the
-        width of the rotated part.
+        width of the rotated part. Mamba-1: `q_rank` is the rank of the time steps.
     window : int
         Tokens that a query looks back on; 0 if it sees all.
     index_heads, index_dim, index_topk : int
@@ -47,7 +50,8 @@ class Attention:
     extra : int
         Further parameters: biases, sinks, norms of queries and keys.
     conv_kernel : int
-        Width of the convolution of a gated delta net, of Kimi delta attention or of Mamba-2.
+        Width of the convolution of a gated delta net, of Kimi delta attention, of Mamba, or of a
+        short convolution.
     compression : int
         Compressed attention: tokens of an entry; 0 if a layer has the window alone. With an
         indexer, entries overlap: two series of products make them, and of two series its keys.
@@ -150,22 +154,27 @@ class Attention:
     @property
     def has_state(self) -> bool:
         """Whether a sequence has a state of fixed size instead of a cache of its tokens."""
-        return self.kind in ("linear", "kda", "mamba")
+        return self.kind in _WITH_STATE
 
     @property
     def state_values(self) -> int:
         """Values of a sequence that do not grow with its context.
 
-        They are the state of linear attention or of Mamba-2, or what compressed attention keeps of
-        the tokens that its next entries are made from.
+        They are the state of linear attention or of Mamba with the last tokens of its convolution,
+        or what compressed attention keeps of the tokens that its next entries are made from.
         """
         if self.kind == "compressed":
             tokens = self.compression * self._series
             return 2 * tokens * self._series * (self.head_dim + self.index_dim)
         if not self.has_state:
             return 0
-        state = self.n_heads * self.head_dim * self.v_head_dim
+        state = 0 if self.kind == "conv" else self.n_heads * self.head_dim * self.v_head_dim
         return state + self._conv_width * max(self.conv_kernel - 1, 0)
+
+    @property
+    def state_bytes(self) -> float:
+        """Bytes of :attr:`state_values`: float32, but 16 bits of a short convolution's tokens."""
+        return (2.0 if self.kind == "conv" else 4.0) * self.state_values
 
     @property
     def _series(self) -> int:
@@ -174,6 +183,8 @@ class Attention:
 
     @property
     def _conv_width(self) -> int:
+        if self.kind in ("mamba1", "conv"):
+            return self.output_width
         return 2 * self.n_kv_heads * self.head_dim + self.output_width
 
     def parameters(self, d_model: int) -> int:
@@ -197,6 +208,15 @@ class Attention:
         if self.kind == "mamba":
             inputs = self._conv_width + self.output_width + self.n_heads
             return [(d_model, inputs), (self.output_width, d_model)]
+        if self.kind == "conv":
+            return [(d_model, 3 * self.output_width), (self.output_width, d_model)]
+        if self.kind == "lightning":  # queries, keys, values, and the gate of the output
+            inputs = 2 * self.query_width + 2 * self.output_width
+            return [(d_model, inputs), (self.output_width, d_model)]
+        if self.kind == "mamba1":
+            rank, width = self.q_rank, self.output_width
+            steps = [(width, rank + 2 * self.head_dim), (rank, width)]
+            return [(d_model, 2 * width), *steps, (width, d_model)]
         if self.kind == "compressed":
             return self._compressed_products(d_model)
         if self.kind == "mla":

@@ -133,6 +133,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "granitemoehybrid": Architecture(
         experts=False, shared="width", dense_width="shared_intermediate_size", kinds=("mamba",)
     ),
+    "lfm2_moe": Architecture(
+        qkv_bias=False, output_bias=False, qk_norm="head", router_field="use_expert_bias",
+        dense_first=True, tied=True, kinds=("conv",),
+    ),
     "hy_v3": Architecture(qk_norm="head", router_bias=True, shared="number", dense_first=True),
     "hunyuan_v1_moe": Architecture(qk_norm="head", shared="one"),
     "llama4_text": Architecture(
@@ -175,7 +179,7 @@ HYBRIDS = {
         ("bamba", "falcon_h1", "jamba", "zamba2"),
         "state-space layers",
     ),
-    **dict.fromkeys(("lfm2", "lfm2_moe"), "short convolutions"),
+    "lfm2": "short convolutions, but without experts,",
     **dict.fromkeys(
         ("bailing_hybrid", "minimax", "minimax_m1"),
         "lightning attention",

@@ -42,7 +42,25 @@ def _granite(fields: ConfigFields) -> dict[str, object]:
     }
 
 
+def _lfm2(fields: ConfigFields) -> dict[str, object]:
+    """Return the layers of LFM2-MoE: short convolutions and attention, the first ones dense."""
+    n_layers = fields.whole("num_hidden_layers")
+    kinds = fields.words("layer_types", n_layers, ("conv", "full_attention"))
+    if kinds is None:
+        expected = f"a list of {n_layers} texts, conv or full_attention"
+        raise invalid_file(fields.source, "no such field", expected, fields.place("layer_types"))
+    # An earlier spelling counts before the usual one, as in transformers.
+    name = "tie_embedding" if fields.get("tie_embedding") is not None else "tie_word_embeddings"
+    return {
+        "layer_types": kinds,
+        "first_k_dense_replace": fields.whole("num_dense_layers", default=2, low=0),
+        "use_expert_bias": fields.flag("use_expert_bias", True),
+        "tie_word_embeddings": fields.flag(name, True),
+    }
+
+
 # Fields to add or to replace, by architecture.
 HYBRID_FIELDS: dict[str, Callable[[ConfigFields], dict[str, object]]] = {
     "granitemoehybrid": _granite,
+    "lfm2_moe": _lfm2,
 }

@@ -21,6 +21,8 @@ def attention_of(architecture: Architecture, fields: ConfigFields, kind: str) ->
         return _kimi_delta(fields) if architecture.kimi_delta else _delta_net(fields)
     if kind == "mamba":
         return _mamba(fields)
+    if kind == "conv":
+        return _short_convolution(fields)
     if architecture.attention == "compressed":
         return _compressed(fields, kind)
     if architecture.attention == "mla":
@@ -191,6 +193,20 @@ def _mamba(fields: ConfigFields) -> Attention:
         v_head_dim=head_dim,
         conv_kernel=kernel,
         extra=extra,
+    )
+
+
+def _short_convolution(fields: ConfigFields) -> Attention:
+    """Return the convolution of LFM2, whose input and output are multiplied by gates."""
+    width, kernel = fields.whole("hidden_size"), fields.whole("conv_L_cache", default=3)
+    biases = (1 + 3 + 1) * width * fields.flag("conv_bias")  # of the convolution and its products
+    return Attention(
+        kind="conv",
+        n_heads=width,
+        n_kv_heads=width,
+        head_dim=1,
+        conv_kernel=kernel,
+        extra=kernel * width + biases,
     )
 
 

@@ -17,11 +17,13 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "attention": (
         "self_attn.o_proj", "self_attn.q_proj", "self_attn.q_b_proj", "mixer.in_proj",
         "mixer.q_proj", "linear_attn.out_proj", "attn.wq_b", "mamba.in_proj",
+        "self_attn.out_proj", "conv.in_proj",
     ),
-    "dense": ("mlp.down_proj", "shared_mlp.input_linear"),
+    "dense": ("mlp.down_proj", "shared_mlp.input_linear", "feed_forward.w2"),
     "experts": (
         "mlp.experts.0.down_proj", "block_sparse_moe.experts.0.w2",
         "mixer.experts.0.down_proj", "ffn.experts.0.w2", "block_sparse_moe.input_linear",
+        "feed_forward.experts.0.w2",
     ),
     "shared": (
         "mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj",

@@ -385,8 +385,8 @@ class ModelShape:
         context : int
             Tokens of the sequence.
         dtype : str
-            Type of the cache. The states of linear and of compressed attention and of Mamba-2 are
-            float32.
+            Type of the cache. The states of linear and of compressed attention and of Mamba are
+            float32, those of short convolutions have 16 bits.
 
         Returns
         -------
@@ -397,7 +397,7 @@ class ModelShape:
         total = 0.0
         for block in self.blocks:
             values = block.attention.cached_values(context) * DTYPE_BYTES[dtype]
-            total += block.n_layers * (values + 4.0 * block.attention.state_values)
+            total += block.n_layers * (values + block.attention.state_bytes)
         return total
 
     def __str__(self) -> str:

@@ -174,11 +174,11 @@ def _cache(block: Block, tp: int, context: int, width: float) -> float:
     """Return the bytes of one sequence's cache in one layer on one GPU."""
     attention = block.attention
     if attention.kind == "compressed":
-        return attention.cached_values(context) * width + 4.0 * attention.state_values
+        return attention.cached_values(context) * width + attention.state_bytes
     if attention.kind == "mla":
         return attention.cached_values(context) * width
     share = max(1, -(-attention.n_kv_heads // tp)) / attention.n_kv_heads
-    state = 4.0 * attention.state_values / tp
+    state = attention.state_bytes / tp
     if attention.has_state:
         return state
     kept = min(context, attention.window or context)

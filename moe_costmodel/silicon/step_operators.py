@@ -139,10 +139,11 @@ class StepOperators:
         seconds = vectors * self.tokens * self.shape.d_model * 2.0 / gpu.bandwidth
         return OperatorTime("residuals", seconds + 2 * _SMALL_KERNEL, "bound", "data sheet")
 
-    def _sum(self) -> Iterator[OperatorTime]:
+    def _sum(self, width: int = 0) -> Iterator[OperatorTime]:
         if self.layout.tp == 1:
             return
-        time = self.times.exchanges.all_reduce(self.tokens * self.shape.d_model, self.layout.tp)
+        values = self.tokens * (width or self.shape.d_model)
+        time = self.times.exchanges.all_reduce(values, self.layout.tp)
         yield OperatorTime("exchange sum", time.seconds, time.kernel, time.source, time.outside)
 
     # --------------------------------------------------------------------------------- attention
@@ -166,8 +167,13 @@ class StepOperators:
             if shape.kind == "kda":  # gates of low rank
                 for rank, outer in products[1:-1]:
                     yield self._product(self.tokens, outer / tp, rank, "attention", "projections")
+            if shape.kind == "mamba1":  # of the time steps, and of what enters and leaves the state
+                (width, small), (rank, outer) = products[1:3]
+                yield self._product(self.tokens, small, width / tp, "attention", "projections")
+                yield from self._sum(small)
+                yield self._product(self.tokens, outer / tp, rank, "attention", "projections")
             yield from self._mix(shape, heads, kv_heads)
-            inner = products[-1 if shape.kind == "kda" else 1][0] / tp
+            inner = products[-1 if shape.has_state else 1][0] / tp
             yield self._product(self.tokens, d, inner, "attention", "projections")
         yield from self._sum()
 

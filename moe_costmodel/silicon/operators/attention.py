@@ -140,8 +140,7 @@ class AttentionTimes:
         operator = "delta" if shape.kind == "linear" else shape.kind
         operator += " prefill" if phase == "context" else " decode"
         if not slices:
-            state = shape.head_dim * shape.v_head_dim * heads * n * 8.0
-            seconds = _START + state * max(length / 64, 1.0) / self._tables.gpu.bandwidth
+            seconds = _START + _state_traffic(shape, heads, n, length) / self._tables.gpu.bandwidth
             return OperatorTime(operator, seconds, "bound", "none", float("inf"))
         point = {"batch_size": n, "num_v_heads": float(heads)}
         point |= {"seq_len": length} if phase == "context" else {}
@@ -169,6 +168,16 @@ class AttentionTimes:
                 if piece is not None:
                     found.append(piece)
         return found
+
+
+def _state_traffic(shape: Attention, heads: int, n: float, length: float) -> float:
+    """Return the bytes that a recurrence without a table moves at least."""
+    if shape.kind == "conv":  # four vectors in 16 bits, and the last tokens before and after
+        return n * heads * (8.0 * length + 4.0 * max(shape.conv_kernel - 1, 0))
+    state = shape.head_dim * shape.v_head_dim * heads * n * 8.0
+    if shape.kind == "mamba1":  # a scan keeps the state; it reads three vectors and writes one
+        return state + 8.0 * n * heads * length
+    return state * max(length / 64, 1.0)
 
 
 def _tokens(point: Mapping[str, Floats]) -> Floats:

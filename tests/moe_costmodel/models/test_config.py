@@ -106,7 +106,7 @@ def test_ling_counts_its_norms_of_heads_and_biases_of_routers():
     ("name", "words"),
     [
         ("jamba", "state-space layers"),
-        ("lfm2_moe", "short convolutions"),
+        ("lfm2", "short convolutions, but without experts,"),
         ("minimax_m1", "lightning attention"),
     ],
 )

@@ -115,3 +115,118 @@ def test_exceptions_of_granite_4_have_names_of_their_own():
 def test_damaged_fields_of_granite_4_are_named(changes, words):
     with pytest.raises(ValueError, match=words):
         ModelShape.from_config(SMALL_GRANITE | changes)
+
+
+# -------------------------------------------------------------------------------------- LFM2-MoE
+
+# Sizes of LFM2-8B-A1B; its model card: 8.3 B parameters, 1.5 B active.
+LFM2 = {
+    "model_type": "lfm2_moe", "hidden_size": 2048, "num_hidden_layers": 24,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 7168,
+    "moe_intermediate_size": 1792, "num_experts": 32, "num_experts_per_tok": 4,
+    "num_dense_layers": 2, "conv_L_cache": 3, "conv_bias": False, "use_expert_bias": True,
+    "vocab_size": 65536, "tie_embedding": True, "max_position_embeddings": 128000,
+    "layer_types": [
+        "full_attention" if i in (2, 6, 10, 14, 18, 21) else "conv" for i in range(24)
+    ],
+}  # fmt: skip
+SMALL_LFM2 = LFM2 | {
+    "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "intermediate_size": 40, "moe_intermediate_size": 24, "num_experts": 6,
+    "num_experts_per_tok": 2, "num_dense_layers": 1, "vocab_size": 50,
+    "layer_types": ["conv", "full_attention", "conv", "conv"],
+}  # fmt: skip
+
+
+def cached(name, config, tokens):
+    """Return the numbers of keys and values, and of states, that transformers caches."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    made = getattr(transformers, f"{name}Config")(**config)
+    model = getattr(transformers, f"{name}ForCausalLM")(made).eval()
+    with torch.no_grad():
+        layers = model(torch.ones(1, tokens, dtype=torch.long), use_cache=True)["cache"].layers
+    keys = [t for layer in layers for t in (getattr(layer, "keys", None),) if t is not None]
+    values = [t for layer in layers for t in (getattr(layer, "values", None),) if t is not None]
+    states = [
+        [t for part in (layer.conv_states, layer.recurrent_states) for t in part.values()]
+        for layer in layers
+        if hasattr(layer, "conv_states")
+    ]
+    return (
+        sum(t.numel() for t in keys + values),
+        [[t.numel() for t in some if t is not None] for some in states],
+    )
+
+
+def test_counts_of_lfm2():
+    shape = ModelShape.from_config(LFM2)
+    d, ffn = 2048, 3 * 2048 * 1792
+    conv, attention = 4 * d * d + 3 * d, 2 * d * d + 2 * d * 512 + 2 * 64
+    outside = 65536 * d + d + 24 * 2 * d + 18 * conv + 6 * attention + 2 * 3 * d * 7168
+    outside += 22 * (32 * d + 32)
+    assert shape.n_parameters == outside + 22 * 32 * ffn == 8_339_930_560
+    assert shape.n_active == outside + 22 * 4 * ffn
+    assert shape.n_active / 1e9 == pytest.approx(1.56, abs=0.01)
+    kinds = [b.attention.kind for b in shape.blocks for _ in range(b.n_layers)]
+    assert (kinds.count("conv"), kinds.count("gqa")) == (18, 6)
+    assert moe_layer_numbers(LFM2) == tuple(range(2, 24))
+    # 18 layers keep two tokens, in 16 bits; 6 layers cache keys and values of 8 heads.
+    assert shape.kv_bytes(1000) == 18 * 2 * d * 2 + 6 * 1000 * 2 * 8 * 64 * 2
+    assert shape.max_context == 128000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"use_expert_bias": False, "tie_embedding": False},
+        {"conv_bias": True, "conv_L_cache": 5},
+        {"num_dense_layers": 0, "tie_embedding": None, "tie_word_embeddings": False},
+        {"num_dense_layers": 4},
+    ],
+)
+def test_counts_of_lfm2_are_those_of_transformers(changes):
+    config = {k: v for k, v in (SMALL_LFM2 | changes).items() if v is not None}
+    found, stored = counted("Lfm2Moe", config)
+    assert ModelShape.from_config(config).n_parameters == found
+    assert ModelShape.from_config(stored).n_parameters == found
+
+
+def test_the_cache_of_lfm2_is_that_of_transformers():
+    shape = ModelShape.from_config(SMALL_LFM2)
+    values, states = cached("Lfm2Moe", SMALL_LFM2, 10)
+    assert shape.kv_bytes_per_token() * 10 == 2.0 * values
+    # transformers keeps one token more than the next step needs.
+    assert states == [[3 * 64]] * 3
+    assert shape.kv_bytes(10) == 2.0 * values + 3 * 2.0 * 2 * 64
+    assert gpu_memory(shape, Layout(tp=2, moe_ep=2), 3, 10).cache == 3 * shape.kv_bytes(10) / 2
+
+
+def test_exceptions_of_lfm2_have_names_of_their_own():
+    quantization = {"quant_method": "fp8", "ignore": ["re:.*conv.in_proj", "self_attn.out_proj"]}
+    types = ModelShape.from_config(LFM2 | {"quantization_config": quantization}).dtypes
+    assert (types["attention"], types["dense"], types["experts"]) == ("bfloat16", "fp8", "fp8")
+    quantization["ignore"] = ["re:.*feed_forward.experts", "feed_forward.w2"]
+    types = ModelShape.from_config(LFM2 | {"quantization_config": quantization}).dtypes
+    assert (types["attention"], types["dense"], types["experts"]) == (
+        "fp8",
+        "bfloat16",
+        "bfloat16",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layer_types": None}, "'layer_types'.*conv or full_attention"),
+        ({"layer_types": ["mamba"] * 4}, r"'layer_types\[0\]'.*mamba"),
+        ({"conv_L_cache": 0}, "'conv_L_cache'.*0"),
+        ({"conv_bias": 1}, "'conv_bias'.*true or false"),
+        ({"num_dense_layers": 5}, "at most num_hidden_layers = 4"),
+        ({"moe_intermediate_size": None}, "'moe_intermediate_size'"),
+    ],
+)
+def test_damaged_fields_of_lfm2_are_named(changes, words):
+    with pytest.raises(ValueError, match=words):
+        ModelShape.from_config(SMALL_LFM2 | changes)

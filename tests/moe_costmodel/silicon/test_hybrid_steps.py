@@ -3,14 +3,14 @@
 import pytest
 
 from moe_costmodel import Chunk, Layout, ModelShape, SiliconModel
-from tests.moe_costmodel.models.test_hybrids import GRANITE
+from tests.moe_costmodel.models.test_hybrids import GRANITE, LFM2
 from tests.moe_costmodel.silicon.tables import write_tables
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("yaml")
 
 BANDWIDTH, OPERATIONS = 1e12, 1e14  # of the GPU `toy`
-CONFIGS = {"granitemoehybrid": GRANITE}
+CONFIGS = {"granitemoehybrid": GRANITE, "lfm2_moe": LFM2}
 
 
 @pytest.fixture
@@ -43,3 +43,15 @@ def test_the_states_of_granite_4_are_a_bound(model):
     halved = parts(model.decode(shape, Layout(tp=2, moe_ep=2), 16, 1024), "mamba decode")
     assert sum(o.seconds for o in halved) == pytest.approx(36 * (2e-6 + 8 * state / BANDWIDTH))
     assert parts(model.prefill(shape, Layout(), [Chunk(512)]), "mamba prefill")
+
+
+def test_short_convolutions_of_lfm2_are_a_bound(model):
+    shape = ModelShape.from_config(LFM2)
+    found = parts(model.decode(shape, Layout(tp=2, moe_ep=2), 16, 1024), "conv decode")
+    # Half of the channels: three vectors are read and one is written, and two tokens each way.
+    moved = 16 * 1024 * (4 * 2 + 2 * 2 * 2)
+    assert sum(o.seconds for o in found) == pytest.approx(18 * (2e-6 + moved / BANDWIDTH))
+    assert {(o.kernel, o.source, o.outside) for o in found} == {("bound", "none", float("inf"))}
+    found = parts(model.prefill(shape, Layout(), [Chunk(512)]), "conv prefill")
+    moved = 2048 * (512 * 4 * 2 + 2 * 2 * 2)
+    assert sum(o.seconds for o in found) == pytest.approx(18 * (2e-6 + moved / BANDWIDTH))
