@@ -133,6 +133,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "granitemoehybrid": Architecture(
         experts=False, shared="width", dense_width="shared_intermediate_size", kinds=("mamba",)
     ),
+    "jamba": Architecture(qkv_bias=False, output_bias=False, kinds=("mamba1",)),
+    "minimax": Architecture(qkv_bias=False, output_bias=False, kinds=("lightning",)),
     "lfm2_moe": Architecture(
         qkv_bias=False, output_bias=False, qk_norm="head", router_field="use_expert_bias",
         dense_first=True, tied=True, kinds=("conv",),
@@ -162,6 +164,8 @@ ALIASES = {
     "gemma4_text": "gemma4",
     "kimi_k25": "kimi_k2",
     "step3p7": "step3p5",
+    "minimax_m1": "minimax",
+    "minimax_text_01": "minimax",
     "minimax_m3_vl": "minimax_m3",
     "minimax_m3_vl_text": "minimax_m3",
     "qwen3_5_moe_text": "qwen3_5_moe",
@@ -176,12 +180,10 @@ ALIASES = {
 # Hybrids that are not read, by the kind of their layers.
 HYBRIDS = {
     **dict.fromkeys(
-        ("bamba", "falcon_h1", "jamba", "zamba2"),
+        ("bamba", "falcon_h1", "zamba2"),
         "state-space layers",
     ),
     "lfm2": "short convolutions, but without experts,",
-    **dict.fromkeys(
-        ("bailing_hybrid", "minimax", "minimax_m1"),
-        "lightning attention",
-    ),
+    "bailing_hybrid": "lightning attention of Ling-2.5",
+    "longcat_flash": "two attention parts and two dense parts around the experts of a layer",
 }

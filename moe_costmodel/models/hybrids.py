@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from moe_costmodel.models.fields import ConfigFields
-from moela.files.guard import invalid_file
+from moela.files.guard import brief, invalid_file
 
 __all__ = ["HYBRID_FIELDS"]
 
@@ -59,8 +59,59 @@ def _lfm2(fields: ConfigFields) -> dict[str, object]:
     }
 
 
+def _jamba(fields: ConfigFields) -> dict[str, object]:
+    """Return the layers of Jamba, which has attention and experts at intervals."""
+    n_layers = fields.whole("num_hidden_layers")
+    attention = _at_interval(fields, "attn_layer", n_layers, 8, 4)
+    experts = _at_interval(fields, "expert_layer", n_layers, 2, 1)
+    several = fields.whole("num_experts", "num_local_experts") > 1  # one stands for a dense part
+    return {
+        "layer_types": ["full_attention" if one else "mamba1" for one in attention],
+        "mlp_layer_types": ["sparse" if one and several else "dense" for one in experts],
+    }
+
+
+def _at_interval(
+    fields: ConfigFields, name: str, n_layers: int, period: int, offset: int
+) -> list[bool]:
+    """Tell of each layer whether it is one of those at a period and an offset."""
+    period = fields.whole(f"{name}_period", default=period)
+    offset = fields.whole(f"{name}_offset", default=offset, low=0)
+    if offset >= period:
+        expected = f"below {name}_period = {period}"
+        raise invalid_file(fields.source, offset, expected, fields.place(f"{name}_offset"))
+    return [i % period == offset for i in range(n_layers)]
+
+
+def _minimax(fields: ConfigFields) -> dict[str, object]:
+    """Return the layers of MiniMax-Text-01 and MiniMax-M1: lightning attention or softmax."""
+    n_layers = fields.whole("num_hidden_layers")
+    if n := fields.whole("shared_intermediate_size", default=0, low=0):
+        expected = "0, as in all released models of this architecture"
+        place = fields.place("shared_intermediate_size")
+        raise invalid_file(fields.source, n, expected, place)
+    words = {"linear_attention": "lightning", "full_attention": "full_attention"}
+    kinds = fields.words("layer_types", n_layers, tuple(words))
+    numbers = fields.wholes("attn_type_list")  # of files with code of their own
+    if kinds is None and not numbers:
+        if fields.content.get("model_type") != "minimax":
+            expected = f"a list of 0 (lightning attention) and 1 for the {n_layers} layers"
+            place = fields.place("attn_type_list")
+            raise invalid_file(fields.source, "no such field", expected, place)
+        numbers = [(i + 1) % 2 for i in range(n_layers)]  # as in transformers
+    if kinds is None:
+        if len(numbers) < n_layers or set(numbers) - {0, 1}:
+            expected = f"a list of 0 (lightning attention) and 1 for the {n_layers} layers"
+            place = fields.place("attn_type_list")
+            raise invalid_file(fields.source, brief(numbers), expected, place)
+        kinds = [tuple(words)[number] for number in numbers[:n_layers]]
+    return {"layer_types": [words[kind] for kind in kinds]}
+
+
 # Fields to add or to replace, by architecture.
 HYBRID_FIELDS: dict[str, Callable[[ConfigFields], dict[str, object]]] = {
     "granitemoehybrid": _granite,
+    "jamba": _jamba,
     "lfm2_moe": _lfm2,
+    "minimax": _minimax,
 }

@@ -21,6 +21,10 @@ def attention_of(architecture: Architecture, fields: ConfigFields, kind: str) ->
         return _kimi_delta(fields) if architecture.kimi_delta else _delta_net(fields)
     if kind == "mamba":
         return _mamba(fields)
+    if kind == "mamba1":
+        return _selective_scan(fields)
+    if kind == "lightning":
+        return _lightning(fields)
     if kind == "conv":
         return _short_convolution(fields)
     if architecture.attention == "compressed":
@@ -207,6 +211,39 @@ def _short_convolution(fields: ConfigFields) -> Attention:
         head_dim=1,
         conv_kernel=kernel,
         extra=kernel * width + biases,
+    )
+
+
+def _selective_scan(fields: ConfigFields) -> Attention:
+    """Return the Mamba-1 of Jamba, with norms of time steps, inputs and outputs."""
+    d_model = fields.whole("hidden_size")
+    width = fields.whole("mamba_expand", default=2) * d_model
+    state = fields.whole("mamba_d_state", default=16)
+    kernel = fields.whole("mamba_d_conv", default=4)
+    given = fields.get("mamba_dt_rank")
+    rank = -(-d_model // 16) if given in (None, "auto") else fields.whole("mamba_dt_rank")
+    extra = width * (kernel + fields.flag("mamba_conv_bias", True))
+    extra += width * (state + 2) + rank + 2 * state  # decay, skip, bias of time steps, and norms
+    if fields.flag("mamba_proj_bias"):
+        extra += 2 * width + d_model
+    return Attention(
+        kind="mamba1",
+        n_heads=width,
+        n_kv_heads=width,
+        head_dim=state,
+        v_head_dim=1,
+        q_rank=rank,
+        conv_kernel=kernel,
+        extra=extra,
+    )
+
+
+def _lightning(fields: ConfigFields) -> Attention:
+    """Return the lightning attention of MiniMax-Text-01, with a norm of all heads' outputs."""
+    heads = fields.whole("num_attention_heads")
+    width = fields.whole("head_dim", default=max(1, fields.whole("hidden_size") // heads))
+    return Attention(
+        kind="lightning", n_heads=heads, n_kv_heads=heads, head_dim=width, extra=heads * width
     )
 
 

@@ -19,11 +19,13 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "mixer.q_proj", "linear_attn.out_proj", "attn.wq_b", "mamba.in_proj",
         "self_attn.out_proj", "conv.in_proj",
     ),
-    "dense": ("mlp.down_proj", "shared_mlp.input_linear", "feed_forward.w2"),
+    "dense": ("mlp.down_proj", "shared_mlp.input_linear", "feed_forward.w2",
+        "feed_forward.down_proj",
+    ),
     "experts": (
         "mlp.experts.0.down_proj", "block_sparse_moe.experts.0.w2",
         "mixer.experts.0.down_proj", "ffn.experts.0.w2", "block_sparse_moe.input_linear",
-        "feed_forward.experts.0.w2",
+        "feed_forward.experts.0.w2", "feed_forward.experts.0.down_proj",
     ),
     "shared": (
         "mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj",

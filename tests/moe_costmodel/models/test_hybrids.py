@@ -230,3 +230,140 @@ def test_exceptions_of_lfm2_have_names_of_their_own():
 def test_damaged_fields_of_lfm2_are_named(changes, words):
     with pytest.raises(ValueError, match=words):
         ModelShape.from_config(SMALL_LFM2 | changes)
+
+
+# ----------------------------------------------------------------------------- Jamba and MiniMax
+
+# Sizes of Jamba-1.5-Mini and Large; their model cards: 52 B parameters, 12 B active, and 398 B
+# and 94 B.
+JAMBA = {
+    "model_type": "jamba", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "intermediate_size": 14336, "num_experts": 16,
+    "num_experts_per_tok": 2, "expert_layer_period": 2, "expert_layer_offset": 1,
+    "attn_layer_period": 8, "attn_layer_offset": 4, "mamba_d_state": 16, "mamba_d_conv": 4,
+    "mamba_expand": 2, "mamba_dt_rank": 256, "mamba_conv_bias": True, "mamba_proj_bias": False,
+    "vocab_size": 65536, "tie_word_embeddings": False,
+}  # fmt: skip
+JAMBA_LARGE = JAMBA | {
+    "hidden_size": 8192, "num_hidden_layers": 72, "num_attention_heads": 64,
+    "intermediate_size": 24576, "mamba_dt_rank": 512,
+}  # fmt: skip
+SMALL_JAMBA = JAMBA | {
+    "hidden_size": 64, "num_hidden_layers": 5, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "intermediate_size": 24, "num_experts": 6, "mamba_dt_rank": 5, "vocab_size": 50,
+    "attn_layer_period": 3, "attn_layer_offset": 1,
+}  # fmt: skip
+# Sizes of MiniMax-Text-01; its model card: 456 B parameters, 45.9 B active.
+MINIMAX = {
+    "model_type": "minimax_text_01", "hidden_size": 6144, "num_hidden_layers": 80,
+    "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 128,
+    "intermediate_size": 9216, "num_local_experts": 32, "num_experts_per_tok": 2,
+    "shared_intermediate_size": 0, "vocab_size": 200064, "tie_word_embeddings": False,
+    "attn_type_list": [int(i % 8 == 7) for i in range(80)],
+}  # fmt: skip
+SMALL_MINIMAX = {
+    "model_type": "minimax", "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 20, "intermediate_size": 24, "num_local_experts": 6,
+    "num_experts_per_tok": 2, "vocab_size": 50,
+    "layer_types": ["linear_attention", "full_attention", "linear_attention", "linear_attention"],
+}  # fmt: skip
+
+
+def test_counts_of_jamba():
+    shape = ModelShape.from_config(JAMBA)
+    assert {"mamba1": 28, "gqa": 4} == {
+        kind: sum(b.n_layers for b in shape.blocks if b.attention.kind == kind)
+        for kind in ("mamba1", "gqa")
+    }
+    # As transformers builds it; the test below compares smaller models with its classes.
+    assert (shape.n_parameters, shape.n_active) == (51_570_323_328, 12_110_311_296)
+    large = ModelShape.from_config(JAMBA_LARGE)
+    assert (large.n_parameters, large.n_active) == (398_555_145_696, 94_149_338_592)
+    assert moe_layer_numbers(JAMBA) == tuple(range(1, 32, 2))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"num_experts": 1, "num_experts_per_tok": 1},
+        {"mamba_dt_rank": "auto", "mamba_d_state": 8, "mamba_d_conv": 3, "mamba_expand": 3},
+        {"mamba_proj_bias": True, "mamba_conv_bias": False, "tie_word_embeddings": True},
+        {"expert_layer_period": 1, "expert_layer_offset": 0},
+    ],
+)
+def test_counts_of_jamba_are_those_of_transformers(changes):
+    config = SMALL_JAMBA | changes
+    found, stored = counted("Jamba", config)
+    assert ModelShape.from_config(config).n_parameters == found
+    assert ModelShape.from_config(stored).n_parameters == found
+
+
+def test_the_cache_of_jamba_is_that_of_transformers():
+    shape = ModelShape.from_config(SMALL_JAMBA)
+    values, states = cached("Jamba", SMALL_JAMBA, 10)
+    assert shape.kv_bytes_per_token() * 10 == 2.0 * values
+    # transformers keeps one token of the convolution more than the next step needs.
+    assert states == [[4 * 128, 128 * 16]] * 3
+    assert shape.kv_bytes(10) == 2.0 * values + 3 * 4.0 * (3 * 128 + 128 * 16)
+
+
+def test_exceptions_of_jamba_have_names_of_their_own():
+    names = ["re:.*mamba.in_proj", "re:.*self_attn.o_proj", "re:.*feed_forward.experts"]
+    quantization = {"quant_method": "fp8", "ignore": names}
+    types = ModelShape.from_config(JAMBA | {"quantization_config": quantization}).dtypes
+    parts = ("attention", "dense", "experts")
+    assert [types[part] for part in parts] == ["bfloat16", "fp8", "bfloat16"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"attn_layer_offset": 3}, "'attn_layer_offset'.*below attn_layer_period = 3"),
+        ({"expert_layer_period": 0}, "'expert_layer_period'.*0"),
+        ({"mamba_dt_rank": "wide"}, "'mamba_dt_rank'.*wide"),
+        ({"num_experts": None}, "'num_experts'.*no such field"),
+    ],
+)
+def test_damaged_fields_of_jamba_are_named(changes, words):
+    with pytest.raises(ValueError, match=words):
+        ModelShape.from_config(SMALL_JAMBA | changes)
+
+
+def test_counts_of_minimax():
+    shape = ModelShape.from_config(MINIMAX)
+    d, inner = 6144, 64 * 128
+    lightning, softmax = 5 * d * inner + inner, 2 * d * inner + 2 * d * 8 * 128
+    total = 2 * 200064 * d + d + 80 * (2 * d + 32 * d) + 70 * lightning + 10 * softmax
+    assert shape.n_parameters == total + 80 * 32 * 3 * d * 9216
+    assert shape.n_parameters / 1e9 == pytest.approx(456, abs=0.5)
+    # The published number leaves embedding and head out.
+    active = shape.n_active - 2 * 200064 * d
+    assert active / 1e9 == pytest.approx(45.9, abs=0.1)
+    assert shape.kv_bytes(100) == 70 * 4 * 64 * 128**2 + 10 * 100 * 2 * 8 * 128 * 2
+    assert ModelShape.from_config(MINIMAX | {"model_type": "minimax_m1"}) == shape
+
+
+@pytest.mark.parametrize("changes", [{}, {"layer_types": None}, {"head_dim": None}])
+def test_counts_and_states_of_minimax_are_those_of_transformers(changes):
+    config = SMALL_MINIMAX | changes
+    found, stored = counted("MiniMax", config)
+    shape = ModelShape.from_config(config)
+    assert shape.n_parameters == found
+    assert ModelShape.from_config(stored).blocks == shape.blocks
+    kinds = [b.attention.kind for b in shape.blocks for _ in range(b.n_layers)]
+    assert kinds.count("lightning") == stored["layer_types"].count("linear_attention")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"attn_type_list": None}, "'attn_type_list'.*0 \\(lightning attention\\) and 1"),
+        ({"attn_type_list": [0, 1]}, "'attn_type_list'.*the 80 layers"),
+        ({"attn_type_list": [2] * 80}, "'attn_type_list'"),
+        ({"shared_intermediate_size": 8}, "'shared_intermediate_size'.*0, as in all released"),
+    ],
+)
+def test_damaged_fields_of_minimax_are_named(changes, words):
+    with pytest.raises(ValueError, match=words):
+        ModelShape.from_config(MINIMAX | changes)

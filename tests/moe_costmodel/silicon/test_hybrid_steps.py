@@ -3,14 +3,14 @@
 import pytest
 
 from moe_costmodel import Chunk, Layout, ModelShape, SiliconModel
-from tests.moe_costmodel.models.test_hybrids import GRANITE, LFM2
+from tests.moe_costmodel.models.test_hybrids import GRANITE, JAMBA, LFM2, MINIMAX
 from tests.moe_costmodel.silicon.tables import write_tables
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("yaml")
 
 BANDWIDTH, OPERATIONS = 1e12, 1e14  # of the GPU `toy`
-CONFIGS = {"granitemoehybrid": GRANITE, "lfm2_moe": LFM2}
+CONFIGS = {"granitemoehybrid": GRANITE, "lfm2_moe": LFM2, "jamba": JAMBA, "minimax": MINIMAX}
 
 
 @pytest.fixture
@@ -55,3 +55,15 @@ def test_short_convolutions_of_lfm2_are_a_bound(model):
     found = parts(model.prefill(shape, Layout(), [Chunk(512)]), "conv prefill")
     moved = 2048 * (512 * 4 * 2 + 2 * 2 * 2)
     assert sum(o.seconds for o in found) == pytest.approx(18 * (2e-6 + moved / BANDWIDTH))
+
+
+def test_jamba_and_minimax_have_states_on_several_gpus(model):
+    halved = Layout(tp=2, moe_ep=2)
+    shape = ModelShape.from_config(JAMBA)
+    found = parts(model.decode(shape, halved, 16, 1024), "mamba1 decode")
+    state = 16 * 4096 * (8 * 16 + 4 * 2)  # half of the channels; three vectors and their output
+    assert sum(o.seconds for o in found) == pytest.approx(28 * (2e-6 + state / BANDWIDTH))
+    shape = ModelShape.from_config(MINIMAX)
+    found = parts(model.decode(shape, halved, 16, 1024), "lightning decode")
+    state = 16 * 32 * 128 * 128 * 8
+    assert sum(o.seconds for o in found) == pytest.approx(70 * (2e-6 + state / BANDWIDTH))
