@@ -345,7 +345,7 @@ def test_counts_of_minimax():
 
 
 @pytest.mark.parametrize("changes", [{}, {"layer_types": None}, {"head_dim": None}])
-def test_counts_and_states_of_minimax_are_those_of_transformers(changes):
+def test_counts_of_minimax_are_those_of_transformers(changes):
     config = SMALL_MINIMAX | changes
     found, stored = counted("MiniMax", config)
     shape = ModelShape.from_config(config)
@@ -353,6 +353,23 @@ def test_counts_and_states_of_minimax_are_those_of_transformers(changes):
     assert ModelShape.from_config(stored).blocks == shape.blocks
     kinds = [b.attention.kind for b in shape.blocks for _ in range(b.n_layers)]
     assert kinds.count("lightning") == stored["layer_types"].count("linear_attention")
+
+
+def test_the_cache_of_minimax_is_that_of_transformers():
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    model = transformers.MiniMaxForCausalLM(transformers.MiniMaxConfig(**SMALL_MINIMAX)).eval()
+    with torch.no_grad():
+        cache = model(torch.ones(1, 10, dtype=torch.long), use_cache=True)["cache"]
+    states = [state.numel() for state in cache.linear_cache if not isinstance(state, list)]
+    assert states == [4 * 20 * 20] * 3
+    values = sum(
+        layer.keys.numel() + layer.values.numel()
+        for layer in cache.layers
+        if layer.keys is not None
+    )
+    shape = ModelShape.from_config(SMALL_MINIMAX)
+    assert shape.kv_bytes(10) == 2.0 * values + 4.0 * sum(states)
 
 
 @pytest.mark.parametrize(
