@@ -1,4 +1,4 @@
-"""Array types that annotations share, and stacking of designs."""
+"""Array types that annotations share, stacking of designs, and equality of any objects."""
 
 from __future__ import annotations
 
@@ -54,3 +54,25 @@ def unmasked(values: Any) -> Any:
     if type(values) in (list, tuple) and any(isinstance(v, np.ma.MaskedArray) for v in values):
         return type(values)(map(unmasked, values))
     return values
+
+
+def equal(a: object, b: object) -> bool:
+    """Return whether two objects are equal, also if their ``==`` gives an array or fails.
+
+    Lists, tuples and dictionaries whose ``==`` fails are compared item by item.
+    """
+    if isinstance(a, bool | np.bool_) is not isinstance(b, bool | np.bool_):
+        return False
+    try:
+        same = a == b
+        return bool(np.all(same)) and np.shape(a) == np.shape(b)  # type: ignore[call-overload]
+    except Exception:
+        return _equal_items(a, b)
+
+
+def _equal_items(a: object, b: object) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and type(a) is type(b):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return False

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moela._arrays import Bools, Floats, Ints
-from moela._spelling import printed
-from moela.quality.words import shown
+from moela._spelling import printed, spelled
 
 Kind = Literal["number", "label", "order"]
 # Variables with more different labels are not worth a column each.
@@ -52,7 +51,7 @@ class Column:
         self.name, self.log = name, log
         exists = np.array([name in design for design in designs])
         own = [design[name] for design in designs if name in design]
-        self.kind: Kind = _kind(own)
+        self.kind: Kind = _kind(own, options)
         self.labels: list[str] = []
         self.titles: list[str] = []
         self.rank: Ints = np.empty(0, dtype=np.int64)
@@ -178,15 +177,18 @@ def columns_of(
     return [Column(name, designs, name in log, options.get(name, ())) for name in names]
 
 
-def _kind(values: Sequence[object]) -> Kind:
+def _kind(values: Sequence[object], options: Sequence[object]) -> Kind:
+    """Return the kind of a variable; lists are orders only if all of them hold the same items."""
     numbers = all(
         isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
         for value in values
     )
     if numbers:
         return "number"
-    sizes = {len(value) if isinstance(value, list) else 0 for value in values}
-    return "order" if len(sizes) == 1 and min(sizes) > 1 else "label"
+    lists = [value for value in values if isinstance(value, list) and len(value) > 1]
+    if options or len(lists) < len(values):
+        return "label"
+    return "order" if len({tuple(sorted(map(_text, items))) for items in lists}) == 1 else "label"
 
 
 def _places(orders: Sequence[object]) -> Floats:
@@ -201,4 +203,4 @@ def _places(orders: Sequence[object]) -> Floats:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else shown(value)
+    return value if isinstance(value, str) else " ".join(spelled(value).split())

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from moela._arrays import Design, Floats
+from moela._arrays import Design, Floats, equal
 from moela.quality.table import telling
 from moela.quality.words import harmless, number, shown
 
@@ -247,7 +247,7 @@ def _apart(i: int, designs: Sequence[Mapping[str, object]]) -> list[str]:
                 words = f"{name} is {side}, {number(value)} (median {number(middle)})"
                 found.append((share, words))
         else:
-            same = sum(other == value for other in values if type(other) is type(value))
+            same = sum(type(other) is type(value) and equal(other, value) for other in values)
             if same <= _RARE * len(designs):
                 words = f"{name} is {shown(value)}, as in {same} of {len(designs)} designs"
                 found.append((1 - same / len(designs), words))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from moela._arrays import Designs
+from moela._arrays import Designs, equal
 from moela._spelling import printed
-from moela.functions.model.kinds import Choice, Permutation, Variable, equal, plain
+from moela.functions.model.kinds import Choice, Permutation, Variable, plain
 from moela.quality.words import encodable, listed
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from moela._arrays import equal
 from moela.provenance.signature import as_stored, dump
 from moela.quality.words import number, shown
 
@@ -172,17 +173,6 @@ def is_number(value: object) -> bool:
     try:
         return not isinstance(value, complex | np.complexfloating) and math.isfinite(value)
     except OverflowError:  # an integer beyond all floating-point numbers
-        return False
-
-
-def equal(a: object, b: object) -> bool:
-    """Return whether two objects are equal, also if their ``==`` gives an array or fails."""
-    if isinstance(a, bool | np.bool_) is not isinstance(b, bool | np.bool_):
-        return False
-    try:
-        same = a == b
-        return bool(np.all(same)) and np.shape(a) == np.shape(b)  # type: ignore[call-overload]
-    except Exception:
         return False
 
 

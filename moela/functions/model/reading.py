@@ -8,12 +8,12 @@ from enum import Enum
 
 import numpy as np
 
+from moela._arrays import equal
 from moela.functions.model.kinds import (
     Boolean,
     Choice,
     Integer,
     Variable,
-    equal,
     is_number,
     only_if,
     plain,

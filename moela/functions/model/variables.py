@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from moela._arrays import equal
 from moela.functions.model.kinds import (
     Boolean,
     Choice,
@@ -15,7 +16,6 @@ from moela.functions.model.kinds import (
     Integer,
     Permutation,
     Real,
-    equal,
     is_number,
     plain,
 )

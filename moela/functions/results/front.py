@@ -10,7 +10,7 @@ import numpy as np
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
-from moela._arrays import Floats
+from moela._arrays import Floats, equal
 from moela._spelling import spelled
 from moela.functions.model.outputs import in_order, number_of_each
 from moela.functions.model.view import ProblemView
@@ -253,7 +253,7 @@ class DesignFront:
         """Return the position of a candidate, which may come from another result."""
         same = [
             i for i, own in enumerate(self)
-            if own.objectives == candidate.objectives and own.design == candidate.design
+            if own.objectives == candidate.objectives and equal(own.design, candidate.design)
         ]  # fmt: skip
         if not same:
             raise ValueError(

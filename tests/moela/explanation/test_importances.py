@@ -352,3 +352,27 @@ def test_mistakes_of_the_command(stored, options, words, capsys):
     error = capsys.readouterr().err
     assert all(word in error for word in words)
     assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("small_forests")
+@pytest.mark.parametrize(
+    "options",
+    [
+        [[1, 2], [3, 4]],
+        [(1, 2), (3, 4)],
+        [dict.fromkeys("abc" * 40 + "d", "x" * 500) | {"last": i} for i in range(2)],
+    ],
+)
+def test_options_of_equal_length_are_told_apart(options, tmp_path):
+    path = tmp_path / "run.db"
+    result = moela.minimize(
+        lambda d: (d["x"] + 5 * (d["tile"] == options[0]), 1 / (d["x"] + 0.1)),
+        variables={"x": (0.0, 1.0), "tile": options},
+        objectives=["a", "b"],
+        n_eval=40,
+        store=path,
+        verbose=False,
+        progress=False,
+    )
+    for found in (result, MinimizeResult.from_store(path)):
+        assert set(found.importances().variables) == {"x", "tile"}

@@ -387,3 +387,23 @@ def test_results_that_an_earlier_version_has_pickled_find_their_run():
     run = "moela.functions.minimize", "_Run"
     again = pickle.loads(f"c{run[0]}\n{run[1]}\n.".encode())
     assert again.__name__ == "RunSoFar"
+
+
+@pytest.mark.parametrize("wrap", [lambda a: a, lambda a: {"levels": a}, lambda a: [a]])
+def test_options_that_hold_arrays_are_explained_and_started_from(wrap):
+    options = [wrap(np.arange(3)), wrap(np.arange(4))]
+    setup = {
+        "variables": {"x": (0.1, 1.0), "table": options}, "objectives": ["a", "b"], "n_eval": 20,
+    }  # fmt: skip
+
+    def simulate(d):
+        return d["x"] + len(repr(d["table"])), 1 / d["x"]
+
+    first = {"x": 0.5, "table": wrap(np.arange(4))}
+    found = moela.minimize(simulate, **setup, start=first, **QUIET)
+    best = found.knee()
+    assert "Design" in found.explain(best)
+    moved = dataclasses.replace(best, design=copy.deepcopy(best.design))
+    assert found.explain(moved) == found.explain(best)
+    again = moela.minimize(simulate, **setup, start=found, **QUIET)
+    assert len(again.designs) > 0
