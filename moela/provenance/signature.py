@@ -159,10 +159,12 @@ def as_stored(value: object) -> object:
 def in_words(stored: object) -> object:
     """Return a text in place of an object with its attributes, and any other setting as it is.
 
-    >>> in_words({"class": "sink.Fin", "height": 2})
-    'Fin(height=2)'
+    >>> in_words({"class": "sink.Fin", "height": 2}), in_words({"height": 2})
+    ('Fin(height=2)', "{'height': 2}")
     """
     if isinstance(stored, dict):
+        if "class" not in stored:
+            return repr(stored)
         inner = ", ".join(f"{k}={v!r}" for k, v in stored.items() if k != "class")
         return f"{shown_name(stored)}({inner})"
     return stored

@@ -139,3 +139,20 @@ def test_comparisons_of_results_count_failed_evaluations(tmp_path):
     assert run.left_out["failed"] == len(result.failures) > 0
     assert "not finite" not in run.left_out
     assert run.source == "a result of moela.minimize"
+
+
+def test_options_that_are_dictionaries_are_shown_as_python_writes_them(tmp_path):
+    path, table = tmp_path / "run.db", tmp_path / "front.csv"
+    options = [{"width": 1}, {"taps": [3, 4], "width": 2}]
+    setup = {
+        "variables": {"x": (0.1, 1.0), "filter": options}, "objectives": ["a", "b"], "n_eval": 20,
+    }  # fmt: skip
+
+    def simulate(d):
+        return d["x"] + d["filter"]["width"], 1 / d["x"]
+
+    moela.minimize(simulate, **setup, store=path, **QUIET)
+    again = moela.MinimizeResult.from_store(path)
+    assert {d["filter"] for d in again.designs} <= {str(option) for option in options}
+    again.save(table)
+    assert moela.minimize(simulate, **setup, known=table, **QUIET).n_known == len(again.front)
