@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from pathlib import Path
 
 from pymoo.core.problem import Problem
 
+from moela._spelling import printed
 from moela.files.tables import TextTable
 from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.given import position_of
@@ -35,8 +37,8 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
     Raises
     ------
     ValueError
-        A variable that every design has lacks a column, or a cell is no value; the message names
-        file and line.
+        A variable that every design has lacks a column, a cell is no value, or it may stand for
+        several options; the message names file and line.
     """
     table = TextTable(path)
     lines = ((number, cells) for number, cells in table if cells)
@@ -64,12 +66,24 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
         for name, j in places.items():
             options = getattr(variables.get(name), "options", ())
             at = position_of(cells[j], options)
+            if alike := _alike(cells[j], options):
+                expected = (
+                    f"a text of one option only, but {listed(alike)} look the same in a table; "
+                    "pass a result, a store or dictionaries"
+                )
+                raise table.error(number, cells[j], expected, repr(name))
             if at is not None:
                 design[name] = options[at]
             elif cells[j]:
                 design[name] = _value(cells[j])
         designs.append(design)
     return designs if variables else [list(design.values()) for design in designs]
+
+
+def _alike(cell: str, options: Sequence[object]) -> list[object]:
+    """Return the options that a cell may stand for if there are several, as for 1 and "1"."""
+    alike = [option for option in options if printed(option).strip() == cell]
+    return alike if cell and len(alike) > 1 else []
 
 
 def _value(cell: str) -> object:

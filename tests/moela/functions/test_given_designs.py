@@ -83,6 +83,23 @@ def test_a_table_without_the_names_of_variables_holds_vectors(tmp_path):
         same(first_of(opened.to_frame()), DESIGNS)
 
 
+@pytest.mark.parametrize("options", [[1, "1", 2], ["a", " a"], [True, "True"]])
+def test_a_table_in_which_two_options_look_the_same_is_not_guessed_at(tmp_path, options):
+    def simulate(d):
+        return {"a": d["x"], "b": 1 - d["x"]}
+
+    settings = {
+        "variables": {"option": moela.choice(options), "x": (0.0, 1.0)},
+        "objectives": ["a", "b"],
+        **QUIET,
+    }
+    result = moela.minimize(simulate, n_eval=30, **settings)
+    table = result.save(tmp_path / "all.csv", all=True)
+    for given in ("start", "known"):
+        with pytest.raises(ValueError, match=r"column 'option'.*look the same in a table"):
+            moela.minimize(simulate, n_eval=30, **{given: table}, **settings)
+
+
 def test_results_of_minimize_are_designs():
     settings = {"variables": VARIABLES, "objectives": ["f", "g"], "n_eval": 20, **QUIET}
     result = moela.minimize(fall, **settings)
