@@ -34,7 +34,7 @@ from moela.search.guided import GuidedSearch
 from moela.search.preselection import preselection_for
 from moela.search.published import PublishedMOELA
 from moela.search.real_mating import RealMating, numbers
-from moela.search.restarts import Restart
+from moela.search.restarts import Restart, least_evaluations
 from moela.search.settings import (
     DEFAULT,
     FEW,
@@ -53,7 +53,6 @@ _BATCH = 20
 _EVALUATIONS_PER_CHILD = 50
 # If all parts and the sampling find no new design this many times, all designs count as known.
 _DRAWS = 20
-_LEAST_GROUPS = 10  # evaluations per initial design before the first test for stagnation
 
 
 class MOELA(ArchiveAlgorithm):
@@ -208,7 +207,8 @@ class MOELA(ArchiveAlgorithm):
                 problem.n_obj, self.ref_point, units=context.units
             )
         self._n_begin = n_first(few_of, self.n_init, problem)
-        volume, least = DirectionalVolume(problem.n_obj, rng), _LEAST_GROUPS * self._n_begin
+        volume = DirectionalVolume(problem.n_obj, rng)
+        least = least_evaluations(problem, self.operators, self._n_begin)
         # The state since the beginning of the run, whose archive is `front`, and of this phase.
         self.main = self.current = Restart(self.front, context.normalization, volume, least)
         self.n_phases, self.awaiting_initial = 1, True

@@ -6,9 +6,11 @@ import math
 from copy import copy
 
 import numpy as np
+from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Floats
 from moela.core.archive import Archive
+from moela.core.operators import Operators, makes_permutations
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
 from moela.search.starts import Visits
@@ -19,6 +21,10 @@ _STEP = 1.1
 # hypervolume gained since its initial designs, and if at most 5 % of them entered the archive:
 # where more do, a front is being filled in.
 _RECENT, _LEAST_GAIN, _LEAST_ENTERED = 1.0 / 3.0, 0.03, 0.05
+# Evaluations of feasible designs before the first test: at least so many for each initial design,
+# and for each variable that may be changed by itself. Where few changes of a design improve it, as
+# in a set cover, the right one may not be among the first.
+_PER_INITIAL, _PER_VARIABLE = 10, 30
 # Factor on the least number of evaluations if restarting has gained less than staying did.
 _REGRET = 3
 # Hypervolume is estimated in a normalization that differs by at most this share of the extents, so
@@ -27,6 +33,17 @@ _REGRET = 3
 _MOST_MOVED, _MANY = 0.01, 256
 # The volume of a box that is larger counts as this, so that sums of gains stay finite.
 _LARGEST, _MOST_EXPONENT = 2.0**900, 1000
+
+
+def least_evaluations(problem: Problem, operators: Operators, n_initial: int) -> int:
+    """Return the number of evaluations before a restart may stagnate, with so many first designs.
+
+    A permutation has no variable to be changed by itself, and a problem's own `neighbors` need not.
+    """
+    least = _PER_INITIAL * n_initial
+    if operators.permutes or makes_permutations(operators.sampling):
+        return least
+    return least if hasattr(problem, "neighbors") else max(least, _PER_VARIABLE * problem.n_var)
 
 
 class Restart:

@@ -21,7 +21,7 @@ from moela.core.origin import asked_by
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
 from moela.search.restarts import Restart
-from problems import MultiObjectiveQAP
+from problems import MultiObjectiveQAP, NoC3D
 
 
 class TwoBasins(Problem):
@@ -159,6 +159,38 @@ def test_restarts_find_what_lies_far_from_where_all_else_leads():
     assert all(r.algorithm.n_phases > 2 for r in runs)
 
 
+class FirstBits(Problem):
+    """Bits of which only one changes one objective: leading ones and trailing zeros are wanted."""
+
+    def __init__(self):
+        super().__init__(n_var=40, n_obj=2, xl=0, xu=1, vtype=bool)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        ones = np.cumprod(x, axis=1).sum(axis=1)
+        zeros = np.cumprod(~x[:, ::-1].astype(bool), axis=1).sum(axis=1)
+        out["F"] = -np.column_stack([ones, zeros]).astype(float)
+
+
+def test_runs_whose_improvements_are_rare_do_not_restart_at_once():
+    algorithm = minimize(FirstBits(), MOELA(), ("n_eval", 1000), seed=1).algorithm
+    assert algorithm.n_phases == 1
+
+
+@pytest.mark.parametrize(
+    ("problem", "least"),
+    [
+        (TwoBasins(), 900),
+        (get_problem("zdt5", m=4), 1350),
+        (MultiObjectiveQAP.random(n_facilities=20, seed=1), 500),
+        (NoC3D.example("bfs", objectives=3), 500),
+    ],
+)
+def test_restarts_come_after_changes_of_each_variable(problem, least):
+    algorithm = MOELA()
+    algorithm.setup(problem, termination=("n_eval", 5000), seed=1)
+    assert algorithm.main.min_evaluations == least
+
+
 def test_the_result_is_the_front_of_everything_in_all_phases():
     F = []
 
@@ -248,7 +280,7 @@ def test_a_copy_goes_on_through_restarts_as_the_original_does():
 def test_the_first_designs_of_a_restart_are_drawn_also_where_the_first_ones_were_given():
     given = np.zeros((60, 30), dtype=bool)
     given[np.arange(60) % 30, np.arange(60) % 7] = True
-    result = minimize(TwoBasins(), quick(sampling=given), ("n_eval", 2500), seed=1)
+    result = minimize(TwoBasins(), quick(sampling=given), ("n_eval", 4000), seed=1)
     assert result.algorithm.n_phases > 1
     assert result.algorithm.log["initial"]["n_eval"] > 60
 
