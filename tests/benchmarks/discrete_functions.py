@@ -225,8 +225,8 @@ def main() -> None:
 ABOUT = (
     "Functions of many discrete variables. Hypervolume of the feasible front relative to that of "
     "the best rival: medians over the seeds. The box in which it is measured holds the fronts of "
-    "all runs with the same budget. All algorithms run in `moela.minimize`, with the same operators "
-    "where they have none of their own."
+    "all runs with the same budget. All algorithms run in `moela.minimize`. The rivals have its "
+    "operators for each kind of variable."
 )
 
 
