@@ -12,6 +12,7 @@ from moela._spelling import printed
 from moela.files.tables import TextTable
 from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.given import position_of
+from moela.functions.model.kinds import Choice
 from moela.quality.table import Row
 from moela.quality.words import listed, nearest
 
@@ -64,8 +65,11 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
             raise table.error(number, f"{len(cells)} cells", f"{len(heading)} cells")
         design: Row = {}
         for name, j in places.items():
-            options = getattr(variables.get(name), "options", ())
+            variable = variables.get(name)
+            options = getattr(variable, "options", ())
             at = position_of(cells[j], options)
+            if at is None and isinstance(variable, Choice):  # a table of a result from a store
+                at = variable.stored_position(cells[j])
             if alike := _alike(cells[j], options):
                 expected = (
                     f"a text of one option only, but {listed(alike)} look the same in a table; "
