@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moe_costmodel._checks import invalid, one_of
+from moe_costmodel.models.families import ARCHITECTURES
 from moe_costmodel.plans.engines.export import Export
 from moe_costmodel.plans.engines.registry import ENGINES, engine_command
 from moe_costmodel.plans.engines.settings import ServerSettings
@@ -75,9 +76,14 @@ def _numbers(plan: ServingPlan, layers: Sequence[int] | None) -> tuple[int, ...]
     n_moe = plan.shape.n_moe_layers
     if layers is None:
         moved = any(p.placement is not None and is_moved(p.placement) for p in plan.pools)
+        why = ""
         if moved and _counts_mixers(plan):
+            why = "whose mixers and feed-forward parts are layers of their own"
+        elif moved and _interleaves(plan):
+            why = "with layers without experts among the others"
+        if why:
             expected = (
-                "given for a model whose mixers and feed-forward parts are layers of their own: "
+                f"given for a model {why}: "
                 "moe_costmodel.models.config.moe_layer_numbers(config) returns them"
             )
             raise invalid("ServingPlan.export", "layers", None, expected)
@@ -100,6 +106,13 @@ def _counts_mixers(plan: ServingPlan) -> bool:
     """Tell whether mixers and feed-forward parts are layers of their own (Nemotron-3)."""
     shape = plan.shape
     return shape.single_parts or any(not (b.experts or b.d_ffn) for b in shape.blocks)
+
+
+def _interleaves(plan: ServingPlan) -> bool:
+    """Tell whether layers without experts are known not to be the first ones (Llama-4, Jamba)."""
+    architecture = ARCHITECTURES.get(plan.shape.name)
+    known = architecture is not None and not architecture.dense_first
+    return known and plan.shape.n_dense_layers > 0
 
 
 def _role(plan: ServingPlan, pool: ServingPool) -> str:

@@ -255,7 +255,8 @@ class ServingPlan:
             By default eight to a machine.
         layers : sequence of int, optional
             Numbers of the layers with experts within the model, for placements; by default those
-            after the layers without.
+            after the layers without. A plan for an architecture that has layers without experts
+            among the others needs them.
         name : str
             Beginning of the files' names.
 
@@ -266,7 +267,7 @@ class ServingPlan:
         Raises
         ------
         ValueError
-            If the engine is unknown, or cannot express the plan at all.
+            If the engine is unknown, or cannot express the plan at all, or if `layers` are needed.
         """
         return serving_export.export_serving(
             self, folder, model=model, engine=engine, gpu=gpu, layers=layers, name=name

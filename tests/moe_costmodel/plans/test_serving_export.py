@@ -7,6 +7,7 @@ import pytest
 from moe_costmodel import Layout, ModelShape, Placement, ServingPlan, ServingPool
 from moe_costmodel.models.config import moe_layer_numbers
 from tests.moe_costmodel.models.test_config import QWEN3_30B
+from tests.moe_costmodel.models.test_hybrids import JAMBA
 from tests.moe_costmodel.models.test_newer_families import NEMOTRON
 
 
@@ -55,3 +56,22 @@ def test_placements_of_models_whose_parts_are_layers_of_their_own(tmp_path, patt
     rows = json.loads(file.read_text())["physical_to_logical_map"]
     # The engine counts each letter as a layer.
     assert [row != list(range(6)) for row in rows] == [letter == "E" for letter in pattern]
+
+
+def test_layers_of_placements_are_not_guessed_where_dense_layers_are_among_the_others(tmp_path):
+    shape = ModelShape.from_config(JAMBA)
+    moved = Placement.from_devices([[1, 0] * 8] * 16, n_devices=2)
+    pool = ServingPool(
+        role="mixed", layout=Layout(tp=2, moe_ep=2), replicas=1, concurrency=8,
+        max_num_batched_tokens=4096, placement=moved,
+    )  # fmt: skip
+    plan = ServingPlan(
+        shape=shape, gpu="h200_sxm", backend="sglang", n_gpus=2, mode="mixed", input_tokens=1024,
+        output_tokens=128, pools=(pool,),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"'layers'.*among the others.*moe_layer_numbers"):
+        plan.export(tmp_path, model="m")
+    plan.export(tmp_path, model="m", layers=moe_layer_numbers(JAMBA))
+    (file,) = tmp_path.glob("*_experts.json")
+    rows = json.loads(file.read_text())["physical_to_logical_map"]
+    assert [row != list(range(16)) for row in rows] == [False, True] * 16
