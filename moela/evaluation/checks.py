@@ -90,9 +90,10 @@ def _check_order(
 
 def check_budget(termination: Termination | None) -> None:
     """Raise a ValueError if a termination allows no evaluation."""
-    budget = evaluation_budget(termination)
-    if budget is not None and budget < 1:
-        raise ValueError(f"{LEAST_BUDGET} Got n_eval = {budget} instead.")
+    n_gen = getattr(termination, "n_max_gen", None)
+    for name, budget in (("n_eval", evaluation_budget(termination)), ("n_gen", n_gen)):
+        if budget is not None and budget < 1:
+            raise ValueError(f"{LEAST_BUDGET} Got {name} = {budget} instead.")
 
 
 def takes_one_objective(algorithm: Algorithm) -> bool:

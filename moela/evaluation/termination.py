@@ -77,8 +77,15 @@ class ElapsedTime(Termination):
 
 def out_of_time(termination: Termination) -> bool:
     """Return whether an `ElapsedTime`, alone or in a collection, has come to its end."""
-    criteria = (termination, *getattr(termination, "criteria", ()))
+    criteria = (termination, *_criteria(termination))
     return any(isinstance(c, ElapsedTime) and c.elapsed >= c.max_time for c in criteria)
+
+
+def _criteria(termination: Termination) -> tuple[Termination, ...]:
+    """Return the criteria that a termination consists of."""
+    # pymoo's TerminationCollection has another name for them than its other collections.
+    names = ("criteria", "terminations")
+    return tuple(each for name in names for each in getattr(termination, name, ()))
 
 
 def evaluation_budget(termination: Termination | None) -> int | None:
@@ -89,7 +96,7 @@ def evaluation_budget(termination: Termination | None) -> int | None:
     if termination is None or isinstance(termination, TerminateIfAll):
         return None
     budgets = [getattr(termination, "n_max_evals", None)]
-    budgets += map(evaluation_budget, getattr(termination, "criteria", ()))
+    budgets += map(evaluation_budget, _criteria(termination))
     known = [budget for budget in budgets if budget is not None and budget != math.inf]
     if any(math.isnan(budget) for budget in known):
         raise ValueError(f"{LEAST_BUDGET} Got n_eval = nan instead.")

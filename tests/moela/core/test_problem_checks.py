@@ -160,6 +160,14 @@ def test_a_budget_below_one(n_eval, evaluator):
             run(ZDT1(), True, NSGA2(12), n_eval)
 
 
+@pytest.mark.parametrize("n_gen", [0, -1])
+def test_a_number_of_generations_below_one(n_gen, evaluator):
+    words = rf"must allow at least one evaluation. Got n_gen = {n_gen} instead"
+    settings = {"evaluator": Evaluator(progress=False)} if evaluator else {}
+    with pytest.raises(ValueError, match=words):
+        minimize(ZDT1(), MOELA(), ("n_gen", n_gen), **settings)
+
+
 def test_a_run_without_a_termination_ends(evaluator):
     """By pymoo's default for several objectives."""
     kwargs = {"evaluator": Evaluator(progress=False)} if evaluator else {}

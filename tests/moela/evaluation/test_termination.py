@@ -13,10 +13,11 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.termination import TerminateIfAll, TerminateIfAny
 from pymoo.optimize import minimize
 from pymoo.termination import get_termination
+from pymoo.termination.collection import TerminationCollection
 from pymoo.termination.default import DefaultMultiObjectiveTermination
 
 from moela.evaluation.evaluator import Evaluator
-from moela.evaluation.termination import ElapsedTime, evaluation_budget
+from moela.evaluation.termination import ElapsedTime, evaluation_budget, out_of_time
 
 
 def test_a_run_ends_after_its_time(clock):
@@ -99,9 +100,26 @@ def test_a_time_that_is_not_positive_is_named(wrong):
         (ElapsedTime(1.0), None),
         (DefaultMultiObjectiveTermination(n_max_evals=500), 500),
         (TerminateIfAny(get_termination("n_eval", 70), get_termination("n_eval", 50)), 50),
+        (TerminationCollection(get_termination("n_gen", 9), get_termination("n_eval", 70)), 70),
+        (TerminateIfAny(TerminationCollection(get_termination("n_eval", 70)), ElapsedTime(9)), 70),
         (TerminateIfAll(get_termination("n_eval", 70), get_termination("n_gen", 50)), None),
         (None, None),
     ],
 )
 def test_the_budget_of_evaluations_is_found_in_a_termination(termination, budget):
     assert evaluation_budget(termination) == budget
+
+
+def test_the_budget_inside_a_collection_of_pymoo_is_never_exceeded():
+    termination = TerminationCollection(
+        get_termination("n_gen", 1000), get_termination("n_eval", 43)
+    )
+    evaluator = Evaluator()
+    minimize(One(), NSGA2(pop_size=10), termination, seed=1, evaluator=evaluator)
+    assert evaluator.n_eval == 43
+
+
+def test_a_time_inside_a_collection_of_pymoo_is_seen():
+    elapsed = ElapsedTime(2.0)
+    elapsed.elapsed = 3.0
+    assert out_of_time(TerminationCollection(get_termination("n_gen", 9), elapsed))
