@@ -9,6 +9,7 @@ from pathlib import Path
 from pymoo.core.problem import Problem
 
 from moela._spelling import printed
+from moela.evaluation.storage.folders import is_store
 from moela.files.tables import TextTable
 from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.given import position_of
@@ -39,8 +40,13 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
     ------
     ValueError
         A variable that every design has lacks a column, a cell is no value, or it may stand for
-        several options; the message names file and line.
+        several options; the message names file and line. Or the file is a store.
     """
+    if is_store(Path(path)):
+        raise ValueError(
+            f"{path} must be a table of designs to start from, such as front.csv. Got a store of "
+            "runs instead; hand it in as known results (--known), which cost no evaluation."
+        )
     table = TextTable(path)
     lines = ((number, cells) for number, cells in table if cells)
     _, heading = next(lines, (0, []))

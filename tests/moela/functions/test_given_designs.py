@@ -15,6 +15,7 @@ from pymoo.problems import get_problem
 
 import moela
 from moela import MOELA, EvaluationStore, Evaluator
+from moela.functions.tables import read_designs
 
 VARIABLES = {"a": moela.real(1e-3, 10.0, log=True), "b": (0.0, 10.0), "k": ["u", "v"]}
 DESIGNS = [{"a": 9.0, "b": 1.0, "k": "u"}, {"a": 0.01, "b": 4.0, "k": "v"}]
@@ -182,6 +183,14 @@ def test_tables_to_start_from_are_refused_by_their_columns():
     ):
         with pytest.raises(ValueError, match=words):
             moela.minimize(fall, start=table, **settings)
+
+
+def test_a_store_in_place_of_a_table_is_refused_with_what_takes_it(tmp_path):
+    settings = {"variables": VARIABLES, "objectives": ["f", "g"], "n_eval": 20, **QUIET}
+    path = tmp_path / "run.db"
+    moela.minimize(fall, store=path, **settings)
+    with pytest.raises(ValueError, match=r"run\.db must be a table .* Got a store .*--known"):
+        read_designs(path, problem())
 
 
 @pytest.mark.parametrize("empty", [None, "", " "])
