@@ -244,7 +244,7 @@ def _execute(task: Task) -> tuple[Key, Run | str]:
         return task.key, run if task.store is None else _kept(run, task.store)
     except _NotKeptError:
         raise
-    except Exception:
+    except (Exception, SystemExit):  # a program's sys.exit ends its run, not the experiment
         return task.key, traceback.format_exc()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import moocore
 import numpy as np
 import pytest
@@ -307,3 +309,18 @@ def test_a_store_of_evaluations_keeps_a_run_in_progress(tmp_path):
     assert Interrupted.evaluated <= 200 + 4
     expected = run_experiment({"toy": Toy()}, {"it": nsga2}, 2, 100).runs
     assert [run.F.tolist() for run in runs] == [run.F.tolist() for run in expected]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_run_that_exits_does_not_end_the_experiment(n_jobs):
+    def leave(problem, n_eval, seed):
+        sys.exit("no license")
+
+    problems = {"toy": Toy()}
+    with pytest.warns(UserWarning, match=r"1 of 2 runs failed .*SystemExit: no license"):
+        results = run_experiment(
+            problems, {"out": External(leave), "in": External(draw)}, 1, 5, n_jobs, on_error="skip"
+        )
+    assert [run.algorithm for run in results.runs] == ["in"]
+    with pytest.raises(ExperimentError, match=r"out on toy(.|\n)*SystemExit: no license"):
+        run_experiment(problems, {"out": External(leave)}, 1, 5, n_jobs)
