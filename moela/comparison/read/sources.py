@@ -35,7 +35,7 @@ from moela.functions.results.stored import objectives_in, stored_problem, unname
 from moela.provenance import renames
 from moela.provenance.signature import shown_name
 from moela.quality.front import Front
-from moela.quality.runs import History, traits
+from moela.quality.runs import History, clean, traits
 
 _JSON = re.compile(rb"\s*[\[{]\s*([\[{\"]|-?\d)")  # how it begins
 # A store with more is taken for damaged.
@@ -132,11 +132,12 @@ def _individuals(individuals: list[Individual], n_obj: int) -> tuple[Floats, Flo
 def of_run(run: files.Run) -> RunDraft:
     """Return a run of an experiment, with the objectives of a plain function."""
     senses = objectives_in(run.settings.get("problem", {}))
+    owner = str(run.key) if run.path is None else f"{run.key} in {run.path}"
     compared = nameless(
         run.front_F,
         str(run.key) if run.path is None else str(run.path),
         X=run.front_X,
-        owner=str(run.key) if run.path is None else f"{run.key} in {run.path}",
+        owner=owner,
         seed=run.seed,
         evaluated=True,
         history=History(run.n_eval, run.scored_F),
@@ -147,6 +148,13 @@ def of_run(run: files.Run) -> RunDraft:
         signs=tuple(senses.values()) or None,
         about={"budget": run.budget} | dict(run.provenance),
     )
+    # The front does not tell of evaluations that are no points.
+    F = run.F
+    endless = np.isneginf(F).any(axis=1)
+    if endless.any():
+        clean(owner, F[: endless.argmax() + 1])  # which refuses them
+    if n := int((~np.isfinite(F)).any(axis=1).sum()):
+        compared = replace(compared, left_out={"not finite": n, **compared.left_out})
     return RunDraft(compared, run.problem, run.algorithm)
 
 
