@@ -150,8 +150,8 @@ def as_stored(value: object) -> object:
 
     Tuples and arrays become lists.
 
-    >>> as_stored((1, 2.5)), as_stored(as_stored)
-    ([1, 2.5], 'moela.provenance.signature.as_stored')
+    >>> as_stored((1, 2.5)), as_stored(json.dumps)
+    ([1, 2.5], 'json.dumps')
     """
     return in_words(json.loads(dump(_plain(value))))  # which puts keys in order
 
