@@ -45,7 +45,7 @@ def read_designs(path: str | Path, problem: Problem) -> list[Row] | list[list[ob
     if is_store(Path(path)):
         raise ValueError(
             f"{path} must be a table of designs to start from, such as front.csv. Got a store of "
-            "runs instead; hand it in as known results (--known), which cost no evaluation."
+            "runs instead; pass it as known results (known=, --known), which cost no evaluation."
         )
     table = TextTable(path)
     lines = ((number, cells) for number, cells in table if cells)

@@ -138,8 +138,7 @@ def clean(
     evaluations, those with a positive constraint violation CV [n] are infeasible.
     """
     points = numbers(owner, F)
-    if np.isneginf(points).any():
-        _refuse(owner, points, int(np.isneginf(points).any(axis=1).argmax()))
+    refuse_endless(owner, points)
     lengths = {"CV": None if CV is None else np.size(CV), "X": None if X is None else len(X)}
     for name, n in lengths.items():
         if n not in (None, len(points)):
@@ -165,6 +164,13 @@ def clean(
             _refuse(owner, points, int(keep[beyond.argmax()]))
     designs = None if X is None else designs_array(X)[keep]
     return points[keep], designs, {reason: n for reason, n in counts.items() if n}
+
+
+def refuse_endless(owner: str, points: Floats) -> None:
+    """Raise a ValueError if an objective of points [n, M] is -infinity."""
+    endless = np.isneginf(points).any(axis=1)
+    if endless.any():
+        _refuse(owner, points, int(endless.argmax()))
 
 
 def _refuse(owner: str, points: Floats, row: int) -> None:

@@ -35,7 +35,7 @@ from moela.functions.results.stored import objectives_in, stored_problem, unname
 from moela.provenance import renames
 from moela.provenance.signature import shown_name
 from moela.quality.front import Front
-from moela.quality.runs import History, clean, traits
+from moela.quality.runs import History, refuse_endless, traits
 
 _JSON = re.compile(rb"\s*[\[{]\s*([\[{\"]|-?\d)")  # how it begins
 # A store with more is taken for damaged.
@@ -150,9 +150,7 @@ def of_run(run: files.Run) -> RunDraft:
     )
     # The front does not tell of evaluations that are no points.
     F = run.F
-    endless = np.isneginf(F).any(axis=1)
-    if endless.any():
-        clean(owner, F[: endless.argmax() + 1])  # which refuses them
+    refuse_endless(owner, F)
     if n := int((~np.isfinite(F)).any(axis=1).sum()):
         compared = replace(compared, left_out={"not finite": n, **compared.left_out})
     return RunDraft(compared, run.problem, run.algorithm)

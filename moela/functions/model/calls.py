@@ -165,7 +165,7 @@ def misnamed(function: Callable[..., object], variables: Iterable[str], error: E
     if len(parameters) > 1:
         write = f"pass lambda d: {name_of(function)}(**d)"
         if name_of(function) == LAMBDA:
-            write = "write lambda d: and d[...] for each"
+            write = f"write lambda d: with d[{name!r}] in place of {name}"
         return f" It gets a dictionary of the variables as {name!r}; {write}."
     return f" Its argument {name!r} is a dictionary of the variables; take {name}[{name!r}]."
 

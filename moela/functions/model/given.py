@@ -9,7 +9,7 @@ import numpy as np
 
 from moela._arrays import Designs, equal
 from moela._spelling import printed
-from moela.functions.model.kinds import Choice, Permutation, Variable, plain
+from moela.functions.model.kinds import Choice, Listed, Permutation, Variable, plain
 from moela.quality.words import encodable, listed
 
 if TYPE_CHECKING:
@@ -126,18 +126,18 @@ def _restored(design: Mapping[str, object], variables: Mapping[str, Variable]) -
             if at is not None:
                 values[name] = options[at]
         elif isinstance(variable, Choice):
-            values[name] = _option(value, variable, variable.options)
+            values[name] = _option(value, variable)
         elif isinstance(variable, Permutation) and isinstance(value, list):
-            values[name] = [_option(item, variable, variable.items) for item in value]
+            values[name] = [_option(item, variable) for item in value]
         else:
             values[name] = value
     return values
 
 
-def _option(value: object, variable: Choice | Permutation, options: Sequence[object]) -> object:
-    """Return the option that a text or list stands for; any other value as it is."""
+def _option(value: object, variable: Listed) -> object:
+    """Return the option or item that a text or list stands for; any other value as it is."""
     if not isinstance(value, str | list):
         return value
-    at = position_of(value, options) if isinstance(value, str) else None
+    at = position_of(value, variable.listed) if isinstance(value, str) else None
     at = variable.stored_position(value) if at is None else at
-    return value if at is None else options[at]
+    return value if at is None else variable.listed[at]

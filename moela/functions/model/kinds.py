@@ -87,12 +87,39 @@ class Boolean(Variable):
         return None if isinstance(value, bool | np.bool_) or value in (0, 1) else "True or False"
 
 
+class Listed(Variable):
+    """A variable whose values are made of listed objects: options, or items of an order."""
+
+    @property
+    def listed(self) -> tuple[object, ...]:
+        """The objects."""
+        raise NotImplementedError
+
+    def stored_position(self, value: object) -> int | None:
+        """Return the position of the only object that a store gives back as `value`, or None.
+
+        Two objects without attributes, for example, cannot be told apart.
+        """
+        return self._stored.get(dump(as_stored(value)))
+
+    @cached_property
+    def _stored(self) -> dict[str, int]:
+        forms = [dump(as_stored(each)) for each in self.listed]
+        counts = Counter(forms)
+        return {form: i for i, form in enumerate(forms) if counts[form] == 1}
+
+
 @dataclass(frozen=True)
-class Choice(Variable):
+class Choice(Listed):
     """A choice among options, which have an order if `ordered`."""
 
     options: tuple[object, ...]
     ordered: bool = False
+
+    @property
+    def listed(self) -> tuple[object, ...]:
+        """The options."""
+        return self.options
 
     def describe(self) -> str:
         """Return the meaning of the variable in words."""
@@ -109,14 +136,6 @@ class Choice(Variable):
                     return i
         return None
 
-    def stored_position(self, value: object) -> int | None:
-        """Return the position of the only option that a store gives back as `value`, or None."""
-        return self._stored.get(dump(as_stored(value)))
-
-    @cached_property
-    def _stored(self) -> dict[str, int]:
-        return _stored_positions(self.options)
-
     def problem_with(self, value: object) -> str | None:
         """Return the expected values in words if `value` is not one of them, else None."""
         if self.position(value) is not None:
@@ -125,10 +144,15 @@ class Choice(Variable):
 
 
 @dataclass(frozen=True)
-class Permutation(Variable):
+class Permutation(Listed):
     """An order of some items."""
 
     items: tuple[object, ...]
+
+    @property
+    def listed(self) -> tuple[object, ...]:
+        """The items."""
+        return self.items
 
     def describe(self) -> str:
         """Return the meaning of the variable in words."""
@@ -151,14 +175,6 @@ class Permutation(Variable):
             del free[at]
         return None if free else found
 
-    def stored_position(self, value: object) -> int | None:
-        """Return the position of the only item that a store gives back as `value`, or None."""
-        return self._stored.get(dump(as_stored(value)))
-
-    @cached_property
-    def _stored(self) -> dict[str, int]:
-        return _stored_positions(self.items)
-
     def problem_with(self, value: object) -> str | None:
         """Return the expected values in words if `value` is not one of them, else None."""
         if self.places(value) is not None:
@@ -174,16 +190,6 @@ def is_number(value: object) -> bool:
         return not isinstance(value, complex | np.complexfloating) and math.isfinite(value)
     except OverflowError:  # an integer beyond all floating-point numbers
         return False
-
-
-def _stored_positions(options: Iterable[object]) -> dict[str, int]:
-    """Return the positions of options by what a store gives back for them, if it is for one only.
-
-    Two objects without attributes, for example, cannot be told apart.
-    """
-    forms = [dump(as_stored(option)) for option in options]
-    counts = Counter(forms)
-    return {form: i for i, form in enumerate(forms) if counts[form] == 1}
 
 
 def _identical(a: object, b: object) -> bool:

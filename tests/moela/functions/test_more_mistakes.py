@@ -116,7 +116,7 @@ def test_a_function_of_several_variables_is_told_how_to_get_them():
     variables = {"x": (1.0, 2.0), "y": (1.0, 2.0)}
     for function, write in (
         (square, "pass lambda d: square(**d)"),
-        (lambda x, y=2.0: x**2 + y, "write lambda d: and d[...] for each"),
+        (lambda x, y=2.0: x**2 + y, "write lambda d: with d['x'] in place of x"),
     ):
         with pytest.raises(EvaluationError) as error:
             moela.minimize(function, variables=variables, objectives=["f"], n_eval=20, **QUIET)
