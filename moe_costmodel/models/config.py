@@ -12,10 +12,11 @@ from pathlib import Path
 from moe_costmodel._checks import InvalidParameter, invalid
 from moe_costmodel.models.families import ALIASES, ARCHITECTURES, HYBRIDS, Architecture
 from moe_costmodel.models.fields import ConfigFields
-from moe_costmodel.models.mixers import CHUNKED, REUSED, attention_of
+from moe_costmodel.models.layers import EXPERTS, WITH_EXPERTS, layers_of, sparse_layers
+from moe_costmodel.models.mixers import attention_of
 from moe_costmodel.models.quantization import weight_types
 from moe_costmodel.models.shape import Block, ExpertShape, ModelShape
-from moe_costmodel.models.spellings import FEED_FORWARD, in_usual_words
+from moe_costmodel.models.spellings import in_usual_words
 from moela.files.fields import object_in
 from moela.files.guard import brief, invalid_file
 from moela.files.text import read_json
@@ -26,17 +27,10 @@ _CHOSEN = (
     "num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk", "top_k_experts",
     "num_experts_per_token", "moe_top_k",
 )  # fmt: skip
-_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 _SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
 _SHARED_WIDTHS = (
     "shared_expert_intermediate_size", "shared_intermediate_size", "share_expert_dim",
 )  # fmt: skip
-_ATTENTIONS = ("full_attention", "sliding_attention", "linear_attention", "attention")
-_HASHED = {"hash_moe": "hashed", "moe": "sparse"}  # feed-forward parts of DeepSeek-V4
-_WITH_EXPERTS = ("sparse", "hashed")
-_INDEXED = ("indexed_attention", "deepseek_sparse_attention")
-# Far above any model; a damaged file would make one Python object a layer.
-_MOST_LAYERS = 10_000
 
 
 def read_config(config: str | Path | Mapping[str, object]) -> ModelShape:
@@ -71,7 +65,7 @@ def moe_layer_numbers(config: str | Path | Mapping[str, object]) -> tuple[int, .
     fields, _ = _opened(config)
     name, architecture = _architecture(fields)
     fields = in_usual_words(name, fields)
-    sparse = _sparse_layers(architecture, fields, _n_layers(fields))
+    sparse = sparse_layers(architecture, fields)
     return tuple(i for i, with_experts in enumerate(sparse) if with_experts)
 
 
@@ -93,14 +87,6 @@ def _opened(config: str | Path | Mapping[str, object]) -> tuple[ConfigFields, ob
         if name != source.name and (beside := source.with_name(name)).is_file():
             extra = object_in(beside, "", read_json(beside)).get("quantization")
     return _text_part(ConfigFields(content, source)), content.get("quantization_config") or extra
-
-
-def _n_layers(fields: ConfigFields) -> int:
-    n_layers = fields.whole("num_hidden_layers")
-    if n_layers > _MOST_LAYERS:
-        expected = f"at most {_MOST_LAYERS:,}"
-        raise invalid_file(fields.source, n_layers, expected, fields.place("num_hidden_layers"))
-    return n_layers
 
 
 def _text_part(fields: ConfigFields) -> ConfigFields:
@@ -151,21 +137,10 @@ def _built(
         expected = "false, as in all released models of this architecture"
         raise invalid_file(fields.source, "true", expected, fields.place("use_bias"))
     d_model = fields.whole("hidden_size")
-    n_layers = _n_layers(fields)
-    known = (*_ATTENTIONS, *(_INDEXED if architecture.attention == "mla" else ()))
-    known += (CHUNKED,) if architecture.interval == "llama4" else ()
-    known += architecture.kinds
-    single: list[str] = []  # mixers and feed-forward parts, if each is a layer
-    if architecture.single_parts:
-        single = _blocks_of(fields)
-        layers = _pairs(single)
-    else:
-        kinds = fields.words("layer_types", n_layers, known) or _default_kinds(fields, n_layers)
-        kinds = _with_indexers(fields, list(kinds)) if architecture.attention == "mla" else kinds
-        layers = list(zip(kinds, _parts(architecture, fields, n_layers), strict=True))
+    layers, single = layers_of(architecture, fields)
     groups = Counter(layers)
     attentions = {kind: attention_of(architecture, fields, kind) for kind in {k for k, _ in layers}}
-    has_experts = any(part in _WITH_EXPERTS for _, part in layers)
+    has_experts = any(part in WITH_EXPERTS for _, part in layers)
     experts = _experts(architecture, fields, d_model) if has_experts else None
     streams = fields.whole("hc_mult") if architecture.streams else 1
     # Attention residuals weigh the sums of blocks of layers, by a norm and a product each time.
@@ -206,13 +181,13 @@ def _built(
         extra=head_bias
         + d_model * (architecture.norm_biases + 2 * (residual > 0))
         + _collapse(d_model, streams) * architecture.collapsed,
-        residual_blocks=-(-n_layers // residual) if residual else 0,
+        residual_blocks=-(-len(layers) // residual) if residual else 0,
     )
 
 
 def _of_part(part: str, experts: ExpertShape | None) -> ExpertShape | None:
     """Return the experts of a layer; a table of tokens has no correction of scores."""
-    if experts is None or part not in _WITH_EXPERTS:
+    if experts is None or part not in WITH_EXPERTS:
         return None
     return experts if part == "sparse" else replace(experts, router_extra=0)
 
@@ -225,21 +200,6 @@ def _mixing(d_model: int, streams: int) -> int:
 def _collapse(d_model: int, streams: int) -> int:
     """Return the parameters that collapse the streams after the last layer."""
     return streams * (streams * d_model + 1) + 1 if streams > 1 else 0
-
-
-def _blocks_of(fields: ConfigFields) -> list[str]:
-    known = ("mamba", "full_attention", *FEED_FORWARD)
-    return fields.words("layers_block_type", fields.whole("num_hidden_layers"), known) or []
-
-
-def _pairs(kinds: list[str]) -> list[tuple[str, str]]:
-    """Return the mixers of Nemotron-H, each with the feed-forward part of the layer after it."""
-    after = [*kinds[1:], ""]
-    return [
-        (kind, FEED_FORWARD.get(following, "none"))
-        for kind, following in zip(kinds, after, strict=True)
-        if kind not in FEED_FORWARD
-    ]
 
 
 def _n_norms(architecture: Architecture, part: str) -> int:
@@ -273,143 +233,11 @@ def _scaled(context: int, factor: float) -> int:
     return int(min(context * max(1.0, factor), 2.0**31))
 
 
-def _default_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
-    """Return the kinds of attention of all layers if the config does not list them."""
-    if fields.get("o_lora_rank"):  # DeepSeek-V4
-        return [
-            "compressed_sparse_attention" if i > 2 and i % 2 else "heavily_compressed_attention"
-            for i in range(n_layers)
-        ]
-    every = fields.whole("global_attn_every_n_layers", default=0, low=0)  # AFMoE
-    if every:
-        return [
-            "sliding_attention" if (i + 1) % every else "full_attention" for i in range(n_layers)
-        ]
-    if fields.get("index_kpool"):  # GLM-5.3-Flash
-        return ["linear_attention" if (i + 1) % 4 else "indexed_attention" for i in range(n_layers)]
-    every = fields.whole("full_attention_interval", default=0, low=0)
-    if every and fields.get("linear_num_value_heads"):
-        return [
-            "full_attention" if (i + 1) % every == 0 else "linear_attention"
-            for i in range(n_layers)
-        ]
-    if fields.content.get("model_type") == "llama4_text":
-        return _llama4_kinds(fields, n_layers)
-    if fields.content.get("model_type") == "gpt_oss":
-        return ["full_attention" if i % 2 else "sliding_attention" for i in range(n_layers)]
-    return ["full_attention"] * n_layers
-
-
-def _with_indexers(fields: ConfigFields, kinds: list[str]) -> list[str]:
-    """Return the kinds of attention, those of layers that reuse another layer's choice renamed."""
-    if not fields.get("index_topk"):
-        return kinds
-    n_layers = len(kinds)
-    known = ("full", "shared")
-    listed = fields.words("indexer_types", n_layers, known)
-    pattern = fields.get("index_topk_pattern")
-    if listed is None and pattern is not None:
-        letters = {"F": "full", "S": "shared"}
-        if isinstance(pattern, str):
-            pattern = [letters.get(letter, letter) for letter in pattern]
-        content = {"index_topk_pattern": pattern}
-        listed = replace(fields, content=content).words("index_topk_pattern", n_layers, known)
-    if listed is None:
-        every = fields.whole("index_topk_freq", default=1)
-        first = fields.whole("index_skip_topk_offset", default=2, low=0) - 1
-        listed = ["shared" if max(i - first, 0) % every else "full" for i in range(n_layers)]
-    return [
-        REUSED if word == "shared" and kind != "linear_attention" else kind
-        for kind, word in zip(kinds, listed, strict=True)
-    ]
-
-
-def _llama4_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
-    """Return the kinds of attention: layers that rotate positions see chunks of the context."""
-    rotated = fields.wholes("no_rope_layers")  # 1 for layers that rotate, in spite of its name
-    if not rotated:
-        every = fields.whole("no_rope_layer_interval", default=4)
-        rotated = [(i + 1) % every for i in range(n_layers)]
-    if len(rotated) < n_layers:
-        expected = f"a list of {n_layers} integers"
-        raise invalid_file(fields.source, rotated, expected, fields.place("no_rope_layers"))
-    return [CHUNKED if one else "full_attention" for one in rotated[:n_layers]]
-
-
-def _at_intervals(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[bool]:
-    """Tell of each layer whether it has experts, in architectures that have them at intervals."""
-    if architecture.interval == "llama4":
-        listed = fields.wholes("moe_layers")
-        step = fields.whole("interleave_moe_layer_step", default=1)
-        return [i in listed if listed else (i + 1) % step == 0 for i in range(n_layers)]
-    if architecture.interval == "step":
-        numbers = set(fields.wholes("moe_layers"))
-        first = fields.whole("first_k_dense_replace", default=3, low=0)
-        return [i in numbers if numbers else i >= first for i in range(n_layers)]
-    first = fields.whole("moe_layer_start_index", default=1, low=0)
-    last = fields.get("moe_layer_end_index")
-    if last is None or last == -1:
-        last = n_layers - 1
-    else:
-        last = fields.whole("moe_layer_end_index", low=0)
-    step = fields.whole("moe_layer_interval", default=1)
-    return [first <= i <= last and (i + 1) % step == 0 for i in range(n_layers)]
-
-
-def _parts(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[str]:
-    """Return the feed-forward part of each layer."""
-    if not architecture.hashed:
-        sparse = _sparse_layers(architecture, fields, n_layers)
-        return ["sparse" if with_experts else "dense" for with_experts in sparse]
-    listed = fields.words("mlp_layer_types", n_layers, tuple(_HASHED))
-    if listed is not None:
-        return [_HASHED[word] for word in listed]
-    first = fields.whole("num_hash_layers", default=3, low=0)
-    return ["hashed" if i < first else "sparse" for i in range(n_layers)]
-
-
-def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: int) -> list[bool]:
-    """Tell of each layer whether it has experts."""
-    if architecture.hashed:
-        return [True] * n_layers
-    if architecture.single_parts:
-        return [FEED_FORWARD.get(kind) == "sparse" for kind in _blocks_of(fields)]
-    if architecture.parallel and not fields.flag("enable_moe_block"):
-        return [False] * n_layers
-    # In Qwen's architectures, 0 experts stand for a dense model.
-    least = int(architecture.experts and not architecture.sparse_step)
-    if not fields.whole(*_EXPERTS, default=None if architecture.experts else 0, low=least):
-        return [False] * n_layers
-    listed = fields.words("mlp_layer_types", n_layers, ("dense", "sparse"))
-    if listed is not None:
-        return [word == "sparse" for word in listed]
-    if architecture.interval:
-        return _at_intervals(architecture, fields, n_layers)
-    if architecture.dense_first:
-        name = "first_k_dense_replace"
-        first = fields.whole(name, default=0, low=0)
-        if first > n_layers:
-            expected = f"at most num_hidden_layers = {n_layers}"
-            raise invalid_file(fields.source, first, expected, fields.place(name))
-        step = fields.whole("moe_layer_freq", default=1)
-        return [i >= first and i % step == 0 for i in range(n_layers)]
-    if architecture.sparse_step:
-        dense = fields.wholes("mlp_only_layers")
-        for at, number in enumerate(dense):
-            if number >= n_layers:
-                expected = f"the number of a layer, from 0 to {n_layers - 1}"
-                place = fields.place(f"mlp_only_layers[{at}]")
-                raise invalid_file(fields.source, number, expected, place)
-        step = fields.whole("decoder_sparse_step", default=1)
-        return [i not in dense and (i + 1) % step == 0 for i in range(n_layers)]
-    return [True] * n_layers
-
-
 def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> ExpertShape:
-    n_experts = fields.whole(*_EXPERTS)
+    n_experts = fields.whole(*EXPERTS)
     k = fields.same(*_CHOSEN)
     if k > n_experts:
-        expected = f"at most {fields.named(*_EXPERTS)} = {n_experts}"
+        expected = f"at most {fields.named(*EXPERTS)} = {n_experts}"
         raise invalid_file(fields.source, k, expected, fields.named(*_CHOSEN))
     # Where layers may be dense, "intermediate_size" is their width, and not that of an expert.
     mixed = architecture.dense_first or architecture.sparse_step or architecture.interval == "ernie"
