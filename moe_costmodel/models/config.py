@@ -14,6 +14,7 @@ from moe_costmodel.models.families import ALIASES, ARCHITECTURES, HYBRIDS, Archi
 from moe_costmodel.models.fields import ConfigFields
 from moe_costmodel.models.layers import EXPERTS, WITH_EXPERTS, layers_of, sparse_layers
 from moe_costmodel.models.mixers import attention_of
+from moe_costmodel.models.needed import check_complete
 from moe_costmodel.models.quantization import weight_types
 from moe_costmodel.models.shape import Block, ExpertShape, ModelShape
 from moe_costmodel.models.spellings import in_usual_words
@@ -133,10 +134,8 @@ def _architecture(fields: ConfigFields) -> tuple[str, Architecture]:
 def _built(
     name: str, architecture: Architecture, fields: ConfigFields, quantization: object
 ) -> ModelShape:
-    if fields.flag("use_bias") and architecture.unbiased:
-        expected = "false, as in all released models of this architecture"
-        raise invalid_file(fields.source, "true", expected, fields.place("use_bias"))
     d_model = fields.whole("hidden_size")
+    check_complete(name, fields)
     layers, single = layers_of(architecture, fields)
     groups = Counter(layers)
     attentions = {kind: attention_of(architecture, fields, kind) for kind in {k for k, _ in layers}}
@@ -146,6 +145,9 @@ def _built(
     # Attention residuals weigh the sums of blocks of layers, by a norm and a product each time.
     residual = fields.whole("attn_res_block_size", default=0, low=0)
     mlp_bias = fields.flag("mlp_bias")
+    if mlp_bias and has_experts:
+        expected = "false: biases of dense parts are read of models without experts only"
+        raise invalid_file(fields.source, "true", expected, fields.place("mlp_bias"))
     blocks = []
     for (kind, part), number in groups.items():
         d_ffn = fields.whole(architecture.dense_width) if part == "dense" else 0
@@ -240,7 +242,8 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
         expected = f"at most {fields.named(*EXPERTS)} = {n_experts}"
         raise invalid_file(fields.source, k, expected, fields.named(*_CHOSEN))
     # Where layers may be dense, "intermediate_size" is their width, and not that of an expert.
-    mixed = architecture.dense_first or architecture.sparse_step or architecture.interval == "ernie"
+    mixed = architecture.dense_first or architecture.sparse_step or architecture.single_parts
+    mixed = mixed or architecture.interval in ("ernie", "step")
     mixed = (mixed and architecture.dense_width == "intermediate_size") or architecture.parallel
     d_ffn = fields.same("moe_intermediate_size", *(() if mixed else ("intermediate_size",)))
     d_shared = 0

@@ -41,7 +41,6 @@ class Architecture:
     single_parts: bool = False  # mixers and feed-forward parts are layers of their own
     heads: str = ""  # rule of the heads of each kind of attention: "gemma4", "mimo" or "step"
     interval: str = ""  # rule of the layers with experts: "llama4", "ernie" or "step"
-    unbiased: bool = False  # all released models have `use_bias` false
     norm_biases: bool = False
     sandwiched: bool = False  # norms before and after both parts of a layer
     dense_first: bool = False  # first_k_dense_replace
@@ -65,7 +64,6 @@ ARCHITECTURES: dict[str, Architecture] = {
     "bailing_moe": Architecture(  # Ling and Ring, 1.5 and 2.0
         qkv_bias=True, output_bias=False, bias_field="use_qkv_bias", qk_norm="optional",
         router_field="moe_router_enable_expert_bias", shared="width by number", dense_first=True,
-        unbiased=True,
     ),
     "afmoe": Architecture(
         qk_norm="head", router_bias=True, shared="number", gated_output=True, dense_first=True,
@@ -120,7 +118,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dots1": Architecture(qk_norm="head", router_bias=True, shared="number", dense_first=True),
     "ernie4_5_moe": Architecture(
         qkv_bias=False, output_bias=False, router_bias=True, shared="number", interval="ernie",
-        tied=True, unbiased=True,
+        tied=True,
     ),
     "exaone_moe": Architecture(
         qkv_bias=False, output_bias=False, qk_norm="head", router_bias=True, shared="number",

@@ -82,8 +82,8 @@ def _default_kinds(fields: ConfigFields, n_layers: int) -> list[str]:
         ]
     if fields.get("index_kpool"):  # GLM-5.3-Flash
         return ["linear_attention" if (i + 1) % 4 else "indexed_attention" for i in range(n_layers)]
-    every = fields.whole("full_attention_interval", default=0, low=0)
-    if every and fields.get("linear_num_value_heads"):
+    if fields.get("linear_num_value_heads"):  # Qwen3-Next and Qwen3.5
+        every = fields.whole("full_attention_interval", default=4)
         return [
             "full_attention" if (i + 1) % every == 0 else "linear_attention"
             for i in range(n_layers)

@@ -52,10 +52,10 @@ def attention_of(architecture: Architecture, fields: ConfigFields, kind: str) ->
         extra += (heads + kv_heads) * head_dim
     window = 0
     if kind == "sliding_attention" or (architecture.windowed and _same_window(fields)):
-        window = fields.whole("sliding_window", default=0, low=0)
+        window = _window(fields, "sliding_window", needed=kind == "sliding_attention")
     elif kind == CHUNKED:
         # The most tokens that a query sees; it sees half as many on average.
-        window = fields.whole("attention_chunk_size", default=0, low=0)
+        window = _window(fields, "attention_chunk_size", needed=True)
     found = Attention(
         n_heads=heads,
         n_kv_heads=kv_heads,
@@ -75,6 +75,14 @@ def _divisor(fields: ConfigFields, name: str, of: str, default: int | None = Non
     if heads % n:
         raise invalid_file(fields.source, n, f"a divisor of {of} = {heads}", fields.place(name))
     return n
+
+
+def _window(fields: ConfigFields, name: str, *, needed: bool) -> int:
+    """Return the tokens that a query looks back on, 0 if the field is null: all of them."""
+    if needed and name not in fields.content:
+        expected = "present, since the config has layers of attention with a window"
+        raise invalid_file(fields.source, "no such field", expected, fields.place(name))
+    return fields.whole(name, default=0, low=0)
 
 
 def _same_window(fields: ConfigFields) -> bool:
@@ -253,6 +261,9 @@ def _heads_of(architecture: Architecture, fields: ConfigFields, kind: str) -> Co
     other: dict[str, object] = {}
     if architecture.heads in ("mimo", "step") and kind == "sliding_attention":
         other = {name: fields.get(f"swa_{name}", name) for name in names}
+        if architecture.heads == "mimo" and fields.get("swa_num_key_value_heads") is None:
+            # transformers writes no field for them: they are twice as many.
+            other["num_key_value_heads"] = 2 * fields.whole("num_key_value_heads")
     elif architecture.heads == "gemma4":
         for name in ("hidden_size_per_layer_input", "num_kv_shared_layers"):
             if n := fields.whole(name, default=0, low=0):

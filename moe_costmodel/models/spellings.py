@@ -45,6 +45,8 @@ def in_usual_words(name: str, fields: ConfigFields) -> ConfigFields:
     if name == "nemotron_h":
         listed = _blocks(fields)
         found |= {"layers_block_type": listed, "num_hidden_layers": len(listed)}
+        if found.get("head_dim") is None and found.get("attention_head_dim") is not None:
+            found["head_dim"] = found["attention_head_dim"]
     elif name in HYBRID_FIELDS:
         found |= HYBRID_FIELDS[name](fields)
     elif name == "deepseek_v4":

@@ -341,7 +341,8 @@ def test_ernie_shares_its_embedding_if_the_config_does_not_say():
     config = {
         "model_type": "ernie4_5_moe", "hidden_size": 16, "intermediate_size": 24,
         "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 50, "moe_num_experts": 4,
-        "moe_k": 2, "moe_intermediate_size": 8,
+        "moe_k": 2, "moe_intermediate_size": 8, "num_key_value_heads": 2,
+        "moe_num_shared_experts": 0,
     }  # fmt: skip
     assert ModelShape.from_config(config).tied
     assert not ModelShape.from_config(config | {"tie_word_embeddings": False}).tied
@@ -396,5 +397,6 @@ def test_experts_of_a_token_are_the_same_in_all_layers():
         ModelShape.from_config(config | {"num_hidden_layers": 2})
     listed = config | {"num_hidden_layers": 2, "moe_topk": [2, 2], "moe_intermediate_size": [4, 4]}
     assert ModelShape.from_config(listed).experts.d_ffn == 4
+    ernie = listed | {"model_type": "ernie4_5_moe", "moe_num_shared_experts": 0, "use_bias": True}
     with pytest.raises(ValueError, match=r"'use_bias'.*false"):
-        ModelShape.from_config(listed | {"model_type": "ernie4_5_moe", "use_bias": True})
+        ModelShape.from_config(ernie | {"num_key_value_heads": 8})

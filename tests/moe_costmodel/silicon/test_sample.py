@@ -126,7 +126,8 @@ def test_damaged_rows_are_named(root):
 # ---------------------------------------------------------------------------- the scripts' settings
 
 V3 = {"config": DEEPSEEK_V3}
-GLM = {"config": DEEPSEEK_V3 | {"model_type": "glm_moe_dsa"}}
+_INDEXER = {"index_n_heads": 32, "index_head_dim": 128, "index_topk": 2048}
+GLM = {"config": DEEPSEEK_V3 | {"model_type": "glm_moe_dsa"} | _INDEXER}
 
 
 def loop(config, *, layout=None, gpu="h200_sxm", backend="sglang", inputs=1024, outputs=1024,
