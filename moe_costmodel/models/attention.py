@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moe_costmodel._checks import count, invalid, one_of
+from moe_costmodel.shapes import DTYPE_BYTES
 
-__all__ = ["ATTENTION_KINDS", "Attention"]
+__all__ = ["ATTENTION_KINDS", "STATE_TYPES", "Attention"]
 
 _WITH_STATE = ("linear", "kda", "mamba", "mamba1", "lightning", "conv")
+STATE_TYPES = ("float32", "bfloat16", "float16")
 ATTENTION_KINDS = ("gqa", "mla", "compressed", *_WITH_STATE)
 
 
@@ -58,6 +60,9 @@ class Attention:
     output_groups, output_rank : int
         Compressed attention: groups of heads that the output product first maps to as many vectors
         of this rank.
+    state_dtype : str
+        Type in which engines keep the state of linear attention or of Mamba, unless they are told
+        otherwise. The last tokens of a convolution are kept in 16 bits.
     keys_as_values : bool
         Whether the values are made from the projected keys, without a product of their own. Both
         are cached.
@@ -95,9 +100,11 @@ class Attention:
     compression: int = 0
     output_groups: int = 0
     output_rank: int = 0
+    state_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         one_of("Attention", "kind", self.kind, ATTENTION_KINDS)
+        one_of("Attention", "state_dtype", self.state_dtype, STATE_TYPES)
         for name in ("n_heads", "n_kv_heads", "head_dim"):
             count("Attention", name, getattr(self, name))
         if count("Attention", "v_head_dim", self.v_head_dim, 0) == 0:
@@ -169,12 +176,70 @@ class Attention:
         if not self.has_state:
             return 0
         state = 0 if self.kind == "conv" else self.n_heads * self.head_dim * self.v_head_dim
-        return state + self._conv_width * max(self.conv_kernel - 1, 0)
+        return state + self._conv_width * self._conv_tokens
 
     @property
     def state_bytes(self) -> float:
-        """Bytes of :attr:`state_values`: float32, but 16 bits of a short convolution's tokens."""
-        return (2.0 if self.kind == "conv" else 4.0) * self.state_values
+        """Bytes of :attr:`state_values`, in :attr:`state_dtype` and in 16 bits.
+
+        What compressed attention keeps is float32.
+        """
+        return self.divided_state_bytes(1)
+
+    def divided_state_bytes(self, tp: int) -> float:
+        """Return the bytes of :attr:`state_values` on one of `tp` GPUs that divide the heads.
+
+        Groups of Mamba-2 are copied to the GPUs whose heads need them, as vLLM and SGLang do. What
+        compressed attention keeps is copied.
+        """
+        if not self.has_state:
+            return 4.0 * self.state_values
+        convolved = (self._conv_width - self._grouped_width) / tp
+        convolved += self._grouped_width * self.group_share(tp)
+        found = 2.0 * convolved * self._conv_tokens
+        if self.kind == "conv":
+            return found
+        state = self.n_heads * self.head_dim * self.v_head_dim / tp
+        return found + state * DTYPE_BYTES[self.state_dtype]
+
+    def group_share(self, tp: int) -> float:
+        """Return the share of the heads of keys, or of Mamba-2's groups, on one of `tp` GPUs."""
+        return max(1, -(-self.n_kv_heads // tp)) / self.n_kv_heads
+
+    @property
+    def _conv_tokens(self) -> int:
+        return max(self.conv_kernel - 1, 0)
+
+    @property
+    def _grouped_width(self) -> int:
+        """Channels of the convolution that belong to heads of keys, or to groups of Mamba-2."""
+        if self.kind not in ("mamba", "linear", "kda"):
+            return 0
+        return 2 * self.n_kv_heads * self.head_dim
+
+    def shared_weights(self, d_model: int) -> tuple[int, int]:
+        """Return the weights that tensor parallelism divides by groups, and those it copies.
+
+        Engines divide the products of keys and values, and of Mamba-2's inputs and outputs, by
+        heads of keys or by groups. The products down to latents and those of an indexer of latent
+        attention are on each GPU.
+
+        Parameters
+        ----------
+        d_model : int
+            Width of the tokens.
+        """
+        if self.kind == "mla":
+            index = self.index_heads * self.index_dim * (self.q_rank or d_model)
+            keys = self.index_dim * (1 + (self.index_pool > 1)) + self.index_heads
+            index += d_model * keys if self.index_heads else 0
+            return 0, d_model * (self.q_rank + self.kv_rank + self.rope_dim) + index
+        if self.has_state:
+            return self._grouped_width * (d_model + self.conv_kernel), 0
+        if self.kind == "compressed":
+            return 0, 0
+        width = self.head_dim + (0 if self.keys_as_values else self.v_head_dim)
+        return d_model * self.n_kv_heads * width, 0
 
     @property
     def _series(self) -> int:

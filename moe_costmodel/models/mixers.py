@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from moe_costmodel.models.attention import Attention
+from moe_costmodel.models.attention import STATE_TYPES, Attention
 from moe_costmodel.models.families import Architecture
 from moe_costmodel.models.fields import ConfigFields
-from moela.files.guard import invalid_file
+from moela.files.guard import brief, invalid_file
 
 __all__ = ["CHUNKED", "REUSED", "attention_of"]
 
@@ -17,16 +18,11 @@ REUSED = "reused choice"  # sparse attention to the tokens that an earlier layer
 
 def attention_of(architecture: Architecture, fields: ConfigFields, kind: str) -> Attention:
     """Return the attention of the layers of one kind."""
-    if kind == "linear_attention":
-        return _kimi_delta(fields) if architecture.kimi_delta else _delta_net(fields)
-    if kind == "mamba":
-        return _mamba(fields)
-    if kind == "mamba1":
-        return _selective_scan(fields)
-    if kind == "lightning":
-        return _lightning(fields)
-    if kind == "conv":
-        return _short_convolution(fields)
+    if kind in _WITH_STATE:
+        name = kind
+        if kind == "linear_attention" and architecture.kimi_delta:
+            name = "kimi_delta"
+        return replace(_WITH_STATE[name](fields), state_dtype=_state_type(fields))
     if architecture.attention == "compressed":
         return _compressed(fields, kind)
     if architecture.attention == "mla":
@@ -301,3 +297,26 @@ def _with_index(attention: Attention, fields: ConfigFields) -> Attention:
         index_topk=kept,
         extra=attention.extra + 2 * width,
     )
+
+
+def _state_type(fields: ConfigFields) -> str:
+    """Return the type of states that a config names, as SGLang reads it; float32 by default."""
+    names = ("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
+    found = fields.get(*names)
+    if found in (None, "auto"):
+        return "float32"
+    if found not in STATE_TYPES:
+        expected = f"one of {', '.join(STATE_TYPES)}"
+        raise invalid_file(fields.source, brief(found), expected, fields.named(*names))
+    return str(found)
+
+
+# Mixers with a state of fixed size.
+_WITH_STATE: dict[str, Callable[[ConfigFields], Attention]] = {
+    "linear_attention": _delta_net,
+    "kimi_delta": _kimi_delta,
+    "mamba": _mamba,
+    "mamba1": _selective_scan,
+    "lightning": _lightning,
+    "conv": _short_convolution,
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from moe_costmodel._checks import count, invalid, one_of, require
@@ -385,8 +385,7 @@ class ModelShape:
         context : int
             Tokens of the sequence.
         dtype : str
-            Type of the cache. The states of linear and of compressed attention and of Mamba are
-            float32, those of short convolutions have 16 bits.
+            Type of the cache. States have a type of their own; see :attr:`Attention.state_bytes`.
 
         Returns
         -------
@@ -399,6 +398,20 @@ class ModelShape:
             values = block.attention.cached_values(context) * DTYPE_BYTES[dtype]
             total += block.n_layers * (values + block.attention.state_bytes)
         return total
+
+    def with_state(self, dtype: str) -> ModelShape:
+        """Return the model with another type of the states of linear attention and of Mamba.
+
+        Parameters
+        ----------
+        dtype : {"float32", "bfloat16", "float16"}
+            Their type.
+        """
+        blocks = tuple(
+            replace(block, attention=replace(block.attention, state_dtype=dtype))
+            for block in self.blocks
+        )
+        return replace(self, blocks=blocks)
 
     def __str__(self) -> str:
         experts, words = self.experts, f"{self.n_layers} layers"

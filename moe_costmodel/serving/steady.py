@@ -12,7 +12,7 @@ from moe_costmodel._arrays import Floats
 from moe_costmodel.serving.curves import CurveTable, StepCurve
 from moe_costmodel.shapes import DTYPE_BYTES
 from moe_costmodel.silicon.layout import Layout
-from moe_costmodel.silicon.memory import gpu_memory, most_of_stage
+from moe_costmodel.silicon.memory import gpu_memory, most_of_stage, state_type
 from moe_costmodel.silicon.step_time import Chunk, StepTime
 
 __all__ = ["Instance", "InstanceTimes"]
@@ -184,9 +184,11 @@ class Instance:
         context = self.input_tokens
         context += 0 if self.role == "prefill" else self.output_tokens
         sequences = self.sequences * (self.layout.pp if self.role == "prefill" else 1)
+        curves = self.curves
         found = gpu_memory(
-            self.curves.shape, self.layout, sequences, context, kv_dtype=self.curves.kv_dtype
-        )
+            curves.shape, self.layout, sequences, context, kv_dtype=curves.kv_dtype,
+            state_dtype=state_type(curves.shape, curves.model.backend),
+        )  # fmt: skip
         experts = self.curves.shape.experts
         if experts is None or not self.redundant_experts:
             return found.total

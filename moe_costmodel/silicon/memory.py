@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from moe_costmodel._checks import check_fraction, check_number, count, one_of
+from moe_costmodel.models.attention import STATE_TYPES
 from moe_costmodel.models.shape import Block, ModelShape
 from moe_costmodel.shapes import DTYPE_BYTES
 from moe_costmodel.silicon.layout import Layout, check_sizes
 
-__all__ = ["GpuMemory", "gpu_memory", "most_of_stage"]
+__all__ = ["GpuMemory", "gpu_memory", "most_of_stage", "state_type"]
+
+# vLLM 0.33 keeps states in the type of the model, 16 bits, unless the class of the model says
+# otherwise: float32 for Nemotron-3 and Kimi delta attention, the config's type for Qwen3.5.
+_IN_MODEL_TYPE = ("granitemoehybrid", "jamba", "minimax", "qwen3_next")
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ def gpu_memory(
     context: int,
     *,
     kv_dtype: str = "bfloat16",
+    state_dtype: str | None = None,
 ) -> GpuMemory:
     """Return the memory of the fullest GPU.
 
@@ -76,9 +82,11 @@ def gpu_memory(
     embedding or the head.
 
     Tensor parallelism divides attention, dense parts, embedding and head. Keys and values are
-    divided by heads, so they are copied where there are fewer heads than GPUs. The cache of latent
+    divided by heads, and inputs and outputs of Mamba-2 by groups, so both, with their products,
+    are copied where there are fewer of them than GPUs. The cache of latent
     attention and that of compressed attention have no heads: each GPU of a tensor-parallel group
-    holds all of it, and the products down to its latents or entries are copied, too.
+    holds all of it, and the products down to its latents or entries and those of an indexer are
+    copied, too.
 
     Parameters
     ----------
@@ -92,6 +100,10 @@ def gpu_memory(
         Tokens of each.
     kv_dtype : str
         Type of the cache.
+    state_dtype : str, optional
+        Type of the states of linear attention and of Mamba, as told to the engine (vLLM:
+        ``--mamba-ssm-cache-dtype``, SGLang: ``--mamba-ssm-dtype``). By default it is the one that
+        the model's config names, else float32; see :func:`state_type`.
 
     Returns
     -------
@@ -112,6 +124,9 @@ def gpu_memory(
     count(owner, "n_sequences", n_sequences, 0)
     count(owner, "context", context)
     one_of(owner, "kv_dtype", kv_dtype, DTYPE_BYTES)
+    if state_dtype is not None:
+        one_of(owner, "state_dtype", state_dtype, STATE_TYPES)
+        shape = shape.with_state(state_dtype)
     check_sizes(shape, layout, owner)
     spread = layout.moe_tp * layout.moe_ep
     divided = {"dense": layout.tp, "shared": layout.tp, "experts": spread, "router": 1, "norms": 1}
@@ -131,6 +146,19 @@ def gpu_memory(
     weights += shape.d_model * width["norms"] + _of_stage(layers, layout.pp)
     cache = _of_stage(caches, layout.pp)
     return GpuMemory(weights, cache, n_sequences * cache)
+
+
+def state_type(shape: ModelShape, backend: str) -> str | None:
+    """Return the type of states that an engine takes by default; None for the config's, or float32.
+
+    Parameters
+    ----------
+    shape : ModelShape
+        The model.
+    backend : str
+        The engine.
+    """
+    return "bfloat16" if backend == "vllm" and shape.name in _IN_MODEL_TYPE else None
 
 
 def most_of_stage(number: int, n_layers: int, pp: int) -> int:
@@ -164,10 +192,9 @@ def _attention_weights(block: Block, d_model: int, tp: int) -> float:
         divided = attention.q_rank * attention.query_width + rank * d_model + attention.n_heads
         divided += rank * attention.output_width // attention.output_groups
         return whole - divided + divided / tp
-    if attention.kind != "mla":
-        return whole / tp
-    copied = d_model * (attention.q_rank + attention.kv_rank + attention.rope_dim)
-    return copied + (whole - copied) / tp
+    grouped, copied = attention.shared_weights(d_model)
+    rest = (whole - grouped - copied) / tp
+    return rest + grouped * attention.group_share(tp) + copied
 
 
 def _cache(block: Block, tp: int, context: int, width: float) -> float:
@@ -177,10 +204,8 @@ def _cache(block: Block, tp: int, context: int, width: float) -> float:
         return attention.cached_values(context) * width + attention.state_bytes
     if attention.kind == "mla":
         return attention.cached_values(context) * width
-    share = max(1, -(-attention.n_kv_heads // tp)) / attention.n_kv_heads
-    state = attention.state_bytes / tp
     if attention.has_state:
-        return state
+        return attention.divided_state_bytes(tp)
     kept = min(context, attention.window or context)
     divided = attention.cache_values - attention.index_dim  # each GPU has the keys of an indexer
-    return kept * (divided * share + attention.index_dim) * width + state
+    return kept * (divided * attention.group_share(tp) + attention.index_dim) * width

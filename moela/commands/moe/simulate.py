@@ -147,6 +147,7 @@ def _system(
     """Return the step times, and the scheduler with the cache that the GPU's memory leaves."""
     from moe_costmodel import ComposedSteps, Layout, ModelShape, Scheduler, SiliconModel, gpu_memory
     from moe_costmodel.serving.layouts import check_layout
+    from moe_costmodel.silicon.memory import state_type
 
     shape = ModelShape.from_config(arguments.model)
     model = SiliconModel(arguments.gpu, arguments.backend, arguments.tables)
@@ -158,7 +159,10 @@ def _system(
     check_layout(shape, layout, arguments.backend, "moela moe simulate")
     kv_tokens, longest = arguments.kv_tokens, _longest(requests)
     if kv_tokens is None:
-        memory = gpu_memory(shape, layout, 1, longest, kv_dtype=arguments.kv_dtype)
+        memory = gpu_memory(
+            shape, layout, 1, longest, kv_dtype=arguments.kv_dtype,
+            state_dtype=state_type(shape, arguments.backend),
+        )  # fmt: skip
         gpu = model.tables.gpu
         kv_tokens = memory.most_sequences(gpu.memory_bytes) * longest
         if not kv_tokens:

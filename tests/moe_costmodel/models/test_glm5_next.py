@@ -54,10 +54,10 @@ def test_the_indexer_caches_a_key_for_16_tokens():
     shape = ModelShape.from_config(GLM)
     assert (shape.n_moe_layers, shape.streams) == (5, 3)
     assert {b.attention.kind for b in shape.blocks} == {"kda", "mla"}
-    state = 4 * 8 * 8 + 3 * (3 * 4 * 8)
+    state = 4 * (4 * 8 * 8) + 2 * 3 * (3 * 4 * 8)  # float32, and 16 bits of tokens
     for context in (0, 15, 16, 100):
         cache = 2 * (context * 16 + context // 16 * 8)
-        assert shape.kv_bytes(context) == 2 * cache + 6 * 4 * state
+        assert shape.kv_bytes(context) == 2 * cache + 6 * state
     assert shape.kv_bytes_per_token() == 2 * 2 * (16 + 8 / 16)
     # A layer that reuses the choice of another has no indexer.
     words = ["full"] * 7 + ["shared"]

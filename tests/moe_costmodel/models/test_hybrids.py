@@ -75,12 +75,14 @@ def test_counts_of_granite_4_are_those_of_transformers(changes):
 
 def test_granite_4_has_a_state_in_most_layers():
     shape = ModelShape.from_config(SMALL_GRANITE)
-    # Of each head, and of the last three tokens that the convolution sees.
-    state = 8 * 16 * 32 + (8 * 16 + 2 * 32) * 3
-    assert shape.kv_bytes(10) == 2 * 4 * state + 10 * 2 * 2 * 2 * 16
+    # Of each head in float32, and of the last three tokens that the convolution sees in 16 bits.
+    state = 4 * 8 * 16 * 32 + 2 * (8 * 16 + 2 * 32) * 3
+    assert shape.kv_bytes(10) == 2 * state + 10 * 2 * 2 * 2 * 16
     assert shape.kv_bytes_per_token() == 2 * 2 * 2 * 16
     memory = gpu_memory(shape, Layout(tp=2, moe_ep=2), 3, 10)
-    assert memory.cache == 3 * (4 * state + 10 * 2 * 2 * 16)
+    # The only group is copied to both GPUs, whose heads share it.
+    state = 4 * 4 * 16 * 32 + 2 * (4 * 16 + 2 * 32) * 3
+    assert memory.cache == 3 * (2 * state + 10 * 2 * 2 * 16)
     # A model without experts has the shared part alone.
     dense = ModelShape.from_config(SMALL_GRANITE | {"num_local_experts": 0})
     assert (dense.experts, {b.d_ffn for b in dense.blocks}) == (None, {40})
@@ -305,7 +307,7 @@ def test_the_cache_of_jamba_is_that_of_transformers():
     assert shape.kv_bytes_per_token() * 10 == 2.0 * values
     # transformers keeps one token of the convolution more than the next step needs.
     assert states == [[4 * 128, 128 * 16]] * 3
-    assert shape.kv_bytes(10) == 2.0 * values + 3 * 4.0 * (3 * 128 + 128 * 16)
+    assert shape.kv_bytes(10) == 2.0 * values + 3 * (2.0 * 3 * 128 + 4.0 * 128 * 16)
 
 
 def test_exceptions_of_jamba_have_names_of_their_own():

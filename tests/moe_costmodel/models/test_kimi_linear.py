@@ -92,16 +92,17 @@ def test_counts_are_those_of_transformers(changes):
 
 def test_delta_attention_has_a_state_and_full_attention_a_cache():
     shape = ModelShape.from_config(SMALL)
-    state = 3 * 8 * 8 + 3 * (3 * 8) * 3  # of each head, and of the convolution's last tokens
+    # Of each head in float32, and of the convolution's last tokens in 16 bits.
+    state = 4 * (3 * 8 * 8) + 2 * 3 * (3 * 8) * 3
     for context in (0, 1, 100):
-        assert shape.kv_bytes(context) == 2 * 2 * context * (16 + 6) + 3 * 4 * state
+        assert shape.kv_bytes(context) == 2 * 2 * context * (16 + 6) + 3 * state
     assert shape.kv_bytes_per_token() == 2 * 2 * (16 + 6)
     config = SMALL | {"linear_attn_config": linear(5, [2, 5], num_heads=4, head_dim=8)}
     shape = ModelShape.from_config(config)
     # States of heads are divided; latents have no heads.
     memory = gpu_memory(shape, Layout(tp=2, moe_ep=2), 3, 100)
-    state = 4 * 8 * 8 + 3 * (3 * 4 * 8)
-    assert memory.cache == 3 * (2 * 2 * 100 * (16 + 6) + 3 * 4 * state / 2)
+    state = 4 * (4 * 8 * 8) + 2 * 3 * (3 * 4 * 8)
+    assert memory.cache == 3 * (2 * 2 * 100 * (16 + 6) + 3 * state / 2)
 
 
 def test_only_the_routed_experts_of_kimi_k3_are_quantized():

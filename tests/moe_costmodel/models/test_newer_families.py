@@ -144,8 +144,8 @@ def test_nemotron_pairs_mixers_with_feed_forward_parts():
     shape = ModelShape.from_config(NEMOTRON)
     assert (shape.n_layers, shape.n_moe_layers) == (3, 2)
     assert moe_layer_numbers(NEMOTRON) == (1, 4)
-    state = 8 * 4 * 16 + (8 * 4 + 2 * 2 * 16) * 3
-    assert shape.kv_bytes(10) == 2 * 4 * state + 10 * 2 * 2 * 2 * 12
+    state = 4 * 8 * 4 * 16 + 2 * (8 * 4 + 2 * 2 * 16) * 3
+    assert shape.kv_bytes(10) == 2 * state + 10 * 2 * 2 * 2 * 12
     assert shape.layer_shape().d_model == 32
     assert not shape.experts.gated
     assert "2 MoE and 0 dense layers, 1 without feed-forward part" in str(shape)
