@@ -137,9 +137,9 @@ def _built(
     d_model = fields.whole("hidden_size")
     check_complete(name, fields)
     layers, single = layers_of(architecture, fields)
-    groups = Counter(layers)
+    groups, parts = Counter(layers), [part for _, part in layers]
     attentions = {kind: attention_of(architecture, fields, kind) for kind in {k for k, _ in layers}}
-    has_experts = any(part in WITH_EXPERTS for _, part in layers)
+    has_experts = any(part in WITH_EXPERTS for part in parts)
     experts = _experts(architecture, fields, d_model) if has_experts else None
     streams = fields.whole("hc_mult") if architecture.streams else 1
     # Attention residuals weigh the sums of blocks of layers, by a norm and a product each time.
@@ -160,7 +160,8 @@ def _built(
                 experts=_of_part(part, experts),
                 ffn_extra=biases,
                 norms=_n_norms(architecture, part) * d_model
-                + 2 * (_mixing(d_model, streams) + 2 * d_model * (residual > 0)),
+                + 2
+                * (_mixing(architecture.streams, d_model, streams) + 2 * d_model * (residual > 0)),
                 gated=architecture.gated,
             )
         )
@@ -172,7 +173,7 @@ def _built(
         vocabulary=vocabulary,
         blocks=tuple(blocks),
         tied=fields.flag("tie_word_embeddings", architecture.tied),
-        dtypes=weight_types(fields, quantization, single or [part for _, part in layers])
+        dtypes=weight_types(fields, quantization, single or parts[:: 1 + architecture.paired])
         | ({"norms": "float32"} if architecture.streams else {}),
         streams=streams,
         single_parts=architecture.single_parts,
@@ -194,9 +195,13 @@ def _of_part(part: str, experts: ExpertShape | None) -> ExpertShape | None:
     return experts if part == "sparse" else replace(experts, router_extra=0)
 
 
-def _mixing(d_model: int, streams: int) -> int:
+def _mixing(kind: str, d_model: int, streams: int) -> int:
     """Return the parameters of a hyper-connection: products, biases and scales; none if alone."""
-    return (2 + streams) * streams * (streams * d_model + 1) + 3 if streams > 1 else 0
+    if streams == 1:
+        return 0
+    if kind == "independent":  # streams are read and written, but not mixed
+        return 2 * streams * (streams * d_model + 1) + 2
+    return (2 + streams) * streams * (streams * d_model + 1) + 3
 
 
 def _collapse(d_model: int, streams: int) -> int:
@@ -206,11 +211,7 @@ def _collapse(d_model: int, streams: int) -> int:
 
 def _n_norms(architecture: Architecture, part: str) -> int:
     """Return how many vectors as wide as the tokens the norms of a layer have."""
-    if architecture.parallel:
-        return 7 if part == "sparse" else 4
-    if part == "none":
-        return 1
-    return 4 if architecture.norm_biases or architecture.sandwiched else 2
+    return 1 if part == "none" else architecture.norms[part in WITH_EXPERTS]
 
 
 def _max_context(fields: ConfigFields) -> int:
@@ -262,6 +263,7 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
     elif architecture.parallel:
         d_shared = fields.whole("intermediate_size")
     latent = fields.whole("moe_latent_size", "routed_expert_hidden_size", default=0, low=0)
+    zero = fields.whole("zero_expert_num", default=0, low=0) if architecture.paired else 0
     has_bias = architecture.router_bias
     if architecture.router_field:
         has_bias = fields.flag(architecture.router_field)
@@ -273,8 +275,10 @@ def _experts(architecture: Architecture, fields: ConfigFields, d_model: int) -> 
         biases=(2 * d_ffn + d_model) if architecture.expert_biases else 0,
         gated=architecture.gated,
         # Gemma-4 scales the router's input, and what each expert returns.
-        router_extra=n_experts * has_bias
-        + (d_model + n_experts) * architecture.parallel
+        # LongCat's router also scores experts that return their input.
+        router_extra=(n_experts + zero) * has_bias
+        + zero * d_model
+        + (d_model + n_experts) * (architecture.parallel and not architecture.paired)
         + latent * fields.flag("latent_moe_use_norm"),
         latent=latent,
         shared_extra=d_model if architecture.shared_gate and d_shared else 0,

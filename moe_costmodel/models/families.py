@@ -36,14 +36,15 @@ class Architecture:
     kinds: tuple[str, ...] = ()  # further kinds of attention
     kimi_delta: bool = False  # linear attention is Kimi delta attention
     hashed: bool = False  # the first layers choose experts by a table of tokens
-    streams: bool = False  # hyper-connections
+    streams: str = ""  # hyper-connections: "manifold", or "independent" ones (HY-4)
     collapsed: bool = False  # a product collapses their streams after the last layer
     single_parts: bool = False  # mixers and feed-forward parts are layers of their own
-    heads: str = ""  # rule of the heads of each kind of attention: "gemma4", "mimo" or "step"
+    heads: str = ""  # rule of the heads of each kind: "gemma4", "mimo", "step" or "laguna"
     interval: str = ""  # rule of the layers with experts: "llama4", "ernie" or "step"
     norm_biases: bool = False
-    sandwiched: bool = False  # norms before and after both parts of a layer
+    norms: tuple[int, int] = (2, 2)  # vectors of the norms of a layer, dense and with experts
     dense_first: bool = False  # first_k_dense_replace
+    paired: bool = False  # each layer is two: one with experts beside its dense part, one without
     sparse_step: bool = False  # decoder_sparse_step, mlp_only_layers
     windowed: bool = False  # sliding_window counts
     tied: bool = False  # if the config does not say so
@@ -67,7 +68,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "afmoe": Architecture(
         qk_norm="head", router_bias=True, shared="number", gated_output=True, dense_first=True,
-        sandwiched=True,
+        norms=(4, 4),
+    ),
+    "axk1": Architecture(
+        "mla", router_bias=True, shared="number", dense_first=True, norms=(2, 3)
     ),
     "llama": Architecture(experts=False),
     "mistral": Architecture(experts=False, qkv_bias=False, output_bias=False, windowed=True),
@@ -88,7 +92,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "deepseek_v3": _DEEPSEEK3,
     "deepseek_v32": _DEEPSEEK3,
     "deepseek_v4": Architecture(
-        "compressed", router_bias=True, shared="one", hashed=True, streams=True, collapsed=True,
+        "compressed", router_bias=True, shared="one", hashed=True, streams="manifold",
+        collapsed=True,
         kinds=("compressed_sparse_attention", "heavily_compressed_attention"),
     ),
     "kimi_k2": _DEEPSEEK3,
@@ -98,7 +103,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "glm4_moe_lite": _DEEPSEEK3,
     "glm_moe_dsa": _DEEPSEEK3,
     "glm5_next": Architecture(
-        "mla", router_bias=True, shared="number", dense_first=True, kimi_delta=True, streams=True
+        "mla", router_bias=True, shared="number", dense_first=True, kimi_delta=True,
+        streams="manifold",
     ),
     "minimax_m2": Architecture(
         qkv_bias=False, output_bias=False, qk_norm="all", router_bias=True
@@ -110,7 +116,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mimo_v2_flash": Architecture(
         router_bias=True, shared="number", dense_first=True, heads="mimo"
     ),
-    "gemma4": Architecture(experts=False, qk_norm="head", tied=True, parallel=True, heads="gemma4"),
+    "gemma4": Architecture(
+        experts=False, qk_norm="head", tied=True, parallel=True, heads="gemma4",
+        norms=(4, 7),
+    ),
     "nemotron_h": Architecture(
         experts=False, router_bias=True, shared="nemotron", gated=False, single_parts=True,
         kinds=("mamba",),
@@ -127,6 +136,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "flex_olmo": Architecture(qk_norm="all"),
     "granitemoe": Architecture(),
     "granitemoeshared": Architecture(shared="width"),
+    "granitemoe_swa": Architecture(shared="width", sinks=True),
     # Layers without experts have the shared part alone.
     "granitemoehybrid": Architecture(
         experts=False, shared="width", dense_width="shared_intermediate_size", kinds=("mamba",)
@@ -138,11 +148,26 @@ ARCHITECTURES: dict[str, Architecture] = {
         dense_first=True, tied=True, kinds=("conv",),
     ),
     "hy_v3": Architecture(qk_norm="head", router_bias=True, shared="number", dense_first=True),
+    "hy_v4": Architecture(
+        "mla", router_bias=True, shared="number", dense_first=True, sinks=True, gated_output=True,
+        streams="independent", collapsed=True,
+    ),
+    "cohere2_moe": Architecture(
+        shared="number", dense_width="prefix_dense_intermediate_size", dense_first=True, tied=True,
+        norms=(1, 1),
+    ),
+    "laguna": Architecture(
+        qk_norm="head", router_bias=True, shared="width", dense_first=True, heads="laguna"
+    ),
+    "longcat_flash": Architecture("mla", router_bias=True, parallel=True, paired=True),
+    "mellum": Architecture(qk_norm="head", dense_first=True),
+    "sarvam_mla": _DEEPSEEK3,
+    "sarvam_moe": _GLM4,
     "hunyuan_v1_moe": Architecture(qk_norm="head", shared="one"),
     "llama4_text": Architecture(
         shared="one", dense_width="intermediate_size_mlp", interval="llama4"
     ),
-    "phimoe": Architecture(norm_biases=True, windowed=True),
+    "phimoe": Architecture(norm_biases=True, norms=(4, 4), windowed=True),
     "step3p5": Architecture(
         qk_norm="head", router_bias=True, shared="width", interval="step", heads="step"
     ),
@@ -159,6 +184,7 @@ ALIASES = {
     "deepseek_ref": "deepseek_v4",  # of files whose weights were converted to FP8
     "glm4v_moe_text": "glm4_moe",
     "glm5_next_text": "glm5_next",
+    "hy_v4_vl_text": "hy_v4",
     "gemma4_text": "gemma4",
     "kimi_k25": "kimi_k2",
     "step3p7": "step3p5",
@@ -183,5 +209,17 @@ HYBRIDS = {
     ),
     "lfm2": "short convolutions, but without experts,",
     "bailing_hybrid": "lightning attention of Ling-2.5",
-    "longcat_flash": "two attention parts and two dense parts around the experts of a layer",
+    "dots3_note_text": "latent attention of two sizes",
+    **dict.fromkeys(
+        ("ernie4_5_vl_moe", "ernie4_5_vl_moe_text"), "experts of two sizes, for texts and images,"
+    ),
+    **dict.fromkeys(
+        ("inkling_text", "inkling2_text", "inkling2_loop_text"), "convolutions inside of attention"
+    ),
+    "jetmoe": "a choice of attention heads for each token",
+    "longcat_flash_ngram": "embeddings of several tokens",
+    "mistral_large4_text": "layers that attend to the latents of another layer",
+    "muse_spark_text": "products before and after their experts",
+    "qwen4_exp_text": "embeddings of several tokens",
+    "zaya": "convolutions inside of attention",
 }

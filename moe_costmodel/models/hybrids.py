@@ -108,10 +108,58 @@ def _minimax(fields: ConfigFields) -> dict[str, object]:
     return {"layer_types": [words[kind] for kind in kinds]}
 
 
+def _cohere(fields: ConfigFields) -> dict[str, object]:
+    """Return the layers of Command A with experts: some have a window, the first ones are dense."""
+    n_layers = fields.whole("num_hidden_layers")
+    first = min(fields.whole("first_k_dense_replace", default=0, low=0), n_layers)
+    counts = range(first), range(n_layers - first)
+    names = "prefix_dense_sliding_window_pattern", "sliding_window_pattern"
+    kinds: list[str] = []
+    for numbers, name, usual in zip(counts, names, (1, 4), strict=True):
+        every = fields.whole(name, default=usual)
+        kinds += ["sliding_attention" if (i + 1) % every else "full_attention" for i in numbers]
+    found: dict[str, object] = {"first_k_dense_replace": first}
+    if fields.get("prefix_dense_intermediate_size") is None:
+        found["prefix_dense_intermediate_size"] = fields.whole("intermediate_size")
+    return found if fields.get("layer_types") is not None else found | {"layer_types": kinds}
+
+
+def _longcat(fields: ConfigFields) -> dict[str, object]:
+    """Return the sizes of LongCat-Flash, whose layers count as two.
+
+    Some experts return their input, and cost nothing. A token chooses among all; on average as many
+    of its choices have weights as experts do (arXiv 2509.01322: 27 of 560 billion parameters).
+    """
+    kind = fields.get("zero_expert_type")
+    if kind not in (None, "identity"):
+        expected = "identity, as in all released models of this architecture"
+        raise invalid_file(fields.source, brief(kind), expected, fields.place("zero_expert_type"))
+    n, zero = fields.whole("n_routed_experts"), fields.whole("zero_expert_num", low=0)
+    chosen = fields.whole("moe_topk")
+    if chosen * n % (n + zero):
+        expected = f"such that moe_topk * {n} / ({n} + zero_expert_num) is a whole number"
+        raise invalid_file(fields.source, chosen, expected, fields.place("moe_topk"))
+    return {
+        "num_hidden_layers": fields.whole("num_layers", "num_hidden_layers"),
+        "intermediate_size": fields.whole("ffn_hidden_size"),
+        "moe_intermediate_size": fields.whole("expert_ffn_hidden_size"),
+        "num_experts_per_tok": chosen * n // (n + zero),
+    }
+
+
+def _sarvam(fields: ConfigFields) -> dict[str, object]:
+    """Return the fields of Sarvam-30B that it shares with Ling, as GLM-4.5 spells them."""
+    biases = "attention_bias" if "attention_bias" in fields.content else "use_qkv_bias"
+    return {"attention_bias": fields.flag(biases)}
+
+
 # Fields to add or to replace, by architecture.
 HYBRID_FIELDS: dict[str, Callable[[ConfigFields], dict[str, object]]] = {
+    "cohere2_moe": _cohere,
     "granitemoehybrid": _granite,
     "jamba": _jamba,
     "lfm2_moe": _lfm2,
+    "longcat_flash": _longcat,
     "minimax": _minimax,
+    "sarvam_moe": _sarvam,
 }

@@ -32,6 +32,8 @@ def layers_of(
         single = _blocks_of(fields)
         return _pairs(single), single
     n_layers = _n_layers(fields)
+    if architecture.paired:
+        return [("full_attention", "sparse"), ("full_attention", "dense")] * n_layers, []
     known = (*_ATTENTIONS, *(_INDEXED if architecture.attention == "mla" else ()))
     known += (CHUNKED,) if architecture.interval == "llama4" else ()
     known += architecture.kinds
@@ -169,6 +171,8 @@ def _sparse_layers(architecture: Architecture, fields: ConfigFields, n_layers: i
         return [True] * n_layers
     if architecture.single_parts:
         return [FEED_FORWARD.get(kind) == "sparse" for kind in _blocks_of(fields)]
+    if architecture.paired:
+        return [True] * n_layers
     if architecture.parallel and not fields.flag("enable_moe_block"):
         return [False] * n_layers
     # In Qwen's architectures, 0 experts stand for a dense model.

@@ -26,7 +26,10 @@ def attention_of(architecture: Architecture, fields: ConfigFields, kind: str) ->
     if architecture.attention == "compressed":
         return _compressed(fields, kind)
     if architecture.attention == "mla":
-        return _latent(fields, has_indexer=kind != REUSED)
+        found = _latent(fields, has_indexer=kind != REUSED)
+        sinks = found.n_heads * architecture.sinks
+        gated = found.gated or architecture.gated_output
+        return replace(found, gated=gated, extra=found.extra + sinks)
     fields = _heads_of(architecture, fields, kind)
     d_model, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
     head_dim = fields.whole("head_dim", default=max(1, d_model // heads))
@@ -39,7 +42,8 @@ def attention_of(architecture: Architecture, fields: ConfigFields, kind: str) ->
     queries = heads * (2 if architecture.gated_output else 1)
     extra = (queries + 2 * kv_heads) * head_dim * qkv + d_model * output
     extra += heads * (architecture.sinks or _has_sinks(architecture, fields, kind))
-    if architecture.heads == "step" and fields.flag("use_head_wise_attn_gate", True):
+    per_head = architecture.heads == "step" and fields.flag("use_head_wise_attn_gate", True)
+    if per_head or architecture.heads == "laguna":
         extra += d_model * heads  # a gate of each head
     norm = architecture.qk_norm
     if norm == "head" or (norm == "optional" and fields.flag("use_qk_norm")):
@@ -260,6 +264,8 @@ def _heads_of(architecture: Architecture, fields: ConfigFields, kind: str) -> Co
         if architecture.heads == "mimo" and fields.get("swa_num_key_value_heads") is None:
             # transformers writes no field for them: they are twice as many.
             other["num_key_value_heads"] = 2 * fields.whole("num_key_value_heads")
+    elif architecture.heads == "laguna":
+        other = {"num_attention_heads": _heads_of_kind(fields, kind)}
     elif architecture.heads == "gemma4":
         for name in ("hidden_size_per_layer_input", "num_kv_shared_layers"):
             if n := fields.whole(name, default=0, low=0):
@@ -271,6 +277,24 @@ def _heads_of(architecture: Architecture, fields: ConfigFields, kind: str) -> Co
                 name = "num_key_value_heads"
                 other[name] = fields.get("num_global_key_value_heads", name)
     return replace(fields, content={**fields.content, **other})
+
+
+def _heads_of_kind(fields: ConfigFields, kind: str) -> int:
+    """Return the heads of Laguna's layers of one kind, which its config lists by layer."""
+    if fields.get("gating") not in (True, "per-head"):
+        expected = "true or 'per-head': other gates of attention are not read"
+        raise invalid_file(
+            fields.source, brief(fields.get("gating")), expected, fields.place("gating")
+        )
+    name = "num_attention_heads_per_layer"
+    listed, kinds = fields.wholes(name), fields.content.get("layer_types")
+    if not listed or not isinstance(kinds, list):
+        return fields.whole("num_attention_heads")
+    heads = {n for n, other in zip(listed, kinds, strict=False) if other == kind}
+    if len(heads) != 1 or 0 in heads or len(listed) < len(kinds):
+        expected = "a list of one positive number for all layers of a kind"
+        raise invalid_file(fields.source, brief(listed), expected, fields.place(name))
+    return heads.pop()
 
 
 def _is_reused(fields: ConfigFields, kind: str) -> bool:

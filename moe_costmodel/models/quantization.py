@@ -97,7 +97,7 @@ def weight_types(
         if part != "head":
             covered = (dtype for which, dtype in rules if _covers(which, modules, layers))
             types[part] = next(covered, None) or plain
-    if parallel:  # it counts as shared
+    if parallel or fields.get("zero_expert_num") is not None:  # it counts as shared
         types["shared"] = types["dense"]
     return types
 

@@ -54,7 +54,8 @@ def export_serving(
             n_layers = _n_layers(plan)
             path, notes = write_location(pool.placement, numbers, engine, stem, n_layers)
             settings = replace(settings, location=path)
-        if plan.shape.n_dense_layers and layers is None and settings.location is not None:
+        guessed = plan.shape.n_dense_layers and layers is None and not _is_paired(plan)
+        if guessed and settings.location is not None:
             notes = [*notes, "the layers without experts are taken to be the first ones"]
         if settings.context > plan.shape.max_context > 0:
             notes = [
@@ -74,6 +75,8 @@ def export_serving(
 def _numbers(plan: ServingPlan, layers: Sequence[int] | None) -> tuple[int, ...]:
     """Return the number of each layer with experts within the model."""
     n_moe = plan.shape.n_moe_layers
+    if layers is None and _is_paired(plan):
+        return tuple(range(n_moe))
     if layers is None:
         moved = any(p.placement is not None and is_moved(p.placement) for p in plan.pools)
         why = ""
@@ -97,6 +100,8 @@ def _numbers(plan: ServingPlan, layers: Sequence[int] | None) -> tuple[int, ...]
 def _n_layers(plan: ServingPlan) -> int:
     """Return the number of layers as engines count them."""
     shape = plan.shape
+    if _is_paired(plan):
+        return shape.n_moe_layers
     if not _counts_mixers(plan):
         return shape.n_layers
     return shape.n_layers + sum(b.n_layers for b in shape.blocks if b.experts or b.d_ffn)
@@ -106,6 +111,12 @@ def _counts_mixers(plan: ServingPlan) -> bool:
     """Tell whether mixers and feed-forward parts are layers of their own (Nemotron-3)."""
     shape = plan.shape
     return shape.single_parts or any(not (b.experts or b.d_ffn) for b in shape.blocks)
+
+
+def _is_paired(plan: ServingPlan) -> bool:
+    """Tell whether each of the engine's layers is two of the plan's shape (LongCat-Flash)."""
+    architecture = ARCHITECTURES.get(plan.shape.name)
+    return architecture is not None and architecture.paired
 
 
 def _interleaves(plan: ServingPlan) -> bool:

@@ -108,7 +108,7 @@ def test_ling_counts_its_norms_of_heads_and_biases_of_routers():
         ("bamba", "state-space layers"),
         ("lfm2", "short convolutions, but without experts,"),
         ("bailing_hybrid", "lightning attention of Ling-2.5"),
-        ("longcat_flash", "two attention parts and two dense parts around the experts of a layer"),
+        ("jetmoe", "a choice of attention heads for each token"),
     ],
 )
 def test_hybrids_are_refused_with_what_to_do(name, words):
