@@ -3,10 +3,11 @@
 `python -m tests.benchmarks.engine_flags` downloads SGLang, vLLM, KTransformers' SGLang and
 llama-cpp-python (600 MB, without dependencies), and reads their command lines from the sources by
 `ast`. It writes `tests/moe_costmodel/plans/data/engine_flags.json`: of each engine its version, the
-flags that our exports use, and the architectures whose models read a placement of experts. Nothing
-of the packages is run. TensorRT-LLM's package on PyPI holds no sources, and llama-cpp-python lacks
-the newest flags of llama.cpp: `--trtllm serve.py` and `--llamacpp README.md` take those files from
-their repositories; without them the rows of the committed table are kept.
+flags that our exports use, the architectures that it serves, and those whose models read a
+placement of experts. Nothing of the packages is run. TensorRT-LLM's package on PyPI holds no
+sources, and llama-cpp-python lacks the newest flags of llama.cpp: `--trtllm serve.py`,
+`--trtllm-models supported-models.md` and `--llamacpp README.md` take those files from their
+repositories; without them the rows of the committed table are kept.
 
 Ends with one line an engine: `bar: flags of our exports that ENGINE knows, N of N, all`.
 """
@@ -52,8 +53,23 @@ CLASSES = {
     "kimi_k3": "KimiK3ForConditionalGeneration", "step3p5": "Step3p5ForCausalLM",
     "glm5_next": "Glm5NextForConditionalGeneration",
     "mistral4": "Mistral3ForConditionalGeneration", "hy_v3": "HYV3ForCausalLM",
-    "afmoe": "AfmoeForCausalLM",
+    "afmoe": "AfmoeForCausalLM", "axk1": "AXK1ForCausalLM",
+    "cohere2_moe": "Cohere2MoeForCausalLM", "granitemoe_swa": "GraniteMoeSWAForCausalLM",
+    "granitemoehybrid": "GraniteMoeHybridForCausalLM", "hy_v4": "HYV4ForCausalLM",
+    "jamba": "JambaForCausalLM", "laguna": "LagunaForCausalLM", "lfm2_moe": "Lfm2MoeForCausalLM",
+    "llama": "LlamaForCausalLM", "longcat_flash": "LongcatFlashForCausalLM",
+    "mellum": "MellumForCausalLM", "minimax": "MiniMaxForCausalLM", "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
+    "qwen3_5": "Qwen3_5ForConditionalGeneration", "sarvam_mla": "SarvamMLAForCausalLM",
+    "sarvam_moe": "SarvamMoEForCausalLM",
 }  # fmt: skip
+# Other names of these classes, among them those of the same models with images.
+OTHERS = {
+    "bailing_moe": ["BailingMoeForCausalLM"],
+    "hunyuan_v1_moe": ["HunYuanMoEForCausalLM"],
+    "minimax": ["MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM"],
+    "step3p5": ["Step3p7ForConditionalGeneration"],
+}
 KINDS = {"int": "int", "float": "float", "str": "str", "bool": "flag"}
 Flags = dict[str, dict[str, object]]
 
@@ -109,7 +125,7 @@ def sources(path: Path, wanted: str) -> dict[str, str]:
     if path.suffix == ".whl":
         with ZipFile(path) as archive:
             names = [n for n in archive.namelist() if re.search(wanted, n)]
-            return {n: archive.read(n).decode() for n in names}
+            return {n: archive.read(n).decode("utf-8-sig") for n in names}
     found = {}
     with tarfile.open(path) as archive:
         for member in archive:
@@ -224,6 +240,52 @@ def from_readme(text: str) -> Flags:
     return found
 
 
+def stem(name: str) -> str:
+    """Return the part of a class's name that engines spell alike."""
+    return re.sub("For(CausalLM|ConditionalGeneration)$", "", name).lower()
+
+
+def served(names: Iterable[str]) -> list[str]:
+    """Return the architectures whose classes are among some names."""
+    known = {stem(name) for name in names}
+    return sorted(
+        key
+        for key, name in CLASSES.items()
+        if known & {stem(other) for other in (name, *OTHERS.get(key, ()))}
+    )
+
+
+def entries(texts: Iterable[str]) -> set[str]:
+    """Return the classes that SGLang's files of models name as their entries."""
+    found = set()
+    for node in (n for text in texts for n in ast.parse(text).body):
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if any(ast.unparse(target) == "EntryClass" for target in targets):
+            found |= {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
+    return found
+
+
+def registered(text: str) -> dict[str, set[str]]:
+    """Return the names of classes in each table of vLLM's registry of models."""
+    found = {}
+    for node in ast.parse(text).body:
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        if isinstance(value, ast.Dict):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
+            found[ast.unparse(target)] = {key for key in keys if isinstance(key, str)}
+    return found
+
+
+def converted(texts: Iterable[str]) -> set[str]:
+    """Return the classes that llama.cpp converts: `@ModelBase.register("MixtralForCausalLM")`."""
+    found: set[str] = set()
+    for text in texts:
+        for names in re.findall(r"ModelBase\.register\((.*?)\)", text, flags=re.DOTALL):
+            found |= set(re.findall(r"\"(\w+)\"", names))
+    return found
+
+
 def with_trait(texts: Iterable[str], trait: str) -> list[str]:
     """Return the architectures whose class, or one that it derives from, has a trait.
 
@@ -249,12 +311,13 @@ def read(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, obj
     found: dict[str, dict[str, object]] = {}
     path = fetch("sglang", folder)
     texts = sources(path, r"srt/(arg_groups/fields/.*|server_args)\.py$").values()
-    models = sources(path, r"srt/models/.*\.py$").values()
+    models = list(sources(path, r"srt/models/.*\.py$").values())
     trait = "get_model_config_for_expert_location"
     found["sglang"] = row(
         f"sglang {version(path)} (PyPI)", "sglang", declared(texts) | added(texts)
     )
     found["sglang"]["reads_location"] = with_trait(models, trait)
+    found["sglang"]["serves"] = served(entries(models))
     path = fetch("vllm", folder)
     kinds = fields(sources(path, r"^vllm/config/\w+\.py$").values())
     texts = sources(path, r"^vllm/(engine/arg_utils|entrypoints/common/cli_args)\.py$").values()
@@ -263,9 +326,16 @@ def read(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, obj
     flags = headless | added(texts, kinds)
     found["vllm"] = row(f"vllm {version(path)} (PyPI)", "vllm", flags)
     found["vllm"]["redundant_experts"] = with_trait(models, "MixtureOfExperts")
+    (text,) = sources(path, r"^vllm/model_executor/models/registry\.py$").values()
+    tables = registered(text)
+    own = tables["_TEXT_GENERATION_MODELS"] | tables["_MULTIMODAL_MODELS"]
+    found["vllm"]["serves"] = served(own)
+    found["vllm"]["by_transformers"] = served(tables["_TRANSFORMERS_SUPPORTED_MODELS"] - own)
     path = fetch("sglang-kt", folder)
     flags = added(sources(path, r"srt/server_args\.py$").values())
     found["ktransformers"] = row(f"sglang-kt {version(path)} (PyPI)", "ktransformers", flags)
+    models = sources(path, r"srt/models/.*\.py$").values()
+    found["ktransformers"]["serves"] = served(entries(models))
     committed = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else {}
     found["llamacpp"] = committed.get("llamacpp", {})
     path = fetch("llama-cpp-python", folder)
@@ -279,10 +349,16 @@ def read(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, obj
         flags = newer | flags
     if arguments.llamacpp or not found["llamacpp"]:
         found["llamacpp"] = row(source, "llamacpp", flags)
+    texts = sources(path, r"llama\.cpp/(conversion/\w+|convert_hf_to_gguf)\.py$").values()
+    found["llamacpp"]["serves"] = served(converted(texts))
     found["trtllm"] = committed.get("trtllm", {})
     if arguments.trtllm:
         text = Path(arguments.trtllm).read_text(encoding="utf-8")
-        found["trtllm"] = row(arguments.trtllm_source, "trtllm", added([text]))
+        kept = found["trtllm"].get("serves", [])
+        found["trtllm"] = row(arguments.trtllm_source, "trtllm", added([text])) | {"serves": kept}
+    if arguments.trtllm_models:
+        text = Path(arguments.trtllm_models).read_text(encoding="utf-8")
+        found["trtllm"]["serves"] = served(re.findall(r"^\| `(\w+)`", text, flags=re.MULTILINE))
     return found
 
 
@@ -297,6 +373,7 @@ def main() -> None:
     parser.add_argument("--packages", type=Path, help="folder to download into")
     parser.add_argument("--trtllm", help="tensorrt_llm/commands/serve.py")
     parser.add_argument("--trtllm-source", default="TensorRT-LLM, tensorrt_llm/commands/serve.py")
+    parser.add_argument("--trtllm-models", help="docs/source/models/supported-models.md")
     parser.add_argument("--llamacpp", help="tools/server/README.md")
     parser.add_argument("--llamacpp-source", default="llama.cpp, tools/server/README.md")
     arguments = parser.parse_args()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from moe_costmodel._checks import one_of
 from moe_costmodel.plans.engines.export import Export
 from moe_costmodel.plans.engines.one_machine import ktransformers, llamacpp
+from moe_costmodel.plans.engines.served import served_notes
 from moe_costmodel.plans.engines.settings import ServerSettings
 from moe_costmodel.plans.engines.sglang import sglang
 from moe_costmodel.plans.engines.tensorrt_llm import tensorrt_llm
@@ -39,7 +41,8 @@ def engine_command(
     Returns
     -------
     Export
-        Its `command` is the command line, its `notes` say what the engine cannot express.
+        Its `command` is the command line, its `notes` say what the engine cannot express, and
+        whether it is known to serve the architecture.
 
     Raises
     ------
@@ -57,5 +60,7 @@ def engine_command(
     """
     one_of("engine_command", "engine", engine, ENGINES)
     if engine == "trtllm":
-        return tensorrt_llm(settings, Path(folder) / f"{name}.yaml")
-    return _FLAGS_ONLY[engine](settings)
+        export = tensorrt_llm(settings, Path(folder) / f"{name}.yaml")
+    else:
+        export = _FLAGS_ONLY[engine](settings)
+    return replace(export, notes=(*served_notes(engine, settings.architecture), *export.notes))

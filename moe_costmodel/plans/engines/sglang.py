@@ -13,8 +13,8 @@ PROGRAM = ("python", "-m", "sglang.launch_server")
 LOCATION_MODELS = frozenset([
     "bailing_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "exaone_moe",
     "glm4_moe", "glm4_moe_lite", "glm5_next", "glm_moe_dsa", "gpt_oss", "kimi_k2",
-    "mimo_v2_flash", "minimax_m2", "minimax_m3", "nemotron_h", "qwen2_moe", "qwen3_5_moe",
-    "qwen3_moe", "qwen3_next", "step3p5",
+    "longcat_flash", "mellum", "mimo_v2_flash", "minimax_m2", "minimax_m3", "nemotron_h",
+    "qwen2_moe", "qwen3_5_moe", "qwen3_moe", "qwen3_next", "sarvam_mla", "sarvam_moe", "step3p5",
 ])  # fmt: skip
 
 

@@ -11,10 +11,10 @@ __all__ = ["EPLB_MODELS", "vllm"]
 
 # Architectures whose models in vLLM 0.33 can place experts more than once (`MixtureOfExperts`).
 EPLB_MODELS = frozenset([
-    "afmoe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "ernie4_5_moe",
+    "afmoe", "axk1", "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "ernie4_5_moe",
     "gemma4", "glm4_moe", "glm4_moe_lite", "glm5_next", "glm_moe_dsa", "kimi_k2", "kimi_linear",
-    "llama4_text", "mimo_v2_flash", "mixtral", "nemotron_h", "qwen3_5_moe", "qwen3_moe",
-    "qwen3_next", "step3p5",
+    "lfm2_moe", "llama4_text", "mimo_v2_flash", "mixtral", "nemotron_h", "qwen3_5_moe",
+    "qwen3_moe", "qwen3_next", "sarvam_mla", "step3p5",
 ])  # fmt: skip
 
 

@@ -13,11 +13,13 @@ import pytest
 
 from moe_costmodel import ENGINES, Layout, Plan, ServerSettings, contiguous, engine_command
 from moe_costmodel.gating.rules import GateRule
+from moe_costmodel.models.families import ARCHITECTURES
 from moe_costmodel.placement.placement import Placement
+from moe_costmodel.plans.engines.served import BY_TRANSFORMERS, NOT_SERVED
 from moe_costmodel.plans.engines.sglang import LOCATION_MODELS
 from moe_costmodel.plans.engines.vllm import EPLB_MODELS
 from moe_costmodel.shapes import LayerShape
-from tests.benchmarks.engine_flags import cases
+from tests.benchmarks.engine_flags import CLASSES, cases
 
 TABLE = json.loads((Path(__file__).parent / "data" / "engine_flags.json").read_text())
 KINDS = {"int": int, "float": float, "str": str}
@@ -229,6 +231,32 @@ def test_models_that_do_not_read_a_placement_are_named():
     for architecture, noted in (("olmoe", True), ("qwen3_moe", False), ("", True)):
         notes = engine_command(settings(**case, architecture=architecture), "sglang").notes
         assert any("expert locations for" in note for note in notes) == noted
+
+
+def test_exports_say_whether_the_engine_serves_the_model(tmp_path):
+    assert set(CLASSES) == set(ARCHITECTURES)
+    for engine in ENGINES:
+        assert sorted(set(CLASSES) - NOT_SERVED[engine] - BY_TRANSFORMERS) == sorted(
+            set(TABLE[engine]["serves"]) - BY_TRANSFORMERS
+        )
+    assert sorted(BY_TRANSFORMERS) == TABLE["vllm"]["by_transformers"]
+    words = {
+        ("sglang", "jamba"): "SGLang 0.5.23 has no class of its own for jamba",
+        ("vllm", "minimax"): "vLLM 0.33 has no class of its own for minimax",
+        ("vllm", "mellum"): "vLLM 0.33 runs transformers' class for mellum",
+        ("trtllm", "jamba"): "TensorRT-LLM does not list jamba",
+        ("ktransformers", "gemma4"): "sglang-kt 0.7.2 has no class of its own for gemma4",
+        ("llamacpp", "axk1"): "does not convert axk1 to GGUF",
+        ("vllm", "granitemoehybrid"): "",
+        ("vllm", ""): "not known here whether vLLM serves the model",
+        ("trtllm", "new"): "not known here whether TensorRT-LLM serves new",
+    }
+    for (engine, architecture), expected in words.items():
+        case = settings(layout=Layout(), architecture=architecture)
+        notes = engine_command(case, engine, tmp_path).notes
+        found = [n for n in notes if any(w in n for w in ("class", "list", "GGUF", "not known"))]
+        found = [n for n in found if "--model must be" not in n]
+        assert (expected in found[0]) if expected else not found
 
 
 def test_settings_are_checked():
