@@ -103,7 +103,7 @@ def gpu_memory(
     state_dtype : str, optional
         Type of the states of linear attention and of Mamba, as told to the engine (vLLM:
         ``--mamba-ssm-cache-dtype``, SGLang: ``--mamba-ssm-dtype``). By default it is the one that
-        the model's config names, else float32; see :func:`state_type`.
+        the model's config names, else float32.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from moe_costmodel._checks import check_number, count, require
 from moe_costmodel.models.shape import ModelShape
-from moe_costmodel.silicon.operators.wide import EXCHANGE_PROCESSORS, WideTables
+from moe_costmodel.silicon.operators.wide import EXCHANGE_PROCESSORS, WideTables, sizes_in_words
 from moe_costmodel.silicon.step import SiliconModel
 from moe_costmodel.silicon.step_time import StepTime
 from moe_costmodel.silicon.tables.reader import OperatorTime
@@ -76,8 +76,9 @@ def wide_ep_step(
     Raises
     ------
     ValueError
-        If the model has no latent attention or no experts, if the GPU has no tables of wide expert
-        parallelism, or if a number is out of range.
+        If the model has no experts, or other attention than plain latent attention (without an
+        indexer or a gate), if the GPU has no tables of wide expert parallelism for its sizes (the
+        message says which are missing), or if a number is out of range.
 
     Examples
     --------
@@ -170,6 +171,8 @@ class _WideRun:
             raise ValueError(
                 f"The model {shape.name!r} has no experts; it is dense. Give a model with experts."
             )
+        if why := self._other_attention():
+            raise self._no_attention(why)
         d, skew = shape.d_model, 1 / self.balancedness
         tokens = n * self.length if self.prefill else n
         nodes = max(1.0, self.n_devices / self.model.tables.gpu.n_per_node)
@@ -184,12 +187,8 @@ class _WideRun:
             prefill=self.prefill, distribution="uniform",
         )  # fmt: skip
         if mixed is None or found[0] is None or found[1] is None:
-            gpu = self.model.gpu
-            raise ValueError(
-                f"The GPU {gpu!r} has no tables of wide expert parallelism for {shape.name!r} "
-                f"({experts.n_experts} experts of width {experts.d_ffn}, {experts.k} a token). "
-                "Those of DeepSeek-V3 on h100_sxm and h200_sxm are complete."
-            )
+            parts = {"experts": mixed, "dispatch": found[0], "combine": found[1]}
+            raise ValueError(self._missing([part for part, time in parts.items() if time is None]))
         shared = self.model.times.products
         router = shared.time(tokens, experts.n_experts, d, "bfloat16", "router")
         around = [mixed.times(skew), router, self._passes(tokens)]
@@ -215,18 +214,41 @@ class _WideRun:
                     yield time.times(block.n_layers)
         yield products.time(n, shape.vocabulary, shape.d_model, shape.dtypes["head"], "head")
 
-    def _attention(self, n: float) -> OperatorTime:
+    def _missing(self, parts: list[str]) -> str:
+        """Return the message on parts of an MoE layer that no table has."""
+        shape, experts = self.shape, self.shape.experts
+        assert experts is not None
+        sizes = sizes_in_words(experts.n_experts, experts.d_ffn, experts.k, shape.d_model)
+        held = self.tables.measured_experts(prefill=self.prefill)
+        return (
+            f"The GPU {self.model.gpu!r} has no tables of wide expert parallelism for "
+            f"{shape.name!r}: rows of {', '.join(parts)} are missing for {sizes}. The table of "
+            f"experts holds {'; '.join(held) or 'nothing'}. Those of DeepSeek-V3 on h100_sxm and "
+            "h200_sxm are complete."
+        )
+
+    def _other_attention(self) -> str:
+        """Return why the attention is not plain latent attention; empty if it is."""
         attention = self.shape.blocks[0].attention
-        found = None
-        if attention.kind == "mla":
-            found = self.tables.attention(
-                attention, self.shape.d_model, n, self.length, prefill=self.prefill
-            )
+        if any(block.attention != attention for block in self.shape.blocks):
+            return "its layers differ in their attention"
+        if attention.kind != "mla":
+            return f"it has attention of the kind {attention.kind!r}"
+        return "it has an indexer or a gate" if attention.index_heads or attention.gated else ""
+
+    def _no_attention(self, why: str) -> ValueError:
+        return ValueError(
+            f"No table has the attention of {self.shape.name!r} for wide expert parallelism on "
+            f"{self.model.gpu!r}: {why}. Those of plain latent attention (DeepSeek-V3) are known."
+        )
+
+    def _attention(self, n: float) -> OperatorTime:
+        found = self.tables.attention(
+            self.shape.blocks[0].attention, self.shape.d_model, n, self.length,
+            prefill=self.prefill,
+        )  # fmt: skip
         if found is None:
-            raise ValueError(
-                f"No table has the attention of {self.shape.name!r} for wide expert parallelism on "
-                f"{self.model.gpu!r}; those of latent attention (DeepSeek-V3) are known."
-            )
+            raise self._no_attention("the tables of this GPU lack it")
         return found
 
     def _passes(self, tokens: float) -> OperatorTime:

@@ -16,7 +16,7 @@ from moe_costmodel.silicon.tables.gpu import Gpu
 from moe_costmodel.silicon.tables.reader import OperatorTime, Table, Tables
 from moe_costmodel.silicon.tables.slices import Bound, Slice, cut
 
-__all__ = ["EXCHANGE_PROCESSORS", "WideTables"]
+__all__ = ["EXCHANGE_PROCESSORS", "WideTables", "sizes_in_words"]
 
 _SIZES = ("hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
 EXCHANGE_PROCESSORS = 20
@@ -57,6 +57,18 @@ class WideTables:
         return (
             None if found is None else found.time("wide experts", moe_ep_size=ep, num_tokens=tokens)
         )
+
+    def measured_experts(self, *, prefill: bool) -> list[str]:
+        """Return the sizes of the layers of experts that the tables hold, in words."""
+        phase = "context" if prefill else "generation"
+        engine = "trtllm" if self._tables.backend == "trtllm" else "sglang"
+        name = "wideep_moe" if engine == "trtllm" else f"wideep_{phase}_moe"
+        numbers, texts = (*_SIZES, "num_tokens", "latency"), ("moe_dtype", "distribution")
+        found = set()
+        for table in self._tables.read("moe", name, numbers, texts, only=engine):
+            columns = (table.columns[c] for c in ("num_experts", "inter_size", "topk", _SIZES[0]))
+            found |= {tuple(map(int, row)) for row in zip(*columns, strict=True)}
+        return [sizes_in_words(*sizes) for sizes in sorted(found)]
 
     def exchange(
         self,
@@ -156,6 +168,11 @@ class WideTables:
         merged = [Table("/".join(t.source for t in tables), pieces)] if tables else []
         return cut(merged, [{"num_heads": shape.n_heads}, {}], ("num_heads", "isl", "batch_size"),
                    bound)  # fmt: skip
+
+
+def sizes_in_words(n_experts: int, d_ffn: int, k: int, d_model: int) -> str:
+    """Return the sizes of a layer of experts in words."""
+    return f"{n_experts} experts of width {d_ffn}, {k} a token, tokens of {d_model} values"
 
 
 def _in_ms(table: Table, column: str) -> Table:

@@ -159,7 +159,11 @@ def test_models_and_gpus_without_tables_are_answered_with_those_that_have(model,
         replace(block, experts=replace(block.experts, k=4) if block.experts else None)
         for block in shape.blocks
     ))  # fmt: skip
-    message = r"'toy' has no tables.*8 experts of width 128, 4 a token.*h100_sxm and h200_sxm"
+    message = (
+        r"'toy' has no tables.*rows of experts, dispatch, combine are missing for 8 experts of "
+        r"width 128, 4 a token.*The table of experts holds 8 experts of width 128, 2 a token, "
+        r"tokens of .*h100_sxm and h200_sxm"
+    )
     with pytest.raises(ValueError, match=message):
         step(model, other)
     plain = SiliconModel("toy", "sglang", root=write_tables(tmp_path))
@@ -170,6 +174,9 @@ def test_models_and_gpus_without_tables_are_answered_with_those_that_have(model,
 def test_latent_attention_and_experts_are_required(model):
     with pytest.raises(ValueError, match="No table has the attention of 'mixtral'"):
         step(model, ModelShape.from_config(CONFIG))
+    indexed = {"model_type": "deepseek_v32", "index_n_heads": 4, "index_head_dim": 8}
+    with pytest.raises(ValueError, match=r"'deepseek_v32'.*it has an indexer or a gate"):
+        step(model, ModelShape.from_config(LATENT | indexed | {"index_topk": 64}))
     dense = {**LATENT, "first_k_dense_replace": LATENT["num_hidden_layers"]}
     with pytest.raises(
         ValueError, match=r"'deepseek_v3' has no experts; it is dense. Give a model"
