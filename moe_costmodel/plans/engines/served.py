@@ -8,7 +8,7 @@ __all__ = ["BY_TRANSFORMERS", "NOT_SERVED", "served_notes"]
 
 # Known architectures without a class in SGLang 0.5.23, vLLM 0.33 and sglang-kt 0.7.2, without a
 # conversion to GGUF in llama-cpp-python 0.3.36, and absent from TensorRT-LLM's list of supported
-# models (PyTorch backend, November 2026).
+# models (docs/source/models/supported-models.md at 00b6d5a25c30).
 NOT_SERVED: dict[str, frozenset[str]] = {
     "sglang": frozenset(["axk1", "dots1", "flex_olmo", "jamba", "minimax", "solar_open"]),
     "vllm": frozenset(["dots1", "minimax", "solar_open"]),
