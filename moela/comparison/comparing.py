@@ -216,8 +216,11 @@ def _cut(runs: list[ComparedRun], at: int | str) -> list[ComparedRun]:
         lacking = next((run for run in group if run.history is None), None)
         if lacking is not None:
             raise ValueError(
-                "The 'at' parameter of compare must be None if the evaluations of a run are "
-                f"unknown. Got {at!r} instead, with {lacking.label} from {lacking.source}."
+                "The 'at' parameter (--at) of compare must be None if the evaluations of a run are "
+                f"unknown. Got {at!r} instead, with {lacking.label} from {lacking.source}"
+                f"{lacking.no_history and ': '}{lacking.no_history}. Stores, experiments, results "
+                "of moela.minimize, pymoo Results with save_history=True, and folders of "
+                "`moela run` with their evaluations.csv hold the evaluations; compare these."
             )
         histories = [run.history for run in group if run.history is not None]
         n = min(h.n_eval for h in histories) if isinstance(at, str) else at

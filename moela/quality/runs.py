@@ -59,6 +59,8 @@ class ComparedRun:
         True if the front is the best of everything that the run evaluated, False if it is what an
         algorithm chose to return, None if that is unknown, as for plain points.
     history : History or None
+    no_history : str
+        Why the evaluations are unknown, for messages; empty if the source cannot hold them.
     n_eval : int or None
         Evaluations spent.
     seconds : float or None
@@ -102,6 +104,7 @@ class ComparedRun:
     borrowed: int = 0
     about: Mapping[str, object] = field(default_factory=dict)
     assumed: bool = False
+    no_history: str = ""
 
     @property
     def label(self) -> str:

@@ -33,7 +33,7 @@ _INDEX = re.compile(r"(Unnamed: \d+)?$")
 # Files with more are taken for damaged.
 MOST_OBJECTIVES, MOST_RUNS = 255, 10_000  # moocore takes no more objectives
 # Tables that `moela run` writes beside run.json.
-_OF_A_RUN = ("front.csv", "evaluations.csv")
+OF_A_RUN = ("front.csv", "evaluations.csv")
 _OBJECTIVE = re.compile(r"f_?\d+$", re.IGNORECASE)
 
 
@@ -58,7 +58,7 @@ def read_front_file(path: Path, senses: Mapping[str, float] | None = None) -> li
         return one_batch(RunDraft(nameless(F, str(path))) for F in _array(path))
     heading, sets = _tables(path)
     beside = path.with_name("run.json")
-    recorded = path.name in _OF_A_RUN and beside.exists()
+    recorded = path.name in OF_A_RUN and beside.exists()
     signs = signs_of(beside) if recorded else {}
     if signs:
         if heading is None:
@@ -228,7 +228,8 @@ def _infeasible(table: _Cells, rows: list[int], columns: _Columns) -> Bools | No
 def _with_history(run: ComparedRun, F: Floats, infeasible: Bools) -> ComparedRun:
     scored = np.where(infeasible[:, None], np.nan, F)
     history = History(len(F), lambda: scored)
-    return replace(run, evaluated=True, n_eval=len(F), history=history)
+    counts = {"failed" if why == "not finite" else why: n for why, n in run.left_out.items()}
+    return replace(run, evaluated=True, n_eval=len(F), history=history, left_out=counts)
 
 
 def _seed(source: str | Path, line: int, cell: str) -> int:

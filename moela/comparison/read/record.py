@@ -13,6 +13,7 @@ from moela.comparison.read.drafts import RunDraft, kind_of
 from moela.files.fields import number_in, object_in, text_in, whole_in
 from moela.files.guard import brief, invalid_file
 from moela.files.text import read_json
+from moela.quality.runs import ComparedRun
 
 __all__ = ["signs_of", "with_record"]
 
@@ -64,13 +65,25 @@ def with_record(drafts: list[RunDraft], path: Path) -> list[RunDraft]:
         own = draft.run.seed if draft.run.seed is not None or len(drafts) > 1 else seed
         title = draft.problem or name
         kind = "" if title is None else kind_of(title, 0, n_obj, version)
-        run = replace(draft.run, seed=own, **known)
+        run = _as_recorded(replace(draft.run, seed=own, **known))
         if run.ref_point is not None and senses:
             signs = np.array([senses.get(name, 1.0) for name in run.names or ()])
             run = replace(run, ref_point=signs * run.ref_point)
         maker = draft.algorithm or algorithm
         out.append(replace(draft, run=run, problem=title, algorithm=maker, kind=(kind, "")))
     return out
+
+
+def _as_recorded(run: ComparedRun) -> ComparedRun:
+    """Return a run without rows that its record shows to be no evaluations of it."""
+    history = run.history
+    if history is not None and run.n_eval not in (None, history.n_eval):
+        why = (
+            f"it has {history.n_eval:,} rows and run.json counts {run.n_eval:,} evaluations, so "
+            "that rows with known results are among them"
+        )
+        run = replace(run, history=None, no_history=why)
+    return run
 
 
 def _problem(path: Path, content: object) -> dict[str, object]:

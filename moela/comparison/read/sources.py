@@ -19,7 +19,8 @@ from pymoo.core.result import Result
 
 from moela._arrays import Floats, rows
 from moela.comparison.read.drafts import RunDraft, check_objectives, kind_of, nameless
-from moela.comparison.read.files import MOST_OBJECTIVES, read_front_file
+from moela.comparison.read.files import MOST_OBJECTIVES, OF_A_RUN, read_front_file
+from moela.comparison.read.record import signs_of
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
 from moela.evaluation.storage.folders import MAGIC, only_store, stores_in
@@ -261,7 +262,7 @@ def of_path(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDr
     """Return the runs in a file or folder of any accepted kind; see `read_front_file`."""
     if path.is_dir():
         if (path / "front.csv").exists():
-            return _of_front_file(path / "front.csv", senses)
+            return _of_folder(path, senses)
         if any(path.glob("*.npz")):
             return of_experiment(ExperimentResults.load(path))
         if stores := stores_in(path):
@@ -289,8 +290,33 @@ def of_path(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDr
     return _of_front_file(path, senses)
 
 
+def _of_folder(folder: Path, senses: Mapping[str, float] | None) -> list[RunDraft]:
+    """Return the run in a folder of `moela run`: everything evaluated, or else the front."""
+    front, everything = folder / "front.csv", folder / "evaluations.csv"
+    record = folder / "run.json"
+    if not record.exists() or not signs_of(record):  # nothing says which columns are objectives
+        return _of_front_file(front, senses)
+    if not everything.exists():
+        why = f"there is no {everything}"
+    else:
+        try:
+            return [_sorted(draft) for draft in _of_front_file(everything, senses)]
+        except ValueError as error:  # such as a table that is too large
+            why = str(error).removesuffix(".")
+    drafts = _of_front_file(front, senses)
+    return [replace(draft, run=replace(draft.run, no_history=why)) for draft in drafts]
+
+
+def _sorted(draft: RunDraft) -> RunDraft:
+    """Return a run with its front in the order of front.csv, best first in the first objective."""
+    run = draft.run
+    order = np.lexsort(run.F.T[::-1])
+    X = None if run.X is None else run.X[order]
+    return replace(draft, run=replace(run, F=run.F[order], X=X))
+
+
 def _of_front_file(path: Path, senses: Mapping[str, float] | None) -> list[RunDraft]:
     place = path.absolute()
-    inner = place.parent if path.name == "front.csv" else place.with_name(place.stem)
+    inner = place.parent if path.name in OF_A_RUN else place.with_name(place.stem)
     title = tuple(part for part in reversed(inner.parts) if part != inner.anchor)
     return [replace(draft, title=title) for draft in read_front_file(path, senses)]
