@@ -65,7 +65,7 @@ def with_record(drafts: list[RunDraft], path: Path) -> list[RunDraft]:
         own = draft.run.seed if draft.run.seed is not None or len(drafts) > 1 else seed
         title = draft.problem or name
         kind = "" if title is None else kind_of(title, 0, n_obj, version)
-        run = _as_recorded(replace(draft.run, seed=own, **known))
+        run = _as_recorded(replace(draft.run, seed=own, **known), record.get("feasible"))
         if run.ref_point is not None and senses:
             signs = np.array([senses.get(name, 1.0) for name in run.names or ()])
             run = replace(run, ref_point=signs * run.ref_point)
@@ -74,9 +74,12 @@ def with_record(drafts: list[RunDraft], path: Path) -> list[RunDraft]:
     return out
 
 
-def _as_recorded(run: ComparedRun) -> ComparedRun:
-    """Return a run without rows that its record shows to be no evaluations of it."""
+def _as_recorded(run: ComparedRun, feasible: object) -> ComparedRun:
+    """Return a run without what its record shows to be no evaluation of it, or no front."""
     history = run.history
+    if history is None and feasible is False:  # then front.csv holds the least violating designs
+        X = None if run.X is None else run.X[:0]
+        run = replace(run, F=run.F[:0], X=X, left_out={"infeasible": len(run.F)})
     if history is not None and run.n_eval not in (None, history.n_eval):
         why = (
             f"it has {history.n_eval:,} rows and run.json counts {run.n_eval:,} evaluations, so "

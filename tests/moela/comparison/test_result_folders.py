@@ -85,3 +85,20 @@ def test_tables_with_known_results_do_not_count_as_evaluations(tmp_path, traded)
     assert read(folder)[0].history is None
     with pytest.raises(ValueError, match=r"has 60 rows and run\.json counts 20 evaluations"):
         compare(folder, at=9)
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_designs_of_least_violation_are_no_front(tmp_path, traded, everything):
+    outside = moela.minimize(
+        lambda d: {"x": d["x"], "gain": -d["x"], "limit": d["x"]},
+        variables={"x": (0.0, 1.0)}, objectives={"x": "min", "gain": "max"},
+        constraints={"limit": (None, -1)}, n_eval=10, verbose=False, progress=False,
+    )  # fmt: skip
+    folder = put(tmp_path / "outside", outside, settings={"algorithm": "nsga2"})
+    if not everything:
+        (folder / "evaluations.csv").unlink()
+    (run,) = read(folder)
+    assert len(run.F) == 0
+    assert run.left_out["infeasible"] > 0
+    comparison = compare({"f": {"a": traded, "b": folder}})
+    assert any("of b on f found no feasible point" in caveat for caveat in comparison.caveats)
