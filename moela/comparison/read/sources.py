@@ -39,6 +39,12 @@ from moela.quality.front import Front
 from moela.quality.runs import History, refuse_endless, traits
 
 _JSON = re.compile(rb"\s*[\[{]\s*([\[{\"]|-?\d)")  # how it begins
+_EXPECTED = (
+    "a store (such as run.db), a folder of `moela run` or of an experiment, or a table of points "
+    "(.csv, .txt or .npy)"
+)
+# Files that are called so and cannot be read are damaged; others may be of another kind.
+_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".npy", ".npz", "")
 # A store with more is taken for damaged.
 _MAX_OBJECTIVES, _MAX_ROWS = MOST_OBJECTIVES, 100_000_000
 
@@ -272,6 +278,13 @@ def of_path(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDr
             f"{path}: expected a folder of an experiment (*.npz), of `moela run` (front.csv), or "
             "with a store. Got none of these; check the path."
         )
+    program, _, name = str(path).partition(".py:")
+    if (path.suffix == ".py" and path.exists()) or (name and Path(f"{program}.py").exists()):
+        command = f"moela run {path if name else f'{path}:NAME'} --evals 300 --out result/"
+        raise ValueError(
+            f"{path}: expected {_EXPECTED}. Got a Python program instead; run it first "
+            f"(`{command}`), and compare the folders of the results."
+        )
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}; check the path.")
     with open_file(path) as file:
@@ -279,15 +292,26 @@ def of_path(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDr
     if start.startswith(MAGIC):
         with EvaluationStore(path) as store:
             return of_store(store, senses)
-    if start.startswith(b"PK"):
-        return [of_run(files.Run.load(path))]
     if path.suffix.lower() == ".json" or _JSON.match(start):
         raise ValueError(
-            f"{path}: expected a table of points (CSV), a store, or a folder. Got JSON, which does "
-            'not say which numbers are objectives; give the result itself, a store (store="run.db")'
-            ', or result.save("front.csv") with objectives= (--objectives).'
+            f"{path}: expected {_EXPECTED}. Got JSON, which does not say which numbers are "
+            'objectives; give the result itself, a store (store="run.db"), or '
+            'result.save("front.csv") with objectives= (--objectives).'
         )
-    return _of_front_file(path, senses)
+    try:
+        if start.startswith(b"PK"):
+            return [of_run(files.Run.load(path))]
+        return _of_front_file(path, senses)
+    except ValueError as error:
+        if path.suffix.lower() in _SUFFIXES:
+            raise
+        got = f"a file that is none of these, or a damaged one: {error}"
+        if start.startswith(b"PK"):
+            got = "a ZIP archive or a workbook instead."
+        raise ValueError(
+            f"{path}: expected {_EXPECTED}. Got {got} Give the store or the folder of the run, or "
+            "save points as CSV."
+        ) from None
 
 
 def _of_folder(folder: Path, senses: Mapping[str, float] | None) -> list[RunDraft]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from pymoo.core.population import Population
 
 import moela
 from moela import Front, compare, front_of
+from moela.comparison.read.dispatch import read
 
 POINTS = [[1.0, 2.0], [2.0, 1.0]]
 
@@ -75,3 +79,22 @@ def test_a_store_of_one_objective_says_what_to_compare(tmp_path):
     )  # fmt: skip
     with pytest.raises(ValueError, match=r"two or more objectives.*from_store\('.*', 1\)\.best"):
         compare(tmp_path / "run.db")
+
+
+def test_files_of_another_kind_are_told_what_to_give_instead(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("function.py").write_text("variables = {'x': (0, 1)}\n")
+    Path("front.png").write_bytes(b"\x89PNG\r\n")
+    Path("front.yaml").write_text("a: 1\nb: 2\n")
+    with zipfile.ZipFile("front.xlsx", "w") as file:
+        file.writestr("sheet.xml", "<sheet/>")
+    expected = r"expected a store .*, a folder of `moela run` .*, or a table of points"
+    for given, name in (("function.py", "NAME"), ("function.py:simulate", "simulate")):
+        command = rf"`moela run function\.py:{name} --evals 300 --out result/`"
+        with pytest.raises(ValueError, match=rf"{expected}.*Got a Python program.*{command}"):
+            read(given)
+    for given, got in (("front.png", "file"), ("front.yaml", "file"), ("front.xlsx", "ZIP")):
+        with pytest.raises(ValueError, match=rf"{expected}.*Got a {got} .* save points as CSV"):
+            read(given)
+    with pytest.raises(ValueError, match=r"no file or folder other\.py"):
+        read("other.py")
