@@ -117,6 +117,19 @@ def not_negative(text: str) -> int:
     return _whole(text, 0)
 
 
+def workers(text: str) -> int:
+    """Return the number of workers of an option, which may be negative, but not 0."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number == 0:
+        raise argparse.ArgumentTypeError(
+            f"must be an integer of at least 1, or -1 for one worker per core. Got {text!r} instead"
+        )
+    return number
+
+
 def _whole(text: str, at_least: int) -> int:
     try:
         number = int(text)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 from moela._checks import require
 from moela.evaluation.storage.errors import StoreError
+from moela.evaluation.storage.sqlite import check_file
 from moela.quality.words import of_kind
 
 _CHOICES = {
@@ -60,7 +62,7 @@ def check_name(owner: str, store: object, what: str = "the path of a file") -> N
 
 
 def check_store(owner: str, store: object) -> None:
-    """Raise an error if a store cannot be a file: another type, a folder, or in no folder."""
+    """Raise an error if a store cannot be one: no path, a folder, in no folder, another file."""
     if store is None:
         return
     if not isinstance(store, str | os.PathLike):
@@ -87,3 +89,4 @@ def check_store(owner: str, store: object) -> None:
             f"The 'store' parameter of {owner} must lie in a folder that exists. Got "
             f"{os.fspath(store)!r} instead; make the folder {folder!r} first."
         )
+    check_file(Path(path).absolute())

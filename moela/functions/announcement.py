@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
@@ -16,6 +19,25 @@ from moela.search.moela import MOELA
 
 # Designs that MOELA evaluates at a time by default, at least.
 _BATCH = 5
+
+_READY: ContextVar[Callable[[], object] | None] = ContextVar("ready", default=None)
+
+
+@contextmanager
+def once_ready(action: Callable[[], object]) -> Iterator[None]:
+    """Make `moela.minimize` do this once its arguments are checked, before it evaluates."""
+    token = _READY.set(action)
+    try:
+        yield
+    finally:
+        _READY.reset(token)
+
+
+def ready() -> None:
+    """Do what the caller of `once_ready` wants done before the first evaluation."""
+    if (action := _READY.get()) is not None:
+        _READY.set(None)  # a function may itself call `moela.minimize`
+        action()
 
 
 def announce(

@@ -26,7 +26,7 @@ from moela.evaluation.settings import check_store
 from moela.evaluation.storage.errors import StoreMismatchError
 from moela.evaluation.termination import out_of_time
 from moela.functions import algorithms
-from moela.functions.announcement import advice_of, announce
+from moela.functions.announcement import advice_of, announce, ready
 from moela.functions.driving import Callback, RunSoFar, chunk_size, drive, termination_of
 from moela.functions.failures import (
     all_failed,
@@ -52,6 +52,7 @@ AlgorithmChoice: TypeAlias = "str | Algorithm | type[Algorithm]"
 _LOG = logging.getLogger(__name__)
 # If this many first evaluations all fail, or all of a shorter run, the run ends with an error.
 _ALL_FAILED = 10
+_ON_MISMATCH: tuple[Literal["raise", "new"], ...] = ("raise", "new")
 
 # Results that an earlier version has pickled name the class so.
 _Run = RunSoFar
@@ -221,6 +222,18 @@ def minimize(
     advice = advice_of(store)
     before = [] if given_results is None else given_results.individuals
     run = RunSoFar(problem, callback, min(_ALL_FAILED, budget or _ALL_FAILED), before)
+
+    def make_evaluator(on_mismatch: Literal["raise", "new"]) -> Evaluator:
+        kind = ArrivalEvaluator if asynchronous else Evaluator
+        with named_as_passed():
+            return kind(
+                n_jobs, backend, chunk_size(problem, n_jobs), store=store, on_error=on_error,
+                retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
+                progress=progress, callback=run.keep,
+            )  # fmt: skip
+
+    make_evaluator("raise")  # to refuse a setting before anything is printed
+    ready()
     if verbose:
         announce(problem, chosen, budget, limit, seed, n_jobs, store, len(before))
     notes = warnings_of(getattr(problem, "variables", {}))
@@ -229,14 +242,8 @@ def minimize(
         _LOG.warning(note)
     signs = nullcontext() if progress is False else working("optimizing")
     with signs, Interrupts(advice) as interrupts:
-        for on_mismatch in ("raise", "new"):
-            make_evaluator = ArrivalEvaluator if asynchronous else Evaluator
-            with named_as_passed():
-                evaluator = make_evaluator(
-                    n_jobs, backend, chunk_size(problem, n_jobs), store=store, on_error=on_error,
-                    retries=retries, timeout=timeout, dedupe=not noisy, on_mismatch=on_mismatch,
-                    progress=progress, callback=run.keep,
-                )  # fmt: skip
+        for on_mismatch in _ON_MISMATCH:
+            evaluator = make_evaluator(on_mismatch)
             evaluator.interrupts = interrupts
             solver = copy.deepcopy(chosen)
             try:

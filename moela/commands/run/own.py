@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from moela.commands.output import only_stderr
 from moela.commands.parser import add_examples, not_negative, positive
@@ -78,15 +79,19 @@ def run(arguments: argparse.Namespace) -> int:
         timeout = seconds("timeout", arguments.timeout)
     except ValueError as error:
         raise ValueError(search.reworded(str(error))) from None
-    out = search.make_folder(arguments)
-    if isinstance(problem, FunctionProblem) and not arguments.quiet:
-        print(problem.describe(), file=sys.stderr)
+
+    def begin() -> None:
+        search.make_folder(arguments)
+        if isinstance(problem, FunctionProblem) and not arguments.quiet:
+            print(problem.describe(), file=sys.stderr)
+
     found = search.search(
-        problem, arguments, arguments.algorithm,
+        problem, arguments, arguments.algorithm, begin=begin,
         start=start, known=arguments.known, batch_size=arguments.batch_size, timeout=timeout,
         retries=arguments.retries, on_error=arguments.on_error, noisy=arguments.noisy,
     )  # fmt: skip
-    folder = ResultFolder(out, found, arguments, getattr(problem, "ref_point", None))
+    out, ref_point = Path(arguments.out), getattr(problem, "ref_point", None)
+    folder = ResultFolder(out, found, arguments, ref_point)
     with folder.rescuing():
         return write(folder)
 

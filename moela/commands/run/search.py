@@ -14,12 +14,13 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
 from moela.commands.output import add_json, folder_to_write, only_stderr, plain
-from moela.commands.parser import not_negative
+from moela.commands.parser import not_negative, workers
 from moela.evaluation.interrupts import advising
 from moela.evaluation.runners.outcome import EvaluationError
 from moela.evaluation.storage.errors import StoreError
 from moela.files.replacing import FolderLock
 from moela.files.text import read_json
+from moela.functions.announcement import once_ready
 from moela.functions.minimize import minimize
 from moela.functions.results.result import MinimizeResult
 from moela.quality.durations import seconds
@@ -60,7 +61,7 @@ def add_options(
         help=f"number of designs to evaluate{needed}")  # fmt: skip
     add("--time-limit", metavar="TIME", help='end after this time: "90 min", "8h", or seconds')
     add("--seed", type=not_negative, default=1, metavar="N", help="random seed")
-    add("--jobs", type=int, default=1, metavar="N", help="workers; -1 for one per core")
+    add("--jobs", type=workers, default=1, metavar="N", help="workers; -1 for one per core")
     add("--store", metavar="DB", help="SQLite file to record in, and to continue from")
     add("--out", metavar="DIR", default=out, help="folder for the results")
     add(
@@ -85,14 +86,17 @@ def search(
     problem: Problem,
     arguments: argparse.Namespace,
     algorithm: Algorithm | str | None,
+    *,
+    begin: Callable[[], object] = lambda: None,
     **settings: object,
 ) -> tuple[MinimizeResult, float]:
     """Optimize a problem as the options say; return the result and the seconds that it took.
 
+    `begin` is called once all options are checked, before anything is evaluated.
     Ctrl-C ends the search after the batch in hand; `ResultFolder.finish` says how to go on.
     """
-    begin = time.monotonic()
-    with advising(advice(arguments)), only_stderr(True):
+    started = time.monotonic()
+    with advising(advice(arguments)), once_ready(begin), only_stderr(True):
         try:
             result = minimize(
                 problem,
@@ -112,7 +116,7 @@ def search(
             raise type(error)(reworded(str(error))) from None
         except ValueError as error:
             raise ValueError(reworded(str(error))) from error
-    return result, time.monotonic() - begin
+    return result, time.monotonic() - started
 
 
 def advice(arguments: argparse.Namespace) -> str:

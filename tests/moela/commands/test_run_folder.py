@@ -147,3 +147,41 @@ def test_a_run_without_a_plan_says_how_to_go_on_after_ctrl_c(tmp_path, capsys):
     assert folder.end_without_design("No plan.", "More.") == 130
     error = capsys.readouterr().err
     assert error == f"moela: {result.ending}. No plan.\nTo go on: moela run moe\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--jobs", 0], "--jobs: must be an integer of at least 1, or -1"),
+        (["--known", "nowhere.csv"], "nowhere.csv: No such file"),
+        (["--store", "function.py"], "function.py is not a store"),
+        (["--algorithm", "nsga2", "--batch-size", 5], "--batch-size is one of MOELA"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_done(options, words, folder, capsys):
+    command = ["run", "function.py:simulate", "--evals", 5, "--out", "sink", *options]
+    try:
+        status = main([str(word) for word in command])
+    except SystemExit as error:
+        status = error.code
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.out == ""
+    assert words in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (folder / "sink").exists()
+
+
+def test_a_run_inside_of_a_run_is_not_taken_for_it(folder, capsys):
+    Path("nested.py").write_text(
+        "import moela\n"
+        "variables = {'x': (0.0, 1.0)}\n"
+        "objectives = ['f', 'g']\n"
+        "def inner(d): return {'f': d['x'], 'g': 1 - d['x']}\n"
+        "def outer(d):\n"
+        "    moela.minimize(inner, variables=variables, objectives=objectives, n_eval=1,\n"
+        "                   verbose=False, progress=False)\n"
+        "    return inner(d)\n"
+    )
+    assert main(["run", "nested.py:outer", "--evals", "2", "--out", "sink"]) == 0
+    assert capsys.readouterr().err.count("outer:") == 1

@@ -59,6 +59,13 @@ def test_the_call_prints_how_it_was_understood(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_settings_are_checked_before_anything_is_printed(capsys):
+    for wrong in ({"n_jobs": 0}, {"retries": -1}, {"on_error": "skip"}, {"store": __file__}):
+        with pytest.raises((ValueError, moela.StoreError)):
+            run(verbose=True, n_eval=20, **wrong)
+    assert capsys.readouterr().out == ""
+
+
 def test_maximized_objectives_keep_their_sign():
     result = moela.minimize(
         lambda d: {"cost": d["x"], "yield": 10 * d["x"] ** 0.5},
