@@ -9,6 +9,7 @@ import numpy as np
 
 from moela._arrays import Designs, equal
 from moela._spelling import printed
+from moela.files.text import number_of
 from moela.functions.model.kinds import Choice, Listed, Permutation, Variable, plain
 from moela.quality.words import encodable, listed
 
@@ -23,10 +24,12 @@ def encoded(
     problem: FunctionProblem, design: Mapping[str, object], number: int, parameter: str
 ) -> Designs:
     """Return the vector [n_var] of a dictionary, the design `number` given as a parameter."""
+    restored = _restored(design, problem.variables)
     try:
-        return problem.encode(_restored(design, problem.variables))
+        return problem.encode(restored)
     except ValueError as error:
-        raise ValueError(f"Design {number} of '{parameter}': {error}") from None
+        hint = _lost_texts(restored, problem.variables)
+        raise ValueError(f"Design {number} of '{parameter}': {error}{hint}") from None
 
 
 def records(problem: FunctionProblem, table: object, parameter: str) -> list[Mapping[str, object]]:
@@ -132,6 +135,28 @@ def _restored(design: Mapping[str, object], variables: Mapping[str, Variable]) -
         else:
             values[name] = value
     return values
+
+
+def _lost_texts(design: Mapping[str, object], variables: Mapping[str, Variable]) -> str:
+    """Return what to do if texts of options have become numbers, as pandas reads a file."""
+    lost = [
+        name
+        for name, value in design.items()
+        if isinstance(variable := variables.get(name), Choice)
+        and isinstance(value, bool | int | float)
+        and not any(equal(option, value) for option in variable.options)
+        and any(
+            isinstance(option, str) and (option == str(value) or number_of(option) == value)
+            for option in variable.options
+        )
+    ]
+    if not lost:
+        return ""
+    types = ", ".join(f"{name!r}: str" for name in lost)
+    return (
+        f" If pandas has read a file, it made numbers of the texts in {listed(lost)}: pass the "
+        f"path of the file instead, or read it with dtype={{{types}}}."
+    )
 
 
 def _option(value: object, variable: Listed) -> object:

@@ -249,3 +249,29 @@ def test_designs_beyond_the_budget_are_counted_in_a_warning(caplog):
     moela.minimize(fall, **settings, start=start[:4] * 2)
     moela.minimize(get_problem("zdt1", n_var=2), n_eval=2, start=[[0.1, 0.2], [0.3, 0.4]], **QUIET)
     assert "to start from" not in caplog.text
+
+
+@pytest.mark.parametrize("parameter", ["start", "known"])
+@pytest.mark.parametrize("options", [["1", "2"], ["01", "2e3"], ["True", "False"]])
+def test_texts_that_pandas_read_as_numbers_are_named(tmp_path, parameter, options):
+    path = tmp_path / "sizes.csv"
+    path.write_text(f"size,n,f,g\n{options[0]},7,1,2\n{options[1]},8,2,1\n")
+
+    def call(given):
+        return moela.minimize(
+            lambda d: (1.0, 2.0), variables={"size": options, "n": [7, 8, "7"]},
+            objectives=["f", "g"], n_eval=2, **{parameter: given}, **QUIET,
+        )  # fmt: skip
+
+    words = r"numbers of the texts in 'size': pass the path of the file .* dtype=\{'size': str\}"
+    rows = pandas.read_csv(path)
+    for given in (rows, rows[1:]):
+        with pytest.raises(ValueError, match=words):
+            call(given)
+    call(pandas.read_csv(path, dtype={"size": str}))
+    with pytest.raises(ValueError, match="must be one of 'ab', 'b'") as caught:
+        moela.minimize(
+            lambda d: (1.0, 2.0), variables={"size": ["ab", "b"]}, objectives=["f", "g"],
+            n_eval=2, **{parameter: rows}, **QUIET,
+        )  # fmt: skip
+    assert "pandas" not in str(caught.value)
