@@ -184,7 +184,7 @@ class ArchiveAlgorithm(Algorithm):
 
     def ask(self) -> Population:
         """Return the designs to evaluate next; pass them to `tell` with their objectives."""
-        return super().ask()
+        return self._answered.asked(super().ask())
 
     def tell(self, infills: object = None, **kwargs: object) -> Result | None:
         """Process evaluated designs, in any order and number; return the result at the end.

@@ -49,7 +49,7 @@ class Duplicates:
             data = memoryview(np.ascontiguousarray(X + 0).tobytes())
             size = len(data) // len(X)
             return [_hashed(data[i : i + size]) for i in range(0, len(data), size)]
-        return [_fingerprint(x) for x in X]
+        return [fingerprint(x) for x in X]
 
     def add(self, X: Designs) -> None:
         """Remember every design of X."""
@@ -80,7 +80,8 @@ class Duplicates:
         return mask & np.isin(np.arange(len(keys)), first)
 
 
-def _fingerprint(x: Designs | dict[str, object]) -> int:
+def fingerprint(x: Designs | dict[str, object]) -> int:
+    """Return a number of eight bytes for the content of a design; other designs have others."""
     memo: _Memo = {}
     if isinstance(x, dict):
         content: object = sorted((str(name), _plain(value, memo)) for name, value in x.items())

@@ -11,11 +11,13 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela._arrays import Bools, Designs, Floats, rows, unmasked
-from moela.core.duplicates import Duplicates
+from moela.core.duplicates import Duplicates, fingerprint
 from moela.evaluation.runners.outcome import failed
 from moela.evaluation.runners.violation import violations_of
 from moela.quality.words import of_kind
 
+_REAL = "biuf"  # kinds of dtypes
+_ASKED = "asked"
 _ANSWERED, _FAILED, _SUCCEEDED = "answered", "failed", "succeeded"
 
 
@@ -53,6 +55,12 @@ def population_of(owner: str, answers: object) -> Population:
     )
 
 
+def is_changed(individual: Individual) -> bool:
+    """Return whether an individual has another design now than the one it was asked for."""
+    key = individual.data.get(_ASKED)
+    return key is not None and key != fingerprint(individual.X)
+
+
 class Answered:
     """The individuals that a user has told an algorithm, so that none counts twice.
 
@@ -62,6 +70,13 @@ class Answered:
 
     def __init__(self, problem: Problem) -> None:
         self._designs = Duplicates(problem)
+
+    @staticmethod
+    def asked(pop: Population) -> Population:
+        """Return individuals that from now on know which designs they were asked for."""
+        for ind in pop:
+            ind.data[_ASKED] = fingerprint(ind.X)
+        return pop
 
     def new(self, pop: Population) -> Bools:
         """Mark the individuals that were not told before, [n]; a success after a failure is new."""
@@ -88,12 +103,16 @@ def checked_objectives(problem: Problem, pop: Population) -> Floats:
     Raises
     ------
     ValueError
-        An individual has another number of objectives, or one that is NaN.
+        An individual has another number of objectives, or one that is NaN or not real.
     """
     try:
-        F = np.array([unmasked(ind.F) for ind in pop], dtype=float)
+        F = np.array([unmasked(ind.F) for ind in pop])
     except ValueError:
         F = np.empty(0)
+    if F.dtype.kind not in _REAL:
+        _make_real(pop, "F")
+        F = np.array([unmasked(ind.F) for ind in pop], dtype=float)
+    F = F.astype(float, copy=False)
     expected = (len(pop), problem.n_obj)
     if len(pop) == 0:
         return np.empty(expected)
@@ -113,13 +132,35 @@ def checked_objectives(problem: Problem, pop: Population) -> Floats:
     return F
 
 
+def _make_real(pop: Population, name: str) -> None:
+    """Turn values F, G or H of other types into floats, in place; raise if one is not real."""
+    what = "Objectives" if name == "F" else "Constraints"
+    for ind in pop:
+        value = unmasked(getattr(ind, name))
+        if value is None or np.asarray(value).dtype.kind in _REAL:
+            continue
+        advice = "set numbers"
+        try:
+            numbers = np.asarray(value).astype(complex)
+            real = not numbers.imag.any()
+            advice = "take the real part or the absolute value"
+        except (TypeError, ValueError):
+            real = False
+        if not real:
+            raise ValueError(
+                f"{what} must be real numbers. Got {name} = {value} for the design X = {ind.X}; "
+                f"{advice}, or leave such designs out of tell()."
+            )
+        setattr(ind, name, numbers.real.copy())
+
+
 def checked_violations(problem: Problem, pop: Population) -> Floats:
     """Return the constraint violations of evaluated individuals [b]; zeros without constraints.
 
     Raises
     ------
     ValueError
-        An individual has another number of constraints, or one that is NaN.
+        An individual has another number of constraints, or one that is NaN or not real.
     """
     if not problem.has_constraints():
         return np.zeros(len(pop))
@@ -128,6 +169,8 @@ def checked_violations(problem: Problem, pop: Population) -> Floats:
         ("H", problem.n_eq_constr, "equality"),
     ):
         values = [getattr(ind, name) for ind in pop.tolist()]
+        if any(getattr(value, "dtype", np.dtype(float)).kind not in _REAL for value in values):
+            _make_real(pop, name)
         masked = [i for i, v in enumerate(values) if isinstance(v, np.ma.MaskedArray)]
         for i in [i for i in masked if np.ma.is_masked(values[i])][:1]:
             raise ValueError(

@@ -18,6 +18,7 @@ from pymoo.operators.sampling.rnd import PermutationRandomSampling
 
 from moela._arrays import Design, Designs, numbers_of, rows
 from moela._bounds import Where, check_inside, check_number, is_whole, numbers_inside, value_inside
+from moela.core.individuals import is_changed
 from moela.core.operators import Operators, resolve
 from moela.core.origin import listed_origins
 
@@ -118,9 +119,11 @@ def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
 def check_answered(problem: Problem, operators: Operators, pop: Population, owner: str) -> None:
     """Raise if one of the told designs that `owner` has not asked for is not legal.
 
-    A value that misses a bound by rounding only is accepted.
+    Nor has it asked for designs that were changed since. A value that misses a bound by rounding
+    only is accepted.
     """
-    places = [i for i, part in enumerate(listed_origins(pop, "part")) if part is None]
+    parts = listed_origins(pop, "part")
+    places = [i for i, ind in enumerate(pop) if parts[i] is None or is_changed(ind)]
     if not places:
         return
     named = getattr(problem, "vars", None)

@@ -183,6 +183,52 @@ def test_a_tell_that_raises_counts_nothing():
     assert algorithm.n_answered == 8
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"F": np.array([1 + 2j, 1])}, r"Objectives must be real numbers. Got F = .*j.* take the"),
+        ({"F": np.array([1 + 2j, 1], dtype=object)}, "Objectives must be real .* take the real"),
+        ({"F": np.array(["a", "b"])}, "Objectives must be real .* set numbers, or leave such"),
+        ({"G": np.array([1j, 0])}, r"Constraints must be real numbers. Got G = .*j.* take the"),
+        ({"X": np.full(2, 30.0)}, "Variable 0 of design 3 told to .* at most 5, its bound"),
+        ({"X": np.full(2, np.nan)}, "Variable 0 of design 3 told to .* a number. Got .*nan"),
+        ({"X": np.zeros(4)}, r"Design 3 told to .* 2 variables. Got shape \(4,\)"),
+        ({"X": np.zeros(2, dtype=complex)}, "Variable 0 of design 3 told to .* a number. Got .*j"),
+    ],
+)
+def test_asked_designs_with_other_values_are_refused_and_the_run_goes_on(change, message):
+    algorithm, pop = asked(ToyConstrained())
+    before = {name: getattr(pop[3], name) for name in change}
+    for name, value in change.items():
+        setattr(pop[3], name, value)
+    with pytest.raises(ValueError, match=message):
+        algorithm.tell(pop)
+    assert algorithm.n_answered == 0
+    for name, value in before.items():
+        setattr(pop[3], name, value)
+    algorithm.tell(pop)
+    assert algorithm.n_answered == 8
+    assert len(algorithm.ask())
+
+
+def test_complex_values_without_an_imaginary_part_are_real():
+    algorithm, pop = asked(ToyConstrained())
+    expected = pop.get("F")
+    pop.set("F", expected + 0j)
+    pop.set("G", pop.get("G") + 0j)
+    algorithm.tell(pop)
+    assert pop.get("F").tolist() == expected.tolist()
+    assert pop.get("G").dtype == float
+
+
+def test_asked_designs_may_be_rounded():
+    algorithm, pop = asked(ToyReal())
+    for ind in pop:
+        ind.X = np.round(ind.X, 2)
+    algorithm.tell(pop)
+    assert algorithm.n_answered == 8
+
+
 @pytest.mark.parametrize("told", [5, [5], np.zeros((8, 2)), "pop"])
 def test_what_is_no_individual_is_not_told(told):
     algorithm, _ = asked(ToyReal())
