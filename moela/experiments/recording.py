@@ -20,6 +20,7 @@ from pymoo.core.problem import Problem
 from threadpoolctl import threadpool_limits
 
 from moela._arrays import Design, Designs, Floats, rows, unmasked
+from moela._bounds import Where, check_inside, surely_inside
 from moela.evaluation.batch import unevaluated
 from moela.evaluation.checks import CheckedEvaluator
 from moela.evaluation.runners.outcome import OK, SKIPPED
@@ -169,7 +170,8 @@ class External:
     run : callable
         ``run(problem, n_eval, seed, **settings) -> (X, F)`` or ``(X, F, G)`` or ``(X, F, G, H)``:
         every design evaluated, in order, with its objectives [n, M] and constraints. Those beyond
-        `n_eval` are left out, and a warning says if there are fewer.
+        `n_eval` are left out, and a warning says if there are fewer. Designs outside of the bounds
+        and complex numbers are an error.
     settings : dict
         Keyword arguments of `run`, kept with the results.
 
@@ -244,8 +246,10 @@ def _of_external(answer: tuple[Any, ...], problem: Problem) -> Evaluated:
             f"evaluations. Got {got} instead."
         )
     X, F, *constraints = answer
-    F, *constraints = (unmasked(part) for part in (F, *constraints))
-    F = np.asarray(F, dtype=float)
+    F, *constraints = (
+        _real(name, unmasked(part))
+        for name, part in zip(("F", "G", "H"), (F, *constraints), strict=False)
+    )
     sizes = (problem.n_ieq_constr, problem.n_eq_constr)
     while len(constraints) < 2:
         constraints.append(np.empty((len(F), 0)))
@@ -257,4 +261,36 @@ def _of_external(answer: tuple[Any, ...], problem: Problem) -> Evaluated:
             f"H [n, {sizes[1]}], one row per evaluation. Got X of length {len(X)} and shapes "
             f"{', '.join(map(str, shapes))} instead."
         )
+    _check_inside(problem, X)
     return Evaluated(list(rows(X)), list(F), list(constraints[0]), list(constraints[1]))
+
+
+def _real(name: str, values: ArrayLike) -> Floats:
+    """Return objectives or constraints as floats; complex numbers must have no imaginary part."""
+    array = np.asarray(values)
+    if array.dtype.kind != "c":
+        return np.asarray(array, dtype=float)
+    for place in np.argwhere(array.imag != 0)[:1]:
+        raise ValueError(
+            f"An External runner must return real numbers. Got {name}{place.tolist()} = "
+            f"{array[tuple(place)]} instead; take the real part or the absolute value."
+        )
+    return np.asarray(array.real, dtype=float)
+
+
+def _check_inside(problem: Problem, X: ArrayLike) -> None:
+    """Raise a ValueError if a design that an External runner returned is outside of the bounds."""
+    designs = rows(X)  # type: ignore[arg-type]
+    named = getattr(problem, "vars", None)
+    if len(X) == 0 or (named and not isinstance(X[0], dict)):  # type: ignore[arg-type, index]
+        return
+    if not named and designs.shape[1] != problem.n_var:
+        raise ValueError(
+            f"An External runner must return X [n, {problem.n_var}], a value for each variable. "
+            f"Got X of shape {designs.shape} instead."
+        )
+    if surely_inside(problem, designs):
+        return
+    advice = "return the designs that were evaluated, inside of the bounds"
+    wheres = [Where(f"design {i} of an External runner", advice) for i in range(len(designs))]
+    check_inside(problem, designs, wheres)

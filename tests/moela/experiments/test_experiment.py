@@ -30,6 +30,7 @@ from pymoo.util.ref_dirs import get_reference_directions
 from moela import MOELA, Evaluator
 from moela.experiments.run import (
     ExperimentError,
+    ExperimentResults,
     External,
     run_experiment,
 )
@@ -222,6 +223,29 @@ def test_an_external_runner_that_returns_the_wrong_shape():
 
     with pytest.raises(ExperimentError, match=r"X of length 10 and shapes \(9, 2\)"):
         run_experiment({"toy": Toy()}, {"it": External(wrong)}, 1, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda X, F: (X, F * 1j), r"real numbers\. Got F\[0, 0\] = .*j instead; take the real"),
+        (lambda X, F: (X + 2.0, F), r"design 0 of an External runner must be at most 1, its bound"),
+        (lambda X, F: (np.where(F[:, :1] > 1, np.nan, X), F), "must be a number. Got .*nan"),
+        (lambda X, F: (X + 0j, F), "must be a number. Got .*0j"),
+        (lambda X, F: (X[:, :3], F), r"X \[n, 4\], .* Got X of shape \(50, 3\)"),
+    ],
+)
+def test_an_external_runner_that_returns_no_designs_of_the_problem(change, words, tmp_path):
+    def changed(problem, n_eval, seed):
+        X, F = draw(problem, n_eval, seed)
+        return change(X, F) if seed > 1 else (X, F + 0j)  # without an imaginary part
+
+    runners = {"it": External(changed)}
+    with pytest.raises(ExperimentError, match=words):
+        run_experiment({"toy": Toy()}, runners, 2, 50, store=tmp_path)
+    kept = ExperimentResults.load(tmp_path).runs
+    assert [run.key.seed for run in kept] == [1]
+    assert len(kept[0].front_F)
 
 
 @pytest.mark.parametrize("make", [GA, lambda problem: GA(pop_size=20), CMAES()])
