@@ -41,7 +41,7 @@ from moela.evaluation.runners.outcome import (
     infinite_objective,
     infinite_warning,
 )
-from moela.evaluation.termination import evaluation_budget
+from moela.evaluation.termination import check_termination, evaluation_budget
 
 _LOG = logging.getLogger(__name__)
 
@@ -137,6 +137,7 @@ class ArchiveAlgorithm(Algorithm):
     def setup(self, problem: Problem, **kwargs: object) -> ArchiveAlgorithm:
         """Begin a new run on a problem, even if this object has been used for a run before."""
         check_problem(type(self).__name__, problem)
+        check_termination(type(self).__name__, kwargs.get("termination", self.termination))
         instance(type(self).__name__, "evaluator", kwargs.get("evaluator"))
         if self._setting_names is None:
             # What is set from here on is state of the run.

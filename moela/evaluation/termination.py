@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 import time
+from datetime import timedelta
 from typing import cast
 
+import numpy as np
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.termination import TerminateIfAll, Termination
+from pymoo.termination import get_termination
 
+from moela._checks import instance
+from moela._spelling import spelled
 from moela.quality.durations import Duration, required_seconds
 
+_EXPECTED = (
+    'a pair such as ("n_eval", 1000), ("n_gen", 50) or ("time", "00:30:00"), '
+    'moela.ElapsedTime("8h"), or an object of a Termination class of pymoo'
+)
+_COUNTED = ("n_eval", "n_evals", "n_gen", "n_iter")
 LEAST_BUDGET = "The termination must allow at least one evaluation."
 
 
@@ -73,6 +83,49 @@ class ElapsedTime(Termination):
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_since": None}
+
+
+def check_termination(owner: str, given: object) -> None:
+    """Raise a ValueError unless a termination is one that pymoo's algorithms take, or None.
+
+    A class in place of an object is a TypeError.
+    """
+    instance(owner, "termination", given)
+    if given is None or isinstance(given, Termination):
+        return
+    try:
+        if not isinstance(given, str | tuple | list):
+            raise TypeError
+        name, *values = [given] if isinstance(given, str) else given
+        miscounted = name in _COUNTED and (len(values) != 1 or not _is_count(values[0]))
+        limit = getattr(get_termination(name, *values), "max_time", math.inf)
+        if miscounted or not limit > 0:
+            raise ValueError
+    except Exception:  # pymoo raises many kinds
+        raise ValueError(
+            f"The 'termination' parameter of {owner} must be {_EXPECTED}. Got {spelled(given)} "
+            f"instead{_advice(given)}."
+        ) from None
+
+
+def _is_count(value: object) -> bool:
+    """Return whether pymoo takes a value as a number of evaluations or generations."""
+    number = isinstance(value, int | float | np.integer | np.floating)
+    return value is None or (number and not isinstance(value, bool))
+
+
+def _advice(given: object) -> str:
+    """Return what to write instead of a termination that is none, if that is clear."""
+    if isinstance(given, int | np.integer) and not isinstance(given, bool):
+        return f'; write ("n_eval", {given})'
+    time_given = given[1] if isinstance(given, tuple) and given[:-1] == ("time",) else given
+    if not isinstance(time_given, str | timedelta):
+        return ""
+    try:
+        required_seconds("termination", time_given)
+    except (TypeError, ValueError):
+        return ""
+    return f"; write moela.ElapsedTime({spelled(time_given)})"
 
 
 def out_of_time(termination: Termination) -> bool:

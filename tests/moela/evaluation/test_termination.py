@@ -16,6 +16,7 @@ from pymoo.termination import get_termination
 from pymoo.termination.collection import TerminationCollection
 from pymoo.termination.default import DefaultMultiObjectiveTermination
 
+from moela import MOELA
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.termination import ElapsedTime, evaluation_budget, out_of_time
 
@@ -123,3 +124,40 @@ def test_a_time_inside_a_collection_of_pymoo_is_seen():
     elapsed = ElapsedTime(2.0)
     elapsed.elapsed = 3.0
     assert out_of_time(TerminationCollection(get_termination("n_gen", 9), elapsed))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (100, r'Got 100 instead; write \("n_eval", 100\)'),
+        (("hv", 0.5), r"Got \('hv', 0.5\) instead"),
+        ("n_eval", "Got 'n_eval' instead"),
+        (("n_eval",), "instead"),
+        (("n_eval", "100"), r"Got .* instead\."),
+        (("n_eval", True), "instead"),
+        (("n_gen", 5, 5), "instead"),
+        ((), "instead"),
+        (("time",), "instead"),
+        (("time", -1), "instead"),
+        (("time", "2 h"), r"Got \('time', '2 h'\) instead; write moela.ElapsedTime\('2 h'\)"),
+        ("90 min", r"write moela.ElapsedTime\('90 min'\)"),
+        (timedelta(hours=1), r"write moela.ElapsedTime\(datetime.timedelta\(seconds=3600\)\)"),
+        ({"n_eval": 100}, "instead"),
+    ],
+)
+def test_what_is_no_termination_is_refused_with_what_is_one(given, words):
+    expected = r"'termination' parameter of MOELA must be a pair such as \(\"n_eval\", 1000\)"
+    with pytest.raises(ValueError, match=f"{expected}.*{words}"):
+        minimize(One(), MOELA(), given)
+    with pytest.raises(ValueError, match=expected):
+        MOELA(termination=given).setup(One())
+
+
+def test_a_class_of_terminations_is_refused():
+    with pytest.raises(TypeError, match="Got the class ElapsedTime instead; call it"):
+        minimize(One(), MOELA(), ElapsedTime)
+
+
+@pytest.mark.parametrize("given", [["n_eval", 20], ("n_evals", np.int64(20)), ("n_gen", 1), "moo"])
+def test_terminations_that_pymoo_reads_are_taken(given):
+    assert MOELA().setup(One(), termination=given).has_next()
