@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -323,3 +324,21 @@ def test_a_run_without_any_success_says_where_the_reasons_are(tmp_path):
     with pytest.raises(ValueError, match=r"no evaluation succeeded.*\.failures say why"):
         result.knee()
     assert "no license" in str(result.failures[0])
+
+
+def test_long_numbers_in_reasons_of_failures_are_short_in_the_status():
+    def function(d):
+        if d["x"] > 0.5:
+            raise ValueError(f"job 123456789012 diverged at {1e300 * d['x']:f}")
+        if d["x"] > 0.3:
+            raise ValueError("stress 1234567.890123 and 1.2.3456789")
+        return {"f": d["x"], "g": 1 - d["x"]}
+
+    result = moela.minimize(
+        function, variables={"x": (0.0, 1.0)}, objectives=["f", "g"], n_eval=20,
+        on_error="infeasible", **QUIET,
+    )  # fmt: skip
+    assert " x ValueError: stress 1.235e+06 and 1.2.3456789" in result.status
+    assert re.search(r"job 123456789012 diverged at \d\.\d+e\+299;", result.status)
+    assert len(result.status) < 400
+    assert "1234567.890123" in " ".join(row["error"] for row in result.failures)
