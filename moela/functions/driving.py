@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
@@ -13,17 +14,21 @@ from pymoo.core.problem import Problem
 from pymoo.core.termination import TerminateIfAny, Termination
 from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
+from moela._arrays import rows
 from moela.asynchronous import loop
 from moela.asynchronous.evaluator import ArrivalEvaluator
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.interrupts import Interrupts
-from moela.evaluation.runners.outcome import OK, EvaluationError
-from moela.evaluation.termination import ElapsedTime
+from moela.evaluation.runners.outcome import FAILURES, OK, EvaluationError
+from moela.evaluation.storage.keys import keys_of
+from moela.evaluation.storage.reader import EvaluationStore
+from moela.evaluation.termination import ElapsedTime, evaluation_budget
 from moela.functions.failures import all_failed, in_words
 from moela.functions.known import is_known
 from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.results.evaluations import evaluated
 from moela.functions.results.result import BY_INTERRUPT, MinimizeResult
+from moela.functions.results.stored import individual_of
 from moela.quality.words import amount, of_kind
 
 Callback: TypeAlias = "Callable[[MinimizeResult], object]"
@@ -71,6 +76,31 @@ class RunSoFar:
                 )
             self.stopped = bool(answer) or self.stopped
 
+    def add_recorded(self, evaluator: Evaluator, budget: int | None) -> None:
+        """Add what the store holds of a run that was stopped before the algorithm got it back.
+
+        A resumed run gets its recorded evaluations back batch by batch. Without them, a result
+        would hold less than that of the call before.
+        """
+        number = evaluator._run.id
+        if evaluator.store is None or number is None:
+            return
+        with EvaluationStore(evaluator.store) as store:
+            recorded = sorted(store.evaluations(number), key=lambda e: e.n)
+        failures = () if evaluator.on_error == "infeasible" else FAILURES
+        others = [individual_of(e, self.problem) for e in recorded if e.status not in failures]
+        known = Counter(self._keys(self.individuals))
+        for individual, key in zip(others, self._keys(others), strict=True):
+            if known[key]:
+                known[key] -= 1
+            elif budget is None or self.n < budget:
+                self.individuals.append(individual)
+
+    def _keys(self, individuals: list[Individual]) -> list[bytes]:
+        if not individuals:
+            return []
+        return keys_of(self.problem, rows([individual.X for individual in individuals]))
+
     @property
     def beside(self) -> str:
         """How many results were given, to follow the number of evaluations in words."""
@@ -88,6 +118,15 @@ def drive(
     algorithm: Algorithm, evaluator: Evaluator, run: RunSoFar, interrupts: Interrupts
 ) -> str | None:
     """Run the algorithm; return why it was stopped, or None if it came to its end."""
+    stopped = _drive(algorithm, evaluator, run, interrupts)
+    if stopped == BY_INTERRUPT:
+        run.add_recorded(evaluator, evaluation_budget(algorithm.termination))
+    return stopped
+
+
+def _drive(
+    algorithm: Algorithm, evaluator: Evaluator, run: RunSoFar, interrupts: Interrupts
+) -> str | None:
     going = True
     with evaluator:
         while going and algorithm.has_next():

@@ -154,7 +154,7 @@ def read_run(
     problem = stored_problem(runs[number], store.path)
     if unnamed := unnamed_in(problem):
         _LOG.warning("%s", unnamed)
-    return runs[number], problem, [_individual(e, problem) for e in evaluations]
+    return runs[number], problem, [individual_of(e, problem) for e in evaluations]
 
 
 def _settings(run: StoredRun) -> dict[str, object]:
@@ -181,7 +181,8 @@ def _count(run: StoredRun, name: str, path: Path) -> int:
     return value
 
 
-def _individual(e: StoredEvaluation, problem: Problem) -> Individual:
+def individual_of(e: StoredEvaluation, problem: Problem) -> Individual:
+    """Return an evaluation of a store as an individual of its problem."""
     individual = Individual(X=e.X)
     ok = e.status == OK and e.F is not None and len(e.F) == problem.n_obj
     F = e.F if ok else np.full(problem.n_obj, np.nan)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
 import tempfile
 from argparse import Namespace
 from pathlib import Path
@@ -14,6 +16,7 @@ import moela
 from moela.cli import main
 from moela.commands.run.results import ResultFolder
 from moela.files.replacing import FolderLock
+from moela.functions.driving import RunSoFar
 from moela.functions.results.result import MinimizeResult
 
 
@@ -185,3 +188,22 @@ def test_a_run_inside_of_a_run_is_not_taken_for_it(folder, capsys):
     )
     assert main(["run", "nested.py:outer", "--evals", "2", "--out", "sink"]) == 0
     assert capsys.readouterr().err.count("outer:") == 1
+
+
+def test_an_interrupt_while_a_store_is_read_back_keeps_the_results(folder, monkeypatch):
+    def stopped_at(n):
+        sent = []
+
+        def keep_and_stop(run, batch):
+            keep(run, batch)
+            if run.n >= n and not sent:
+                sent.append(os.kill(os.getpid(), signal.SIGINT))
+
+        monkeypatch.setattr(RunSoFar, "keep", keep_and_stop)
+        return run("function.py:simulate", "--evals", 250, "--store", "run.db", "--out", "sink")
+
+    keep = RunSoFar.keep
+    assert stopped_at(100) == 130
+    tables = {name: Path("sink", name).read_text() for name in ("evaluations.csv", "front.csv")}
+    assert stopped_at(20) == 130
+    assert {name: Path("sink", name).read_text() for name in tables} == tables

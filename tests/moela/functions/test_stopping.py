@@ -7,7 +7,7 @@ import signal
 import threading
 
 import pytest
-from function_cases import run, sink
+from function_cases import objectives_of, run, sink
 
 from moela import EvaluationStore
 
@@ -82,3 +82,58 @@ def test_failures_after_an_interrupt_are_not_recorded(tmp_path):
     assert result.failures == []
     with EvaluationStore(store) as reader:
         assert {evaluation.status for evaluation in reader.evaluations()} == {"ok"}
+
+
+def stopping(at, times=1):
+    """Return a callback that stops a run by Ctrl-C once it has so many evaluations."""
+    sent = []
+
+    def stop(result):
+        if result.n_eval >= at and not sent:
+            sent.append(1)
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    return stop
+
+
+def fragile(d):
+    """A heat sink that fails if it is high."""
+    if d["height"] > 0.05:
+        raise RuntimeError("too high")
+    return sink(d)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"noisy": True}, {"asynchronous": True}, {"algorithm": "nsga2"}], ids=str
+)
+def test_an_interrupt_while_a_store_is_read_back_loses_nothing(tmp_path, settings):
+    def call(**more):
+        return run(fragile, n_eval=250, on_error="infeasible", **settings, **more)
+
+    store = tmp_path / "run.db"
+    first = call(store=store, callback=lambda result: result.n_eval >= 120)
+    held = first.n_eval
+    with EvaluationStore(store) as reader:
+        before = list(reader.evaluations())
+    # The call is interrupted while it gets back what the store holds.
+    again = call(store=store, callback=stopping(at=20))
+    assert again.status.startswith(f"stopped by Ctrl-C after {held} of 250 evaluations")
+    assert again.to_frame(all=True).equals(first.to_frame(all=True))
+    assert objectives_of(again) == objectives_of(first)
+    with pytest.raises(KeyboardInterrupt, match="make the same call again"):
+        call(store=store, callback=stopping(at=20, times=2))
+    with EvaluationStore(store) as reader:
+        assert [e.F.tolist() if e.F is not None else None for e in reader.evaluations()] == [
+            e.F.tolist() if e.F is not None else None for e in before
+        ]
+    if "asynchronous" not in settings:  # an order of arrival cannot be asked for
+        assert objectives_of(call(store=store)) == objectives_of(call())
+
+
+def test_no_more_is_read_back_than_the_call_may_evaluate(tmp_path):
+    store = tmp_path / "run.db"
+    run(store=store, n_eval=130)
+    result = run(store=store, n_eval=110, callback=stopping(at=20))
+    assert result.status.startswith("stopped by Ctrl-C after 110 of 110 evaluations")
+    assert result.n_eval == 110
