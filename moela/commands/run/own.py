@@ -12,7 +12,7 @@ from moela.commands.run import search
 from moela.commands.run.loading import load_problem
 from moela.commands.run.results import ResultFolder
 from moela.functions.model.function_problem import FunctionProblem
-from moela.functions.results.status import left_out
+from moela.functions.results.status import shown_front
 from moela.functions.tables import read_designs
 from moela.quality.durations import seconds
 from moela.quality.table import Row
@@ -120,8 +120,7 @@ def write(folder: ResultFolder) -> int:
         best=None if best is None else folder.row(best.index),
         failures=len(result.failures),
     )
-    shown, hidden = result.front.shown(_SHOWN)
-    more = left_out(len(rows) - len(shown), hidden)
+    shown, more = shown_front(result.front, _SHOWN)
     lines: list[object] = [result.status, *([shown] if rows else [])]
     lines += [f"... and {more}"] if more else []
     if best is not None and len(folder.names) > 1:

@@ -22,7 +22,7 @@ from moela.functions.results.evaluations import Evaluations
 from moela.functions.results.front import Candidate, DesignFront
 from moela.functions.results.measured import with_results
 from moela.functions.results.saving import save_table
-from moela.functions.results.status import left_out, status_of
+from moela.functions.results.status import shown_front, status_of
 from moela.provenance.signature import shown_name
 from moela.quality.explain import Explanation
 from moela.quality.table import Row, Table
@@ -230,11 +230,11 @@ class MinimizeResult:
         return len(self.front)
 
     def __repr__(self) -> str:
-        head, hidden = self.front.shown(_SHOWN_ROWS)
+        head, more = shown_front(self.front, _SHOWN_ROWS)
         lines = [harmless(f"{self._view.title}: {self.status}")]
         if len(head):
             lines += ["", str(head)]
-        if more := left_out(len(self.front) - len(head), hidden):
+        if more:
             lines.append(f"... and {more}: .to_frame() or .designs")
         return "\n".join(lines)
 

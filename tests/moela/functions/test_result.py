@@ -17,6 +17,7 @@ import pytest
 from function_cases import QUIET, SINK, line, sink
 
 import moela
+from moela.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -407,3 +408,28 @@ def test_options_that_hold_arrays_are_explained_and_started_from(wrap):
     assert found.explain(moved) == found.explain(best)
     again = moela.minimize(simulate, **setup, start=found, **QUIET)
     assert len(again.designs) > 0
+
+
+def test_designs_that_look_alike_share_a_printed_row(tmp_path, monkeypatch, capsys):
+    source = (
+        "variables = {'x': (1.0, 1.0001), 'designs': (1, 12)}\n"
+        "objectives = ['f', 'g']\n"
+        "def f(d): return {'f': d['designs'] + d['x'], 'g': -d['designs'] - d['x']}\n"
+    )
+    names = {}
+    exec(source, names)
+    result = moela.minimize(
+        names["f"], variables=names["variables"], objectives=["f", "g"], n_eval=60, **QUIET
+    )
+    assert len(result.front) > 30
+    head, *rows = str(result).splitlines()[2:]
+    assert head.split() == ["f", "g", "x", "designs", "designs", "(positions)"]
+    assert rows[0].split()[:6] == ["2", "-2", "1", "1", "0", "to"]
+    assert len({tuple(row.split()[:4]) for row in rows[:-1]}) == len(rows) - 1 == 10
+    shown = int(rows[-2].split()[-1]) + 1
+    assert rows[-1] == f"... and {len(result.front) - shown} more: .to_frame() or .designs"
+    assert len(result.table()) == len(result.front)
+    monkeypatch.chdir(tmp_path)
+    Path("alike.py").write_text(source)
+    assert main(["run", "alike.py:f", "--evals", "60", "--quiet"]) == 0
+    assert "\n".join([head, *rows[:-1]]) in capsys.readouterr().out
