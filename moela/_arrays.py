@@ -44,6 +44,47 @@ def numbers_of(X: Designs) -> Designs | None:
         return None
 
 
+def column(values: Sequence[object]) -> Designs:
+    """Return a value for each of n designs as an array [n, ...], without changing their types.
+
+    The array holds objects if numpy would make one type of several, or cut digits or texts.
+    """
+    kinds = [_kind(value) for value in values]
+    if all(kind is not None and kind == kinds[0] for kind in kinds):
+        return np.array(values)
+    out = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):  # an assignment of all at once would look into the values
+        out[i] = value
+    return out
+
+
+def _kind(value: object) -> object:
+    """Return what values must share to become one array; None if no array can hold the value."""
+    if isinstance(value, list | tuple):
+        return _kind_of_items(value)
+    if not isinstance(value, np.ndarray | np.generic | bool | int | float | complex | str | bytes):
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufcUS" or not _is_whole(value, array):
+        return None
+    return array.dtype.kind, array.shape
+
+
+def _kind_of_items(items: Sequence[object]) -> object:
+    """Return the kind of a list whose items have one type, else None."""
+    kinds = [_kind(item) for item in items]
+    if not kinds or kinds[0] is None or any(kind != kinds[0] for kind in kinds):
+        return None
+    return len(kinds), kinds[0]
+
+
+def _is_whole(value: object, array: Designs) -> bool:
+    """Return whether an array has all of a value: numpy drops zero characters at a text's end."""
+    if isinstance(value, str | bytes) and not isinstance(value, np.generic):
+        return len(array.item()) == len(value)
+    return True
+
+
 def unmasked(values: Any) -> Any:
     """Return a masked array with NaN in masked places, below which anything may be.
 

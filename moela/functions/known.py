@@ -31,7 +31,7 @@ from moela.functions.model.kinds import is_number
 from moela.functions.model.view import ProblemView
 from moela.functions.results.front import RUN_COLUMNS, Candidate, DesignFront, run_columns
 from moela.functions.results.result import MinimizeResult
-from moela.functions.tables import read_designs
+from moela.functions.tables import read_designs, values_of
 from moela.quality.words import amount, listed, of_kind
 
 # On individuals that an algorithm got with their results.
@@ -256,15 +256,24 @@ def _of_result(problem: Problem, result: MinimizeResult) -> Iterator[_Record]:
 
 def _of_csv(problem: Problem, path: Path) -> Iterator[_Record]:
     designs = read_designs(path, problem)
-    lines = [cells for _, cells in TextTable(path) if cells]
-    for design, cells in zip(designs, lines[1:], strict=True):
-        record = _of_row(problem, dict(zip(lines[0], map(_value, cells), strict=True)))
+    heading, *lines = [cells for _, cells in TextTable(path) if cells]
+    if not lines:
+        return
+    numbers = {*_variables(problem), *_outputs(problem)}
+    columns = [
+        [_number(cell) for cell in cells]
+        if name.removesuffix(" (output)") in numbers
+        else values_of(cells)
+        for name, cells in zip(heading, zip(*lines, strict=True), strict=True)
+    ]
+    for design, values in zip(designs, zip(*columns, strict=True), strict=True):
+        record = _of_row(problem, dict(zip(heading, values, strict=True)))
         if isinstance(design, Mapping):  # with options in place of their texts
             record.design = design
         yield record
 
 
-def _value(cell: str) -> object:
+def _number(cell: str) -> object:
     """Return the number in a cell, else its text."""
     try:
         return float(cell)

@@ -17,6 +17,8 @@ from moela.functions.model.kinds import Choice
 from moela.quality.table import Row
 from moela.quality.words import listed, nearest
 
+# Numbers that are no literals of Python.
+_NOT_FINITE = ("nan", "inf", "-inf")
 # Columns named in an error; tables may have hundreds.
 _SHOWN = 12
 
@@ -102,3 +104,23 @@ def _value(cell: str) -> object:
         return ast.literal_eval(cell)
     except (ValueError, SyntaxError):
         return cell
+
+
+def values_of(cells: Sequence[str]) -> list[object]:
+    """Return the values of a column of other outputs, as a table of results writes them.
+
+    They are numbers, booleans and lists if each cell is written as Python writes its value, and
+    else texts, so that "007" and "12e4567" stay what they are.
+
+    >>> values_of(["3", "2.5", ""]), values_of(["007", "12"]), values_of(["[1, 2]"])
+    ([3, 2.5, ''], ['007', '12'], [[1, 2]])
+    """
+    values = [_value(cell) if cell not in _NOT_FINITE else float(cell) for cell in cells]
+    read = [cell for cell, value in zip(cells, values, strict=True) if _writes(cell, value)]
+    return values if len(read) == len(cells) else list(cells)
+
+
+def _writes(cell: str, value: object) -> bool:
+    """Return whether a table of results has this cell for a value that is no text."""
+    is_plain = isinstance(value, bool | int | float | list)
+    return not cell or (is_plain and printed(value).lower() == cell.lower())

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from moela._checks import in_folder
 from moela._spelling import printed, spelled
 from moela.files.replacing import replacing
@@ -159,6 +161,8 @@ def text(value: object, form: str = ".4g") -> str:
 
 def _cell(value: object) -> object:
     """Return a value as a CSV file takes it, objects as their texts."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()  # numpy's own text of a long array leaves out its middle
     return value if isinstance(value, str | int | float | None) else printed(value)
 
 

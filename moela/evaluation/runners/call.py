@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymoo.core.problem import LoopedElementwiseEvaluation, Problem
 
-from moela._arrays import Designs, unmasked
+from moela._arrays import Designs, column, unmasked
 from moela._threads import limited_threads
 from moela._tracebacks import formatted
 from moela.evaluation.runners.forks import SameProcess
@@ -54,6 +54,7 @@ _NO_FILE = "<dynamic-code>"
 # Names of scripts in processes of multiprocessing, and of those that runpy runs.
 _SCRIPTS = ("__mp_main__", "<run_path>")
 _JUDGED = frozenset("FGH")  # objectives and constraints, which must be numbers
+_FLOATS = frozenset({"F", "G", "H", "dF", "dG", "dH"})  # and their gradients
 _IMMUTABLE = (bool, int, float, complex, str, bytes, np.generic, type(None))
 
 
@@ -133,14 +134,14 @@ def _rows(
     out = outputs(problem, X, names, kwargs)
     # A problem may give the same array each time and change it.
     columns = {name: np.array(value) for name, value in out.items() if value is not None}
-    for name, column in columns.items():
-        if len(column) != n:
+    for name, values in columns.items():
+        if len(values) != n:
             raise NoAnswerError(
-                f"{_title(problem)} must give a row of {name} per design. Got {len(column)} rows "
+                f"{_title(problem)} must give a row of {name} per design. Got {len(values)} rows "
                 f"for {n} designs instead."
             )
     return [
-        _row(problem, {name: _kept(column[i]) for name, column in columns.items()})
+        _row(problem, {name: _kept(values[i]) for name, values in columns.items()})
         for i in range(n)
     ]
 
@@ -200,6 +201,9 @@ def _checked(
         array = np.array(value)
         if problem.replace_nan_values_by is not None:
             array[np.isnan(array)] = problem.replace_nan_values_by
+        if name not in _FLOATS and array.dtype.kind != "f":
+            out[name] = array  # as the problem has it: a cast would make numbers of texts
+            continue
         is_complex = np.iscomplexobj(array)
         if is_complex and not array.imag.any():
             is_complex, array = False, array.real.copy()
@@ -230,7 +234,7 @@ def _evaluate_rows(
             raw[name].append(value)
     for name, values in raw.items():
         if values is not None:
-            raw[name] = np.array(values)
+            raw[name] = np.array(values) if name in _FLOATS else column(values)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def apply(individual: Individual, outcome: Outcome, names: Sequence[str]) -> Non
     """Set the values of a successful outcome on an individual."""
     individual.CV = None  # pymoo keeps the old one otherwise
     for name, value in outcome.values.items():
-        individual.set(name, np.array(value) if np.ndim(value) else value)
+        individual.set(name, np.array(value) if isinstance(value, np.ndarray) else value)
     bound_violation(individual)
     individual.data["status"] = OK
     individual.evaluated.update(names)

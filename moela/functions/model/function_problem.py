@@ -13,7 +13,7 @@ from pymoo.core.problem import Problem
 from pymoo.core.repair import Repair
 from pymoo.core.sampling import Sampling
 
-from moela._arrays import Design, Designs, Floats
+from moela._arrays import Design, Designs, Floats, column
 from moela._spelling import spelled
 from moela._tracebacks import exception_of
 from moela.functions.model.calls import misnamed, name_of
@@ -250,12 +250,7 @@ def fill_rows(rows: Sequence[Mapping[str, object]], out: dict[str, object]) -> N
         present = [row[name] for row in rows if name in row]
         blank: object = "" if isinstance(present[0], str) else float("nan")
         values = [row.get(name, blank) for row in rows]
-        try:
-            out[name] = np.array(values)
-        except ValueError:  # arrays of different lengths
-            column = np.empty(len(values), dtype=object)
-            column[:] = values
-            out[name] = column
+        out[name] = np.array(values) if name in ("F", "G") else column(values)
 
 
 def why(error: str, status: str) -> str:

@@ -9,7 +9,7 @@ from numbers import Number
 
 import numpy as np
 
-from moela._arrays import Floats
+from moela._arrays import Designs, Floats, column
 from moela._spelling import printed
 from moela.functions.model.goals import Constraint, Objective
 from moela.functions.model.kinds import is_number
@@ -102,14 +102,18 @@ class Outputs:
             )
         columns = {}
         for name, value in returned.items():
-            column = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
-            if column.ndim == 0 or len(column) != n:
+            rows: Designs
+            if isinstance(value, list | tuple) and name not in self.names:
+                rows = column(value)
+            else:
+                rows = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+            if rows.ndim == 0 or len(rows) != n:
                 raise OutputError(
-                    f"{expected}, each with one value per design. Got shape {column.shape} of "
+                    f"{expected}, each with one value per design. Got shape {rows.shape} of "
                     f"{name!r} for {_designs(n)}."
                 )
-            columns[str(name)] = column
-        return [{name: column[i] for name, column in columns.items()} for i in range(n)]
+            columns[str(name)] = rows
+        return [{name: rows[i] for name, rows in columns.items()} for i in range(n)]
 
     def _named(self, returned: object, where: str, function: str) -> Mapping[str, object]:
         """Return the outputs by name, whatever form they came in."""
@@ -221,7 +225,7 @@ def _mistake(returned: object, vectorized: bool = False) -> str:
 
 def _kept(value: object) -> object:
     """Return an extra output as something that a store can keep: number, text, or numbers."""
-    if isinstance(value, bool | int | float | str | np.number | np.bool_):
+    if value is None or isinstance(value, bool | int | float | str | np.number | np.bool_):
         return value
     if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in "iuf":
         value = np.ma.filled(value.astype(float), np.nan)
@@ -229,7 +233,15 @@ def _kept(value: object) -> object:
         array = np.asarray(value)
     except Exception:
         return printed(value)
+    if array.dtype.kind == "f" and isinstance(value, list | tuple) and _holds_large(value):
+        return printed(value)  # floats would cut their digits
     return array if array.dtype.kind in "iufb" else printed(value)
+
+
+def _holds_large(values: object) -> bool:
+    """Return whether nested lists of numbers hold an integer that a float cannot."""
+    items = np.asarray(values, dtype=object).ravel()
+    return any(isinstance(item, int) and abs(item) > 2**53 for item in items)
 
 
 def stored_name(name: str) -> str:
