@@ -19,6 +19,7 @@ from moela.evaluation.batch import hand_out
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.known import Known
 from moela.evaluation.optimum import leave_out_failures
+from moela.evaluation.run_state import REPEATED
 from moela.evaluation.runners.outcome import FAILURES, Outcome, failure, infinite_warning
 from moela.evaluation.runners.runner import Runner
 from moela.evaluation.session import Session
@@ -39,6 +40,7 @@ class _Design:
     X: Designs  # as a batch of one, [1, ...]
     key: bytes
     n_arrived: int  # designs that had arrived when it was handed over
+    repeated: bool = False  # whether the run has answered it before, which is no evaluation
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ class _Flow:
     known: deque[tuple[int, Outcome]] = field(default_factory=deque)  # which arrive at once
     fresh: deque[tuple[int, Outcome]] = field(default_factory=deque)  # which have arrived
     n_handed_over: int = 0
+    n_repeated: int = 0  # of these
     n_arrived: int = 0
     failed: tuple[_Design, Outcome] | None = None  # ends the run, once all others have arrived
 
@@ -105,7 +108,8 @@ class ArrivalEvaluator(Evaluator):
     def wants_design(self) -> bool:
         """Return whether another design should be handed over now."""
         flow = self.flow
-        full = flow.budget is not None and flow.n_handed_over >= flow.budget
+        n_counted = flow.n_handed_over - flow.n_repeated
+        full = flow.budget is not None and n_counted >= flow.budget
         if full or self.stopped:
             return False
         free = len(flow.in_progress) < flow.stream.n_workers
@@ -121,9 +125,11 @@ class ArrivalEvaluator(Evaluator):
             key = keys_of(session.problem, X)[0]
         if session.answers is not None:
             session.answers.journal.check_designs(X)
-        flow.in_progress[number] = _Design(individual, X, key, flow.n_arrived)
-        flow.n_handed_over += 1
         known = self._known(key) if self.dedupe else None
+        repeated = known is not None and not self.counts_repeats and key in self._run.answered
+        flow.in_progress[number] = _Design(individual, X, key, flow.n_arrived, repeated)
+        flow.n_handed_over += 1
+        flow.n_repeated += repeated
         if known is not None:
             flow.known.append((number, known))
         else:
@@ -176,24 +182,27 @@ class ArrivalEvaluator(Evaluator):
             flow.session.show([outcome])
             if flow.session.answers is not None:
                 flow.session.answers.journal.flush()
-        else:
+        elif not design.repeated:
             flow.session.show_known(Known([outcome], n_replayed=int(row is not None)), flow.budget)
         if self.on_error == "raise" and outcome.status in FAILURES:
             flow.failed = flow.failed or (design, outcome)
             return None
         if self.dedupe:
             self._run.memory.put(design.key, outcome)
-        self._count(design.individual, outcome, algorithm)
+        self._count(design, outcome, algorithm)
         return design.individual
 
-    def _count(self, individual: Individual, outcome: Outcome, algorithm: Algorithm) -> None:
-        flow, run = self.flow, self._run
+    def _count(self, design: _Design, outcome: Outcome, algorithm: Algorithm) -> None:
+        flow, run, individual = self.flow, self._run, design.individual
         assert run.marks is not None
         flow.n_arrived += 1
-        self.n_eval += 1
+        self.n_eval += not design.repeated
+        if not self.counts_repeats:
+            run.answered.add(design.key)
+            individual.data[REPEATED] = design.repeated
         run.n_answered += 1
         handed = hand_out([individual], [outcome], list(self.evaluate_values_of), run.marks)
-        self.n_failed += handed.n_failed
+        self.n_failed += 0 if design.repeated else handed.n_failed
         if handed.infinite and not run.warned:
             run.warned = True
             logger.warning("%s", infinite_warning(handed.infinite, 1, run.n_answered))

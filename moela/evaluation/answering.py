@@ -32,6 +32,7 @@ class Answerer(Protocol):
     """The settings and counters of an evaluator that matter to its answers."""
 
     dedupe: bool
+    counts_repeats: bool
     on_error: str
     n_fresh: int
     n_failed: int
@@ -68,7 +69,7 @@ class Answering:
         known = run.lookup(session, keys, names, len(X), dedupe=evaluator.dedupe)
         # The run has been running at least as long as it had when it first gave these answers.
         run.elapsed += max(0.0, known.elapsed - evaluator.elapsed)
-        session.show_known(known, budget)
+        session.show_known(self._shown(known, keys), budget)
         jobs = jobs_of(known, session.problem, self.chunk_size)
         if jobs:
             runner = self.runner(session, kwargs)
@@ -95,6 +96,15 @@ class Answering:
             text = infinite_warning(handed.infinite, handed.n_infinite, run.n_answered)
             logger.warning("%s", text)
         return handed.n_answered
+
+    def _shown(self, known: Known, keys: list[bytes]) -> Known:
+        """Return the known answers that count as evaluations."""
+        if self.evaluator.counts_repeats:
+            return known
+        pairs = zip(keys, known.outcomes, strict=True)
+        new = {key: outcome for key, outcome in pairs if key not in self.run.answered}
+        outcomes = [outcome for outcome in new.values() if outcome is not None]
+        return Known([*outcomes], n_replayed=min(known.n_replayed, len(outcomes)))
 
     def _compute(
         self,

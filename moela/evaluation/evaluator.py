@@ -131,6 +131,8 @@ class Evaluator(PymooEvaluator):
 
     # Whether the store keeps designs in the order in which their evaluations end.
     by_arrival = False
+    # Whether a design that the run has answered before counts as an evaluation once more.
+    counts_repeats = True
 
     def __init__(
         self,
@@ -226,6 +228,9 @@ class Evaluator(PymooEvaluator):
             room, n = len(todo), 0
             if count_evals and budget is not None:
                 room = max(0, budget - self.n_eval)
+            counted = not self.counts_repeats and count_evals
+            keys = self._run.keys(problem, todo) if counted else []
+            room = self._run.reach(keys, room) if keys else room
             if session.stopped:  # by Ctrl-C, after the batch before
                 room = 0
             for ind in todo[room:]:
@@ -233,6 +238,9 @@ class Evaluator(PymooEvaluator):
             todo = todo[:room]
             if todo:
                 n = self._answering(session).answer(todo, names, kwargs, budget)
+            if keys:
+                n, n_failed = self._run.repeats(keys, todo, n)
+                self.n_failed -= n_failed
             marks.update(individuals, algorithm)
             if marks.in_use and algorithm is not None:
                 leave_out_failures(algorithm, marks)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from pymoo.core.algorithm import Algorithm
+from pymoo.core.individual import Individual
+from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 
 from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
 from moela.evaluation.marks import Marks
+from moela.evaluation.runners.outcome import OK, SKIPPED
 from moela.evaluation.runners.runner import Runner
 from moela.evaluation.runs import open_run, reuse
 from moela.evaluation.runs.identity import begin_again, continue_or_begin, recheck
 from moela.evaluation.runs.open_run import OpenRun, Signed
 from moela.evaluation.session import Session
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
+from moela.evaluation.storage.keys import keys_of
 from moela.provenance.content import Fingerprint
 from moela.provenance.signature import Json, Signature
 
 logger = logging.getLogger("moela.evaluator")
+
+# On individuals whose design the run has answered before, if that is no evaluation.
+REPEATED = "repeated"
 
 
 @dataclass(slots=True)
@@ -37,6 +44,7 @@ class RunState:
     n_batches: int = 0
     elapsed: float = 0.0  # seconds before the current session
     memory: AnswersInMemory = field(default_factory=AnswersInMemory)
+    answered: set[bytes] = field(default_factory=set)  # keys, if repeats are no evaluations
     marks: Marks | None = None  # what failures have in the place of objectives
     warned: bool = False  # of an infinite objective
     failed: bool = False  # whether a warning has told of the first failure
@@ -68,6 +76,38 @@ class RunState:
         if self.marks is None:
             self.marks = Marks(problem)
         self.signature, self.fingerprint = signed.signature, signed.content.fingerprint()
+
+    def keys(self, problem: Problem, individuals: Sequence[Individual]) -> list[bytes]:
+        """Return the key of each design."""
+        return keys_of(problem, Population(individuals).get("X")) if len(individuals) else []
+
+    def reach(self, keys: Sequence[bytes], room: int) -> int:
+        """Return how many designs, from the first on, hold at most `room` that are new."""
+        known = self.answered.intersection(keys)
+        for i, key in enumerate(keys):
+            if key not in known:
+                if room == 0:
+                    return i
+                room -= 1
+                known.add(key)
+        return len(keys)
+
+    def repeats(
+        self, keys: Sequence[bytes], individuals: Sequence[Individual], n: int
+    ) -> tuple[int, int]:
+        """Mark those of n answered designs that the run has answered before.
+
+        Return how many are new, and how many of the others are failures.
+        """
+        n_failed = 0
+        for key, individual in zip(keys, individuals, strict=False):
+            if individual.data["status"] == SKIPPED:
+                continue
+            individual.data[REPEATED] = repeated = key in self.answered
+            self.answered.add(key)
+            n -= repeated
+            n_failed += repeated and individual.data["status"] != OK
+        return n, n_failed
 
     def lookup(
         self, session: Session, keys: list[bytes], names: list[str], n: int, *, dedupe: bool

@@ -19,6 +19,7 @@ from moela.asynchronous import loop
 from moela.asynchronous.evaluator import ArrivalEvaluator
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.interrupts import Interrupts
+from moela.evaluation.run_state import REPEATED
 from moela.evaluation.runners.outcome import FAILURES, OK, EvaluationError
 from moela.evaluation.storage.keys import keys_of
 from moela.evaluation.storage.reader import EvaluationStore
@@ -35,6 +36,8 @@ Callback: TypeAlias = "Callable[[MinimizeResult], object]"
 
 # Designs of a batch that a vectorized function gets at once; no batch is larger.
 _WHOLE = 1_000_000
+# A run ends after so many batches with so many designs of which none is new.
+_MOST_REPEATED_BATCHES, _MOST_REPEATS = 20, 2000
 
 
 class RunSoFar:
@@ -46,12 +49,21 @@ class RunSoFar:
         callback: Callback | None,
         all_failed: int,
         known: Sequence[Individual] = (),
+        *,
+        noisy: bool = False,
     ) -> None:
         self.problem, self.callback, self.all_failed = problem, callback, all_failed
         self.known = list(known)  # results that were given
         self.individuals: list[Individual] = []
         self.n_ok = 0
         self.stopped = False
+        self.exhausted = False  # whether nothing new is left to evaluate, or is found any more
+        # Designs of a noisy function may be evaluated again.
+        finite = isinstance(problem, FunctionProblem) and not noisy
+        self._size = problem.size if finite else None
+        self._keys: set[bytes] = set()  # of all results, if the space is finite
+        self._note(self.known)
+        self._n_repeats = self._n_batches = 0  # since the last new design
         self.failure: EvaluationError | None = None  # if all have failed
 
     @property
@@ -61,8 +73,10 @@ class RunSoFar:
 
     def keep(self, batch: Population) -> None:
         """Add an evaluated batch, and call the user's callback."""
-        new = [ind for ind in evaluated(batch) if not (self.known and is_known(ind))]
+        answered = [ind for ind in evaluated(batch) if not (self.known and is_known(ind))]
+        new = [ind for ind in answered if not ind.data.get(REPEATED)]
         self.individuals += new
+        self._look_for_end(new, len(answered))
         self.n_ok += sum(ind.data.get("status", OK) == OK for ind in new)
         if self.n_ok == 0 and self.n >= self.all_failed:
             self.failure = all_failed(self.problem, self.individuals)
@@ -89,17 +103,35 @@ class RunSoFar:
             recorded = sorted(store.evaluations(number), key=lambda e: e.n)
         failures = () if evaluator.on_error == "infeasible" else FAILURES
         others = [individual_of(e, self.problem) for e in recorded if e.status not in failures]
-        known = Counter(self._keys(self.individuals))
-        for individual, key in zip(others, self._keys(others), strict=True):
+        known = Counter(self._keys_of(self.individuals))
+        for individual, key in zip(others, self._keys_of(others), strict=True):
             if known[key]:
                 known[key] -= 1
             elif budget is None or self.n < budget:
                 self.individuals.append(individual)
 
-    def _keys(self, individuals: list[Individual]) -> list[bytes]:
+    def _keys_of(self, individuals: list[Individual]) -> list[bytes]:
         if not individuals:
             return []
         return keys_of(self.problem, rows([individual.X for individual in individuals]))
+
+    def _note(self, individuals: Sequence[Individual]) -> None:
+        """Remember the designs of a finite space that are known."""
+        if self._size is not None and individuals:
+            X = np.array([ind.X for ind in individuals])
+            self._keys.update(keys_of(self.problem, X))
+
+    def _look_for_end(self, new: Sequence[Individual], n_answered: int) -> None:
+        """Decide whether anything new can still be expected, after a batch with these designs."""
+        self._note(new)
+        if new:
+            self._n_repeats = self._n_batches = 0
+        elif n_answered:
+            self._n_repeats += n_answered
+            self._n_batches += 1
+        self.exhausted = (
+            self._n_repeats > _MOST_REPEATS and self._n_batches > _MOST_REPEATED_BATCHES
+        ) or (self._size is not None and len(self._keys) >= self._size)
 
     @property
     def beside(self) -> str:
@@ -132,7 +164,7 @@ def _drive(
         while going and algorithm.has_next():
             try:
                 if isinstance(evaluator, ArrivalEvaluator):
-                    going = loop.run(algorithm, evaluator, lambda: run.stopped)
+                    going = loop.run(algorithm, evaluator, lambda: run.stopped or run.exhausted)
                 else:
                     algorithm.next()
             except EvaluationError as error:
@@ -145,6 +177,8 @@ def _drive(
                 return BY_INTERRUPT
             if run.stopped and algorithm.has_next():
                 return "stopped by the callback"
+            if run.exhausted:
+                break
     return None
 
 

@@ -109,7 +109,10 @@ def minimize(
         Bounds of outputs; None leaves a side open. ``(x, x)`` means equal to x within 0.01 % of x
         (within 0.0001 if x is 0).
     n_eval : int, optional
-        Number of evaluations, failed and repeated ones included. Needed without a `time_limit`.
+        Number of evaluations, failed ones included. A design that the run has evaluated before is
+        answered from memory and does not count, unless `noisy`. The run ends earlier if all designs
+        are known, or if none of the last 2,000 of the algorithm was new. Needed without a
+        `time_limit`.
     time_limit : float, str or timedelta, optional
         Time after which the run ends, with the batch in hand: seconds, "90 min", "8h", "01:30:00".
         With a `store`, only the time spent running counts.
@@ -221,7 +224,7 @@ def minimize(
         loop.prepare(chosen)
     advice = advice_of(store)
     before = [] if given_results is None else given_results.individuals
-    run = RunSoFar(problem, callback, min(_ALL_FAILED, budget or _ALL_FAILED), before)
+    run = RunSoFar(problem, callback, min(_ALL_FAILED, budget or _ALL_FAILED), before, noisy=noisy)
 
     def make_evaluator(on_mismatch: Literal["raise", "new"]) -> Evaluator:
         kind = ArrivalEvaluator if asynchronous else Evaluator
@@ -244,7 +247,7 @@ def minimize(
     with signs, Interrupts(advice) as interrupts:
         for on_mismatch in _ON_MISMATCH:
             evaluator = make_evaluator(on_mismatch)
-            evaluator.interrupts = interrupts
+            evaluator.interrupts, evaluator.counts_repeats = interrupts, noisy
             solver = copy.deepcopy(chosen)
             try:
                 solver.setup(

@@ -248,7 +248,6 @@ def _take_over(opened: OpenRun) -> None:
             run.id,
             harmless("; ".join(changes)),
         )
-    newest = journal.newest(run.id, journal.last_id())  # a killed run may have noted less
-    n_eval = max(run.n_eval, 0 if newest is None else newest + 1)
+    n_eval = max(run.n_eval, journal.n_known(run.id))  # a killed run may have noted less
     journal.update_run(run.id, owner=worker_name(), n_eval=n_eval)
     logger.info("run %d in %s continues after %d evaluations", run.id, journal.path, n_eval)

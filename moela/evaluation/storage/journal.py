@@ -242,6 +242,17 @@ class Journal:
         rows = self._rows("run = ? AND status = 'ok' ORDER BY duration, id LIMIT 1", (run,))
         return rows[0] if rows else None
 
+    def n_known(self, run: int) -> int:
+        """Return how many evaluations of a run are certain from its rows.
+
+        Among their positions may be answers that count as no evaluations, and a position has
+        several rows if its evaluation was tried again.
+        """
+        with self._reading():
+            query = "SELECT count(*), coalesce(max(n), -1) FROM evaluations WHERE run = ?"
+            n_rows, newest = self._db.execute(query, (run,)).fetchone()
+        return min(int(n_rows), int(newest) + 1)
+
     def newest(self, run: int, last: int) -> int | None:
         """Return the last position at which a run has an evaluation with an id up to ``last``."""
         with self._reading():

@@ -111,8 +111,9 @@ class StoredEvaluation:
 
 def stored_run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) -> StoredRun:
     """Return a run from its row and the numbers of its evaluations."""
-    # The row of the run is updated only about once a second; its evaluations may be newer.
-    n_eval = max(row.n_eval, last + 1)
+    # The row of the run is updated only about once a second; its evaluations may be newer. Among
+    # their positions may be answers that count as no evaluations, or a second try at the same one.
+    n_eval = max(row.n_eval, min(last + 1, n_fresh))
     if row.budget is not None and n_eval >= row.budget:
         state = "done"
     elif owner_alive(row.owner, others_only=False):

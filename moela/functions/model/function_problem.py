@@ -95,6 +95,11 @@ class FunctionProblem(Problem):
         """1 for each minimized objective and -1 for each maximized one, [n_obj]."""
         return np.array([objective.sign for objective in self.outputs.objectives])
 
+    @property
+    def size(self) -> int | None:
+        """Number of different designs; None if they are infinitely many, or cannot be counted."""
+        return self._space.size()
+
     def name(self) -> str:
         """Return the name of the function."""
         return name_of(self.function)

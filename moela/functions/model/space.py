@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from moela._arrays import Bools, Designs, Floats
 from moela.functions.model.codes import Code, code_of
-from moela.functions.model.kinds import Boolean, Choice, Permutation, Variable, fresh
+from moela.functions.model.kinds import Boolean, Choice, Integer, Permutation, Variable, fresh
 from moela.functions.model.reading import order_of
 from moela.quality.words import design_text, listed, nearest, of_kind
 
 # The value that stands for an absent number or object in a batch of designs.
 _ABSENT_NUMBER, _ABSENT_OBJECT = float("nan"), None
+# To count designs: combinations of the variables that others depend on, and items of an order.
+_MOST_COMBINED, _MOST_ITEMS = 10_000, 12
 
 
 class DesignSpace:
@@ -69,6 +72,27 @@ class DesignSpace:
                 mask &= found[parent] & np.isin(X[:, self.slices[parent].start], codes)
             found[name] = mask
         return found
+
+    def size(self) -> int | None:
+        """Return the number of designs; None if it is infinite, or takes long to count."""
+        counts = {name: _n_values(variable) for name, variable in self.variables.items()}
+        parents = {parent for conditions in self._conditions.values() for parent, _ in conditions}
+        n_combined = _product([counts[name] for name in parents])
+        if n_combined is None or n_combined > _MOST_COMBINED:
+            return None
+        X = np.concatenate([self._middle[name] for name in self.variables])[None]
+        for name in parents:
+            codes = [self._codes[name].encode(v) for v in _values(self.variables[name])]
+            X = np.repeat(X, len(codes), axis=0)
+            X[:, self.slices[name]] = np.tile(codes, (len(X) // len(codes), 1))
+        X = np.unique(self.settle(X), axis=0)
+        exists = self.exists(X)
+        sizes = [
+            _product([n for name, n in counts.items() if name not in parents and exists[name][i]])
+            for i in range(len(X))
+        ]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if len(known) == len(sizes) else None
 
     def settle(self, X: Designs) -> Floats:
         """Return the design closest to each row of X [n, n_var], as the only vector of it."""
@@ -172,6 +196,33 @@ class DesignSpace:
     def sample(self, n: int, random_state: np.random.Generator) -> Floats:
         """Return n random designs [n, n_var]."""
         return self.settle(self.xl + (self.xu - self.xl) * random_state.random((n, self.n_var)))
+
+
+def _n_values(variable: Variable) -> int | None:
+    """Return the number of values of a variable, None for a real one."""
+    match variable:
+        case Integer():
+            return variable.high - variable.low + 1
+        case Boolean():
+            return 2
+        case Choice():
+            return len(variable.options)
+        case Permutation() if len(variable.items) <= _MOST_ITEMS:
+            return math.factorial(len(variable.items))
+    return None
+
+
+def _values(variable: Variable) -> Sequence[object]:
+    """Return the values of an integer, a boolean or a choice."""
+    if isinstance(variable, Integer):
+        return range(variable.low, variable.high + 1)
+    return variable.options if isinstance(variable, Choice) else (False, True)
+
+
+def _product(counts: Sequence[int | None]) -> int | None:
+    """Return the product of numbers of values, None if one of them is not known."""
+    known = [n for n in counts if n is not None]
+    return math.prod(known) if len(known) == len(counts) else None
 
 
 def is_binary(variables: Mapping[str, Variable]) -> bool:
