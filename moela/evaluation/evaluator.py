@@ -133,6 +133,8 @@ class Evaluator(PymooEvaluator):
     by_arrival = False
     # Whether a design that the run has answered before counts as an evaluation once more.
     counts_repeats = True
+    # Whether a stored run keeps to its chunk size, on which last bits may depend.
+    keeps_chunks = True
 
     def __init__(
         self,

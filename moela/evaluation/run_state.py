@@ -131,6 +131,7 @@ class StoreSettings(Protocol):
     on_error: str
     on_mismatch: str
     by_arrival: bool
+    keeps_chunks: bool
 
 
 @dataclass(slots=True)
@@ -147,7 +148,9 @@ class StoreEntry:
         """Open the store and have the session answer from it, after checking an old design."""
         settings, session = self.settings, self.session
         budget = session.budget(algorithm)
-        identity: dict[str, Json] = {"dedupe": settings.dedupe, "chunk_size": self.chunk_size}
+        identity: dict[str, Json] = {"dedupe": settings.dedupe}
+        if settings.keeps_chunks:
+            identity["chunk_size"] = self.chunk_size
         if settings.by_arrival:
             identity["order"] = "arrival"
         opened = continue_or_begin(

@@ -184,10 +184,12 @@ def _drive(
 
 def chunk_size(problem: Problem, n_jobs: int | None) -> int | Literal["auto"]:
     """Return how many designs a function gets at a time: all of a batch if it takes batches."""
-    alone = n_jobs in (None, 1)
-    return (
-        _WHOLE if isinstance(problem, FunctionProblem) and problem.vectorized and alone else "auto"
-    )
+    return _WHOLE if takes_batches(problem) and n_jobs in (None, 1) else "auto"
+
+
+def takes_batches(problem: Problem) -> bool:
+    """Return whether a problem is that of a function that takes batches."""
+    return isinstance(problem, FunctionProblem) and problem.vectorized
 
 
 def termination_of(budget: int | None, limit: float | None) -> Termination:

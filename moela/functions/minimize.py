@@ -27,7 +27,14 @@ from moela.evaluation.storage.errors import StoreMismatchError
 from moela.evaluation.termination import out_of_time
 from moela.functions import algorithms
 from moela.functions.announcement import advice_of, announce, ready
-from moela.functions.driving import Callback, RunSoFar, chunk_size, drive, termination_of
+from moela.functions.driving import (
+    Callback,
+    RunSoFar,
+    chunk_size,
+    drive,
+    takes_batches,
+    termination_of,
+)
 from moela.functions.failures import (
     all_failed,
     begins_anew,
@@ -147,7 +154,8 @@ def minimize(
         A value of each objective to beat, in the order of `objectives`.
     vectorized : bool
         Whether the function takes a dictionary of arrays [n] and returns one. It gets a whole batch
-        at a time, or with several workers up to 16 designs.
+        at a time, or with several workers up to 16 designs. A run in a store may be continued with
+        another `n_jobs`.
     noisy : bool
         Whether the same design may have other results next time. Known designs are then evaluated
         again, instead of answered from memory or store.
@@ -248,6 +256,7 @@ def minimize(
         for on_mismatch in _ON_MISMATCH:
             evaluator = make_evaluator(on_mismatch)
             evaluator.interrupts, evaluator.counts_repeats = interrupts, noisy
+            evaluator.keeps_chunks = not takes_batches(problem)
             solver = copy.deepcopy(chosen)
             try:
                 solver.setup(

@@ -208,11 +208,13 @@ def _reopen(journal: Journal, run_id: int, problem: Signature) -> RunRow:
 
 def _other_differences(run: RunRow, wanted: Signature, before: dict[str, Signature]) -> list[str]:
     """Return the differences of a stored run in everything but the problem."""
-    maker = json.loads(run.algorithm)
+    maker, settings = json.loads(run.algorithm), settings_of(run)
+    if "chunk_size" not in wanted["settings"]:  # earlier versions stored it for all runs
+        settings.pop("chunk_size", None)
     stored: dict[str, Json] = {
         "algorithm": renames.as_planned(maker, wanted["algorithm"], planned_of(run)),
         "seed": run.seed,
-        "settings": settings_of(run),
+        "settings": settings,
     }
     return [
         line
