@@ -57,7 +57,8 @@ def code_of(variable: Variable) -> Code:
     raise TypeError(f"There is no code for a {type(variable).__name__}.")
 
 
-def _logarithms(values: Floats) -> Floats:
+def log_codes(values: Floats) -> Floats:
+    """Return logarithms as codes have them: equal for numbers that differ by less than 1e-12."""
     return np.asarray(np.round(np.log(values), _LOG_DIGITS))
 
 
@@ -69,7 +70,7 @@ def _short(values: Floats, logarithms: Floats) -> Floats:
     out = values.copy()
     for i in np.flatnonzero(near):
         number = float(f"{values[i]:.{_SHORT_DIGITS}g}")
-        if number > 0 and _logarithms(np.array([number]))[0] == logarithms[i]:
+        if number > 0 and log_codes(np.array([number]))[0] == logarithms[i]:
             out[i] = number
     return out
 
@@ -104,7 +105,7 @@ class _LogRealCode(_Scaled):
     """A real number is coded by its logarithm; bounds are exact."""
 
     def __init__(self, variable: Real) -> None:
-        super().__init__(*_logarithms(np.array([variable.low, variable.high])))
+        super().__init__(*log_codes(np.array([variable.low, variable.high])))
         self._low, self._high = variable.low, variable.high
 
     def settle(self, A: Floats) -> Floats:
@@ -117,7 +118,7 @@ class _LogRealCode(_Scaled):
         return _short(numbers, A[:, 0]).tolist()  # type: ignore[no-any-return]
 
     def encode(self, value: object) -> Floats:
-        return _logarithms(np.array([value], dtype=float))
+        return log_codes(np.array([value], dtype=float))
 
 
 class _IntegerCode(_Scaled):
@@ -145,20 +146,20 @@ class _LogIntegerCode(_Scaled):
     """An integer is coded by its logarithm."""
 
     def __init__(self, low: int, high: int) -> None:
-        super().__init__(*_logarithms(np.array([low - 0.5, high + 0.5])))
+        super().__init__(*log_codes(np.array([low - 0.5, high + 0.5])))
         self._low, self._high = low, high
 
     def settle(self, A: Floats) -> Floats:
-        return _logarithms(np.clip(np.rint(np.exp(A)), self._low, self._high))
+        return log_codes(np.clip(np.rint(np.exp(A)), self._low, self._high))
 
     def values(self, A: Floats) -> list[object]:
         numbers = np.clip(np.rint(np.exp(A[:, 0])), self._low, self._high)
         # The logarithm of a large upper bound may be rounded to that of a smaller number.
-        numbers = np.where(A[:, 0] >= _logarithms(np.array(float(self._high))), self._high, numbers)
+        numbers = np.where(A[:, 0] >= log_codes(np.array(float(self._high))), self._high, numbers)
         return list(numbers.astype(np.int64).tolist())
 
     def encode(self, value: object) -> Floats:
-        return _logarithms(np.array([value], dtype=float))
+        return log_codes(np.array([value], dtype=float))
 
 
 class _BooleanCode(_Scaled):

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from moela._arrays import equal
+from moela.functions.model.codes import log_codes
 from moela.functions.model.kinds import (
     Boolean,
     Choice,
@@ -48,7 +49,7 @@ def real(low: float, high: float, *, log: bool = False, when: Conditions | None 
     Raises
     ------
     ValueError
-        The bounds are not finite or not in order, or not positive with `log`.
+        The bounds are not finite or not in order, or with `log` not positive or too close together.
 
     Examples
     --------
@@ -79,8 +80,8 @@ def integer(low: int, high: int, *, log: bool = False, when: Conditions | None =
     Raises
     ------
     ValueError
-        The bounds are not integers, not from -2**53 to 2**53, not in order, or not positive with
-        `log`.
+        The bounds are not integers, not from -2**53 to 2**53, not in order, or with `log` not
+        positive or too close together.
 
     Examples
     --------
@@ -265,6 +266,11 @@ def _bounds(owner: str, low: float, high: float, log: bool) -> tuple[float, floa
         raise ValueError(
             f"The 'low' parameter of {owner} must be greater than 0 with log=True. Got {low!r} "
             "instead; raise it, or leave out log=True."
+        )
+    if log and np.ptp(log_codes(np.array([low, high], dtype=float))) == 0:
+        raise ValueError(
+            f"The bounds of {owner} must differ by more than 1e-12 of their size with log=True. "
+            f"Got ({low!r}, {high!r}) instead; leave out log=True, or search the difference."
         )
     if not math.isfinite(float(high) - float(low)):
         raise ValueError(f"The bounds of {owner} are too far apart: {low!r} to {high!r}.")

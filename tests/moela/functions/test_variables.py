@@ -254,3 +254,29 @@ def test_short_numbers_on_a_logarithmic_scale_come_back_exactly():
     # Others are the exponential of their code.
     random = np.round(np.random.default_rng(1).uniform(-20, 20, 10_000), 12)
     assert [to_solve.decode([code])["x"] for code in random] == np.exp(random).tolist()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: moela.real(1.0, 1.0 + 1e-13, log=True),
+        lambda: moela.integer(10**13, 10**13 + 2, log=True),
+        lambda: moela.integer(2**53 - 3, 2**53 - 1, log=True),
+    ],
+)
+def test_bounds_whose_logarithms_are_the_same_are_refused(make):
+    with pytest.raises(ValueError, match=r"differ by more than 1e-12.*\. Got \(1|9.*leave out log"):
+        make()
+
+
+def test_bounds_that_are_close_together_have_features():
+    for low, high, log in (
+        (1.0, 1.0 + 2**-52, False),
+        (0.0, 5e-324, False),
+        (1.0, 1 + 3e-12, True),
+    ):
+        problem = moela.problem(
+            lambda d: d["x"], variables={"x": moela.real(low, high, log=log)}, objectives="x"
+        )
+        X = np.array([problem.encode({"x": low}), problem.encode({"x": high})])
+        assert problem.features(X).tolist() == [[0.0], [1.0]]
