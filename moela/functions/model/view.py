@@ -43,6 +43,11 @@ class ProblemView:
         """Name of the function or problem."""
         return self.problem.name() if self.own is None else self.own.name()
 
+    @property
+    def variables(self) -> list[str]:
+        """Names of the variables of a function, which exist in some designs only; else none."""
+        return [] if self.own is None else list(self.own.variables)
+
     def senses(self) -> list[str]:
         """Return "min" or "max" for each objective."""
         return ["min" if sign > 0 else "max" for sign in self.signs]

@@ -92,7 +92,7 @@ class Evaluations:
             status = str(individual.data.get("status", OK))
             error = "" if self.succeeded[n] else reason_of(individual)
             own.append(dict(zip(RUN_COLUMNS, (feasible, status, error), strict=True)))
-        rows = aligned(rows)
+        rows = aligned(rows, self.view.variables)
         names = run_columns(rows[0] if rows else ())
         for row, more in zip(rows, own, strict=True):
             row |= {names[name]: value for name, value in more.items()}

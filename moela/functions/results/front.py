@@ -152,7 +152,7 @@ class DesignFront:
 
     def table(self) -> Table:
         """Return a table with a row per design: variables, objectives, constraints, others."""
-        return Table(aligned([candidate.row() for candidate in self]))
+        return Table(aligned([candidate.row() for candidate in self], self._view.variables))
 
     def shown(self, most: int | None = None) -> tuple[Table, int]:
         """Return a table of the first designs to read, and how many variables it leaves out.
@@ -309,9 +309,13 @@ class DesignFront:
             )
 
 
-def aligned(rows: Sequence[Row]) -> list[Row]:
-    """Return rows with the same columns; what a row lacks is None."""
-    columns = dict.fromkeys(name for row in rows for name in row)
+def aligned(rows: Sequence[Row], first: Sequence[str] = ()) -> list[Row]:
+    """Return rows with the same columns, of which some come first; what a row lacks is None.
+
+    >>> aligned([{"a": 1}, {"x": 2, "a": 3}], ["x", "y"])
+    [{'x': None, 'y': None, 'a': 1}, {'x': 2, 'y': None, 'a': 3}]
+    """
+    columns = dict.fromkeys([*first, *(name for row in rows for name in row)])
     return [{name: row.get(name) for name in columns} for row in rows]
 
 

@@ -433,3 +433,28 @@ def test_designs_that_look_alike_share_a_printed_row(tmp_path, monkeypatch, caps
     Path("alike.py").write_text(source)
     assert main(["run", "alike.py:f", "--evals", "60", "--quiet"]) == 0
     assert "\n".join([head, *rows[:-1]]) in capsys.readouterr().out
+
+
+def test_variables_that_designs_lack_have_columns_before_the_outputs(tmp_path):
+    variables = {
+        "cooling": ["none", "fan"],
+        "rpm": moela.integer(1, 5, when={"cooling": "fan"}),
+        "spare": moela.boolean(when={"rpm": 5}),
+        "x": (0.0, 1.0),
+    }
+    function = lambda d: {"a": d["x"], "note": "n"}  # noqa: E731
+    problem = moela.problem(function, variables=variables, objectives="a")
+    known = [
+        {"cooling": "none", "x": 0.1, "a": 0.1},
+        {"cooling": "fan", "rpm": 2, "x": 0.2, "a": 1},
+    ]
+    settings = {"variables": variables, "objectives": "a", "n_eval": 1, "verbose": False}
+    result = moela.minimize(function, **settings, known=known, progress=False)
+    columns = ["cooling", "rpm", "spare", "x", "a", "note"]
+    assert result.table(all=True).columns[:6] == columns
+    assert result.front.table().columns[:5] == columns[:5]
+    path = result.save(tmp_path / "all.csv", all=True)
+    assert path.read_text().startswith("cooling,rpm,spare,x,a,note,")
+    again = moela.minimize(function, **settings, known=path, progress=False)
+    assert again.n_known == len(result.population)
+    assert problem.decode(again.population[1].X) == {"cooling": "fan", "rpm": 2, "x": 0.2}
