@@ -45,18 +45,19 @@ _FORM = (
 
 @dataclass(frozen=True)
 class KnownResults:
-    """Results of a problem that were given, each design once.
+    """Results of a problem that were given.
 
     Attributes
     ----------
     individuals : list of Individual
-        Evaluated, or failed.
+        Evaluated, or failed; each design once, or of a noisy function as often as it was measured.
     note : str
         Which of the given results are left out, and why; empty if none.
     """
 
     individuals: list[Individual]
     note: str = ""
+    last: tuple[int, ...] | None = None  # position of the last result of each design; None for all
 
     def __len__(self) -> int:
         return len(self.individuals)
@@ -79,7 +80,8 @@ class KnownResults:
         and no failures.
         """
         start = Population.empty() if start is None else start
-        known = Population.create(*[_copy(ind) for ind in self.individuals])
+        last = range(len(self.individuals)) if self.last is None else self.last
+        known = Population.create(*[_copy(self.individuals[i]) for i in last])
         if size is not None:
             known = _best(known[~failed(known)], max(0, size - len(start)))
         return Population.merge(known, start)
@@ -105,9 +107,9 @@ class _Unusable(Exception):
 
 
 def known_results(
-    problem: Problem, given: object, *, keep_failures: bool, store: object
+    problem: Problem, given: object, *, keep_failures: bool, store: object, noisy: bool = False
 ) -> KnownResults | None:
-    """Return given results of a problem, of equal designs the last one; None without any.
+    """Return given results of a problem; None without any.
 
     Parameters
     ----------
@@ -118,6 +120,8 @@ def known_results(
         Whether failed evaluations are results, too; else they are left out.
     store : path or None
         To which the run writes, and which must be another one.
+    noisy : bool
+        Whether to keep all results of equal designs instead of the last one.
 
     Raises
     ------
@@ -126,7 +130,9 @@ def known_results(
     """
     if given is None:
         return None
-    found: dict[bytes, Individual] = {}
+    found: list[Individual] = []
+    last: dict[bytes, int] = {}  # positions in `found`
+    n_replaced = 0
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
     n = 0
@@ -139,24 +145,40 @@ def known_results(
             first.setdefault(why.kind, str(why))
             continue
         key = keys_of(problem, rows([individual.X]))[0]
-        found[key] = individual
+        if key not in last or noisy:
+            last[key] = len(found)
+            found.append(individual)
+        else:
+            n_replaced += _differ(found[last[key]], individual)
+            found[last[key]] = individual
     if n == 0:
         raise ValueError(f"{_FORM}. Got none instead; leave it out.")
-    note = ""
+    notes = []
     if left_out:
         reasons = [
             f"{count:,} {kind}" + (f" (the first: {first[kind]})" if first[kind] != kind else "")
             for kind, count in left_out.items()
         ]
-        note = f"{sum(left_out.values()):,} of the {n:,} known results are left out: " + (
-            "; ".join(reasons)
+        notes.append(
+            f"{sum(left_out.values()):,} of the {n:,} known results are left out: "
+            f"{'; '.join(reasons)}"
         )
         if not found:
             raise ValueError(
                 f"{_FORM}. Got none that can be used: {'; '.join(reasons)}. To evaluate the "
                 "designs, pass them as 'start'."
             )
-    return KnownResults(list(found.values()), note)
+    if n_replaced:
+        notes.append(
+            f"{n_replaced:,} of the {n:,} known results differ from a later one of the same design,"
+            " which counts; pass noisy=True to keep all"
+        )
+    return KnownResults(found, ". ".join(notes), tuple(last.values()) if noisy else None)
+
+
+def _differ(a: Individual, b: Individual) -> bool:
+    """Return whether two evaluations have different objectives or constraints."""
+    return any(not np.array_equal(x, y) for x, y in ((a.F, b.F), (a.G, b.G), (a.H, b.H)))
 
 
 def is_known(individual: Individual) -> bool:

@@ -146,7 +146,9 @@ def minimize(
         the result, and may be on its front. Of a store, all runs are taken. Results that lack an
         objective or a constraint or lie outside of the variables' ranges are left out, and a
         warning counts them; if none is left, an error says why. Failed evaluations stay failed with
-        ``on_error="infeasible"``, else they are left out. Of equal designs, the last one counts.
+        ``on_error="infeasible"``, else they are left out. Of equal designs, the last one counts,
+        and a warning says if others differ; with `noisy`, the result keeps all of them, and the
+        algorithm learns from the last one.
         MOELA evaluates no known design again. Algorithms of pymoo begin with the best known
         designs, and may evaluate a known one again. A `store` gets new evaluations only: to resume
         the run bit for bit, pass the same results again. With other results, a new run begins.
@@ -220,7 +222,7 @@ def minimize(
     budget = None if n_eval is None else count("minimize", "n_eval", n_eval)
     _check(seed, store, callback, budget, limit)
     given_results = known_results(
-        problem, known, keep_failures=on_error == "infeasible", store=store
+        problem, known, keep_failures=on_error == "infeasible", store=store, noisy=noisy
     )
     begin = start_designs(problem, start)
     with named_as_passed():

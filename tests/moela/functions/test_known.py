@@ -338,3 +338,19 @@ def test_options_that_a_store_cannot_tell_apart_are_not_guessed(tmp_path):
     run(cost, ["a", "b"], variables=variables, store=path)
     with pytest.raises(ValueError, match=r"40 outside of the variables' ranges"):
         run(cost, ["a", "b"], variables=variables, known=path)
+
+
+@pytest.mark.parametrize("algorithm", [None, "nsga2"])
+def test_repeated_measurements_of_a_noisy_function_are_kept(algorithm, caplog):
+    given = [{"n": n, "a": n + k / 10, "b": -n} for n in (1, 2, 3) for k in range(4)]
+    settings = {"variables": {"n": (1, 99)}, "objectives": ["a", "b"], "known": given}
+    settings |= {"verbose": False, "progress": False, "algorithm": algorithm, "n_eval": 10}
+    function = lambda d: (d["n"], -d["n"])  # noqa: E731
+    result = moela.minimize(function, **settings, noisy=True)
+    assert result.n_known == 12
+    assert len(result.population) == 22
+    assert [row["a"] for row in result.table(all=True).rows[:12]] == [row["a"] for row in given]
+    assert caplog.text == ""
+    assert moela.minimize(function, **settings).n_known == 3
+    assert "9 of the 12 known results differ from a later one of the same design" in caplog.text
+    assert "noisy=True" in caplog.text
