@@ -21,7 +21,7 @@ from moela.evaluation.runners.outcome import (
     Outcome,
     infinite_warning,
 )
-from moela.evaluation.runners.runner import Runner
+from moela.evaluation.runners.runner import Runner, SerialRunner
 from moela.evaluation.session import Session
 from moela.evaluation.storage.keys import encode, keys_of
 
@@ -33,6 +33,7 @@ class Answerer(Protocol):
 
     dedupe: bool
     counts_repeats: bool
+    time_limit: float | None
     on_error: str
     n_fresh: int
     n_failed: int
@@ -71,6 +72,8 @@ class Answering:
         run.elapsed += max(0.0, known.elapsed - evaluator.elapsed)
         session.show_known(self._shown(known, keys), budget)
         jobs = jobs_of(known, session.problem, self.chunk_size)
+        if self._is_late() and any(outcome is not None for outcome in known.outcomes):
+            jobs = []  # a run that is resumed ends where it did before
         if jobs:
             runner = self.runner(session, kwargs)
             fresh = compute(runner, jobs, X, names, known, raises=evaluator.on_error == "raise")
@@ -96,6 +99,11 @@ class Answering:
             text = infinite_warning(handed.infinite, handed.n_infinite, run.n_answered)
             logger.warning("%s", text)
         return handed.n_answered
+
+    def _is_late(self) -> bool:
+        """Return whether the time of the run is over."""
+        limit = self.evaluator.time_limit
+        return limit is not None and self.evaluator.elapsed >= limit
 
     def _shown(self, known: Known, keys: list[bytes]) -> Known:
         """Return the known answers that count as evaluations."""
@@ -129,6 +137,10 @@ class Answering:
             # Evaluations in progress are finished and kept, wherever that is possible.
             if session.store_failed and not runner.cancel():
                 break
+            if self._is_late():
+                runner.cancel()  # those in progress are kept
+                if isinstance(runner, SerialRunner):
+                    break
 
     def keep(self, place: tuple[int, int], key: bytes, x: Design, outcome: Outcome) -> None:
         """Record an outcome in the store, with its position and batch in the run, or in memory."""

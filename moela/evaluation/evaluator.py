@@ -135,6 +135,8 @@ class Evaluator(PymooEvaluator):
     counts_repeats = True
     # Whether a stored run keeps to its chunk size, on which last bits may depend.
     keeps_chunks = True
+    # Seconds of running after which no further evaluation of a batch begins, wherever possible.
+    time_limit: float | None = None
 
     def __init__(
         self,

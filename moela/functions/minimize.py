@@ -121,8 +121,10 @@ def minimize(
         are known, or if none of the last 2,000 of the algorithm was new. Needed without a
         `time_limit`.
     time_limit : float, str or timedelta, optional
-        Time after which the run ends, with the batch in hand: seconds, "90 min", "8h", "01:30:00".
-        With a `store`, only the time spent running counts.
+        Time after which the run ends: seconds, "90 min", "8h", "01:30:00". With one worker, or
+        worker processes, the evaluations in progress are finished; with other backends and with
+        `vectorized`, the batch in hand is, up to fifty designs. With a `store`, only the time
+        spent running counts.
     seed : int or None
         The same seed gives the same result; None draws one.
     n_jobs : int, optional
@@ -258,7 +260,7 @@ def minimize(
         for on_mismatch in _ON_MISMATCH:
             evaluator = make_evaluator(on_mismatch)
             evaluator.interrupts, evaluator.counts_repeats = interrupts, noisy
-            evaluator.keeps_chunks = not takes_batches(problem)
+            evaluator.keeps_chunks, evaluator.time_limit = not takes_batches(problem), limit
             solver = copy.deepcopy(chosen)
             try:
                 solver.setup(

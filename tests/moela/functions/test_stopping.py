@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 
 import pytest
 from function_cases import objectives_of, run, sink
 
+import moela
 from moela import EvaluationStore
 
 
@@ -137,3 +139,27 @@ def test_no_more_is_read_back_than_the_call_may_evaluate(tmp_path):
     result = run(store=store, n_eval=110, callback=stopping(at=20))
     assert result.status.startswith("stopped by Ctrl-C after 110 of 110 evaluations")
     assert result.n_eval == 110
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("objectives", [["a", "b"], ["a"]])
+def test_a_time_limit_ends_a_run_within_a_batch(n_jobs, objectives, tmp_path):
+    def slow(d):
+        time.sleep(0.05)
+        return {"a": d["x"], "b": 1 - d["x"]}
+
+    settings = {"variables": {"x": (0.0, 1.0)}, "objectives": objectives, "n_jobs": n_jobs}
+    settings |= {"store": tmp_path / "run.db", "verbose": False, "progress": False}
+    result = moela.minimize(slow, **settings, time_limit=0.3)
+    assert 1 <= result.n_eval <= 6 * n_jobs + n_jobs
+    assert result.status.startswith("time is over after ")
+    assert len(result.front) > 0
+    stored = moela.MinimizeResult.from_store(tmp_path / "run.db")
+    assert stored.population.get("X").tolist() == result.population.get("X").tolist()
+    again = moela.minimize(slow, **settings, time_limit=0.3)
+    assert again.population.get("X").tolist() == result.population.get("X").tolist()
+    more = moela.minimize(slow, **settings, n_eval=30)
+    whole = moela.minimize(slow, **(settings | {"store": None}), n_eval=30)
+    assert more.population.get("X").tolist() == whole.population.get("X").tolist()
+    assert more.n_eval == 30
+    assert [run.n_fresh for run in moela.EvaluationStore(tmp_path / "run.db").runs()] == [30]
