@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from problems._arrays import Floats
 from problems.noc.chip.platform import Platform
 from problems.noc.evaluation.metrics import NEEDS_WAITS
+from problems.noc.evaluation.stalls import waits_alone
 
 EVALUATION = 1
 """Version of the evaluation; increased whenever a design gets other objectives than before.
@@ -18,6 +19,9 @@ It is not increased if only last bits change, so that stores of earlier versions
 
 WAITS = "waits-2"
 """Version of the waiting times, for problems that need them."""
+
+CREDITS = "credits-1"
+"""Version of the waits of packets longer than a virtual channel, for problems that have them."""
 
 
 def version_of(
@@ -36,6 +40,8 @@ def version_of(
         digest.update(repr(constraints).encode())
     if not NEEDS_WAITS.isdisjoint((*objectives, *constraints)):
         digest.update(WAITS.encode())
+        if waits_alone(platform):
+            digest.update(CREDITS.encode())
     if len(traffic) > 1:
         digest.update(f"{len(traffic)} {aggregate}".encode())
     return f"noc-{EVALUATION}-{model}-{digest.hexdigest()[:16]}"

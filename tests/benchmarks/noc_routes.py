@@ -9,10 +9,14 @@ from problems.noc import Design
 from problems.noc.evaluation.latency import waits_batch
 from problems.noc.evaluation.metrics import flit_sharing, second_moment
 from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
+from problems.noc.evaluation.stalls import nothing_held
 
 
 def latency_on(design: Design, traffic: Floats, routing: str) -> float:
-    """Return the packet latency of a design by the model, on routes by name."""
+    """Return the packet latency of a design by the model, on routes by name.
+
+    Packets must fit into virtual channels.
+    """
     platform = design.platform
     n, ports = platform.n_tiles, platform.max_degree + 1
     cost = hop_matrix(n, design.all_links(), design.hop_cycles())
@@ -37,7 +41,14 @@ def latency_on(design: Design, traffic: Floats, routing: str) -> float:
     buffers = (platform.virtual_channels, platform.channel_flits or 0)
     gaps = np.ones((1, n, ports))  # all channels are as wide
     waits_batch(
-        transits[None, None], wiring[None], gaps, platform.link_capacity, *packet, *buffers, waits
+        transits[None, None],
+        wiring[None],
+        gaps,
+        platform.link_capacity,
+        *packet,
+        *buffers,
+        *nothing_held(1, 1),
+        waits,
     )
     crossing = float((flows * cycles_along(cost, paths)).sum() + waits[0, 0])
     return crossing / float(flows.sum()) + (platform.packet_flits - 1) / platform.link_capacity

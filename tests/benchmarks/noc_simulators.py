@@ -4,6 +4,7 @@
 
 * packet latency against the flit-level simulation of the library, whose own errors against BookSim
   ``tests.benchmarks.noc_simulator`` states;
+* the same for packets that are longer than a virtual channel;
 * the stack model of temperature against finite volumes of chip and package, and its calibration;
 * BookSim and HotSpot, if they are on the PATH;
 * finite volumes against the steady temperatures in HotSpot's distribution for its ev6 example:
@@ -17,6 +18,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,10 @@ from problems.noc.design.heat import steady_rises, steady_temperatures
 from tests.benchmarks import tables
 
 LOADS = (0.05, 0.2, 0.4, 0.6, 0.8)
+SHORT = ((5, 4, 4, 3), (9, 4, 4, 3), (8, 2, 4, 3), (5, 4, 2, 1), (16, 8, 8, 3), (5, 4, 1, 3))
+SHORT_LOADS = (0.05, 0.2, 0.4)
+"""Flits of packets and of virtual channels, virtual channels, and stages of routers; loads."""
+
 CHIPS = ("4x4x4", "8x8", "8x8x4")
 
 
@@ -74,6 +80,48 @@ def report_queues(designs: int, standard_error: float) -> None:
         model, packet, free = np.mean(modeled), np.mean(simulated), np.mean(idle)
         error = 100 * (model / packet - 1)
         print(f"| {load} | {model:.2f} | {packet:.2f} | {free:.2f} | {error:+.1f} % |")
+
+
+def report_short_channels(designs: int, standard_error: float) -> None:
+    """Print the same where packets are longer than a virtual channel."""
+    print("\n## Packets longer than a virtual channel\n")
+    print(
+        "| flits of packets | of channels | channels | router stages | mesh's busiest channel or "
+        "port | model, cycles | simulated | mean error | worst | rank correlation |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for flits, depth, channels, stages in SHORT:
+        platform = replace(
+            Platform.preset("4x4x4"), packet_flits=flits, channel_flits=depth,
+            virtual_channels=channels, router_stages=stages,
+        )  # fmt: skip
+        problem = NoC3D.example("bfs", platform=platform, objectives=("packet_latency",))
+        rng = np.random.default_rng(3)
+        X = problem.operators()["sampling"]._do(problem, designs, random_state=rng)
+        sent, received = sent_and_received(problem.traffic)
+        peak = problem.measure(problem.mesh_row(), ["peak_load"])["peak_load"].item()
+        peak = max(peak, sent.max(), received.max())
+        for load in SHORT_LOADS:
+            scaled = problem.under(problem.traffic * (load / peak))
+            runs = [
+                scaled.decode(x).simulate(
+                    scaled.traffic, random_state=rng, standard_error=standard_error,
+                    max_cycles=40_000,
+                )
+                for x in X
+            ]  # fmt: skip
+            simulated = np.array([run.packet_latency for run in runs])
+            modeled = scaled.evaluate(X)[:, 0]
+            cells = (
+                f"| {flits} | {depth} | {channels} | {stages} | {load} | {modeled.mean():.1f} | "
+            )
+            if np.isfinite(simulated).all():
+                error = 100 * np.abs(modeled / simulated - 1)
+                rank = spearmanr(modeled, simulated).statistic
+                cells += f"{simulated.mean():.1f} | {error.mean():.1f} % | {error.max():.1f} % | "
+                print(cells + f"{rank:.2f} |")
+            else:
+                print(f"{cells}{(~np.isfinite(simulated)).sum()} of {designs} saturated | | | |")
 
 
 def report_temperature(names: Sequence[str]) -> None:
@@ -189,6 +237,7 @@ def main() -> None:
     )
     with contextlib.redirect_stdout(io.StringIO()) as text:
         report_queues(1 if arguments.quick else arguments.designs, arguments.error)
+        report_short_channels(3 if arguments.quick else 8, 3 * arguments.error)
         report_temperature(CHIPS[: 1 if arguments.quick else None])
         if arguments.hotspot_example:
             report_example(arguments.hotspot_example)

@@ -62,7 +62,7 @@ from problems.noc.design.readme import (
 )
 from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
 from problems.noc.simulation.kernel import ENDS, PER_ROUTER
-from problems.noc.simulation.simulate import channel_depth
+from problems.noc.simulation.simulate import channel_depth, own_stalls
 
 if TYPE_CHECKING:
     from problems.noc.design.design import Design
@@ -348,20 +348,20 @@ def _beside_text(
     more = "Both averages are those at an injection rate near 0."
     if matrix.size:
         columns.append("model")
-        more += (
-            " The model's cycles are those without\nwaiting under the application's own traffic."
-        )
+        more += " The model's cycles are those without\nwaiting under the"
+        more += " application's own traffic."
     return networks_text(columns, cells, more)
 
 
 def exact_idle(design: Design, weights: Ints, counts: Ints) -> Idle:
     """Return the exact means of BookSim at no load, given its destinations and nodes per PE.
 
-    A packet takes the cycles of its hops, three more in each router, three at the ends, and one for
-    each further flit.
+    A packet takes the cycles of its hops, three more in each router, three at the ends, one for
+    each further flit, and those for which it waits for its own credits.
     """
-    n = design.platform.n_tiles
-    share = np.ones((n, n))  # BookSim's uniform pattern includes the node itself
+    share = np.ones(
+        (len(design.placement),) * 2
+    )  # BookSim's uniform pattern includes the node itself
     if not ((weights == 1).all() and (counts == 1).all()):
         share = np.outer(counts, weights).astype(np.float64)
     return idle_under(design, share / share.sum(), "booksim")
@@ -374,7 +374,7 @@ def idle_under(design: Design, share: Floats, routing: str) -> Idle:
     paths = paths_of(design, routing)
     share = share[np.ix_(design.placement, design.placement)]
     routers = paths.length.astype(np.float64)
-    cycles = cycles_along(cost, paths) + PER_ROUTER * routers
+    cycles = cycles_along(cost, paths) + PER_ROUTER * routers + own_stalls(design, routing)
     further = ENDS + design.platform.packet_flits - 1
     return Idle(float((share * cycles).sum()) + further, float((share * routers).sum()))
 
@@ -387,6 +387,8 @@ def margins_distance(matrix: Floats, counts: Ints, weights: Ints) -> float:
 
 def _without_queues(design: Design, matrix: Floats) -> float:
     crossing = float((design.link_loads(matrix) * design.hop_cycles()).sum())
+    on_tiles = matrix[np.ix_(design.placement, design.placement)]
+    crossing += float((on_tiles * own_stalls(design, "model")).sum())
     return crossing / float(matrix.sum()) + design.platform.packet_flits - 1
 
 

@@ -25,6 +25,7 @@ from problems.noc.evaluation.metrics import (
 )
 from problems.noc.evaluation.objectives import OBJECTIVES, latency_flows
 from problems.noc.evaluation.physical import without_noise
+from problems.noc.evaluation.stalls import held_channels, nothing_held, waits_alone
 from problems.noc.evaluation.table_routing import evaluate_by_tables
 from problems.noc.evaluation.thermal import thermal_batch
 
@@ -148,7 +149,11 @@ class NoCEvaluation:
             buffers = (platform.virtual_channels, platform.channel_flits or 0)
             gaps = self._port_gaps(rows, wirings)
             capacity = platform.link_capacity
-            waits_batch(transits, wirings, gaps, capacity, *packet, *buffers, waits)
+            held = nothing_held(len(rows), n_apps)
+            if waits_alone(platform):
+                by_pe = platform.routing not in TABLE_ROUTINGS
+                held = held_channels(platform, rows, traffic, wirings, by_pe)
+            waits_batch(transits, wirings, gaps, capacity, *packet, *buffers, *held, waits)
         return F, loads, waits
 
     def _port_gaps(self, rows: Ints, wirings: Ints) -> Floats:

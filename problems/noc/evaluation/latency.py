@@ -29,13 +29,26 @@ a fixed point in w. Packets of one input take the channels in turn rather than a
 prevents half of the waits that they cause each other, measured on chains of routers that carry one
 flow; so w is multiplied by 1 - H / 2, with H the sum of squared shares of the inputs.
 
-Loads beyond 0.95 follow the tangent, so that waits stay finite and grow with the load.
+**Packets longer than a channel.** If a packet has more flits than a virtual channel, its flits
+leave in groups, one group per credit loop, see ``problems.noc.evaluation.stalls``. So it takes
+longer on its own, and holds virtual channels and its node for longer. With T the cycles for which
+packets hold one of the n channels of an output, and x = l T, the packets that wait for a free
+channel are about x^sqrt(2 (n + 1)) / (2 (1 - x)) [3]_; the same with T = S is taken off, since the
+queue of the link counts it, and so are the waits that the inputs would have alone. T includes the
+wait in the next router. The queue of the node has the cycles of a packet there. Links take groups
+rather than packets: a wait within a group delays the packet only if the last group is about as long
+as the others.
+
+Loads of links, channels and nodes beyond 0.95 follow the tangent, so that waits stay finite and
+grow with the load.
 
 References
 ----------
 .. [1] I. Rubin, "Communication networks: message path delays", IEEE Transactions on Information
    Theory, 1974.
 .. [2] L. Kleinrock, "Queueing Systems, Volume 2: Computer Applications", Wiley, 1976, section 4.4.
+.. [3] H. Sakasegawa, "An approximation formula L_q = alpha rho^beta / (1 - rho)", Annals of the
+   Institute of Statistical Mathematics, 1977.
 """
 
 from __future__ import annotations
@@ -123,6 +136,106 @@ def merge_waits(
 
 
 @inlined
+def grouped(
+    flits: int, depth: int, last: int, second: float, sharing: float
+) -> tuple[float, float]:
+    """Return E[S^2] / E[S] and the sharing of packets that leave in groups with pauses between.
+
+    Links take groups of ``depth`` flits and one of the ``last`` flits. The pause behind a full
+    group hides waits of its later flits, unless the last group is full as well.
+    """
+    parts = second * ((flits - last) * depth + last * last) / flits**2
+    turns = 0.5 * (1.0 + max(sharing * (1.0 - 1.0 / (last * (last + 1.0))), 1.0))
+    full = (last - 1.0) / (depth - 1.0) if depth > 1 else 1.0
+    return full * second + (1.0 - full) * parts, full * sharing + (1.0 - full) * turns
+
+
+@inlined
+def crowding(load: float, cycles: float, service: float, n_vc: int) -> float:
+    """Return what waits for one of ``n_vc`` channels, in flits, if packets hold it some cycles."""
+    x = load / service * cycles / n_vc
+    power = np.sqrt(2.0 * (n_vc + 1.0))
+    edge = min(x, LAST_EXACT)
+    value = edge**power / (1.0 - edge)
+    slope = value * (power / edge + 1.0 / (1.0 - edge)) if edge > 0.0 else 0.0
+    return 0.5 * service * (value + slope * (x - edge))
+
+
+@inlined
+def channel_wait(
+    turn: Floats,
+    wiring: Ints,
+    gap: Floats,
+    held: Floats,
+    kept: Floats,
+    u: int,
+    o: int,
+    service: float,
+    n_vc: int,
+) -> float:
+    """Return load times wait for a free channel at an output, beside the wait for the link.
+
+    As in ``merge_waits``, packets of one input are already spaced by the channel before.
+    """
+    most = turn.shape[0]
+    rho, total = 0.0, 0.0
+    for i in range(most):
+        r = turn[i, o]
+        if r <= 0.0:
+            continue
+        rho += r
+        if i == most - 1:
+            total -= crowding(r, kept[u, i], service, 1)
+            total += crowding(r, service, service, 1)
+        else:
+            before = kept[wiring[i, 0], wiring[i, 1]]
+            total -= crowding(r, before, service, n_vc)
+            total += crowding(r, service * gap[u, i], service, n_vc)
+    # Waits in the next router, of some packets and of up to the whole time, add to the variance.
+    more = 2.0 / 3.0 * held[u, o] * (kept[u, o] - held[u, o]) / kept[u, o] ** 2
+    total += (1.0 + more) * crowding(rho, kept[u, o], service, n_vc)
+    total -= crowding(rho, service * gap[u, o], service, n_vc)
+    return max(total, 0.0)
+
+
+@inlined
+def node_waits(
+    turn: Floats,
+    load: Floats,
+    held: Floats,
+    spread: Floats,
+    service: float,
+    varied: float,
+    merge: Floats,
+    late: Floats,
+) -> float:
+    """Return load times wait in the queues of nodes that send longer than packets have flits.
+
+    ``varied`` is E[S^2] / E[S]^2 of packets.
+    """
+    n, most = merge.shape
+    total = 0.0
+    for u in range(n):
+        if load[u] <= 0.0:
+            continue
+        ahead = 0.0
+        for o in range(most - 1):
+            if turn[u, most - 1, o] > 0.0:
+                flow = 0.0
+                for i in range(most):
+                    flow += turn[u, i, o]
+                ahead += turn[u, most - 1, o] / load[u] * (merge[u, o] / flow + late[u, o])
+        ahead = min(ahead, held[u, most - 1])
+        busy = held[u, most - 1] + ahead
+        second = (
+            spread[u] + ahead + ahead * (2.0 / 3.0 * held[u, most - 1] - ahead) / busy
+        ) * varied
+        rho = load[u] / service * busy
+        total += 0.5 * service / busy * max(second - 1.0, 0.0) * queueing(rho)
+    return total
+
+
+@inlined
 def buffer_waits(
     turn: Floats,
     wiring: Ints,
@@ -131,11 +244,21 @@ def buffer_waits(
     n_vc: int,
     depth: int,
     packets: int,
+    held: Floats,
+    kept: Floats,
     merge: Floats,
     late: Floats,
 ) -> float:
-    """Fill ``late`` [n, ports] with the wait for credits at each output; return load times wait."""
+    """Fill ``late`` [n, ports] with the wait for credits at each output; return load times wait.
+
+    ``held`` [n, ports] is empty unless packets wait for their own credits. Then it states for how
+    long single packets hold channels, ``kept`` [n, ports] is filled with the same under load, and
+    ``late`` includes the wait for a free channel.
+    """
     n, most = merge.shape
+    alone = held.shape[0] > 0
+    if alone:
+        kept[:] = held
     late[:] = 0.0
     total = 0.0
     for _ in range(SWEEPS):
@@ -168,6 +291,10 @@ def buffer_waits(
                     continue
                 rate = rho / service / n_vc
                 taken = service * gap[u, o]
+                if alone:
+                    # The rest of a packet also waits while its head does.
+                    taken = held[u, o] + min(ahead, held[u, o])
+                    kept[u, o] = taken
                 wait = late[u, o]
                 for _ in range(STEPS):
                     a = rate / max(1.0 - rate * (taken + wait), 0.02)
@@ -177,6 +304,10 @@ def buffer_waits(
                 share = rho * (2.0 * hop + CREDIT_CYCLES) / (n_vc * depth)
                 excess = max(share - LAST_EXACT, 0.0)
                 late[u, o] = spread * wait + excess * taken / (2.0 * (1.0 - LAST_EXACT) ** 2)
+                if alone:
+                    late[u, o] += (
+                        channel_wait(turn[u], wiring[u], gap, held, kept, u, o, service, n_vc) / rho
+                    )
                 total += rho * late[u, o]
     return total
 
@@ -192,6 +323,9 @@ def waits_batch(
     sharing: float,
     n_vc: int,
     depth: int,
+    held: Floats,
+    spread: Floats,
+    stall: Floats,
     out: Floats,
 ) -> None:
     """Fill ``out`` [n, n_apps] with flits per cycle times waiting cycles, summed over channels.
@@ -212,6 +346,8 @@ def waits_batch(
         Factor of waits where routers take flits of several packets in turn.
     n_vc, depth : int
         Virtual channels and their flits; depth 0 stands for any number.
+    held, spread, stall : float arrays
+        As in ``stalls.Held``; the first two are empty if packets fit into channels.
     out : float array [n, n_apps]
     """
     n, most = transits.shape[2], transits.shape[3]
@@ -219,7 +355,15 @@ def waits_batch(
     turn = np.empty((n, most, most))
     load = np.empty(n)
     service = flits / capacity
-    packets = max(depth // flits, 1)
+    alone = held.shape[0] > 0
+    none = np.empty((0, most))
+    kept = np.empty((n if alone else 0, most))
+    # Flits of the last group of a packet, and so many packets that leave them in one channel.
+    last = (flits - 1) % max(depth, 1) + 1
+    packets = max(depth // last, 1)
+    varied = second / service
+    if alone:
+        second, sharing = grouped(flits, depth, last, second, sharing)
     for row in range(transits.shape[0]):
         for app in range(transits.shape[1]):
             for u in range(n):
@@ -230,11 +374,17 @@ def waits_batch(
                 for j in range(most):
                     load[u] += turn[u, most - 1, j]
             total = 0.0
-            for u in range(n):
+            for u in range(n if not alone else 0):
                 total += 0.5 * max(second - 1.0, 0.0) * queueing(load[u])
             total += merge_waits(turn, wirings[row], gaps[row], second, sharing, merge)
             if depth > 0:
+                single = held[row, app] if alone else none
                 total += buffer_waits(
-                    turn, wirings[row], gaps[row], service, n_vc, depth, packets, merge, late
+                    turn, wirings[row], gaps[row], service, n_vc, depth, packets, single, kept,
+                    merge, late,
+                )  # fmt: skip
+            if alone:
+                total += node_waits(
+                    turn, load, held[row, app], spread[row, app], service, varied, merge, late
                 )
-            out[row, app] = capacity * total
+            out[row, app] = capacity * total + stall[row, app]

@@ -21,6 +21,7 @@ from problems.noc.evaluation.physical import (
     physical_limits,
     physical_minimum,
 )
+from problems.noc.evaluation.stalls import least_stall
 
 if TYPE_CHECKING:
     from problems.noc.chip.platform import Platform
@@ -118,7 +119,7 @@ def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[s
     # Every flow crosses at least one router with at least one port.
     energy = crossing * float(platform.tables.link_energy.min()) + total * platform.router_energy
     latency = hop * crossing / total + (platform.packet_flits - 1) / platform.link_capacity
-    latency += end_waits(traffic, platform)
+    latency += end_waits(traffic, platform) + least_stall(platform)
     # The traffic of a PE shares the links of its router; all traffic shares all links.
     peak_load = max(sent.max() / cap, received.max() / cap, crossing / (2 * n_links))
     lengths = np.sort(platform.candidate_lengths[: platform.n_planar_candidates])
@@ -147,12 +148,12 @@ def lower_bounds(platform: Platform, traffic: Floats, counted: Floats) -> dict[s
 def shared_part(name: str, platform: Platform, traffic: Floats) -> float:
     """Return the part of a metric that every design has alike.
 
-    For packets these are their waits in the queues of the PEs and their length, for temperatures
-    the ambient; 0 for others.
+    For packets these are their waits in the queues of the PEs, their length, and the least wait for
+    their own credits, for temperatures the ambient; 0 for others.
     """
     if name == "packet_latency":
         serial = (platform.packet_flits - 1) / platform.link_capacity
-        return serial + end_waits(traffic, platform)
+        return serial + end_waits(traffic, platform) + least_stall(platform)
     return platform.stack.ambient if name in ("temperature", "peak_temperature") else 0.0
 
 

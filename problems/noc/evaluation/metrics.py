@@ -26,7 +26,8 @@ mean_hops      links                       mean over flits of the links on their
 Metrics in physical units are in ``problems.noc.evaluation.physical``.
 
 **Waiting.** See ``problems.noc.evaluation.latency``: queues of nodes, of channels that merge, and
-waits for credits if the platform states the depth of its virtual channels. All waits that two
+waits for credits if the platform states the depth of its virtual channels, also those of a packet
+longer than a channel for its own. All waits that two
 packets cause each other count once, however many channels they share. With the routing "lash",
 the waits are those of one layer that has all virtual channels; ``simulate`` divides the channels.
 A packet whose ends are on different dies has the length that a link between dies gives it.

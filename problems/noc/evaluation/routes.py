@@ -27,6 +27,7 @@ __all__ = [
     "Paths",
     "cycles_along",
     "hop_matrix",
+    "paths_between",
     "paths_of",
     "paths_of_tables",
     "paths_of_trees",
@@ -163,22 +164,33 @@ def paths_of(design: Design, routing: str, owner: str = "paths_of") -> Paths:
     A ValueError names the first link that dimension order lacks, and the ``owner`` of the setting.
     """
     name = routing_name(design, routing, owner)
-    n, place = design.platform.n_tiles, positions(design.platform.grid)
-    cost = hop_matrix(n, design.all_links(), design.hop_cycles())
+    platform = design.platform
+    cost = hop_matrix(platform.n_tiles, design.all_links(), design.hop_cycles())
     if name == "dimension_order":
+        place = positions(platform.grid)
         table, cycles = dimension_order_table(cost, place)
-        missing = np.argwhere(cycles[:n] == UNREACHED)
+        missing = np.argwhere(cycles[: platform.n_tiles] == UNREACHED)
         if len(missing):
             a, b = _first_missing(table, place, *missing[0].tolist())
             expected = f"another one, since the design has no link between tiles {a} and {b}, "
             expected += "and dimension order needs links between all neighboring tiles"
             raise setting_error(owner, "routing", expected, routing)
-        return _paths_of_table(table, np.zeros(n, dtype=np.int64), False)
-    if name == "up_down":
+    return paths_between(name, cost, design.placement, platform.grid)
+
+
+def paths_between(routing: str, cost: Ints, placement: Ints, grid: tuple[int, int, int]) -> Paths:
+    """Return the paths by one of ``ROUTINGS`` other than "model".
+
+    ``cost`` [n, n] is that of ``hop_matrix``. All pairs must have a path.
+    """
+    if routing == "dimension_order":
+        table, _ = dimension_order_table(cost, positions(grid))
+        return _paths_of_table(table, np.zeros(len(cost), dtype=np.int64), False)
+    if routing == "up_down":
         table, _, rank = up_down_table(cost)
         return _paths_of_table(table, rank, True)
-    trees = shortest_trees(cost, design.placement, name == "booksim")
-    return paths_of_tables(trees) if name == "booksim" else paths_of_trees(trees)
+    trees = shortest_trees(cost, placement, routing == "booksim")
+    return paths_of_tables(trees) if routing == "booksim" else paths_of_trees(trees)
 
 
 def _first_missing(table: Ints, place: Ints, s: int, t: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from problems._arrays import Floats, Ints
 from problems.noc.evaluation.routes import Paths, cycles_along
+from problems.noc.evaluation.stalls import stalls_along
 from problems.noc.simulation.kernel import (
     DEADLOCKED,
     RUNNING,
@@ -43,6 +44,7 @@ def network_of(
     layer: Ints,
     n_vc: int,
     rate: Floats | None = None,
+    depth: int | None = None,
 ) -> Channels:
     """Return the network of a design for the kernel.
 
@@ -62,6 +64,8 @@ def network_of(
         Virtual channels of a port, at least as many as layers.
     rate : float array [n, n], optional
         Flits per cycle from tile to tile, at most 1; by default 1.
+    depth : int, optional
+        Flits of a virtual channel, for the cycles without waiting; by default that of packets.
     """
     n, n_layers = len(cost), int(layer.max()) + 1
     source, target = np.nonzero(cost)
@@ -85,7 +89,7 @@ def network_of(
     path = np.empty_like(tiles)
     path[:-1] = channel[tiles[:-1], tiles[1:]]
     idle = np.zeros((len(flits), path.size))
-    idle[:, paths.start] = cycles_alone(cost, paths, flits, rate)
+    idle[:, paths.start] = cycles_alone(cost, paths, flits, rate, depth)
     ends = (paths.start + paths.length - 1).ravel()
     path[ends] = n_channels + tiles[ends]
     gap = np.ones(n_channels + n)
@@ -125,15 +129,25 @@ def network_of(
 
 
 def cycles_alone(
-    cost: Ints, paths: Paths, flits: Sequence[int], rate: Floats | None = None
+    cost: Ints,
+    paths: Paths,
+    flits: Sequence[int],
+    rate: Floats | None = None,
+    depth: int | None = None,
 ) -> Floats:
-    """Return the cycles of a packet of each class without waiting, [n_classes, n, n]."""
+    """Return the cycles of a packet of each class in an empty network, [n_classes, n, n].
+
+    A packet that is longer than the ``depth`` of a virtual channel waits for its own credits.
+    """
     hops = cycles_along(cost, paths)
     gap: Floats | float = 1.0
     after: Ints | int = 0
     if rate is not None and rate.min() < 1.0:
         gap, after = slowest_gaps(rate, paths)
     longer = [np.maximum((size - 1) * (gap - 1.0) - after, 0.0) for size in flits]
+    if depth is not None:
+        stalls = [stalls_along(paths, cost, size, depth, rate) for size in flits]
+        longer = [more + stall for more, stall in zip(longer, stalls, strict=True)]
     return np.array([hops + size - 1.0 + more for size, more in zip(flits, longer, strict=True)])
 
 

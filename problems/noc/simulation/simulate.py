@@ -23,6 +23,7 @@ from problems.noc.chip.traffic import busiest_port, check_traffic
 from problems.noc.evaluation.deadlock import layers_of
 from problems.noc.evaluation.latency import CREDIT_CYCLES
 from problems.noc.evaluation.routes import Paths, hop_matrix, paths_of, routing_name
+from problems.noc.evaluation.stalls import stalls_along
 from problems.noc.simulation.kernel import DEADLOCKED, ENDS, PER_ROUTER, RUNNING, SATURATED
 from problems.noc.simulation.run import Batches, cycles_alone, network_of, new_state
 
@@ -37,6 +38,7 @@ __all__ = [
     "LoadSweep",
     "SimulationResult",
     "channel_depth",
+    "own_stalls",
     "simulate_design",
     "sweep_loads",
 ]
@@ -68,7 +70,8 @@ class SimulationResult:
     hops : float
         Routers per packet, exact.
     zero_load : float
-        Exact mean without any waiting.
+        Exact mean in an empty network, in which a packet longer than a virtual channel still waits
+        for its own credits.
     load : float
         Flits per cycle of the busiest channel or port, over what it takes.
     throughput : float
@@ -188,13 +191,14 @@ def simulate_design(
         n_vc = platform.virtual_channels
         require(owner, "platform.virtual_channels", n_vc, n_layers <= n_vc, expected)
     rate = _rates(platform)
-    n_vc = platform.virtual_channels
-    net = network_of(cost, paths, by_tile, flits, shares, layer, n_vc, rate)
-    depth = channel_depth(design)
+    n_vc, depth = platform.virtual_channels, channel_depth(design)
+    net = network_of(cost, paths, by_tile, flits, shares, layer, n_vc, rate, depth)
     state = new_state(net, platform.virtual_channels, depth, rng)
     batches = Batches(net, state, rng)
     status = batches.run(error, most)
-    zeros = (cycles_alone(cost, paths, flits, rate) * by_tile).sum(axis=(1, 2)) / by_tile.sum()
+    zeros = (cycles_alone(cost, paths, flits, rate, depth) * by_tile).sum(
+        axis=(1, 2)
+    ) / by_tile.sum()
     zero = float(np.dot(shares, zeros) / np.sum(shares))
     counts, cycles, without = batches.totals.T
     # The packets that were drawn have other paths than the traffic on average, so only their waits
@@ -228,6 +232,14 @@ def channel_depth(design: Design) -> int:
     stated = design.platform.channel_flits
     loop = 2 * int(design.hop_cycles().max()) + CREDIT_CYCLES
     return max(loop, design.platform.packet_flits) if stated is None else stated
+
+
+def own_stalls(design: Design, routing: str) -> Floats:
+    """Return the cycles that a single packet waits for its own credits between tiles, [n, n]."""
+    platform = design.platform
+    cost = hop_matrix(platform.n_tiles, design.all_links(), design.hop_cycles())
+    sizes = (platform.packet_flits, channel_depth(design))
+    return stalls_along(paths_of(design, routing), cost, *sizes)
 
 
 def _busiest(design: Design, matrix: Floats, paths: Paths | None) -> float:
