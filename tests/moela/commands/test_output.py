@@ -32,7 +32,7 @@ NO_WORK = (
     "moela.comparison.compare", "moe_costmodel.advice.advise.advise",
     "moe_costmodel.measure.kernels.measure_kernels",
     "moe_costmodel.offloading.headroom.headroom", "moe_costmodel.RoutingTrace.record",
-    "moe_costmodel.RoutingTrace.describe", "moela.commands.run.search.minimize",
+    "moe_costmodel.RoutingTrace.describe", "moela.functions.minimize.drive",
 )  # fmt: skip
 
 
