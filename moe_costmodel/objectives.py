@@ -35,7 +35,9 @@ OBJECTIVES: dict[str, Objective] = {
         "s", False, "99th percentile of the time that a step waits for copies of experts"
     ),
     "cross_node_bytes": Objective("bytes", False, "bytes between nodes per token, all layers"),
-    "replica_bytes": Objective("bytes", False, "replicas on one device"),
+    "replica_bytes": Objective(
+        "bytes", False, "replicas on one device, all layers; ExpertPlacement counts all devices"
+    ),
 }
 
 SERVING_OBJECTIVES: dict[str, Objective] = {

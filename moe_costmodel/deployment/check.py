@@ -215,6 +215,10 @@ def _buffer_advice(plan: Plan, there: DeploymentModel, evaluation: Evaluation) -
     thrashing = tuple(i for i, share in enumerate(waits) if share > _THRASH)
     less = quantity(saved, "bytes")
     why = f"it saves {less} per device and makes the mean step {_longer(slower)}"
+    low, high = evaluation.error[2]
+    if slower and low <= 1 + slower <= high:
+        sure = f"{_change(low - 1)} to {_change(high - 1)}"
+        why += f" (no clear change: steps are predicted within {sure})"
     if saved <= 0:
         return Advice("buffer", False, f"{why}: nothing is gained")
     if evaluation["miss_mean_s"] / evaluation["step_mean_s"] > _THRASH:

@@ -140,7 +140,8 @@ class ClosedLoop:
         Whether prompts wait for prompts on all ranks instead (`attention_dp_config` of
         TensorRT-LLM).
     gap : float
-        Seconds from the end of a request to the arrival of the next at the scheduler.
+        Seconds from the end of a request to the arrival of the next at the scheduler. The first
+        requests arrive after the same time.
 
     Raises
     ------

@@ -50,6 +50,7 @@ def traffic(
     batch_size : int
         Tokens of a step (prefill), or sequences decoded together (decode).
     mode : {"prefill", "decode"}
+        "prefill" unless stated, while functions of a trace itself take "decode" by default.
     roles : Roles, optional
         Types of PEs that hold tokens, experts and memory.
     capacity : int, optional

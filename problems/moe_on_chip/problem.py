@@ -64,6 +64,7 @@ class MoEOnChip(MoEProblem):
         Tokens of a step (prefill), or sequences decoded together (decode); by default two for each
         PE that holds tokens.
     mode : {"prefill", "decode"}
+        "prefill" unless stated, while functions of a trace itself take "decode" by default.
         Decoding starts with all sequences of a batch at their first token, which often choose the
         same experts.
     objectives : sequence of str

@@ -44,7 +44,7 @@ EVALUATION = 1
 OBJECTIVES = {
     "avg_max_load": "mean share of a step's tokens on its busiest device, mean of the layers",
     "p99_max_load": "99th percentile of that share over the steps, mean of the layers",
-    "replica_bytes": "replicas, over all devices and layers",
+    "replica_bytes": "replicas, over all devices and layers (DeploymentModel: of one device)",
     "cross_node_traffic": "other nodes that a token is sent to, mean of the layers",
     "migration_bytes": "experts to copy from the current placement, over all layers",
 }
