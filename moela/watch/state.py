@@ -89,7 +89,7 @@ class WatchedRun:
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._workers: Counter[str] = Counter()
         self._recent: deque[tuple[int, float]] = deque(maxlen=_RATE_WINDOW)
-        self._n_answered = 0
+        self._n_answered = self._n_rows = self._newest = 0
         self._waiting: list[Floats] = []
         self._feasible: list[tuple[Floats, Design]] = []  # new since the last front
         self._front: Floats = np.empty((0, 0))
@@ -113,7 +113,11 @@ class WatchedRun:
             self._measure()
 
     def _add(self, evaluation: StoredEvaluation) -> None:
-        self._n_answered = max(self._n_answered, evaluation.n + 1)
+        # Among the positions may be answers that count as no evaluations. A position has several
+        # rows if its evaluation was tried again.
+        self._n_rows += 1
+        self._newest = max(self._newest, evaluation.n + 1)
+        self._n_answered = min(self._newest, self._n_rows)
         self._recent.append((evaluation.n, evaluation.elapsed))
         self._workers[evaluation.worker] += 1
         if evaluation.status != OK or evaluation.F is None:

@@ -120,6 +120,13 @@ def test_one_objective_has_no_hypervolume(tmp_path):
     assert "%" not in describe_runs(path)[1]
 
 
+def test_repeats_are_no_evaluations_on_the_page(tmp_path):
+    # The algorithm for one objective comes back to the bound again and again.
+    path = minimized(tmp_path / "run.db", ["cost"], constraints={"noise": (None, 1)})
+    with serving(path) as address:
+        assert json.loads(get(address + "state.json")[1])["n_eval"] == 60
+
+
 def test_long_names_are_shortened_to_their_place(browser, tmp_path):
     from selenium.webdriver.support.ui import WebDriverWait
 
