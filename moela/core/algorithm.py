@@ -342,15 +342,7 @@ class ArchiveAlgorithm(Algorithm):
         if not self.is_initialized:
             return "nothing evaluated yet"
         failures = f"; {self._failures}" if self._failures else ""
-        if len(self.front) == 0:
-            return f"no design that did not fail in {self.n_eval:,} evaluations{failures}"
-        n = f"{len(self.front)} non-dominated design{'s' if len(self.front) > 1 else ''}"
-        if self.front.feasible:
-            return f"{n} after {self.n_eval:,} evaluations{failures}"
-        return (
-            f"no feasible design after {self.n_eval:,} evaluations; {n} with the least constraint "
-            f"violation, {self.front.CV[0]:.4g}{failures}"
-        )
+        return self.front.summary(self.n_eval) + failures
 
     def __repr__(self) -> str:
         title = type(self).__name__

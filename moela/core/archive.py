@@ -93,6 +93,18 @@ class Archive:
         low, high = self._blocks.low.min(axis=0), self._blocks.high.max(axis=0)
         return self.units.objectives(low), self.units.objectives(high)
 
+    def summary(self, n_eval: int) -> str:
+        """Return in words what was found by `n_eval` evaluations."""
+        if len(self) == 0:
+            return f"no design that did not fail in {n_eval:,} evaluations"
+        n = f"{len(self)} non-dominated design{'s' if len(self) > 1 else ''}"
+        if self.feasible:
+            return f"{n} after {n_eval:,} evaluations"
+        return (
+            f"no feasible design after {n_eval:,} evaluations; {n} with the least constraint "
+            f"violation, {self.CV[0]:.4g}"
+        )
+
     def add(self, pop: Population, F: Floats, CV: Floats) -> Bools:
         """Add designs with finite objectives F [b, M] and constraint violations CV [b].
 

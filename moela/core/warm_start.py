@@ -119,8 +119,8 @@ def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
 def check_answered(problem: Problem, operators: Operators, pop: Population, owner: str) -> None:
     """Raise if one of the told designs that `owner` has not asked for is not legal.
 
-    Nor has it asked for designs that were changed since. A value that misses a bound by rounding
-    only is accepted.
+    Designs that were changed after they were asked for are checked, too. A value that misses a
+    bound by rounding only is accepted.
     """
     parts = listed_origins(pop, "part")
     places = [i for i, ind in enumerate(pop) if parts[i] is None or is_changed(ind)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -11,9 +10,9 @@ from difflib import get_close_matches
 from moela._spelling import spelled
 
 _MOST_TEXT = 400
-# A number in a text, and the mark of a text that was cut there.
-_NUMBER = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w.]*\w)( \.\.\.$)?")
-_MOST_DIGITS, _MOST_DIGITS_OF_A_NAME = 8, 20
+# A number in a text that has more digits than a name or the number of a job, and does not end where
+# the text was cut.
+_LONG = re.compile(r"\d{21,}(?:\.\d+)?(?![\d.])(?! \.\.\.$)")
 
 
 def listed(names: Iterable[object]) -> str:
@@ -85,33 +84,20 @@ def design_text(design: Mapping[str, object]) -> str:
 def counted(reasons: Mapping[str, int], most: int = 5) -> str:
     """Return how many evaluations failed and why, the most frequent reasons first.
 
-    Long numbers in the reasons have four digits.
+    Numbers in the reasons that are very long have four digits.
 
     >>> counted({"timeout": 1, "ValueError: no mesh": 3})
     '4 failed (3 x ValueError: no mesh; 1 x timeout)'
-    >>> counted({"stress 1234567.8901": 1})
-    '1 failed (1 x stress 1.235e+06)'
+    >>> counted({"stress 1234567890123456789012.5": 1})
+    '1 failed (1 x stress 1.235e+21)'
     """
-    numbers: dict[str, int] = {}
-    for reason, count in reasons.items():
-        short = _NUMBER.sub(_short, reason)
-        numbers[short] = numbers.get(short, 0) + count
-    ordered = sorted(numbers.items(), key=lambda pair: -pair[1])
-    listing = "; ".join(f"{count} x {reason}" for reason, count in ordered[:most])
+    ordered = sorted(reasons.items(), key=lambda pair: -pair[1])
+    listing = "; ".join(
+        f"{count} x {_LONG.sub(lambda number: f'{Decimal(number[0]):.4g}', reason)}"
+        for reason, count in ordered[:most]
+    )
     more = f"; and {len(ordered) - most} other reasons" if len(ordered) > most else ""
     return f"{sum(reasons.values()):,} failed ({listing}{more})"
-
-
-def _short(number: re.Match[str]) -> str:
-    """Return a number in a text with four digits if it is long, and is no number of a job."""
-    word, cut = number.group(1), number.group(2) or ""
-    digits = sum(map(str.isdigit, word))
-    if digits <= (_MOST_DIGITS if "." in word else _MOST_DIGITS_OF_A_NAME):
-        return word + cut
-    if cut:
-        return f"{word[:_MOST_DIGITS]}..."
-    value = float(word)
-    return format(value if math.isfinite(value) else Decimal(word), ".4g")
 
 
 def duration(seconds: float | None) -> str:

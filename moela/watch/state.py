@@ -14,7 +14,7 @@ from moela._arrays import Design, Floats
 from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore
-from moela.evaluation.storage.stored import StoredEvaluation, StoredRun
+from moela.evaluation.storage.stored import StoredEvaluation, StoredRun, n_counted
 from moela.functions.model.function_problem import why
 from moela.functions.model.view import ProblemView
 from moela.functions.results.stored import stored_problem, unnamed_in
@@ -89,7 +89,8 @@ class WatchedRun:
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._workers: Counter[str] = Counter()
         self._recent: deque[tuple[int, float]] = deque(maxlen=_RATE_WINDOW)
-        self._n_answered = self._n_rows = self._newest = 0
+        self._n_answered = self._n_rows = 0
+        self._newest = -1  # position
         self._waiting: list[Floats] = []
         self._feasible: list[tuple[Floats, Design]] = []  # new since the last front
         self._front: Floats = np.empty((0, 0))
@@ -113,11 +114,9 @@ class WatchedRun:
             self._measure()
 
     def _add(self, evaluation: StoredEvaluation) -> None:
-        # Among the positions may be answers that count as no evaluations. A position has several
-        # rows if its evaluation was tried again.
         self._n_rows += 1
-        self._newest = max(self._newest, evaluation.n + 1)
-        self._n_answered = min(self._newest, self._n_rows)
+        self._newest = max(self._newest, evaluation.n)
+        self._n_answered = n_counted(self._n_rows, self._newest)
         self._recent.append((evaluation.n, evaluation.elapsed))
         self._workers[evaluation.worker] += 1
         if evaluation.status != OK or evaluation.F is None:

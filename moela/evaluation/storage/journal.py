@@ -31,6 +31,7 @@ from moela.evaluation.storage.sqlite import (
     log_of,
     translated,
 )
+from moela.evaluation.storage.stored import n_counted
 from moela.evaluation.storage.writer import Writer
 from moela.provenance import environment
 from moela.provenance.signature import dump
@@ -243,15 +244,11 @@ class Journal:
         return rows[0] if rows else None
 
     def n_known(self, run: int) -> int:
-        """Return how many evaluations of a run are certain from its rows.
-
-        Among their positions may be answers that count as no evaluations, and a position has
-        several rows if its evaluation was tried again.
-        """
+        """Return how many evaluations a run has made for certain, from its rows."""
         with self._reading():
             query = "SELECT count(*), coalesce(max(n), -1) FROM evaluations WHERE run = ?"
             n_rows, newest = self._db.execute(query, (run,)).fetchone()
-        return min(int(n_rows), int(newest) + 1)
+        return n_counted(int(n_rows), int(newest))
 
     def newest(self, run: int, last: int) -> int | None:
         """Return the last position at which a run has an evaluation with an id up to ``last``."""

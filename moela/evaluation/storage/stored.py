@@ -109,11 +109,19 @@ class StoredEvaluation:
     elapsed: float  # seconds that the run had been running when it ended
 
 
+def n_counted(n_rows: int, newest: int) -> int:
+    """Return how many evaluations a run has made for certain, from its rows and newest position.
+
+    Among the positions may be answers that count as no evaluations. A position has several rows if
+    its evaluation was tried again.
+    """
+    return min(newest + 1, n_rows)
+
+
 def stored_run(row: RunRow, n_fresh: int, n_failed: int, last: int, elapsed: float) -> StoredRun:
     """Return a run from its row and the numbers of its evaluations."""
-    # The row of the run is updated only about once a second; its evaluations may be newer. Among
-    # their positions may be answers that count as no evaluations, or a second try at the same one.
-    n_eval = max(row.n_eval, min(last + 1, n_fresh))
+    # The row of the run is updated only about once a second; its evaluations may be newer.
+    n_eval = max(row.n_eval, n_counted(n_fresh, last))
     if row.budget is not None and n_eval >= row.budget:
         state = "done"
     elif owner_alive(row.owner, others_only=False):

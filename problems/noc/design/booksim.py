@@ -348,8 +348,9 @@ def _beside_text(
     more = "Both averages are those at an injection rate near 0."
     if matrix.size:
         columns.append("model")
-        more += " The model's cycles are those without\nwaiting under the"
-        more += " application's own traffic."
+        more += (
+            " The model's cycles are those in an empty\nnetwork, under the application's traffic."
+        )
     return networks_text(columns, cells, more)
 
 
@@ -359,9 +360,8 @@ def exact_idle(design: Design, weights: Ints, counts: Ints) -> Idle:
     A packet takes the cycles of its hops, three more in each router, three at the ends, one for
     each further flit, and those for which it waits for its own credits.
     """
-    share = np.ones(
-        (len(design.placement),) * 2
-    )  # BookSim's uniform pattern includes the node itself
+    n = design.platform.n_tiles
+    share = np.ones((n, n))  # BookSim's uniform pattern includes the node itself
     if not ((weights == 1).all() and (counts == 1).all()):
         share = np.outer(counts, weights).astype(np.float64)
     return idle_under(design, share / share.sum(), "booksim")

@@ -32,7 +32,7 @@ flow; so w is multiplied by 1 - H / 2, with H the sum of squared shares of the i
 **Packets longer than a channel.** If a packet has more flits than a virtual channel, its flits
 leave in groups, one group per credit loop, see ``problems.noc.evaluation.stalls``. So it takes
 longer on its own, and holds virtual channels and its node for longer. With T the cycles for which
-packets hold one of the n channels of an output, and x = l T, the packets that wait for a free
+packets hold one of the n channels of an output, and x = l T / n, the packets that wait for a free
 channel are about x^sqrt(2 (n + 1)) / (2 (1 - x)) [3]_; the same with T = S is taken off, since the
 queue of the link counts it, and so are the waits that the inputs would have alone. T includes the
 wait in the next router. The queue of the node has the cycles of a packet there. Links take groups
