@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -24,6 +23,9 @@ from moela.quality.words import of_kind, shown
 
 # A design holds floating-point numbers: beyond this, they are no longer all the integers.
 LARGEST_INTEGER = 2**53
+
+# Children may lie a few widths of the range away before they are repaired: no product overflows.
+WIDEST = 1e300
 
 Conditions: TypeAlias = "Mapping[str, object]"
 
@@ -272,8 +274,11 @@ def _bounds(owner: str, low: float, high: float, log: bool) -> tuple[float, floa
             f"The bounds of {owner} must differ by more than 1e-12 of their size with log=True. "
             f"Got ({low!r}, {high!r}) instead; leave out log=True, or search the difference."
         )
-    if not math.isfinite(float(high) - float(low)):
-        raise ValueError(f"The bounds of {owner} are too far apart: {low!r} to {high!r}.")
+    if not log and float(high) - float(low) > WIDEST:
+        raise ValueError(
+            f"The bounds of {owner} must be at most {WIDEST:g} apart. Got ({low!r}, {high!r}) "
+            "instead; use a larger unit, and convert in the function."
+        )
     return float(low), float(high)
 
 
