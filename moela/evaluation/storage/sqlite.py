@@ -158,7 +158,8 @@ def close_reader(db: sqlite3.Connection, path: Path, alone: bool) -> None:
     with suppress(OSError, sqlite3.Error):
         now = path.stat()
         if (now.st_dev, now.st_ino) == file and log_of(path).stat().st_size == 0:
-            with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", 0.0, uri=True)) as last:
+            uri = f"{path.as_uri()}?mode=rw"
+            with closing(sqlite3.connect(uri, timeout=0.0, uri=True)) as last:
                 last.execute("PRAGMA schema_version").fetchone()
 
 
