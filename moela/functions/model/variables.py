@@ -25,7 +25,7 @@ from moela.quality.words import of_kind, shown
 LARGEST_INTEGER = 2**53
 
 # Children may lie a few widths of the range away before they are repaired: no product overflows.
-WIDEST = 1e300
+WIDEST = 1e305
 
 Conditions: TypeAlias = "Mapping[str, object]"
 
