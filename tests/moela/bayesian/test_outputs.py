@@ -25,7 +25,8 @@ def test_powers_are_those_of_scipy(kind):
         z = KINDS[kind](rng, n)
         # Powers beyond these are cut off by the caller; scipy's own bounds depend on its version.
         found, expected = np.clip([_likeliest_power(z), yeojohnson_normmax(z)], -1.0, 1.0)
-        assert found == pytest.approx(expected, abs=1e-5)
+        # With two values, the likelihood is flat, and releases of scipy differ by 4e-5.
+        assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_long_tails_are_drawn_in_and_come_back():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -436,7 +437,7 @@ def test_pickles_are_never_loaded(tmp_path):
 
 def test_store_of_a_stranger_is_checked(tmp_path):
     path = tmp_path / "other.db"
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE t (a)")
     db.close()
     from moela import StoreError

@@ -41,7 +41,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
 
 def test_the_database_of_another_program_is_left_alone(tmp_path):
     path = tmp_path / "bookmarks.db"
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE bookmarks (url TEXT)")
     db.close()
     content = path.read_bytes()
@@ -53,7 +53,7 @@ def test_the_database_of_another_program_is_left_alone(tmp_path):
 
 def test_a_store_of_a_newer_version_is_left_alone(store):
     fill_store(store)
-    with sqlite3.connect(store) as db:
+    with closing(sqlite3.connect(store)) as db, db:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     db.close()
     for opened in (EvaluationStore, Journal):
@@ -285,7 +285,7 @@ def test_a_locked_store_is_named(store, monkeypatch):
 
 def test_a_store_holds_no_pickle(store):
     solve_into(store, n_eval=40)
-    with sqlite3.connect(store) as db:
+    with closing(sqlite3.connect(store)) as db, db:
         for blobs in db.execute("SELECT x, f, g, h, extra FROM evaluations"):
             assert not any(
                 blob and blob.startswith(b"\x80") and blob.endswith(b".") for blob in blobs

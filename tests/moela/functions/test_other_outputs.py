@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -144,6 +145,6 @@ def test_floats_are_stored_as_before(tmp_path):
     function = lambda d: (d["x"], 1 - d["x"])  # noqa: E731
     settings = {**SETTINGS, "constraints": {"c": (None, 2)}, "store": store}
     moela.minimize(lambda d: (*function(d), 2 * d["x"]), **settings)
-    with sqlite3.connect(store) as db:
+    with closing(sqlite3.connect(store)) as db, db:
         (extra,) = db.execute("SELECT extra FROM evaluations WHERE id = 1").fetchone()
     assert extra.startswith(b'[["out.c", "<f8", []]]\0')

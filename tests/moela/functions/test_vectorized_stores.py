@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 
 import pytest
 from function_cases import LINE, QUIET
@@ -43,7 +44,7 @@ def test_a_run_continues_with_another_number_of_workers(chunk, tmp_path):
 def _set_chunk(store, chunk):
     from moela.evaluation.storage import rows
 
-    with sqlite3.connect(store) as db:
+    with closing(sqlite3.connect(store)) as db, db:
         (text,) = db.execute("SELECT settings FROM runs").fetchone()
         settings = json.dumps(json.loads(text) | {"chunk_size": chunk}, sort_keys=True)
         db.execute("UPDATE runs SET settings = ?", (settings,))
