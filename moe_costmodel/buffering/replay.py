@@ -46,7 +46,7 @@ class ExpertStream:
     Attributes
     ----------
     ids : ndarray of shape (n_accesses,), int64
-        Experts by their local number on the device, ascending within a step.
+        Experts by their local number on the device, different and ascending within a step.
     bounds : ndarray of shape (n_steps + 1,), int64
         Step s needs ``ids[bounds[s]:bounds[s + 1]]``.
     n_experts : int
@@ -55,7 +55,8 @@ class ExpertStream:
     Raises
     ------
     ValueError
-        If an id is not in 0 .. n_experts - 1, or the bounds do not ascend from 0 to n_accesses.
+        If an id is not in 0 .. n_experts - 1, the ids of a step are not different and ascending, or
+        the bounds do not ascend from 0 to n_accesses.
 
     Examples
     --------
@@ -85,6 +86,13 @@ class ExpertStream:
         if not ends or (bounds[1:] < bounds[:-1]).any():
             got = f"{len(bounds)} numbers, {bounds[:8].tolist()} first"
             raise invalid(owner, "bounds", got, f"ascending from 0 to len(ids) = {len(ids)}")
+        # Compiled replays hold an event in arrays of n_experts, too.
+        falls = ids[1:] <= ids[:-1]
+        falls[bounds[(bounds > 0) & (bounds < len(ids))] - 1] = False  # the next step begins
+        if falls.any():
+            at = int(falls.argmax())
+            got = f"{ids[at]}, then {ids[at + 1]}, at {at}"
+            raise invalid(owner, "ids", got, "different and ascending within each step")
 
     def events(self, capacities: ArrayLike, policy: str) -> Bools:
         """Return whether each access misses at each capacity, (n_accesses, n_capacities).

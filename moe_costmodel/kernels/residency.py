@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Bools, Floats, Ints
-from moe_costmodel._checks import check_number, count, invalid, one_of, require, shape_of
+from moe_costmodel._checks import (
+    InvalidParameter,
+    check_number,
+    count,
+    invalid,
+    one_of,
+    require,
+    shape_of,
+)
 from moela.compilation.jit import cached_njit
 
 __all__ = ["RESIDENCY_POLICIES", "Event", "Residency", "Upload", "UploadRule"]
@@ -107,7 +115,7 @@ def _event(
     Parameters
     ----------
     needed : int64 array [n]
-        Different experts, ascending.
+        Different experts, ascending; others change nothing, and -1 is returned.
     setting : tuple
         Policy; miss at which an expert is uploaded; step in which uploads begin.
     rule : tuple
@@ -124,6 +132,11 @@ def _event(
     policy, after, opens = setting
     margin, rate, factor = rule
     slot_of, uses, last, misses, loaded, active, fresh = arrays
+    previous = -1
+    for expert in needed:
+        if expert <= previous or expert >= len(slot_of):
+            return -1
+        previous = expert
     step, n, capacity = int(now[0]), int(now[1]), len(loaded)
     now[0] += 1.0
     now[2] *= factor
@@ -299,8 +312,23 @@ class Residency:
         Event
             `slots` says where each expert is during the step, -1 for a miss. The uploads happen
             after it, and are resident in the next one.
+
+        Raises
+        ------
+        ValueError
+            If `needed` is not so, or an expert is not in 0 .. n_experts - 1. The slots stay as
+            they are.
         """
-        experts = np.array(needed, dtype=np.int64)
+        experts = np.array(needed)
+        if experts.ndim != 1 or (len(experts) and experts.dtype.kind not in "ui"):
+            raise self._unlike_experts(needed)
+        experts = experts.astype(np.int64)
         slots, uploads = np.empty(len(experts), np.int64), np.empty((len(experts), 3), np.int64)
         n = _event(experts, self._setting, self._rule, self._arrays, self._now, slots, uploads)
+        if n < 0:
+            raise self._unlike_experts(needed)
         return Event(slots.tolist(), [Upload(*row) for row in uploads[:n].tolist()])
+
+    def _unlike_experts(self, needed: Sequence[int]) -> InvalidParameter:
+        expected = f"different integers in 0 .. n_experts - 1 = {self.n_experts - 1}, ascending"
+        return invalid("Residency.event", "needed", list(needed), expected)

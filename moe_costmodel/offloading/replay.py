@@ -44,6 +44,8 @@ __all__ = [
     "offload_events",
 ]
 
+_MOST_EXPERTS = np.iinfo(np.int16).max  # the compiled replay's lists of contents are int16
+
 
 @dataclass(frozen=True)
 class OffloadEvents:
@@ -156,6 +158,7 @@ def offload_events(
     [False, False, True, False]
     """
     owner = "offload_events"
+    _check_streams(owner, [stream])
     sizes = _checked_capacities(owner, capacities)
     one_of(owner, "policy", policy, OFFLOAD_POLICIES)
     check_admissions(owner, [policy], admissions)
@@ -191,7 +194,7 @@ def offload_curves(
     Parameters
     ----------
     streams : sequence of ExpertStream
-        One for each layer; see :func:`moe_costmodel.expert_streams`.
+        One for each layer, all of as many steps; see :func:`moe_costmodel.expert_streams`.
     capacities, admissions, start_weight, half_life
         As for :func:`offload_events`.
     policies : sequence of str
@@ -224,6 +227,7 @@ def offload_curves(
     True
     """
     owner = "offload_curves"
+    _check_streams(owner, streams)
     sizes = _checked_capacities(owner, capacities)
     policies = several_of(owner, "policies", policies, OFFLOAD_POLICIES)
     check_admissions(owner, policies, admissions)
@@ -278,9 +282,21 @@ def _checked_capacities(owner: str, capacities: ArrayLike) -> Ints:
     return array.astype(np.int64)
 
 
+def _check_streams(owner: str, streams: Sequence[ExpertStream]) -> None:
+    """Raise a ValueError unless the compiled replay can go through the streams."""
+    require(owner, "streams", streams, len(streams) > 0, "at least one ExpertStream")
+    numbers = sorted({len(stream.bounds) - 1 for stream in streams})
+    require(owner, "streams", numbers, len(numbers) == 1, "streams of one number of steps")
+    most = max(stream.n_experts for stream in streams)
+    expected = f"streams of at most {_MOST_EXPERTS:,} experts"
+    require(owner, "streams", most, most <= _MOST_EXPERTS, expected)
+
+
 def _checked_start(owner: str, start: ArrayLike, streams: Sequence[ExpertStream]) -> Floats:
     array = np.atleast_2d(np.asarray(start, dtype=np.float64))
     shape = (len(streams), streams[0].n_experts)
+    numbers = sorted({stream.n_experts for stream in streams})
+    require(owner, "start", numbers, len(numbers) == 1, "None for streams of different n_experts")
     if array.shape != shape or not (np.isfinite(array) & (array >= 0)).all():
         expected = f"finite numbers of at least 0, of shape {shape}"
         raise invalid(owner, "start", f"shape {array.shape}", expected)

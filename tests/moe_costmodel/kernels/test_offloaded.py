@@ -70,6 +70,20 @@ def test_events_are_those_of_the_replay_and_victims_those_of_a_naive_simulator(p
             assert np.array_equal(uploaded, replayed.uploaded[:, 0, 0])
 
 
+@pytest.mark.parametrize(
+    "needed", [[-1], [4], [7], [100_000], [1, 1], [2, 1], [0.0], [True], [[0, 1]], ["0"]]
+)
+def test_events_of_no_experts_are_refused_and_change_nothing(needed):
+    residency = Residency(4, 2, "lru")
+    residency.event([0, 3])
+    before = residency.contents()
+    with pytest.raises(ValueError, match=r"'needed' parameter of Residency\.event must be diff"):
+        residency.event(needed)
+    assert residency.contents() == before
+    assert residency.event([]).slots == []
+    assert residency.event(np.array([1, 3], dtype=np.int32)).slots == [-1, dict(before)[3]]
+
+
 def test_counts_that_decay_go_on_after_many_half_lives():
     residency = Residency(3, 1, "decay", half_life=2.0)
     for _ in range(1500):  # the unit of counts passes 1e200 once
