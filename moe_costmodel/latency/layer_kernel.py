@@ -71,8 +71,12 @@ def _lookup(n: int, total: float, largest: float, table: TableAxes) -> float:
 
 
 @cached_njit()
-def interpolate(counts: NDArray[np.generic], table: TableAxes, out: Floats) -> None:
-    """Write the seconds of each row of tokens per expert, (n, n_local), into `out`, (n,)."""
+def interpolate(counts: NDArray[np.generic], table: TableAxes, out: Floats) -> int:
+    """Write the seconds of each row of tokens per expert, (n, n_local), into `out`, (n,).
+
+    Return the first row with a count that is negative, infinite or NaN, and stop there; -1 if none
+    has one.
+    """
     for i in range(len(counts)):
         n, total, largest = 0, 0.0, 0.0
         for value in counts[i]:
@@ -80,7 +84,12 @@ def interpolate(counts: NDArray[np.generic], table: TableAxes, out: Floats) -> N
                 n += 1
                 total += value
                 largest = max(largest, value)
+            elif value != 0:  # NaN, too
+                return i
+        if total == np.inf:
+            return i
         out[i] = 0.0 if n == 0 else _lookup(n, total, largest, table)
+    return -1
 
 
 @cached_njit()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moe_costmodel._arrays import Floats
-from moe_costmodel._checks import invalid
+from moe_costmodel._checks import invalid, shape_of
 from moe_costmodel.latency.layer_kernel import TableAxes, interpolate
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.work import Work, plausible_counts
@@ -125,15 +125,18 @@ class LayerTable:
         Raises
         ------
         ValueError
-            If the last axis is not as long as the number of the layer's experts.
+            If the last axis is not as long as the number of the layer's experts, or a count is
+            negative, infinite or NaN.
         """
         array = np.asarray(counts)
-        if array.ndim == 0 or array.shape[-1] != self.shape.n_local:
-            expected = f"of shape (..., {self.shape.n_local})"
-            raise invalid("LayerTable", "counts", array.shape, expected)
+        fits = array.ndim > 0 and array.shape[-1] == self.shape.n_local
+        if not fits or array.dtype.kind not in "buif":
+            expected = f"numbers of shape (..., {self.shape.n_local})"
+            raise invalid("LayerTable", "counts", shape_of(array), expected)
         flat = np.ascontiguousarray(array.reshape(-1, self.shape.n_local))
         out = np.empty(len(flat))
-        interpolate(flat, self.axes, out)
+        if (bad := interpolate(flat, self.axes, out)) >= 0:
+            raise invalid("LayerTable", "counts", flat[bad].tolist(), "finite and not negative")
         return out.reshape(array.shape[:-1])
 
 

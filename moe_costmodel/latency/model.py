@@ -13,6 +13,7 @@ from moe_costmodel._arrays import Bools, Floats, Ints
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost
+from moe_costmodel.latency.checks import check_copies, check_counts
 from moe_costmodel.latency.estimators import METHODS, Estimator
 from moe_costmodel.latency.features import Points, outside_of, range_of
 from moe_costmodel.latency.layer_table import LayerTable
@@ -321,13 +322,13 @@ class LatencyModel:
             The layer on one device.
         counts : array_like of shape (..., n_local)
             Tokens of each of the device's experts, after thresholds.
-        misses : array_like of shape (...), integer, optional
+        misses : array_like of shape (...), optional
             Experts that each step has to copy from slow memory, if the layer's experts are
-            buffered (0 for a buffered step without a miss).
-        capacity : array_like of shape (...), integer, optional
-            Experts that the buffer holds; by default no slot is used twice in a step.
+            buffered (0 for a buffered step without a miss), or means of them; up to n_local.
+        capacity : array_like of shape (...), optional
+            Experts that the buffer holds, at least 1; by default no slot is used twice in a step.
         overlapped : array_like of shape (...), float
-            Seconds of each step that copies overlap with (the token exchange).
+            Seconds of each step that copies overlap with (the token exchange), at least 0.
         kernel : str, optional
             One of :attr:`kernels`; by default the first.
         coverage : float
@@ -342,15 +343,17 @@ class LatencyModel:
         Raises
         ------
         ValueError
-            If the layer is an extrapolation that is refused, a parameter is out of range, or
-            there are misses and the hardware has no link "slow_to_fast".
+            If the layer is an extrapolation that is refused, a parameter is out of range, a count
+            is negative or not finite, or there are misses and the hardware has no link
+            "slow_to_fast".
         """
         one_of("LatencyModel.predict", "extrapolate", extrapolate, ("flag", "refuse"))
         owner = "LatencyModel.predict"
         if not 0 < coverage < 1:
             raise invalid(owner, "coverage", coverage, "between 0 and 1")
         # Rows are those of this device, so that their mean over devices gives the step's tokens.
-        array = np.asarray(counts)
+        array = check_counts(owner, shape, counts)
+        check_copies(owner, shape, 0 if misses is None else misses, capacity, overlapped)
         rows = array.sum(axis=-1) * (shape.n_experts / shape.n_local)
         busiest = array.max(axis=-1, initial=0)
         # Under a threshold, the choices that are kept say less of the tokens than the busiest one.
@@ -358,7 +361,7 @@ class LatencyModel:
         outside = self.outside(shape, steps[steps >= self.tokens[0]])
         if outside and extrapolate == "refuse":
             raise invalid(owner, "shape", "; ".join(outside), "inside what was measured")
-        seconds = self.table(shape, kernel=kernel).seconds(counts)
+        seconds = self.table(shape, kernel=kernel).seconds(array)
         low, high = self.error(coverage, outside)
         if misses is not None:
             seconds = self.buffered_seconds(
@@ -412,6 +415,7 @@ class LatencyModel:
         kernel: str | None = None,
     ) -> Floats:
         """Return the time of steps whose experts are buffered, (...); see :meth:`predict`."""
+        check_copies("LatencyModel", shape, misses, capacity, overlapped)
         seconds = self.table(shape, kernel=kernel).seconds(counts)
         active = np.count_nonzero(np.asarray(counts), axis=-1)
         if self.buffer_cost is not None:

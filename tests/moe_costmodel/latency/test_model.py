@@ -187,6 +187,38 @@ def test_misses_cost_copies_less_what_is_hidden(model):
         model_without.predict(UNSEEN, counts, misses=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("counts", [-1] + [1] * 15),
+        ("counts", [np.nan] + [1] * 15),
+        ("counts", [np.inf] + [1] * 15),
+        ("counts", [1] * 15),
+        ("counts", 3),
+        ("counts", ["1"] * 16),
+        ("misses", -1),
+        ("misses", np.nan),
+        ("misses", [0, 17]),
+        ("overlapped", -1.0),
+        ("overlapped", np.inf),
+        ("capacity", 0),
+        ("capacity", np.nan),
+    ],
+)
+def test_steps_that_cannot_be_are_refused(model, name, value):
+    settings = {"counts": [1] * 16, "misses": 2, name: value}
+    with pytest.raises(ValueError, match=f"'{name}' parameter of LatencyModel.predict"):
+        model.predict(UNSEEN, **settings)
+    with pytest.raises(ValueError, match=f"'{name}' parameter"):
+        model.buffered_seconds(UNSEEN, **settings)
+    if name == "counts":
+        with pytest.raises(ValueError, match="'counts' parameter of LayerTable"):
+            model.table(UNSEEN).seconds(value)
+    # Means of steps are no integers.
+    mean = model.predict(UNSEEN, [0.5] * 16, misses=1.5, capacity=2.5)
+    assert np.isfinite(mean.seconds)
+
+
 def model_records(model):
     random = np.random.default_rng(0)
     for shape in SHAPES[:3]:
