@@ -9,11 +9,11 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moe_costmodel._arrays import Bools, Floats, Ints
+from moe_costmodel._arrays import Array, Bools, Floats, Ints
 from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.latency.buffer_cost import BufferCost
-from moe_costmodel.latency.checks import check_copies, check_counts
+from moe_costmodel.latency.checks import check_copies, check_counts, check_numbers
 from moe_costmodel.latency.estimators import METHODS, Estimator
 from moe_costmodel.latency.features import Points, outside_of, range_of
 from moe_costmodel.latency.layer_table import LayerTable
@@ -310,6 +310,7 @@ class LatencyModel:
         misses: ArrayLike | None = None,
         capacity: ArrayLike | None = None,
         overlapped: ArrayLike = 0.0,
+        tokens: ArrayLike | None = None,
         kernel: str | None = None,
         coverage: float = 0.8,
         extrapolate: str = "flag",
@@ -321,7 +322,7 @@ class LatencyModel:
         shape : LayerShape
             The layer on one device.
         counts : array_like of shape (..., n_local)
-            Tokens of each of the device's experts, after thresholds.
+            Tokens of each of the device's experts, after gate rules.
         misses : array_like of shape (...), optional
             Experts that each step has to copy from slow memory, if the layer's experts are
             buffered (0 for a buffered step without a miss), or means of them; up to n_local.
@@ -329,6 +330,12 @@ class LatencyModel:
             Experts that the buffer holds, at least 1; by default no slot is used twice in a step.
         overlapped : array_like of shape (...), float
             Seconds of each step that copies overlap with (the token exchange), at least 0.
+        tokens : array_like, optional
+            Tokens of the steps, over all devices, to compare with those that were measured. By
+            default they follow from the counts as if no choice was dropped, so pass them if a gate
+            rule drops choices, which otherwise looks like a smaller step. The few rows of a part of
+            the experts do not say how small a step is: without `tokens`, it is never flagged as
+            too small.
         kernel : str, optional
             One of :attr:`kernels`; by default the first.
         coverage : float
@@ -354,11 +361,11 @@ class LatencyModel:
         # Rows are those of this device, so that their mean over devices gives the step's tokens.
         array = check_counts(owner, shape, counts)
         check_copies(owner, shape, 0 if misses is None else misses, capacity, overlapped)
-        rows = array.sum(axis=-1) * (shape.n_experts / shape.n_local)
-        busiest = array.max(axis=-1, initial=0)
-        # Under a threshold, the choices that are kept say less of the tokens than the busiest one.
-        steps = np.maximum(rows / shape.k, busiest)
-        outside = self.outside(shape, steps[steps >= self.tokens[0]])
+        if tokens is None:
+            steps = self._tokens_of(shape, array)
+        else:
+            steps = check_numbers(owner, "tokens", tokens)
+        outside = self.outside(shape, steps)
         if outside and extrapolate == "refuse":
             raise invalid(owner, "shape", "; ".join(outside), "inside what was measured")
         seconds = self.table(shape, kernel=kernel).seconds(array)
@@ -368,6 +375,17 @@ class LatencyModel:
                 shape, counts, misses, overlapped, capacity=capacity, kernel=kernel
             )
         return Prediction(seconds, low * seconds, high * seconds, coverage, outside)
+
+    def _tokens_of(self, shape: LayerShape, counts: Array) -> Floats:
+        """Return the tokens of steps, without steps whose counts say too little of them."""
+        # Rows are those of this device, so that their mean over devices gives the step's tokens.
+        rows = counts.sum(axis=-1) * (shape.n_experts / shape.n_local)
+        # Under a threshold, the choices that are kept say less of the tokens than the busiest one.
+        steps = np.maximum(rows / shape.k, counts.max(axis=-1, initial=0))
+        # A part of the experts may have few tokens of a large step.
+        is_known = rows > 0 if shape.n_local == shape.n_experts else steps >= self.tokens[0]
+        known: Floats = steps[is_known]
+        return known
 
     def error(self, coverage: float, outside: Sequence[str] = ()) -> tuple[float, float]:
         """Return the ratios of measured to predicted times between which `coverage` of them are.

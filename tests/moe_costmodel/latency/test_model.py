@@ -134,6 +134,25 @@ def test_shapes_beyond_the_fit_are_flagged_or_refused(model):
     assert any("2 bytes" in why for why in model.outside(halves))
 
 
+def test_steps_below_the_measured_ones_are_flagged_or_refused(measured):
+    records = [r for r in measured.records if r.kind != "layer" or r.at["tokens"] >= 16]
+    fitted = LatencyModel.fit(replace(measured, records=records), method="linear")
+    few, enough = np.full(16, 0.5), np.full(16, 2)  # 4 and 16 tokens of top-2
+    found = fitted.predict(UNSEEN, [enough, few])
+    assert found.outside == ["layers were measured in steps of 16 to 512 tokens, not of 4"]
+    with pytest.raises(ValueError, match=r"of 16 to 512 tokens, not of 4"):
+        fitted.predict(UNSEEN, few, extrapolate="refuse")
+    assert not fitted.predict(UNSEEN, [enough, np.zeros(16)]).outside
+    # A gate rule may have dropped choices, and most tokens may go to the experts of other devices.
+    assert not fitted.predict(UNSEEN, few, tokens=16).outside
+    part = replace(UNSEEN, n_local=8)
+    assert fitted.predict(part, few[:8]).outside == fitted.outside(part)
+    assert fitted.predict(part, few[:8], tokens=[4]).outside == fitted.outside(part, [4])
+    for wrong in (-1, np.nan):
+        with pytest.raises(ValueError, match=r"'tokens' parameter of LatencyModel\.predict"):
+            fitted.predict(UNSEEN, few, tokens=wrong)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_more_tokens_never_take_less(measured, method):
     fitted = LatencyModel.fit(measured, method=method, n_estimators=10)
