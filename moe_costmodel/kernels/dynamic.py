@@ -15,7 +15,7 @@ from moe_costmodel._checks import invalid, one_of
 from moe_costmodel.kernels.experts import Experts, check_layer, needs_gradient
 from moe_costmodel.kernels.sorting import bags_of, rows_of, sort_choices
 
-__all__ = ["combine", "dynamic_gating", "expert_products", "sort_by_expert"]
+__all__ = ["combine", "dynamic_gating", "expert_products", "products_of", "sort_by_expert"]
 
 Product = Callable[[Tensor, Tensor, Experts], Tensor]
 _ALIGNED = 16  # bytes, of torch.nn.functional.grouped_mm
@@ -52,8 +52,8 @@ def expert_products(
     ----------
     tokens : Tensor of shape (n, d_model)
         Tokens sorted by expert.
-    counts : Tensor of shape (n_experts,), int64
-        Number of tokens of each expert.
+    counts : Tensor of shape (n_experts,), integer
+        Number of tokens of each expert, at least 0; in all, n.
     experts : Experts
         The layer's weights.
     product : {"auto", "grouped", "loop"}
@@ -66,6 +66,12 @@ def expert_products(
     -------
     Tensor of shape (n, d_model)
 
+    Raises
+    ------
+    ValueError
+        If torch has no such product of these types and widths, or `counts` are not so (on a GPU,
+        the values are not checked, because the check would synchronize it).
+
     Examples
     --------
     >>> import torch
@@ -74,6 +80,14 @@ def expert_products(
     >>> expert_products(torch.ones(3, 8), torch.tensor([2, 0, 1, 0]), experts, product="loop").shape
     torch.Size([3, 8])
     """
+    _check_counts(tokens, counts, experts)
+    return products_of(tokens, counts, experts, product=product)
+
+
+def products_of(
+    tokens: Tensor, counts: Tensor, experts: Experts, *, product: str = "auto"
+) -> Tensor:
+    """Return what :func:`expert_products` does, of counts that are known to be right."""
     owner = "expert_products"
     one_of(owner, "product", product, ("auto", *_RUN))
     if product == "grouped" and (lacking := _lacks_grouped(tokens, experts)):
@@ -86,6 +100,21 @@ def expert_products(
     if product == "auto":
         product = _choose(tokens, counts, experts)
     return _RUN[product](tokens, counts, experts)
+
+
+def _check_counts(tokens: Tensor, counts: Tensor, experts: Experts) -> None:
+    """Raise unless the counts of experts can be those of the tokens."""
+    owner, dtype = "expert_products", counts.dtype
+    if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
+        raise invalid(owner, "counts", str(dtype), "integers")
+    if counts.shape != (experts.n_experts,):
+        expected = f"of shape ({experts.n_experts},), a number for each expert"
+        raise invalid(owner, "counts", f"shape {tuple(counts.shape)}", expected)
+    if counts.is_cpu:
+        sizes = counts.numpy()
+        if sizes.min(initial=0) < 0 or sizes.sum() != len(tokens):
+            expected = f"at least 0, and {len(tokens)} in all, as many as the tokens"
+            raise invalid(owner, "counts", sizes.tolist(), expected)
 
 
 def _loop(tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
@@ -224,7 +253,7 @@ def dynamic_gating(
     check_layer(x, ids, weights, experts)
     order, counts = sort_by_expert(ids, weights, experts.n_experts)
     tokens = x.index_select(0, order // ids.shape[1])
-    return combine(expert_products(tokens, counts, experts, product=product), order, weights)
+    return combine(products_of(tokens, counts, experts, product=product), order, weights)
 
 
 def combine(computed: Tensor, order: Tensor, weights: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from moe_costmodel._checks import invalid, require
 from moe_costmodel.kernels.buffered import BufferedExperts
-from moe_costmodel.kernels.dynamic import combine, expert_products, sort_by_expert
+from moe_costmodel.kernels.dynamic import combine, products_of, sort_by_expert
 from moe_costmodel.kernels.experts import Experts, check_layer, check_no_gradient
 
 __all__ = ["ExpertParallel"]
@@ -111,7 +111,7 @@ class ExpertParallel:
         if isinstance(self.experts, BufferedExperts):
             computed = self.experts.run(plan, loaded, grouped, totals.tolist())
         else:
-            computed = expert_products(grouped, totals, self.experts)
+            computed = products_of(grouped, totals, self.experts)
         answers = torch.empty_like(computed)
         answers[regroup] = computed
         returned = x.new_empty(len(order), x.shape[1])

@@ -22,7 +22,7 @@ from moe_costmodel.buffering.replay import expert_streams
 from moe_costmodel.gating.rules import GateRule, apply_rule
 from moe_costmodel.hardware import Hardware
 from moe_costmodel.kernels.buffered import BufferedExperts
-from moe_costmodel.kernels.dynamic import dynamic_gating, expert_products
+from moe_costmodel.kernels.dynamic import dynamic_gating, products_of
 from moe_costmodel.kernels.experts import Experts
 from moe_costmodel.kernels.offloaded import OffloadedExperts
 from moe_costmodel.measure.measurements import At
@@ -301,7 +301,7 @@ def _products(counts: Ints, copies: Sequence[Experts]) -> Call:
     rows = torch.randn(int(counts.sum()), copies[0].d_model).to(copies[0].up)
     sizes = torch.from_numpy(counts).to(rows.device)
     experts = itertools.cycle(copies)
-    return lambda: expert_products(rows, sizes, next(experts))
+    return lambda: products_of(rows, sizes, next(experts))
 
 
 def _run(buffer: BufferedExperts, x: Tensor, counts: Ints) -> Call:

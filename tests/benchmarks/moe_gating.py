@@ -16,12 +16,11 @@ import torch
 from moe_costmodel.kernels import (
     Experts,
     dynamic_gating,
-    expert_products,
     peak_activation_bytes,
     route,
     static_gating,
 )
-from moe_costmodel.kernels.dynamic import sort_by_expert
+from moe_costmodel.kernels.dynamic import products_of, sort_by_expert
 from tests.benchmarks import tables
 
 # Number of experts, k and capacity factor are the paper's; width and tokens are scaled to one CPU
@@ -104,7 +103,7 @@ def one_static(name, label, routing_skew, *, E, k, C, S, D, F, v2, **_):
     order, counts = sort_by_expert(ids, weights, E)
     rows = x[order // k].clone()
     calls = {
-        "bare": lambda: expert_products(rows, counts, experts),
+        "bare": lambda: products_of(rows, counts, experts),
         "dynamic": lambda: dynamic_gating(x, ids, weights, experts),
     }
     fast = rounds(calls, 31)
