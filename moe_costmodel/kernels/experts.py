@@ -166,7 +166,7 @@ class Experts:
     @property
     def expert_bytes(self) -> int:
         """Bytes of one expert's weights."""
-        per_expert = self.up[0].numel() + self.down[0].numel()
+        per_expert = (self.up.shape[1] + self.d_ffn) * self.d_model
         return int(per_expert * self.up.element_size())
 
     def to(self, *args: object, **kwargs: object) -> Experts:

@@ -19,7 +19,7 @@ WORKER = textwrap.dedent("""
     experts = Experts.random(6, 8, 12, gated=True, activation="silu")
     generator = torch.Generator().manual_seed(rank)
     gate = torch.randn(6, 8, generator=torch.Generator().manual_seed(9))
-    for device_of in ([0, 0, 0, 1, 1, 1], [1, 0, 0, 1, 0, 1], [1, 1, 1, 1, 1, 0]):
+    for device_of in ([0] * 6, [0, 0, 0, 1, 1, 1], [1, 0, 0, 1, 0, 1], [1, 1, 1, 1, 1, 0]):
         device_of = torch.tensor(device_of)
         own = experts.subset(torch.where(device_of == rank)[0].tolist())
         buffered = BufferedExperts(own, 1)
@@ -33,7 +33,7 @@ WORKER = textwrap.dedent("""
                 assert got.shape == x.shape
                 # As in test_kernels: the errors of the kernels in float32 are at most 3e-7.
                 assert torch.allclose(got.double(), expected, atol=1e-5), (rank, n_tokens)
-        assert buffered.statistics.misses > 0
+        assert (buffered.statistics.misses > 0) is (own.n_experts > 0)
     layer, x, weights = ExpertParallel(own, device_of), torch.ones(1, 8), torch.ones(1, 2)
     for bad in (-1, 6):
         try:
