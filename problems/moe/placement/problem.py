@@ -60,7 +60,8 @@ class ExpertPlacement(MoEProblem):
     an expert with several slots are split evenly over its copies. The order of a device's slots
     does not matter; ascending is canonical. A second copy on the same device stands for a slot that
     may stay empty: "replica_bytes" leaves it out. An engine that fills every slot needs memory for
-    it, too, and ``moe_costmodel.DeploymentModel`` counts it.
+    it, too, and ``moe_costmodel.DeploymentModel`` counts it. That model also deals whole tokens to
+    the copies, not fractions, so its loads of a placement with replicas differ slightly.
 
     Layers are independent of one another, so the values of a layer are kept, and a design in which
     one layer changed costs one layer.
