@@ -83,7 +83,7 @@ def export_plan(
     notes = _contradictions(plan, layout)
     on_machine = engine in ("llamacpp", "ktransformers")
     if plan.is_buffered and (engine == "sglang" or on_machine) and plan.n_devices == 1:
-        plan, more = best_single_capacity(plan, evaluate)
+        plan, more = best_single_capacity(plan, evaluate, owner="Plan.export")
         notes += more
     settings = replace(settings_of(plan, model, layout), architecture=architecture, context=context)
     if plan.n_devices > 1 and not on_machine:

@@ -35,11 +35,14 @@ class Costs(Protocol):
 Evaluate = Callable[["Plan"], Costs]
 
 
-def best_single_capacity(plan: Plan, evaluate: Evaluate | None = None) -> tuple[Plan, list[str]]:
+def best_single_capacity(
+    plan: Plan, evaluate: Evaluate | None = None, *, owner: str = "best_single_capacity"
+) -> tuple[Plan, list[str]]:
     """Return the plan with one capacity for all layers and devices, and what that costs.
 
     Among the capacities that need no more memory than the plan, the one with the shortest mean
-    step is chosen, the largest if several are equal; if all need more memory, the smallest.
+    step is chosen, the largest if several are equal; if all need more memory, the smallest. Errors
+    name the `owner`.
 
     Raises
     ------
@@ -52,7 +55,8 @@ def best_single_capacity(plan: Plan, evaluate: Evaluate | None = None) -> tuple[
         replace(plan, capacities=np.full_like(plan.capacities, capacity))
         for capacity in range(1, plan.slots_per_device + 1)
     ]
-    chosen, price = _fastest(plan, candidates, "memory_bytes", evaluate, "best_single_capacity")
+    costs = _given(evaluate, owner, "capacity for all layers, and the plan's layers differ")
+    chosen, price = _fastest(plan, candidates, "memory_bytes", costs)
     return chosen, [
         f"one capacity for all layers: {chosen.capacities.flat[0]} of {plan.slots_per_device} "
         f"experts instead of {plan.capacities.min()} to {plan.capacities.max()}, chosen among all "
@@ -61,19 +65,23 @@ def best_single_capacity(plan: Plan, evaluate: Evaluate | None = None) -> tuple[
 
 
 def best_single_rule(
-    plan: Plan, kinds: Iterable[str] = ("skip",), evaluate: Evaluate | None = None
+    plan: Plan,
+    kinds: Iterable[str] = ("skip",),
+    evaluate: Evaluate | None = None,
+    *,
+    owner: str = "best_single_rule",
 ) -> tuple[Plan, list[str]]:
     """Return the plan with one gating rule for all layers, and what that costs.
 
     Among the rules that lose no more quality than the plan, the one with the shortest mean step
-    is chosen. Candidates are a grid of thresholds, and those of the plan.
+    is chosen. Candidates are a grid of thresholds, and those of the plan. Errors name the `owner`.
 
     Raises
     ------
     ValueError
         If `evaluate` is needed and missing, or a kind is unknown.
     """
-    kinds = several_of("best_single_rule", "kinds", kinds, RULES)
+    kinds = several_of(owner, "kinds", kinds, RULES)
     own_rules = {rule for rule in plan.gates if rule is not None}
     if len(set(plan.gates)) == 1 and all(rule.kind in kinds for rule in own_rules):
         return plan, []
@@ -81,7 +89,9 @@ def best_single_rule(
     for kind in kinds:
         rules += _grid(kind, plan.shape.k, own_rules)
     candidates = [replace(plan, gates=(rule,) * plan.n_layers) for rule in rules]
-    chosen, price = _fastest(plan, candidates, "quality_loss", evaluate, "best_single_rule")
+    one = f"rule of kind {' or '.join(kinds)} for all layers, and the plan has others"
+    costs = _given(evaluate, owner, one)
+    chosen, price = _fastest(plan, candidates, "quality_loss", costs)
     rule = chosen.gates[0]
     return chosen, [
         f"one threshold for all layers: {'none' if rule is None else rule} instead of "
@@ -90,15 +100,21 @@ def best_single_rule(
     ]
 
 
+def _given(evaluate: Evaluate | None, owner: str, one: str) -> Evaluate:
+    """Return the costs of candidates, or raise the error that says why they are needed."""
+    if evaluate is None:
+        needed = f"given to choose the fastest, since the engine takes one {one}"
+        raise invalid(owner, "evaluate", None, f"{needed}: pass a DeploymentModel's evaluate")
+    return evaluate
+
+
 def _fastest(
-    plan: Plan, candidates: list[Plan], limited: str, evaluate: Evaluate | None, owner: str
+    plan: Plan, candidates: list[Plan], limited: str, evaluate: Evaluate
 ) -> tuple[Plan, str]:
     """Return the fastest candidate that is no worse than the plan in one objective, and its price.
 
     If none is, the first candidate counts; of equally fast ones, that of the largest capacity.
     """
-    if evaluate is None:
-        raise invalid(owner, "evaluate", None, "such as a DeploymentModel's evaluate")
     own = evaluate(plan)
     tried = [(candidate, evaluate(candidate)) for candidate in candidates]
     # Equal up to rounding: about the last digits of bytes, and of a loss near 1.
@@ -162,7 +178,7 @@ def to_ktransformers(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
         "on one device, since --kt-num-gpu-experts counts one GPU's experts",
         "export to SGLang",
     )
-    single, notes = best_single_capacity(plan, evaluate)
+    single, notes = best_single_capacity(plan, evaluate, owner="Plan.to_ktransformers")
     capacity = int(single.capacities.flat[0])
     if plan.offload is None or not plan.offload.in_place:
         notes.append(
@@ -202,13 +218,13 @@ def to_llamacpp(plan: Plan, *, evaluate: Evaluate | None = None) -> Export:
     flags: list[str] = []
     notes: list[str] = []
     if plan.has_thresholds:
-        single, notes = best_single_rule(plan, ("skip",), evaluate)
+        single, notes = best_single_rule(plan, ("skip",), evaluate, owner="Plan.to_llamacpp")
         rule = single.gates[0]
         if rule is not None:
             flags += ["-ser", f"{rule.k_min},{rule.value:g}"]
             notes.append("-ser is a flag of the fork ik_llama.cpp; the main line has none")
     if plan.is_buffered and plan.offload is not None:
-        single, more = best_single_capacity(plan, evaluate)
+        single, more = best_single_capacity(plan, evaluate, owner="Plan.to_llamacpp")
         flags += ["--n-cpu-moe", str(blocks_on_cpu(plan.layers, plan.n_layers))]
         flags += ["--moe-expert-cache", str(int(single.capacities.flat[0]))]
         notes += more

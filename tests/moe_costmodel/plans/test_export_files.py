@@ -139,8 +139,21 @@ def test_one_capacity_is_the_best_that_fits_not_the_mean(trace):
 def test_a_callback_can_choose_and_one_is_needed(trace, tmp_path):
     plan = planned(model_of(trace), capacities=[2, 6, 7], policy="lfu", batch_size=3)
     loaded = Plan.load(plan.save(tmp_path / "p.json"))
-    with pytest.raises(ValueError, match="'evaluate' parameter"):
+    needed = (
+        "'evaluate' parameter of {} must be given to choose the fastest, since the engine takes "
+    )
+    capacity = needed + "one capacity for all layers, and the plan's layers differ"
+    with pytest.raises(ValueError, match=capacity.format("Plan.to_ktransformers")):
         loaded.to_ktransformers()
+    with pytest.raises(ValueError, match=capacity.format("Plan.export")):
+        loaded.export("llamacpp", tmp_path, model="M")
+    kept = replace(loaded, offload=OffloadRule("lru", Admission()), policy="lru")
+    with pytest.raises(ValueError, match=capacity.format("Plan.to_llamacpp")):
+        kept.to_llamacpp()
+    gated = planned(model_of(trace), gates=(GateRule("skip", 0.8), None, None), batch_size=3)
+    rule = needed + "one rule of kind skip for all layers, and the plan has others"
+    with pytest.raises(ValueError, match=rule.format("Plan.to_llamacpp")):
+        gated.to_llamacpp()
 
     def evaluate(candidate):
         kept = candidate.capacities
