@@ -74,9 +74,11 @@ class FitReport:
 
     def __str__(self) -> str:
         left_out = "size" if any(" tokens" in shape.shape for shape in self.shapes) else "shape"
+        worst = f"worst {left_out} inside the model {self.worst_inside:.1%}"
+        if all(shape.outside for shape in self.shapes):
+            worst = f"no {left_out} lies inside the others"
         lines = [
-            f"{self.method}: leave-one-{left_out}-out error, median {self.median:.1%}, "
-            f"worst {left_out} inside the model {self.worst_inside:.1%}",
+            f"{self.method}: leave-one-{left_out}-out error, median {self.median:.1%}, {worst}",
             f"  {'experts x k x d_model x d_ffn':<30}{'points':>8}{'median':>9}{'p90':>9}",
         ]
         for shape in self.shapes:

@@ -121,6 +121,11 @@ def test_leave_one_shape_out_is_reported(measured):
     assert len(linear.shapes) == len(SHAPES)
     text = str(linear)
     assert "leave-one-shape-out" in text
+    assert "worst shape inside the model" in text
+    few = [r for r in measured.records if r.shape in SHAPES[:2]]
+    apart = str(LatencyModel.fit(replace(measured, records=few), method="linear").report)
+    assert "%, no shape lies inside the others\n" in apart
+    assert "nan" not in apart
     assert all(f"{s.n_experts}x{s.k}x{s.d_model}x{s.d_ffn}" in text for s in SHAPES)
 
 
