@@ -42,7 +42,8 @@ _WIDER = 2.0  # times the interval of an extrapolation, whose error is not known
 class LatencyModel:
     """Predicts the time of an MoE layer on one device from tokens per expert and misses.
 
-    Create one with :meth:`fit`.
+    Create one with :meth:`fit`. Intervals hold for times of the same measurement; a later one on a
+    busy machine may drift out of them.
 
     Attributes
     ----------
