@@ -74,7 +74,7 @@ def rescue(
     id has not been committed. `newest` is the largest id that was, and
     `expected` how many evaluations there should be.
     """
-    for folder in (path.parent, Path(tempfile.gettempdir())):
+    for folder in _folders(path):
         part = folder / f"{path.name}.rescued.{os.getpid()}.part"
         try:
             if not _copy(db, part):
@@ -88,6 +88,16 @@ def rescue(
             continue
         return Rescued(target, n, n >= expected)
     return None
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """Yield the folders for a copy; the temporary one is looked for only if the first fails."""
+    yield path.parent
+    try:
+        temporary = Path(tempfile.gettempdir())  # which writes a file, to see whether it can
+    except OSError:
+        return
+    yield temporary
 
 
 def rescued_copies(path: Path) -> list[Path]:

@@ -31,6 +31,8 @@ _LOOK_SECONDS = 0.9
 # and large is cheaper. It is always preceded by a look at the file.
 _COPY_ROWS = 2000
 _COPY_SECONDS = 10.0
+# Whoever waits for the thread looks so often whether it still runs.
+_ALIVE_SECONDS = 1.0
 
 Values = Line  # without an id
 
@@ -91,9 +93,10 @@ class Writer:
         with self._changed:
             self._hurry = True
             self._changed.notify_all()
-            while self._pending:
-                self._changed.wait()
+            while self._pending and self._is_alive():
+                self._changed.wait(_ALIVE_SECONDS)
             self._hurry = False
+        self._check_thread()
         self.check()
 
     def check(self, *, now: bool = False) -> None:
@@ -136,6 +139,7 @@ class Writer:
                 self._hurry = True
                 self._changed.notify_all()
             self._thread.join()
+            self._check_thread()
             self._thread = None
         with self.lock:
             self._look(now=True, closely=True)
@@ -166,8 +170,25 @@ class Writer:
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, daemon=True)
+            thread.start()
+            self._thread = thread
+
+    def _is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _check_thread(self) -> None:
+        """Set the failure if the thread has ended with rows that it has not committed."""
+        with self._changed:
+            n, self._pending = self._pending, 0
+        if n and not isinstance(self.failure, StoreError):
+            text = f"{n} evaluation{'s' * (n != 1)} could not be written into the store {self.path}"
+            reason = "" if self.failure is None else f" ({self.failure})"
+            with self.lock:
+                self._stop(
+                    f"{_literal(text + reason)}, since the thread that writes them has ended. The "
+                    "{n} evaluations before are in it. Make the same call again."
+                )
 
     def _work(self) -> None:
         ended = False
@@ -177,8 +198,7 @@ class Writer:
                 due = self._looked + _LOOK_SECONDS - time.monotonic()
                 waiting = [self._rows.get(timeout=min(max(due, 0.0), _LOOK_SECONDS))]
             except queue.Empty:
-                with self.lock:
-                    self._look(now=True)
+                self._look_idle()
                 continue
             pause = last + _COMMIT_SECONDS - time.monotonic()
             if pause > 0:
@@ -207,7 +227,17 @@ class Writer:
                 elif self.failure is None:
                     self.failure, self._raised = failure, False
             except Exception as error:  # of any kind, since the owner waits for this thread
-                self.failure, self._raised = self.failure or error, False
+                self._note(error)
+
+    def _look_idle(self) -> None:
+        with self.lock:
+            try:
+                self._look(now=True)
+            except Exception as error:  # as in `_store`
+                self._note(error)
+
+    def _note(self, error: Exception) -> None:
+        self.failure, self._raised = self.failure or error, False
 
     def _commit(self, rows: list[Values]) -> tuple[Exception | None, list[Values]]:
         """Commit rows; return the first error, and the rows that could not be committed."""

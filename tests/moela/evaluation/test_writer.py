@@ -1,0 +1,128 @@
+"""The thread that writes a store: whatever happens to it, the run ends and says why."""
+
+import sqlite3
+import threading
+
+import pytest
+from evaluation_cases import One, designs, stored
+from pymoo.core.population import Population
+
+from moela.evaluation.evaluator import Evaluator
+from moela.evaluation.storage import rescue, writer
+from moela.evaluation.storage.errors import StoreError
+from moela.evaluation.storage.watch import Watch
+
+FULL = sqlite3.OperationalError("database or disk is full")
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch):
+    """Have the files, and the thread, looked at far more often."""
+    monkeypatch.setattr(writer, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(writer, "_ALIVE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def no_temporary_folder(monkeypatch):
+    def fail():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", fail)
+
+
+class Paused(One):
+    """Does something before the sixth evaluation, and waits until the thread has seen it."""
+
+    def __init__(self, action, seen):
+        super().__init__()
+        self._action, self._seen, self._count = action, seen, 0
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        self._count += 1
+        if self._count == 6:
+            self._action()
+            assert self._seen.wait(60)
+        super()._evaluate(x, out)
+
+
+def error_of(problem, store):
+    """Evaluate ten designs into a store; return the error, which must come in time."""
+    errors = []
+
+    def run():
+        try:
+            with Evaluator(store=store) as evaluator:
+                evaluator.eval(problem, Population.new(X=designs(10)))
+        except (OSError, StoreError) as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "the run hangs"
+    return errors[0]
+
+
+@pytest.fixture
+def looked(monkeypatch):
+    """Set once the thread that has no rows to write has looked at the files."""
+    seen, look = threading.Event(), writer.Writer._look_idle
+
+    def look_idle(self):
+        look(self)
+        if self.failure is not None:
+            seen.set()
+
+    monkeypatch.setattr(writer.Writer, "_look_idle", look_idle)
+    return seen
+
+
+def test_a_store_is_rescued_beside_it_without_a_temporary_folder(
+    store, looked, no_temporary_folder
+):
+    error = error_of(Paused(store.unlink, looked), store)
+    rescued = store.with_name("run.db.rescued-1.db")
+    assert (
+        f"was deleted or moved while a run was writing to it. All 6 evaluations are in {rescued}"
+        in str(error)
+    )
+    assert len(stored(rescued)) == 6
+
+
+def test_a_full_disk_is_named_without_a_temporary_folder(store, monkeypatch, no_temporary_folder):
+    def fail(*args):
+        raise FULL
+
+    monkeypatch.setattr(rescue, "_copy", fail)
+    monkeypatch.setattr(writer.Writer, "_commit", lambda self, rows: (FULL, rows))
+    error = error_of(One(), store)
+    assert "The disk has no room left for the store" in str(error)
+    assert "nor in the temporary folder" in str(error)
+
+
+def test_an_error_of_a_look_while_nothing_is_written_ends_the_run(store, looked, monkeypatch):
+    def fail(self, **how):
+        raise OSError(5, "Input/output error")
+
+    problem = Paused(lambda: monkeypatch.setattr(Watch, "look", fail), looked)
+    assert "Input/output error" in str(error_of(problem, store))
+    assert len(stored(store)) == 6
+
+
+def test_nobody_waits_for_a_thread_that_has_ended(store, monkeypatch):
+    kept, commit = [], writer.Writer._store
+
+    def end_later(self, rows):
+        if kept:
+            raise SystemExit
+        commit(self, rows)
+        kept.extend(rows)
+
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    monkeypatch.setattr(writer.Writer, "_store", end_later)
+    error = error_of(One(seconds=0.02), store)
+    assert isinstance(error, StoreError)
+    n = 10 - len(kept)
+    assert f"{n} evaluations could not be written into the store" in str(error)
+    assert f"The {len(kept)} evaluations before are in it" in str(error)
+    assert len(stored(store)) == len(kept)
