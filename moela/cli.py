@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from moela import __version__
+from moela.files import descriptors
 from moela.files.extras import how_to_install
 from moela.heartbeat.working import working
 
@@ -138,6 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError) and error.strerror is not None:  # without Python's number
             name = "" if error.filename is None else f"{error.filename}: "
             about = f"{name}{error.strerror}."
+            if descriptors.reached(error):
+                about = f"{about} {descriptors.ADVICE}"
         from moela.commands.output import complain
 
         complain(about)

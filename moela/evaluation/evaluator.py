@@ -31,6 +31,7 @@ from moela.evaluation.runners.runner import VECTORIZED_CHUNK, Runner
 from moela.evaluation.runs.open_run import sign
 from moela.evaluation.session import Session, refuse_dynamic
 from moela.evaluation.settings import check_name, check_settings
+from moela.files import descriptors
 from moela.quality.durations import Duration, seconds
 
 
@@ -257,7 +258,9 @@ class Evaluator(PymooEvaluator):
                 session.terminate(algorithm)
                 over = algorithm is session.algorithm  # one inside it may not know yet
             session.note(self.n_eval, self.elapsed, budget, last=over)
-        except BaseException:
+        except BaseException as error:
+            if descriptors.reached(error):
+                error.add_note(descriptors.ADVICE)
             self._aborted = True
             self.close()
             raise

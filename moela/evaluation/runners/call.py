@@ -40,6 +40,7 @@ from moela.evaluation.runners.outcome import (
 )
 from moela.evaluation.runners.signals import note_sender, outlive_interrupts
 from moela.evaluation.runners.transport import INTERRUPTED, MOST_BYTES, TOO_LARGE, pack
+from moela.files import descriptors
 from moela.files.guard import brief
 
 Job = tuple[int, ...]
@@ -363,6 +364,8 @@ def dumps(call: ProblemCall) -> bytes:
     try:
         return _pickled(call)
     except Exception as error:
+        if descriptors.reached(error):  # which is no fault of the problem
+            raise
         raise EvaluationError(
             f"{name} cannot be sent to another process ({error}). Keep open files, locks and "
             "connections out of it (open them in _evaluate), or use n_jobs=1 or "

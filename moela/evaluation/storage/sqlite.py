@@ -17,6 +17,7 @@ from moela.evaluation.storage import schema
 from moela.evaluation.storage.errors import DamagedError, StoreError
 from moela.evaluation.storage.folders import MAGIC
 from moela.evaluation.storage.schema import APPLICATION_ID, OLDEST_VERSION, SCHEMA_VERSION
+from moela.files import descriptors
 from moela.files.guard import open_file
 
 try:
@@ -101,6 +102,8 @@ def check_file(path: Path) -> None:
                 "not changed. Choose another name, or restore the file if it was a store."
             ) from error
         # Without its log, which is not looked at here, a good file may seem damaged.
+        if "unable to open" in str(error) and descriptors.at_limit():
+            raise StoreError(explained(path, error)) from error
         if "malformed" not in str(error):
             raise StoreError(f"The SQLite file {path} cannot be read: {error}.") from error
 
@@ -263,6 +266,11 @@ def explained(path: Path, error: Exception) -> str:
         return (
             f"The disk has no room left for the store {path}. {_KEPT} Free some space and make the "
             "same call again."
+        )
+    if "unable to open" in text and descriptors.at_limit():
+        return (
+            f"The store {path} cannot be opened, since too many files are open. "
+            f"{descriptors.ADVICE}"
         )
     if "readonly" in text and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         return _damaged(path, f"the header of the SQLite file: {text}")

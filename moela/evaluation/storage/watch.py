@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from moela.evaluation.storage.sqlite import SQLITE_ERRORS, connect, index_of, log_of
+from moela.files import descriptors
 
 # Another process that copies its log into the file may make it look damaged for a moment. To delete
 # a folder, or to replace a file by another, may take a moment, too.
@@ -37,6 +38,10 @@ class Incident:
 
     loss: Loss
     words: str  # that follow on "the store ..."
+
+
+class NotLookedError(Exception):
+    """The files could not be looked at, since this process has too many others open."""
 
 
 class Watch:
@@ -71,16 +76,17 @@ class Watch:
         """Return what has happened to the files since they were last looked at.
 
         To look `closely` takes some milliseconds more, and must precede each copy of the log.
+        Raises NotLookedError if no more files can be opened.
         """
         incident = self._look_at_file() or self._look_at_log(closely)
         # A log that has gone, or cannot be read, may have gone with its file in this moment.
-        return incident and (self._look_at_file() or incident)
+        return _certain(incident and (self._look_at_file() or incident))
 
     def look_at_pages(self, *, now: bool = False) -> Incident | None:
         """Look at all pages of the file, `now` or if that has not been done for a while.
 
         Somebody may have damaged the file while the log was copied into it, when its size and time
-        change anyway.
+        change anyway. Raises NotLookedError if no more files can be opened.
         """
         start = time.monotonic()
         if not now and start < self._next_pages:
@@ -90,7 +96,7 @@ class Watch:
         if whole:
             return None
         # The file may have gone while its pages were looked at.
-        return self._look_at_file() or Incident(Loss.CONTENT, "was overwritten or cut")
+        return _certain(self._look_at_file() or Incident(Loss.CONTENT, "was overwritten or cut"))
 
     def _look_at_file(self) -> Incident | None:
         path, old = self.path, self._main
@@ -214,6 +220,13 @@ class Watch:
         return False
 
 
+def _certain(incident: Incident | None) -> Incident | None:
+    """Return an incident, unless the files may only look damaged because none can be opened."""
+    if incident is not None and incident.loss is Loss.CONTENT and descriptors.at_limit():
+        raise NotLookedError
+    return incident
+
+
 def _stat(path: Path) -> os.stat_result | None:
     try:
         return os.stat(path)
@@ -263,8 +276,12 @@ def _is_gapless(log: Path) -> bool:
 
 def _name_now(file: os.stat_result) -> str | None:
     """Return the name that an open file of this process has now, where the system tells it."""
-    for link in Path("/proc/self/fd").glob("*"):
+    links = []
+    with suppress(OSError):
+        links = os.listdir("/proc/self/fd")
+    for number in links:
         with suppress(OSError):
+            link = f"/proc/self/fd/{number}"
             if _same(os.stat(link), file):
                 name = os.readlink(link)
                 return name if _same(os.stat(name), file) else None

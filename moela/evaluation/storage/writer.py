@@ -16,7 +16,8 @@ from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.rescue import Kept, reopen, rescue
 from moela.evaluation.storage.schema import COLUMNS, Line, RunRow
 from moela.evaluation.storage.sqlite import explained, index_of, log_of
-from moela.evaluation.storage.watch import Incident, Loss, Watch
+from moela.evaluation.storage.watch import Incident, Loss, NotLookedError, Watch
+from moela.files import descriptors
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -284,11 +285,14 @@ class Writer:
         copies = self._uncopied >= _COPY_ROWS or (
             self._uncopied > 0 and time_ - self._copied >= _COPY_SECONDS
         )
-        incident = self._watch.look(closely=copies or closely)
-        if incident is None and copies:
-            self._copy_log()
-        if incident is None and (copies or closely):
-            incident = self._watch.look_at_pages(now=closely)
+        try:
+            incident = self._watch.look(closely=copies or closely)
+            if incident is None and copies:
+                self._copy_log()
+            if incident is None and (copies or closely):
+                incident = self._watch.look_at_pages(now=closely)
+        except NotLookedError:  # the rows are safe in the log
+            return
         if incident is not None:
             self._lose(incident)
 
@@ -360,9 +364,10 @@ class Writer:
                 several = len(unsafe) != 1
                 missing = f"{len(unsafe)} evaluation{'s' * several} that ended later "
                 missing += "are lost" if several else "is lost"
+            reason = f" Too many files are open. {descriptors.ADVICE}" * descriptors.at_limit()
             return (
                 f"{missing}, since a copy of the store could be made neither "
-                "beside it nor in the temporary folder."
+                f"beside it nor in the temporary folder.{reason}"
             )
         try:
             db = reopen(rescued)

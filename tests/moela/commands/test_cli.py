@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import sys
 
@@ -88,6 +89,16 @@ def test_failures_of_linear_algebra_are_defects_not_input(monkeypatch):
     monkeypatch.setattr("moela.commands.example.run", fails)
     with pytest.raises(np.linalg.LinAlgError):
         main(["example", "--list"])
+
+
+def test_a_process_with_too_many_open_files_says_what_to_do(monkeypatch, capsys):
+    def run(arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("moela.commands.runs.run", run)
+    assert main(["runs", "any.db"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("moela: Too many open files. Raise the limit on open files (ulimit -n)")
 
 
 def test_version_and_help(capsys):

@@ -1,6 +1,7 @@
 """The thread that writes a store: whatever happens to it, the run ends and says why."""
 
 import sqlite3
+import sys
 import threading
 
 import pytest
@@ -126,3 +127,45 @@ def test_nobody_waits_for_a_thread_that_has_ended(store, monkeypatch):
     assert f"{n} evaluations could not be written into the store" in str(error)
     assert f"The {len(kept)} evaluations before are in it" in str(error)
     assert len(stored(store)) == len(kept)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_process_that_can_open_no_more_files_loses_no_store(store, script):
+    text = """
+        import os, resource, sys, time
+        from evaluation_cases import One, designs
+        from pymoo.core.population import Population
+        from moela.evaluation.evaluator import Evaluator
+        from moela.evaluation.storage import writer
+        from moela.evaluation.storage.reader import EvaluationStore
+        writer._LOOK_SECONDS, writer._COPY_ROWS = 0.01, 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+        evaluator = Evaluator(store=sys.argv[1])
+        evaluator.eval(One(), Population.new(X=designs(5)))
+        try:
+            opened = []
+            while True:
+                opened.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            time.sleep(0.5)  # the thread looks at the files
+        evaluator.eval(One(), Population.new(X=designs(5, seed=1)))
+        errors = []
+        for call in (
+            lambda: EvaluationStore(sys.argv[1]),
+            lambda: Evaluator(n_jobs=2).eval(One(), Population.new(X=designs(5))),
+        ):
+            try:
+                call()
+            except Exception as error:
+                errors.append(error)
+        evaluator.close()
+        for file in opened:
+            os.close(file)
+        for error in errors:
+            print(error, *getattr(error, "__notes__", ()))
+    """
+    of_reader, of_workers = script(text, store).splitlines()
+    assert "cannot be opened, since too many files are open. Raise the limit" in of_reader
+    assert "Too many open files" in of_workers
+    assert "(ulimit -n), use fewer jobs" in of_workers
+    assert len(stored(store)) == 10
