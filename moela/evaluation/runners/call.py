@@ -39,7 +39,13 @@ from moela.evaluation.runners.outcome import (
     unloadable,
 )
 from moela.evaluation.runners.signals import note_sender, outlive_interrupts
-from moela.evaluation.runners.transport import INTERRUPTED, MOST_BYTES, TOO_LARGE, pack
+from moela.evaluation.runners.transport import (
+    INTERRUPTED,
+    MOST_BYTES,
+    TOO_LARGE,
+    pack,
+    raise_interrupt,
+)
 from moela.files import descriptors
 from moela.files.guard import brief
 
@@ -93,9 +99,10 @@ def evaluate(
 ) -> list[Outcome]:
     """Evaluate the rows of X together; if that raises, one by one, to find the row that fails.
 
-    An ``Exception`` of the problem becomes an outcome and is never raised. A child that the problem
-    forks and that returns to here is ended. The problem gets copies of the rows, and its outputs
-    are copied, so that it can change neither later.
+    An exception of the problem becomes an outcome and is never raised, except KeyboardInterrupt,
+    alone or in a group, which ends the run. A child that the problem forks and that returns to here
+    is ended. The problem gets copies of the rows, and its outputs are copied, so that it can change
+    neither later.
     """
     n = len(X)
     start = time.perf_counter()
@@ -105,8 +112,9 @@ def evaluate(
     except NoAnswerError as error:
         outcomes = [Outcome(INVALID, error=str(error)) for _ in range(n)]
         retries = 0
-    # A script that is called as a function may exit, and a generator may have been closed.
-    except (Exception, SystemExit, GeneratorExit) as error:
+    # A script that is called as a function may exit, a task of asyncio be canceled, Rust panic.
+    except BaseException as error:
+        raise_interrupt(error)
         outcomes = [Outcome(ERROR, error=formatted(error))]
     if len(outcomes) < n:
         # The rows failed together. In the handler above, each row's traceback would include theirs.
@@ -276,7 +284,8 @@ def _copied(value: Any) -> Any:
         return value
     try:
         return copy.deepcopy(value)
-    except (Exception, SystemExit):  # of the methods of a user's object
+    except BaseException as error:  # of the methods of a user's object
+        raise_interrupt(error)
         return value
 
 
@@ -440,7 +449,8 @@ def evaluate_remotely(payload: bytes, task: bytes) -> Packed:
         try:
             with SameProcess():
                 call = pickle.loads(payload)
-        except Exception:
+        except BaseException as error:
+            raise_interrupt(error)
             raise unloadable(traceback.format_exc()) from None
         _last_call.clear()  # a worker may have several threads, so none reads it a second time
         _last_call[digest] = call

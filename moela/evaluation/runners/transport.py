@@ -38,6 +38,14 @@ class _Pickled:
     data: bytes
 
 
+def raise_interrupt(error: BaseException) -> None:
+    """Raise KeyboardInterrupt if an error of the user's code is one, or is a group with one."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None:
+        raise KeyboardInterrupt from error
+
+
 def pack(outcomes: list[Outcome]) -> bytes:
     """Return outcomes as bytes; a value that cannot be pickled becomes a `LeftOut`."""
     rows = [
@@ -65,7 +73,8 @@ def _packed(value: Any) -> Any:
         return value
     try:
         data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        raise_interrupt(error)
         return LeftOut(f"cannot be sent from its worker ({_brief(error)})")
     return _Pickled(data) if len(data) <= MOST_BYTES else TOO_LARGE
 
@@ -75,7 +84,8 @@ def _unpacked(value: Any) -> Any:
         return value
     try:
         return pickle.loads(value.data)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        raise_interrupt(error)
         return LeftOut(f"cannot be loaded from its worker ({_brief(error)})")
 
 

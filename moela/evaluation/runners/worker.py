@@ -142,7 +142,7 @@ def _work(pipes: Pipes) -> None:
                     packed = pack(outcomes)
             except KeyboardInterrupt:
                 packed = INTERRUPTED
-            except Exception:
+            except BaseException:
                 error = traceback.format_exc()
                 packed = pack([Outcome(ERROR, error=error) for _ in X])
             intact = pipes.intact

@@ -4,6 +4,7 @@ Every worker imports this module. What only runs need is imported by their funct
 the start of a worker four times as fast.
 """
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -221,6 +222,8 @@ class Failing(One):
             raise ZeroDivisionError("the simulator broke")
         elif self.how == "exit":
             raise SystemExit("the simulator gave up")
+        elif self.how == "cancel":
+            raise asyncio.CancelledError("the simulation was canceled")
         elif self.how == "nan":
             out["F"] = [np.nan, 0.0]
         elif self.how == "inf":

@@ -116,9 +116,12 @@ def test_a_run_survives_the_loss_of_a_dask_worker(dask, store, tmp_path):
     assert_it_survives(Killed(tmp_path, at=50), store, tmp_path, backend="dask")
 
 
-def test_a_failure_on_dask_names_the_design(dask):
-    with pytest.raises(EvaluationError, match="the simulator broke"):
-        solve(Failing("raise"), backend="dask")
+@pytest.mark.parametrize(
+    ("how", "words"), [("raise", "the simulator broke"), ("cancel", "CancelledError: the simul")]
+)
+def test_a_failure_on_dask_names_the_design(dask, how, words):
+    with pytest.raises(EvaluationError, match=words):
+        solve(Failing(how), backend="dask")
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ BAD = X[:, 0] < 0.3
 STATUS = {
     "raise": "error",
     "exit": "error",
+    "cancel": "error",
     "nan": "invalid",
     "shape": "invalid",
     "unset": "invalid",
@@ -38,6 +39,7 @@ STATUS = {
 MESSAGE = {
     "raise": "ZeroDivisionError: the simulator broke",
     "exit": "SystemExit: the simulator gave up",
+    "cancel": "CancelledError: the simulation was canceled",
     "nan": r"gave F = \[nan  0.\]: objectives must be finite",
     "shape": r'must set out\["F"\] to 2 values for a design. Got shape \(1, 3\)',
     "unset": r'never set out\["F"\]',
@@ -65,6 +67,17 @@ def test_a_failure_raises_with_the_design_and_what_happened(how):
     assert caught.value.status == STATUS[how]
     assert caught.value.X[0] < 0.3
     assert np.array2string(caught.value.X[:1], precision=17)[1:-1] in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+def test_an_exception_of_any_kind_is_an_error_on_each_backend(backend):
+    settings = {"backend": backend, "n_jobs": 1 if backend == "serial" else 2}
+    pop = evaluate(cases.Failing("cancel"), FEW, on_error="infeasible", **settings)
+    bad = FEW[:, 0] < 0.3
+    np.testing.assert_array_equal(pop.get("status") == "error", bad)
+    for text in pop[bad].get("error"):
+        assert text.startswith("Traceback")
+        assert MESSAGE["cancel"] in text
 
 
 @pytest.mark.parametrize("how", STATUS)

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from evaluation_cases import One, designs, solve, stored
+from evaluation_cases import One, designs, evaluate, solve, stored
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem
@@ -199,3 +199,12 @@ def test_a_process_that_evaluates_what_it_sent_keeps_its_handler(monkeypatch):
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_group_with_an_interrupt_ends_the_run():
+    class Grouped(One):
+        def _evaluate(self, x, out, *args, **kwargs):
+            raise BaseExceptionGroup("tasks", [ValueError("one"), KeyboardInterrupt()])
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Grouped(), designs(2), on_error="infeasible")

@@ -186,7 +186,7 @@ class Lingering(One):
         super()._evaluate(x, out)
         threading.Thread(target=time.sleep, args=(60,)).start()
         if x[0] < 0.3:
-            raise BaseException
+            os.closerange(3, 100)  # without its pipes, the worker ends
 
 
 def test_a_thread_that_was_left_behind_does_not_delay_the_end_of_a_worker():
