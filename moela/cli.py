@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from moela import __version__
@@ -19,6 +19,8 @@ from moela.files.extras import how_to_install
 from moela.heartbeat.working import working
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from moela.commands.parser import Parser
 
 # New objects until Python looks for garbage. Imports and compilation make many that stay.
@@ -109,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         gc.set_threshold(_OBJECTS_BETWEEN)
         _open_streams()
+        _keep_on()
         if isinstance(sys.stdout, io.TextIOWrapper):  # names may have letters that it cannot show
             sys.stdout.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
@@ -120,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check_names()
         with _logging(), _signs_of_life(chosen, arguments):
             status: int | None = importlib.import_module(COMMANDS[chosen][0]).run(arguments)
+        _flush()
     except KeyboardInterrupt as error:
         print(f"moela: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
@@ -143,6 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 about = f"{about} {descriptors.ADVICE}"
         from moela.commands.output import complain
 
+        _discard()
         complain(about)
         return 2
     finally:
@@ -163,6 +168,48 @@ def _open_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _flush() -> None:
+    """Write what has been printed; an OSError says that standard output cannot be written."""
+    try:
+        with suppress(ValueError, AttributeError):  # it is closed, or there is none
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def _discard() -> None:
+    """Drop what standard output does not take, of which Python would complain at its end."""
+    try:
+        _flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Forgiving(io.FileIO):
+    """A file that takes what cannot be written, as on a full disk, for written."""
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write bytes; return how many."""
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _keep_on() -> None:
+    """Go on without standard error if it cannot be written: a run is worth more than its lines."""
+    stream = sys.stderr
+    if isinstance(stream, io.TextIOWrapper):
+        with suppress(OSError, ValueError):
+            file = io.BufferedWriter(_Forgiving(stream.fileno(), "w", closefd=False))
+            sys.stderr = io.TextIOWrapper(
+                file, encoding=stream.encoding, errors=stream.errors, line_buffering=True
+            )
 
 
 def full_parser() -> argparse.ArgumentParser:

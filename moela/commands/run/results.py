@@ -9,7 +9,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +150,11 @@ class ResultFolder:
         try:
             yield
         except OSError as error:
-            if self._complete:  # only the summary could not be printed
+            if isinstance(error, BrokenPipeError):
                 raise
+            if self._complete:  # only the summary could not be printed
+                reason = f"{error.strerror or error}. The results are in {self.out}/"
+                raise OSError(error.errno, reason, "standard output") from error
             reason = f"{error.filename or self.out}: {error.strerror or error}"
             raise OSError(
                 f"The results cannot be written into {self.out} ({reason}). {self._rescued()}"
@@ -231,6 +234,8 @@ class ResultFolder:
         else:
             for line in lines:
                 print(line)
+        with suppress(ValueError):  # it is closed
+            sys.stdout.flush()
         if not self.result.interrupted:
             return 0
         message = f"{self.result.ending}; the result so far is in {self.out}/."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import shutil
@@ -147,6 +148,31 @@ def test_messages_for_a_closed_standard_error_are_not_printed_as_results(tmp_pat
         ["sh", "-c", program, sys.executable], cwd=tmp_path, stdout=subprocess.PIPE, check=False
     )
     assert (run.returncode, run.stdout) == (2, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_streams_that_cannot_be_written_do_not_take_the_results(tmp_path, unbuffered):
+    function = "def f(d):\n    return {'a': d['x'], 'b': 1 - d['x']}\n"
+    (tmp_path / "f.py").write_text(
+        f"variables = {{'x': (0.0, 1.0)}}\nobjectives = ['a', 'b']\n{function}"
+    )
+    program = f"exec {sys.executable} -m moela run f.py:f --evals 5 --out"
+
+    def run(words):
+        return subprocess.run(
+            ["sh", "-c", f"{program} {words}"], cwd=tmp_path, capture_output=True, text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+
+    silent = run("one 2>/dev/full")
+    assert silent.returncode == 0
+    assert silent.stdout.startswith("done after 5 evaluations")
+    full = run("two --quiet >/dev/full")
+    message = "standard output: No space left on device. The results are in two/."
+    assert (full.returncode, full.stderr) == (2, f"moela: {message}\n")
+    for folder in ("one", "two"):
+        assert (tmp_path / folder / "run.json").exists()
 
 
 def test_help_needs_no_heavy_library():
