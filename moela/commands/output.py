@@ -148,8 +148,13 @@ def _naming(option: str, kind: str, path: Path) -> Iterator[None]:
 
 
 class LineFormatter(logging.Formatter):
-    """Formats log lines without control characters, which a name in a file may hold."""
+    """Formats log lines without control characters, which a name in a file may hold.
+
+    Of a message that an error repeats later, only its `brief` form is shown.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
+        if (brief := getattr(record, "brief", None)) is not None:
+            record = logging.makeLogRecord({**vars(record), "msg": brief, "args": ()})
         return harmless_lines(super().format(record))

@@ -333,9 +333,12 @@ class Writer:
 
     def _stop(self, words: str) -> None:
         """Set the failure; `words` may hold ``{n}``, the number of evaluations that are safe."""
+        first = not isinstance(self.failure, StoreError)
         self._words = words
         self.failure, self._raised = StoreError(words), False
-        logger.error("%s", self._message())
+        if first:  # what is raised later has the last count
+            brief = f"the store {self.path} has failed; the run stops after the evaluations in hand"
+            logger.error("%s", self._message(), extra={"brief": brief})
 
     def _save_in_place(self, incident: Incident) -> bool:
         """Copy a log that has lost its name into the file; return whether all is in the file."""

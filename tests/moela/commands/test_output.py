@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import logging
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from moela.cli import main
+from moela.commands.output import LineFormatter
 
 FILES = [
     ("--out", "example function.py --out {}"),
@@ -97,3 +99,9 @@ def test_folders_of_files_are_made(inputs, capsys):
     assert Path("new/deep/picture.png").stat().st_size
     assert main(["example", "prices.json", "--out", "other/prices.json"]) == 0
     assert Path("other/prices.json").is_file()
+
+
+def test_a_log_line_that_an_error_repeats_is_shown_briefly():
+    record = logging.makeLogRecord({"msg": "the store %s", "args": ("x",), "brief": "x failed"})
+    assert LineFormatter("moela: %(message)s").format(record) == "moela: x failed"
+    assert record.getMessage() == "the store x"
