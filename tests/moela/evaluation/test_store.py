@@ -1,6 +1,7 @@
 """The store file: its content, and errors for files that cannot be used."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -183,3 +184,22 @@ def test_readers_leave_the_log_of_a_writer(store):
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("ROLLBACK")
     assert os.listdir(store.parent) == [store.name]
+
+
+def test_a_store_of_a_killed_run_is_moved_with_its_log(store, tmp_path, script):
+    text = """
+        import os, sys
+        from evaluation_cases import One, designs
+        from pymoo.core.population import Population
+        from moela.evaluation.evaluator import Evaluator
+        evaluator = Evaluator(store=sys.argv[1])
+        evaluator.eval(One(), Population.new(X=designs(5)))
+        os.kill(os.getpid(), 9)
+    """
+    script(text, store, wait=False).wait(60)
+    alone, together = tmp_path / "alone.db", tmp_path / "together.db"
+    shutil.copy(store, alone)
+    shutil.copy(store, together)
+    shutil.copy(f"{store}-wal", f"{together}-wal")
+    assert len(stored(together)) == 5
+    assert len(stored(alone)) == 0
