@@ -38,14 +38,8 @@ from moela.evaluation.runners.outcome import (
     infinite_objective,
     unloadable,
 )
-from moela.evaluation.runners.signals import note_sender, outlive_interrupts
-from moela.evaluation.runners.transport import (
-    INTERRUPTED,
-    MOST_BYTES,
-    TOO_LARGE,
-    pack,
-    raise_interrupt,
-)
+from moela.evaluation.runners.signals import note_sender, outlive_interrupts, raise_interrupt
+from moela.evaluation.runners.transport import INTERRUPTED, MOST_BYTES, TOO_LARGE, pack
 from moela.files import descriptors
 from moela.files.guard import brief
 

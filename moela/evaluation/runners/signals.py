@@ -1,4 +1,4 @@
-"""Signals in the workers of other libraries."""
+"""Interrupts of evaluations, and signals in the workers of other libraries."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ def outlive_interrupts() -> None:
         default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if default and os.getpgrp() == os.getpgid(os.getppid()):
             signal.signal(signal.SIGINT, _ignore)
+
+
+def raise_interrupt(error: BaseException) -> None:
+    """Raise KeyboardInterrupt if an error of the user's code is one, or is a group with one."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None:
+        raise KeyboardInterrupt from error
 
 
 def _ignore(number: int, stack_frame: FrameType | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from moela.evaluation.runners.outcome import Outcome
+from moela.evaluation.runners.signals import raise_interrupt
 
 MOST_BYTES = 10**9
 """Size above which a single value in ``out`` is left out of an outcome, on every backend."""
@@ -36,14 +37,6 @@ class _Pickled:
     """An object in an outcome."""
 
     data: bytes
-
-
-def raise_interrupt(error: BaseException) -> None:
-    """Raise KeyboardInterrupt if an error of the user's code is one, or is a group with one."""
-    if isinstance(error, KeyboardInterrupt):
-        raise error
-    if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None:
-        raise KeyboardInterrupt from error
 
 
 def pack(outcomes: list[Outcome]) -> bytes:
