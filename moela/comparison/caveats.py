@@ -68,9 +68,8 @@ def _directions(problem: str, group: list[ComparedRun]) -> list[str]:
     signs = zip(known.names or (), known.signs or (), strict=False)
     maximized = listed([name for name, sign in signs if sign < 0])
     return [
-        f"On {problem} {maximized} is maximized, so all numbers of it are negated. "
-        f"{listed(others)} did not say so, and must have negated them already; objectives= "
-        "(--objectives) tells the directions of tables."
+        f"On {problem} {maximized} is maximized. {listed(others)} did not say so, and must have "
+        "negated its numbers already; objectives= (--objectives) tells the directions of tables."
     ]
 
 

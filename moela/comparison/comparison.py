@@ -195,6 +195,8 @@ class Comparison:
     ) -> Front:
         """Return the front of all runs together, or of the runs of an algorithm or a seed.
 
+        Its tables and texts have the objectives' own sign, its `F` is minimized.
+
         Parameters
         ----------
         problem : str, optional
@@ -205,7 +207,7 @@ class Comparison:
         name = self.only_problem(problem)
         chosen = [run for run in self.runs_of(name, algorithm) if seed in (None, run.seed)]
         require("front", "seed", seed, bool(chosen), "the seed of a run")
-        return pooled(chosen)
+        return pooled(chosen, self.scales[name].signs)
 
     def only_problem(self, problem: str | None) -> str:
         """Return the problem of this name; None stands for the only problem."""

@@ -70,9 +70,20 @@ class Scale:
 
     @property
     def titles(self) -> list[str]:
-        """The names for tables and pictures, whose numbers are minimized."""
+        """The names for pictures, whose numbers are minimized."""
         pairs = zip(self.names, self.signs.tolist(), strict=True)
         return [f"{name} (negated)" if sign < 0 else name for name, sign in pairs]
+
+    @property
+    def goals(self) -> list[str]:
+        """The names for texts and tables, whose numbers have the objectives' own sign."""
+        pairs = zip(self.names, self.signs.tolist(), strict=True)
+        return [f"{name} (max)" if sign < 0 else name for name, sign in pairs]
+
+    def own(self, point: Floats) -> list[float]:
+        """Return minimized numbers [M] with the objectives' own sign."""
+        # 0 is added, since 0 times -1 is -0.
+        return np.asarray(point * self.signs + 0.0).tolist()
 
     @property
     def box(self) -> float:

@@ -241,7 +241,7 @@ def summary_text(comparison: Comparison) -> str:
     lines = [counts_text(comparison), ""]
     for problem in comparison.problems:
         scale = comparison.scales[problem]
-        lines.append(f"{problem}: {len(scale.names)} objectives ({', '.join(scale.titles)})")
+        lines.append(f"{problem}: {len(scale.names)} objectives ({', '.join(scale.goals)})")
         lines.append(f"  {reference_text(comparison, problem)}")
         lines += ["  " + line for line in str(medians(comparison, problem)).splitlines()]
         lines.append("")
@@ -263,7 +263,7 @@ def counts_text(comparison: Comparison) -> str:
 def reference_text(comparison: Comparison, problem: str) -> str:
     """Return the reference point of a problem, its origin, and the kind of hypervolumes."""
     scale = comparison.scales[problem]
-    point = ", ".join(text(float(v)) for v in scale.ref_point)
+    point = ", ".join(text(v) for v in scale.own(scale.ref_point))
     how = "exact" if scale.exact else "approximate"
     return f"reference point ({point}), {scale.rule}; hypervolumes {how}, as shares of its box"
 

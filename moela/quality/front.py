@@ -44,14 +44,23 @@ class Front:
         Source of each point, such as the name of an algorithm.
     problem : object, optional
         Its ``decode(x)`` is used by `decode`, its ``describe_differences(x, y)`` by `explain`, its
-        ``objective_names`` for the objectives.
+        ``objective_names`` for the objectives. If it has ``variable_names``, as the problem of a
+        plain function, tables and texts show the dictionaries that it decodes designs to.
+    signs : sequence of float, [M], optional
+        1 for each minimized objective, -1 for each maximized one, of which F holds the negative.
+        By default all are minimized. Tables, texts, and points to compare with have the objectives'
+        own signs.
 
     Attributes
     ----------
     F : float array, [k, M]
+        Minimized objectives.
+    values : float array, [k, M]
+        Objectives with their own sign.
     X : array [k] or [k, n_var], or None
     names : tuple of str, [M]
     labels : tuple of str, [k], or None
+    signs : float array, [M]
 
     Examples
     --------
@@ -69,6 +78,7 @@ class Front:
         names: Sequence[str] | None = None,
         labels: Sequence[str] | None = None,
         problem: object = None,
+        signs: Sequence[float] | Floats | None = None,
     ) -> None:
         points = numbers("Front", F)
         n = len(points)
@@ -90,6 +100,10 @@ class Front:
         )
         fits = len(self.names) == n_obj == len(set(self.names))
         require("Front", "names", names, fits, f"{n_obj} different names")
+        given = np.ones(n_obj) if signs is None else np.asarray(signs, dtype=float)
+        fits = given.shape == (n_obj,) and bool((np.abs(given) == 1).all())
+        require("Front", "signs", signs, fits, f"{n_obj} numbers, each 1 or -1")
+        self.signs: Floats = given
         self.problem = problem
 
     def __len__(self) -> int:
@@ -101,18 +115,40 @@ class Front:
     def _repr_html_(self) -> str:
         return html.paragraph(repr(self)) + self.table()._repr_html_()
 
+    @property
+    def values(self) -> Floats:
+        """Objectives with their own sign, [k, M]: maximized ones are not negated."""
+        # 0 is added, since 0 times -1 is -0.
+        return np.asarray(self.F * self.signs + 0.0)
+
+    def variables(self, i: int) -> Row:
+        """Return the variables of point i by name; x0, x1, ... if the problem names none."""
+        if self.X is None:
+            return {}
+        if self.names_variables:
+            return dict(self.decode(i))
+        return _variables(self.X[i])
+
     def table(self) -> Table:
-        """Return a table with one row per point: label (if any), objectives, variables."""
+        """Return a table with one row per point: label (if any), objectives, variables.
+
+        Objectives have their own sign. A variable that does not exist in a design is None.
+        """
+        designs = [self.variables(i) for i in range(len(self))]
+        known = dict.fromkeys(name for design in designs for name in design)
         rows: list[Row] = []
-        for i, f in enumerate(self.F.tolist()):
+        for i, f in enumerate(self.values.tolist()):
             row: Row = {} if self.labels is None else {"algorithm": self.labels[i]}
             row |= dict(zip(self.names, f, strict=True))
-            if self.X is not None:
-                taken = set(row)
-                named = _variables(self.X[i]).items()
-                row |= {f"{k} (variable)" if k in taken else k: v for k, v in named}
+            taken = set(row)
+            row |= {f"{k} (variable)" if k in taken else k: designs[i].get(k) for k in known}
             rows.append(row)
         return Table(rows)
+
+    @property
+    def names_variables(self) -> bool:
+        """Whether the problem has names for its variables, as that of a plain function."""
+        return all(hasattr(self.problem, name) for name in ("variable_names", "decode"))
 
     def to_frame(self) -> DataFrame:
         """Return a pandas DataFrame with one row per point; see `table`.
@@ -259,7 +295,7 @@ class Front:
         Parameters
         ----------
         point : float array, [M]
-            The aspired objectives, in their units.
+            The aspired objectives, in their units and with their own sign.
         n : int, optional
             Number of points to return, best first. By default only the best one is returned, as by
             `knee` and `by_weights`.
@@ -271,6 +307,7 @@ class Front:
         self._need_points()
         n_obj = len(self.names)
         wanted = vector("by_reference", "point", point, n_obj, f"{n_obj} finite numbers")
+        wanted = wanted * self.signs
         size = 1 if n is None else count("by_reference", "n", n)
         with np.errstate(over="ignore", under="ignore"):
             short = np.clip((self.F - wanted) / extent(self.F), -_FARTHEST, _FARTHEST)
@@ -282,7 +319,7 @@ class Front:
         """Return in words what point i gives up for what, and which variables set it apart.
 
         It is compared with the point that `knee` returns and with its neighbors on the front.
-        Objectives are minimized.
+        Objectives have their own sign.
 
         Parameters
         ----------
@@ -297,12 +334,12 @@ class Front:
         self._need_points()
         holds = isinstance(i, int | np.integer) and 0 <= i < len(self)
         require("explain", "i", i, bool(holds), f"an integer from 0 to {len(self) - 1}")
-        n, signs = len(self), np.ones(len(self.names))
-        designs: list[Row] = [{}] * n if self.X is None else [_variables(x) for x in self.X]
+        designs = [self.variables(k) for k in range(len(self))]
         words = None if self.X is None else OwnWords.of(self.problem, list(self.X))
         return explain(
-            int(i), self.F, signs, self.names, designs, marked=self.marked(), words=words
-        )
+            int(i), self.values, self.signs, self.names, designs,
+            marked=self.marked(), words=words,
+        )  # fmt: skip
 
     def contributions(self, ref_point: ArrayLike | None = None) -> Floats:
         """Return the volume [n] that each point dominates and no other point does.
@@ -313,7 +350,8 @@ class Front:
         Parameters
         ----------
         ref_point : float array, [M], optional
-            Default: the worst of the front plus a tenth of its extent.
+            With the objectives' own sign. Default: the worst of the front and a tenth of its
+            extent beyond.
 
         Returns
         -------
@@ -321,9 +359,10 @@ class Front:
             In the product of the objectives' units.
         """
         self._need_points()
-        n_obj, given = len(self.names), beyond(self.F) if ref_point is None else ref_point
+        n_obj = len(self.names)
+        given = beyond(self.F) * self.signs if ref_point is None else ref_point
         point = vector("contributions", "ref_point", given, n_obj, f"{n_obj} finite numbers")
-        return indicators.contributions(self.F, point)
+        return indicators.contributions(self.F, point * self.signs)
 
     def _need_points(self) -> None:
         if len(self) == 0:
@@ -333,8 +372,12 @@ class Front:
             )
 
 
-def pooled(runs: Sequence[ComparedRun]) -> Front:
-    """Return the front of all runs together, with points labeled by algorithm."""
+def pooled(runs: Sequence[ComparedRun], signs: Sequence[float] | Floats | None = None) -> Front:
+    """Return the front of all runs together, with points labeled by algorithm.
+
+    `signs` [M] are those of the problem's objectives; by default, those of the first run that knows
+    them.
+    """
     labels = [run.algorithm for run in runs for _ in range(len(run.F))]
     F = np.concatenate([run.F for run in runs])
     designs = [run.X for run in runs if len(run.F)]
@@ -343,8 +386,18 @@ def pooled(runs: Sequence[ComparedRun]) -> Front:
     if known and len(known) == len(designs) and len({X.shape[1:] for X in known}) == 1:
         X = np.concatenate(known)
     names = next((run.names for run in runs if run.names), None)
-    model = next((run.model for run in runs if run.model is not None), None)
-    return Front(F, X, names=names, labels=labels, problem=model)
+    if signs is None:
+        signs = next((run.signs for run in runs if run.signs), None)
+    return Front(F, X, names=names, labels=labels, problem=_model(runs), signs=signs)
+
+
+def _model(runs: Sequence[ComparedRun]) -> object:
+    """Return the problem that decodes the designs of all runs; None if their variables differ."""
+    models = [run.model for run in runs if len(run.F)] or [run.model for run in runs]
+    model = next((model for model in models if model is not None), None)
+    variables = getattr(model, "variables", None)
+    agreed = variables is None or all(getattr(m, "variables", None) == variables for m in models)
+    return model if agreed else None
 
 
 def largest_box(F: ArrayLike, ref_point: ArrayLike | None = None) -> int:

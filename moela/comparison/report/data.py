@@ -41,7 +41,7 @@ def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
     scale = comparison.scales[problem]
     algorithms = comparison.algorithms_on(problem)
     pooled = comparison.front(problem)
-    choices = _choices(pooled, scale.ref_point)
+    choices = _choices(pooled, scale.own(scale.ref_point))
     wanted: dict[tuple[str, bytes], list[str]] = {}
     assert pooled.labels is not None
     for why, i in choices:
@@ -57,14 +57,15 @@ def problem_data(comparison: Comparison, problem: str) -> dict[str, Any]:
             budget -= point["decoded"] is not None
             for why in wanted.get(keys[i], ()):
                 row = {"why": why, "algorithm": algorithm, "point": len(points)}
-                rows.append(row | {"f": front.F[i].tolist()})
+                rows.append(row | {"f": front.values[i].tolist()})
             points.append(point)
     order = [why for why, _ in choices]
     rows.sort(key=lambda row: order.index(row["why"]))
     return {
-        "names": scale.titles,
-        "ideal": scale.ideal.tolist(),
-        "span": scale.span.tolist(),
+        "names": scale.goals,
+        "ideal": scale.own(scale.ideal),
+        # Negative for maximized objectives, so that 0 is the best on this scale, too.
+        "span": scale.own(scale.span),
         "algorithms": [_look(a, comparison.styles[a]) for a in algorithms],
         "points": points,
         "choices": rows,
@@ -84,7 +85,7 @@ def _shown(F: Floats, forced: list[bool]) -> list[int]:
     return sorted(chosen | {i for i, needed in enumerate(forced) if needed})
 
 
-def _choices(front: Front, ref_point: Floats) -> list[tuple[str, int]]:
+def _choices(front: Front, ref_point: list[float]) -> list[tuple[str, int]]:
     """Return points of a front to look at first, each with the reason."""
     knees = front.knees(3).tolist()
     out = [("knee" if len(knees) == 1 else f"knee {k + 1}", i) for k, i in enumerate(knees)]
@@ -98,12 +99,14 @@ def _choices(front: Front, ref_point: Floats) -> list[tuple[str, int]]:
 
 
 def _point(front: Front, i: int, algorithm: int, *, decode: bool) -> Row:
-    x = None if front.X is None else design_text(front.X[i])
-    point: Row = {"a": algorithm, "f": front.F[i].tolist(), "x": x, "decoded": None}
-    if x is not None:
-        short = x if len(x) <= _MAX_BRIEF else f"{x[:_MAX_BRIEF]} …"
-        point["brief"] = textwrap.wrap(f"x = {short}", 60)
-    if decode and x is not None and hasattr(front.problem, "decode"):
+    point: Row = {"a": algorithm, "f": front.values[i].tolist(), "x": None, "decoded": None}
+    if front.X is None:
+        return point
+    named = front.names_variables
+    x = point["x"] = design_text(front.variables(i) if named else front.X[i])
+    short = x if len(x) <= _MAX_BRIEF else f"{x[:_MAX_BRIEF]} …"
+    point["brief"] = textwrap.wrap(short.replace("\n", ", ") if named else f"x = {short}", 60)
+    if decode and not named and hasattr(front.problem, "decode"):
         try:
             point["decoded"] = str(front.decode(i))[:_MAX_TEXT]
         except Exception as error:  # a report is useful without decoded designs

@@ -161,7 +161,7 @@ def _problem(comparison: Comparison, problem: str) -> dict[str, object]:
     """Return the contents of the section of a problem."""
     scale = comparison.scales[problem]
     columns = ("objective", "best", "worst", "reference point")
-    points = (point.tolist() for point in (scale.ideal, scale.nadir, scale.ref_point))
+    points = map(scale.own, (scale.ideal, scale.nadir, scale.ref_point))
     reference = reference_text(comparison, problem)
     speedups = None
     if comparison.has_history and len(comparison.algorithms) > 1:
@@ -169,16 +169,13 @@ def _problem(comparison: Comparison, problem: str) -> dict[str, object]:
     return {
         "scale_text": f"{reference[:1].upper()}{reference[1:]}",
         "pooled_size": amount(scale.pooled_size, "point"),
-        "objectives": scale.titles,
+        "objectives": scale.goals,
         "medians": medians(comparison, problem),
         "tests": _tests(comparison.tests().where(problem=problem)),
         "speedups": speedups,
         "pictures": _drawn(pictures_of_problem(comparison, problem).values()),
         "scale": Table(
-            [
-                dict(zip(columns, row, strict=True))
-                for row in zip(scale.titles, *points, strict=True)
-            ]
+            [dict(zip(columns, row, strict=True)) for row in zip(scale.goals, *points, strict=True)]
         ),
     }
 

@@ -7,7 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
-from moela import Front, compare, front_of
+from moela import Front, compare, front_of, minimize
+from moela.comparison.report.data import problem_data
 from problems import MultiObjectiveKnapsack
 
 with warnings.catch_warnings():
@@ -224,3 +225,66 @@ def test_a_problem_explains_designs_in_its_own_words():
     assert "The designs differ" not in same
     assert same.endswith("No feature sets it apart from most of the front.")
     assert "Design 0 (of 0 to 2 on the front): x0 = 0, x1 = 0" in Front(points, X).explain(0)
+
+
+# --------------------------------------------------------------- own signs, names of variables
+
+
+def maximizing(seed, high=5.0):
+    return minimize(
+        lambda d: {"gain": 100.0 - d["a"] ** 2, "cost": (d["a"] - 2.0) ** 2 + d["b"]},
+        variables={"a": (0.0, high), "b": (0, 3)}, objectives={"gain": "max", "cost": "min"},
+        n_eval=24, seed=seed, verbose=False, progress=False,
+    )  # fmt: skip
+
+
+def test_maximized_objectives_have_their_own_sign_and_variables_their_names():
+    result = maximizing(1)
+    for made in (compare({"a": [result], "b": [maximizing(2)]}).front(algorithm="a"),
+                 front_of(result)):  # fmt: skip
+        values = result.front.F.tolist()
+        assert sorted(made.values.tolist()) == sorted(values)
+        np.testing.assert_array_equal(made.F, made.values * [-1.0, 1.0])
+        rows = [{k: v for k, v in r.items() if k != "algorithm"} for r in made.table()]
+        assert {tuple(row) for row in rows} == {("gain", "cost", "a", "b")}
+        assert sorted(map(str, rows)) == sorted(str(c.objectives | c.design) for c in result.front)
+        i = made.by_reference([100.0, 4.0])
+        assert made.values[i, 0] == max(gain for gain, _ in values)
+        assert made.values[i].tolist() == list(
+            result.front.by_reference([100.0, 4.0]).objectives.values()
+        )
+        text = made.explain(made.by_reference([90.0, 0.0]))
+        assert "gain 9" in text
+        assert "less gain" in text
+        assert "more gain" not in text.partition(", for ")[0]
+        np.testing.assert_array_equal(
+            made.contributions([0.0, 9.0]), Front(made.F).contributions([0.0, 9.0])
+        )
+
+
+def test_variables_are_named_if_all_runs_have_the_same():
+    same = compare({"a": [maximizing(1)], "b": [maximizing(2)]}).front()
+    assert set(same.variables(0)) == {"a", "b"}
+    other = compare({"p": {"a": [maximizing(1)], "b": [maximizing(2, high=4.0)]}}).front()
+    assert set(other.variables(0)) == {"x0", "x1"}
+    assert other.problem is None
+
+
+def test_reports_show_maximized_objectives_with_their_own_sign():
+    results = [maximizing(1), maximizing(2)]
+    made = compare({"a": [results[0]], "b": [results[1]]})
+    data = problem_data(made, *made.problems)
+    assert data["names"] == ["gain (max)", "cost"]
+    best = max(result.front.F[:, 0].max() for result in results)
+    (row,) = [row for row in data["choices"] if row["why"] == "best gain"]
+    assert row["f"][0] == best == data["ideal"][0]
+    assert data["span"][0] < 0 < data["span"][1]
+    point = data["points"][row["point"]]
+    assert point["f"] == row["f"]
+    assert point["x"].startswith("a = ")
+
+
+def test_signs_are_checked():
+    for wrong in ([1.0], [1.0, 0.0]):
+        with pytest.raises(ValueError, match="signs"):
+            Front(ELBOW, signs=wrong)

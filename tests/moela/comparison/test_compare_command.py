@@ -97,5 +97,5 @@ def test_objectives_of_tables(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("n,cost,gain\n5,1,2\n6,2,3\n")
     assert main(["compare", str(tmp_path / "a.csv"), "--objectives", "cost,gain=max"]) == 0
     text = capsys.readouterr().out
-    assert "2 objectives (cost, gain (negated))" in text
+    assert "2 objectives (cost, gain (max))" in text
     assert "a             1  2 " in text

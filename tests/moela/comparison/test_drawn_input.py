@@ -81,14 +81,14 @@ def test_many_designs_are_drawn_as_some_lines():
     assert least.tolist() == [0.0, 0.0, 0.0]
 
 
-def test_maximized_objectives_are_called_negated():
+def test_maximized_objectives_are_called_negated_in_pictures():
     result = moela.minimize(
         lambda d: {"cost": d["x"], "gain": d["x"] ** 2 + 1},
         variables={"x": (1.0, 2.0)}, objectives={"cost": "min", "gain": "max"}, n_eval=10,
         verbose=False, progress=False,
     )  # fmt: skip
     comparison = compare({"ours": result}, ref_point={"cost": 3, "gain": 1})
-    assert "(cost, gain (negated))\n  reference point (3, -1), as given" in str(comparison)
+    assert "(cost, gain (max))\n  reference point (3, 1), as given" in str(comparison)
     assert comparison.plot_fronts().axes[0].get_ylabel() == "gain (negated)"
     assert repr(comparison) == "Comparison(1 run, 1 algorithm, 1 problem)"
 
