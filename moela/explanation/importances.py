@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 # Different designs, below which nothing can be held out, and above which some are drawn.
 LEAST_DESIGNS, MOST_DESIGNS = 30, 2000
-# Values beyond the quartile on the bad side by this many interquartile ranges, and worse than the
-# front, count as there: a few designs that are worse by orders of magnitude would be all that a
-# forest sees (Tukey 1977).
-_FENCE = 3.0
+# Values beyond a jump that is this many times as large as the range and the magnitude of all better
+# ones are penalties: a forest would see nothing but them. A smaller jump may be an effect of a
+# variable. Heavy tails have no such jump, and what lies beyond it is at most ten times as far.
+_JUMP, _FARTHEST = 50.0, 10.0
+_LEAST_SHARE = 0.25  # of designs that are no penalties
 _ROUGH = 0.7  # R2 below which only large differences between importances count
 _SLICED = 4  # variables of a picture of slices
 _SHOWN_ROWS = 20  # variables of a text
@@ -71,6 +72,10 @@ class Importances:
     r2 : dict of float by output
         Coefficient of determination on held-out designs.
     importances : dict by output of dict of float by variable
+    moved : dict of int by output
+        Designs whose value is a penalty: worse than those of the others by a jump of 50 times their
+        range and magnitude, such as 1e9 for a failed simulation. The worst of the others is used
+        instead.
 
     Raises
     ------
@@ -123,10 +128,15 @@ class Importances:
             )
         signs = np.ones(len(names)) if senses is None else np.asarray(senses, dtype=float)
         self._values = np.stack(
-            [_fenced(values[rows, k], float(signs[k]), self._on_front) for k in range(len(names))],
+            [
+                _without_penalties(values[rows, k], float(signs[k]), self._on_front)
+                for k in range(len(names))
+            ],
             axis=1,
         )
         self._exact = values[rows]
+        counts = (self._values != self._exact).sum(axis=0).tolist()
+        self.moved: dict[str, int] = dict(zip(self.names, counts, strict=True))
         self.measured: dict[str, Measured] = {
             name: measure(self.columns, self._values[:, k], self.random_state)
             for k, name in enumerate(self.names)
@@ -160,8 +170,14 @@ class Importances:
         return Table(rows, dict.fromkeys(self.names, ".3f"))
 
     def caveats(self) -> list[str]:
-        """Return how far to trust the importances of each output, in words."""
-        return [f"{name}: {_trust(r2)}" for name, r2 in self.r2.items()]
+        """Return how far to trust the importances of each output, and which values were moved."""
+        trust = [f"{name}: {_trust(r2)}" for name, r2 in self.r2.items()]
+        return trust + [
+            f"{name}: {n} of {self.n_designs:,} values are worse than the others by orders of "
+            "magnitude. They are taken for penalties and count as the worst of the others."
+            for name, n in self.moved.items()
+            if n
+        ]
 
     def plot(self, *, path: str | Path | None = None, title: str | None = None) -> Figure:
         """Draw the importances, a panel for each output with its R2.
@@ -225,7 +241,7 @@ class Importances:
         return column.values[known], self._exact[known, at], self._on_front[known]
 
     def limits(self, output: str) -> tuple[float, float]:
-        """Return the range of an output without values that are far worse than the others."""
+        """Return the range of an output without penalties."""
         values = self._values[:, self.names.index(output)]
         margin = 0.05 * float(np.ptp(values)) or 1.0
         return float(values.min()) - margin, float(values.max()) + margin
@@ -308,11 +324,23 @@ def _different(designs: Sequence[Mapping[str, object]], values: Floats, random_s
     return rows
 
 
-def _fenced(values: Floats, sign: float, front: Bools) -> Floats:
-    """Return values with those that are far worse than the others moved closer."""
+def _without_penalties(values: Floats, sign: float, front: Bools) -> Floats:
+    """Return values in which the worst of the others stands for penalties."""
     minimized = sign * values
-    low, high = np.quantile(minimized, [0.25, 0.75])
-    if high <= low:
-        return values
-    worst = max([high + _FENCE * (high - low), *minimized[front]])
-    return np.asarray(sign * np.minimum(minimized, worst))
+    while True:  # since penalties may differ by orders of magnitude, too
+        ordered = np.sort(minimized)
+        worst = max([_worst(ordered), *minimized[front]])
+        if worst >= ordered[-1]:
+            return np.asarray(sign * minimized)
+        minimized = np.minimum(minimized, worst)
+
+
+def _worst(ordered: Floats) -> float:
+    """Return the worst of ordered minimized values that is below a jump to penalties, if any is."""
+    with np.errstate(over="ignore"):
+        jumps, ranges = np.diff(ordered), ordered[:-1] - ordered[0]
+        largest = np.maximum.accumulate(np.abs(ordered))[:-1]
+        found = (ranges > 0) & (jumps > _JUMP * np.maximum(ranges, largest))
+        found &= jumps >= (ordered[-1] - ordered[0]) / _FARTHEST
+    found[: int(_LEAST_SHARE * len(ordered))] = False
+    return float(ordered[found.argmax()] if found.any() else ordered[-1])

@@ -13,6 +13,7 @@ from moela._arrays import Floats
 from moela.explanation.forest import trusted
 from moela.notebook.style import COLORS, SMALL, TEXT, dress, new_figure, short
 from moela.plots.style import saved
+from moela.quality.words import amount
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +50,8 @@ def plot_importances(found: Importances, *, title: str | None, path: str | Path 
         axes.grid(visible=False, axis="y")
         axes.locator_params(axis="x", nbins=4)
         note = f"R2 = {measured.r2:.2f}" + ("" if known else ": means nothing")
+        if found.moved[name]:
+            note += f"\nwithout {amount(found.moved[name], 'penalty value')}"
         axes.text(
             0.97, 0.03, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=SMALL,
             bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2},
@@ -75,8 +78,10 @@ def plot_slices(
             _draw(axes, found, name, variable)
             axes.locator_params(axis="y", nbins=5)
             axes.set_ylim(*found.limits(name))
-        if not trusted(found.r2[name]):
-            panels[i, 0].set_title("the forest cannot predict this", fontsize=SMALL, loc="left")
+        notes = [] if trusted(found.r2[name]) else ["the forest cannot predict this"]
+        if found.moved[name]:
+            notes.append(f"without {amount(found.moved[name], 'penalty value')}")
+        panels[i, 0].set_title("; ".join(notes), fontsize=SMALL, loc="left")
     # A panel may lack some: an order has no points, and a run without a feasible design no front.
     entries = {
         label: handle

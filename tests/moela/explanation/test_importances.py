@@ -156,12 +156,37 @@ def test_large_integers_have_importances_and_their_own_grid():
     assert set(found.slice("f", "n").at) <= {d["n"] for d in designs}
 
 
-def test_designs_that_are_far_worse_do_not_hide_the_others(designs):
-    values = np.array([[known(d)["first"]] for d in designs])
-    values[::40] = 1e12
-    found = Importances(designs, values, ["first"])
-    assert found.importances["first"]["strong"] > 0.5
-    assert found.limits("first")[1] < 100
+@pytest.mark.parametrize("every", [40, 4])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_penalties_do_not_hide_effects_and_are_counted(designs, every, sign, small_forests):
+    values = np.array([[sign * known(d)["first"]] for d in designs])
+    values[::every] = sign * 1e9
+    values[::80] = sign * 1e12
+    found = Importances(designs, values, ["first"], senses=[sign], log=["rpm"])
+    assert found.importances["first"]["strong"] > 0.3
+    assert abs(found.limits("first")[sign > 0]) < 100
+    n = 300 // every + (300 % every > 0)
+    assert found.moved == {"first": n}
+    note = f"first: {n} of 300 values are worse than the others by orders of magnitude."
+    assert note in str(found)
+    assert note in found._repr_html_()
+    words = f"without {n} penalty values"
+    assert any(words in text.get_text() for text in found.plot().axes[0].texts)
+    assert words in found.plot_slices(["strong"]).axes[0].get_title(loc="left")
+
+
+def test_effects_on_a_run_that_has_settled_are_no_penalties(small_forests):
+    # Most designs are at a bound, so that the quartiles nearly coincide.
+    rng = np.random.default_rng(3)
+    near = rng.random(90) < 0.8
+    h = np.where(near, 0.01 + 1e-6 * rng.random(90), rng.uniform(0.01, 0.06, 90))
+    label = rng.permutation(np.arange(90) % 6 == 0)
+    designs = [{"h": float(a), "round": bool(b)} for a, b in zip(h, label, strict=True)]
+    for jump in (5.0, 30.0):
+        found = Importances(designs, [[100 * d["h"] + jump * d["round"]] for d in designs], ["f"])
+        assert found.moved == {"f": 0}
+        assert found.order()[0] == "round"
+        assert "penalties" not in str(found)
 
 
 def test_a_text_leaves_out_the_least_important_of_many_variables(found, monkeypatch):
