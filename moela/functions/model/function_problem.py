@@ -215,7 +215,9 @@ class FunctionProblem(Problem):
         design = self.decode(x)
         try:
             returned = self.function(self._space.given(design))
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             hint = misnamed(self.function, self.variables, error) or self._absent(error)
             error.add_note(f"The function was called with {spelled(design)}.{hint}")
             raise
@@ -223,7 +225,7 @@ class FunctionProblem(Problem):
         out["F"], out["G"] = answer.F, answer.G
         out |= answer.extra
 
-    def _absent(self, error: Exception) -> str:
+    def _absent(self, error: BaseException) -> str:
         """Return a sentence about the variable that a KeyError misses, or an empty text."""
         name = error.args[0] if isinstance(error, KeyError) and error.args else None
         if not isinstance(name, str):
