@@ -142,7 +142,9 @@ def takes_one(function: Callable[..., object]) -> bool:
     return True
 
 
-def misnamed(function: Callable[..., object], variables: Iterable[str], error: BaseException) -> str:
+def misnamed(
+    function: Callable[..., object], variables: Iterable[str], error: BaseException
+) -> str:
     """Return a sentence about a function that may use its dictionary as if it were a variable.
 
     The sentence is empty unless all parameters have the names of variables, and the error is one
