@@ -125,10 +125,7 @@ def plot_3d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
     axes.view_init(elev=24, azim=38)
     axes.set_box_aspect(None, zoom=0.88)
     axes.set_title(short(picture.title, 70), fontsize=TEXT)
-    picture.figure.legend(
-        picture.handles(line=False), [short(name) for name in fronts], fontsize=SMALL,
-        loc="outside lower center", ncols=3, frameon=False,
-    )  # fmt: skip
+    picture.legend_below(3)
     return picture.done()
 
 

@@ -179,6 +179,21 @@ class Picture:
             edgecolor="none",
         )  # fmt: skip
 
+    def legend_below(self, columns: int) -> None:
+        """Put a legend below all axes, in at most these columns, and less if the names are long."""
+        entries = self.handles(line=False), [short(name) for name in self.names]
+        width, height = self.figure.get_size_inches()
+        for n in range(min(columns, len(self.names)), 0, -1):
+            legend = self.figure.legend(
+                *entries, fontsize=SMALL, loc="outside lower center", ncols=n, frameon=False
+            )
+            if n == 1 or legend.get_window_extent().width < self.figure.bbox.width:
+                break
+            legend.remove()
+        # The axes keep their room beside two lines.
+        rows = -(-len(self.names) // n)
+        self.figure.set_size_inches(width, height + 0.28 * max(0, rows - 2))
+
     def done(self) -> Figure:
         """Save the figure if a path is given, and return it."""
         return saved(self.figure, self.path)

@@ -1,0 +1,56 @@
+"""Room in pictures: no text is cut at the edges, and none covers another or the designs."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from moela import plots
+
+LONG = [
+    "NSGA-II with a large population",
+    "MOELA with restarts and models",
+    "random search of all the designs",
+]
+TWELVE = [f"algorithm number {k} of twelve" for k in range(12)]
+
+
+def drawn(figure):
+    """Return a figure once its layout is done."""
+    figure.draw_without_rendering()
+    return figure
+
+
+def is_inside(artist):
+    """Return if all of an artist is in its figure."""
+    outer, inner = artist.get_figure().bbox, artist.get_window_extent()
+    return (
+        inner.x0 >= outer.x0 - 1
+        and inner.y0 >= outer.y0 - 1
+        and inner.x1 <= outer.x1 + 1
+        and inner.y1 <= outer.y1 + 1
+    )
+
+
+def touching(artists):
+    """Return the texts of artists that overlap another one."""
+    boxes = [(artist.get_text(), artist.get_window_extent()) for artist in artists]
+    pairs = combinations([(text, box) for text, box in boxes if text], 2)
+    return [(a, b) for (a, one), (b, other) in pairs if one.overlaps(other)]
+
+
+def sphere(n_obj, n=20):
+    F = np.abs(np.random.default_rng(n_obj).normal(size=(n, n_obj)))
+    return F / np.linalg.norm(F, axis=1)[:, None]
+
+
+@pytest.mark.parametrize("names", [LONG, TWELVE, ["W" * 40], ["a", "b", "c"]])
+def test_the_legend_of_three_dimensions_is_inside(names):
+    figure = drawn(plots.plot_3d(dict.fromkeys(names, sphere(3)), ["f1", "f2", "f3"]))
+    (legend,) = figure.legends
+    assert is_inside(legend)
+    # The axes keep most of the picture.
+    assert figure.axes[0].get_window_extent().height > 4 * figure.dpi
+    assert figure.get_size_inches()[1] == 7.0 or len(names) > 3
