@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
@@ -189,12 +190,32 @@ def plot_matrix(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]
                 axes.set_ylabel(short(names[i], 18), fontsize=size + 1)
             else:
                 axes.tick_params(labelleft=False)
-    picture.figure.legend(
-        picture.handles(), [short(name) for name in fronts], loc="upper right", fontsize=size + 2,
-        frameon=False, bbox_to_anchor=(0.99, 0.93),
-    )  # fmt: skip
     picture.add_title(size + 3)
+    _name_free(picture, size + 2)
     return picture.done()
+
+
+def _name_free(picture: Picture, size: float) -> None:
+    """Add the legend in the free half of a matrix, or beside the matrix if it is too small."""
+    figure = picture.figure
+    entries = picture.handles(), [short(name) for name in picture.names]
+    legend = figure.legend(
+        *entries, loc="upper right", fontsize=size, frameon=False, bbox_to_anchor=(0.99, 0.93)
+    )
+    inside = legend.get_window_extent()
+    n_obj = math.isqrt(len(figure.axes))
+    rows = math.ceil(n_obj * (inside.height / figure.bbox.height + 0.1))
+    if inside.width / figure.bbox.width < 0.96 - rows / n_obj:
+        return  # A small one has room in any case, and a layout takes as long as the drawing.
+    figure.draw_without_rendering()
+    shown = [axes.get_tightbbox() for axes in figure.axes if axes.axison]
+    if not any(box is not None and box.overlaps(inside) for box in shown):
+        return
+    legend.remove()
+    width, height = figure.get_size_inches()
+    lines = inside.height / figure.dpi + 0.6  # with the title
+    figure.set_size_inches(width + inside.width / figure.dpi + 0.1, max(height, lines))
+    figure.legend(*entries, loc="outside right upper", fontsize=size, frameon=False)
 
 
 def _ecdf(axes: Axes, values: Floats, look: Look) -> None:

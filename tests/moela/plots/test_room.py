@@ -54,3 +54,19 @@ def test_the_legend_of_three_dimensions_is_inside(names):
     # The axes keep most of the picture.
     assert figure.axes[0].get_window_extent().height > 4 * figure.dpi
     assert figure.get_size_inches()[1] == 7.0 or len(names) > 3
+
+
+@pytest.mark.parametrize(
+    ("n_obj", "names"),
+    [(2, TWELVE), (2, [f"a{k}" for k in range(40)]), (3, LONG), (3, ["a", "b"]), (4, TWELVE[:6])],
+)
+def test_the_legend_of_a_matrix_covers_no_panel(n_obj, names):
+    objectives = [f"f{j}" for j in range(n_obj)]
+    fronts = dict.fromkeys(names, sphere(n_obj))
+    figure = drawn(plots.plot_matrix(fronts, objectives, title="a title"))
+    (legend,) = figure.legends
+    assert is_inside(legend)
+    inside = legend.get_window_extent()
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert len(panels) == n_obj * (n_obj + 1) / 2
+    assert not any(axes.get_tightbbox().overlaps(inside) for axes in panels)
