@@ -11,11 +11,12 @@ import numpy as np
 
 from moela._arrays import Floats, Ints
 from moela._checks import require
-from moela.notebook.style import SMALL, TEXT, dress, short
+from moela.notebook.style import SMALL, TEXT, dress, fitted, short
 from moela.plots.checks import runs_of
 from moela.plots.style import Options, Picture
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Runs = Mapping[str, Sequence[Floats]]
@@ -224,11 +225,14 @@ def plot_attainment_difference(
             Rectangle(tuple(corner), *(opposite - corner), color=color, alpha=_strength(step), lw=0)
         )
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    _name_shades(picture, {name: sorted(steps) for name, steps in drawn.items() if steps})
+    shades = {name: sorted(steps) for name, steps in drawn.items() if steps}
+    _name_shades(picture, axes, names[1], shades)
     return picture.done()
 
 
-def _name_shades(picture: Picture, drawn: Mapping[str, Sequence[int]]) -> None:
+def _name_shades(
+    picture: Picture, axes: Axes, ylabel: str, drawn: Mapping[str, Sequence[int]]
+) -> None:
     """Add the legend of the shades that occur, a column for each algorithm that has some."""
     from matplotlib.patches import Patch
 
@@ -245,10 +249,15 @@ def _name_shades(picture: Picture, drawn: Mapping[str, Sequence[int]]) -> None:
         for _ in range(longest - len(steps)):  # so that the other algorithm begins a column
             handles.append(Patch(alpha=0.0, lw=0))
             texts.append("")
-    picture.figure.legend(
+    legend = picture.figure.legend(
         handles, texts, loc="outside lower center", ncols=len(drawn), fontsize=SMALL,
         frameon=False, title="attained by this many more of the runs of", title_fontsize=SMALL,
     )  # fmt: skip
+    width, height = picture.figure.get_size_inches()
+    box = legend.get_window_extent()
+    picture.figure.set_size_inches(max(width, box.width / picture.figure.dpi + 0.1), height)
+    # The axes are lower by the legend.
+    axes.set_ylabel(fitted(ylabel, height - 1.4 - box.height / picture.figure.dpi))
 
 
 def _strength(step: int) -> float:

@@ -70,3 +70,16 @@ def test_the_legend_of_a_matrix_covers_no_panel(n_obj, names):
     panels = [axes for axes in figure.axes if axes.axison]
     assert len(panels) == n_obj * (n_obj + 1) / 2
     assert not any(axes.get_tightbbox().overlaps(inside) for axes in panels)
+
+
+@pytest.mark.parametrize("labels", [LONG[:2], ["W" * 40, "V" * 40], ["ours", "theirs"]])
+def test_shades_of_both_algorithms_are_inside(labels):
+    a = [np.array([[0.0, 1.0], [k / 5, k / 5]]) for k in range(1, 6)]
+    b = [np.array([[1.0, 0.0], [k / 5, 1 - k / 5]]) for k in range(1, 6)]
+    names = ["f1", "average latency of a packet in nanoseconds over all of the flows"]
+    figure = drawn(plots.plot_attainment_difference(a, b, names, labels=labels))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()[1:3]] == ["20–40 %", "40–60 %"]
+    assert is_inside(legend)
+    assert is_inside(figure.axes[0].yaxis.label)
+    assert figure.get_size_inches()[0] == 8.0 or "ours" not in labels
