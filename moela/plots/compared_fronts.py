@@ -285,7 +285,7 @@ def plot_parallel(
         Z = (_fewer(F, _MAX_LINES) - low) / span
         alpha = max(0.15, min(0.7, 25 / max(len(Z), 1)))
         axes.plot(at, Z.T, color=picture.styles[name].color, lw=1.2, alpha=alpha)
-        dress(axes, title=name)
+        dress(axes, title=name, inches=(room - 0.6, 3.2))
         axes.set_xticks(at, labels)
     for axes in grid[len(fronts) :]:
         axes.set_axis_off()

@@ -83,3 +83,14 @@ def test_shades_of_both_algorithms_are_inside(labels):
     assert is_inside(legend)
     assert is_inside(figure.axes[0].yaxis.label)
     assert figure.get_size_inches()[0] == 8.0 or "ours" not in labels
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_titles_of_parallel_coordinates_do_not_touch(n):
+    names = [
+        f"{k} NSGA-II with a large population and other operators than usual" for k in range(n)
+    ]
+    figure = drawn(plots.plot_parallel(dict.fromkeys(names, sphere(4)), list("abcd")))
+    titles = [axes.title for axes in figure.axes]
+    assert touching(titles) == []
+    assert all(is_inside(title) for title in titles)
