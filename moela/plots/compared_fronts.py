@@ -10,7 +10,7 @@ import numpy as np
 
 from moela._arrays import Floats
 from moela._checks import require
-from moela.notebook.style import SMALL, TEXT, dress, short
+from moela.notebook.style import SMALL, TEXT, dress, fitted, short
 from moela.plots.checks import fronts_of
 from moela.plots.scales import LogAxes, log_axes, logarithmic
 from moela.plots.style import Look, Options, Picture, scatter_mixed
@@ -125,7 +125,7 @@ def plot_3d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
     # The view from the ideal point, which fronts face.
     axes.view_init(elev=24, azim=38)
     axes.set_box_aspect(None, zoom=0.88)
-    axes.set_title(short(picture.title, 70), fontsize=TEXT)
+    axes.set_title(fitted(picture.title, 7.0), fontsize=TEXT)
     picture.legend_below(3)
     return picture.done()
 

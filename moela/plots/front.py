@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from moela._arrays import Floats
 from moela._checks import require
-from moela.notebook.style import COLORS, SMALL, TEXT, dress, fitted, name_ticks, new_figure, short
+from moela.notebook.style import COLORS, SMALL, TEXT, dress, fitted, name_ticks, new_figure
 from moela.plots.scales import PLAIN, LogAxes, log_axes, log_ticks, logarithmic
 from moela.plots.style import legend_above, saved
 from moela.quality.front import largest_box
@@ -131,7 +131,7 @@ def plot_front(
     for axes in (left, *more):
         legend_above(axes)
     if title:
-        figure.suptitle(short(title, 90), fontsize=TEXT)
+        figure.suptitle(fitted(title, figure.get_figwidth() - 0.6), fontsize=TEXT)
     return saved(figure, path)
 
 

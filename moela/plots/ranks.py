@@ -9,7 +9,7 @@ import numpy as np
 
 from moela._arrays import Floats
 from moela._checks import require
-from moela.notebook.style import SMALL, TEXT, short
+from moela.notebook.style import SMALL, TEXT, fitted, short
 from moela.plots.checks import samples_of
 from moela.plots.style import Options, Picture
 from moela.quality.statistics import AverageRanks
@@ -154,5 +154,5 @@ def plot_ranks(names: Sequence[str], ranking: AverageRanks, **options: Unpack[Op
                 edge + 0.06 * side * inch, y, texts[i], fontsize=TEXT, color=look.color,
                 va="center", ha="right" if side < 0 else "left",
             )  # fmt: skip
-    axes.set_title(short(picture.title, 70), fontsize=TEXT)
+    axes.set_title(fitted(picture.title, 4.4 + 2 * room), fontsize=TEXT)
     return picture.done()

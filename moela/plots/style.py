@@ -18,6 +18,7 @@ from moela.notebook.style import (
     TEXT,
     LineStyle,
     dress,
+    fitted,
     new_figure,
     short,
 )
@@ -151,7 +152,8 @@ class Picture:
     def add_title(self, size: float = TEXT) -> None:
         """Write the title above all axes."""
         if self.title:
-            self.figure.suptitle(short(self.title, 70), fontsize=size)
+            text = fitted(self.title, self.figure.get_figwidth() - 0.6, size=size)
+            self.figure.suptitle(text, fontsize=size)
 
     def handles(self, *, marker: bool = True, line: bool = True) -> list[Line2D]:
         """Return the legend entries of the algorithms."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moela._arrays import Bools, Floats, Ints
-from moela.notebook.style import COLORS, dress, name_ticks, new_figure, short
+from moela.notebook.style import COLORS, dress, fitted, name_ticks, new_figure
 from moela.plots.scales import LogAxes, log_axes, logarithmic
 from moela.plots.style import legend_above, saved
 from moela.quality.explain import Role
@@ -71,7 +71,7 @@ def plot_result(
         _draw_parallel(right, _logs(front, on_log), signs, ring)
         name_ticks(right, labels, 5.6)
     if title:
-        figure.suptitle(short(title, 70))
+        figure.suptitle(fitted(title, figure.get_figwidth() - 0.6, size=12))
     return saved(figure, path)
 
 

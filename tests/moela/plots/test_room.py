@@ -7,7 +7,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from moela import plots
+import moela
+from moela import plot_front, plots
+from moela.quality.statistics import rank_blocks
 
 LONG = [
     "NSGA-II with a large population",
@@ -94,3 +96,36 @@ def test_titles_of_parallel_coordinates_do_not_touch(n):
     titles = [axes.title for axes in figure.axes]
     assert touching(titles) == []
     assert all(is_inside(title) for title in titles)
+
+
+TITLE = "fronts of the network of 8 x 8 routers under traffic of all the programs, " * 4
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plot_front(sphere(2), title=TITLE),
+        lambda: plot_front(sphere(3), title=TITLE),
+        lambda: plots.plot_3d({"ours": sphere(3)}, list("abc"), title=TITLE),
+        lambda: plots.plot_matrix({"ours": sphere(2)}, list("ab"), title=TITLE),
+        lambda: plots.plot_parallel({"ours": sphere(3)}, list("abc"), title=TITLE),
+        lambda: plots.plot_attainment({"ours": [sphere(3)]}, list("abc"), title=TITLE),
+        lambda: plots.plot_ranks(list("ab"), rank_blocks([[0.9, 0.8], [0.6, 0.5]]), title=TITLE),
+        lambda: result_of(sphere(2)).plot(title=TITLE),
+    ],
+)
+def test_long_titles_are_inside(draw):
+    figure = drawn(draw())
+    titles = [*figure.texts, *(axes.title for axes in figure.axes)]
+    written = [title for title in titles if title.get_text().startswith("fronts of")]
+    assert len(written) == 1
+    assert is_inside(written[0])
+
+
+def result_of(F, **options):
+    """Return a result with these designs, a row each."""
+    return moela.minimize(
+        lambda d: tuple(F[d["row"]]), variables={"row": (0, len(F) - 1)},
+        objectives=[f"f{j}" for j in range(F.shape[1])], n_eval=len(F), verbose=False,
+        progress=False, **options,
+    )  # fmt: skip
