@@ -297,5 +297,6 @@ def differences(a: Sequence[Floats], b: Sequence[Floats]) -> Floats:
 def _limits(fronts: Sequence[Floats]) -> tuple[Floats, Floats]:
     points = np.concatenate([F for F in fronts if len(F)])
     low, high = points.min(axis=0), points.max(axis=0)
-    margin = 0.04 * np.where(high > low, high - low, np.maximum(np.abs(high), 1.0))
+    alone = np.where(high != 0, np.abs(high), 1.0)  # of an objective that is constant
+    margin = 0.04 * np.where(high > low, high - low, alone)
     return low - margin, high + margin

@@ -98,7 +98,8 @@ def _draw_progress(
     # Values far from the best would leave no room for it. If none is feasible, all may matter.
     places = _logs(values[at, None], on_log)[:, 0]
     low, high = np.quantile(sign * places, [0.0, 0.9 if feasible else 1.0])
-    margin = 0.05 * (high - low) or 1.0
+    # A constant is drawn in the middle; on a logarithmic axis, one power of ten from the ends.
+    margin = 0.05 * (high - low) or (0.0 if on_log[0] else abs(high)) or 1.0
     ends = np.array(sorted((sign * (low - margin), sign * (high + margin))))
     axes.set_ylim(*(10.0**ends if on_log[0] else ends))
     legend_above(axes, 3)

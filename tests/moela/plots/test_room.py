@@ -129,3 +129,20 @@ def result_of(F, **options):
         objectives=[f"f{j}" for j in range(F.shape[1])], n_eval=len(F), verbose=False,
         progress=False, **options,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [1e-12, -3e-9, 0.0, 5.0, 2e7])
+def test_a_constant_objective_is_drawn_at_its_value(value):
+    size = abs(value) or 1.0
+    F = np.column_stack([np.full((5, 1), value), sphere(2, 5)])
+    axes = plots.plot_attainment({"ours": [F[:, [0, 1]]]}, ["a", "b"]).axes[0]
+    np.testing.assert_allclose(axes.get_xlim(), [value - 0.04 * size, value + 0.04 * size])
+    figure = plots.plot_attainment({"ours": [F[:, [1, 2, 0]]]}, ["a", "b", "c"])
+    np.testing.assert_allclose(
+        figure.axes[-1].get_ylim(), [value - 0.04 * size, value + 0.04 * size]
+    )
+    axes = result_of(np.full((5, 1), value)).plot().axes[0]
+    np.testing.assert_allclose(axes.get_ylim(), [value - size, value + size])
+    if value > 0:
+        axes = result_of(np.full((5, 1), value)).plot(log=True).axes[0]
+        np.testing.assert_allclose(axes.get_ylim(), [value / 10, value * 10])
