@@ -141,11 +141,14 @@ def _draw_maps(runs: Runs, names: Sequence[str], **options: Unpack[Options]) -> 
         )
         dress(axes)
         color = picture.styles[name].color
-        axes.set_title(short(name), fontsize=TEXT, color=color, fontweight="bold")
+        axes.set_title(fitted(name, 3.0), fontsize=TEXT, color=color, fontweight="bold")
     for axes in grid.ravel()[len(runs) :]:
         axes.set_axis_off()
-    for axes in grid[-1]:
+    # The last map of each column; others share its numbers.
+    for axes in grid.ravel()[max(0, len(runs) - columns) : len(runs)]:
         axes.set_xlabel(short(names[0], 30), fontsize=TEXT)
+        axes.tick_params(labelbottom=True)
+        axes.xaxis.get_offset_text().set_visible(True)
     for axes in grid[:, 0]:
         axes.set_ylabel(short(names[1], 30), fontsize=TEXT)
     bar = picture.figure.colorbar(image, ax=grid)

@@ -146,3 +146,20 @@ def test_a_constant_objective_is_drawn_at_its_value(value):
     if value > 0:
         axes = result_of(np.full((5, 1), value)).plot(log=True).axes[0]
         np.testing.assert_allclose(axes.get_ylim(), [value / 10, value * 10])
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 5, 6])
+def test_the_last_map_of_each_column_has_numbers(n):
+    names = [f"{k} NSGA-II WITH A LARGE POPULATION" for k in range(n)]
+    runs = {name: [sphere(3) * [1e-9, 1.0, 1.0]] for name in names}
+    figure = drawn(plots.plot_attainment(runs, ["a", "b", "c"]))
+    maps = figure.axes[:n]
+    for k, axes in enumerate(maps):
+        last = k + 3 >= n
+        labels = axes.get_xticklabels()
+        assert any(label.get_visible() and label.get_text() for label in labels) == last
+        assert (axes.get_xlabel() == "a") == last
+        offset = axes.xaxis.get_offset_text()
+        assert (offset.get_visible() and offset.get_text() == "1e−9") == last
+    assert touching([axes.title for axes in maps]) == []
+    assert all(is_inside(axes.title) for axes in maps)
