@@ -377,7 +377,7 @@ class ArchiveAlgorithm(Algorithm):
         if new.any():
             pop[new] = self.operators.repair(self.problem, pop[new], random_state=self.random_state)
         # After the repair, which may be what brings given designs inside.
-        put_inside(self.problem, self.operators, pop[:n_given])
+        put_inside(self.problem, self.operators, pop, n_given)
         new = np.array([len(ind.evaluated) == 0 for ind in pop], dtype=bool)
         set_origin(pop, part="initial", already_evaluated=~new)
         return pop[self.context.duplicates.claim(pop.get("X"))]

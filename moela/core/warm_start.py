@@ -89,15 +89,22 @@ def sampler(problem: Problem, operators: Operators, given: dict[str, object]) ->
     return resolve(problem, **rest, permutations=operators.permutes).sampling  # type: ignore[arg-type]
 
 
-def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
+def put_inside(
+    problem: Problem, operators: Operators, pop: Population, n_given: int | None = None
+) -> None:
     """Put given designs into the problem's bounds and types, in place; raise if one is outside.
 
     A value that misses a bound or an integer by rounding only (1e-9 of the range) is set to it. If
     the design was already evaluated, it will be evaluated again, since its objectives are those of
     another design.
+
+    The first `n_given` designs were given, by default all. The others were drawn beside them, and a
+    repair reads all as one array, so that given floats make floats of drawn integers, too. The
+    drawn ones get their type back.
     """
     variables = getattr(problem, "vars", None)
-    for i, ind in enumerate(pop):
+    given = pop[:n_given]
+    for i, ind in enumerate(given):
         before, evaluated, where = ind.X, bool(ind.evaluated), _where(i)
         if variables:
             X: Design = {
@@ -112,8 +119,11 @@ def put_inside(problem: Problem, operators: Operators, pop: Population) -> None:
             ind.reset(data=False)
             ind.data.pop("status", None)
         ind.X = X
-    if not variables and len(pop):
-        _check_legal(problem, operators, rows([ind.X for ind in pop]), _GIVEN)
+    if variables or len(given) == 0:
+        return
+    _check_legal(problem, operators, rows([ind.X for ind in given]), _GIVEN)
+    for ind in pop[len(given) :]:
+        ind.X = _of_type(problem, operators, np.asarray(ind.X))
 
 
 def check_answered(problem: Problem, operators: Operators, pop: Population, owner: str) -> None:
@@ -276,12 +286,23 @@ def _typed(problem: Problem, operators: Operators, X: Designs, where: Where) -> 
     if numbers_of(X) is None:
         return X
     values = numbers_inside(problem, X, where)
-    # The default operators compute with the type; a problem's own may have another.
-    kinds = {"binary": bool, "integer": int}
-    default = is_whole(problem) and operators.kind in kinds
-    if default and (X.dtype == float or operators.kind == "binary"):
-        return values.astype(kinds[operators.kind])
-    return X if np.array_equal(values, X) else values
+    return _of_type(problem, operators, X if np.array_equal(values, X) else values)
+
+
+def _of_type(problem: Problem, operators: Operators, X: Designs) -> Designs:
+    """Return whole numbers X [n_var] in the type that the default operators compute with.
+
+    A problem's own operators may compute with another.
+    """
+    whole, values = is_whole(problem), numbers_of(X)
+    if values is None:
+        return X
+    if whole and operators.kind == "binary":
+        return X.astype(bool)
+    integers = operators.permutes or (whole and operators.kind == "integer")
+    if integers and X.dtype.kind not in "iu" and bool((values == np.rint(values)).all()):
+        return X.astype(int)
+    return X
 
 
 def _check_legal(problem: Problem, operators: Operators, X: Designs, how: str) -> None:

@@ -20,7 +20,7 @@ from moela import MOELA, EvaluationStore, Evaluator, Front, front_of
 from moela.core.operators import resolve
 from moela.core.origin import origins
 from moela.core.warm_start import first_designs
-from moela.rivals import MOOS
+from moela.rivals import MOMAD, MOOS, BatchMOEAD
 from moela.testing import (
     ToyBinary,
     ToyConstrained,
@@ -244,6 +244,46 @@ def test_given_designs_have_the_type_of_the_variables():
     assert first[0].X.dtype == int
     _, first = begin(ToyBinary(), np.zeros((1, 14), dtype=int))
     assert first[0].X.dtype == bool
+
+
+@pytest.mark.parametrize("algorithm", [MOELA, MOMAD, MOOS, BatchMOEAD])
+def test_whole_numbers_given_as_floats_leave_all_designs_integers(algorithm):
+    class Watched(ToyInteger):
+        def _evaluate(self, X, out, *args, **kwargs):
+            types.add(X.dtype)
+            super()._evaluate(X, out, *args, **kwargs)
+
+    given = np.random.default_rng(0).integers(0, 4, (5, 4))
+    fronts = []
+    for X in (given, given.astype(float), given.astype(np.float32)):
+        types = set()
+        run = minimize(Watched(), algorithm(sampling=X), ("n_eval", 80), seed=1)
+        assert types == {np.dtype(int)}
+        fronts.append(run.F)
+    for F in fronts[1:]:
+        np.testing.assert_array_equal(F, fronts[0])
+
+
+@pytest.mark.parametrize("form", ["array", "frame"])
+@pytest.mark.parametrize("algorithm", [MOELA, MOOS])
+def test_permutations_given_as_floats_index_arrays(algorithm, form):
+    class Order(ElementwiseProblem):  # nothing but its integers tells of permutations
+        def __init__(self):
+            super().__init__(n_var=6, n_obj=2, xl=0, xu=5, vtype=int)
+
+        def _evaluate(self, x, out, *args, **kwargs):
+            place = np.arange(6)[x]
+            out["F"] = [place @ np.arange(6), np.abs(np.diff(place)).sum()]
+
+    orders = np.array([np.random.default_rng(i).permutation(6) for i in range(5)])
+    given = orders.astype(float)
+    if form == "frame":
+        given = pytest.importorskip("pandas").DataFrame(given)
+    runs = [
+        minimize(Order(), algorithm(sampling=X), ("n_eval", 60), seed=1) for X in (orders, given)
+    ]
+    np.testing.assert_array_equal(runs[0].X, runs[1].X)
+    assert runs[1].X.dtype == int
 
 
 def test_a_repair_may_bring_designs_inside():
