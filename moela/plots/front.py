@@ -53,7 +53,9 @@ def plot_front(
         Their names.
     ref_point : float array [M], optional
         Objectives of a design to compare with. The right panel then shows each objective in percent
-        of the reference, else scaled to [0, 1] over the front.
+        of the reference, else scaled to [0, 1] over the front. If a value of the reference is
+        negative, it shows by how many percent of the absolute value designs are above it, so that
+        down is better for each objective.
     ref_name : str
         Name of the reference in the legend.
     shared : float array [M], optional
@@ -160,11 +162,16 @@ def _draw_lines(
     else:
         part = np.zeros(F.shape[1]) if alike is None else alike
         rest = other - part
+        # More percent of a negative value would be better, so that directions would differ.
+        negative = bool((rest < 0).any())
+        zero = other if negative else part
         Z = np.full(F.shape, np.nan)  # where the reference has nothing else
-        np.divide(100.0 * (F - part), rest, out=Z, where=rest != 0)
-        axes.axhline(100.0, color="black", lw=1.5, ls="--", label=ref_name)
+        np.divide(100.0 * (F - zero), np.abs(rest), out=Z, where=rest != 0)
+        level = 0.0 if negative else 100.0
+        axes.axhline(level, color="black", lw=1.5, ls="--", label=ref_name)
+        words = f"% above the {ref_name}, down is better" if negative else f"% of the {ref_name}"
         note = ", without what all designs share" if part.any() else ""
-        dress(axes, "", f"% of the {ref_name}{note}", inches=(6.0, 4.2))
+        dress(axes, "", f"{words}{note}", inches=(6.0, 4.2))
     at = np.arange(F.shape[1])
     # More lines would cover each other; the most isolated designs show what the front offers.
     lines = Z

@@ -200,6 +200,15 @@ def test_percentages_leave_out_what_all_designs_share():
         plot_front(F, ref_point=[100.0, 2.0], shared=[60.0])
 
 
+def test_down_is_better_beside_a_negative_reference():
+    F = np.array([[-4.0, 3.0], [-1.0, 1.0]])
+    axes = plot_front(F, ref_point=[-2.0, 2.0]).axes[1]
+    reference, *designs, _ = (line.get_ydata() for line in axes.get_lines())
+    assert list(reference) == [0.0, 0.0]
+    np.testing.assert_allclose(designs, [[-100.0, 50.0], [50.0, -50.0]])
+    assert "% above the reference, down is better" in axes.get_ylabel().replace("\n", " ")
+
+
 def test_the_legend_of_a_difference_has_the_shades_that_occur():
     ahead = [np.array([[0.0, 0.0]])] * 4
     behind = [np.array([[0.0, 0.0]])] * 3 + [np.array([[1.0, 1.0]])]
