@@ -168,6 +168,8 @@ def plot_attainment_difference(
 ) -> Figure:
     """Draw the regions that one algorithm's runs attain more often than another's.
 
+    The picture says so if there is no such region.
+
     Parameters
     ----------
     a, b : sequence of float arrays, [n, 2]
@@ -228,6 +230,11 @@ def plot_attainment_difference(
             Rectangle(tuple(corner), *(opposite - corner), color=color, alpha=_strength(step), lw=0)
         )
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    if not any(drawn.values()):
+        axes.text(
+            0.5, 0.5, "no difference", transform=axes.transAxes, ha="center", va="center",
+            fontsize=TEXT,
+        )  # fmt: skip
     shades = {name: sorted(steps) for name, steps in drawn.items() if steps}
     _name_shades(picture, axes, names[1], shades)
     return picture.done()

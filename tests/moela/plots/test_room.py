@@ -163,3 +163,10 @@ def test_the_last_map_of_each_column_has_numbers(n):
         assert (offset.get_visible() and offset.get_text() == "1e−9") == last
     assert touching([axes.title for axes in maps]) == []
     assert all(is_inside(axes.title) for axes in maps)
+
+
+def test_a_picture_without_a_difference_says_so():
+    same, other = [sphere(2)], [sphere(2) * 1.1]
+    for a, b, words in ((same, same, ["no difference"]), (same, other, [])):
+        figure = drawn(plots.plot_attainment_difference(a, b, ["f", "g"], labels=["a", "b"]))
+        assert [text.get_text() for text in figure.axes[0].texts] == words
