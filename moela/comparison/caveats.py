@@ -11,6 +11,8 @@ from moela.quality.words import amount
 if TYPE_CHECKING:
     from moela.comparison.comparison import Comparison
 
+# Numbers of evaluations that differ by this factor at most count as equal.
+_ALIKE = 1.05
 _REASONS = {"not finite": "not finite", "failed": "from a failed evaluation"}
 
 
@@ -22,7 +24,7 @@ def caveats_of(comparison: Comparison) -> list[str]:
         out += _unnamed(problem, group)
         out += _directions(problem, group)
         out += _archive_rules(problem, group)
-        out += _budgets(problem, group)
+        out += _budgets(problem, group, comparison.has_history)
         out += _losses(problem, group)
         present = comparison.algorithms_on(problem)
         if missing := [a for a in comparison.algorithms if a not in present]:
@@ -94,18 +96,31 @@ def _archive_rules(problem: str, group: list[ComparedRun]) -> list[str]:
     return []
 
 
-def _budgets(problem: str, group: list[ComparedRun]) -> list[str]:
+def _budgets(problem: str, group: list[ComparedRun], has_curves: bool) -> list[str]:
     spent: dict[str, list[int]] = {}
     for run in group:
         if run.n_eval is not None:
             spent.setdefault(run.algorithm, []).append(run.n_eval)
-    least = {a: min(n) for a, n in spent.items()}
     # Incomplete last generations make small differences, which need no caveat.
-    if not least or max(least.values()) <= 1.05 * min(least.values()):
+    uneven = {a: n for a, n in spent.items() if max(n) > _ALIKE * min(n)}
+    every = [n for counts in spent.values() for n in counts]
+    if not every or max(every) <= _ALIKE * min(every):
         return []
-    each = listed([f"{a} {n:,}" for a, n in least.items()])
+    each = listed([f"{a} {_between(n)}" for a, n in spent.items()])
     hint = 'at="common" compares them after the same number.'
-    return [f"The runs on {problem} had different numbers of evaluations: {each}; {hint}"]
+    out = [f"The runs on {problem} had different numbers of evaluations: {each}; {hint}"]
+    if uneven and has_curves:
+        out.append(
+            f"On {problem} the convergence curves of {listed(uneven)} end with the shortest run, "
+            f"after {listed(f'{min(n):,}' for n in uneven.values())} evaluations."
+        )
+    return out
+
+
+def _between(numbers: list[int]) -> str:
+    """Return the least and the largest of some numbers, or the only one."""
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _losses(problem: str, group: list[ComparedRun]) -> list[str]:

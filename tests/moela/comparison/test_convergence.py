@@ -143,3 +143,19 @@ def test_same_final_front_reached_in_another_order_is_reached():
         for s in range(4)
     ]
     assert {line["reached"] for line in compare(runs).speedup()} == {4}
+
+
+def test_unequal_runs_of_an_algorithm_are_named():
+    rng = np.random.default_rng(9)
+    runs = [
+        cases.recorded(rng.random((n, 2)), algorithm=name, seed=seed)
+        for name, numbers in (("long", (200, 200)), ("short", (20, 100)))
+        for seed, n in enumerate(numbers)
+    ]
+    caveats = " ".join(compare(runs).caveats)
+    assert "different numbers of evaluations: long 200 and short 20 to 100; at=" in caveats
+    assert "the convergence curves of short end with the shortest run, after 20 eval" in caveats
+    caveats = " ".join(compare([run for run in runs if run.algorithm == "short"]).caveats)
+    assert "different numbers of evaluations: short 20 to 100" in caveats
+    caveats = " ".join(compare([run for run in runs if run.algorithm == "long"]).caveats)
+    assert "evaluations" not in caveats
