@@ -97,6 +97,17 @@ def test_recipe_runs(page, tmp_path, monkeypatch):
         assert sum("done after 100 evaluations" in line for line in lines) == 2
 
 
+@pytest.mark.few_evaluations
+def test_failed_evaluations_are_counted_as_its_recipe_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "recipes" / "failed_evaluations.md"
+    run_blocks(page)
+    printed = capsys.readouterr().out
+    lines = re.findall(r"^print\(.*# \.\.\. (.+)$", text_of(page), flags=re.MULTILINE)
+    assert lines
+    assert [line for line in lines if line not in printed] == []
+
+
 def written_by(page: Path) -> set[str]:
     """Return the names of the files in the code of a page."""
     found = re.findall(r'"(\w+\.(?:csv|db|html|json|log|png))"', "\n".join(blocks_of(page)))
