@@ -227,6 +227,17 @@ class NoC3D(Problem):
         view.flags.writeable = False
         return view
 
+    def __repr__(self) -> str:
+        n, platform = len(self._traffic), self.platform
+        pes = ", ".join(f"{kind.count} {kind.name}" for kind in platform.pe_types)
+        grid = " x ".join(map(str, platform.grid))
+        applications = "1 application" if n == 1 else f"{n} applications ({self.aggregate})"
+        limits = "".join(f", {name} <= {limit:g}" for name, limit in self.constraints.items())
+        return (
+            f"{type(self).__name__}: {grid} tiles ({pes}), {applications}, minimize "
+            f"{', '.join(self.objective_names)}{limits}"
+        )
+
     def _evaluate(self, x: ArrayLike, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         values = self._measures.values(self._rows(x), self._wanted)
         # A subclass may have more objectives than are named here.

@@ -26,6 +26,13 @@ def test_shape_and_bounds(problem, rows):
     assert (rows <= problem.xu).all()
 
 
+def test_it_is_shown_in_short(problem):
+    tiles = "NoC3D: 4 x 4 x 4 tiles (8 CPU, 16 LLC, 40 GPU)"
+    assert repr(problem) == f"{tiles}, 1 application, minimize {', '.join(problem.objective_names)}"
+    both = NoC3D([problem.traffic] * 2, objectives=["mean"], constraints={"temperature": 95.0})
+    assert repr(both) == f"{tiles}, 2 applications (mean), minimize mean, temperature <= 95"
+
+
 @pytest.mark.parametrize(
     ("objectives", "names"),
     [
