@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from moela.comparison.scale import LARGER_IS_BETTER, TITLES
 from moela.quality.statistics import least_p_value
 from moela.quality.table import Row, Table, text
-from moela.quality.words import amount, harmless
+from moela.quality.words import amount, beside, harmless
 
 if TYPE_CHECKING:
     from moela.comparison.comparison import Comparison
@@ -263,7 +263,8 @@ def counts_text(comparison: Comparison) -> str:
 def reference_text(comparison: Comparison, problem: str) -> str:
     """Return the reference point of a problem, its origin, and the kind of hypervolumes."""
     scale = comparison.scales[problem]
-    point = ", ".join(text(v) for v in scale.own(scale.ref_point))
+    worst = scale.own(scale.nadir)
+    point = ", ".join(map(beside, scale.own(scale.ref_point), worst))
     how = "exact" if scale.exact else "approximate"
     return f"reference point ({point}), {scale.rule}; hypervolumes {how}, as shares of its box"
 

@@ -71,6 +71,20 @@ def number(value: float) -> str:
     return f"{value:.6g}"
 
 
+def beside(value: float, other: float) -> str:
+    """Return a number with as many digits, at least four, as tell it from another one.
+
+    >>> beside(-999998.5, -999999.0), beside(7.7, 7.0)
+    ('-999998', '7.7')
+    """
+    for digits in range(4, 17):
+        text, neighbor = f"{value:.{digits}g}", f"{other:.{digits}g}"
+        told_apart = text != neighbor and (float(text) > other) == (value > other)
+        if value == other or told_apart:
+            return text
+    return repr(value)
+
+
 def of_kind(value: object) -> str:
     """Return a value and its type, for errors about a value of the wrong type."""
     return "None" if value is None else f"{shown(value)} ({type(value).__name__})"

@@ -32,7 +32,7 @@ from moela.files.replacing import replacing
 from moela.provenance.environment import provenance, version_of
 from moela.quality.json_data import finite
 from moela.quality.table import Row, Table, text
-from moela.quality.words import amount
+from moela.quality.words import amount, beside
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -160,8 +160,7 @@ def _policy(*scripts: str) -> str:
 def _problem(comparison: Comparison, problem: str) -> dict[str, object]:
     """Return the contents of the section of a problem."""
     scale = comparison.scales[problem]
-    columns = ("objective", "best", "worst", "reference point")
-    points = map(scale.own, (scale.ideal, scale.nadir, scale.ref_point))
+    best, worst, point = map(scale.own, (scale.ideal, scale.nadir, scale.ref_point))
     reference = reference_text(comparison, problem)
     speedups = None
     if comparison.has_history and len(comparison.algorithms) > 1:
@@ -175,7 +174,15 @@ def _problem(comparison: Comparison, problem: str) -> dict[str, object]:
         "speedups": speedups,
         "pictures": _drawn(pictures_of_problem(comparison, problem).values()),
         "scale": Table(
-            [dict(zip(columns, row, strict=True)) for row in zip(scale.goals, *points, strict=True)]
+            [
+                {
+                    "objective": name,
+                    "best": beside(best[j], worst[j]),
+                    "worst": beside(worst[j], point[j]),
+                    "reference point": beside(point[j], worst[j]),
+                }
+                for j, name in enumerate(scale.goals)
+            ]
         ),
     }
 

@@ -7,6 +7,7 @@ import pytest
 
 import moela
 from moela import compare, plot_front, plots
+from moela.comparison.summary import reference_text
 from moela.quality.statistics import rank_blocks
 from moela.quality.table import Table
 
@@ -91,6 +92,14 @@ def test_maximized_objectives_are_called_negated_in_pictures():
     assert "(cost, gain (max))\n  reference point (3, 1), as given" in str(comparison)
     assert comparison.plot_fronts().axes[0].get_ylabel() == "gain (negated)"
     assert repr(comparison) == "Comparison(1 run, 1 algorithm, 1 problem)"
+
+
+def test_a_reference_point_is_told_apart_from_the_worst():
+    comparison = compare({"a": [[[-999999.0, 3.0], [-999998.0, 2.0]]]})
+    text = reference_text(comparison, "problem")
+    point, rest = text.removeprefix("reference point (").split(",", 1)
+    assert -999998 < float(point) < -999997
+    assert rest.startswith(" 3.1)")
 
 
 def test_axes_may_be_logarithmic():
