@@ -50,9 +50,13 @@ _MAX_OBJECTIVES, _MAX_ROWS = MOST_OBJECTIVES, 100_000_000
 
 
 def of_front(front: Front) -> RunDraft:
-    """Return a Front with its designs, names and problem."""
+    """Return a Front with its designs, names, directions and problem."""
     model = traits(front.problem).get("model")
-    return RunDraft(nameless(front.F, "a Front", X=front.X, names=front.names, model=model))
+    # Without a maximized objective, a user may have negated the objectives before.
+    signs = tuple(front.signs.tolist()) if (front.signs < 0).any() else None
+    return RunDraft(
+        nameless(front.F, "a Front", X=front.X, names=front.names, signs=signs, model=model)
+    )
 
 
 def of_result(result: Result, senses: Mapping[str, float] | None = None) -> RunDraft:

@@ -262,6 +262,13 @@ def test_maximized_objectives_have_their_own_sign_and_variables_their_names():
         )
 
 
+def test_a_front_of_maximized_objectives_can_be_compared():
+    front = compare({"a": [maximizing(1)]}).front()
+    again = compare({"front": front, "other": front})
+    assert again.scales[again.problems[0]].signs.tolist() == [-1.0, 1.0]
+    assert again.front(algorithm="front").values.tolist() == front.values.tolist()
+
+
 def test_variables_are_named_if_all_runs_have_the_same():
     same = compare({"a": [maximizing(1)], "b": [maximizing(2)]}).front()
     assert set(same.variables(0)) == {"a", "b"}
