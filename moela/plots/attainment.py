@@ -13,7 +13,7 @@ from moela._arrays import Floats, Ints
 from moela._checks import require
 from moela.notebook.style import SMALL, TEXT, dress, fitted, short
 from moela.plots.checks import runs_of
-from moela.plots.style import Options, Picture
+from moela.plots.style import Options, Picture, fit_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +93,6 @@ def plot_attainment(runs: Runs, names: Sequence[str], **options: Unpack[Options]
 def _draw_bands(runs: Runs, names: Sequence[str], **options: Unpack[Options]) -> Picture:
     picture = Picture(runs, **options)
     axes = picture.axes(names[0], names[1])
-    axes.locator_params(axis="x", nbins=5)  # long numbers would touch
     low, high = _limits([F for fronts in runs.values() for F in fronts])
     for name, fronts in runs.items():
         look = picture.styles[name]
@@ -106,6 +105,7 @@ def _draw_bands(runs: Runs, names: Sequence[str], **options: Unpack[Options]) ->
         y = _stair(median, x, high[1] + (high[1] - low[1]))
         axes.step(x, y, where="post", color=look.color, ls=look.line, lw=2.6)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    fit_numbers(axes, names[0], 6.6, 5)
     picture.legend(axes, marker=False)
     return picture
 
@@ -230,6 +230,7 @@ def plot_attainment_difference(
             Rectangle(tuple(corner), *(opposite - corner), color=color, alpha=_strength(step), lw=0)
         )
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    fit_numbers(axes, names[0], 6.6, 9)
     if not any(drawn.values()):
         axes.text(
             0.5, 0.5, "no difference", transform=axes.transAxes, ha="center", va="center",

@@ -13,7 +13,7 @@ from moela._checks import require
 from moela.notebook.style import SMALL, TEXT, dress, fitted, short
 from moela.plots.checks import fronts_of
 from moela.plots.scales import LogAxes, log_axes, logarithmic
-from moela.plots.style import Look, Options, Picture, scatter_mixed
+from moela.plots.style import Look, Options, Picture, fit_numbers, scatter_mixed, taken_power
 from moela.quality.indicators import extent
 from moela.quality.runs import isolated
 
@@ -75,6 +75,8 @@ def plot_2d(
         look = picture.styles[name]
         axes.step(x, y, where="post", lw=1.8, ls=look.line, color=look.color, alpha=0.55)
     scatter_mixed(axes, [(*F.T, picture.styles[name]) for name, F in fronts.items()], s=38)
+    if not on_log[0]:
+        fit_numbers(axes, names[0], 6.6, 9)
     log_axes(axes, x=bool(on_log[0]), y=bool(on_log[1]))
     picture.legend(axes)
     return picture.done()
@@ -117,11 +119,12 @@ def plot_3d(fronts: Fronts, names: Sequence[str], **options: Unpack[Options]) ->
             *_fewer(F, _MAX_POINTS).T, s=34, marker=look.marker, color=look.color, alpha=0.75, lw=0,
             depthshade=False,
         )  # fmt: skip
-    for axis, name in zip("xyz", names, strict=True):
-        getattr(axes, f"set_{axis}label")(short(name, 30), fontsize=TEXT, labelpad=16)
     axes.tick_params(labelsize=SMALL - 1, pad=3)
-    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+    for axis, name in zip((axes.xaxis, axes.yaxis, axes.zaxis), names, strict=True):
         axis.set_major_locator(MaxNLocator(4))
+        power = taken_power(axis)  # Beside the axis it would lie on a long name.
+        axis.set_label_text(f"{short(name, 30 - len(power))}{power}", fontsize=TEXT)
+        axis.labelpad = 16
     # The view from the ideal point, which fronts face.
     axes.view_init(elev=24, azim=38)
     axes.set_box_aspect(None, zoom=0.88)

@@ -13,7 +13,7 @@ from moela._arrays import Floats
 from moela._checks import require
 from moela.notebook.style import COLORS, SMALL, TEXT, dress, fitted, name_ticks, new_figure
 from moela.plots.scales import PLAIN, LogAxes, log_axes, log_ticks, logarithmic
-from moela.plots.style import legend_above, saved
+from moela.plots.style import fit_numbers, legend_above, saved
 from moela.quality.front import largest_box
 from moela.quality.indicators import extent
 from moela.quality.runs import isolated
@@ -122,7 +122,7 @@ def plot_front(
     if other is not None:
         left.plot(*other[:2], "*", ms=18, color="black", label=ref_name)
     if not on_log[0]:
-        left.locator_params(axis="x", nbins=6)  # more numbers would touch
+        fit_numbers(left, labels[0], 4.5 if m > 2 else 5.0 if beside else 6.8, 6)
     log_axes(left, x=bool(on_log[0]), y=bool(on_log[1]))
     shown = np.where(on_log, np.log10(np.where(on_log, F, 1.0)), F) if other is None else F
     for axes in more:

@@ -25,8 +25,11 @@ from moela.notebook.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+
+_DIGIT = 0.64  # width of a digit, in its size
 
 Corner = Literal["best", "lower right"]
 
@@ -99,6 +102,45 @@ def legend_above(axes: Axes, columns: int = 2) -> None:
         loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, fontsize=SMALL,
         frameon=False, columnspacing=0.9, handletextpad=0.3, handlelength=1.2, borderpad=0.2,
     )  # fmt: skip
+
+
+def fit_numbers(axes: Axes, name: str, inches: float, most: int) -> None:
+    """Put at most so many numbers on a linear horizontal axis, with its name, so that none touch.
+
+    Call this once everything is drawn; `inches` are the width of the axes.
+    """
+    for bins in range(most, 1, -1):
+        axes.locator_params(axis="x", nbins=bins)
+        low, high = sorted(axes.xaxis.get_view_interval())
+        ticks, texts = _numbers(axes.xaxis)
+        widest = 0.1 + max(map(_wide, texts), default=0.0)
+        if len(ticks) < 2 or widest * (high - low) <= inches * (ticks[1] - ticks[0]):
+            break
+    if offset := axes.xaxis.get_major_formatter().get_offset():
+        # The power of ten stands at the right end of the label, which is centered.
+        room = max(0.4 * inches, inches - 2 * _wide(offset) - 0.3)
+        if 1.2 * _wide(name) > room:
+            axes.set_xlabel(fitted(name, room), fontsize=TEXT)
+
+
+def taken_power(axis: Axis) -> str:
+    """Hide the power of ten, or what is to be added, of an axis, and return it for its label."""
+    _numbers(axis)
+    offset = axis.get_major_formatter().get_offset()
+    axis.get_offset_text().set_visible(False)
+    return f" ×{offset}" if offset[:1].isdigit() else f" {offset}".rstrip()
+
+
+def _wide(number: str) -> float:
+    """Return how many inches a number takes beside an axis."""
+    return _DIGIT * SMALL / 72 * (len(number) - 0.5 * number.count("."))
+
+
+def _numbers(axis: Axis) -> tuple[list[float], list[str]]:
+    """Return where the visible numbers of an axis are, and their texts."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
+    return ticks, axis.get_major_formatter().format_ticks(ticks)
 
 
 def saved(figure: Figure, path: str | Path | None) -> Figure:

@@ -11,7 +11,7 @@ import numpy as np
 from moela._arrays import Bools, Floats, Ints
 from moela.notebook.style import COLORS, dress, fitted, name_ticks, new_figure
 from moela.plots.scales import LogAxes, log_axes, logarithmic
-from moela.plots.style import legend_above, saved
+from moela.plots.style import fit_numbers, legend_above, saved
 from moela.quality.explain import Role
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ def plot_result(
         figure = new_figure(7.2, 5.0)
         axes = figure.subplots()
         dress(axes, *labels, inches=(6.0, 4.2))
-        _draw_plane(axes, F[fits], front, signs, ring, feasible, on_log)
+        _draw_plane(axes, labels[0], 6.0, F[fits], front, signs, ring, feasible, on_log)
     else:
         figure = new_figure(12.0, 4.8)
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
         dress(left, *labels[:2], inches=(4.4, 3.4))
-        _draw_plane(left, F[fits], front, signs, ring, feasible, on_log)
+        _draw_plane(left, labels[0], 3.8, F[fits], front, signs, ring, feasible, on_log)
         whose = "the front" if feasible else "these designs"
         dress(right, "", f"0 is the best of {whose}, 1 the worst", inches=(5.6, 3.4))
         _draw_parallel(right, _logs(front, on_log), signs, ring)
@@ -107,6 +107,8 @@ def _draw_progress(
 
 def _draw_plane(
     axes: Axes,
+    label: str,
+    inches: float,
     others: Floats,
     front: Floats,
     signs: Floats,
@@ -114,7 +116,10 @@ def _draw_plane(
     feasible: bool,
     on_log: Bools,
 ) -> None:
-    """Draw the first two objectives of the front and of the other designs near it."""
+    """Draw the first two objectives of the front and of the other designs near it.
+
+    `label` is that of the horizontal axis, and `inches` its width.
+    """
     if len(front) == 0:
         return
     shown, places = _logs(front, on_log), _logs(others, on_log)
@@ -136,7 +141,7 @@ def _draw_plane(
         i, role = ring
         axes.plot(*front[i, :2], "o", ms=12, mfc="none", mec=_ORANGE, mew=2.2, label=role, zorder=4)
     if not on_log[0]:
-        axes.locator_params(axis="x", nbins=6)
+        fit_numbers(axes, label, inches, 6)
     log_axes(axes, x=bool(on_log[0]), y=bool(on_log[1]))
     legend_above(axes, 3)
 

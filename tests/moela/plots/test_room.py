@@ -38,7 +38,7 @@ def is_inside(artist):
 
 def touching(artists):
     """Return the texts of artists that overlap another one."""
-    boxes = [(artist.get_text(), artist.get_window_extent()) for artist in artists]
+    boxes = [(artist.get_text(), artist.get_window_extent().padded(1)) for artist in artists]
     pairs = combinations([(text, box) for text, box in boxes if text], 2)
     return [(a, b) for (a, one), (b, other) in pairs if one.overlaps(other)]
 
@@ -122,12 +122,12 @@ def test_long_titles_are_inside(draw):
     assert is_inside(written[0])
 
 
-def result_of(F, **options):
+def result_of(F, names=None):
     """Return a result with these designs, a row each."""
     return moela.minimize(
         lambda d: tuple(F[d["row"]]), variables={"row": (0, len(F) - 1)},
-        objectives=[f"f{j}" for j in range(F.shape[1])], n_eval=len(F), verbose=False,
-        progress=False, **options,
+        objectives=names or [f"f{j}" for j in range(F.shape[1])], n_eval=len(F), verbose=False,
+        progress=False,
     )  # fmt: skip
 
 
@@ -170,3 +170,42 @@ def test_a_picture_without_a_difference_says_so():
     for a, b, words in ((same, same, ["no difference"]), (same, other, [])):
         figure = drawn(plots.plot_attainment_difference(a, b, ["f", "g"], labels=["a", "b"]))
         assert [text.get_text() for text in figure.axes[0].texts] == words
+
+
+LABEL = "average_latency_of_a_packet_in_nanoseconds_over_all_of_the_flows"
+
+
+@pytest.mark.parametrize("span", [(2.5e-5, 1.25e-4), (1e-13, 9e-13), (1e6, 1e6 + 1e-3), (-1e12, 0)])
+@pytest.mark.parametrize("name", ["a", LABEL])
+def test_numbers_of_the_horizontal_axis_touch_nothing(span, name):
+    F = np.array([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0], [0.5, 0.5, 0.0]])
+    F[:, 0] = span[0] + F[:, 0] * (span[1] - span[0])
+    names = [name, "b", "c"]
+    drawings = [
+        plot_front(F, names=names),
+        plot_front(F[:, :2], names=names[:2]),
+        plots.plot_2d({"ours": F[:, :2]}, names[:2]),
+        plots.plot_attainment({"ours": [F[:, :2]]}, names[:2]),
+        plots.plot_attainment_difference(
+            [F[:, :2]], [F[:1, :2]], names[:2], labels=["ours", "theirs"]
+        ),
+        result_of(F, names).plot(),
+        result_of(F[:, :2], names[:2]).plot(),
+    ]
+    for figure in drawings:
+        axis = drawn(figure).axes[0].xaxis
+        low, high = sorted(axis.get_view_interval())
+        places = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+        seen = [label for place, label in places if low <= place <= high]
+        assert len(seen) >= 2
+        assert touching([*seen, axis.get_offset_text()]) == []
+        assert touching([axis.label, axis.get_offset_text()]) == []
+
+
+def test_powers_of_ten_are_named_in_three_dimensions():
+    F = sphere(3) * [1e9, 1.0, 1e-13] + [0.0, 1e7, 0.0]
+    axes = drawn(plots.plot_3d({"ours": F}, [LABEL, "b", "c"])).axes[0]
+    labels = [axis.get_label_text() for axis in (axes.xaxis, axes.yaxis, axes.zaxis)]
+    assert [label[-6:] for label in labels] == ["s ×1e8", "b +1e7", "×1e−14"]
+    assert len(labels[0]) <= 30
+    assert not axes.xaxis.get_offset_text().get_visible()
