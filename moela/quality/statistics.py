@@ -279,6 +279,8 @@ def compare_groups(groups: Sequence[ArrayLike]) -> float:
         return 1.0
     if len(both) > _FEW:
         return float(kruskal(*samples).pvalue)
+    samples.sort(key=len)  # as arrangements are drawn for samples of these sizes
+    both = np.concatenate(samples)
     sizes = np.array([len(sample) for sample in samples])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
 
@@ -297,7 +299,11 @@ def _by_arrangement(ranks: Floats, spread: Callable[[Floats], Floats]) -> float:
     """
     rng = np.random.default_rng(0)
     least = float(spread(ranks[None])[0]) * (1.0 - 1e-12)
-    many = np.broadcast_to(ranks, (_AT_ONCE, *ranks.shape))
+    # Arrangements begin at sorted ranks, so that the order of samples and blocks does not matter.
+    first = np.sort(ranks, axis=-1)
+    if first.ndim == 2:
+        first = first[np.lexsort(first.T)]
+    many = np.broadcast_to(first, (_AT_ONCE, *first.shape))
     blocks = range(0, _ARRANGEMENTS, _AT_ONCE)
     reached = sum(int((spread(rng.permuted(many, axis=-1)) >= least).sum()) for _ in blocks)
     return (1 + reached) / (1 + _ARRANGEMENTS)

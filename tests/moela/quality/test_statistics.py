@@ -130,6 +130,18 @@ def test_a_few_groups_have_the_p_value_of_their_arrangements():
     assert statistics.compare_groups(groups) == pytest.approx(6 / 90, abs=3e-3)
 
 
+def test_the_order_of_samples_and_blocks_does_not_matter():
+    scores = np.array([[5, 4, 3, 2, 1], [5, 3, 2, 4, 1], [5, 2, 3, 4, 1], [4, 2, 3, 5, 1.0]])
+    shuffled = [scores[:, [0, 2, 1, 3, 4]], scores[::-1], scores[[1, 3, 0, 2]][:, ::-1]]
+    assert {statistics.rank_blocks(table).p_value for table in [scores, *shuffled]} == {
+        statistics.rank_blocks(scores).p_value
+    }
+    rng = np.random.default_rng(1)
+    groups = [rng.random(n) + 0.3 * (n == 5) for n in (4, 5, 3, 4)]
+    orders = [groups, groups[::-1], [groups[i][::-1] for i in (2, 0, 3, 1)]]
+    assert len({statistics.compare_groups(order) for order in orders}) == 1
+
+
 def test_friedman_of_scipy(monkeypatch):
     monkeypatch.setattr(statistics, "_FEW", 0)
     before = [72, 96, 88, 92, 74, 76, 82]
