@@ -21,7 +21,7 @@ from pymoo.core.termination import Termination
 from pymoo.util.display.multi import MultiObjectiveOutput
 
 from moela._arrays import Bools, Floats
-from moela._checks import count, instance
+from moela._checks import count, instance, require
 from moela.core.archive import ARCHIVED, Archive, ArchivedDesigns
 from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
@@ -110,8 +110,6 @@ class ArchiveAlgorithm(Algorithm):
     _shared_by_copies: tuple[str, ...] = ("problem",)
     # What to use instead of parameters that do not exist, or no longer; see `refuse_unknown`.
     _replaced_parameters: ClassVar[Mapping[str, str]] = {
-        "pop_size": "The number of initial designs is set by the parameter 'n_subproblems' or "
-        "'n_init'.",
         "reference": "Use 'ref_point' if the algorithm has it, else the problem's ref_point.",
     }
     # The attributes that say which algorithm this is, for its signature; known from the setup on.
@@ -224,6 +222,10 @@ class ArchiveAlgorithm(Algorithm):
                 f"{type(problem).__name__} has n_obj = {problem.n_obj}; use a single-objective "
                 "algorithm for it."
             )
+        size, least = self.archive_size, 2 * problem.n_obj
+        enough = size is None or size >= least
+        expected = f"None or at least 2 * n_obj = {least}"
+        require(type(self).__name__, "archive_size", size, enough, expected)
         self.operators: Operators = operators_for(problem, self._given)
         units = Units()
         self.front = Archive(problem.n_obj, self.archive_size, units)

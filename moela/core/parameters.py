@@ -14,6 +14,8 @@ from pymoo.core.repair import Repair
 
 from moela._checks import instance
 
+# Names that algorithms give the number of initial designs.
+_SIZES = ("n_subproblems", "n_init", "pop_size")
 PYMOO = frozenset(inspect.signature(Algorithm.__init__).parameters) - {"self", "kwargs"}
 
 
@@ -82,6 +84,9 @@ def _advice(kind: type, name: str, own: list[str]) -> str:
         instead = vars(base).get("_replaced_parameters", {}).get(name)
         if instead is not None:
             return f"{message} {instead}"
+    sizes = [size for size in _SIZES if size in own]
+    if name in _SIZES and sizes:
+        return f"{message} The number of initial designs is set by the parameter '{sizes[0]}'."
     close = get_close_matches(name, [*own, *PYMOO], n=1)
     return f"{message} Did you mean '{close[0]}'?" if close else message
 

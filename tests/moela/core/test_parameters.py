@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pymoo.problems import get_problem
 
 from moela import MOELA
 from moela.core.algorithm import ArchiveAlgorithm
@@ -29,6 +30,12 @@ class Own(ArchiveAlgorithm):
         (MOMAD, "n_explore_neighbours", "Did you mean 'n_explore_neighbors'"),
         (BatchMOEAD, "prob_neighbour_mating", "Did you mean 'prob_neighbor_mating'"),
         (BatchMOEAD, "scalarisation", "Did you mean 'scalarization'"),
+        (
+            MOELA,
+            "pop_size",
+            "The number of initial designs is set by .* 'n_subproblems'",
+        ),
+        (MOOS, "pop_size", "The number of initial designs is set by .* 'n_init'"),
         (Own, "widht", "Did you mean 'width'"),
         (Own, "see", "Did you mean 'seed'"),
     ],
@@ -46,6 +53,15 @@ def test_all_parameters_are_listed():
         MOELA(luck=1)
     assert "'luck'. The parameters of MOELA are n_subproblems, n_neighbors" in str(caught.value)
     assert "n_init" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [MOELA, MOMAD, MOOS])
+def test_an_archive_that_is_too_small_names_the_algorithm(make):
+    expected = (
+        rf"'archive_size' parameter of {make.__name__} must be .* at least .* = 4\. Got 2"
+    )
+    with pytest.raises(ValueError, match=expected):
+        make(archive_size=2).setup(get_problem("zdt1"), seed=1)
 
 
 def test_type_checkers_know_the_parameters_of_pymoo():
