@@ -57,9 +57,7 @@ def test_all_parameters_are_listed():
 
 @pytest.mark.parametrize("make", [MOELA, MOMAD, MOOS])
 def test_an_archive_that_is_too_small_names_the_algorithm(make):
-    expected = (
-        rf"'archive_size' parameter of {make.__name__} must be .* at least .* = 4\. Got 2"
-    )
+    expected = rf"'archive_size' parameter of {make.__name__} must be .* at least .* = 4\. Got 2"
     with pytest.raises(ValueError, match=expected):
         make(archive_size=2).setup(get_problem("zdt1"), seed=1)
 
