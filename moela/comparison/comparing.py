@@ -49,7 +49,7 @@ def compare(
     results
         A dict of runs by name of the algorithm; or of such dicts by name of the problem; or a list
         of runs without names. A run is a pymoo Result, an array [n, M] of minimized objectives,
-        a pymoo Population, or a file of points. An array [s, n, M] is s runs. An
+        a pymoo Population, a study of Optuna, or a file of points. An array [s, n, M] is s runs. An
         `ExperimentResults`, an `EvaluationStore`, or the path of one of these, or a folder that
         `moela run` wrote, holds runs with their names. Runs in a dict by seed have that seed.
         Objectives with names are compared by name, in the order of the first run, and those

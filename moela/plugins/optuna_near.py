@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import exp, log
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from moela._arrays import Floats
+from moela.plugins.optuna_space import violation_of
 
 # How often a parameter is drawn from all of its range, and an option is replaced.
 _PROB_ANYWHERE, _PROB_OTHER = 0.2, 0.2
@@ -36,12 +36,10 @@ class NearGoodTrials:
         Number of complete trials before which nothing is drawn.
     signs : array, shape [n_obj]
         1 for objectives that are minimized, -1 for others.
-    key : str
-        Where the constraints of a trial are among its attributes; they are met if <= 0.
     """
 
-    def __init__(self, n_startup: int, signs: Floats, key: str) -> None:
-        self._n_startup, self._signs, self._key = n_startup, signs, key
+    def __init__(self, n_startup: int, signs: Floats) -> None:
+        self._n_startup, self._signs = n_startup, signs
         self._good: list[FrozenTrial] = []
         self._n_complete = 0
         self._followed: dict[int, FrozenTrial] = {}  # by the number of the trial that follows it
@@ -77,7 +75,7 @@ class NearGoodTrials:
             return
         self._n_complete = len(trials)
         F = np.array([trial.values for trial in trials], dtype=float) * self._signs
-        CV = np.array([_violation(trial.system_attrs.get(self._key, ())) for trial in trials])
+        CV = np.array([violation_of(trial) for trial in trials])
         known = np.isfinite(F).all(axis=1) & np.isfinite(CV)
         best = known & (CV == CV[known].min(initial=np.inf))
         at = np.flatnonzero(best)
@@ -98,13 +96,6 @@ def _fits(good: FrozenTrial, trial: FrozenTrial, name: str, now: BaseDistributio
         for key, distribution in trial.distributions.items()
         if isinstance(distribution, CategoricalDistribution)
     )
-
-
-def _violation(constraints: Sequence[float] | None) -> float:
-    """Return the sum of the violated constraints, infinite if they are not known."""
-    if constraints is None:
-        return np.inf
-    return float(np.maximum(np.asarray(constraints, dtype=float), 0.0).sum())
 
 
 def _near(

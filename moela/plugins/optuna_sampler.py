@@ -17,7 +17,12 @@ from moela._checks import count, require
 from moela.evaluation.runners.outcome import ERROR, OK
 from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.problem import problem as make_problem
-from moela.plugins.optuna_space import ParameterSpace, permutation_of
+from moela.plugins.optuna_space import (
+    CONSTRAINTS,
+    ParameterSpace,
+    constraints_of,
+    permutation_of,
+)
 from moela.quality.words import of_kind
 from moela.search.moela import MOELA
 
@@ -39,7 +44,6 @@ Neighbors = Callable[[dict[str, object], int, np.random.Generator], Sequence[Map
 Constraints = Callable[["FrozenTrial"], Sequence[float]]
 
 _SEEDS = 2**32  # of numpy's RandomState, from which Optuna's RandomSampler draws
-_CONSTRAINTS = "constraints"  # the key under which Optuna's own samplers keep them
 
 
 class OptunaSampler(BaseSampler):
@@ -67,6 +71,7 @@ class OptunaSampler(BaseSampler):
     constraints_func : callable, optional
         Returns the constraints of a trial as a sequence of numbers, satisfied if <= 0, as for
         Optuna's own samplers. A trial whose constraints are not known, or NaN, counts as failed.
+        With Optuna 5, ``trial.set_constraint(name, value)`` in the objective does the same.
     seed : int, optional
         The same seed gives the same trials, unless these run in parallel.
 
@@ -147,21 +152,18 @@ class OptunaSampler(BaseSampler):
         if not search_space:
             return {}
         with self._lock:
-            search = self._search
-            if search is None or search.distributions != search_space:
-                search = self._begin(study, search_space)
+            search, names = self._search, _constraint_names(study)
+            if search is None or not search.fits(search_space, names):
+                search = self._begin(study, search_space, names)
             search.learn(study)
             return search.ask(trial.number)
 
-    def _begin(self, study: Study, search_space: dict[str, BaseDistribution]) -> _Search:
-        n_constraints = 0
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            n_constraints = max(n_constraints, len(trial.system_attrs.get(_CONSTRAINTS) or ()))
+    def _begin(
+        self, study: Study, search_space: dict[str, BaseDistribution], names: list[str]
+    ) -> _Search:
         algorithm = MOELA(n_subproblems=self._n_startup)
         seed = None if self._seed is None else int(self._rng.integers(2**31))
-        self._search = _Search(
-            search_space, self._neighbors, algorithm, _signs(study), n_constraints, seed
-        )
+        self._search = _Search(search_space, self._neighbors, algorithm, _signs(study), names, seed)
         return self._search
 
     def _near_good(
@@ -170,7 +172,7 @@ class OptunaSampler(BaseSampler):
         """Return a value near that of a good trial, or None."""
         with self._lock:
             if self._near is None:
-                self._near = NearGoodTrials(self._n_startup, _signs(study), _CONSTRAINTS)
+                self._near = NearGoodTrials(self._n_startup, _signs(study))
             return self._near.draw(study, trial, name, distribution, self._rng)
 
     def sample_independent(
@@ -211,7 +213,7 @@ class OptunaSampler(BaseSampler):
             try:
                 constraints = _numbers(self._constraints_func(trial), trial.number)
             finally:
-                study._storage.set_trial_system_attr(trial._trial_id, _CONSTRAINTS, constraints)
+                study._storage.set_trial_system_attr(trial._trial_id, CONSTRAINTS, constraints)
 
     def reseed_rng(self) -> None:
         """Draw other random numbers from now on, as Optuna asks for in parallel processes."""
@@ -222,6 +224,12 @@ class OptunaSampler(BaseSampler):
 def _signs(study: Study) -> Floats:
     """Return 1 for each objective that is minimized, -1 for others, [n_obj]."""
     return np.array([1.0 if d.name == "MINIMIZE" else -1.0 for d in study.directions])
+
+
+def _constraint_names(study: Study) -> list[str]:
+    """Return the names of the constraints that complete trials have."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted({name for trial in trials for name in constraints_of(trial) or ()})
 
 
 def _numbers(constraints: object, number: int) -> list[float]:
@@ -271,16 +279,17 @@ class _Search:
         neighbors: Neighbors | None,
         algorithm: MOELA,
         signs: Floats,
-        n_constraints: int,
+        constraints: list[str],
         seed: int | None,
     ) -> None:
         self.distributions, self.signs, self.algorithm = distributions, signs, algorithm
+        self.constraints = constraints
         self.space = ParameterSpace(distributions)
         self.problem = make_problem(
             _never,
             variables=self.space.variables,
             objectives=[f"value {i}" for i in range(len(signs))],
-            constraints={f"constraint {i}": (None, 0.0) for i in range(n_constraints)} or None,
+            constraints={f"constraint {i}": (None, 0.0) for i in range(len(constraints))} or None,
         )
         if neighbors is not None:
             self.problem.neighbors = _Moves(self.problem, neighbors)  # type: ignore[attr-defined]
@@ -290,6 +299,10 @@ class _Search:
         self._exhausted = False
         self._learned: set[int] = set()  # numbers of trials
         self._initial: list[Individual] = []  # evaluated before the algorithm has begun
+
+    def fits(self, distributions: dict[str, BaseDistribution], constraints: list[str]) -> bool:
+        """Return whether the study still has these parameters, and no other constraints."""
+        return self.distributions == distributions and set(constraints) <= {*self.constraints}
 
     def learn(self, study: Study) -> None:
         """Hand all trials that have ended since the last call to the algorithm."""
@@ -323,14 +336,14 @@ class _Search:
             except ValueError:  # outside the ranges that the study has now
                 return None
             individual = Individual(X=x)
-        constraints = trial.system_attrs.get(_CONSTRAINTS, ())
+        found = constraints_of(trial)
+        values = None if found is None else [found.get(name, 0.0) for name in self.constraints]
         fine = trial.state == TrialState.COMPLETE and bool(np.isfinite(trial.values).all())
-        fine = fine and constraints is not None and not np.isnan(constraints).any()
+        fine = fine and values is not None and not np.isnan(values).any()
         individual.data["status"] = OK if fine else ERROR
         if fine:
-            n = self.problem.n_ieq_constr
             individual.F = self.signs * np.array(trial.values, dtype=float)
-            individual.G = np.array([*constraints, *[0.0] * n][:n], dtype=float)
+            individual.G = np.array(values, dtype=float)
             individual.H = np.empty(0)
             individual.evaluated.update("FGH")
         return individual

@@ -16,10 +16,42 @@ from moela.functions.model.variables import boolean, choice, in_order, integer, 
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.trial import BaseTrial
+    from optuna.trial import BaseTrial, FrozenTrial
 
+# Where trials keep the constraints that a sampler got as a sequence. Those of `set_constraint`, a
+# method since Optuna 5, have their names behind it.
+CONSTRAINTS = "constraints"
 # The parameters of a permutation: name, place, and number of items.
 _PLACE = re.compile(r"(.+)\[(\d+)/(\d+)\]", re.DOTALL)
+
+
+def constraints_of(trial: FrozenTrial) -> dict[str, float] | None:
+    """Return the constraints of a trial by name, satisfied if <= 0; None if they are not known.
+
+    Those of a ``constraints_func`` have the names "0", "1", ...
+    """
+    found = trial.system_attrs.get(CONSTRAINTS, ())
+    if found is None:
+        return None
+    return {str(i): float(value) for i, value in enumerate(found)} | named_constraints(trial)
+
+
+def named_constraints(trial: FrozenTrial) -> dict[str, float]:
+    """Return the constraints that a trial set by name."""
+    start = f"{CONSTRAINTS}:"
+    return {
+        key.removeprefix(start): float(value)
+        for key, value in trial.system_attrs.items()
+        if key.startswith(start)
+    }
+
+
+def violation_of(trial: FrozenTrial) -> float:
+    """Return the sum of the violated constraints of a trial, infinite if they are not known."""
+    constraints = constraints_of(trial)
+    if constraints is None:
+        return np.inf
+    return float(np.maximum([0.0, *constraints.values()], 0.0).sum())
 
 
 def suggest_permutation(trial: BaseTrial, name: str, n: int) -> Ints:

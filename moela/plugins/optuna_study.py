@@ -10,7 +10,7 @@ from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.kinds import Choice, Permutation, Variable
 from moela.functions.model.reading import read_variables
 from moela.functions.results.result import MinimizeResult
-from moela.plugins.optuna_space import permutations_of, place_name, ranks
+from moela.plugins.optuna_space import named_constraints, permutations_of, place_name, ranks
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -78,7 +78,8 @@ def results_of_study(
     Returns
     -------
     list of dict
-        The parameters, user attributes and values of each trial.
+        The parameters, user attributes and values of each trial, and its constraints that have
+        names (``trial.set_constraint`` of Optuna 5), which are met if <= 0.
 
     Raises
     ------
@@ -106,7 +107,12 @@ def results_of_study(
     named = not isinstance(objectives, str) and len(objectives) == n
     require("results_of_study", "objectives", objectives, named, f"a list of {n} names")
     return [
-        {**trial.user_attrs, **design, **dict(zip(objectives, trial.values, strict=True))}
+        {
+            **named_constraints(trial),
+            **trial.user_attrs,
+            **design,
+            **dict(zip(objectives, trial.values, strict=True)),
+        }
         for trial, design in zip(trials, _designs(trials, variables), strict=True)
     ]
 
@@ -126,7 +132,7 @@ def _designs(
     trials: Sequence[FrozenTrial], variables: Mapping[str, object] | None
 ) -> list[dict[str, object]]:
     """Return the designs of trials, as `designs_of_study` does."""
-    designs = [_design(trial) for trial in trials]
+    designs = [design_of(trial) for trial in trials]
     if variables is None:
         return designs
     known = read_variables(variables)
@@ -136,7 +142,8 @@ def _designs(
     ]
 
 
-def _design(trial: FrozenTrial) -> dict[str, object]:
+def design_of(trial: FrozenTrial) -> dict[str, object]:
+    """Return the parameters of a trial; an order that its numbers stand for is a list."""
     design: dict[str, object] = {}
     parameters, places = trial.params, permutations_of(trial.distributions)
     for name, value in parameters.items():

@@ -23,6 +23,7 @@ from moela.comparison.read.sources import (
     of_run,
     of_store,
 )
+from moela.comparison.read.studies import is_study, of_study
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.experiments import files
 from moela.experiments.results import ExperimentResults
@@ -31,9 +32,9 @@ from moela.quality.front import Front
 from moela.quality.runs import ComparedRun
 
 ACCEPTED = (
-    "results of moela.minimize, pymoo Results, arrays [n, M], Fronts, DataFrames, runs of an "
-    "experiment, ExperimentResults, EvaluationStores, paths of these, lists of them, or a dict of "
-    "them by algorithm, or by problem and algorithm"
+    "results of moela.minimize, pymoo Results, arrays [n, M], Fronts, DataFrames, studies of "
+    "Optuna, runs of an experiment, ExperimentResults, EvaluationStores, paths of these, lists of "
+    "them, or a dict of them by algorithm, or by problem and algorithm"
 )
 
 
@@ -110,6 +111,8 @@ def _drafts(value: object, senses: Senses) -> list[RunDraft]:
         return [of_result(value, senses)]
     if isinstance(value, MinimizeResult):
         return [of_minimize(value, senses)]
+    if is_study(value):
+        return [of_study(value, senses)]
     if isinstance(value, files.Run):
         return [of_run(value)]
     if isinstance(value, ExperimentResults):

@@ -109,7 +109,7 @@ def test_infeasible_trials_are_not_followed():
 
 def test_options_and_ranges_that_are_gone_are_not_taken():
     study = study_of(branches, 30, OptunaSampler(seed=1))
-    near = NearGoodTrials(20, np.ones(2), "constraints")
+    near = NearGoodTrials(20, np.ones(2))
     trial = optuna.trial.create_trial(values=[0.0, 0.0])
     other = optuna.distributions.CategoricalDistribution(["tree", "rf"])
     rng = np.random.default_rng(1)

@@ -125,6 +125,25 @@ def test_moves_of_the_user_are_used():
         bad.optimize(assign, n_trials=60)
 
 
+@pytest.mark.skipif(not hasattr(optuna.trial.Trial, "set_constraint"), reason="Optuna 4")
+def test_constraints_that_trials_set_are_learned_from():
+    def limited(trial):
+        x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+        trial.set_constraint("x", 0.3 - x)
+        if trial.number > 3:  # the search has begun without it
+            trial.set_constraint("y", y - 0.9)
+        return x, 1 - x + y
+
+    late = []
+    for seed in range(8):
+        study = study_of(OptunaSampler(seed=seed, n_startup_trials=10))
+        study.optimize(limited, n_trials=60)
+        late += [t.params["x"] for t in study.trials[40:]]
+        assert study.sampler._search.constraints == ["x", "y"]
+    # Of random designs, 0.7 meet the first constraint.
+    assert np.mean(np.array(late) >= 0.3) > 0.75
+
+
 def test_constraints_failures_and_trials_of_others_are_learned_from():
     def limited(trial):
         x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
@@ -363,6 +382,20 @@ def test_trials_are_known_results():
     assert [row["noise"] for row in rows] == [t.user_attrs["noise"] for t in complete]
     with pytest.raises(ValueError, match=r"'objectives' .* a list of 2 names. Got \['a'\]"):
         results_of_study(study, ["a"])
+
+
+@pytest.mark.skipif(not hasattr(optuna.trial.Trial, "set_constraint"), reason="Optuna 4")
+def test_known_results_have_the_constraints_that_trials_set():
+    study = study_of(optuna.samplers.RandomSampler(1))
+
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        trial.set_constraint("excess", x - 0.5)
+        return x, 1 - x
+
+    study.optimize(objective, n_trials=5)
+    found = results_of_study(study, ["a", "b"])
+    assert [row["excess"] for row in found] == [row["x"] - 0.5 for row in found]
 
 
 def test_designs_are_handed_over_in_both_directions():
