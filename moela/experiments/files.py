@@ -33,7 +33,7 @@ FORMAT = "moela-run-1"
 # File systems take names of 255 bytes; the scratch file beside a run's has a longer name.
 _LONGEST_NAME, _SHORT_SLUG = 240, 60
 _CLOCKS = ("wall", "cpu", "evaluation_wall", "evaluation_cpu")
-_ADVICE = (
+ADVICE = (
     " The file is damaged, or is not a run of an experiment. Move it to another folder; the next "
     "call makes the run again."
 )
@@ -305,8 +305,8 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        text = str(error).removesuffix(_ADVICE)
-        raise ValueError(f"{text}{_ADVICE}") from error
+        text = str(error).removesuffix(ADVICE)
+        raise ValueError(f"{text}{ADVICE}") from error
 
 
 def _words(form: tuple[tuple[int, ...], np.dtype[Any]] | None) -> str:

@@ -307,6 +307,11 @@ def of_path(path: Path, senses: Mapping[str, float] | None = None) -> list[RunDr
             return [of_run(files.Run.load(path))]
         return _of_front_file(path, senses)
     except ValueError as error:
+        if path.suffix.lower() == ".npz":
+            raise ValueError(
+                f"{str(error).removesuffix(files.ADVICE)} The file is damaged, or is not a run of "
+                "an experiment. Points of your own are read from .npy or CSV."
+            ) from None
         if path.suffix.lower() in _SUFFIXES:
             raise
         got = f"a file that is none of these, or a damaged one: {error}"

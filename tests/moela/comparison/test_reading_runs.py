@@ -424,6 +424,13 @@ def test_paths_that_lead_nowhere(tmp_path):
         read(tmp_path)
 
 
+def test_arrays_of_ones_own_say_which_files_are_read(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, F=np.eye(2))
+    with pytest.raises(ValueError, match=r"own\.npz: .* Points of your own are read from \.npy or"):
+        compare([path])
+
+
 def test_pickles_are_never_loaded(tmp_path):
     class Trap:
         def __reduce__(self):
