@@ -156,8 +156,12 @@ def test_a_time_limit_ends_a_run_within_a_batch(n_jobs, objectives, tmp_path):
     assert len(result.front) > 0
     stored = moela.MinimizeResult.from_store(tmp_path / "run.db")
     assert stored.population.get("X").tolist() == result.population.get("X").tolist()
+    # On a busy machine, the last evaluation may have been stored with some time left.
     again = moela.minimize(slow, **settings, time_limit=0.3)
-    assert again.population.get("X").tolist() == result.population.get("X").tolist()
+    assert (
+        again.population.get("X").tolist()[: result.n_eval] == result.population.get("X").tolist()
+    )
+    assert again.n_eval <= result.n_eval + n_jobs
     more = moela.minimize(slow, **settings, n_eval=30)
     whole = moela.minimize(slow, **(settings | {"store": None}), n_eval=30)
     assert more.population.get("X").tolist() == whole.population.get("X").tolist()
