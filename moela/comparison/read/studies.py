@@ -30,7 +30,8 @@ def of_study(study: Study, senses: Mapping[str, float] | None = None) -> RunDraf
 
     Pruned and failed trials count as failed evaluations. A trial is infeasible if one of the
     constraints that it or its sampler set is greater than 0. Without ``study.set_metric_names``,
-    the objectives have the names of `senses`, or none.
+    the objectives have the names of `senses`, or none. Optuna does not store samplers, so a study
+    that was loaded is called by its name, and not by the sampler that it has got since.
     """
     source = f"the study {study.study_name!r}"
     n_obj = len(study.directions)
@@ -60,7 +61,10 @@ def of_study(study: Study, senses: Mapping[str, float] | None = None) -> RunDraf
         names=None if names is None else tuple(names),
         signs=signs,
     )
-    return RunDraft(run, algorithm=type(study.sampler).__name__)
+    if isinstance(study._storage, sys.modules["optuna"].storages.InMemoryStorage):
+        return RunDraft(run, algorithm=type(study.sampler).__name__)
+    generated = study.study_name.startswith("no-name-")
+    return RunDraft(run, title=() if generated else (study.study_name,))
 
 
 def _values(trial: FrozenTrial, n_obj: int) -> list[float]:

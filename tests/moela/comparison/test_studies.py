@@ -15,7 +15,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 NAMES = {"gain": "max", "cost": "min"}
 
 
-def study_of(seed=1, n=40, limit=None):
+def study_of(seed=1, n=40, limit=None, **where):
     def objective(trial):
         a, b = trial.suggest_float("a", 0.0, 3.0), trial.suggest_int("b", 0, 3)
         if trial.number == 5:
@@ -27,7 +27,7 @@ def study_of(seed=1, n=40, limit=None):
         return a * (4 - b), (a - 2.0) ** 2 + b
 
     sampler = optuna.samplers.NSGAIISampler(population_size=10, seed=seed)
-    study = optuna.create_study(sampler=sampler, directions=["maximize", "minimize"])
+    study = optuna.create_study(sampler=sampler, directions=["maximize", "minimize"], **where)
     study.optimize(objective, n, catch=RuntimeError)
     return study
 
@@ -71,6 +71,16 @@ def test_studies_are_runs_of_their_sampler_and_stand_beside_results():
     # Objectives without names are compared by position, with the directions of the study.
     named = compare([study_of(1), study_of(2), result], objectives=NAMES)
     assert str(named.summary()) == str(made.summary())
+
+
+def test_stored_studies_are_called_by_their_names(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
+    for name in ("first", "second"):
+        study_of(1, 12, study_name=name, storage=storage)
+    # Optuna gives them its default sampler.
+    loaded = [optuna.load_study(study_name=n, storage=storage) for n in ("first", "second")]
+    assert set(compare(loaded).algorithms) == {"first", "second"}
+    assert set(compare({"NSGA-II": loaded}).algorithms) == {"NSGA-II"}
 
 
 def test_other_directions_are_refused():
