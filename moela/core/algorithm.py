@@ -67,13 +67,16 @@ class ArchiveAlgorithm(Algorithm):
     Initial designs come from `sampling`: an operator, or designs in any form that `first_designs`
     reads, to which sampled ones are added up to `n_init`. Operators that are not given are the
     problem's own (`problem.operators()`), else those for its type of variables. `front` is the
-    archive, bounded by `archive_size`.
+    archive, bounded by `archive_size`. A class with another name for `n_init` passes it as
+    `n_first`, so that `n_init` is none of its parameters.
     """
 
     def __init__(
         self,
+        n_first: int | None = None,
+        /,
         *,
-        n_init: int,
+        n_init: int | None = None,
         sampling: object = None,
         crossover: Crossover | None = None,
         mutation: Mutation | None = None,
@@ -82,7 +85,8 @@ class ArchiveAlgorithm(Algorithm):
         **kwargs: Unpack[PymooParameters],
     ) -> None:
         # pymoo ignores unknown parameters, so a misspelled one would go unnoticed.
-        refuse_unknown(type(self), kwargs)
+        other_name = n_first is not None and n_init is not None
+        refuse_unknown(type(self), {*kwargs, "n_init"} if other_name else kwargs)
         operators = dict(zip(KINDS, (sampling, crossover, mutation, repair), strict=True))
         for name, value in {**operators, **kwargs}.items():
             instance(type(self).__name__, name, value)
@@ -93,7 +97,9 @@ class ArchiveAlgorithm(Algorithm):
         self.display: object
         self.archive: Population | None
         self.is_initialized: bool
-        self.n_init = count(type(self).__name__, "n_init", n_init, at_least=2)
+        self.n_init = count(
+            type(self).__name__, "n_init", n_init if n_first is None else n_first, at_least=2
+        )
         self.archive_size = archive_size
         # What a run changes, as it was before.
         self._before_run = copy.deepcopy({key: getattr(self, key) for key in _RUN_STATE})

@@ -90,7 +90,7 @@ class BatchMOEAD(ArchiveAlgorithm):
         **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
         count("BatchMOEAD", "n_subproblems", n_subproblems, at_least=2)
-        super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
+        super().__init__(n_subproblems, archive_size=archive_size, **kwargs)
         p = prob_neighbor_mating
         require("BatchMOEAD", "prob_neighbor_mating", p, 0.0 <= p <= 1.0, "between 0 and 1")
         one_of("BatchMOEAD", "scalarization", scalarization, SCALARIZATIONS)

@@ -104,7 +104,7 @@ class MemeticGBT(ArchiveAlgorithm):
         **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
         count("MemeticGBT", "pop_size", pop_size, at_least=2)
-        super().__init__(n_init=pop_size, archive_size=archive_size, **kwargs)
+        super().__init__(pop_size, archive_size=archive_size, **kwargs)
         self.pop_size = pop_size
         self.batch_size = count("MemeticGBT", "batch_size", batch_size)
         self.n_children = count("MemeticGBT", "n_children", n_children)

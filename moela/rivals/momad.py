@@ -108,7 +108,7 @@ class MOMAD(ArchiveAlgorithm):
         **kwargs: Unpack[AlgorithmParameters],
     ) -> None:
         count("MOMAD", "n_subproblems", n_subproblems, at_least=2)
-        super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
+        super().__init__(n_subproblems, archive_size=archive_size, **kwargs)
         one_of("MOMAD", "restart", restart, ("crossover", "perturbation"))
         one_of("MOMAD", "scalarization", scalarization, SCALARIZATIONS)
         self.n_subproblems = n_subproblems

@@ -168,7 +168,7 @@ class MOELA(ArchiveAlgorithm):
     ) -> None:
         check_choices(shares, restarts, models)
         n_subproblems = count("MOELA", "n_subproblems", n_subproblems, at_least=2)
-        super().__init__(n_init=n_subproblems, archive_size=archive_size, **kwargs)
+        super().__init__(n_subproblems, archive_size=archive_size, **kwargs)
         self.n_subproblems = n_subproblems
         self.n_neighbors = count("MOELA", "n_neighbors", n_neighbors, at_least=2)
         automatic = isinstance(n_searches, str) and n_searches == "auto"

@@ -83,7 +83,7 @@ class PublishedMOELA(ArchiveAlgorithm):
         **kwargs: Unpack[ArchiveParameters],
     ) -> None:
         count("PublishedMOELA", "n_subproblems", n_subproblems, at_least=_N_CLUSTERS)
-        super().__init__(n_init=n_subproblems, **kwargs)
+        super().__init__(n_subproblems, **kwargs)
         self.n_subproblems, self.n_neighbors = n_subproblems, n_neighbors
         self.prob_neighbor_mating = prob_neighbor_mating
         self.n_children = count("PublishedMOELA", "n_children", n_children)

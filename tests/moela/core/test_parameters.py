@@ -8,7 +8,7 @@ from pymoo.problems import get_problem
 from moela import MOELA
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.core.parameters import PYMOO, PymooParameters
-from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
 
 
 class Own(ArchiveAlgorithm):
@@ -43,6 +43,29 @@ class Own(ArchiveAlgorithm):
 def test_the_nearest_parameter_is_named(make, parameter, expected):
     with pytest.raises(TypeError, match=f"has no parameter '{parameter}'. {expected}"):
         make(**{parameter: 1})
+
+
+@pytest.mark.parametrize("name", ["n_init", "n_subproblems", "pop_size"])
+@pytest.mark.parametrize(
+    ("make", "own"),
+    [
+        (MOELA, "n_subproblems"),
+        (MOELA.published, "n_subproblems"),
+        (MOMAD, "n_subproblems"),
+        (BatchMOEAD, "n_subproblems"),
+        (MOOS, "n_init"),
+        (MOOSTAGE, "n_init"),
+        (VSRLS, "n_init"),
+        (MemeticGBT, "pop_size"),
+        (Own, "n_init"),
+    ],
+)
+def test_the_number_of_initial_designs_has_the_name_that_the_class_gives_it(make, own, name):
+    if name == own:
+        assert make(**{name: 20}).n_init == 20
+        return
+    with pytest.raises(TypeError, match=f"has no parameter '{name}'. The number.* '{own}'. The"):
+        make(**{name: 20})
 
 
 def test_all_parameters_are_listed():
