@@ -21,8 +21,8 @@ from pymoo.core.termination import Termination
 from pymoo.util.display.multi import MultiObjectiveOutput
 
 from moela._arrays import Bools, Floats
-from moela._checks import count, instance, require
-from moela.core.archive import ARCHIVED, Archive, ArchivedDesigns
+from moela._checks import count, instance
+from moela.core.archive import ARCHIVED, Archive, ArchivedDesigns, check_size
 from moela.core.context import SearchContext
 from moela.core.duplicates import Duplicates
 from moela.core.failures import FailureCounts, check_asked, example_of
@@ -228,10 +228,7 @@ class ArchiveAlgorithm(Algorithm):
                 f"{type(problem).__name__} has n_obj = {problem.n_obj}; use a single-objective "
                 "algorithm for it."
             )
-        size, least = self.archive_size, 2 * problem.n_obj
-        enough = size is None or size >= least
-        expected = f"None or at least 2 * n_obj = {least}"
-        require(type(self).__name__, "archive_size", size, enough, expected)
+        check_size(type(self).__name__, "archive_size", self.archive_size, problem.n_obj)
         self.operators: Operators = operators_for(problem, self._given)
         units = Units()
         self.front = Archive(problem.n_obj, self.archive_size, units)

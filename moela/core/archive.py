@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela._arrays import Bools, Floats, Ints
+from moela._checks import require
 from moela.core.kernels.blocks import Blocks
 from moela.core.units import Units
 
 # Designs among which `lowest` looks at all.
 _FEW = 256
+
+
+def check_size(owner: str, name: str, size: Any, n_obj: int) -> None:
+    """Raise a ValueError if an archive of designs cannot be bounded by that size."""
+    whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+    holds = size is None or (whole and size >= 2 * n_obj)
+    expected = f"None or an integer of at least 2 * n_obj = {2 * n_obj}"
+    require(owner, name, size, bool(holds), expected)
 
 
 class Archive:
@@ -34,11 +43,7 @@ class Archive:
     """
 
     def __init__(self, n_obj: int, max_size: int | None = None, units: Units | None = None) -> None:
-        if max_size is not None and max_size < 2 * n_obj:
-            raise ValueError(
-                f"The 'max_size' parameter of Archive must be None or at least 2 * n_obj = "
-                f"{2 * n_obj}. Got {max_size} instead."
-            )
+        check_size("Archive", "max_size", max_size, n_obj)
         self.max_size = max_size
         self.units = Units() if units is None else units
         self.violation = 0.0  # of each design; they all have the same

@@ -78,11 +78,12 @@ def test_all_parameters_are_listed():
     assert "n_init" not in str(caught.value)
 
 
+@pytest.mark.parametrize("size", [2, 0, 500.0, "all", True])
 @pytest.mark.parametrize("make", [MOELA, MOMAD, MOOS])
-def test_an_archive_that_is_too_small_names_the_algorithm(make):
-    expected = rf"'archive_size' parameter of {make.__name__} must be .* at least .* = 4\. Got 2"
-    with pytest.raises(ValueError, match=expected):
-        make(archive_size=2).setup(get_problem("zdt1"), seed=1)
+def test_an_archive_of_a_wrong_size_names_the_algorithm(make, size):
+    expected = rf"'archive_size' parameter of {make.__name__} must be .* at least .* = 4\. Got "
+    with pytest.raises(ValueError, match=f"{expected}{size!r}"):
+        make(archive_size=size).setup(get_problem("zdt1"), seed=1)
 
 
 def test_type_checkers_know_the_parameters_of_pymoo():
