@@ -333,10 +333,9 @@ class LatencyModel:
             Seconds of each step that copies overlap with (the token exchange), at least 0.
         tokens : array_like, optional
             Tokens of the steps, over all devices, to compare with those that were measured. By
-            default they follow from the counts as if no choice was dropped, so pass them if a gate
-            rule drops choices, which otherwise looks like a smaller step. The few rows of a part of
-            the experts do not say how small a step is: without `tokens`, it is never flagged as
-            too small.
+            default they are computed from the counts, as if no choice was dropped. Pass them if a
+            gate rule drops choices, or the step seems smaller than it is. If the device holds only
+            some of the experts, no step is flagged as too small without `tokens`.
         kernel : str, optional
             One of :attr:`kernels`; by default the first.
         coverage : float

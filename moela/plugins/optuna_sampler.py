@@ -22,6 +22,7 @@ from moela.plugins.optuna_space import (
     ParameterSpace,
     constraints_of,
     permutation_of,
+    signs_of,
 )
 from moela.quality.words import of_kind
 from moela.search.moela import MOELA
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 Neighbors = Callable[[dict[str, object], int, np.random.Generator], Sequence[Mapping[str, object]]]
 Constraints = Callable[["FrozenTrial"], Sequence[float]]
 
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _SEEDS = 2**32  # of numpy's RandomState, from which Optuna's RandomSampler draws
 
 
@@ -152,18 +154,21 @@ class OptunaSampler(BaseSampler):
         if not search_space:
             return {}
         with self._lock:
-            search, names = self._search, _constraint_names(study)
-            if search is None or not search.fits(search_space, names):
-                search = self._begin(study, search_space, names)
-            search.learn(study)
+            search = self._search
+            known = search is not None and search.distributions == search_space
+            if search is None or not known or not search.learn(study):
+                search = self._begin(study, search_space)
+                search.learn(study)
             return search.ask(trial.number)
 
-    def _begin(
-        self, study: Study, search_space: dict[str, BaseDistribution], names: list[str]
-    ) -> _Search:
+    def _begin(self, study: Study, search_space: dict[str, BaseDistribution]) -> _Search:
+        trials = study.get_trials(deepcopy=False, states=_ENDED)
+        names = sorted({name for trial in trials for name in constraints_of(trial) or ()})
         algorithm = MOELA(n_subproblems=self._n_startup)
         seed = None if self._seed is None else int(self._rng.integers(2**31))
-        self._search = _Search(search_space, self._neighbors, algorithm, _signs(study), names, seed)
+        self._search = _Search(
+            search_space, self._neighbors, algorithm, signs_of(study), names, seed
+        )
         return self._search
 
     def _near_good(
@@ -172,7 +177,7 @@ class OptunaSampler(BaseSampler):
         """Return a value near that of a good trial, or None."""
         with self._lock:
             if self._near is None:
-                self._near = NearGoodTrials(self._n_startup, _signs(study))
+                self._near = NearGoodTrials(self._n_startup, signs_of(study))
             return self._near.draw(study, trial, name, distribution, self._rng)
 
     def sample_independent(
@@ -219,17 +224,6 @@ class OptunaSampler(BaseSampler):
         """Draw other random numbers from now on, as Optuna asks for in parallel processes."""
         self._random.reseed_rng()
         self._rng = np.random.default_rng()
-
-
-def _signs(study: Study) -> Floats:
-    """Return 1 for each objective that is minimized, -1 for others, [n_obj]."""
-    return np.array([1.0 if d.name == "MINIMIZE" else -1.0 for d in study.directions])
-
-
-def _constraint_names(study: Study) -> list[str]:
-    """Return the names of the constraints that complete trials have."""
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sorted({name for trial in trials for name in constraints_of(trial) or ()})
 
 
 def _numbers(constraints: object, number: int) -> list[float]:
@@ -300,17 +294,17 @@ class _Search:
         self._learned: set[int] = set()  # numbers of trials
         self._initial: list[Individual] = []  # evaluated before the algorithm has begun
 
-    def fits(self, distributions: dict[str, BaseDistribution], constraints: list[str]) -> bool:
-        """Return whether the study still has these parameters, and no other constraints."""
-        return self.distributions == distributions and set(constraints) <= {*self.constraints}
+    def learn(self, study: Study) -> bool:
+        """Hand all trials that have ended since the last call to the algorithm.
 
-    def learn(self, study: Study) -> None:
-        """Hand all trials that have ended since the last call to the algorithm."""
-        ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        Return False, and do nothing, if one of them has a constraint that none before had.
+        """
+        trials = study.get_trials(deepcopy=False, states=_ENDED)
+        trials = [trial for trial in trials if trial.number not in self._learned]
+        if any(name not in self.constraints for t in trials for name in constraints_of(t) or ()):
+            return False
         new = []
-        for trial in study.get_trials(deepcopy=False, states=ended):
-            if trial.number in self._learned:
-                continue
+        for trial in trials:
             self._learned.add(trial.number)
             individual = self._individual(trial)
             if individual is not None:
@@ -318,12 +312,13 @@ class _Search:
         if self.algorithm.is_initialized:
             if new:
                 self.algorithm.advance(infills=Population.create(*new))
-            return
+            return True
         self._initial += new
         enough = len(self._initial) >= self.algorithm.n_init or not self._queue
         if enough and self._initial:
             self.algorithm.advance(infills=Population.create(*self._initial))
             self._queue.clear()
+        return True
 
     def _individual(self, trial: FrozenTrial) -> Individual | None:
         """Return an ended trial as an evaluated individual; None if it has other parameters."""

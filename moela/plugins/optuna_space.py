@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moela._arrays import Ints
+from moela._arrays import Floats, Ints
 from moela._checks import count
 from moela.functions.model.kinds import Variable
 from moela.functions.model.variables import boolean, choice, in_order, integer, permutation, real
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.study import Study
     from optuna.trial import BaseTrial, FrozenTrial
 
 # Where trials keep the constraints that a sampler got as a sequence. Those of `set_constraint`, a
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 CONSTRAINTS = "constraints"
 # The parameters of a permutation: name, place, and number of items.
 _PLACE = re.compile(r"(.+)\[(\d+)/(\d+)\]", re.DOTALL)
+
+
+def signs_of(study: Study) -> Floats:
+    """Return 1 for each objective that is minimized, -1 for others, [n_obj]."""
+    return np.array([1.0 if d.name == "MINIMIZE" else -1.0 for d in study.directions])
 
 
 def constraints_of(trial: FrozenTrial) -> dict[str, float] | None:

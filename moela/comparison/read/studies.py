@@ -10,7 +10,7 @@ import numpy as np
 
 from moela._arrays import rows
 from moela.comparison.read.drafts import RunDraft, check_objectives, nameless
-from moela.plugins.optuna_space import violation_of
+from moela.plugins.optuna_space import signs_of, violation_of
 from moela.plugins.optuna_study import design_of
 from moela.quality.runs import History
 
@@ -41,7 +41,7 @@ def of_study(study: Study, senses: Mapping[str, float] | None = None) -> RunDraf
             "one instead."
         )
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-    signs = tuple(-1.0 if d.name == "MAXIMIZE" else 1.0 for d in study.directions)
+    signs = tuple(signs_of(study).tolist())
     names = study.metric_names
     if names is None and senses is not None and len(senses) == n_obj:
         names = list(senses)

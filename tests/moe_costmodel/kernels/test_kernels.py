@@ -11,7 +11,6 @@ from moe_costmodel.kernels import (  # noqa: E402
     OffloadedExperts,
     apply_rule,
     dynamic_gating,
-    expert_products,
     padded_batch,
     peak_activation_bytes,
     reference,
@@ -361,25 +360,6 @@ def test_gradients_are_those_of_finite_differences(kernel, gated, activation):
     assert torch.autograd.gradcheck(
         compute, (*inputs, experts.down.contiguous().requires_grad_()), fast_mode=True
     )
-
-
-@pytest.mark.parametrize("product", ["loop", "grouped", "auto"])
-@pytest.mark.parametrize(
-    "counts", [[1, 0, 1, 0], [2, 0, 2, 0], [-1, 4, 0, 0], [3, 0], [[3, 0, 0, 0]], [3.0, 0, 0, 0]]
-)
-def test_counts_that_are_not_those_of_the_tokens_are_refused(counts, product):
-    experts = Experts.random(4, 8, 16)
-    with pytest.raises(ValueError, match="'counts' parameter of expert_products"):
-        expert_products(torch.ones(3, 8), torch.tensor(counts), experts, product=product)
-
-
-def test_counts_may_be_of_any_integers():
-    experts = Experts.random(4, 8, 16)
-    wide, narrow = (
-        expert_products(torch.ones(3, 8), torch.tensor([1, 0, 2, 0], dtype=dtype), experts)
-        for dtype in (torch.int64, torch.int32)
-    )
-    assert torch.equal(wide, narrow)
 
 
 @pytest.mark.skipif(not hasattr(torch.nn.functional, "grouped_mm"), reason="torch lacks grouped_mm")
