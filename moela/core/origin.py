@@ -30,7 +30,7 @@ class Origin:
     subproblem: int = -1  # the one that the design was made for; -1 for none
     from_neighborhood: bool = False  # the parents are from the neighborhood of that sub-problem
     ignores_constraints: bool = False  # the parents were chosen without regard to constraints
-    mating_operator: int = -1  # index into `RealMating.OPERATORS`; -1 for other operators
+    mating_operator: int = -1  # index into `RealMating.OPERATORS`; negative for other operators
     preselection: int = -1  # index into `Preselection.STRATEGIES`; -1 without preselection
     likely_feasible: int = -1  # 1 if chosen as such among several children, 0 if not, -1 otherwise
     chosen_by_model: bool = False  # a learned model chose the design among others

@@ -18,7 +18,7 @@ from moela.learning.features import Encoder
 from moela.search.allocation import evolves_alone
 from moela.search.operator_selection import OperatorSelection
 from moela.search.preselection import BEST, EVOLVED, PLAIN, Preselection
-from moela.search.real_mating import DominanceRanked, RealMating, explore, numbers
+from moela.search.real_mating import OTHER, DominanceRanked, Exploration, RealMating, numbers
 from moela.search.settings import DEFAULT
 
 # Share of real-valued children whose parents are archived designs close to each other.
@@ -76,7 +76,7 @@ class Evolution:
         feasibility: FeasibilityModel | None = None,
         encoder: Encoder | None = None,
         *,
-        exploring: bool = False,
+        exploration: Exploration | None = None,
         improve: Improvement | None = None,
         n_survivors: int = DEFAULT.n_survivors,
     ) -> None:
@@ -98,8 +98,8 @@ class Evolution:
         self.prob_by_dominance = _PROB_OF_FEW if few else _PROB_OF_MANY
         self.preselection = preselection if self.mating is not None else None
         self.feasibility, self.encoder = feasibility, encoder
-        # Whether some real-valued children explore, see `explore`.
-        self.exploring = exploring
+        # Replaces some of the real-valued children.
+        self.exploration = exploration
         # Applied to children of other variables than real ones, with the weights they are made for.
         self.improve = improve
         self._finds_extent = evolves_alone(context.problem)
@@ -300,8 +300,8 @@ class Evolution:
     ) -> tuple[Floats, Ints, Ints]:
         """Make a child for each of these [b]; `n_each` in a row use the same mating operator.
 
-        Returns the children [b, n_var], mating operators, or -1 where `explore` replaced them, and
-        1 for parents that ignore constraints.
+        Returns the children [b, n_var], mating operators, or minus 1 minus the kind where
+        `exploration` replaced them, and 1 for parents that ignore constraints.
         """
         assert self.mating is not None
         rng, problem = self.context.random_state, self.context.problem
@@ -322,9 +322,10 @@ class Evolution:
         children, operator = self.mating.children(
             base, partners, problem.xl, problem.xu, rng, n_each, fixed=self._some_infeasible
         )
-        if self.exploring:
+        if self.exploration is not None:
             codes = self.mating.codes
-            operator[explore(children, n_each, front, problem, codes, rng)] = -1
+            kinds = self.exploration.replace(children, n_each, front, problem, codes, rng)
+            operator = np.where(kinds == OTHER, operator, -1 - kinds)
         return children, operator, source
 
     def _close_in_archive(self, n: int, front: Archive) -> Floats:
@@ -414,6 +415,8 @@ class Evolution:
             free = self.relaxed.improvement(F, np.zeros(len(F)), subproblems, normalization)
             reward = np.where(source == 1, np.maximum(reward, free), reward)
         operator = origins(children, "mating_operator", np.int64)
+        if self.exploration is not None:
+            self.exploration.learn(np.where(operator < 0, -1 - operator, OTHER), accepted)
         if not self._some_infeasible:
             self.mating.selection.update(operator[operator >= 0], reward[operator >= 0])
         if self.preselection is not None:

@@ -33,7 +33,7 @@ from moela.search.evolution import Evolution
 from moela.search.guided import GuidedSearch
 from moela.search.preselection import preselection_for
 from moela.search.published import PublishedMOELA
-from moela.search.real_mating import RealMating, numbers
+from moela.search.real_mating import Exploration, RealMating, numbers
 from moela.search.restarts import Restart, least_evaluations
 from moela.search.settings import (
     DEFAULT,
@@ -247,7 +247,7 @@ class MOELA(ArchiveAlgorithm):
             self.preselection,
             self.guided.feasibility,
             self.guided.encoder,
-            exploring=self._few,
+            exploration=Exploration(self._settings.least_exploring) if self._few else None,
             improve=self.guided.descended,
             n_survivors=self._settings.n_survivors,
         )

@@ -35,6 +35,11 @@ _PROB_RANDOM, _FEW_ARCHIVED = 0.25, 20
 # Share of the children with one variable at a bound in such runs. Whole parts of the front may be
 # reached only there, where blends and differences seldom go (DTLZ4).
 _PROB_AT_BOUND = 0.1
+# Kinds of children: drawn at random, with a variable at a bound, and all others.
+RANDOM, AT_BOUND, OTHER = range(3)
+# The share of each kind that enters the archive: its first value, and the weight of a new child.
+_ENTERED_FIRST, _ENTERED_RATE = 0.3, 0.2
+_LEAST_ENTERED = 1e-9
 
 
 class RealMating:
@@ -181,33 +186,67 @@ def numbers(pop: Population) -> Floats:
     return np.asarray(rows([ind.X for ind in pop]).astype(float))
 
 
-def explore(
-    children: Floats,
-    n_each: int,
-    front: Archive,
-    problem: Problem,
-    codes: Codes,
-    random_state: np.random.Generator,
-) -> Bools:
-    """Replace some of the children [b, n_var], in place, and return which ones, [b].
+class Exploration:
+    """Random children and children at bounds, in runs of few evaluations; fewer if they do not pay.
 
-    While the front is small, some become random designs: all of `n_each` in a row, or none of them.
-    Others become designs of the front with one variable at a bound. Nothing changes if no design is
-    feasible, or if there is one objective.
+    With few members, all of them may be in one corner of the front, and their children stay there.
+    Where the front has many parts or many local fronts lie before it, such children are wasted.
+    So the probability of each kind is proportional to the share of its children that enter the
+    archive, relative to that of all other children, by running means.
+
+    Parameters
+    ----------
+    least : float
+        Share, 0 to 1, of the initial probability of a kind that is always left; 1 for constant
+        probabilities.
     """
-    rng, b = random_state, len(children)
-    replaced = np.zeros(b, dtype=bool)
-    if problem.n_obj == 1 or not front.feasible:
-        return replaced
-    if len(front) < _FEW_ARCHIVED * (problem.n_obj - 1):
-        replaced |= (rng.random(b // n_each) < _PROB_RANDOM).repeat(n_each)
-        share = rng.random((int(replaced.sum()), children.shape[1]))
-        children[replaced] = problem.xl + share * (problem.xu - problem.xl)
-    at_bound = rng.random(b) < _PROB_AT_BOUND
-    if at_bound.any():
-        X = numbers(front.individuals(rng.integers(len(front), size=int(at_bound.sum()))))
-        children[at_bound] = _at_bounds(X, problem.xl, problem.xu, codes, rng)
-    return replaced | at_bound
+
+    def __init__(self, least: float = 0.1) -> None:
+        self.least = least
+        # Of each kind, the share of the children that entered the archive, a running mean.
+        self.entered: Floats = np.full(3, _ENTERED_FIRST)
+
+    def probabilities(self) -> Floats:
+        """Return the probabilities of random children and of children at bounds, [2]."""
+        relative = self.entered[:OTHER] / max(self.entered[OTHER], _LEAST_ENTERED)
+        return np.array([_PROB_RANDOM, _PROB_AT_BOUND]) * np.clip(relative, self.least, 1.0)
+
+    def learn(self, kinds: Ints, accepted: Bools) -> None:
+        """Learn whether evaluated children of these kinds [b] entered the archive, [b]."""
+        for kind, entered in zip(kinds, accepted, strict=True):
+            self.entered[kind] += _ENTERED_RATE * (float(entered) - self.entered[kind])
+
+    def replace(
+        self,
+        children: Floats,
+        n_each: int,
+        front: Archive,
+        problem: Problem,
+        codes: Codes,
+        random_state: np.random.Generator,
+    ) -> Ints:
+        """Replace some of the children [b, n_var], in place, and return the kind of each, [b].
+
+        While the front is small, some become random designs: all of `n_each` in a row, or none of
+        them. Others become designs of the front with one variable at a bound. Nothing changes if no
+        design is feasible, or if there is one objective.
+        """
+        rng, b = random_state, len(children)
+        kinds = np.full(b, OTHER)
+        if problem.n_obj == 1 or not front.feasible:
+            return kinds
+        prob_random, prob_at_bound = self.probabilities()
+        if len(front) < _FEW_ARCHIVED * (problem.n_obj - 1):
+            drawn = (rng.random(b // n_each) < prob_random).repeat(n_each)
+            share = rng.random((int(drawn.sum()), children.shape[1]))
+            children[drawn] = problem.xl + share * (problem.xu - problem.xl)
+            kinds[drawn] = RANDOM
+        at_bound = rng.random(b) < prob_at_bound
+        if at_bound.any():
+            X = numbers(front.individuals(rng.integers(len(front), size=int(at_bound.sum()))))
+            children[at_bound] = _at_bounds(X, problem.xl, problem.xu, codes, rng)
+            kinds[at_bound] = AT_BOUND
+        return kinds
 
 
 def _blend(

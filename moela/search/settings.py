@@ -62,9 +62,12 @@ class SearchSettings:
     # Whether runs of few evaluations have fewer sub-problems and first designs
     # (docs/benchmarks/few_functions.md).
     fewer_if_few: bool = True
+    # Share that is always left of the probabilities of children that explore, in such runs. With 1,
+    # there are always as many (docs/benchmarks/exploration.md).
+    least_exploring: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("prob_neighbor_mating", "prob_neighbor_mating_alone"):
+        for name in ("prob_neighbor_mating", "prob_neighbor_mating_alone", "least_exploring"):
             p = getattr(self, name)
             require("MOELA", name, p, 0.0 <= p <= 1.0, "between 0 and 1")
         for name in ("scalarization", "scalarization_alone"):

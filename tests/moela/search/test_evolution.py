@@ -13,6 +13,7 @@ from moela.core.operators import resolve
 from moela.core.origin import origins, set_origin
 from moela.core.scaling import Normalization, scalarize
 from moela.search.evolution import Evolution
+from moela.search.real_mating import AT_BOUND, RANDOM, Exploration
 
 
 class Box(Problem):
@@ -93,9 +94,9 @@ def test_some_of_the_archived_designs_of_searches_become_members(evolution):
     assert 0.11 * all_of_them < some < 0.29 * all_of_them
 
 
-def children_and_operators(evolution, exploring):
+def children_and_operators(evolution, exploration):
     """Return 1,000 children, duplicates included, and the number of the operator of each."""
-    evolution.exploring = exploring
+    evolution.exploration = exploration
     F = np.column_stack([np.linspace(0.0, 1.0, 20), np.linspace(1.0, 0.0, 20)])
     pop = evaluated(F, "initial")
     evolution.populate(pop, F, np.zeros(20))
@@ -106,13 +107,26 @@ def children_and_operators(evolution, exploring):
 
 
 def test_children_that_explore_belong_to_no_operator(evolution):
-    X, operator = children_and_operators(evolution, exploring=True)
-    explored = operator == -1
+    X, operator = children_and_operators(evolution, Exploration())
+    explored = operator == -1 - AT_BOUND
     # Expected: one in ten. The standard deviation is 0.0095; the limits are three away.
     assert 0.071 < explored.mean() < 0.129
     assert np.isin(X[explored], (0.0, 1.0)).any(axis=1).all()
 
 
 def test_in_longer_runs_no_child_explores(evolution):
-    _, operator = children_and_operators(evolution, exploring=False)
+    _, operator = children_and_operators(evolution, exploration=None)
     assert (operator >= 0).all()
+
+
+def test_evolution_learns_which_children_that_explore_enter_the_archive(evolution):
+    evolution.exploration = exploration = Exploration()
+    F = np.ones((20, 2))
+    evolution.populate(evaluated(F, "initial"), F, np.zeros(20))
+    kinds = np.repeat([RANDOM, AT_BOUND], 10)
+    children = evaluated(F, "evolution")
+    set_origin(children, part="evolution", subproblem=0, mating_operator=-1 - kinds)
+    evolution.answer(children, F, np.zeros(20), kinds == AT_BOUND)
+    random, at_bound = exploration.probabilities()
+    assert random < 0.1  # 0.25 at first
+    assert at_bound == 0.1

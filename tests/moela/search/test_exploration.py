@@ -8,7 +8,7 @@ from pymoo.core.problem import Problem
 from moela._codes import NO_CODES, Codes
 from moela.core.archive import Archive
 from moela.search import real_mating
-from moela.search.real_mating import explore
+from moela.search.real_mating import AT_BOUND, OTHER, RANDOM, Exploration
 
 N = 2000
 
@@ -35,11 +35,14 @@ def front_of(n, violation=0.0):
     return front
 
 
-def explored(front, n_each=1, codes=NO_CODES, problem=None):
+def explored(front, n_each=1, codes=NO_CODES, problem=None, exploration=None):
     """Return children that were all outside of the box, and which of them were replaced."""
     children = np.full((N, 3), 9.0)
     problem = problem or Box()
-    replaced = explore(children, n_each, front, problem, codes, np.random.default_rng(1))
+    kinds = (exploration or Exploration()).replace(
+        children, n_each, front, problem, codes, np.random.default_rng(1)
+    )
+    replaced = kinds != OTHER
     assert (children[~replaced] == 9.0).all()
     assert (children[replaced] != 9.0).all()
     return children, replaced
@@ -102,3 +105,60 @@ def test_with_one_objective_no_child_explores():
 def test_without_a_feasible_design_no_child_explores(front):
     _, replaced = explored(front)
     assert not replaced.any()
+
+
+def after(entered, n=40, least=0.1):
+    """Return an exploration that knows n children of each kind, and which share was archived."""
+    exploration = Exploration(least)
+    for kind, share in entered.items():
+        accepted = np.arange(n) % 10 < 10 * share
+        exploration.learn(np.full(n, kind), accepted)
+    return exploration
+
+
+def test_at_first_the_probabilities_are_the_initial_ones():
+    np.testing.assert_allclose(Exploration().probabilities(), [0.25, 0.1])
+
+
+def test_kinds_that_never_enter_the_archive_keep_the_least_share():
+    exploration = after({RANDOM: 0.0, AT_BOUND: 0.0, OTHER: 0.5})
+    np.testing.assert_allclose(exploration.probabilities(), [0.025, 0.01])
+    _, replaced = explored(front_of(19), exploration=exploration)
+    # Expected: 0.035. The standard deviation is 0.0041; the limits are three away.
+    assert 0.022 < replaced.mean() < 0.048
+
+
+def test_each_kind_is_judged_by_its_own_children():
+    random, at_bound = after({RANDOM: 0.0, AT_BOUND: 1.0, OTHER: 0.5}).probabilities()
+    assert random == pytest.approx(0.025)
+    assert at_bound == pytest.approx(0.1)
+
+
+def test_kinds_that_enter_less_often_than_others_become_fewer():
+    exploration = Exploration()
+    exploration.learn(np.array([RANDOM, OTHER]), np.array([False, True]))
+    # The running means are 0.8 * 0.3, and 0.8 * 0.3 + 0.2.
+    random, at_bound = exploration.probabilities()
+    assert random == pytest.approx(0.25 * 0.24 / 0.44)
+    assert at_bound == pytest.approx(0.1 * 0.3 / 0.44)
+
+
+def test_kinds_that_enter_more_often_do_not_become_more():
+    exploration = after({RANDOM: 1.0, AT_BOUND: 1.0, OTHER: 0.0})
+    np.testing.assert_allclose(exploration.probabilities(), [0.25, 0.1])
+
+
+def test_kinds_become_as_many_again_once_they_pay():
+    exploration = after({RANDOM: 0.0, OTHER: 0.5})
+    exploration.learn(np.full(20, RANDOM), np.ones(20, dtype=bool))
+    assert exploration.probabilities()[0] == pytest.approx(0.25)
+
+
+def test_with_a_least_share_of_one_the_probabilities_are_constant():
+    exploration = after({RANDOM: 0.0, AT_BOUND: 0.0, OTHER: 1.0}, least=1.0)
+    np.testing.assert_allclose(exploration.probabilities(), [0.25, 0.1])
+
+
+def test_where_no_child_enters_for_a_long_time_the_probabilities_stay_finite():
+    exploration = after({RANDOM: 0.0, AT_BOUND: 0.0, OTHER: 0.0}, n=5000)
+    np.testing.assert_allclose(exploration.probabilities(), [0.025, 0.01])
