@@ -35,7 +35,7 @@ ALGORITHMS: dict[str, Any] = {
 }
 
 
-def _case(function: Any, n: int, low: float, high: float) -> Case:
+def function_of_vector(function: Any, n: int, low: float, high: float) -> Case:
     """Return a case of n real variables whose function takes a vector of them."""
     names = [f"x{i}" for i in range(n)]
     return {
@@ -51,11 +51,13 @@ def _waves(distance: Floats, height: float) -> float:
 
 
 def rastrigin(n: int = 20) -> Case:
-    """Two functions of Rastrigin whose minima differ in four variables."""
+    """Two functions of Rastrigin whose minima differ in four variables, or in all if fewer."""
     rng = np.random.default_rng(41)
     first = rng.uniform(-4.0, 4.0, n)
-    second = np.concatenate([rng.uniform(-4.0, 4.0, 4), first[4:]])
-    return _case(lambda x: (_waves(x - first, 5.0), _waves(x - second, 5.0)), n, -5.0, 5.0)
+    second = np.concatenate([rng.uniform(-4.0, 4.0, min(n, 4)), first[4:]])
+    return function_of_vector(
+        lambda x: (_waves(x - first, 5.0), _waves(x - second, 5.0)), n, -5.0, 5.0
+    )
 
 
 def rotated(n: int = 15) -> Case:
@@ -71,7 +73,7 @@ def rotated(n: int = 15) -> Case:
         ackley = 20.0 + math.e - flat - math.exp(np.cos(2.0 * math.pi * y).mean())
         return ackley, _waves((x - other) @ axes, 2.0)
 
-    return _case(both, n, -3.0, 3.0)
+    return function_of_vector(both, n, -3.0, 3.0)
 
 
 def network(n_hidden: int = 6) -> Case:
@@ -85,7 +87,7 @@ def network(n_hidden: int = 6) -> Case:
         found = np.tanh(inputs @ layer.reshape(3, n_hidden) + shift) @ out
         return float(((found - wanted) ** 2).mean()), float(np.abs(w).sum())
 
-    return _case(train, 5 * n_hidden, -3.0, 3.0)
+    return function_of_vector(train, 5 * n_hidden, -3.0, 3.0)
 
 
 def atoms(n: int = 7) -> Case:
@@ -102,7 +104,7 @@ def atoms(n: int = 7) -> Case:
         extent = (across**2).sum() + 0.3 * np.abs(places[:, 1]).sum()
         return float(4.0 * (power**2 - power).sum()), float(extent)
 
-    return _case(energy, 2 * n, -2.0, 2.0)
+    return function_of_vector(energy, 2 * n, -2.0, 2.0)
 
 
 def sines(n: int = 4) -> Case:
@@ -120,7 +122,7 @@ def sines(n: int = 4) -> Case:
         found = curve(2.0 * amplitudes, 2.0 + 23.0 * rates, 2.0 * math.pi * phases)
         return float(((found - given) ** 2).mean()), float(2.0 * amplitudes.sum())
 
-    return _case(fit, 3 * n, 0.0, 1.0)
+    return function_of_vector(fit, 3 * n, 0.0, 1.0)
 
 
 CASES: dict[str, Any] = {
