@@ -108,13 +108,14 @@ OTHERS = {
         "NemotronH",
         COMMON
         | {
-            "layers_block_type": ["moe", "attention", "moe"], "n_routed_experts": 8, "head_dim": 8,
+            # transformers 5.25 takes the length of its cache from the first layer.
+            "layers_block_type": ["attention", "moe", "moe"], "n_routed_experts": 8, "head_dim": 8,
             "moe_intermediate_size": 8, "moe_shared_expert_intermediate_size": 8, "n_group": 1,
             "topk_group": 1, "mamba_num_heads": 4, "mamba_head_dim": 8, "n_groups": 1,
             "ssm_state_size": 8,
         },
         "mixer.gate",
-        [0, 2],
+        [1, 2],
     ),
 }  # fmt: skip
 
