@@ -142,12 +142,14 @@ def test_a_process_that_can_open_no_more_files_loses_no_store(store, script):
         resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
         evaluator = Evaluator(store=sys.argv[1])
         evaluator.eval(One(), Population.new(X=designs(5)))
-        try:
-            opened = []
-            while True:
-                opened.append(os.open(os.devnull, os.O_RDONLY))
-        except OSError:
-            time.sleep(0.5)  # the thread looks at the files
+        opened, before = [], -1
+        while len(opened) > before:  # the thread may just have closed a file
+            before = len(opened)
+            try:
+                while True:
+                    opened.append(os.open(os.devnull, os.O_RDONLY))
+            except OSError:
+                time.sleep(0.3)  # the thread looks at the files
         evaluator.eval(One(), Population.new(X=designs(5, seed=1)))
         errors = []
         for call in (
