@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["ALIASES", "ARCHITECTURES", "HYBRIDS", "Architecture"]
 
@@ -171,6 +171,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "step3p5": Architecture(
         qk_norm="head", router_bias=True, shared="width", interval="step", heads="step"
     ),
+    "minicpm5_moe": Architecture(
+        router_bias=True, shared="number", gated_output=True, dense_first=True
+    ),
+    "param2moe": replace(_GLM4, tied=True),
     "solar_open": Architecture(output_bias=False, router_bias=True, shared="number"),
     "gpt_oss": Architecture(
         qkv_bias=True, output_bias=True, bias_field="attention_bias", router_bias=True,

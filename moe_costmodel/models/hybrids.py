@@ -147,8 +147,8 @@ def _longcat(fields: ConfigFields) -> dict[str, object]:
     }
 
 
-def _sarvam(fields: ConfigFields) -> dict[str, object]:
-    """Return the fields of Sarvam-30B that it shares with Ling, as GLM-4.5 spells them."""
+def _like_ling(fields: ConfigFields) -> dict[str, object]:
+    """Return the fields that Sarvam-30B and Param2 share with Ling, as GLM-4.5 spells them."""
     biases = "attention_bias" if "attention_bias" in fields.content else "use_qkv_bias"
     return {"attention_bias": fields.flag(biases)}
 
@@ -161,5 +161,6 @@ HYBRID_FIELDS: dict[str, Callable[[ConfigFields], dict[str, object]]] = {
     "lfm2_moe": _lfm2,
     "longcat_flash": _longcat,
     "minimax": _minimax,
-    "sarvam_moe": _sarvam,
+    "param2moe": _like_ling,
+    "sarvam_moe": _like_ling,
 }

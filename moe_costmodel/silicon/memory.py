@@ -12,7 +12,7 @@ from moe_costmodel.silicon.layout import Layout, check_sizes
 
 __all__ = ["GpuMemory", "gpu_memory", "most_of_stage", "state_type"]
 
-# vLLM 0.33 keeps states in the type of the model, 16 bits, unless the class of the model says
+# vLLM 0.34 keeps states in the type of the model, 16 bits, unless the class of the model says
 # otherwise: float32 for Nemotron-3 and Kimi delta attention, the config's type for Qwen3.5.
 _IN_MODEL_TYPE = ("granitemoehybrid", "jamba", "minimax", "qwen3_next")
 

@@ -61,7 +61,8 @@ CLASSES = {
     "mellum": "MellumForCausalLM", "minimax": "MiniMaxForCausalLM", "mistral": "MistralForCausalLM",
     "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
     "qwen3_5": "Qwen3_5ForConditionalGeneration", "sarvam_mla": "SarvamMLAForCausalLM",
-    "sarvam_moe": "SarvamMoEForCausalLM",
+    "sarvam_moe": "SarvamMoEForCausalLM", "minicpm5_moe": "MiniCPM5MoeForCausalLM",
+    "param2moe": "Param2MoEForCausalLM",
 }  # fmt: skip
 # Other names of these classes, among them those of the same models with images.
 OTHERS = {

@@ -6,32 +6,36 @@ from moe_costmodel.models.families import ARCHITECTURES
 
 __all__ = ["BY_TRANSFORMERS", "NOT_SERVED", "served_notes"]
 
-# Known architectures without a class in SGLang 0.5.23, vLLM 0.33 and sglang-kt 0.7.2, without a
+# Known architectures without a class in SGLang 0.5.23, vLLM 0.34 and sglang-kt 0.7.2, without a
 # conversion to GGUF in llama-cpp-python 0.3.36, and absent from TensorRT-LLM's list of supported
 # models (docs/source/models/supported-models.md at 00b6d5a25c30).
 NOT_SERVED: dict[str, frozenset[str]] = {
-    "sglang": frozenset(["axk1", "dots1", "flex_olmo", "jamba", "minimax", "solar_open"]),
-    "vllm": frozenset(["dots1", "minimax", "solar_open"]),
+    "sglang": frozenset([
+        "axk1", "dots1", "flex_olmo", "jamba", "minicpm5_moe", "minimax", "param2moe", "solar_open",
+    ]),
+    "vllm": frozenset(["dots1", "minicpm5_moe", "minimax", "solar_open"]),
     "ktransformers": frozenset([
         "axk1", "cohere2_moe", "dots1", "flex_olmo", "gemma4", "granitemoe_swa",
-        "granitemoeshared", "hy_v3", "hy_v4", "jamba", "kimi_k3", "laguna", "mellum", "minimax",
-        "sarvam_mla", "sarvam_moe", "solar_open",
+        "granitemoeshared", "hy_v3", "hy_v4", "jamba", "kimi_k3", "laguna", "mellum",
+        "minicpm5_moe", "minimax", "param2moe", "sarvam_mla", "sarvam_moe", "solar_open",
     ]),
-    "llamacpp": frozenset(["axk1", "flex_olmo", "longcat_flash", "sarvam_mla"]),
+    "llamacpp": frozenset([
+        "axk1", "flex_olmo", "longcat_flash", "minicpm5_moe", "param2moe", "sarvam_mla",
+    ]),
     "trtllm": frozenset([
         "axk1", "bailing_moe", "cohere2_moe", "dots1", "ernie4_5_moe", "flex_olmo", "glm5_next",
         "granitemoe", "granitemoe_swa", "granitemoeshared", "hy_v3", "hy_v4", "jamba", "kimi_k3",
-        "kimi_linear", "lfm2_moe", "longcat_flash", "mellum", "mimo_v2_flash", "minimax",
-        "mistral4", "olmoe", "phimoe", "qwen2_moe", "qwen3_5", "sarvam_mla", "sarvam_moe",
-        "solar_open",
+        "kimi_linear", "lfm2_moe", "longcat_flash", "mellum", "mimo_v2_flash", "minicpm5_moe",
+        "minimax", "mistral4", "olmoe", "param2moe", "phimoe", "qwen2_moe", "qwen3_5",
+        "sarvam_mla", "sarvam_moe", "solar_open",
     ]),
 }  # fmt: skip
-# Architectures for which vLLM 0.33 runs the classes of transformers.
-BY_TRANSFORMERS = frozenset(["flex_olmo", "hunyuan_v1_moe", "mellum"])
+# Architectures for which vLLM 0.34 runs the classes of transformers.
+BY_TRANSFORMERS = frozenset(["flex_olmo", "hunyuan_v1_moe", "mellum", "olmoe"])
 _OTHERWISE = "it stops, or runs transformers' class if that works, and the plan's times do not hold"
 _WORDS = {
     "sglang": f"SGLang 0.5.23 has no class of its own for {{}}: {_OTHERWISE}",
-    "vllm": f"vLLM 0.33 has no class of its own for {{}}: {_OTHERWISE}",
+    "vllm": f"vLLM 0.34 has no class of its own for {{}}: {_OTHERWISE}",
     "ktransformers": f"sglang-kt 0.7.2 has no class of its own for {{}}: {_OTHERWISE}",
     "llamacpp": "llama.cpp (llama-cpp-python 0.3.36) does not convert {} to GGUF",
     "trtllm": "TensorRT-LLM does not list {} among its supported models: check that it starts",
@@ -65,7 +69,7 @@ def served_notes(engine: str, architecture: str) -> list[str]:
         return [_WORDS[engine].format(architecture)]
     if engine == "vllm" and architecture in BY_TRANSFORMERS:
         return [
-            f"vLLM 0.33 runs transformers' class for {architecture}; the plan's times are those of "
+            f"vLLM 0.34 runs transformers' class for {architecture}; the plan's times are those of "
             "kernels of its own"
         ]
     return []

@@ -1,4 +1,4 @@
-"""The command line of vLLM, with the flags of version 0.33."""
+"""The command line of vLLM, with the flags of version 0.34."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from moe_costmodel.plans.engines.settings import ServerSettings
 
 __all__ = ["EPLB_MODELS", "vllm"]
 
-# Architectures whose models in vLLM 0.33 can place experts more than once (`MixtureOfExperts`).
+# Architectures whose models in vLLM 0.34 can place experts more than once (`MixtureOfExperts`).
 EPLB_MODELS = frozenset([
     "afmoe", "axk1", "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "ernie4_5_moe",
     "gemma4", "glm4_moe", "glm4_moe_lite", "glm5_next", "glm_moe_dsa", "kimi_k2", "kimi_linear",
-    "lfm2_moe", "llama4_text", "mimo_v2_flash", "mixtral", "nemotron_h", "qwen3_5_moe",
-    "qwen3_moe", "qwen3_next", "sarvam_mla", "step3p5",
+    "lfm2_moe", "llama4_text", "mimo_v2_flash", "mixtral", "nemotron_h", "param2moe",
+    "qwen3_5_moe", "qwen3_moe", "qwen3_next", "sarvam_mla", "step3p5",
 ])  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def vllm(settings: ServerSettings) -> Export:
         flags += ["--enable-eplb", "--eplb-config", json.dumps(number)]
     elif settings.redundant_experts:
         notes.append(
-            f"vLLM 0.33 has no redundant experts for {settings.architecture}: the plan's "
+            f"vLLM 0.34 has no redundant experts for {settings.architecture}: the plan's "
             f"{settings.redundant_experts} in each layer are lost, so its times do not hold"
         )
     if settings.location is not None:

@@ -1,4 +1,4 @@
-"""A.X-K1, Command A, Granite with windows, HY-4, Laguna, LongCat-Flash, Mellum and Sarvam."""
+"""Models like A.X-K1, Command A, HY-4, Laguna, LongCat-Flash, MiniCPM5, Param2 and Sarvam."""
 
 import json
 
@@ -40,17 +40,25 @@ KINDS = {
     "mellum": COMMON | WINDOWS | DENSE_FIRST | {
         "num_local_experts": 6, "moe_intermediate_size": 20,
     },
+    "minicpm5_moe": COMMON | {
+        "n_routed_experts": 6, "n_shared_experts": 2, "moe_intermediate_size": 20,
+        "first_k_dense_replace": 1, "attention_bias": False,
+    },
+    "param2moe": COMMON | {
+        "num_experts": 6, "num_shared_experts": 2, "moe_intermediate_size": 20,
+        "first_k_dense_replace": 1, "use_qkv_bias": True, "use_qk_norm": True,
+    },
     "sarvam_mla": LATENT | {"first_k_dense_replace": 1},
     "sarvam_moe": COMMON | {
         "n_routed_experts": 6, "n_shared_experts": 2, "moe_intermediate_size": 20,
         "first_k_dense_replace": 1, "use_qkv_bias": True, "use_qk_norm": True,
     },
 }  # fmt: skip
-# As transformers 5.24 builds them, with the corrections of routers' scores.
+# As transformers 5.25 builds them, with the corrections of routers' scores.
 COUNTS = {
     "axk1": 164_146, "cohere2_moe": 516_160, "granitemoe_swa": 543_072, "hy_v4": 193_334,
-    "laguna": 195_122, "mellum": 157_216, "sarvam_mla": 163_954,
-    "sarvam_moe": 180_850,
+    "laguna": 195_122, "mellum": 157_216, "minicpm5_moe": 204_754, "param2moe": 177_650,
+    "sarvam_mla": 163_954, "sarvam_moe": 180_850,
 }  # fmt: skip
 LONGCAT = {
     "model_type": "longcat_flash", "hidden_size": 6144, "num_layers": 28, "vocab_size": 131072,

@@ -242,8 +242,8 @@ def test_exports_say_whether_the_engine_serves_the_model(tmp_path):
     assert sorted(BY_TRANSFORMERS) == TABLE["vllm"]["by_transformers"]
     words = {
         ("sglang", "jamba"): "SGLang 0.5.23 has no class of its own for jamba",
-        ("vllm", "minimax"): "vLLM 0.33 has no class of its own for minimax",
-        ("vllm", "mellum"): "vLLM 0.33 runs transformers' class for mellum",
+        ("vllm", "minimax"): "vLLM 0.34 has no class of its own for minimax",
+        ("vllm", "mellum"): "vLLM 0.34 runs transformers' class for mellum",
         ("trtllm", "jamba"): "TensorRT-LLM does not list jamba",
         ("ktransformers", "gemma4"): "sglang-kt 0.7.2 has no class of its own for gemma4",
         ("llamacpp", "axk1"): "does not convert axk1 to GGUF",
