@@ -19,7 +19,7 @@ import numpy as np
 from moela import MOELA, Models
 from moela.core.scaling import SCALARIZATIONS
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
-from tests.benchmarks import ablations_page, tables
+from tests.benchmarks import ablations_page, harness, tables
 
 
 def random_starts(context: Any, encoder: Any, front: Any, W: Any, by: Any, model: Any) -> Any:
@@ -122,7 +122,7 @@ def main() -> None:
     results = tables.run(tuning_set(), variants(), {}, arguments)
     out = Path(arguments.out) if arguments.out else None
     page = out.read_text(encoding="utf-8") if out and out.is_file() else ""
-    tables.finish([ablations_page.update(page, results, arguments.budget)], arguments.out)
+    harness.finish([ablations_page.update(page, results, arguments.budget)], arguments.out)
 
 
 if __name__ == "__main__":

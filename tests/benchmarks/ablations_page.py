@@ -13,7 +13,7 @@ import numpy as np
 
 from moela.experiments.run import ExperimentResults
 from moela.quality.statistics import compare_pairs, holm
-from tests.benchmarks import tables
+from tests.benchmarks import harness, tables
 
 MODULE = "tests.benchmarks.ablations"
 Row = dict[str, str]
@@ -73,7 +73,7 @@ def update(page: str, results: ExperimentResults, budget: int) -> str:
         "evaluations": f"{budget:,}",
         "seeds": f"{seeds}",
     }
-    note = f"- {', '.join(f'{k} {v}' for k, v in run.items())}. {tables.made_with(MODULE).strip()}"
+    note = f"- {', '.join(f'{k} {v}' for k, v in run.items())}. {harness.made_with(MODULE).strip()}"
     return merge(
         page,
         _by_family(scored, complete, run),
@@ -91,7 +91,7 @@ def merge(
     runs: Sequence[str],
 ) -> str:
     """Return the page with these rows, which replace rows with the same key."""
-    sections = tables.sections_of(page)
+    sections = harness.sections_of(page)
     families = [*rows_of(sections.get(BY_FAMILY, "")), *by_family]
     ratios = _merged([*rows_of(sections.get(BY_PROBLEM, "")), *by_problem], KEY)
     problems = sorted({name for row in ratios for name in row} - set(KEY), key=_order)
@@ -111,7 +111,7 @@ def merge(
         RUNS: "\n".join(dict.fromkeys([*_bullets(sections.get(RUNS, "")), *runs])),
     }
     texts = {t: f"{ABOUT[t]}\n\n{text}".strip() for t, text in tables_by_title.items() if text}
-    return tables.with_sections(page or HEAD, texts, list(ABOUT))
+    return harness.with_sections(page or HEAD, texts, list(ABOUT))
 
 
 def unchanged(results: ExperimentResults) -> str:
@@ -238,7 +238,7 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
     if not rows:
         return ""
     used = [name for name in columns if any(name in row for row in rows)]
-    return tables.markdown([used, *([row.get(name, "") for name in used] for row in rows)])
+    return harness.markdown([used, *([row.get(name, "") for name in used] for row in rows)])
 
 
 def _order(problem: str) -> tuple[int, str]:

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from tests.benchmarks import accuracy_sources as sources
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORD = DOCS / "benchmarks" / "data" / "accuracy.json"
@@ -154,7 +154,7 @@ def recorded() -> list[Row]:
 def record(rows: list[Row]) -> None:
     """Write the record, a line a row."""
     lines = ",\n".join(json.dumps(rounded(asdict(row))) for row in rows)
-    text = f'{{"machine": {json.dumps(tables.machine())}, "rows": [\n{lines}\n]}}\n'
+    text = f'{{"machine": {json.dumps(harness.machine())}, "rows": [\n{lines}\n]}}\n'
     RECORD.write_text(text, encoding="utf-8")
 
 
@@ -173,7 +173,7 @@ def rounded(row: dict[str, Any]) -> dict[str, Any]:
 def page(rows: list[Row]) -> str:
     """Return the text of the page."""
     parts = [
-        tables.header("Accuracy of every prediction", "tests.benchmarks.accuracy", ABOUT),
+        harness.header("Accuracy of every prediction", "tests.benchmarks.accuracy", ABOUT),
         "```{figure} images/accuracy.png\n:alt: Predicted against measured values in six panels;"
         " the points lie along the diagonals.\n\nPredicted against measured. The band is 10 % to"
         " either side.\n```\n",
@@ -182,11 +182,11 @@ def page(rows: list[Row]) -> str:
         body = [["prediction", "against", "points", "error", "largest", "interval", "rank",
                  "promise", "script"]]  # fmt: skip
         body += [cells(row) for row in rows if row.section == section]
-        parts += [f"## {section}\n", tables.markdown(body)]
+        parts += [f"## {section}\n", harness.markdown(body)]
     short = [[row.section, row.what, "; ".join(row.missed)] for row in rows if row.missed]
     parts.append("## Where predictions fall short\n")
     if short:
-        parts.append(tables.markdown([["area", "prediction", "measured"], *short]))
+        parts.append(harness.markdown([["area", "prediction", "measured"], *short]))
     parts.append(sources.REASONS)
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
@@ -252,7 +252,7 @@ def draw(kept: list[sources.Points]) -> None:
 
 def main() -> None:
     """Compute every row, compare with the record, and write record, page and picture."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="only what takes seconds")
     parser.add_argument("--accept", action="store_true", help="write errors that have grown, too")
     arguments = parser.parse_args()

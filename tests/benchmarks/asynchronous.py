@@ -28,7 +28,7 @@ from moela.asynchronous.streams import Arrival, Stream
 from moela.evaluation.runners.runner import Runner
 from moela.quality.indicators import hypervolume
 from problems import MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 DATA = Path(__file__).parents[2] / "docs" / "benchmarks" / "data" / "asynchronous.json"
 WORKERS, SIGMA = 8, 1.0
@@ -150,7 +150,7 @@ def throughput(n_eval: int, mean: float) -> dict[str, float]:
 
 def main() -> None:
     """Measure, and write the page."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--budget", type=int, default=1000, help="evaluations of each run")
@@ -164,7 +164,7 @@ def main() -> None:
     rows = [["run", "evaluations an hour", "against the better batches"]]
     rows += [[f"{k}", f"{v:,.0f}", f"{v / batches:.2f}"] for k, v in rates.items()]
     parts = [
-        tables.header(
+        harness.header(
             "Workers that never wait",
             "tests.benchmarks.asynchronous",
             f"Evaluations take log-normal times (sigma {SIGMA:g}) on {WORKERS} workers. The first "
@@ -174,10 +174,10 @@ def main() -> None:
             "ends next; `ratio` is asynchronous over the better kind of batches, and `interval` "
             "the bootstrapped interval of 95 % of that ratio.",
         ),
-        tables.markdown(rows),
-        tables.markdown(table),
+        harness.markdown(rows),
+        harness.markdown(table),
     ]
-    tables.finish(parts, arguments.out)
+    harness.finish(parts, arguments.out)
     of_eight = rates["asynchronous"] / rates[str(WORKERS)]
     print(f"bar: evaluations an hour over batches of {WORKERS}, {of_eight:.2f}, at least 1.6")
     double = rates["asynchronous"] / rates[str(2 * WORKERS)]

@@ -19,7 +19,7 @@ from scipy.stats import wilcoxon
 from moela import MOELA
 from moela.quality.indicators import hypervolume
 from problems import MNKLandscape, MultiObjectiveKnapsack, NoC3D
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 DATA = Path(__file__).parents[2] / ".benchmarks" / "batches.json"
 SIZES = (8, 16, 32)
@@ -62,7 +62,7 @@ def row_of(name: str, fronts: dict[str, list[list[list[float]]]]) -> list[str]:
 
 def main() -> None:
     """Make the runs that are missing, and write the page."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--evaluations", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=14)
     parser.add_argument("--out")
@@ -93,8 +93,8 @@ def main() -> None:
         "are small and whose designs therefore know more. p: Wilcoxon signed-rank test of both "
         f"kinds of batches, {n_seeds} seeds."
     )
-    head = tables.header("Batches of a given size", "tests.benchmarks.batches", about)
-    tables.finish([head, tables.markdown(rows)], arguments.out)
+    head = harness.header("Batches of a given size", "tests.benchmarks.batches", about)
+    harness.finish([head, harness.markdown(rows)], arguments.out)
 
 
 if __name__ == "__main__":

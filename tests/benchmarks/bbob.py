@@ -30,7 +30,7 @@ from pymoo.optimize import minimize
 from moela import MOELA
 from moela._arrays import Floats
 from moela.rivals import BatchMOEAD
-from tests.benchmarks import tables
+from tests.benchmarks import harness, tables
 
 DATA = Path(__file__).parent / "results" / "bbob.json"
 OURS = tables.OURS
@@ -183,7 +183,7 @@ def make_missing(
     kept: dict[str, Any] = {}
     if path is not None and path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
-    for algorithm in tables.pick(algorithms, arguments.algorithms, OURS):
+    for algorithm in harness.pick(algorithms, arguments.algorithms, OURS):
         again = algorithm in arguments.again
         missing = [n for n in names if again or algorithm not in kept.get(n, {})]
         run = partial(
@@ -225,7 +225,7 @@ def ranks(share: Floats) -> Floats:
 
 def parse(doc: str | None, instances: int) -> Any:
     """Read the arguments of a script on these functions."""
-    parser = tables.script_parser(doc)
+    parser = harness.script_parser(doc)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--dimension", type=int, default=10)
     parser.add_argument("--instances", type=int, default=instances)
@@ -254,11 +254,11 @@ def report(
         rows.append(["**all**", *(f"**{value:.3f}**" for value in mean)])
         rows.append(["mean rank", *(f"{value:.2f}" for value in rank.mean(axis=0))])
         rows.append(["first on", *(f"{value:.0%}" for value in (rank == 1).mean(axis=0))])
-        parts += [f"## After {budget:,} evaluations\n", tables.markdown(rows)]
+        parts += [f"## After {budget:,} evaluations\n", harness.markdown(rows)]
         best = max(m for m, name in zip(mean, algorithms, strict=True) if name != OURS)
         ours = mean[algorithms.index(OURS)] / best
         bars.append(f"bar: mean at {budget}, of the best rival, {ours:.3f}, 1")
-    tables.finish(parts, arguments.out)
+    harness.finish(parts, arguments.out)
     print("\n".join(bars))
 
 
@@ -275,9 +275,9 @@ def main() -> None:
     if arguments.quick:
         arguments.budgets, names, path = (200,), names[:: len(names) // 3], None
     kept = make_missing(ALGORITHMS, arguments, names, path)
-    algorithms = list(tables.pick(ALGORITHMS, arguments.algorithms, OURS))
+    algorithms = list(harness.pick(ALGORITHMS, arguments.algorithms, OURS))
     about = f"{ABOUT} Of COCO and COMO-CMA-ES: {versions('coco-experiment', 'comocma')}."
-    header = tables.header("Functions of COCO", __spec__.name, about)
+    header = harness.header("Functions of COCO", __spec__.name, about)
     report(kept, names, algorithms, arguments, header)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from pymoo.core.population import Population
 
 from problems.classic import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 BATCH = 200
 NEIGHBORS = 10
@@ -53,8 +53,8 @@ def instances() -> list[Any]:
 
 def main() -> None:
     """Print the two tables."""
-    tables.script_parser(__doc__).parse_args()
-    print(tables.machine())
+    harness.script_parser(__doc__).parse_args()
+    print(harness.machine())
     print(f"\nper CPU second, in batches of {BATCH}; {NEIGHBORS} neighbors per design\n")
     print(f"{'problem':58} {'evaluations':>12} {'neighbors':>12} {'offspring':>12}")
     for problem in instances():

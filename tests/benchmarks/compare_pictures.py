@@ -8,7 +8,7 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 
 from moela import MOELA, compare, run_experiment
 from problems import MultiObjectiveQAP
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 ALGORITHMS = {
     "MOELA": MOELA,
@@ -18,7 +18,7 @@ ALGORITHMS = {
 
 
 def main() -> None:
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("folder", type=Path, help="folder for the pictures")
     folder = parser.parse_args().folder
     problem = MultiObjectiveQAP.random(n_facilities=25)

@@ -17,7 +17,7 @@ import numpy as np
 
 from moela import compare
 from moela.quality import indicators
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 
 def sphere(n: int, n_obj: int, rng: np.random.Generator, radius: float = 1.0) -> np.ndarray:
@@ -34,7 +34,7 @@ def clocked(call, *arguments):
 
 
 def main() -> None:
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--points", type=int, default=500)
     parser.add_argument("--objectives", type=int, default=5)
     parser.add_argument("--algorithms", type=int, default=10)
@@ -54,7 +54,7 @@ def main() -> None:
         }
         for k in range(arguments.algorithms)
     }
-    print(tables.machine())
+    print(harness.machine())
     comparison, cpu, wall = clocked(compare, fronts)
     scale = comparison.scales["problem"]
     print(

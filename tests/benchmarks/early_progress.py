@@ -20,9 +20,9 @@ import moocore
 import numpy as np
 
 from moela import MOELA
-from tests.benchmarks import ablations, tables
-from tests.benchmarks.cases import Case, Cases
+from tests.benchmarks import ablations, harness
 from tests.benchmarks.first_hundred import reference
+from tests.benchmarks.harness import Case, Cases
 
 DATA = Path(__file__).parent / "results" / "early_progress.json"
 BUDGET = 5000
@@ -89,7 +89,7 @@ def rows(cases: Cases, problems: list[str], variant: str, seeds: int) -> list[st
 
 def main() -> None:
     """Measure the cases that are missing, and write the page."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="two problems, one seed, nothing kept")
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--out")
@@ -114,12 +114,12 @@ def main() -> None:
     for name in makers:
         by_problem.append([name, "both", *rows(cases, [name], "both", arguments.seeds)])
     about = ABOUT.format(arguments.seeds)
-    tables.finish(
+    harness.finish(
         [
-            tables.header("The beginning of long runs", __spec__.name, about),
-            tables.markdown(by_family),
+            harness.header("The beginning of long runs", __spec__.name, about),
+            harness.markdown(by_family),
             "## By problem\n",
-            tables.markdown(by_problem),
+            harness.markdown(by_problem),
         ],
         arguments.out,
     )

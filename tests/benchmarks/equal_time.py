@@ -19,8 +19,8 @@ import numpy as np
 from moela import MOELA
 from moela.experiments.tasks import make_algorithm
 from problems import NoC3D
-from tests.benchmarks import rivals, tables
-from tests.benchmarks.cases import Case, Cases
+from tests.benchmarks import harness, rivals, tables
+from tests.benchmarks.harness import Case, Cases
 from tests.benchmarks.timed import TimedRun, best_rival, median_of, warm_up
 
 DATA = Path(__file__).parent / "results" / "equal_time.json"
@@ -71,7 +71,7 @@ def measured(problem: Any, name: str, make: Any, seed: int, seconds: tuple[float
 
 def main() -> None:
     """Measure the cases that are missing, and write the page."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--problems", nargs="+", metavar="NAME")
@@ -79,8 +79,8 @@ def main() -> None:
     parser.add_argument("--redo", nargs="+", metavar="NAME", default=[])
     parser.add_argument("--out")
     arguments = parser.parse_args()
-    seconds, kinds = SECONDS, tables.pick(algorithms(), arguments.algorithms, tables.OURS)
-    chosen = tables.pick(problems(), arguments.problems)
+    seconds, kinds = SECONDS, harness.pick(algorithms(), arguments.algorithms, tables.OURS)
+    chosen = harness.pick(problems(), arguments.problems)
     cases = Cases(DATA)
     for name in list(cases.results):
         if {"all", name.split(" | ")[1]} & set(arguments.redo):
@@ -89,7 +89,7 @@ def main() -> None:
         cases.results, cases.path = {}, Path(os.devnull)
         arguments.seeds, seconds = 1, (0.5, 1.0)
         chosen = {"synthetic bfs-5": problems()["synthetic bfs-5"]}
-        kinds = tables.pick(kinds, ["NSGA-II", "MOEA/D batch", "VS-RLS"], tables.OURS)
+        kinds = harness.pick(kinds, ["NSGA-II", "MOEA/D batch", "VS-RLS"], tables.OURS)
     warm = False
     # Seed by seed, so that an interrupted benchmark has runs of every case.
     for seed in range(1, arguments.seeds + 1):
@@ -160,7 +160,7 @@ def report(
     scheduled = "VS-RLS, whose steps follow the length of the run, makes a run for each time. "
     scheduled = scheduled if "VS-RLS" in kinds else ""
     parts = [
-        tables.header(
+        harness.header(
             "Equal process time on the network-on-chip",
             "tests.benchmarks.equal_time",
             "Hypervolume of all evaluated designs after the same process time, evaluations "
@@ -169,11 +169,11 @@ def report(
             f"is given. {scheduled}`evaluations` are MOELA's and the best rival's. All cases of a "
             "seed and a problem are measured one after another in one process, on one thread.",
         ),
-        tables.markdown(rows),
+        harness.markdown(rows),
         "## All problems\n",
-        tables.markdown(places),
+        harness.markdown(places),
     ]
-    tables.finish(parts, out)
+    harness.finish(parts, out)
     n = len(ratios)
     median = float(np.median(ratios))
     print(f"bar: first at equal process time, {first} of {n}, must {n}")

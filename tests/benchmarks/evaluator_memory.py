@@ -18,16 +18,16 @@ from pymoo.problems import get_problem
 from pymoo.util.archive import MultiObjectiveArchive
 
 from moela import MOELA, Evaluator
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--evaluations", type=int, default=1_000_000)
     parser.add_argument("--no-store", action="store_true")
     parser.add_argument("--moela", action="store_true", help="MOELA instead of NSGA2")
     options = parser.parse_args()
-    print(tables.machine())
+    print(harness.machine())
     if options.moela:
         algorithm = MOELA(archive_size=200)
     else:

@@ -23,7 +23,7 @@ from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem
 
 from moela.evaluation.evaluator import Evaluator
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 
 class Timed(ElementwiseProblem):
@@ -111,10 +111,10 @@ def overhead(kind, compute, repeats, batch=100, total=1000):
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats
-    print(f"{tables.machine()}; load {os.getloadavg()[0]:.1f} at the start")
+    print(f"{harness.machine()}; load {os.getloadavg()[0]:.1f} at the start")
     rows = [("measured", "median (range)", "goal", "also")]
     for compute in (False, True):
         how = "computing" if compute else "waiting"
@@ -139,7 +139,7 @@ def main():
                     f"by CPU time {statistics.median(cpu):.3f}",
                 )
             )
-    print(tables.markdown(rows))
+    print(harness.markdown(rows))
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ from problems.engineering import (
     SpeedReducer,
     WeldedBeam,
 )
-from tests.benchmarks import rivals, tables
-from tests.benchmarks.cases import Cases
+from tests.benchmarks import harness, rivals
+from tests.benchmarks.harness import Cases
 from tests.benchmarks.many_objectives import evaluated
 
 DATA = Path(__file__).parent / "results" / "feasible.json"
@@ -143,7 +143,7 @@ def values(found: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
 
 def main() -> None:
     """Run, and print the table and the bars."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--budget", type=int, default=1000, help="evaluations of each run")
     parser.add_argument("--seeds", type=int, default=7)
@@ -173,7 +173,7 @@ def main() -> None:
             cells.append(f"{medians[algorithm]:.3f} ({np.median(firsts):.0f}; {none})")
         rows.append([name, *cells, f"{ratios[name]:.3f}"])
         print(rows[-1], flush=True)
-    print(tables.markdown(rows))
+    print(harness.markdown(rows))
     for name, ratio in ratios.items():
         print(f"bar: hypervolume over the best rival's, {name}, {ratio:.3f}, at least 0.95")
 

@@ -18,7 +18,7 @@ import moocore
 import numpy as np
 
 from moela._arrays import Floats
-from tests.benchmarks import bbob, tables
+from tests.benchmarks import bbob, harness, tables
 
 DATA = Path(__file__).parent / "results" / "few_bbob.json"
 OURS = tables.OURS
@@ -65,9 +65,9 @@ def main() -> None:
     if arguments.quick:
         arguments.budgets, names, path = (60,), names[:: len(names) // 3], None
     kept = bbob.make_missing(ALGORITHMS, arguments, names, path, box_of)
-    algorithms = list(tables.pick(ALGORITHMS, arguments.algorithms, OURS))
+    algorithms = list(harness.pick(ALGORITHMS, arguments.algorithms, OURS))
     about = f"{ABOUT} {bbob.versions('coco-experiment', 'comocma', 'optuna')}."
-    header = tables.header("Few evaluations of functions of COCO", __spec__.name, about)
+    header = harness.header("Few evaluations of functions of COCO", __spec__.name, about)
     bbob.report(kept, names, algorithms, arguments, header)
 
 

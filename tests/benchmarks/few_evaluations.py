@@ -21,7 +21,7 @@ from pymoo.problems.many.wfg import WFG
 from pymoo.problems.multi.zdt import ZDT
 
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.benchmarks.first_hundred import (
     OURS,
     RESULTS,
@@ -109,17 +109,17 @@ def main() -> None:
         folder = None
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     keys = [str(seed) for seed in seeds]
-    chosen, kinds = tables.pick(problems(), arguments.problems), algorithms()
-    picked = tables.pick(kinds, arguments.algorithms)
-    parts = [tables.header("After 300 and 1,000 evaluations", __spec__.name, _ABOUT)]
+    chosen, kinds = harness.pick(problems(), arguments.problems), algorithms()
+    picked = harness.pick(kinds, arguments.algorithms)
+    parts = [harness.header("After 300 and 1,000 evaluations", __spec__.name, _ABOUT)]
     bars = {}
     for budget in arguments.budgets:
         results = Results(folder and folder / f"few_evaluations_{budget}.json")
         point_of = reference if arguments.inner else reference_beyond
         make_runs(results, chosen, picked, seeds, budget, arguments.again, point_of=point_of)
         rows, bars[budget] = table(results, chosen, kinds, keys)
-        parts += [f"## After {budget:,} evaluations\n", tables.markdown(rows)]
-    tables.finish(parts, arguments.out)
+        parts += [f"## After {budget:,} evaluations\n", harness.markdown(rows)]
+    harness.finish(parts, arguments.out)
     for budget, values in bars.items():
         show_bars(values, budget, "0.95")
 

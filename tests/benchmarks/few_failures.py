@@ -18,7 +18,7 @@ from pymoo.optimize import minimize
 from moela import MOELA, Evaluator
 from moela.bayesian import infill
 from moela.quality.indicators import hypervolume
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 
 class HeatSink(ElementwiseProblem):
@@ -66,7 +66,7 @@ PROBLEMS = {
 
 def main() -> None:
     """Run, and print the counts."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--limits", type=float, nargs="+", default=[infill._FAILURE_LIMIT])
     arguments = parser.parse_args()

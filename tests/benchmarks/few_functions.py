@@ -23,7 +23,7 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 
 import moela
 from moela import MOELA
-from tests.benchmarks import tables
+from tests.benchmarks import harness, tables
 from tests.benchmarks.feasible import values
 from tests.benchmarks.plain_functions import CASES
 
@@ -105,7 +105,7 @@ class Page:
 
     def write(self) -> None:
         """Make the runs that are missing, and write the page."""
-        parser = tables.script_parser(self.doc)
+        parser = harness.script_parser(self.doc)
         parser.add_argument("--quick", action="store_true", help="a run of under a minute")
         parser.add_argument("--seeds", type=int, default=7)
         parser.add_argument("--budgets", nargs="+", type=int, default=[*self.budgets])
@@ -119,9 +119,9 @@ class Page:
             arguments.seeds, arguments.budgets, path = 1, [60], None
             arguments.problems = self.quick
         runs = Runs(path, arguments.again, self.cases, self.algorithms)
-        chosen = tables.pick(self.cases, arguments.problems)
-        kinds = tables.pick(self.algorithms, arguments.algorithms, OURS)
-        parts = [tables.header(self.title, self.script, self.about)]
+        chosen = harness.pick(self.cases, arguments.problems)
+        kinds = harness.pick(self.algorithms, arguments.algorithms, OURS)
+        parts = [harness.header(self.title, self.script, self.about)]
         bars = []
         for budget in arguments.budgets:
             rows, ranks = [["function", *kinds]], []
@@ -140,9 +140,9 @@ class Page:
                 unit = best if best > 0.0 else 1.0
                 rows.append([name, *(f"{v / unit:.3f}" for v in medians.values())])
                 bars.append(f"bar: {name} at {budget}, of the best, {ratio:.3f}, {self.least:g}")
-            parts += [f"## After {budget:,} evaluations\n", tables.markdown(rows)]
+            parts += [f"## After {budget:,} evaluations\n", harness.markdown(rows)]
             bars.append(f"bar: mean rank at {budget}, {np.mean(ranks):.2f}, 1.3")
-        tables.finish(parts, arguments.out)
+        harness.finish(parts, arguments.out)
         print("\n".join(bars))
 
 

@@ -31,7 +31,7 @@ from moela.core.operators import resolve
 from moela.experiments.recording import record_run
 from moela.rivals import BatchMOEAD
 from problems import MultiObjectiveQAP, NoC3D, engineering
-from tests.benchmarks import rivals, tables
+from tests.benchmarks import harness, rivals, tables
 from tests.benchmarks.adapters import run_adapter, start_designs
 from tests.benchmarks.botorch_rival import run_qlognehvi
 
@@ -219,7 +219,7 @@ def make_runs(
 
 def script_arguments(description: str | None) -> argparse.ArgumentParser:
     """Return the arguments of a script that keeps such runs."""
-    parser = tables.script_parser(description)
+    parser = harness.script_parser(description)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--first-seed", type=int, default=1)
@@ -245,20 +245,20 @@ def main() -> None:
         arguments.algorithms = [OURS, "NSGA-II", "TPE (Optuna)"]
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     results = Results(path)
-    chosen = tables.pick(makers, arguments.problems)
-    picked = tables.pick(kinds, arguments.algorithms)
+    chosen = harness.pick(makers, arguments.problems)
+    picked = harness.pick(kinds, arguments.algorithms)
     make_runs(results, chosen, picked, seeds, BUDGET, arguments.again)
     keys = [str(seed) for seed in seeds]
     rows, bars = table(results, listed if not arguments.problems else chosen, kinds, keys)
     others = {n: m for n, m in makers.items() if n not in listed}
     checked, _ = table(results, others if not arguments.problems else {}, kinds, keys)
     parts = [
-        tables.header("The first hundred evaluations", __spec__.name, ABOUT),
-        tables.markdown(rows),
+        harness.header("The first hundred evaluations", __spec__.name, ABOUT),
+        harness.markdown(rows),
     ]
     if len(checked) > 1:
-        parts += ["## Problems on which nothing was chosen\n", tables.markdown(checked)]
-    tables.finish(parts, arguments.out)
+        parts += ["## Problems on which nothing was chosen\n", harness.markdown(checked)]
+    harness.finish(parts, arguments.out)
     show_bars(bars, BUDGET, "0.98")
 
 

@@ -20,7 +20,7 @@ from pymoo.optimize import minimize
 
 import moela
 from moela import MOELA
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.benchmarks.function_encodings import CASES, front
 
 _RNG = np.random.default_rng(11)
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=list(DISCRETE))
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
-    print(tables.machine())
+    print(harness.machine())
     print("| problem | off | on | on better in | restarts (median) |\n|---|---|---|---|---|")
     for case in args.cases:
         tasks = [(on, seed) for on in (False, True) for seed in range(args.seeds)]

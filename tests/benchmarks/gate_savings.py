@@ -28,7 +28,7 @@ from moe_costmodel.example import load_model
 from moe_costmodel.example.text import corpus
 from moe_costmodel.latency.steps.measure_rest import measured_by
 from moe_costmodel.latency.steps.model_timer import ModelTimer
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 RULES = {
     "top-p .8": GateRule("top-p", 0.8),
@@ -68,14 +68,14 @@ class Case:
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=41)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     arguments = parser.parse_args()
     rounds = 7 if arguments.quick else arguments.rounds
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    print(tables.machine("torch"))
+    print(harness.machine("torch"))
     model = load_model()
     hardware = Hardware.here(threads=1)
     timer = ModelTimer(model, batch_sizes=(4, 8, 16, 32), contexts=(CONTEXT,), prompts=())

@@ -23,7 +23,7 @@ from pymoo.problems import get_problem
 
 from moela import MOELA
 from problems import MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 DATA = Path(__file__).parent / "results" / "growth.json"
 CASES = {
@@ -93,7 +93,7 @@ def megabytes(n_eval: int) -> float:
 
 def main() -> None:
     """Measure, and print the bars."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--evaluations", type=int, default=200_000)
     parser.add_argument("--problems", nargs="+", choices=CASES, default=list(CASES))
@@ -109,7 +109,7 @@ def main() -> None:
             case = f"{name}, {'default models' if models else 'no models'}, {n_eval}"
             if case not in known or arguments.anew:
                 known[case] = grown(name, models, n_eval)
-                known[case]["machine"] = tables.machine()
+                known[case]["machine"] = harness.machine()
                 if not arguments.quick:
                     DATA.write_text(json.dumps(known, indent=1) + "\n")
             entry = known[case]

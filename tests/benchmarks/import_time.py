@@ -15,7 +15,7 @@ import sys
 
 import numpy as np
 
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 BASE = "from pymoo.optimize import minimize; from pymoo.algorithms.moo.nsga2 import NSGA2"
 IMPORTS = ("import moela", "import problems", "import moe_costmodel")
@@ -31,7 +31,7 @@ def cpu_seconds(statement: str) -> float:
 
 def main() -> int:
     """Measure and print; return 0 if moela is within the limit, else 1."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument(
         "--limit", type=float, default=1.2, help="limit of the ratio of moela to pymoo"

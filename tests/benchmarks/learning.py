@@ -24,9 +24,9 @@ from sklearn.multioutput import MultiOutputRegressor
 from moela import MOELA, Models
 from moela.experiments.tasks import make_algorithm
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
-from tests.benchmarks import tables
-from tests.benchmarks.cases import Case, Cases
+from tests.benchmarks import harness
 from tests.benchmarks.equal_time import key
+from tests.benchmarks.harness import Case, Cases
 from tests.benchmarks.perfect_moves import PerfectMoves
 from tests.benchmarks.start_variants import BestMoveAhead, NewestSearches, Optimistic
 from tests.benchmarks.timed import TimedRun, median_of, warm_up
@@ -106,7 +106,7 @@ def measured(problem: Any, name: str, make: Any, seed: int, budget: int) -> Case
 
 def main() -> None:
     """Measure the cases that are missing, and write the page."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--boosted-seeds", type=int, default=3)
@@ -116,15 +116,15 @@ def main() -> None:
     parser.add_argument("--redo", nargs="+", metavar="NAME", default=[])
     parser.add_argument("--out")
     arguments = parser.parse_args()
-    cases, chosen = Cases(DATA), tables.pick(problems(), arguments.problems)
+    cases, chosen = Cases(DATA), harness.pick(problems(), arguments.problems)
     for name in list(cases.results):
         if name.split(" | ")[1] in arguments.redo:
             del cases.results[name]
     if arguments.quick:
         cases.results, cases.path = {}, Path(os.devnull)
         arguments.seeds, arguments.budget, arguments.boosted_seeds = 1, 600, 0
-        chosen = tables.pick(problems(), ["noc bfs, 5", "qap 20"])
-    kinds = tables.pick(arms(), arguments.arms, NONE, BOTH)
+        chosen = harness.pick(problems(), ["noc bfs, 5", "qap 20"])
+    kinds = harness.pick(arms(), arguments.arms, NONE, BOTH)
     warm: set[type] = set()
     # Seed by seed, so that an interrupted benchmark has runs of every case.
     for seed in range(1, max(arguments.seeds, arguments.boosted_seeds) + 1):
@@ -188,7 +188,7 @@ def report(cases: Cases, names: list[str], kinds: list[str], arguments: Any) -> 
     }
     rows.append(["geometric mean", *(f"{v:.3f}" for v in means.values())])
     parts = [
-        tables.header(
+        harness.header(
             "Learned starts and moves",
             "tests.benchmarks.learning",
             f"Hypervolume of all designs of {budget:,} evaluations over that of MOELA without "
@@ -200,11 +200,11 @@ def report(cases: Cases, names: list[str], kinds: list[str], arguments: Any) -> 
             "regression of moves, and `no kernel` is without the Hamming-kernel model."
             + (_OTHER_STARTS if set(kinds) & {"best move ahead", "newest searches"} else ""),
         ),
-        tables.markdown(rows),
+        harness.markdown(rows),
         "## Process time of a run, seconds\n",
-        tables.markdown(seconds),
+        harness.markdown(seconds),
     ]
-    tables.finish(parts, arguments.out)
+    harness.finish(parts, arguments.out)
     print(f"bar: learned starts and moves over none, {means[BOTH]:.3f}, at least 1.5")
     print(f"bar: learned starts and moves over none, {means[BOTH]:.3f}, aim 2")
     for arm in (PERFECT, TENFOLD):

@@ -12,7 +12,7 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 ROOT = Path(__file__).parents[2]
 PURPOSE = {
@@ -63,7 +63,7 @@ def license_of(name: str) -> str:
 
 def main() -> None:
     """Write the page."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--out")
     arguments = parser.parse_args()
     rows = [["package", "license", "installed"]]
@@ -76,8 +76,8 @@ def main() -> None:
         "moela is licensed under Apache-2.0. These are the packages that it imports, with the "
         "licenses that their installed metadata state."
     )
-    parts = [tables.header("Dependencies and their licenses", "tests.benchmarks.licenses", about)]
-    tables.finish([*parts, tables.markdown(rows)], arguments.out)
+    parts = [harness.header("Dependencies and their licenses", "tests.benchmarks.licenses", about)]
+    harness.finish([*parts, harness.markdown(rows)], arguments.out)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ import numpy as np
 from moela import MOELA, Models
 from moela.experiments.tasks import make_algorithm
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
-from tests.benchmarks import rivals, tables
-from tests.benchmarks.cases import Case, Cases
+from tests.benchmarks import harness, rivals, tables
 from tests.benchmarks.equal_time import SCHEDULED, key
+from tests.benchmarks.harness import Case, Cases
 from tests.benchmarks.timed import TimedRun, best_rival, median_of, warm_up
 
 DATA = Path(__file__).parent / "results" / "long_runs.json"
@@ -123,7 +123,7 @@ def clock_time(seconds: float) -> str:
 
 def main() -> None:
     """Measure the cases that are missing, and write the page."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--problems", nargs="+", metavar="NAME")
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--redo", nargs="+", metavar="NAME", default=[])
     parser.add_argument("--out")
     arguments = parser.parse_args()
-    at, chosen = AT, tables.pick(problems(), arguments.problems)
+    at, chosen = AT, harness.pick(problems(), arguments.problems)
     cases = Cases(DATA)
     for name in list(cases.results):
         if {"all", name.split(" | ")[1]} & set(arguments.redo):
@@ -139,14 +139,14 @@ def main() -> None:
     if arguments.quick:
         cases.results, cases.path = {}, Path(os.devnull)
         arguments.seeds, at = 1, QUICK
-        chosen = tables.pick(problems(), ["qap-25"])
+        chosen = harness.pick(problems(), ["qap-25"])
         arguments.algorithms = ["NSGA-II", "MOEA/D batch", "VS-RLS"]
     warm: set[tuple[str, type]] = set()
     # Seed by seed, so that an interrupted benchmark has runs of every case.
     for seed in range(1, arguments.seeds + 1):
         for problem_name, make_problem in chosen.items():
             problem = make_problem()
-            kinds = tables.pick(algorithms(problem), arguments.algorithms, tables.OURS)
+            kinds = harness.pick(algorithms(problem), arguments.algorithms, tables.OURS)
             point = cases.get(key(problem_name, "reference", 0), partial(reference, problem, at[0]))
             ref = np.array([point[str(i)] for i in range(problem.n_obj)])
             seconds = 0.0
@@ -191,7 +191,7 @@ def report(
     rows = [["problem", "at", tables.OURS, "best rival", "its", "ratio", "its evaluations"]]
     bars, blocks = [], []
     for name, make in chosen.items():
-        kinds = list(tables.pick(algorithms(make()), picked, tables.OURS))
+        kinds = list(harness.pick(algorithms(make()), picked, tables.OURS))
         runs = {kind: runs_of(cases, name, kind, seeds, at[0]) for kind in kinds}
         block = [["algorithm", *(titles[c] for c in columns), "evaluations", "own seconds"]]
         medians = {
@@ -223,9 +223,9 @@ def report(
             seconds = [run[f"seconds, {at[0]}"] for run in runs[kind] if str(at[0]) in run]
             cells += [f"{counts:,.0f}", f"{median_of(seconds):.1f}" if seconds else ""]
             block.append([kind, *cells])
-        blocks += [f"## {name}\n", tables.markdown(block)]
+        blocks += [f"## {name}\n", harness.markdown(block)]
     parts = [
-        tables.header(
+        harness.header(
             "Long runs on permutations and bits",
             "tests.benchmarks.long_runs",
             "Hypervolume of all evaluated designs after equal numbers of evaluations, and after "
@@ -238,10 +238,10 @@ def report(
             f"MOELA's time, `own seconds` the process time of {at[0]:,} evaluations. Empty cells "
             "were not run: the algorithm itself takes too long.",
         ),
-        tables.markdown(rows),
+        harness.markdown(rows),
         *blocks,
     ]
-    tables.finish(parts, out)
+    harness.finish(parts, out)
     print("\n".join(bars))
 
 

@@ -23,8 +23,8 @@ from moela import MOELA
 from moela.quality.indicators import sphere_directions
 from moela.rivals import BatchMOEAD
 from problems import NoC3D
-from tests.benchmarks import rivals, tables
-from tests.benchmarks.cases import Cases
+from tests.benchmarks import harness, rivals
+from tests.benchmarks.harness import Cases
 
 DATA = Path(__file__).parent / "results" / "many_objectives.json"
 N_DIRECTIONS = 8192
@@ -115,7 +115,7 @@ def result(name: str, algorithm: str, seed: int, n_eval: int) -> dict[str, float
 
 def main() -> None:
     """Run, write the page, and print the bars."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--out")
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--budget", type=int, default=10_000, help="evaluations of each run")
@@ -146,7 +146,7 @@ def main() -> None:
         ratios[name] = medians["MOELA"] / others
         rows.append([name, *(f"{medians[a]:.4g}" for a in algorithms), f"{ratios[name]:.3f}"])
     parts = [
-        tables.header(
+        harness.header(
             "Many objectives",
             "tests.benchmarks.many_objectives",
             f"Hypervolume of all designs of {arguments.budget:,} evaluations in a box that is the "
@@ -155,9 +155,9 @@ def main() -> None:
             f"WFG problems have 24 variables. It is estimated along {N_DIRECTIONS:,} directions. "
             "Rivals have a population of 100.",
         ),
-        tables.markdown(rows),
+        harness.markdown(rows),
     ]
-    tables.finish(parts, arguments.out)
+    harness.finish(parts, arguments.out)
     for name, ratio in ratios.items():
         print(f"bar: hypervolume over the best rival's, {name}, {ratio:.3f}, above 1")
 

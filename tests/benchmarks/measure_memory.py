@@ -18,7 +18,7 @@ import sys
 import torch
 
 from moe_costmodel import measure_model
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 _HEADS = {"num_attention_heads": 8, "num_key_value_heads": 8, "num_hidden_layers": 8}
 SETTINGS = {
@@ -100,7 +100,7 @@ def measured(name, budget_s):
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=["mixtral", "olmoe", "qwen3"])
     parser.add_argument("--budget-s", type=float, default=60.0)
     parser.add_argument("--quick", action="store_true", help="one small model")
@@ -110,7 +110,7 @@ def main():
         return child(arguments.models[0], arguments.budget_s)
     if arguments.quick:
         arguments.models, arguments.budget_s = ["quick"], 1.0
-    print(tables.machine("torch", "transformers"))
+    print(harness.machine("torch", "transformers"))
     worst = -1.0
     for name in arguments.models:
         found = measured(name, arguments.budget_s)

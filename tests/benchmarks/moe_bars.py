@@ -25,7 +25,7 @@ from moe_costmodel import (
 from moe_costmodel.example.measured import example_hardware, example_latency
 from moela import MOELA
 from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDeployment
-from tests.benchmarks.tables import markdown
+from tests.benchmarks.harness import markdown
 
 DOMAINS = ("intent", "translation")
 

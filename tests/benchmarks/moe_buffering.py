@@ -10,13 +10,13 @@ import time
 import numpy as np
 
 from moe_costmodel import POLICIES, RoutingTrace, expert_streams, miss_curves, replay
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 
 def main():
-    tables.script_parser(__doc__).parse_args()
-    data = tables.data_folder()
-    print(tables.machine())
+    harness.script_parser(__doc__).parse_args()
+    data = harness.data_folder()
+    print(harness.machine())
     device_of = np.arange(64) // 16
     for domain in ("intent", "translation"):
         trace = RoutingTrace.load(data / f"routing/deepseek-v2-lite-{domain}.npz")

@@ -19,7 +19,7 @@ from moe_costmodel.placement.placement import Placement
 from moe_costmodel.plans.decision import Decision
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import RoutingTrace
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.moe_costmodel.machines import hardware, latency
 
 N_DEVICES, POLICIES = 4, ("paper", "lru", "inactive-lfu")
@@ -63,8 +63,8 @@ def rate(model, designs):
 
 
 def main():
-    tables.script_parser(__doc__).parse_args()
-    path = tables.data_folder() / "routing/deepseek-v2-lite-intent.npz"
+    harness.script_parser(__doc__).parse_args()
+    path = harness.data_folder() / "routing/deepseek-v2-lite-intent.npz"
     trace = RoutingTrace.load(path)
     shape = LayerShape(n_experts=64, k=6, d_model=128, d_ffn=64, gated=True)
     random = np.random.default_rng(0)

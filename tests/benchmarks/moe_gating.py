@@ -21,7 +21,7 @@ from moe_costmodel.kernels import (
     static_gating,
 )
 from moe_costmodel.kernels.dynamic import products_of, sort_by_expert
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 # Number of experts, k and capacity factor are the paper's; width and tokens are scaled to one CPU
 # thread. Routing is as skewed as the paper describes it: about 75 % of the experts of MT's decoder
@@ -171,10 +171,10 @@ def one_of_transformers(E, k, D, F, S):
 
 
 def main():
-    tables.script_parser(__doc__).parse_args()
+    harness.script_parser(__doc__).parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    print(tables.machine("torch", "transformers"))
+    print(harness.machine("torch", "transformers"))
     against_static()
     at_other_scales()
     against_transformers()

@@ -15,19 +15,19 @@ import numpy as np
 
 from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.kernel_table import KernelTable
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("points", nargs="?", default="30000", help="points of the fit, or 'all'")
     parser.add_argument("table", nargs="?", type=Path, help="table of kernels to use instead")
     arguments = parser.parse_args()
     points, path = arguments.points, arguments.table
     if path is None:
-        path = tables.data_folder() / "kernels/h100_sxm-sglang-0.5.10-moe_perf.parquet"
+        path = harness.data_folder() / "kernels/h100_sxm-sglang-0.5.10-moe_perf.parquet"
     table = KernelTable.from_aiconfigurator(path)
-    print(f"{tables.machine()}; {table}")
+    print(f"{harness.machine()}; {table}")
     start = time.process_time()
     model = LatencyModel.fit(table, max_points=len(table) if points == "all" else int(points))
     report = model.report

@@ -27,7 +27,7 @@ from moe_costmodel import RoutingTrace
 from moela import MOELA
 from problems import MoEOnChip
 from problems.moe_on_chip import Activations, MoEChip
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.benchmarks.noc_referee_data import bar
 
 FILE = Path(__file__).parent / "results" / "moe_on_chip.json"
@@ -170,16 +170,16 @@ def page(kept, out):
         f"The runs that the page shows were made by {' and by '.join(commands)}."
     )
     parts = [
-        tables.header("Experts on a chip, measured", "tests.benchmarks.moe_on_chip", about),
-        tables.markdown(rows),
+        harness.header("Experts on a chip, measured", "tests.benchmarks.moe_on_chip", about),
+        harness.markdown(rows),
         f"The model's mean latency differs from the simulated one by at most "
         f"{100 * max(distances):.1f} % over these designs.\n",
     ]
-    tables.finish(parts, out)
+    harness.finish(parts, out)
 
 
 def main() -> None:
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--evals", type=int, default=700, help="evaluations of each method")
@@ -189,7 +189,7 @@ def main() -> None:
     if arguments.out:
         page(json.loads(FILE.read_text()), arguments.out)
         return
-    print(tables.machine())
+    print(harness.machine())
     kept = json.loads(FILE.read_text()) if FILE.exists() and not arguments.quick else {}
     listed = cases()
     if arguments.quick:

@@ -11,7 +11,7 @@ import numpy as np
 
 import moe_costmodel as cost
 from moe_costmodel import RoutingTrace
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 
 def halves(data):
@@ -90,8 +90,8 @@ def drift(data):
 
 
 def main():
-    tables.script_parser(__doc__).parse_args()
-    folder = tables.data_folder()
+    harness.script_parser(__doc__).parse_args()
+    folder = harness.data_folder()
     np.set_printoptions(precision=4)
     placements(folder)
     optimum(folder)

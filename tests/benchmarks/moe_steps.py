@@ -18,7 +18,7 @@ from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.kernels import measure_kernels
 from moe_costmodel.measure.measurements import Measurements
 from moe_costmodel.shapes import LayerShape
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 SHAPES = [
     LayerShape(n_experts=e, k=k, d_model=d, d_ffn=f, gated=True)
@@ -39,7 +39,7 @@ TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("budget", nargs="?", type=float, default=240.0, help="seconds to measure")
     parser.add_argument("file", nargs="?", type=Path, help="file of the measurements")
     arguments = parser.parse_args()

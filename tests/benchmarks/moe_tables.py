@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 from moe_costmodel import KernelTable
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("folder", type=Path, help="folder with the tables")
     folder = parser.parse_args().folder
     paths = sorted(folder.rglob("*moe_perf.parquet"))

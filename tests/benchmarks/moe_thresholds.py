@@ -10,7 +10,7 @@ import torch
 from moe_costmodel import GateRule, RoutingTrace, gate_mass, measured_loss
 from moe_costmodel.example import load_model
 from moe_costmodel.example.record import excerpts
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 RULES = [
     GateRule("skip", 0.2),
@@ -23,9 +23,9 @@ RULES = [
 
 
 def main():
-    tables.script_parser(__doc__).parse_args()
+    harness.script_parser(__doc__).parse_args()
     torch.set_num_threads(1)
-    print(f"{tables.machine('torch')}; nats per byte on 16 excerpts of held-out text")
+    print(f"{harness.machine('torch')}; nats per byte on 16 excerpts of held-out text")
     print("domain  rule         experts   loss    fixed k   all 4     gate mass   fixed k")
     model = load_model()
     for domain in ("prose", "code"):

@@ -24,7 +24,7 @@ from moe_costmodel.latency.model import LatencyModel
 from moe_costmodel.measure.stack import measure_stack
 from moe_costmodel.shapes import LayerShape
 from moe_costmodel.traces.trace import RoutingTrace
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 SHAPE = LayerShape(n_experts=32, k=4, d_model=128, d_ffn=40, gated=True)
 POLICIES = ("paper", "lfu", "inactive-lfu")
@@ -65,7 +65,7 @@ def front(model, random):
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("points", nargs="?", type=int, default=10, help="points of the front")
     parser.add_argument("repeats", nargs="?", type=int, default=5)
     parser.add_argument("page", nargs="?", help="Markdown file to write")
@@ -94,11 +94,11 @@ def main():
         f"torch {machine.versions.get('torch')}."
     )
     page = [
-        tables.header("Predicted against measured steps", "tests.benchmarks.moe_verify", about),
+        harness.header("Predicted against measured steps", "tests.benchmarks.moe_verify", about),
         f"```\n{verify_table(verified)}\nsingle steps: median error {np.median(each):.1%}, "
         f"90 % within {np.quantile(each, 0.9):.1%}\n```",
     ]
-    tables.finish(page, arguments.page)
+    harness.finish(page, arguments.page)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from moe_costmodel.kernels import BufferedExperts, Experts, apply_rule, dynamic_
 from moe_costmodel.latency.steps.measure_rest import without_experts
 from moe_costmodel.latency.steps.model_steps import decode_step
 from moe_costmodel.measure.stack import StackTimer
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 SHAPE = LayerShape(n_experts=32, k=4, d_model=128, d_ffn=40, gated=True)
 RULES = {"all": None, "top-p .8": GateRule("top-p", 0.8), "skip .35": GateRule("skip", 0.35)}
@@ -90,12 +90,12 @@ class Case:
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("rounds", nargs="?", type=int, default=9)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    print(tables.machine("torch"))
+    print(harness.machine("torch"))
     model = load_model()
     experts = [
         Experts(b.mlp.experts.gate_up_proj.detach(), b.mlp.experts.down_proj.detach(), "silu", True)

@@ -19,8 +19,8 @@ from moela import MOELA
 from moela.rivals import MOOS
 from problems.noc import Design, NoC3D
 from problems.noc.baselines import express_mesh, folded_torus, optimize_placement
-from tests.benchmarks import rivals, tables
-from tests.benchmarks.cases import Case, Cases
+from tests.benchmarks import harness, rivals
+from tests.benchmarks.harness import Case, Cases
 from tests.benchmarks.noc_edp import Watched
 from tests.benchmarks.noc_referee_data import bar
 
@@ -70,7 +70,7 @@ def one(path: str, name: str, seed: int, budget: int, wires: float) -> Case:
 
 
 def main() -> None:
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--budget", type=int, default=5000)
     parser.add_argument("--seeds", type=int, default=3)
@@ -80,8 +80,8 @@ def main() -> None:
     applications: tuple[str, ...] = APPLICATIONS
     if arguments.quick:
         budget, seeds, applications = 1000, range(1, 2), APPLICATIONS[:2]
-    print(tables.machine())
-    folder = tables.data_folder() / "noc"
+    print(harness.machine())
+    folder = harness.data_folder() / "noc"
     cases = Cases(arguments.store)
     worst = {(rival, way): -np.inf for rival in (*SEARCHES, *REGULAR) for way in ("model", "sim")}
     rows = [["application", *SEARCHES, *REGULAR, "", *SEARCHES, *REGULAR]]
@@ -113,7 +113,7 @@ def main() -> None:
         }
         rows.append([app, *cells["model"], "", *cells["sim"]])
     print("Percent of the plain mesh: by the model, then simulated\n")
-    print(tables.markdown(rows))
+    print(harness.markdown(rows))
     for way, text in (("model", "by the model"), ("sim", "simulated")):
         for name in (*SEARCHES, *REGULAR):
             if name != "MOELA":

@@ -15,7 +15,7 @@ from pymoo.optimize import minimize
 
 from moela import MOELA
 from problems.noc import Design, NoC3D, Platform
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.benchmarks.noc_referee_data import bar, shared_designs
 
 APPLICATIONS = ("bfs", "hotspot")
@@ -25,7 +25,7 @@ ROUTINGS = ("model", "booksim", "up_down")
 def front_of(app, platform, budget, constraints):
     """Return the lowest energy-delay product of a run, and layers and proofs of its front."""
     problem = NoC3D.from_traffic(
-        tables.data_folder() / "noc" / f"{app}_traffic.csv",
+        harness.data_folder() / "noc" / f"{app}_traffic.csv",
         platform=platform,
         objectives=("energy", "packet_latency"),
         constraints=constraints,
@@ -76,11 +76,11 @@ def report_costs(platform):
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
     step = 4 if quick else 1
-    print(tables.machine())
+    print(harness.machine())
     platform = Platform.paper_4x4x4()
     free, layers, cycles = [], {r: [] for r in ROUTINGS}, {r: [] for r in ROUTINGS}
     for s in shared_designs(platform):

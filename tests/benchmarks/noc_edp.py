@@ -20,7 +20,7 @@ from pymoo.optimize import minimize
 from moela import MOELA
 from moela.rivals import MOOS
 from problems import NoC3D
-from tests.benchmarks import rivals, tables
+from tests.benchmarks import harness, rivals
 
 APPLICATIONS = ("bfs", "bp", "gau", "hotspot", "pf")
 BOOKSIM = bool(shutil.which("booksim") or shutil.which("booksim2"))
@@ -62,13 +62,13 @@ def simulated(problem: NoC3D, row: Any) -> float:
 
 def main() -> None:
     """Make the runs and the table."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--budget", type=int, default=5000, help="evaluations of each run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pop", type=int, default=50, help="sub-problems of MOEA/D")
     parser.add_argument("--out", help="Markdown file to write")
     arguments = parser.parse_args()
-    folder = tables.data_folder() / "noc"
+    folder = harness.data_folder() / "noc"
     made = algorithms(arguments.pop)
     rows = [["application", "mesh", *made, "MOELA against the better of MOOS and MOEA/D"]]
     simulation = [["application", "mesh", *made]]
@@ -98,7 +98,7 @@ def main() -> None:
             on_mesh = 100 * simulated(mesh, mesh.mesh_row()) / base
             simulation.append([app, f"{on_mesh:.1f}", *simulated_cells])
     parts = [
-        tables.header(
+        harness.header(
             "Energy-delay product of network-on-chip designs",
             "tests.benchmarks.noc_edp",
             "Lowest EDP (`energy` times `packet_latency`, published formulas) of all designs that "
@@ -108,16 +108,16 @@ def main() -> None:
             "the paper, which do not include EDP. For comparison, the last one optimizes the two "
             "factors of EDP.",
         ),
-        tables.markdown(rows),
+        harness.markdown(rows),
         f"MOELA's median differs by {-max(gains):+.1f} to {-min(gains):+.1f} % from the better of "
         "MOOS and MOEA/D. The paper claims an EDP up to 7.7 % better than that of MOEA/D and MOOS. "
         "The paper simulates the whole chip, which is not repeated here.\n",
         "With the delay from BookSim, in percent of the model's mesh:\n\n"
-        + tables.markdown(simulation)
+        + harness.markdown(simulation)
         if BOOKSIM
         else "BookSim was not on the PATH, so there is no table with simulated delay.\n",
     ]
-    tables.finish(parts, arguments.out)
+    harness.finish(parts, arguments.out)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 
 from problems.noc import NoC3D, Platform
 from problems.noc.evaluation.metrics import UNITS
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.benchmarks.noc_speed import best
 
 ROUNDS = 7
@@ -166,8 +166,8 @@ def report_memory():
 
 
 def main():
-    tables.script_parser(__doc__).parse_args()
-    print(tables.machine())
+    harness.script_parser(__doc__).parse_args()
+    print(harness.machine())
     report_growth()
     report_incremental()
     report_threads()

@@ -12,7 +12,7 @@ import numpy as np
 
 from problems.noc import NoC3D, Platform
 from problems.noc.evaluation.volumes import peak_rises, response_matrix, swapped_peaks
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.benchmarks.noc_referee_data import bar, rank, shared_designs
 
 ROUNDS, CALLS = 7, 20_000
@@ -30,8 +30,8 @@ def best(work):
 
 
 def main():
-    tables.script_parser(__doc__).parse_args()
-    print(tables.machine())
+    harness.script_parser(__doc__).parse_args()
+    print(harness.machine())
     platform = Platform.paper_4x4x4()
     begin = time.process_time()
     response = np.ascontiguousarray(response_matrix(platform).T)

@@ -19,8 +19,8 @@ from pymoo.optimize import minimize
 from moela import MOELA
 from problems.noc import Design, NoC3D, chiplet_package
 from problems.noc.baselines import express_mesh, folded_torus
-from tests.benchmarks import tables
-from tests.benchmarks.cases import Case, Cases
+from tests.benchmarks import harness
+from tests.benchmarks.harness import Case, Cases
 from tests.benchmarks.noc_referee_data import bar
 
 GRIDS = {"20 routers": (5, 4), "30 routers": (6, 5), "48 routers": (8, 6), "64 chiplets": (8, 8)}
@@ -65,13 +65,13 @@ def case(grid: tuple[int, int], length: float, seconds: float) -> Case:
 
 
 def main() -> None:
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--store", default="tests/benchmarks/results/noc_hops.json")
     arguments = parser.parse_args()
     seconds = 5.0 if arguments.quick else arguments.seconds
-    print(tables.machine())
+    print(harness.machine())
     cases = Cases(arguments.store)
     changes = {}
     for name, grid in GRIDS.items():

@@ -14,17 +14,17 @@ from pymoo.optimize import minimize
 
 from moela import MOELA
 from problems.noc import NoC3D, Platform
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.benchmarks.noc_referee_data import bar
 
 EVALUATIONS = 20_000
 
 
 def main() -> None:
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
-    print(tables.machine())
+    print(harness.machine())
     for routing in ("shortest", "up_down"):
         problem = NoC3D.example("bfs", platform=replace(Platform.stack_8x8x4(), routing=routing))
         minimize(problem, MOELA(), ("n_eval", 100), seed=1)  # compiles

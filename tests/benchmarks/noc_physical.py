@@ -14,7 +14,7 @@ import numpy as np
 
 from problems.noc import Design, DieLink, NoC3D, Platform, chiplet_package
 from problems.noc.evaluation.physical import PHYSICAL_UNITS
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.benchmarks.noc_referee_data import bar
 
 ROUNDS = 7
@@ -88,10 +88,10 @@ def report_simulation(quick):
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="under a minute")
     given = parser.parse_args()
-    print(tables.machine())
+    print(harness.machine())
     report_times(200 if given.quick else 2000)
     report_simulation(given.quick)
 

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from problems._arrays import Floats, Ints
 from problems.noc import NoC3D, Platform, load_traffic
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 PIPELINE = 3  # cycles of BookSim per router and at the ends, which the model does not count
 
@@ -36,7 +36,7 @@ class SharedDesigns:
 
 def shared_designs(platform: Platform, path: Path | None = None) -> list[SharedDesigns]:
     """Return the designs of every application and load of the file."""
-    path = path or tables.data_folder() / "noc" / "booksim_hotspot_designs.npz"
+    path = path or harness.data_folder() / "noc" / "booksim_hotspot_designs.npz"
     with np.load(path, allow_pickle=False) as file:
         data = {name: file[name] for name in file}
     sets = []

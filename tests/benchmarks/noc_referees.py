@@ -17,8 +17,8 @@ are kept in the file; ``--quick`` leaves those out that are not.
 import numpy as np
 
 from problems.noc import Platform
-from tests.benchmarks import tables
-from tests.benchmarks.cases import Case, Cases
+from tests.benchmarks import harness
+from tests.benchmarks.harness import Case, Cases
 from tests.benchmarks.noc_referee_data import bar, rank, simulated_sets
 from tests.benchmarks.noc_routes import latency_on
 
@@ -49,12 +49,12 @@ def report(name, ours, truth, front, must) -> None:
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--store", default="tests/benchmarks/results/noc_referees.json")
     arguments = parser.parse_args()
     cases = Cases(arguments.store)
-    print(tables.machine())
+    print(harness.machine())
     platform = Platform.paper_4x4x4()
     must = {
         ("deep", 0.7): ("under 3 %", "8 %", ".97"),

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from problems.noc import NoC3D, Platform
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.benchmarks.noc_referee_data import bar, rank, shared_designs, simulated_sets
 
 BOOKSIM_PACKETS = 3600
@@ -30,10 +30,10 @@ def simulated(designs, s, routing, seed, error, cycles=200_000):
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true")
     step = 4 if parser.parse_args().quick else 1
-    print(tables.machine())
+    print(harness.machine())
     platform = Platform.paper_4x4x4()
     for s, kind, problem, every in simulated_sets(platform, "mean"):
         truth, designs = every[::step], [problem.decode(x) for x in s.rows[::step]]

@@ -28,7 +28,7 @@ from problems.noc import Design, NoC3D, Platform, ThermalStack
 from problems.noc.chip.traffic import sent_and_received
 from problems.noc.design.calibration import calibrate
 from problems.noc.design.heat import steady_rises, steady_temperatures
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 LOADS = (0.05, 0.2, 0.4, 0.6, 0.8)
 SHORT = ((5, 4, 4, 3), (9, 4, 4, 3), (8, 2, 4, 3), (5, 4, 2, 1), (16, 8, 8, 3), (5, 4, 1, 3))
@@ -216,14 +216,14 @@ def report_simulators() -> None:
 
 def main() -> None:
     """Make the report."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--designs", type=int, default=4, help="designs for the queues")
     parser.add_argument("--error", type=float, default=0.05, help="standard error in cycles")
     parser.add_argument("--quick", action="store_true", help="one design and one chip")
     parser.add_argument("--hotspot-example", type=Path, metavar="DIR")
     parser.add_argument("--out", help="Markdown file to write")
     arguments = parser.parse_args()
-    head = tables.header(
+    head = harness.header(
         "Fast models of the network-on-chip against slower ones",
         "tests.benchmarks.noc_simulators",
         "Packet latency is the mean over designs under synthetic bfs traffic. The traffic is "
@@ -242,7 +242,7 @@ def main() -> None:
         if arguments.hotspot_example:
             report_example(arguments.hotspot_example)
         report_simulators()
-    tables.finish([head, text.getvalue().strip()], arguments.out)
+    harness.finish([head, text.getvalue().strip()], arguments.out)
 
 
 if __name__ == "__main__":

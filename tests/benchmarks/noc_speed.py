@@ -21,7 +21,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
 from problems.noc import NoC3D
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 RELEASED_PER_SECOND = 2.5  # the released evaluator, on two cores
 
@@ -188,8 +188,8 @@ def report_start():
 
 
 def main():
-    tables.script_parser(__doc__).parse_args()
-    print(tables.machine("networkx"))
+    harness.script_parser(__doc__).parse_args()
+    print(harness.machine("networkx"))
     both = [NoC3D.example("bfs", model=model) for model in ("published", "released")]
     problem = both[0]
     rng = np.random.default_rng(0)

@@ -25,7 +25,7 @@ from moela.experiments.results import quartiles
 from moela.experiments.tasks import make_algorithm
 from moela.rivals import MOOS, MOOSTAGE
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
-from tests.benchmarks import plain_functions, rivals, tables
+from tests.benchmarks import harness, plain_functions, rivals
 
 BASE = "NSGA-II, 50"
 # MOELA's time outside the problem, relative to that of NSGA-II, must not be more.
@@ -68,7 +68,7 @@ def problems() -> dict[str, Any]:
 
 def main() -> None:
     """Measure the times and write the page."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--budget", type=int, default=5000, help="evaluations of each run")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--problems", nargs="+", metavar="NAME")
@@ -80,10 +80,10 @@ def main() -> None:
     if arguments.quick:
         arguments.budget, arguments.rounds, arguments.long = 600, 1, 0
         arguments.algorithms = ["MOELA"]
-    chosen = tables.pick(problems(), arguments.problems)
-    kinds = tables.pick(algorithms(), arguments.algorithms, BASE, "MOELA")
+    chosen = harness.pick(problems(), arguments.problems)
+    kinds = harness.pick(algorithms(), arguments.algorithms, BASE, "MOELA")
     parts = [
-        tables.header(
+        harness.header(
             "Time per evaluation outside the problem",
             "tests.benchmarks.overhead",
             f"CPU microseconds per evaluation: median (quartiles) of {arguments.rounds} rounds of "
@@ -101,7 +101,7 @@ def main() -> None:
             f"## A run of {arguments.long:,} evaluations, noc, 5 objectives\n",
             by_length(arguments.long),
         ]
-    tables.finish(parts, arguments.out)
+    harness.finish(parts, arguments.out)
     for name, ratio in ratios.items():
         print(f"bar: time outside the problem over NSGA-II's, {name}, {ratio:.2f}, {_MOST}")
 
@@ -131,7 +131,7 @@ def times(problem: Any, kinds: dict[str, Any], budget: int, rounds: int) -> tupl
             ]
         )
     own = np.median(np.array(outside["MOELA"]) / np.array(outside[BASE]))
-    return tables.markdown(rows), float(own)
+    return harness.markdown(rows), float(own)
 
 
 def by_length(budget: int) -> str:
@@ -155,7 +155,7 @@ def by_length(budget: int) -> str:
     record_run(problem, MOELA(), seed=1, budget=budget, evaluator=workers)
     wall = time.perf_counter() - start
     rows.append([f"{budget:,} evaluations, Evaluator(n_jobs=2)", f"{wall:.1f}", "", "", ""])
-    return tables.markdown(rows)
+    return harness.markdown(rows)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from pymoo.problems import get_problem
 from moela import MOELA
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 from problems.engineering import WeldedBeam
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 RESULTS = Path(__file__).parent / "results" / "overhead_quality.json"
 OLD, NEW = "old", "new"
@@ -89,7 +89,7 @@ class Hypervolumes:
 
 def main() -> None:
     """Make the runs, and print a table and the bars."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--budget", type=int, default=5000, help="evaluations of each run")
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--problems", nargs="+", metavar="NAME")
@@ -100,7 +100,7 @@ def main() -> None:
     arguments = parser.parse_args()
     budget, seeds = (600, 1) if arguments.quick else (arguments.budget, arguments.seeds)
     store = Hypervolumes(arguments.store)
-    chosen = tables.pick(problems(), arguments.problems)
+    chosen = harness.pick(problems(), arguments.problems)
     if arguments.fresh:
         for name in chosen:
             store.data[arguments.version].pop(f"{name}, {budget}", None)

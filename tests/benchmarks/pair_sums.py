@@ -18,7 +18,7 @@ import numpy as np
 
 from moela._arrays import Floats
 from moela.learning.pair_sums import PairSums
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 # Whether distances are in common, whether flows differ in size, and whether there are costs.
 KINDS = {
@@ -91,7 +91,7 @@ def needed(m: int, kind: str, seed: int, *, tested: bool) -> float:
 
 def main() -> None:
     """Measure, and write the page."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--seeds", type=int, default=11)
     parser.add_argument("--items", type=int, nargs="+", default=[10, 12, 16, 20])
@@ -100,7 +100,7 @@ def main() -> None:
     if arguments.quick:
         arguments.seeds, arguments.items = 2, [10]
     parts = [
-        tables.header(
+        harness.header(
             "Designs until sums over pairs are found",
             "tests.benchmarks.pair_sums",
             "Random designs of m items until `PairSums` predicts both objectives, relative to "
@@ -120,8 +120,8 @@ def main() -> None:
                 seconds.append(f"{(time.process_time() - start) / arguments.seeds:.2f}")
             rows.append([kind, *medians, *seconds])
             print(m, rows[-1], flush=True)
-        parts += [f"## {m} items", tables.markdown(rows)]
-    tables.finish(parts, arguments.out)
+        parts += [f"## {m} items", harness.markdown(rows)]
+    harness.finish(parts, arguments.out)
 
 
 if __name__ == "__main__":

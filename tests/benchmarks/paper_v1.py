@@ -30,7 +30,7 @@ from moe_costmodel.kernels import (
     route,
     static_gating,
 )
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 RESULTS = Path(__file__).parent / "results" / "paper_v1.json"
 SCALE = 16
@@ -201,18 +201,18 @@ def report(stored):
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--again", action="store_true", help="do not use the stored results")
     parser.add_argument("--quick", action="store_true", help="models of 4 layers, smallest steps")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    print(tables.machine("torch"))
+    print(harness.machine("torch"))
     if arguments.quick:
         cases = {kind: run(kind, TOKENS[kind][0], 2, n_layers=4) for kind in MODELS}
         return report({"cases": cases})
-    stored = {"machine": tables.machine("torch"), "cases": {}}
+    stored = {"machine": harness.machine("torch"), "cases": {}}
     if RESULTS.exists() and not arguments.again:
         stored = json.loads(RESULTS.read_text(encoding="utf-8"))
     for kind, sizes in TOKENS.items():

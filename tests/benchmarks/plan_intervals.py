@@ -17,14 +17,14 @@ import numpy as np
 from moe_costmodel import SiliconModel, read_sample
 from moe_costmodel.serving.curves import CurveTable
 from moe_costmodel.serving.steady import Instance
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 PATH = Path(__file__).parent / "results" / "plan_intervals.npz"
 GPUS = ("h200_sxm", "b200_sxm")
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--points", type=int, default=400)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     arguments = parser.parse_args()
@@ -49,7 +49,7 @@ def main():
         times = instance.times({k: v.seconds(None) for k, v in instance.steps.items()})
         rows.append((point.tpot, times.tpot_mean, point.ttft, times.ttft))
     found = np.array(rows)
-    print(tables.machine())
+    print(harness.machine())
     for name, i in (("tpot", 0), ("ttft", 2)):
         ratio = found[:, i] / found[:, i + 1]
         error = np.median(np.abs(1 / ratio - 1))

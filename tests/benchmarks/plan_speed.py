@@ -25,7 +25,7 @@ from pymoo.optimize import minimize
 from moe_costmodel import ModelShape, RoutingTrace
 from moela import MOELA
 from problems.moe import MoEServing
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 DEEPSEEK_V3 = {
     "model_type": "deepseek_v3", "hidden_size": 7168, "intermediate_size": 18432,
@@ -138,11 +138,11 @@ def fronts(name, quick):
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--models", nargs="*", choices=list(MODELS), default=list(MODELS))
     arguments = parser.parse_args()
-    print(tables.machine())
+    print(harness.machine())
     rate = speed(arguments.quick)
     names = arguments.models[:1] if arguments.quick else arguments.models
     found = {name: fronts(name, arguments.quick) for name in names}

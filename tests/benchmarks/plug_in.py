@@ -22,7 +22,7 @@ from moela import LearnedLocalSearch
 from moela.experiments.recording import record_run
 from moela.quality.indicators import hypervolume
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
-from tests.benchmarks import rivals, tables
+from tests.benchmarks import harness, rivals
 
 DATA = Path(__file__).parents[2] / "docs" / "benchmarks" / "data" / "plug_in.json"
 POP = 50
@@ -75,7 +75,7 @@ def curve(problem: Any, algorithm: NSGA2, seed: int, budget: int) -> dict[str, A
 
 def main() -> None:
     """Make the runs that are missing, and write the page."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--budget", type=int, default=5000)
@@ -93,7 +93,7 @@ def main() -> None:
     rows, bars = [header], []
     makers = {"NSGA-II": partial(rivals.nsga2, pop=POP), "plug-in": plugged}
     chosen = more_problems() if arguments.more else problems()
-    for name, problem in tables.pick(chosen, arguments.problems).items():
+    for name, problem in harness.pick(chosen, arguments.problems).items():
         runs = known.setdefault(f"{name}, {arguments.budget}", {"NSGA-II": [], "plug-in": []})
         for seed in range(1, arguments.seeds + 1):
             for kind, make in makers.items():
@@ -111,7 +111,7 @@ def main() -> None:
         bars.append((name, ratio))
         print(rows[-1], flush=True)
     parts = [
-        tables.header(
+        harness.header(
             "NSGA-II with learned local search",
             "tests.benchmarks.plug_in",
             f"Hypervolume of all evaluated designs of `NSGA2(mating=LearnedLocalSearch())` at "
@@ -120,9 +120,9 @@ def main() -> None:
             "median of its own final hypervolume, `own time` the CPU time outside the problem, "
             "relative to NSGA-II's.",
         ),
-        tables.markdown(rows),
+        harness.markdown(rows),
     ]
-    tables.finish(parts, arguments.out)
+    harness.finish(parts, arguments.out)
     for name, ratio in bars:
         print(f"bar: {name}, of NSGA-II's final after a third, {ratio[2]:.3f}, at least 1")
         print(f"bar: {name}, of NSGA-II's final after a fifth, {ratio[1]:.3f}, aim 1")

@@ -28,7 +28,7 @@ from moe_costmodel import (
 )
 from moe_costmodel.latency.steps.measure_rest import measured_by
 from moe_costmodel.latency.steps.model_timer import ModelTimer
-from tests.benchmarks import hf_models, tables
+from tests.benchmarks import harness, hf_models
 
 RESULTS = Path(__file__).parent / "results" / "prefill.json"
 MEASURED = (64, 256, 1024, 2048)
@@ -100,7 +100,7 @@ def predicted(name, model, measurements, rows):
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=list(hf_models.SETTINGS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--again", action="store_true", help="do not use the stored results")
@@ -114,7 +114,7 @@ def main():
         measured, lengths = (64, 192, 512), (96, 256, 512)
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    print(tables.machine("torch", "transformers"))
+    print(harness.machine("torch", "transformers"))
     stored = {}
     if RESULTS.exists() and not arguments.quick:
         stored = json.loads(RESULTS.read_text(encoding="utf-8"))["models"]
@@ -134,7 +134,7 @@ def main():
 
 
 def save(stored):
-    content = {"machine": tables.machine("torch", "transformers"), "models": stored}
+    content = {"machine": harness.machine("torch", "transformers"), "models": stored}
     RESULTS.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 

@@ -1,24 +1,21 @@
-"""Parts that the benchmarks share: arguments, resumable runs, and Markdown reports."""
+"""Runs of MOELA and its rivals on named problems, and the tables of one experiment."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import math
-import os
-import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from moela.experiments.results import RefPoint, quartiles
 from moela.experiments.run import ExperimentResults, run_experiment
-from moela.provenance.environment import provenance, version_of
 from moela.quality.statistics import compare_pairs, compare_samples, holm, rank_blocks
 from moela.quality.table import Table
+from tests.benchmarks.harness import markdown, pick, titled
 
 OURS = "MOELA"
 
@@ -40,13 +37,6 @@ def parser(description: str | None, *, budget: int, store: str) -> argparse.Argu
     out.add_argument("--store", default=f".benchmarks/{store}", help="folder that keeps the runs")
     out.add_argument("--out", help="Markdown file to write; default: print only")
     return out
-
-
-def script_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return an argument parser whose help shows the description as it is laid out."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
 
 
 def rank_sums(results: ExperimentResults, algorithm: str, ref_point: RefPoint) -> Table:
@@ -86,24 +76,6 @@ def rank_sums(results: ExperimentResults, algorithm: str, ref_point: RefPoint) -
     return Table(rows)
 
 
-def data_folder() -> Path:
-    """Return the folder of shared instances."""
-    folder = os.environ.get("MOELA_DATA")
-    if not folder or not Path(folder).is_dir():
-        sys.exit(
-            "This table needs the shared instances: set the environment variable MOELA_DATA to "
-            f"their folder. Got {folder!r} instead."
-        )
-    return Path(folder)
-
-
-def pick(known: Mapping[str, Any], names: Sequence[str] | None, *always: str) -> dict[str, Any]:
-    """Return the entries with these names, or all of them if `names` is None."""
-    if names is None:
-        return dict(known)
-    return {name: value for name, value in known.items() if name in (*names, *always)}
-
-
 def run(
     problems: Mapping[str, Any],
     algorithms: Mapping[str, Any],
@@ -134,53 +106,6 @@ def run(
 # --------------------------------------------------------------------------------------- reports
 
 
-def header(title: str, module: str, about: str) -> str:
-    """Return the top of a report: title, description, command, machine and versions."""
-    return f"# {title}\n\n{about}\n\n{made_with(module)}"
-
-
-def made_with(module: str) -> str:
-    """Return the line that names date, command, machine and versions of a report."""
-    date = provenance()["date"][:10]
-    command = f"python -m {module} {shlex.join(sys.argv[1:])}".rstrip()
-    return f"Made on {date} by `{command}`, on {machine()}.\n"
-
-
-def machine(*packages: str) -> str:
-    """Return processor, system, and versions as text, with those of further packages."""
-    made = provenance()
-    computer = made["machine"]
-    versions = made["versions"] | {package: version_of(package) for package in packages}
-    return (
-        f"{computer['processor']}, {computer['cores']} cores, {computer['system']}; "
-        f"Python {made['python']}, {', '.join(f'{k} {v}' for k, v in versions.items())}"
-    )
-
-
-def with_sections(page: str, sections: Mapping[str, str], order: Sequence[str]) -> str:
-    """Return a page in which these sections replace those of the same heading.
-
-    Parameters
-    ----------
-    page : str
-        The page so far; may be empty.
-    sections : dict of str to str
-        Text by heading, without the heading.
-    order : sequence of str
-        Headings in the order of the page. Other headings of the page come last.
-    """
-    head = f"\n{page}".split("\n## ")[0]
-    texts = {t: text.strip() for t, text in (sections_of(page) | dict(sections)).items()}
-    titles = [t for t in order if t in texts] + [t for t in texts if t not in order]
-    parts = [head.strip(), *(f"## {title}\n\n{texts[title]}" for title in titles)]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def sections_of(page: str) -> dict[str, str]:
-    """Return the sections of a page by their headings."""
-    return dict(part.partition("\n")[::2] for part in f"\n{page}".split("\n## ")[1:])
-
-
 def version(results: ExperimentResults) -> str:
     """Return the hash of the MOELA sources that the runs were made with."""
     digests = {
@@ -196,23 +121,6 @@ def sources(results: ExperimentResults) -> str:
     return f"Version of {OURS} (hash of its sources): {digests}.\n" if digests else ""
 
 
-def finish(parts: Iterable[str], out: str | None) -> None:
-    """Print a report, and write it to `out` if given."""
-    text = "\n".join(part for part in parts if part).rstrip() + "\n"
-    print(text)
-    if out:
-        path = Path(out)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as a Markdown table; the first row is the heading."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines.insert(1, "|" + " --- |" * len(rows[0]))
-    return "\n".join(lines) + "\n"
-
-
 def tests_note(seeds: int) -> str:
     """Return a note on the tests and on their smallest possible p-value for this many seeds."""
     least = 2.0 / math.comb(2 * seeds, seeds)
@@ -221,11 +129,6 @@ def tests_note(seeds: int) -> str:
         f"the rivals on a problem. With {seeds} seeds against {seeds}, the smallest possible p is "
         f"{least:.2g} before the correction."
     )
-
-
-def titled(title: str, table: str) -> str:
-    """Return a table below its title, or nothing if there is no table."""
-    return f"{title}\n\n{table}" if table else ""
 
 
 class Report:

@@ -18,7 +18,7 @@ import numpy as np
 from moela import MOELA
 from moela.experiments.run import ExperimentResults
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
-from tests.benchmarks import rivals, tables
+from tests.benchmarks import harness, rivals, tables
 
 SMALL, LARGE = 5000, 50_000
 
@@ -31,7 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results = ExperimentResults([])
     for limit, constrained, problems in families():
-        chosen = tables.pick(problems, arguments.problems)
+        chosen = harness.pick(problems, arguments.problems)
         if chosen:
             algorithms = {
                 tables.OURS: MOELA,
@@ -50,12 +50,12 @@ def main() -> None:
     # Pages differ in the rivals or the problems, so the title names them.
     title = ", ".join(arguments.problems or ["Classic combinatorial problems"])
     title += ", against other libraries" if arguments.optuna else ""
-    tables.finish(report(results, arguments.seeds, title), arguments.out)
+    harness.finish(report(results, arguments.seeds, title), arguments.out)
 
 
 def families() -> list[tuple[int, bool, dict[str, Any]]]:
     """Return (budget, constrained or not, problems by name) of each family."""
-    data = tables.data_folder()
+    data = harness.data_folder()
     qap = {path.stem: path for path in sorted((data / "mqap").glob("*.dat"))}
     knapsack = {path.stem: path for path in sorted((data / "knapsack").glob("random-?D-?00*.in"))}
     kc10 = {name: path for name, path in qap.items() if name.startswith("KC10")}
@@ -94,7 +94,7 @@ def report(results: ExperimentResults, seeds: int, title: str) -> list[str]:
     single = [n for n in results.problems if fronts[n] is not None and len(fronts[n]) == 1]
     unknown = [n for n in results.problems if fronts[n] is None]
     parts = [
-        tables.header(
+        harness.header(
             title,
             "tests.benchmarks.tables_classic",
             f"Hypervolume of all evaluated designs: median (quartiles) over {seeds} seeds. The "
@@ -155,7 +155,7 @@ def coverage(results: ExperimentResults, problems: list[str], fronts: Mapping[st
                 shares.append(close.all(axis=2).any(axis=1).mean())
             row.append(f"{100 * np.mean(shares):.1f}" if shares else "")
         rows.append(row)
-    return tables.markdown(rows)
+    return harness.markdown(rows)
 
 
 if __name__ == "__main__":

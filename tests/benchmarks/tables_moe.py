@@ -21,7 +21,7 @@ from pymoo.optimize import minimize
 from moe_costmodel.example.measured import example_shape
 from moela import MOELA
 from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDeployment
-from tests.benchmarks import moe_bars, rivals, tables
+from tests.benchmarks import harness, moe_bars, rivals, tables
 
 MODULE = "tests.benchmarks.tables_moe"
 TITLES = {
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--pop", type=int, default=50, help="population of pymoo's algorithms")
     parser.add_argument("--parts", nargs="+", default=list(TITLES), choices=list(TITLES))
     arguments = parser.parse_args()
-    data = tables.data_folder()
+    data = harness.data_folder()
     half = arguments.budget // 2
     makers: dict[str, Callable[[], str]] = {
         "algorithms": partial(algorithms, data, arguments),
@@ -91,12 +91,12 @@ def main() -> None:
     }  # fmt: skip
     page = HEAD
     for part in arguments.parts:
-        text = makers[part]() + "\n" + tables.made_with(MODULE)
+        text = makers[part]() + "\n" + harness.made_with(MODULE)
         # Read after the part is made, because another process may have written other parts.
         if arguments.out and Path(arguments.out).is_file():
             page = Path(arguments.out).read_text(encoding="utf-8")
-        page = tables.with_sections(page, {TITLES[part]: text}, list(TITLES.values()))
-        tables.finish([page], arguments.out)
+        page = harness.with_sections(page, {TITLES[part]: text}, list(TITLES.values()))
+        harness.finish([page], arguments.out)
 
 
 def algorithms(data: Any, arguments: Any) -> str:
@@ -196,7 +196,7 @@ def joint(arguments: Any) -> str:
         ratio = np.median(scores[:, 1]) / np.median(scores[:, 0])
         above = (scores[:, 1] > scores[:, 0]).sum()
         rows.append([name, *cells, f"{ratio:.4f}", f"{above} of {len(scores)}"])
-    return tables.markdown(rows)
+    return harness.markdown(rows)
 
 
 def one_after_another(problem: MoEDeployment, budget: int, seed: int) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from moela import MOELA
 from problems import NoC3D
-from tests.benchmarks import rivals, tables
+from tests.benchmarks import harness, rivals, tables
 
 APPLICATIONS = ("bfs", "bp", "gau", "hotspot", "pf")
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--pop", type=int, default=50, help="population of pymoo's algorithms")
     arguments = parser.parse_args()
     arguments.store = f"{arguments.store}-{arguments.model}"
-    data = tables.data_folder() / "noc"
+    data = harness.data_folder() / "noc"
     problems = {
         f"{app}-{m}": partial(
             NoC3D.from_traffic, data / f"{app}_traffic.csv", objectives=m, model=arguments.model
@@ -54,7 +54,7 @@ def main() -> None:
     against = ", against the released MOELA" if arguments.algorithms == ["MOELA published"] else ""
     unit = "raw units" if released else "percent of the box between zero and the mesh"
     parts = [
-        tables.header(
+        harness.header(
             f"3D network-on-chip, {arguments.model} formulas{against}",
             "tests.benchmarks.tables_noc",
             "Hypervolume of all evaluated designs, with the mesh as reference point, in "
@@ -71,7 +71,7 @@ def main() -> None:
         if block:
             parts += [f"## {m} objectives\n", *report.standing(block, at)]
     parts += ["## All problems\n", report.overall(results.problems)]
-    tables.finish(parts, arguments.out)
+    harness.finish(parts, arguments.out)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from pymoo.util.ref_dirs import get_reference_directions
 
 from moela import MOELA, Models
 from moela.experiments.run import ExperimentResults
-from tests.benchmarks import rivals, tables
+from tests.benchmarks import harness, rivals, tables
 
 FAMILIES = ("zdt", "dtlz", "wfg", "mw", "scaled")
 # A family that only runs if it is named: problems of 100 variables and more.
@@ -153,7 +153,7 @@ def main() -> None:
     points: dict[str, Any] = {}
     scale: dict[str, float] = {}
     for family in arguments.families:
-        makers = tables.pick(families()[family], arguments.problems)
+        makers = harness.pick(families()[family], arguments.problems)
         blocks[family] = list(makers)
         for constrained in (False, True):
             made = {name: make() for name, make in makers.items()}
@@ -187,7 +187,7 @@ def main() -> None:
     after = "" if arguments.reference == "front" else f" after {arguments.budget:,} evaluations"
     kind = "Problems of many real variables" if LARGE in arguments.families else "Smooth problems"
     parts = [
-        tables.header(
+        harness.header(
             f"{kind}{after}",
             "tests.benchmarks.tables_smooth",
             "Hypervolume of all evaluated designs, in percent of that of the known front: median "
@@ -208,9 +208,9 @@ def main() -> None:
             parts += [report.against(names), report.overall(names)]
     if results.problems:
         slow_rivals = report.slow(results.problems)
-        parts += [tables.titled("Comparison at the budget of the slow rivals:", slow_rivals)]
+        parts += [harness.titled("Comparison at the budget of the slow rivals:", slow_rivals)]
         parts += ["## All problems\n", report.overall(results.problems)]
-    tables.finish(parts, arguments.out)
+    harness.finish(parts, arguments.out)
 
 
 def _reference(

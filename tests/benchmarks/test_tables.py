@@ -9,7 +9,7 @@ from pymoo.core.problem import Problem
 from moela.experiments.recording import record_run
 from moela.experiments.run import ExperimentResults, External, make_algorithm, run_experiment
 from problems import NoC3D
-from tests.benchmarks import ablations, ablations_page, rivals, tables, tables_smooth
+from tests.benchmarks import ablations, ablations_page, harness, rivals, tables, tables_smooth
 
 SEEDS, BUDGET = 5, 80
 
@@ -194,11 +194,11 @@ def test_empty_results_make_no_tables():
 
 
 def test_a_section_replaces_the_section_of_its_name():
-    page = tables.with_sections("# Top\n\nwords\n", {"B": "two", "Z": "last"}, ["A", "B"])
+    page = harness.with_sections("# Top\n\nwords\n", {"B": "two", "Z": "last"}, ["A", "B"])
     assert page == "# Top\n\nwords\n\n## B\n\ntwo\n\n## Z\n\nlast\n"
-    again = tables.with_sections(page, {"B": "new\n", "A": "one"}, ["A", "B"])
+    again = harness.with_sections(page, {"B": "new\n", "A": "one"}, ["A", "B"])
     assert again == "# Top\n\nwords\n\n## A\n\none\n\n## B\n\nnew\n\n## Z\n\nlast\n"
-    assert tables.with_sections(again, {}, ["A", "B"]) == again
+    assert harness.with_sections(again, {}, ["A", "B"]) == again
 
 
 def test_the_page_of_ablations_collects_the_rows_of_several_runs():
@@ -206,13 +206,13 @@ def test_the_page_of_ablations_collects_the_rows_of_several_runs():
     first = run_experiment({"mnk-a": Plain(), "KC1": Plain()}, kinds, SEEDS, BUDGET)
     second = run_experiment({"mnk-a": Plain()}, kinds, SEEDS, 2 * BUDGET)
     page = ablations_page.update("", first, BUDGET)
-    rows = ablations_page.rows_of(tables.sections_of(page)["By family"])
+    rows = ablations_page.rows_of(harness.sections_of(page)["By family"])
     ratio = np.median(first.values("KC1", "no model", None, "pooled"))
     ratio /= np.median(first.values("KC1", "MOELA", None, "pooled"))
     assert [row["variant"] for row in rows] == ["no model"]
     assert rows[0]["qap"] == f"{ratio:.3f}"
     both = ablations_page.update(page, second, 2 * BUDGET)
-    rows = ablations_page.rows_of(tables.sections_of(both)["By family"])
+    rows = ablations_page.rows_of(harness.sections_of(both)["By family"])
     assert [row["evaluations"] for row in rows] == ["80", "160"]
     assert [("qap" in row, "mnk" in row) for row in rows] == [(True, True), (False, True)]
     # A repeated run replaces its own rows.
@@ -226,7 +226,7 @@ class Hopeless(Plain):
 def test_a_problem_on_which_the_default_finds_nothing_has_no_ratio():
     kinds = {"MOELA": External(draw, {"spread": 0.5}), "no model": External(draw, {"spread": 1.0})}
     results = run_experiment({"noc-none-3": Hopeless(), "KC1": Plain()}, kinds, SEEDS, BUDGET)
-    sections = tables.sections_of(ablations_page.update("", results, BUDGET))
+    sections = harness.sections_of(ablations_page.update("", results, BUDGET))
     (family,) = ablations_page.rows_of(sections["By family"])
     assert family["better on"] == "0 of 1"
     assert family["all"] == family["qap"]

@@ -12,7 +12,7 @@ from moela.rivals import VSRLS, BatchMOEAD
 from moela.testing import ToyBinary
 from problems import MultiObjectiveQAP
 from tests.benchmarks import equal_time, learning, long_runs
-from tests.benchmarks.cases import Cases
+from tests.benchmarks.harness import Cases
 from tests.benchmarks.start_variants import BestMoveAhead, NewestSearches, Optimistic
 from tests.benchmarks.timed import TimedRun, best_rival
 

@@ -29,7 +29,7 @@ from pymoo.optimize import minimize
 
 from moela import MOELA, Evaluator
 from problems import NoC3D
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 
 BLOCK, MOST = 250, 0.02
 
@@ -67,12 +67,12 @@ class View:
 
 def main() -> None:
     """Make a run, and print the cost of the view."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--evaluations", type=int, default=20_000)
     parser.add_argument("--quick", action="store_true", help="3,000 evaluations")
     options = parser.parse_args()
     n_eval = 3000 if options.quick else options.evaluations
-    print(tables.machine())
+    print(harness.machine())
     blocks: list[float] = []
     view: View | None = None
     begun = done = 0.0

@@ -30,7 +30,7 @@ from moe_costmodel import (
 )
 from moe_costmodel.latency.steps.measure_rest import measured_by
 from moe_costmodel.latency.steps.model_timer import ModelTimer
-from tests.benchmarks import hf_models, tables
+from tests.benchmarks import harness, hf_models
 from tests.benchmarks.moe_verify import POLICIES
 
 RESULTS = Path(__file__).parent / "results" / "whole_models.json"
@@ -233,7 +233,7 @@ def predicted(deployment, rows):
 
 
 def main():
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=list(hf_models.SETTINGS))
     parser.add_argument("--rounds", type=int, default=13)
     parser.add_argument("--plans", type=int, default=16, help="plans of each model")
@@ -246,7 +246,7 @@ def main():
         arguments.models, arguments.rounds, arguments.plans = ["mixtral"], 2, 8
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    print(tables.machine("torch", "transformers"))
+    print(harness.machine("torch", "transformers"))
     stored = {}
     if RESULTS.exists() and not arguments.quick:
         stored = json.loads(RESULTS.read_text(encoding="utf-8"))["models"]
@@ -273,7 +273,7 @@ def main():
 
 
 def save(stored):
-    content = {"machine": tables.machine("torch", "transformers"), "models": stored}
+    content = {"machine": harness.machine("torch", "transformers"), "models": stored}
     RESULTS.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 

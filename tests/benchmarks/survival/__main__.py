@@ -15,7 +15,7 @@ import time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from tests.benchmarks import tables
+from tests.benchmarks import harness
 from tests.benchmarks.survival.bars import Options
 
 PARTS = {
@@ -29,7 +29,7 @@ PARTS = {
 
 def main() -> int:
     """Run the named parts, all of them by default, and return the exit status."""
-    parser = tables.script_parser(__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--fraction", type=float, default=1.0, help="of a full run")
     parser.add_argument("--seed", type=int, default=1)
@@ -39,7 +39,7 @@ def main() -> int:
     if unknown:
         parser.error(f"the parts are {', '.join(PARTS)}; got {', '.join(unknown)}")
     options = Options(given.seed, given.fraction, given.processes)
-    print(f"{tables.machine()}; fraction {options.fraction:g}, seed {options.seed}", flush=True)
+    print(f"{harness.machine()}; fraction {options.fraction:g}, seed {options.seed}", flush=True)
     missed = 0
     for part in given.parts or PARTS:
         print(f"# {part}: {PARTS[part]}", flush=True)
