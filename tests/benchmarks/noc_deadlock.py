@@ -16,7 +16,8 @@ from pymoo.optimize import minimize
 from moela import MOELA
 from problems.noc import Design, NoC3D, Platform
 from tests.benchmarks import harness
-from tests.benchmarks.noc_referee_data import bar, shared_designs
+from tests.benchmarks.harness import bar
+from tests.benchmarks.noc_referee_data import shared_designs
 
 APPLICATIONS = ("bfs", "hotspot")
 ROUTINGS = ("model", "booksim", "up_down")
@@ -44,8 +45,8 @@ def report_fronts(platform, quick):
         for most in (4, 2):
             product, layers, proven = front_of(app, lash, budget, {"virtual_layers": most})
             what = f"layers on MOELA's front, {app}, limit {most}, most"
-            bar(what, max(layers), "at most 4", "d")
-            bar(f"share of that front proven free, {app}", np.mean(proven), "1")
+            bar(what, max(layers), "at most 4")
+            bar(f"share of that front proven free, {app}", f"{np.mean(proven):.3f}", "1")
             print(f"  lowest EDP over that without a limit: {100 * (product / free - 1):+.1f} %")
 
 
@@ -101,9 +102,9 @@ def main():
     for routing in ROUTINGS:
         ratio = np.mean(np.array(cycles[routing]) / np.array(cycles["model"]))
         print(f"  {routing:10} {ratio:.3f}")
-    bar("share of designs and routings proven free of deadlock", np.mean(free), "1", ".3f")
+    bar("share of designs and routings proven free of deadlock", f"{np.mean(free):.3f}", "1")
     for routing in ROUTINGS:
-        bar(f"layers on fronts, {routing}, most", max(layers[routing]), "at most 4", "d")
+        bar(f"layers on fronts, {routing}, most", max(layers[routing]), "at most 4")
     report_costs(platform)
     report_fronts(platform, quick)
 
