@@ -2,8 +2,8 @@
 
 Every picture of every page must be there, too.
 
-Run ``python -m tests.benchmarks.docs_site docs/_build/html`` after the build. Headless Chromium runs
-the site's own search for each query; a recipe must be the first hit.
+Run ``python -m tests.benchmarks.docs_site docs/_build/html`` after the build. Headless Chromium
+runs the site's own search for each query; a recipe must be the first hit.
 """
 
 from __future__ import annotations

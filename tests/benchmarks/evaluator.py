@@ -125,9 +125,9 @@ def report_timing(quick):
     print(f"load {os.getloadavg()[0]:.1f} at the start")
 
     def add(what, ratios, goal, also):
-        middle = statistics.median(ratios)
-        rows.append((what, f"{middle:.3f} ({min(ratios):.3f} to {max(ratios):.3f})", goal, also))
-        bar(what, f"{middle:.3f}", goal)
+        low, middle, high = np.round([min(ratios), statistics.median(ratios), max(ratios)], 3)
+        rows.append((what, f"{middle} ({low} to {high})", goal, also))
+        bar(what, middle, goal)
 
     for compute, how in ((False, "waiting"), (True, "computing")):
         for batch, goal in ((50, "1.5"), (100, "1.8"), (200, "1.8")):

@@ -187,7 +187,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--evals", type=int, default=700, help="evaluations of each method")
-    parser.add_argument("--cases", nargs="+", help="only cases whose name contains one of these")
     parser.add_argument("--out", help="Markdown page of the results that are kept")
     arguments = parser.parse_args()
     if arguments.out:
@@ -201,8 +200,6 @@ def main() -> None:
     done = {}
     for seed in range(1, seeds + 1):
         for name, (planned, held_out) in listed.items():
-            if arguments.cases and not any(word in name for word in arguments.cases):
-                continue
             key = f"{name}, {evals} evaluations, seed {seed}"
             result = kept.get(key, lambda p=planned, h=held_out, s=seed: run(p, h, evals, s))
             done.setdefault((name, str(evals)), []).append(result)

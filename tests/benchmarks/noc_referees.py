@@ -57,16 +57,8 @@ def latency_on(design: Design, traffic: Floats, routing: str) -> float:
     packet = (platform.packet_flits, second_moment(platform), flit_sharing(platform))
     buffers = (platform.virtual_channels, platform.channel_flits or 0)
     gaps = np.ones((1, n, ports))  # all channels are as wide
-    waits_batch(
-        transits[None, None],
-        wiring[None],
-        gaps,
-        platform.link_capacity,
-        *packet,
-        *buffers,
-        *nothing_held(1, 1),
-        waits,
-    )
+    channels = (transits[None, None], wiring[None], gaps, platform.link_capacity)
+    waits_batch(*channels, *packet, *buffers, *nothing_held(1, 1), waits)
     crossing = float((flows * cycles_along(cost, paths)).sum() + waits[0, 0])
     return crossing / float(flows.sum()) + (platform.packet_flits - 1) / platform.link_capacity
 
