@@ -36,12 +36,12 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-import pytest
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem
@@ -51,7 +51,6 @@ from pymoo.util.archive import MultiObjectiveArchive
 
 from moela import MOELA, Evaluator
 from moela.evaluation.progress import Progress, pace
-from problems import NoC3D
 from tests.benchmarks import harness
 from tests.benchmarks.harness import bar
 
@@ -193,7 +192,7 @@ class Screen(io.StringIO):
         return True
 
 
-def promises(make, n_done, total, monkey):
+def promises(make, n_done, total):
     """Return the share of the rest that is done, promised and true seconds left, at moments."""
     clock, seen, add = Clock(), [], Progress.add
 
@@ -206,15 +205,18 @@ def promises(make, n_done, total, monkey):
         problem = Timed(0.01, sleep=clock.sleep)
         minimize(problem, make(), ("n_eval", n_eval), seed=1, evaluator=evaluator)
 
-    monkey.setattr(Progress, "add", watched)
-    monkey.setattr(pace, "time", clock)
-    with tempfile.TemporaryDirectory() as folder, redirect_stderr(Screen()):
+    with (
+        mock.patch.object(Progress, "add", watched),
+        mock.patch.object(pace, "time", clock),
+        tempfile.TemporaryDirectory() as folder,
+        redirect_stderr(Screen()),
+    ):
         store = Path(folder) / "run.db"
         if n_done:
             solve(n_done, Evaluator(store=store, progress=False))
         seen.clear()
         solve(total, Evaluator(store=store))
-    end = clock.monotonic()
+        end = clock.monotonic()
     found, due = [], list(MOMENTS)
     for now, done, left in seen:
         if due and done >= n_done + (total - n_done) * due[0]:
@@ -222,7 +224,7 @@ def promises(make, n_done, total, monkey):
     return found
 
 
-def cost(seconds, n_eval, screen, monkey):
+def cost(seconds, n_eval, screen):
     """Return microseconds of progress per evaluation, and the share of the run's time."""
     spent = []
 
@@ -234,10 +236,10 @@ def cost(seconds, n_eval, screen, monkey):
 
         return call
 
-    for name in ("add", "known", "total", "answered"):
-        monkey.setattr(Progress, name, timed(getattr(Progress, name)))
+    names = ("add", "known", "total", "answered")
+    methods = {name: timed(getattr(Progress, name)) for name in names}
     start = time.perf_counter()
-    with redirect_stderr(screen):
+    with redirect_stderr(screen), mock.patch.multiple(Progress, **methods):
         minimize(Timed(seconds), NSGA2(50), ("n_eval", n_eval), seed=1, evaluator=Evaluator())
     return 1e6 * sum(spent) / n_eval, sum(spent) / (time.perf_counter() - start)
 
@@ -248,16 +250,12 @@ def report_progress(quick):
     for n_done, total in ((300, 900),) if quick else ((0, 1000), (300, 900), (1000, 3000)):
         for make in (lambda: NSGA2(50), MOELA):
             print(f"{type(make()).__name__}, {total:,} evaluations, {n_done:,} of them stored")
-            with pytest.MonkeyPatch.context() as monkey:
-                for share, promised, true in promises(make, n_done, total, monkey):
-                    errors.append(abs(promised / true - 1))
-                    print(
-                        f"  {share:.0%} of the rest: promised {promised:.1f} s, true {true:.1f} s"
-                    )
+            for share, promised, true in promises(make, n_done, total):
+                errors.append(abs(promised / true - 1))
+                print(f"  {share:.0%} of the rest: promised {promised:.1f} s, true {true:.1f} s")
     for each, n_eval in ((0.001, 3000), (0.01, 600)):
         for screen in (Screen(), io.StringIO()):
-            with pytest.MonkeyPatch.context() as monkey:
-                micro, share = cost(each, n_eval // (3 if quick else 1), screen, monkey)
+            micro, share = cost(each, n_eval // (3 if quick else 1), screen)
             shares.append(share)
             kind = "bar with hypervolume" if screen.isatty() else "log"
             print(f"{1000 * each:g} ms, {kind}: {micro:.0f} us per evaluation, {share:.2%}")
@@ -295,6 +293,8 @@ class View:
 
 def report_watch(quick):
     """Print the cost of the view of a run."""
+    from problems import NoC3D  # not in the memory of the other runs
+
     n_eval = 3000 if quick else 20_000
     views, marks, counted = [], [], []
 
