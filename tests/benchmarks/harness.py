@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,16 @@ def pick(known: Mapping[str, Any], names: Sequence[str] | None, *always: str) ->
 def bar(what: str, value: Any, must: str) -> None:
     """Print what was measured against what it must be, in the form that all scripts share."""
     print(f"bar: {what}, {value}, {must}", flush=True)
+
+
+def best_seconds(work: Callable[[], Any], rounds: int = 7) -> float:
+    """Return the fewest CPU seconds of a call; the first one compiles and does not count."""
+    times = []
+    for _ in range(rounds + 1):
+        begin = time.process_time()
+        work()
+        times.append(time.process_time() - begin)
+    return min(times[1:])
 
 
 Case = dict[str, Any]

@@ -7,7 +7,7 @@ import pytest
 
 from problems.noc import Design, NoC3D, Platform
 from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
-from tests.benchmarks.noc_routes import latency_on
+from tests.benchmarks.noc_referees import latency_on
 
 CHIP = Platform(
     grid=(3, 3, 2),

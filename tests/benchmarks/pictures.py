@@ -1,0 +1,96 @@
+"""Pictures of README, landing page, and the pages on comparing and functions.
+
+    python -m tests.benchmarks.pictures docs/images [sink chip deployment comparison importances]
+
+The heat sink is the one that the README draws. The chip is the design of a search of 5,000
+evaluations under the bundled synthetic traffic that dominates the largest box. The deployments
+serve Qwen3-30B-A3B on 16 H200; their tables need the extra `silicon`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import runpy
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.optimize import minimize
+
+import moela
+from moela import MOELA, compare, run_experiment
+from moela.commands.run.serving_front import plot_plans
+from moela.quality.front import largest_box
+from problems import MultiObjectiveQAP, NoC3D
+from tests.benchmarks import harness
+from tests.docs.blocks import ROOT, blocks_of
+
+ALGORITHMS = {
+    "MOELA": MOELA,
+    "NSGA-II": lambda problem: NSGA2(50, **problem.operators()),
+    "NSGA-II, 200": lambda problem: NSGA2(200, **problem.operators()),
+}
+
+
+def sink(images: Path) -> None:
+    """Run the first program of the README."""
+    program, images = blocks_of(ROOT / "README.md")[0], images.resolve()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+        (images / "sink.png").write_bytes(Path("sink.png").read_bytes())
+
+
+def chip(images: Path) -> None:
+    """Draw the links of a design by their load, beside the mesh."""
+    problem = NoC3D.example("bfs", objectives=5)
+    res = minimize(problem, MOELA(), ("n_eval", 5000), seed=1)
+    best = res.X[largest_box(res.F, problem.ref_point)]
+    problem.plot_beside_mesh(best).savefig(images / "chip.png", dpi=80)
+
+
+def deployment(images: Path) -> None:
+    """Draw the front of the tutorial about a real model."""
+    found = runpy.run_path(str(ROOT / "docs" / "tutorials" / "09_real_model.py"))
+    plans = [found["problem"].plan(x) for x in found["res"].X]
+    title = "Qwen3-30B-A3B on 16 H200 with SGLang"
+    plot_plans(plans, found["front"].knee(), title=title, path=images / "deployment.png")
+
+
+def comparison(images: Path) -> None:
+    """Draw what median runs attain, and hypervolume over evaluations."""
+    problem = MultiObjectiveQAP.random(n_facilities=25)
+    results = run_experiment({"mQAP": problem}, ALGORITHMS, 9, 4_000, store=".benchmarks/page")
+    compared = compare(results, problems={"mQAP": problem})
+    print(compared)
+    compared.plot_attainment(path=images / "attainment.png")
+    compared.plot_convergence(path=images / "convergence.png")
+
+
+def importances(images: Path) -> None:
+    """Draw importances and slices of a heat sink with seven variables."""
+    from tests.benchmarks.function_encodings import CASES
+
+    case = dict(CASES["heat sink"])
+    found = moela.minimize(case.pop("function"), **case, n_eval=600, verbose=False).importances()
+    print(found)
+    found.plot(path=images / "importances.png")
+    found.plot_slices(path=images / "slices.png")
+
+
+PICTURES: dict[str, Callable[[Path], None]] = {
+    draw.__name__: draw for draw in (sink, chip, deployment, comparison, importances)
+}
+
+
+def main() -> None:
+    parser = harness.script_parser(__doc__)
+    parser.add_argument("folder", type=Path, help="folder for the pictures")
+    parser.add_argument("names", nargs="*", help="only these")
+    arguments = parser.parse_args()
+    for draw in harness.pick(PICTURES, arguments.names or None).values():
+        draw(arguments.folder)
+
+
+if __name__ == "__main__":
+    main()
