@@ -19,7 +19,6 @@ from moe_costmodel import RoutingTrace, miss_curves
 from moela import MOELA
 from moela.core.archive import Archive
 from problems import MoEDeployment, MultiObjectiveQAP, NoC3D
-from tests.benchmarks.moe_bars import one_layer_changed
 
 BATCH = 50
 
@@ -101,6 +100,17 @@ def test_miss_curves(benchmark):
     curves = benchmark(miss_curves, loads, device_of, 2)
     # A buffer that knows the future misses least.
     assert (curves["min"].misses <= curves["lru"].misses).all()
+
+
+def one_layer_changed(problem, base, n, rng):
+    """Draw n neighbors of a row; return those that change gate or buffers of one layer."""
+    layout = problem.layout
+    neighbors = problem.neighbors(base, n, rng)
+    changed = (neighbors[:, layout.gates] != base[layout.gates]).sum(axis=1)
+    kept = neighbors[:, layout.capacities] != base[layout.capacities]
+    changed += kept.reshape(n, layout.n_layers, -1).any(axis=2).sum(axis=1)
+    whole = [layout.policy, layout.batch_size]
+    return neighbors[(neighbors[:, whole] == base[whole]).all(axis=1) & (changed <= 1)]
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["one layer changed", "from nothing"])

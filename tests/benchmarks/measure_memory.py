@@ -1,11 +1,11 @@
 """Memory of a process in which `measure_model` measures a model, relative to the model.
 
-    python -m tests.benchmarks.measure_memory [--quick] [--models NAME ...] [--budget-s S]
+    python -m tests.benchmarks.measure_memory [quick] [olmoe]
 
-Models of three families with random weights are measured, each in a process of its own. Its peak of
-resident memory is taken less what it held before the model was built, with all libraries loaded and
-code compiled. The C library returns freed memory to the system at once, so only memory in use
-counts, and the peak is the same each time. Linux only.
+Models with random weights are measured, each in a process of its own. Its peak of resident memory
+is taken less what it held before the model was built, with all libraries loaded and code compiled.
+The C library returns freed memory to the system at once, so only memory in use counts, and the peak
+is the same each time. Linux only.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ import torch
 from moe_costmodel import measure_model
 from tests.benchmarks import harness
 
-_HEADS = {"num_attention_heads": 8, "num_key_value_heads": 8, "num_hidden_layers": 8}
+# Family, number of layers, sizes, and steps to measure.
 SETTINGS = {
     "quick": (
         "Mixtral",
-        {"num_hidden_layers": 2, "hidden_size": 512, "intermediate_size": 512,
-         "num_local_experts": 8, "num_experts_per_tok": 2},
-    ),
-    "mixtral": (
-        "Mixtral",
-        {"hidden_size": 768, "intermediate_size": 1024, "num_local_experts": 8,
+        2,
+        {"hidden_size": 512, "intermediate_size": 512, "num_local_experts": 8,
          "num_experts_per_tok": 2},
+        {"batch_sizes": (24, 28, 32), "contexts": (256,), "prompts": (64, 128)},
     ),
     "olmoe": (
         "Olmoe",
-        {"hidden_size": 512, "intermediate_size": 256, "num_experts": 64,
-         "num_experts_per_tok": 8},
-    ),
-    "qwen3": (
-        "Qwen3Moe",
-        {"hidden_size": 512, "intermediate_size": 256, "moe_intermediate_size": 128,
-         "num_experts": 64, "num_experts_per_tok": 8, "head_dim": 128},
+        8,
+        {"hidden_size": 512, "intermediate_size": 256, "num_experts": 64, "num_experts_per_tok": 8},
+        {"batch_sizes": (1, 2, 4, 8, 16, 32), "contexts": (16, 128, 512),
+         "prompts": (64, 256, 512)},
     ),
 }  # fmt: skip
-TINY = {"hidden_size": 32, "intermediate_size": 16, "moe_intermediate_size": 16, "head_dim": 4}
-STEPS = {"batch_sizes": (1, 2, 4, 8, 16, 32), "contexts": (16, 128, 512), "prompts": (64, 256, 512)}
+TINY = {"hidden_size": 32, "intermediate_size": 16}
 # Larger blocks than this, in bytes, are returned when they are freed; glibc would raise the limit.
 RETURNED = {"MALLOC_MMAP_THRESHOLD_": "131072"}
-QUICK = {"batch_sizes": (24, 28, 32), "contexts": (256,), "prompts": (64, 128)}
+CHILD = """
+import json, sys
+from tests.benchmarks.measure_memory import child
+print(json.dumps(child(sys.argv[1], float(sys.argv[2]))))
+"""
 
 
-def built(family, own):
+def built(family, n_layers, sizes):
     import transformers
 
-    config = getattr(transformers, f"{family}Config")(vocab_size=2000, **own)
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=2000, num_hidden_layers=n_layers, num_attention_heads=8, num_key_value_heads=8,
+        **sizes,
+    )  # fmt: skip
     model = getattr(transformers, f"{family}ForCausalLM")(config)
     return model.eval().requires_grad_(False)
 
@@ -65,65 +65,45 @@ def status(field):
 
 
 def child(name, budget_s):
-    """Measure a model in this process; print bytes of model, largest KV cache, and peak."""
+    """Measure a model in this process; return bytes of model, largest KV cache, and peak."""
     torch.set_num_threads(1)
-    family, own = SETTINGS[name]
-    tiny = {key: TINY[key] for key in TINY if key in own}
+    family, n_layers, sizes, steps = SETTINGS[name]
     measure_model(
-        built(family, _HEADS | own | tiny | {"num_hidden_layers": 1}), batch_sizes=(2,),
-        contexts=(8,), prompts=(8,), budget_s=0.01,
+        built(family, 1, sizes | TINY), batch_sizes=(2,), contexts=(8,), prompts=(8,),
+        budget_s=0.01,
     )  # fmt: skip
     before = status("VmRSS")
-    model = built(family, _HEADS | own)
+    model = built(family, n_layers, sizes)
     size = sum(p.numel() * p.element_size() for p in model.parameters())
     with torch.no_grad():
         cache = model(torch.zeros(1, 1, dtype=torch.int64), use_cache=True).past_key_values
     a_token = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-    sizes = QUICK if name == "quick" else STEPS
-    batches, contexts = sizes["batch_sizes"], sizes["contexts"]
+    batches, contexts = steps["batch_sizes"], steps["contexts"]
     middle, largest = contexts[len(contexts) // 2], batches[len(batches) // 2]
     tokens = max(batches[-1] * middle, largest * contexts[-1])
     with open("/proc/self/clear_refs", "w", encoding="utf-8") as peak:
         peak.write("5")
-    found = measure_model(model, budget_s=budget_s, **sizes)
-    values = {"model": size, "cache": tokens * a_token, "peak": status("VmHWM") - before}
-    print(json.dumps(values | {"notes": list(found.measurements.notes)}))
+    measure_model(model, budget_s=budget_s, **steps)
+    return {"model": size, "cache": tokens * a_token, "peak": status("VmHWM") - before}
 
 
 def measured(name, budget_s):
-    """Return what `child` prints in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.measure_memory", "--child"]
-    command += ["--models", name, "--budget-s", str(budget_s)]
-    environment = os.environ | RETURNED
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    """Return what `child` returns in a process of its own."""
+    command, own = [sys.executable, "-c", CHILD, name, str(budget_s)], os.environ | RETURNED
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=own)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main():
     parser = harness.script_parser(__doc__)
-    parser.add_argument("--models", nargs="+", default=["mixtral", "olmoe", "qwen3"])
-    parser.add_argument("--budget-s", type=float, default=60.0)
-    parser.add_argument("--quick", action="store_true", help="one small model")
-    parser.add_argument("--child", action="store_true", help="measure in this process")
-    arguments = parser.parse_args()
-    if arguments.child:
-        return child(arguments.models[0], arguments.budget_s)
-    if arguments.quick:
-        arguments.models, arguments.budget_s = ["quick"], 1.0
+    parser.add_argument("models", nargs="*", default=list(SETTINGS))
     print(harness.machine("torch", "transformers"))
-    worst = -1.0
-    for name in arguments.models:
-        found = measured(name, arguments.budget_s)
+    for name in parser.parse_args().models:
+        found = measured(name, 1.0 if name == "quick" else 60.0)
         model, cache, peak = (found[key] / 2**20 for key in ("model", "cache", "peak"))
-        worst = max(worst, (peak - cache) / model)
-        print(
-            f"{name:<9} model {model:.0f} MiB, largest KV cache {cache:.0f} MiB, peak {peak:.0f} "
-            f"MiB: {peak / model:.2f} models, {(peak - cache) / model:.2f} without the cache; "
-            f"{'; '.join(found['notes'])}",
-            flush=True,
-        )
-    print(f"bar: peak less the largest KV cache, in models, {worst:.2f}, at most 2")
-    return None
+        print(f"{name}: model {model:.0f} MiB, largest cache {cache:.0f} MiB, peak {peak:.0f} MiB")
+        worst = f"{(peak - cache) / model:.2f}"
+        harness.bar(f"{name}, peak less the largest KV cache, in models", worst, "at most 2")
 
 
 if __name__ == "__main__":
