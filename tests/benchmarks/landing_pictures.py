@@ -1,29 +1,35 @@
-"""Pictures of a heat sink, a chip and a deployment for README and the landing page.
+"""Pictures of a heat sink, a chip and deployments for README, landing page and whole_models.
 
     python -m tests.benchmarks.landing_pictures docs/images
 
 The heat sink is the one that the README draws. The chip is the design of a search of 5,000
 evaluations under the bundled synthetic traffic that dominates the largest box. The deployments
-serve Qwen3-30B-A3B on 16 H200; their tables need the extra `silicon`.
+serve Qwen3-30B-A3B on 16 H200; their tables need the extra `silicon`. So does the picture of `moela
+moe buy`, of the same model on up to eight GPUs of four kinds, at made-up prices.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import runpy
+import shutil
 import tempfile
 from pathlib import Path
 
 from pymoo.optimize import minimize
 
+from moe_costmodel.silicon.tables.package import silicon_root
 from moela import MOELA
+from moela.cli import main as moela
 from moela.commands.run.serving_front import plot_plans
 from moela.quality.front import largest_box
 from problems import NoC3D
 from tests.docs.blocks import ROOT, blocks_of
 
 TUTORIAL = ROOT / "docs" / "tutorials" / "09_real_model.py"
+PRICES = {"a100_sxm": 1.6, "h100_sxm": 2.4, "h200_sxm": 3.2, "l40s": 0.9}
 
 
 def sink(path: Path) -> None:
@@ -54,6 +60,18 @@ def deployments(path: Path) -> None:
     plot_plans(plans, found["front"].knee(), title=title, path=path)
 
 
+def prices(path: Path) -> None:
+    """Draw what `moela moe buy` finds: cost against the speed of a request."""
+    config = silicon_root().parent / "model_configs" / "Qwen--Qwen3-30B-A3B_config.json"
+    with tempfile.TemporaryDirectory() as folder:
+        given, out = Path(folder) / "prices.json", Path(folder) / "buy"
+        given.write_text(json.dumps(PRICES), encoding="utf-8")
+        words = "moe buy --weights Qwen/Qwen3-30B-A3B --gpus-max 8 --evals 150 --slo-tpot 60 "
+        files = ["--model", str(config), "--prices", str(given), "--out", str(out), "--quiet"]
+        assert not moela([*words.split(), *files])
+        shutil.copy(out / "front.png", path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
@@ -61,6 +79,7 @@ def main() -> None:
     sink(folder / "sink.png")
     chip(folder / "chip.png")
     deployments(folder / "deployment.png")
+    prices(folder / "buy.png")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
     MOELA_DATA=... python -m tests.benchmarks.moe_parts [--parts NAME ...] [--quick]
 
-gating         dynamic gating against its bare products, static gating, and transformers' experts
-buffering      miss rates of all policies on recorded routing
-placement      placements fitted on the first half and scored on the second, the gap to the optimum,
-               and balancedness on workloads that a placement was not fitted to
-latency_table  leave-one-shape-out error on the table of an H100
-thresholds     measured loss of the example model, beside that of a fixed k of the same mean
+gating      dynamic gating against its bare products and static gating
+buffering   miss rates of all policies on recorded routing
+placement   placements fitted on the first half and scored on the second, the gap to the optimum,
+            and balancedness on workloads that a placement was not fitted to
+thresholds  measured loss of the example model, beside that of a fixed k of the same mean
 
 Each round times every alternative once, and ratios are formed within a round, so that changes in
 the speed of the machine cancel out. Process time, one thread.
@@ -16,25 +15,22 @@ the speed of the machine cancel out. Process time, one thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 import torch
 
 import moe_costmodel as cost
-from moe_costmodel import GateRule, LatencyModel, RoutingTrace
+from moe_costmodel import GateRule, RoutingTrace
 from moe_costmodel.example import load_model
 from moe_costmodel.example.record import excerpts
 from moe_costmodel.kernels import (
     Experts,
     dynamic_gating,
     peak_activation_bytes,
-    route,
     static_gating,
 )
 from moe_costmodel.kernels.dynamic import products_of, sort_by_expert
-from moe_costmodel.measure.kernel_table import KernelTable
 from problems import ExpertPlacement
 from tests.benchmarks import harness
 
@@ -51,15 +47,6 @@ SCALES = {
     f"LM, {tokens} tokens, d_model {width}": (512, 2, 0.05, tokens, width, 1.0)
     for tokens, width in product((256, 512, 1024, 2048), (128, 256))
 }
-# Experts, k, width, d_ffn and tokens of layers of transformers.
-LAYERS = (
-    (8, 2, 256, 896, 256),
-    (32, 4, 128, 40, 16),
-    (32, 4, 128, 40, 512),
-    (64, 6, 256, 176, 16),
-    (64, 6, 256, 176, 256),
-    (128, 8, 256, 96, 64),
-)
 RULES = [
     *(GateRule("skip", value) for value in (0.2, 0.35, 0.5)),
     *(GateRule("top-p", value) for value in (0.6, 0.8, 0.9)),
@@ -68,7 +55,6 @@ RULES = [
 
 def gating(quick):
     yield "## Against bare products and static gating (fp32)", static_rows(quick)
-    yield "## Against transformers' experts, same weights (Mixtral)", transformers_rows(quick)
 
 
 def static_rows(quick):
@@ -119,43 +105,6 @@ def rounds(calls, n):
             if number:
                 took[name].append(time.process_time() - start)
     return {name: np.array(values) for name, values in took.items()}
-
-
-def transformers_rows(quick):
-    from transformers import MixtralConfig
-    from transformers.models.mixtral.modeling_mixtral import MixtralExperts
-
-    theirs = ("eager", "grouped_mm", "batched_mm")
-    yield ["E x k x d_model x d_ffn, tokens", *(f"ours/{name}" for name in theirs)]
-    for n_experts, k, width, d_ffn, tokens in LAYERS[:2] if quick else LAYERS:
-        config = MixtralConfig(
-            hidden_size=width, intermediate_size=d_ffn, num_local_experts=n_experts,
-            num_experts_per_tok=k,
-        )  # fmt: skip
-        module = MixtralExperts(config)
-        for parameter in module.parameters():
-            parameter.normal_(std=0.05, generator=torch.Generator().manual_seed(0))
-        experts = Experts.from_module(module)
-        x = torch.randn(tokens, width, generator=torch.Generator().manual_seed(1))
-        router = torch.randn(n_experts, width, generator=torch.Generator().manual_seed(2))
-        ids, weights = route(x, router, k)
-
-        def implementation(name, config=config, module=module, given=(x, ids, weights)):
-            config._experts_implementation = name
-            return module(*given)
-
-        calls = {name: lambda name=name, f=implementation: f(name) for name in theirs}
-        calls["ours"] = lambda x=x, i=ids, w=weights, e=experts: dynamic_gating(x, i, w, e)
-        for name in theirs:
-            assert torch.allclose(calls["ours"](), calls[name](), atol=1e-4), name
-        # The slowest by far is timed by itself, in fewer rounds.
-        slow = rounds({name: calls[name] for name in ("ours", "batched_mm")}, 5)
-        del calls["batched_mm"]
-        took = slow | rounds(calls, 5 if quick else 61)
-        ratios = [np.median(took["ours"] / took[name]) for name in theirs[:2]]
-        ratios.append(np.median(slow["ours"] / slow["batched_mm"]))
-        size = f"{n_experts} x {k} x {width} x {d_ffn}, {tokens}"
-        yield [size, *(f"{ratio:.2f}" for ratio in ratios)]
 
 
 def buffering(quick):
@@ -237,20 +186,6 @@ def drift():
         yield [name, *(f"{cost.balancedness(found, x).mean():.3f}" for x in loads.values())]
 
 
-def latency_table(quick):
-    path = harness.data_folder() / "kernels/h100_sxm-sglang-0.5.10-moe_perf.parquet"
-    table = KernelTable.from_aiconfigurator(path)
-    model = LatencyModel.fit(table, max_points=3_000 if quick else len(table))
-    yield f"{table}\n\n{model.report}", rows_inside(model.report)
-
-
-def rows_inside(report):
-    yield ["shapes inside the range of the others", "median error", "on the worst"]
-    inside = sum(not shape.outside for shape in report.shapes)
-    median = np.median(np.abs(np.expm1(-report.log_ratios)))
-    yield [str(inside), f"{median:.1%}", f"{report.worst_inside:.1%}"]
-
-
 def thresholds(quick):
     yield "## Nats per byte on held-out text", losses(4 if quick else 16)
 
@@ -271,7 +206,7 @@ def losses(n_excerpts):
             ]  # fmt: skip
 
 
-PARTS = {f.__name__: f for f in (gating, buffering, placement, latency_table, thresholds)}
+PARTS = {f.__name__: f for f in (gating, buffering, placement, thresholds)}
 
 
 def main():
@@ -281,10 +216,9 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    print(harness.machine("torch", "transformers"))
+    print(harness.machine("torch"))
     for part in arguments.parts:
-        tables: Iterator = PARTS[part](arguments.quick)
-        for title, rows in tables:
+        for title, rows in PARTS[part](arguments.quick):
             print(f"\n{title}\n\n{harness.markdown(list(rows))}", flush=True)
 
 

@@ -23,15 +23,13 @@ from moe_costmodel import (
     Measurements,
     RoutingTrace,
     balancedness,
-    expert_streams,
-    replay,
     replicate_and_pack,
 )
 from moe_costmodel.example import measured
 from moela import MOELA
 from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDeployment
 from tests.benchmarks import harness, rivals, tables
-from tests.benchmarks.moe_parts import DOMAINS, routing
+from tests.benchmarks.moe_parts import routing
 
 MODULE = "tests.benchmarks.tables_moe"
 HEAD = """# Deployment of Mixture-of-Experts models
@@ -49,13 +47,6 @@ WORKLOADS = (
     "DeepSeek-V3 loads, 32 devices, every third layer. Balancedness is the mean divided by the "
     "largest device load. One workload shows no variation of loads, so nothing is gained from it; "
     "two workloads suffice."
-)
-BUFFERING = (
-    "DeepSeek-V2-Lite, 4 devices. Time that a step waits for copies, relative to the paper's "
-    "policy with equal buffers. Ours: inactive-first LFU with marginal slots, improved by "
-    "exchanges, fitted on the first half of the sequences and scored on the second. In brackets: "
-    "the same policy with equal buffers, and Belady's clairvoyant policy with equal buffers, which "
-    "no policy with equal buffers can beat."
 )
 
 
@@ -142,42 +133,9 @@ def workloads(_: Any) -> str:
     return harness.markdown(rows)
 
 
-def buffering(_: Any) -> str:
-    """Return mean miss times of the second half, relative to the paper's buffers of equal size."""
-    sizes = (4, 8, 12)
-    rows = [["trace, sequences per step",
-             *(f"{size} of 16: ours (equal sizes, clairvoyant)" for size in sizes)]]  # fmt: skip
-    for domain, batch in product(DOMAINS, (1, 4, 16)):
-        seen, unseen = (
-            ExpertBuffering(
-                half, expert_bytes=1.0, miss_seconds=1.0, n_devices=4, batch_size=batch,
-                objectives=("memory_bytes", "miss_mean_s"),
-            )
-            for half in routing(domain).split()
-        )  # fmt: skip
-        path = seen.marginal("inactive-lfu")
-        memory = seen.evaluate(path)[:, 0]
-        streams = expert_streams(
-            unseen.windows[0].loads(batch), unseen.placement.device_of(), 4
-        )  # fmt: skip
-        cells = []
-        for size in sizes:
-            paper = unseen.evaluate(unseen.equal_capacity(size)[None])[0]
-            row = seen.polished(path[memory == paper[0]][0])
-            tried = np.array([row, unseen.equal_capacity(size, "inactive-lfu")])
-            values = unseen.evaluate(tried)
-            assert (values[:, 0] <= paper[0]).all()
-            best = replay(streams, np.full((26, 4), size), "min").max(axis=2).sum(axis=1).mean()
-            varied, equal = values[:, 1] / paper[1] - 1
-            cells.append(f"{varied:+.1%} ({equal:+.1%}, {best / paper[1] - 1:+.1%})")
-        rows.append([f"{domain}, {batch}", *cells])
-    return harness.markdown(rows)
-
-
 PARTS = {
     "algorithms": ("MOELA against pymoo's algorithms", ALGORITHMS, algorithms),
     "workloads": ("Placement on unseen workloads", WORKLOADS, workloads),
-    "buffering": ("Buffers at equal memory", BUFFERING, buffering),
 }
 
 
