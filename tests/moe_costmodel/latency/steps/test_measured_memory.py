@@ -2,7 +2,7 @@
 
 The model is measured in a process of its own. Its peak of resident memory is taken less what it
 held before the model was built, with all libraries loaded and code compiled. The C library returns
-freed memory to the system at once, so only memory in use counts, and the peak is the same each time.
+freed memory to the system at once, so only memory in use counts, and the peak never changes.
 """
 
 import json
@@ -12,12 +12,10 @@ import sys
 
 import pytest
 
-pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-
-import torch
-
 from moe_costmodel import measure_model
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
 
 # Larger blocks than this, in bytes, are returned when they are freed; glibc would raise the limit.
 RETURNED = {"MALLOC_MMAP_THRESHOLD_": "131072"}
@@ -52,7 +50,7 @@ def child():
     a_token = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     with open("/proc/self/clear_refs", "w", encoding="utf-8") as peak:
         peak.write("5")
-    measure_model(model, BATCHES, contexts=(CONTEXT,), prompts=(64, 128), budget_s=1)
+    measure_model(model, batch_sizes=BATCHES, contexts=(CONTEXT,), prompts=(64, 128), budget_s=1.0)
     largest = BATCHES[-1] * CONTEXT * a_token
     return {"model": size, "cache": largest, "peak": status("VmHWM") - before}
 
