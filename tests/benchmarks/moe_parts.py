@@ -138,15 +138,16 @@ def placement(quick):
 def halves():
     rows = {}
     for domain, n in product(DOMAINS, (4, 8)):
-        seen, unseen = routing(domain).split()
-        first, second = seen.loads(4), unseen.loads(4)
+        loads = routing(domain).loads(4)
+        first, second = loads[: len(loads) // 2], loads[len(loads) // 2 :]
+        apart = ExpertPlacement(RoutingTrace.from_counts(first), n_devices=n, batch_size=4)
         paper = cost.anti_correlation(first, n)
         made = {
             "contiguous": cost.contiguous(26, 64, n),
             "greedy": cost.greedy(first, n),
             "anti-correlation": paper,
             "swaps, from anti-correlation": cost.swap_search(first, n, start=paper, random_state=1),
-            "pairs kept apart": ExpertPlacement(seen, n_devices=n).named_starts["spread pairs"],
+            "pairs kept apart": apart.named_starts["spread pairs"],
         }
         packed = cost.replicate_and_pack(first, n)
         assert (made["greedy"].device_of() == packed.device_of()).all()  # EPLB's packing
