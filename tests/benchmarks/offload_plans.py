@@ -75,7 +75,6 @@ def main() -> None:
             print(f"batch {batch_size}, {name} ({time.process_time() - begin:.1f} s)")
             for key, value in rows.items():
                 print(f"  {key:32s} {value:8.3f}  {value / best - 1:+.1%}")
-            print(f"  {str(plan).splitlines()[0]}; counts begin at {plan.start_weight:g} steps")
     columns = list(cases)[:3]
     for name, must in zip(columns, ("0.900 (aim 0.800)", *2 * ["1.000 (aim 0.900)"]), strict=True):
         harness.bar(f"plan, {name}, of the best fixed row", f"{ratios[1, name]:.3f}", must)

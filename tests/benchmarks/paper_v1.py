@@ -15,6 +15,7 @@ peak of activations. Buffers keep 1 or 10 of a device's 16 experts in each MoE l
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -149,7 +150,6 @@ def run(kind, n, rounds, n_layers=None):
         "model": kind, "tokens": n, "time": float(np.median(ratios)),
         "seconds": {gating: float(np.median(times)) for gating, times in took.items()},
         "memory": (weights + peak["static"]) / (weights + peak["dynamic"]),
-        "activations": peak["dynamic"] / peak["static"],
     }  # fmt: skip
 
 
@@ -195,18 +195,15 @@ def main():
     torch.set_grad_enabled(False)
     print(harness.machine("torch"))
     if quick:
-        return report([run(kind, TOKENS[kind][0], 2, n_layers=4) for kind in MODELS])
+        report([run(kind, TOKENS[kind][0], 2, n_layers=4) for kind in MODELS])
+        return
     cases = harness.Cases(RESULTS, show=False)
     cases.get("machine", lambda: {"text": harness.machine("torch")})
-    report([
-        cases.get(f"{kind} {n}", lambda kind=kind, n=n: run(kind, n, 7))
-        for kind, sizes in TOKENS.items()
-        for n in sizes
-    ])  # fmt: skip
+    sizes = [(kind, n) for kind, tokens in TOKENS.items() for n in tokens]
+    report([cases.get(f"{kind} {n}", partial(run, kind, n, 7)) for kind, n in sizes])
     for capacity, ratio in cases.get("buffering", buffering).items():
         what = f"static memory, {capacity} of 16 experts in the decoder's buffers"
         harness.bar(what, f"{ratio:.2f}", BUFFERED[int(capacity)])
-    return None
 
 
 if __name__ == "__main__":
