@@ -1,16 +1,19 @@
 """Pictures of README, landing page, and the pages on comparing and functions.
 
-    python -m tests.benchmarks.pictures docs/images [sink chip deployment comparison importances]
+    python -m tests.benchmarks.pictures docs/images [sink chip deployment prices ...]
 
 The heat sink is the one that the README draws. The chip is the design of a search of 5,000
 evaluations under the bundled synthetic traffic that dominates the largest box. The deployments
-serve Qwen3-30B-A3B on 16 H200; their tables need the extra `silicon`.
+serve Qwen3-30B-A3B on 16 H200; their tables need the extra `silicon`. So does the picture of `moela
+moe buy`, of the same model on up to eight GPUs of four kinds, at made-up prices.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import runpy
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +22,9 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.optimize import minimize
 
 import moela
+from moe_costmodel.silicon.tables.package import silicon_root
 from moela import MOELA, compare, run_experiment
+from moela.cli import main as command_line
 from moela.commands.run.serving_front import plot_plans
 from moela.quality.front import largest_box
 from problems import MultiObjectiveQAP, NoC3D
@@ -31,6 +36,8 @@ ALGORITHMS = {
     "NSGA-II": lambda problem: NSGA2(50, **problem.operators()),
     "NSGA-II, 200": lambda problem: NSGA2(200, **problem.operators()),
 }
+
+PRICES = {"a100_sxm": 1.6, "h100_sxm": 2.4, "h200_sxm": 3.2, "l40s": 0.9}
 
 
 def sink(images: Path) -> None:
@@ -57,6 +64,18 @@ def deployment(images: Path) -> None:
     plot_plans(plans, found["front"].knee(), title=title, path=images / "deployment.png")
 
 
+def prices(images: Path) -> None:
+    """Draw what `moela moe buy` finds: cost against the speed of a request."""
+    config = silicon_root().parent / "model_configs" / "Qwen--Qwen3-30B-A3B_config.json"
+    with tempfile.TemporaryDirectory() as folder:
+        given, out = Path(folder) / "prices.json", Path(folder) / "buy"
+        given.write_text(json.dumps(PRICES), encoding="utf-8")
+        words = "moe buy --weights Qwen/Qwen3-30B-A3B --gpus-max 8 --evals 150 --slo-tpot 60 "
+        files = ["--model", str(config), "--prices", str(given), "--out", str(out), "--quiet"]
+        assert not command_line([*words.split(), *files])
+        shutil.copy(out / "front.png", images / "buy.png")
+
+
 def comparison(images: Path) -> None:
     """Draw what median runs attain, and hypervolume over evaluations."""
     problem = MultiObjectiveQAP.random(n_facilities=25)
@@ -79,7 +98,7 @@ def importances(images: Path) -> None:
 
 
 PICTURES: dict[str, Callable[[Path], None]] = {
-    draw.__name__: draw for draw in (sink, chip, deployment, comparison, importances)
+    draw.__name__: draw for draw in (sink, chip, deployment, prices, comparison, importances)
 }
 
 

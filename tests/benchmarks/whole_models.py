@@ -31,10 +31,10 @@ from moe_costmodel import (
 from moe_costmodel.latency.steps.measure_rest import measured_by
 from moe_costmodel.latency.steps.model_timer import ModelTimer
 from tests.benchmarks import harness, hf_models
-from tests.benchmarks.moe_verify import POLICIES
 
 RESULTS = Path(__file__).parent / "results" / "whole_models.json"
 BATCHES = (1, 2, 4, 8, 16, 32)
+POLICIES = ("paper", "lfu", "inactive-lfu")
 CONTEXT = 96
 STEPS, WARM = 16, 4  # decode steps of a turn, and how many of them fill caches and buffers
 N_DRAWN = 400

@@ -284,11 +284,11 @@ CLAIMS = [
           derived=lambda text: [2 / 252]),  # both orders of the 252 ways to split ten runs
     # ------------------------------------------------------------------------------- deployment
     Claim("with 16 sequences, 0.383 of the accesses miss, against 0.881", "docs/moe_costmodel.md",
-          "moe_buffering", ("| intent, 16 | 0.383 | 0.818 | 0.881 | 0.424 | 0.383 | 0.318 |",
+          "moe_parts", ("| intent, 16 | 0.383 | 0.818 | 0.881 | 0.424 | 0.383 | 0.318 |",
                             "at 16 sequences")),
-    Claim("from 3–33 % above the optimum to 0 %", "docs/moe_costmodel.md", "moe_placement",
+    Claim("from 3–33 % above the optimum to 0 %", "docs/moe_costmodel.md", "moe_parts",
           ("3 to 33 % for greedy, 3 to 33 % for anti-correlation, 0.0 % for swaps",)),
     Claim("with 32 copies, the mean load is 0.99 of the largest on the same workload, and 0.67 to "
-          "0.99 on another", "docs/moe_costmodel.md", "moe_placement",
+          "0.99 on another", "docs/moe_costmodel.md", "moe_parts",
           ("with 32 replicas 0.99 |", "with 32 replicas 0.67 to 0.99 |")),
 ]  # fmt: skip
