@@ -1,18 +1,25 @@
-"""Ways in which an evaluation can misbehave."""
+"""Ways in which an evaluation can misbehave, and problems that do so; workers import them."""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from pymoo.core.problem import ElementwiseProblem, Problem
 
 EVERYWHERE = ("serial", "processes", "processes with timeout", "threads", "loky", "dask")
 SUPERVISED = ("processes", "processes with timeout")
@@ -24,7 +31,8 @@ WRONG = [-7.0, -7.0]
 
 
 def values(x: np.ndarray) -> np.ndarray:
-    return np.array([x[0] + x[1], 1.0 - x[0] + x[2] ** 2])
+    """Return the objectives [..., 2] of designs [..., 4]."""
+    return np.stack([x[..., 0] + x[..., 1], 1.0 - x[..., 0] + x[..., 2] ** 2], axis=-1)
 
 
 def designs(n: int, seed: int) -> np.ndarray:
@@ -34,22 +42,74 @@ def designs(n: int, seed: int) -> np.ndarray:
     return X
 
 
-KINDS: dict[str, tuple[Callable, tuple[str, ...], bool]] = {}
+class Kind(NamedTuple):
+    """A misdeed, the backends that can survive it, and whether such a design may fail."""
+
+    act: Callable
+    backends: tuple[str, ...]
+    may_fail: bool
+
+
+KINDS: dict[str, Kind] = {}
 
 
 def kind(name: str, backends: tuple[str, ...] = EVERYWHERE, *, may_fail: bool = False):
-    """Register a kind, the backends that can survive it, and whether such a design may fail."""
+    """Register a kind."""
 
     def register(function: Callable) -> Callable:
-        KINDS[name] = function, backends, may_fail
+        KINDS[name] = Kind(function, backends, may_fail)
         return function
 
     return register
 
 
-def fork() -> int:
-    import warnings
+class Misbehaving(ElementwiseProblem):
+    """Misbehaves in a way of `KINDS` where x[3] is 1."""
 
+    def __init__(self, how: str, folder: str):
+        super().__init__(n_var=4, n_obj=2, xl=0.0, xu=1.0)
+        self.how, self.folder, self.begun = how, Path(folder), dict[int, int]()
+        self._shared = np.zeros(2)
+
+    def _evaluate(self, x, out, *args, **kwargs):
+        thread = threading.get_ident()
+        self.begun[thread] = self.begun.get(thread, 0) + 1
+        note(self.folder, 1)
+        time.sleep(0.002)
+        out["F"] = values(x)
+        if self.how == "the same array each time":
+            self._shared[:] = out["F"]
+            out["F"] = self._shared
+        if x[3] == 1.0:
+            KINDS[self.how].act(x, out, self)
+
+
+class Together(Problem):
+    """The same, vectorized: one row of a chunk misbehaves."""
+
+    def __init__(self, how: str, folder: str):
+        super().__init__(n_var=4, n_obj=2, xl=0.0, xu=1.0)
+        self._alone = Misbehaving(how, folder)
+
+    def _evaluate(self, X, out, *args, **kwargs):
+        note(self._alone.folder, len(X))
+        out["F"] = values(X)
+        for i in np.flatnonzero(X[:, 3] == 1.0)[:1]:
+            row: dict[str, object] = {"F": out["F"][i].copy()}
+            KINDS[self._alone.how].act(X[i], row, self._alone)
+            out["F"][i] = row["F"]
+
+
+def note(folder: Path, n: int) -> None:
+    """Note that so many evaluations have begun."""
+    with (folder / "begun").open("ab") as file:
+        file.write(b"." * n)
+
+
+# ---------------------------------------------------------------------------------- children
+
+
+def fork() -> int:
     with warnings.catch_warnings():  # newer Pythons warn of forks beside threads
         warnings.simplefilter("ignore")
         return os.fork()
@@ -58,13 +118,6 @@ def fork() -> int:
 @kind("child returns another result")
 def _(x, out, problem):
     if fork() == 0:
-        out["F"] = WRONG
-
-
-@kind("child returns later")
-def _(x, out, problem):
-    if fork() == 0:
-        time.sleep(0.05)
         out["F"] = WRONG
 
 
@@ -80,25 +133,19 @@ def _(x, out, problem):
         sys.exit(0)
 
 
-@kind("child fails to exec")
-def _(x, out, problem):
-    if fork() == 0:
-        os.execv("/nonexistent/simulator", ["simulator"])
-
-
 @kind("child raises KeyboardInterrupt")
 def _(x, out, problem):
     if fork() == 0:
         raise KeyboardInterrupt
 
 
-@kind("child raises GeneratorExit")
+@kind("child of C code returns")
 def _(x, out, problem):
-    if fork() == 0:
-        raise GeneratorExit
+    if ctypes.CDLL(None).fork() == 0:
+        out["F"] = WRONG
 
 
-@kind("parent waits for the child's status")
+@kind("parent waits for the status of a child")
 def _(x, out, problem):
     child = fork()
     if child == 0:
@@ -112,21 +159,6 @@ def _(x, out, problem):
         out["F"] = WRONG
 
 
-@kind("child of C code returns")
-def _(x, out, problem):
-    if ctypes.CDLL(None).fork() == 0:
-        out["F"] = WRONG
-
-
-@kind("child holds the pipe and the worker dies", SUPERVISED, may_fail=True)
-def _(x, out, problem):
-    if ctypes.CDLL(None).fork() == 0:
-        os.setsid()
-        time.sleep(20)
-        os._exit(0)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 @kind("daemon goes on", ("serial", *OWN_PROCESS))
 def _(x, out, problem):
     if fork() == 0:
@@ -138,12 +170,28 @@ def _(x, out, problem):
 
 @kind("exit handler ends the process")
 def _(x, out, problem):
-    import atexit
-
     pid = os.getpid()
     atexit.register(lambda: os._exit(3) if os.getpid() != pid else None)
     if fork() == 0:
         sys.exit(0)
+
+
+@kind("pool of processes", ("serial", *SUPERVISED, "loky"))
+def _(x, out, problem):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(abs, [-1, -2, -3]) == [1, 2, 3]
+
+
+@kind("child holds the pipe and the worker dies", SUPERVISED, may_fail=True)
+def _(x, out, problem):
+    if ctypes.CDLL(None).fork() == 0:
+        os.setsid()
+        time.sleep(20)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+# ---------------------------------------------------------------------------- ends of the process
 
 
 @kind("sys.exit", may_fail=True)
@@ -156,23 +204,20 @@ def _(x, out, problem):
     os._exit(0)
 
 
-def _signal(number: int) -> Callable:
-    def send(x, out, problem):
-        signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None
-        os.kill(os.getpid(), number)
-        time.sleep(60)
-
-    return send
+@kind("SIGKILL", SUPERVISED, may_fail=True)
+def _(x, out, problem):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-for _number in (signal.SIGTERM, signal.SIGALRM, signal.SIGKILL, signal.SIGSEGV):
-    kind(_number.name, SUPERVISED, may_fail=True)(_signal(_number))
+@kind("SIGSEGV", SUPERVISED, may_fail=True)
+def _(x, out, problem):
+    signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGSEGV)
 
 
 @kind("SIGSTOP", TIMED, may_fail=True)
 def _(x, out, problem):
     os.kill(os.getpid(), signal.SIGSTOP)
-    time.sleep(60)
 
 
 @kind("alarm during a later evaluation", SUPERVISED)
@@ -186,33 +231,9 @@ def _(x, out, problem):
     os.killpg(0, signal.SIGKILL)
 
 
-@kind("leaves the process group", TIMED, may_fail=True)
-def _(x, out, problem):
-    child = subprocess.Popen(["sleep", "30"])
-    os.kill(child.pid, signal.SIGKILL)
-    time.sleep(60)
-
-
 @kind("endless recursion", may_fail=True)
 def _(x, out, problem):
-    def deeper(n):
-        return deeper(n + 1) + 1
-
-    deeper(0)
-
-
-@kind("recursion beyond the stack", SUPERVISED, may_fail=True)
-def _(x, out, problem):
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.setrecursionlimit(10**9)
-
-    class Deep:
-        def __repr__(self):
-            return repr(self)
-
-    repr(Deep())
+    KINDS["endless recursion"].act(x, out, problem)
 
 
 @kind("os.exec of a program that hangs", SUPERVISED, may_fail=True)
@@ -225,90 +246,53 @@ def _(x, out, problem):
     os.execv("/bin/true", ["true"])
 
 
+# ------------------------------------------------------------------------------------- pipes
+
+
+def pipes() -> list[int]:
+    """Return the descriptors of this process that are pipes, except the standard ones."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if int(name) > 2 and os.readlink(f"/proc/self/fd/{name}").startswith("pipe:"):
+                found.append(int(name))
+    return sorted(found)
+
+
 @kind("os.closerange", SUPERVISED, may_fail=True)
 def _(x, out, problem):
     os.closerange(3, 256)
 
 
-def _pipes() -> list[int]:
-    """Return the descriptors of this process that are pipes, except the standard ones."""
-    links = [(int(n), _link(n)) for n in os.listdir("/proc/self/fd")]
-    return [fd for fd, link in links if fd > 2 and link.startswith("pipe:")]
-
-
-def _link(n: str) -> str:
-    try:
-        return os.readlink(f"/proc/self/fd/{n}")
-    except OSError:
-        return ""
-
-
-@kind("os.close of the first pipe", SUPERVISED, may_fail=True)
-def _(x, out, problem):
-    os.close(min(_pipes()))
-
-
-@kind("os.close of the second pipe", SUPERVISED, may_fail=True)
-def _(x, out, problem):
-    os.close(sorted(_pipes())[1])
-
-
 @kind("file at the number of a closed pipe", SUPERVISED, may_fail=True)
 def _(x, out, problem):
-    for fd in _pipes():
+    for fd in pipes():
         os.close(fd)
     for _ in range(4):
         os.open(os.devnull, os.O_RDWR)
 
 
-@kind("os.dup2 over the pipes", SUPERVISED, may_fail=True)
-def _(x, out, problem):
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in _pipes():
-        os.dup2(null, fd)
-
-
 @kind("text in the pipe", SUPERVISED, may_fail=True)
 def _(x, out, problem):
-    for fd in _pipes():
-        try:
+    for fd in pipes():
+        with suppress(OSError):  # the one for reading
             os.write(fd, b"progress: 50 %\n" * 10)
-        except OSError:  # the one for reading
-            continue
-
-
-@kind("an old answer in the pipe", SUPERVISED, may_fail=True)
-def _(x, out, problem):
-    for pipes in _worker_pipes():
-        pipes.send(1, b"+" + b"x" * 100)
 
 
 @kind("the right answer twice", SUPERVISED, may_fail=True)
 def _(x, out, problem):
-    for pipes in _worker_pipes():
-        send = pipes.send
-
-        def twice(number, content, send=send):
-            send(number, content)
-            send(number, content)
-
-        pipes.send = twice
-
-
-def _worker_pipes() -> list:
-    """Return the objects through which this worker answers; its module is the main one."""
-    import gc
-
     found = [thing for thing in gc.get_objects() if type(thing).__name__ == "Pipes"]
     assert found, "the attack does not find the pipes of the worker"
-    return found
+    for worker in found:
+        worker.send = lambda *answer, send=worker.send: (send(*answer), send(*answer))
+
+
+# ------------------------------------------------------------------------------- shared state
 
 
 @kind("threads that change the arrays later")
 def _(x, out, problem):
-    F = values(x)
-    out["F"] = F
-
+    F = out["F"] = values(x)
     mine = threading.get_ident()
     begun = problem.begun[mine]
 
@@ -316,8 +300,7 @@ def _(x, out, problem):
         while problem.begun[mine] == begun:  # until this evaluation has ended
             time.sleep(0.001)
         for _ in range(20):
-            x[:] = 0.5
-            F[:] = -7.0
+            x[:], F[:] = 0.5, -7.0
             out["F"] = WRONG
             time.sleep(0.001)
 
@@ -335,63 +318,32 @@ def _(x, out, problem):
     pass  # the problem does it for every design
 
 
-@kind("changes x in place")
-def _(x, out, problem):
-    x[:] = 0.5
-
-
 @kind("changes x in place and raises, once", (*OWN_PROCESS, "serial", "threads"))
 def _(x, out, problem):
+    tried = problem.folder / bytes(out["F"]).hex()
     x[:] = 0.5
-    with problem.lock_file(x, out) as first:
-        if first:
-            raise ValueError("the first try fails")
+    if not tried.exists():
+        tried.touch()
+        raise ValueError("the first try fails")
 
 
-@kind("deleted working directory")
+@kind("deleted working directory, another home")
 def _(x, out, problem):
-    if problem.elsewhere():
-        folder = tempfile.mkdtemp()
-        os.chdir(folder)
-        os.rmdir(folder)
-
-
-@kind("environment and working directory")
-def _(x, out, problem):
-    os.environ.pop("PYTHONPATH", None)
     os.environ["HOME"] = "/nonexistent"
     os.chdir("/")
+    if os.environ.get("MISBEHAVING_PID") != str(os.getpid()):  # the run's own folder must stay
+        os.chdir(folder := tempfile.mkdtemp())
+        os.rmdir(folder)
 
 
 @kind("closes standard input and output", OWN_PROCESS)
 def _(x, out, problem):
-    for fd in (0, 1, 2):
-        try:
-            os.close(fd)
-        except OSError:
-            continue
-    os.open(os.devnull, os.O_RDWR)
-
-
-@kind("closes sys.stdout and sys.stderr", OWN_PROCESS)
-def _(x, out, problem):
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         stream.close()
-
-
-@kind("pool of processes", ("serial", *SUPERVISED, "loky"))
-def _(x, out, problem):
-    import multiprocessing
-
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert pool.map(abs, [-1, -2, -3]) == [1, 2, 3]
-
-
-@kind("a lock, a lambda, an open file")
-def _(x, out, problem):
-    out["lock"] = threading.Lock()
-    out["function"] = lambda: x
-    out["file"] = open(os.devnull)  # noqa: SIM115
+    for fd in (0, 1, 2):
+        with suppress(OSError):
+            os.close(fd)
+    os.open(os.devnull, os.O_RDWR)
 
 
 class Unloadable:
@@ -403,21 +355,9 @@ def _fail_elsewhere(pid):
     raise OSError("there is no license here")
 
 
-@kind("an object that cannot be loaded")
+@kind("a lock, a generator, an object that cannot be loaded")
 def _(x, out, problem):
-    out["model"] = Unloadable()
-
-
-@kind("a generator")
-def _(x, out, problem):
+    out["lock"] = threading.Lock()
     out["steps"] = (i for i in range(3))
-
-
-@kind("F as a generator", may_fail=True)
-def _(x, out, problem):
-    out["F"] = (value for value in values(x))
-
-
-@kind("raises GeneratorExit", may_fail=True)
-def _(x, out, problem):
-    raise GeneratorExit
+    out["file"] = open(os.devnull)  # noqa: SIM115
+    out["model"] = Unloadable()
