@@ -23,7 +23,7 @@ pytest.importorskip("pyarrow")
 from moela.cli import main
 from moela.comparison.read.dispatch import read
 from tests.benchmarks.survival import mutants
-from tests.benchmarks.survival.readers import READERS, write_run
+from tests.conformance.readers import READERS, write_run
 
 N_MUTANTS = 12
 SEED = 7

@@ -37,8 +37,8 @@ class Held(Problem):
     So nothing but the content itself can show a change.
     """
 
-    def __init__(self, content: Any = None, *, private: Any = None):
-        super().__init__(n_var=2, n_obj=2, xl=0.0, xu=1.0)
+    def __init__(self, content: Any = None, *, private: Any = None, upper: float = 1.0):
+        super().__init__(n_var=2, n_obj=2, xl=0.0, xu=np.array([1.0, upper]))
         self.content, self._content = content, private
 
     def _evaluate(self, X: Any, out: Any, *args: Any, **kwargs: Any) -> None:
@@ -65,16 +65,10 @@ class User(Held):
     return problem
 
 
-def bounded(upper: float) -> Problem:
-    problem = Held()
-    problem.xu = np.array([1.0, upper])
-    return problem
-
-
-def settings(v: int) -> types.ModuleType:
-    module = types.ModuleType("user_settings")
-    module.SCALE = 1 + v  # type: ignore[attr-defined]
-    return module
+def module(v: int) -> types.ModuleType:
+    made = types.ModuleType("user_settings")
+    made.A = v  # type: ignore[attr-defined]
+    return made
 
 
 def closed_over(v: int) -> Any:
@@ -125,7 +119,7 @@ BEFORE_AND_AFTER: dict[str, Callable[[int], Problem]] = {
     "table of pandas": lambda v: Held(table(v)),
     "trained network": lambda v: Held(private=network(v)),
     "trained forest": lambda v: Held(private=estimator(v)),
-    "bounds": lambda v: bounded(1.0 + v),
+    "bounds": lambda v: Held(upper=1.0 + v),
     "code of the problem": lambda v: user(v),
     "method of the problem": lambda v: user("self.f()", f"f = lambda self: {v}"),
     "attribute of its class": lambda v: user("self.A", f"A = {v}"),
@@ -135,7 +129,7 @@ BEFORE_AND_AFTER: dict[str, Callable[[int], Problem]] = {
     "helper of a helper": lambda v: user(
         "g()", g=compiled("f = lambda: h()", h=compiled(f"f = lambda: {v}"))
     ),
-    "constant of an imported module": lambda v: user("m.SCALE", m=settings(v)),
+    "constant of an imported module": lambda v: user("m.A", m=module(v)),
     "lambda": lambda v: Held(compiled(f"f = lambda x: x * {2 + v}")),
     "closure": lambda v: Held(closed_over(v)),
     "default of an argument": lambda v: Held(compiled(f"def f(x, a={v}): return x + a")),

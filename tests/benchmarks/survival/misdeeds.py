@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import gc
 import multiprocessing
@@ -168,14 +167,6 @@ def _(x, out, problem):
         os._exit(0)
 
 
-@kind("exit handler ends the process")
-def _(x, out, problem):
-    pid = os.getpid()
-    atexit.register(lambda: os._exit(3) if os.getpid() != pid else None)
-    if fork() == 0:
-        sys.exit(0)
-
-
 @kind("pool of processes", ("serial", *SUPERVISED, "loky"))
 def _(x, out, problem):
     with multiprocessing.get_context("fork").Pool(2) as pool:
@@ -218,12 +209,6 @@ def _(x, out, problem):
 @kind("SIGSTOP", TIMED, may_fail=True)
 def _(x, out, problem):
     os.kill(os.getpid(), signal.SIGSTOP)
-
-
-@kind("alarm during a later evaluation", SUPERVISED)
-def _(x, out, problem):
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, 0.02)
 
 
 @kind("os.killpg", SUPERVISED, may_fail=True)

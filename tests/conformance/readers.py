@@ -1,6 +1,6 @@
 """Every reader of files of the three packages: a good file for it, and how it is read and used.
 
-A new reader is one line of `READERS`. `tests.conformance.test_readers` runs the suite over them,
+A new reader is one line of `READERS`. `test_readers` runs the suite over them,
 and ``python -m tests.benchmarks.survival mutants`` 2,000 damaged files of each.
 """
 
@@ -39,7 +39,8 @@ from problems.noc import BaselineComparison, Design, NoC3D, Platform, load_traff
 from problems.noc.chip.technology import TECHNOLOGIES
 from problems.noc.design.booksim import read_output
 from problems.noc.design.hotspot import read_steady
-from tests.benchmarks.survival import damage, good, stores
+from tests.benchmarks.survival import damage, stores
+from tests.conformance import good_files as good
 
 Write = Callable[[Path], Path]
 Load = Callable[[Path], Any]
