@@ -89,7 +89,7 @@ def bars(options: Options) -> Iterator[Bar]:
 
 def _powers_of_two(pool: Parallel, options: Options) -> Iterator[Bar]:
     chosen = _some(POWERS_OF_TWO, options)
-    names = list(CASES)[: options.share(len(CASES), at_least=3)]
+    names = list(CASES)[: options.share(len(CASES))]
     for algorithm in ALGORITHMS:
         results = pool(delayed(differing)(name, algorithm, chosen, options.seed) for name in names)
         faults = [fault for found in results for fault in found]
@@ -104,7 +104,7 @@ def _powers_of_two(pool: Parallel, options: Options) -> Iterator[Bar]:
 
 
 def _powers_of_ten(pool: Parallel, options: Options) -> Bar:
-    names = STEADY[: options.share(len(STEADY), at_least=2)]
+    names = STEADY[: options.share(len(STEADY))]
     jobs = list(itertools.product(names, [0, *_some(POWERS_OF_TEN, options)]))
     found = pool(delayed(by_ten)(*job, options.seed) for job in jobs)
     medians = {job: float(np.median(volumes)) for job, volumes in zip(jobs, found, strict=True)}
@@ -120,7 +120,7 @@ def _powers_of_ten(pool: Parallel, options: Options) -> Bar:
 
 
 def _penalties(pool: Parallel, options: Options) -> Bar:
-    names = PENALIZED[: options.share(len(PENALIZED), at_least=2)]
+    names = PENALIZED[: options.share(len(PENALIZED))]
     n = options.share(N_BANDS, at_least=4)
     jobs = list(itertools.product(names, ("all", "first", "last"), (1e3, 1e100, 1e308)))
     found = pool(delayed(with_penalty)(*job, options.seed, n) for job in jobs)
@@ -162,7 +162,7 @@ def _edges(pool: Parallel, options: Options) -> Bar:
 
 def _some(scales: Sequence[Any], options: Options) -> list[Any]:
     """Return as many of the scales as a run tries, the last ones first."""
-    n = options.share(len(scales), at_least=2)
+    n = options.share(len(scales))
     return [scales[round(i)] for i in np.linspace(len(scales) - 1, 0, n)]
 
 
