@@ -85,7 +85,7 @@ def settings(backend):
 
 
 @pytest.mark.parametrize("problem", [One, Rows])
-@pytest.mark.parametrize("chunk_size", [None, 1, 7])
+@pytest.mark.parametrize("chunk_size", ["auto", 1, 7])
 def test_results_are_those_of_a_serial_run_and_no_evaluation_is_made_too_often(
     settings, problem, chunk_size
 ):
