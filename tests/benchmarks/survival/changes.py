@@ -39,7 +39,9 @@ class Held(Problem):
 
     def __init__(self, content: Any = None, *, private: Any = None, upper: float = 1.0):
         super().__init__(n_var=2, n_obj=2, xl=0.0, xu=np.array([1.0, upper]))
-        self.content, self._content = content, private
+        self.content = content
+        if private is not None:
+            self._private = private
 
     def _evaluate(self, X: Any, out: Any, *args: Any, **kwargs: Any) -> None:
         out["F"] = np.column_stack([X[:, 0], 1 - X[:, 0] + X[:, 1]])

@@ -190,7 +190,7 @@ def archive_damage(data: bytes, rng: Rng) -> Changed:
         del members[name]
         members |= {pick(rng, (f"{name}x", "../x.npy", "")): content} if kind == "rename" else {}
     elif kind == "bomb":
-        count = pick(rng, (2 * MIB, 400 * MIB))
+        count = (400 if rng.random() < 0.1 else 2) * MIB
         form = {"descr": "<f8", "fortran_order": False, "shape": (count // 8,)}
         np.lib.format.write_array_header_1_0(head := io.BytesIO(), form)
         members[name] = head.getvalue() + bytes(count)

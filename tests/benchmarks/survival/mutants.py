@@ -54,7 +54,7 @@ _WHOLE = re.compile(
     r"^: must (be|hold|have) (text in UTF-8|JSON\b|a JSON object|a regular file|at most|a complete"
     r"|an? instance|rows of numbers|mutually non-dominated|a table of|a PE id|numbers\b|an array"
     r"|some traffic|a JSON value a line|rows layer,expert|a price list of|a largest number"
-    r"|\d+ rows)"
+    r"|an object such as|\d+ rows)"
 )
 
 
