@@ -5,8 +5,7 @@
 
 CPU time of one thread. The algorithms alternate in one process, so that other load on the machine
 affects all alike; compare the ratios. Uses the bundled synthetic traffic. The last lines are
-`bar: what, value, must`: the ratio of MOELA on each problem. `tests.benchmarks.overhead_quality`
-checks that less time has not cost hypervolume.
+`bar: what, value, must`: the ratio of MOELA on each problem.
 """
 
 from __future__ import annotations
@@ -25,7 +24,8 @@ from moela.experiments.results import quartiles
 from moela.experiments.tasks import make_algorithm
 from moela.rivals import MOOS, MOOSTAGE
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
-from tests.benchmarks import harness, plain_functions, rivals
+from tests.benchmarks import harness, rivals
+from tests.benchmarks.search.functions import flow_shop
 
 BASE = "NSGA-II, 50"
 # MOELA's time outside the problem, relative to that of NSGA-II, must not be more.
@@ -62,7 +62,7 @@ def problems() -> dict[str, Any]:
         "mnk 100": MNKLandscape.random(n=100, k=4, n_obj=2, rho=0.0, seed=1),
         "zdt1": get_problem("zdt1"),
         # A permutation whose objectives are no sums over pairs of items.
-        "flow shop 30": moela.problem(**plain_functions.flow_shop(30)),
+        "flow shop 30": moela.problem(**flow_shop(30)),
     }
 
 

@@ -16,17 +16,14 @@ from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.algorithms.moo.sms import SMSEMOA
-from pymoo.core.mixed import (
-    MixedVariableDuplicateElimination,
-    MixedVariableMating,
-    MixedVariableSampling,
-)
+from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating
 from pymoo.util.ref_dirs import get_reference_directions
 
 from moela import MOELA
+from moela.core.operators import resolve
 from moela.experiments.run import External
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
-from tests.benchmarks.adapters import run_adapter
+from tests.benchmarks.search.adapters import run_adapter
 
 Make = Callable[..., Any]
 
@@ -39,17 +36,27 @@ def directions(n_obj: int, n: int) -> Any:
     return get_reference_directions("energy", n_obj, n, seed=1)
 
 
-def operators(problem: Any, *, repair: bool = True) -> dict[str, Any]:
-    """Return the problem's operators, pymoo's for mixed variables if it has none, else nothing."""
-    own = dict(problem.operators()) if hasattr(problem, "operators") else {}
-    if not own and getattr(problem, "vars", None):
-        distinct = MixedVariableDuplicateElimination()
-        mating = MixedVariableMating(eliminate_duplicates=distinct)
-        own = {"sampling": MixedVariableSampling(), "mating": mating}
-        own["eliminate_duplicates"] = distinct
-    if not repair:
-        own.pop("repair", None)
-    return own
+class AgeMoea(AGEMOEA2):
+    """AGE-MOEA-II, whose run ends where all members of a front have the same distance to it.
+
+    There, pymoo divides by zero.
+    """
+
+    def _advance(self, **given: Any) -> Any:
+        try:
+            return super()._advance(**given)
+        except ZeroDivisionError:
+            return self.termination.terminate()
+
+
+def operators(problem: Any) -> dict[str, Any]:
+    """Return the problem's operators, pymoo's for mixed variables, else nothing."""
+    chosen = resolve(problem)
+    if chosen.mating is None:
+        return dict(problem.operators()) if hasattr(problem, "operators") else {}
+    distinct = MixedVariableDuplicateElimination()
+    mating = MixedVariableMating(eliminate_duplicates=distinct)
+    return {"sampling": chosen.sampling, "mating": mating, "eliminate_duplicates": distinct}
 
 
 def nsga2(problem: Any, *, pop: int) -> NSGA2:
@@ -77,9 +84,9 @@ def sms(problem: Any, *, pop: int) -> SMSEMOA:
     return SMSEMOA(pop_size=pop, **operators(problem))
 
 
-def age2(problem: Any, *, pop: int) -> AGEMOEA2:
+def age2(problem: Any, *, pop: int) -> AgeMoea:
     """AGE-MOEA-II with a population of `pop`."""
-    return AGEMOEA2(pop_size=pop, **operators(problem))
+    return AgeMoea(pop_size=pop, **operators(problem))
 
 
 def adapted(problem: Any, n_eval: int, seed: int, *, name: str, pop: int) -> tuple[Any, ...]:

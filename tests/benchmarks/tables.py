@@ -6,6 +6,7 @@ import argparse
 import logging
 import math
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,19 @@ def parser(description: str | None, *, budget: int, store: str) -> argparse.Argu
     out.add_argument("--algorithms", nargs="+", metavar="NAME", help=f"only {OURS} and these")
     out.add_argument("--store", default=f".benchmarks/{store}", help="folder that keeps the runs")
     out.add_argument("--out", help="Markdown file to write; default: print only")
+    out.add_argument("--quick", action="store_true", help="a run of about a minute")
     return out
+
+
+def parsed(
+    of: argparse.ArgumentParser, words: Sequence[str], quick: Sequence[str]
+) -> argparse.Namespace:
+    """Return the arguments; a quick run is of these problems, short, and not kept."""
+    arguments = of.parse_args(words)
+    if arguments.quick:
+        arguments.problems, arguments.seeds, arguments.store = quick, 2, tempfile.mkdtemp()
+        arguments.budget, arguments.slow_budget = 300, 100
+    return arguments
 
 
 def rank_sums(results: ExperimentResults, algorithm: str, ref_point: RefPoint) -> Table:
