@@ -166,7 +166,7 @@ def test_tables_of_an_experiment(results):
 
 
 def test_ablations_compare_medians_and_name_variants_that_change_nothing(results):
-    families, problems, *_, same = [
+    families, problems, same = [
         part for part in ablations.report(results.select(budget=80)) if "##" not in part
     ]
     ratio = np.median(results.values("noc-a-3", "worse")) / np.median(

@@ -145,8 +145,8 @@ CLAIMS = [
           ("= 150, 100, 200",)),
     Claim("After 300, MOELA had 1.00 to 5.3 times the hypervolume of the best of four rivals on "
           "23 of 25 problems: smooth, classic, and networks-on-chip. On ZDT4 it had 98.2 % of the "
-          "best rival's, and 94.6 % on WFG9. After 1,000 it was first of five on 24 of 25, with 1.00 "
-          "to 4.2 times, and had 95.4 % on WFG9",
+          "best rival's, and 94.6 % on WFG9. After 1,000 it was first of five on 24 of 25, with "
+          "1.00 to 4.2 times, and had 95.4 % on WFG9",
           B + "few_evaluations.md", "search few_evaluations", derived=few),
     Claim("After 300, MOELA had 1.00 to 2.1 times the hypervolume of the best of three rivals on "
           "all 13 functions. After 1,000 it had 1.00 to 1.9 times on 12 of 13, and 99.5 % on a set "

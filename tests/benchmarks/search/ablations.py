@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from moela import MOELA, Models
-from moela.core.scaling import SCALARIZATIONS
 from moela.experiments.run import ExperimentResults
 from moela.quality.statistics import compare_pairs, holm
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
@@ -43,9 +42,8 @@ def tuned(**settings: Any) -> Any:
 
 def variants() -> dict[str, Any]:
     """Return the default and its variants, by name."""
-    fixed = {"evolution": 0.15, "search": 0.55, "pareto": 0.3}
     no_models = Models(starts=None, moves=None)
-    makers: dict[str, Any] = {
+    return {
         tables.OURS: MOELA,
         "no move model": partial(MOELA, models=Models(moves=None)),
         "no Hamming-kernel model": partial(MOELA, models=Models(hamming=False)),
@@ -55,40 +53,17 @@ def variants() -> dict[str, Any]:
         "random starts": RandomStarts,
         "random starts, no model": partial(RandomStarts, models=no_models),
         "perturbation": tuned(perturbation=True),
-        "fixed shares": partial(MOELA, shares=fixed),
-        "reference unknown": partial(MOELA, ref_point=None),
         "evolution only": partial(MOELA, shares={"evolution": 1.0}),
-        "search only": partial(MOELA, shares={"search": 1.0}),
         "no evolution": partial(MOELA, shares={"search": 0.65, "pareto": 0.35}),
         "no search": partial(MOELA, shares={"evolution": 0.35, "pareto": 0.65}),
         "no Pareto search": partial(MOELA, shares={"evolution": 0.2, "search": 0.8}),
+        "single moves": tuned(most_moves=1),
+        "wide searches": tuned(expected_improvements=0.6, most_at_a_time=6),
+        **{f"{n} neighbors at a time": tuned(most_at_a_time=n) for n in (1, 6)},
+        "10 around a front": tuned(n_around_front=10),
+        **{f"{n} searches": partial(MOELA, n_searches=n) for n in (1, 2, 3, 5, 10)},
+        **{f"batches of {n}": partial(MOELA, batch_size=n, n_searches=5) for n in (20, 50)},
     }
-    for search in (0.3, 0.5, 0.7, 0.9):
-        shares = {"evolution": 1 - search, "search": search}
-        makers[f"evolution and {search} search"] = partial(MOELA, shares=shares)
-    for pareto in (0.1, 0.3, 0.5):
-        shares = {"evolution": 0.1, "search": 0.9 - pareto, "pareto": pareto}
-        makers[f"{pareto} Pareto search"] = partial(MOELA, shares=shares)
-    for by in SCALARIZATIONS:
-        makers[f"descend {by}"] = tuned(descend=by)
-        makers[f"replace {by}"] = tuned(scalarization=by)
-    makers["single moves"] = tuned(most_moves=1)
-    makers["wide searches"] = tuned(expected_improvements=0.6, most_at_a_time=6)
-    for n in (1, 6):
-        makers[f"{n} neighbors at a time"] = tuned(most_at_a_time=n)
-    for n in (10, 40):
-        makers[f"{n} around a front"] = tuned(n_around_front=n)
-    for n in (10, 25, 50, 200):
-        makers[f"{n} candidates"] = tuned(n_candidates=n)
-    for size in (50, 100, 300, 1000):
-        makers[f"archive {size}"] = partial(MOELA, archive_size=size)
-    for patience in (5, 10, 40, 80):
-        makers[f"patience {patience}"] = partial(MOELA, patience=patience)
-    for n in (1, 2, 3, 5, 10, 20):
-        makers[f"{n} searches"] = partial(MOELA, n_searches=n)
-    for size in (20, 50):
-        makers[f"batches of {size}"] = partial(MOELA, batch_size=size, n_searches=5)
-    return makers
 
 
 def tuning_set() -> dict[str, Any]:
@@ -117,7 +92,6 @@ def tuning_set() -> dict[str, Any]:
 
 # ------------------------------------------------------------------------------------- the page
 
-PARTS = ("evolution", "search", "pareto", "screening")
 ABOUT = (
     "Each row compares a variant of MOELA with its default after {budget:,} evaluations, {seeds} "
     "seeds. The number is the ratio of their median hypervolumes over the seeds, of everything "
@@ -142,7 +116,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def report(results: ExperimentResults) -> list[str]:
-    """Return the tables of variants, by family and by problem, and of the default's parts."""
+    """Return the tables of variants, by family and by problem."""
     points = {
         name: results.ref_point(name, "problem" if name.startswith("noc-") else "pooled")
         for name in results.problems
@@ -169,10 +143,6 @@ def report(results: ExperimentResults) -> list[str]:
         by_family(ratios, problems),
         "## By problem\n",
         harness.markdown(each),
-        "## Contribution of each part\n\nOf the default, means over the seeds: share of the "
-        "evaluations / share of the estimated growth of hypervolume, both in %. Screening is the "
-        "part of search and pareto whose designs the move model chose.\n",
-        contributions(results),
         unchanged(results),
     ]
 
@@ -196,24 +166,6 @@ def family_of(problem: str) -> str:
     """Return the family of a problem of the tuning set."""
     head, _, tail = problem.partition("-")
     return f"noc-{tail[-1]}" if head == "noc" else "qap" if head.startswith("KC") else head
-
-
-def contributions(results: ExperimentResults) -> str:
-    """Return the table of what each part of the default evaluates and gains."""
-    rows = [["problem", *PARTS]]
-    for problem in results.problems:
-        logs = [run.log for run in results.select(problem=problem, algorithm=tables.OURS).runs]
-        sums = {
-            part: np.sum([[log[part]["n_eval"], log[part]["hypervolume"]] for log in logs], axis=0)
-            for part in PARTS
-            if all({"n_eval", "hypervolume"} <= set(log.get(part, {})) for log in logs)
-        }
-        # Designs that screening chose are counted in search or pareto, too.
-        total = sum((s for part, s in sums.items() if part != "screening"), np.zeros(2))
-        shares = {part: 100 * s / np.maximum(total, 1e-300) for part, s in sums.items()}
-        cells = {part: f"{share[0]:.1f} / {share[1]:.1f}" for part, share in shares.items()}
-        rows.append([problem, *(cells.get(part, "") for part in PARTS)])
-    return harness.markdown(rows)
 
 
 def unchanged(results: ExperimentResults) -> str:

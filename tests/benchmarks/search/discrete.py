@@ -12,7 +12,7 @@ from pymoo.algorithms.moo.sms import SMSEMOA
 import moela
 from moela import MOELA
 from moela.rivals import BatchMOEAD
-from tests.benchmarks.search.functions import Case
+from tests.benchmarks.search.functions import Case, case
 from tests.benchmarks.search.reports import study_of_functions
 from tests.benchmarks.search.study import OURS
 
@@ -31,11 +31,7 @@ def cut(n: int = 80) -> Case:
         side = np.array([d[name] for name in _names(n)], dtype=float)
         return (weights @ (1.0 - side) @ side).tolist()
 
-    return {
-        "function": weigh,
-        "variables": dict.fromkeys(_names(n), bool),
-        "objectives": {"first": "max", "second": "max"},
-    }
+    return case(weigh, dict.fromkeys(_names(n), bool), {"first": "max", "second": "max"})
 
 
 def leading(n: int = 60) -> Case:
@@ -45,11 +41,7 @@ def leading(n: int = 60) -> Case:
         bits = np.array([d[name] for name in _names(n)])
         return int(np.cumprod(bits).sum()), int(np.cumprod(~bits[::-1]).sum())
 
-    return {
-        "function": count,
-        "variables": dict.fromkeys(_names(n), bool),
-        "objectives": {"ones": "max", "zeros": "max"},
-    }
+    return case(count, dict.fromkeys(_names(n), bool), {"ones": "max", "zeros": "max"})
 
 
 def frequencies(n: int = 40, n_channels: int = 5) -> Case:
@@ -63,11 +55,7 @@ def frequencies(n: int = 40, n_channels: int = 5) -> Case:
         chosen = np.array([channels.index(d[name]) for name in _names(n)])
         return int((chosen[first] == chosen[second]).sum()), costs[np.arange(n), chosen].sum()
 
-    return {
-        "function": disturb,
-        "variables": dict.fromkeys(_names(n), channels),
-        "objectives": ["conflicts", "cost"],
-    }
+    return case(disturb, dict.fromkeys(_names(n), channels), ["conflicts", "cost"])
 
 
 def layers(n: int = 14, n_kinds: int = 5) -> Case:
@@ -83,11 +71,7 @@ def layers(n: int = 14, n_kinds: int = 5) -> Case:
         gain = alone[at, chosen].sum() + pairs[at[:-1], chosen[:-1], chosen[1:]].sum()
         return float(np.exp(-0.3 * gain)), (time[at, chosen] ** 2 * (1 + chosen)).sum()
 
-    return {
-        "function": train,
-        "variables": dict.fromkeys(_names(n), kinds),
-        "objectives": ["error", "latency"],
-    }
+    return case(train, dict.fromkeys(_names(n), kinds), ["error", "latency"])
 
 
 def levels(n: int = 30) -> Case:
@@ -99,11 +83,7 @@ def levels(n: int = 30) -> Case:
         apart = np.array([d[name] for name in _names(n)]) - targets
         return (np.einsum("kij,ki->kj", factors, apart) ** 2).mean(axis=1).tolist()
 
-    return {
-        "function": miss,
-        "variables": dict.fromkeys(_names(n), (0, 99)),
-        "objectives": ["first", "second"],
-    }
+    return case(miss, dict.fromkeys(_names(n), (0, 99)), ["first", "second"])
 
 
 def setups(n: int = 30) -> Case:
@@ -119,11 +99,7 @@ def setups(n: int = 30) -> Case:
         late = np.maximum(0, ends - due[jobs])
         return int((weights[jobs] * late).sum()), int(ends[-1])
 
-    return {
-        "function": work,
-        "variables": {"jobs": moela.permutation(n)},
-        "objectives": ["tardiness", "end"],
-    }
+    return case(work, {"jobs": moela.permutation(n)}, ["tardiness", "end"])
 
 
 def routes(n: int = 40, capacity: int = 100) -> Case:
@@ -143,11 +119,7 @@ def routes(n: int = 40, capacity: int = 100) -> Case:
         lengths[-1] += far[at, 0]
         return sum(lengths), max(lengths)
 
-    return {
-        "function": drive,
-        "variables": {"order": moela.permutation(n)},
-        "objectives": ["total", "longest"],
-    }
+    return case(drive, {"order": moela.permutation(n)}, ["total", "longest"])
 
 
 def shares(n: int = 15, most: int = 6) -> Case:
@@ -166,12 +138,7 @@ def shares(n: int = 15, most: int = 6) -> Case:
     for name in _names(n):
         variables[f"hold {name}"] = bool
         variables[f"share {name}"] = moela.real(0.01, 1.0, when={f"hold {name}": True})
-    return {
-        "function": invest,
-        "variables": variables,
-        "objectives": {"return": "max", "risk": "min"},
-        "constraints": {"held": (1, most)},
-    }
+    return case(invest, variables, {"return": "max", "risk": "min"}, {"held": (1, most)})
 
 
 CASES: dict[str, Any] = {

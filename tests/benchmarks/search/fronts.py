@@ -14,7 +14,7 @@ from moela import MOELA
 from moela._arrays import Floats
 from moela.rivals import BatchMOEAD
 from tests.benchmarks.rivals import AgeMoea
-from tests.benchmarks.search.functions import Case
+from tests.benchmarks.search.functions import Case, case
 from tests.benchmarks.search.reports import study_of_functions
 from tests.benchmarks.search.study import OURS
 
@@ -22,11 +22,11 @@ from tests.benchmarks.search.study import OURS
 def function_of_vector(function: Any, n: int, low: float, high: float) -> Case:
     """Return a case of n real variables whose function takes a vector of them."""
     names = [f"x{i}" for i in range(n)]
-    return {
-        "function": lambda d: function(np.array([d[name] for name in names])),
-        "variables": dict.fromkeys(names, (low, high)),
-        "objectives": ["first", "second"],
-    }
+    return case(
+        lambda d: function(np.array([d[name] for name in names])),
+        dict.fromkeys(names, (low, high)),
+        ["first", "second"],
+    )
 
 
 def _waves(distance: Floats, height: float) -> float:

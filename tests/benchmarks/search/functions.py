@@ -23,6 +23,12 @@ from tests.benchmarks.search.study import OURS
 Case = dict[str, Any]
 
 
+def case(function: Any, variables: Any, objectives: Any, constraints: Any = None) -> Case:
+    """Return the arguments of `moela.minimize` that describe a problem."""
+    described = {"function": function, "variables": variables, "objectives": objectives}
+    return described | ({} if constraints is None else {"constraints": constraints})
+
+
 def tour(n: int = 40) -> Case:
     """A tour through cities with two independent distances."""
     places = np.random.default_rng(5).random((2, n, 2))
@@ -32,11 +38,7 @@ def tour(n: int = 40) -> Case:
         order = np.array(d["tour"])
         return tuple(distances[:, order, np.roll(order, -1)].sum(axis=1).tolist())
 
-    return {
-        "function": lengths,
-        "variables": {"tour": moela.permutation(n)},
-        "objectives": ["length", "time"],
-    }
+    return case(lengths, {"tour": moela.permutation(n)}, ["length", "time"])
 
 
 def flow_shop(n: int = 20, n_machines: int = 5) -> Case:
@@ -53,11 +55,7 @@ def flow_shop(n: int = 20, n_machines: int = 5) -> Case:
             late += max(0, end - due[job])
         return float(free[-1]), float(late)
 
-    return {
-        "function": schedule,
-        "variables": {"order": moela.permutation(n)},
-        "objectives": ["makespan", "tardiness"],
-    }
+    return case(schedule, {"order": moela.permutation(n)}, ["makespan", "tardiness"])
 
 
 def features(n: int = 30, n_rows: int = 80) -> Case:
@@ -80,11 +78,7 @@ def features(n: int = 30, n_rows: int = 80) -> Case:
         fit = np.linalg.solve(gram[np.ix_(at, at)], moments[at]) if at else np.empty(0)
         return float(((unknown[:, at] @ fit - truth) ** 2).mean()), float(len(at))
 
-    return {
-        "function": select,
-        "variables": {f"x{i}": bool for i in range(n)},
-        "objectives": ["error", "number"],
-    }
+    return case(select, {f"x{i}": bool for i in range(n)}, ["error", "number"])
 
 
 def covering(n: int = 60) -> Case:
@@ -98,12 +92,7 @@ def covering(n: int = 60) -> Case:
         left = (~covers[:, chosen].any(axis=1)).sum()
         return {"cost": first, "weight": second, "left": float(left)}
 
-    return {
-        "function": cover,
-        "variables": {f"s{i}": bool for i in range(n)},
-        "objectives": ["cost", "weight"],
-        "constraints": {"left": (None, 2)},
-    }
+    return case(cover, {f"s{i}": bool for i in range(n)}, ["cost", "weight"], {"left": (None, 2)})
 
 
 def assignment(n: int = 30, n_machines: int = 6) -> Case:
@@ -118,11 +107,7 @@ def assignment(n: int = 30, n_machines: int = 6) -> Case:
         return float(loads.max()), float(energies[np.arange(n), at].sum())
 
     machine = moela.choice(list(range(n_machines)), ordered=False)
-    return {
-        "function": assign,
-        "variables": {f"job{i}": machine for i in range(n)},
-        "objectives": ["makespan", "energy"],
-    }
+    return case(assign, {f"job{i}": machine for i in range(n)}, ["makespan", "energy"])
 
 
 def exchanger() -> Case:
@@ -147,9 +132,9 @@ def exchanger() -> Case:
             "drop": friction * path * speed**2 * density / d["diameter"],
         }
 
-    return {
-        "function": exchange,
-        "variables": {
+    return case(
+        exchange,
+        {
             "fluid": list(fluids),
             "metal": list(metals),
             "tubes": (5, 80),
@@ -159,9 +144,9 @@ def exchanger() -> Case:
             "wall": (0.001, 0.01),
             "flow": (0.1, 3.0),
         },
-        "objectives": ["cost", "loss"],
-        "constraints": {"drop": (None, 60)},
-    }
+        ["cost", "loss"],
+        {"drop": (None, 60)},
+    )
 
 
 def speeds(n: int = 15) -> Case:
@@ -179,14 +164,14 @@ def speeds(n: int = 15) -> Case:
         late = np.maximum(0.0, durations.cumsum() - due[order])
         return float(late.sum()), float((work[order] * speed**2).sum())
 
-    return {
-        "function": schedule,
-        "variables": {
+    return case(
+        schedule,
+        {
             "order": moela.permutation(n),
             **{f"speed{i}": (0.5, 2.5) for i in range(n)},
         },
-        "objectives": ["tardiness", "energy"],
-    }
+        ["tardiness", "energy"],
+    )
 
 
 def portfolio(n: int = 20) -> Case:
@@ -202,11 +187,11 @@ def portfolio(n: int = 20) -> Case:
         x /= max(x.sum(), 1e-9)
         return float(gains @ x), math.sqrt(x @ covariance @ x), float(abs(x - held).sum())
 
-    return {
-        "function": invest,
-        "variables": {f"share{i}": (0.0, 1.0) for i in range(n)},
-        "objectives": {"gain": "max", "risk": "min", "turnover": "min"},
-    }
+    return case(
+        invest,
+        {f"share{i}": (0.0, 1.0) for i in range(n)},
+        {"gain": "max", "risk": "min", "turnover": "min"},
+    )
 
 
 def controller(n_steps: int = 250, step: float = 0.02) -> Case:
@@ -230,17 +215,17 @@ def controller(n_steps: int = 250, step: float = 0.02) -> Case:
                 settling = time
         return {"settling": settling + 0.2 * error_time, "effort": effort, "overshoot": overshoot}
 
-    return {
-        "function": control,
-        "variables": {
+    return case(
+        control,
+        {
             "p": moela.real(0.1, 50.0, log=True),
             "i": moela.real(0.01, 30.0, log=True),
             "d": moela.real(0.001, 10.0, log=True),
             "share": (0.1, 1.0),
             "limit": (2.0, 20.0),
         },
-        "objectives": ["settling", "effort", "overshoot"],
-    }
+        ["settling", "effort", "overshoot"],
+    )
 
 
 def sections(n: int = 10) -> Case:
@@ -263,12 +248,9 @@ def sections(n: int = 10) -> Case:
             "stress": float((abs(force) / areas).max()),
         }
 
-    return {
-        "function": truss,
-        "variables": {f"bar{i}": catalog for i in range(n)},
-        "objectives": ["weight", "energy"],
-        "constraints": {"stress": (None, 25)},
-    }
+    return case(
+        truss, {f"bar{i}": catalog for i in range(n)}, ["weight", "energy"], {"stress": (None, 25)}
+    )
 
 
 def configuration() -> Case:
@@ -288,9 +270,9 @@ def configuration() -> Case:
         return error + fit + 0.2 * (d["dropout"] - 0.3) ** 2, 0.002 * size * d["width"] ** 0.5
 
     forest, network = {"model": "forest"}, {"model": "network"}
-    return {
-        "function": quality,
-        "variables": {
+    return case(
+        quality,
+        {
             "model": ["forest", "network", "linear"],
             "rate": moela.real(1e-5, 1.0, log=True),
             "trees": moela.integer(10, 1000, log=True, when=forest),
@@ -301,8 +283,8 @@ def configuration() -> Case:
             "dropout": moela.real(0.0, 0.6, when=network),
             "penalty": moela.real(1e-4, 10.0, log=True, when={"model": "linear"}),
         },
-        "objectives": ["error", "time"],
-    }
+        ["error", "time"],
+    )
 
 
 def antenna(n: int = 12) -> Case:
@@ -318,14 +300,14 @@ def antenna(n: int = 12) -> Case:
         side = max(field[:45].max(), field[76:].max())
         return 1.0 - float(field[55:66].min()), float(side), float(field[120:126].mean())
 
-    return {
-        "function": radiate,
-        "variables": {
+    return case(
+        radiate,
+        {
             **{f"phase{i}": (-1.0, 1.0) for i in range(n)},
             **{f"amplitude{i}": (0.0, 1.0) for i in range(n)},
         },
-        "objectives": ["loss", "side lobe", "null"],
-    }
+        ["loss", "side lobe", "null"],
+    )
 
 
 def partition(n: int = 50, n_parts: int = 4) -> Case:
@@ -342,11 +324,7 @@ def partition(n: int = 50, n_parts: int = 4) -> Case:
         return float(edges[part[first] != part[second]].sum()), float(np.ptp(loads))
 
     number = moela.choice(list(range(n_parts)), ordered=False)
-    return {
-        "function": cut,
-        "variables": {f"node{i}": number for i in range(n)},
-        "objectives": ["cut", "imbalance"],
-    }
+    return case(cut, {f"node{i}": number for i in range(n)}, ["cut", "imbalance"])
 
 
 CASES: dict[str, Callable[[], Case]] = {

@@ -14,7 +14,7 @@ from moela import MOELA
 from moela.plugins import LearnedLocalSearch
 from moela.rivals import VSRLS, BatchMOEAD, MemeticGBT
 from tests.benchmarks.rivals import AgeMoea
-from tests.benchmarks.search.functions import Case, flow_shop, tour
+from tests.benchmarks.search.functions import Case, case, flow_shop, tour
 from tests.benchmarks.search.reports import study_of_functions
 from tests.benchmarks.search.study import OURS
 
@@ -28,11 +28,9 @@ def ordering(n: int = 25) -> Case:
         order = np.array(d["order"])
         return tuple((gains[:, order][:, :, order] * ahead).sum(axis=(1, 2)).tolist())
 
-    return {
-        "function": gained,
-        "variables": {"order": moela.permutation(n)},
-        "objectives": {"first": "max", "second": "max", "third": "max"},
-    }
+    return case(
+        gained, {"order": moela.permutation(n)}, {"first": "max", "second": "max", "third": "max"}
+    )
 
 
 def changeovers(n: int = 30) -> Case:
@@ -48,11 +46,7 @@ def changeovers(n: int = 30) -> Case:
         late = np.maximum(0, ends - due[order])
         return float((weights[order] * late).sum()), float(changes.sum())
 
-    return {
-        "function": schedule,
-        "variables": {"order": moela.permutation(n)},
-        "objectives": ["tardiness", "setups"],
-    }
+    return case(schedule, {"order": moela.permutation(n)}, ["tardiness", "setups"])
 
 
 def assignment(n: int = 20) -> Case:
@@ -62,11 +56,7 @@ def assignment(n: int = 20) -> Case:
     def spent(d: dict[str, Any]) -> tuple[float, ...]:
         return tuple(each[:, np.arange(n), d["jobs"]].sum(axis=1).tolist())
 
-    return {
-        "function": spent,
-        "variables": {"jobs": moela.permutation(n)},
-        "objectives": ["cost", "time"],
-    }
+    return case(spent, {"jobs": moela.permutation(n)}, ["cost", "time"])
 
 
 def facilities(n: int = 25) -> Case:
@@ -80,11 +70,7 @@ def facilities(n: int = 25) -> Case:
         site = np.array(d["site"])
         return tuple((flows * distances[np.ix_(site, site)]).sum(axis=(1, 2)).tolist())
 
-    return {
-        "function": costs,
-        "variables": {"site": moela.permutation(n)},
-        "objectives": ["materials", "people"],
-    }
+    return case(costs, {"site": moela.permutation(n)}, ["materials", "people"])
 
 
 def deliveries(n: int = 12) -> Case:
@@ -103,11 +89,7 @@ def deliveries(n: int = 12) -> Case:
         return time, fuel
 
     speeds = {"full": (0.3, 2.0), "empty": (0.3, 2.0)}
-    return {
-        "function": drive,
-        "variables": {"route": moela.permutation(n), **speeds},
-        "objectives": ["time", "fuel"],
-    }
+    return case(drive, {"route": moela.permutation(n), **speeds}, ["time", "fuel"])
 
 
 def speeds(n: int = 10, n_machines: int = 4) -> Case:
@@ -127,11 +109,9 @@ def speeds(n: int = 10, n_machines: int = 4) -> Case:
         return float(ends[-1]), float(late), energy
 
     machines = {f"speed {k}": (0.5, 2.0) for k in range(n_machines)}
-    return {
-        "function": produce,
-        "variables": {"jobs": moela.permutation(n), **machines},
-        "objectives": ["makespan", "tardiness", "energy"],
-    }
+    return case(
+        produce, {"jobs": moela.permutation(n), **machines}, ["makespan", "tardiness", "energy"]
+    )
 
 
 def paint_shop(n: int = 15) -> Case:
@@ -151,11 +131,7 @@ def paint_shop(n: int = 15) -> Case:
         return float(late), float(cost)
 
     others = {"lot": (0, 5), "crew": ["small", "large"]}
-    return {
-        "function": paint,
-        "variables": {"colors": moela.permutation(n), **others},
-        "objectives": ["lateness", "cost"],
-    }
+    return case(paint, {"colors": moela.permutation(n), **others}, ["lateness", "cost"])
 
 
 def shelves(n: int = 10) -> Case:
@@ -172,11 +148,7 @@ def shelves(n: int = 10) -> Case:
         return float(handled), float(walked + 10.0 * np.abs(place - d["door"]).sum())
 
     others = {"gap": (0.0, 1.0), "door": (0.0, 15.0)}
-    return {
-        "function": store,
-        "variables": {"goods": moela.permutation(n), **others},
-        "objectives": ["handling", "walking"],
-    }
+    return case(store, {"goods": moela.permutation(n), **others}, ["handling", "walking"])
 
 
 def two_machines(n: int = 8) -> Case:
@@ -201,11 +173,7 @@ def two_machines(n: int = 8) -> Case:
         return waiting, float(changes * d["speed"] ** 2)
 
     orders = {"first": moela.permutation(n), "second": moela.permutation(n)}
-    return {
-        "function": produce,
-        "variables": {**orders, "speed": (0.5, 2.0)},
-        "objectives": ["waiting", "setups"],
-    }
+    return case(produce, {**orders, "speed": (0.5, 2.0)}, ["waiting", "setups"])
 
 
 ORDERS_ALONE: dict[str, Any] = {
