@@ -11,18 +11,13 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import Any
 
-import numpy as np
 from pymoo.problems import get_problem
 
 from moela import MOELA
-from moela.experiments.run import External
 from moela.rivals import BatchMOEAD
 from problems import MultiObjectiveQAP, NoC3D, engineering
 from tests.benchmarks import rivals
-from tests.benchmarks.search.adapters import run_adapter
-from tests.benchmarks.search.botorch_rival import run_qlognehvi
 from tests.benchmarks.search.reports import to_best_rival
 from tests.benchmarks.search.runs import Run, curve
 from tests.benchmarks.search.study import OURS, Study
@@ -48,18 +43,10 @@ CHECKS = {
 }
 
 
-def _adapted(problem: Any, n_eval: int, seed: int, *, name: str) -> Any:
-    run = run_qlognehvi if name == "botorch" else partial(run_adapter, name)
-    seed = int(np.uint32(seed))
-    return run(problem, n_eval, seed, pop_size=_POP, seconds=_SECONDS)
-
-
 # Optimizers of vectors and mixed variables; a network-on-chip has no encoding for them.
-BAYESIAN = {
-    "TPE (Optuna)": External(_adapted, {"name": "optuna-tpe"}),
-    "GP (Optuna)": External(_adapted, {"name": "optuna-gp"}),
-    "qLogNEHVI": External(_adapted, {"name": "botorch"}),
-}
+BAYESIAN = rivals.other_libraries(
+    "optuna-tpe", "optuna-gp", "botorch-qlognehvi", pop=_POP, seconds=_SECONDS
+)
 
 
 def wanted(run: Run) -> bool:

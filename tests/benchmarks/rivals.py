@@ -6,6 +6,7 @@ or with pymoo's defaults for real variables if the problem has none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -24,6 +25,7 @@ from moela.core.operators import resolve
 from moela.experiments.run import External
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
 from tests.benchmarks.search.adapters import run_adapter
+from tests.benchmarks.search.botorch_rival import run_qlognehvi
 
 Make = Callable[..., Any]
 
@@ -59,9 +61,12 @@ def operators(problem: Any) -> dict[str, Any]:
     return {"sampling": chosen.sampling, "mating": mating, "eliminate_duplicates": distinct}
 
 
-def nsga2(problem: Any, *, pop: int) -> NSGA2:
-    """NSGA-II with a population of `pop`."""
-    return NSGA2(pop_size=pop, **operators(problem))
+def evolved(problem: Any, *, kind: Any, pop: int) -> Any:
+    """Return an algorithm of this kind with a population of `pop`."""
+    return kind(pop_size=pop, **operators(problem))
+
+
+nsga2, sms, age2 = (partial(evolved, kind=kind) for kind in (NSGA2, SMSEMOA, AgeMoea))
 
 
 def nsga3(problem: Any, *, pop: int) -> NSGA3:
@@ -79,20 +84,13 @@ def moead(problem: Any, *, pop: int) -> MOEAD:
     )
 
 
-def sms(problem: Any, *, pop: int) -> SMSEMOA:
-    """SMS-EMOA with a population of `pop`."""
-    return SMSEMOA(pop_size=pop, **operators(problem))
-
-
-def age2(problem: Any, *, pop: int) -> AgeMoea:
-    """AGE-MOEA-II with a population of `pop`."""
-    return AgeMoea(pop_size=pop, **operators(problem))
-
-
-def adapted(problem: Any, n_eval: int, seed: int, *, name: str, pop: int) -> tuple[Any, ...]:
+def adapted(
+    problem: Any, n_eval: int, seed: int, *, name: str, pop: int, seconds: float = math.inf
+) -> tuple[Any, ...]:
     """Run an optimizer of another library; see `adapters`."""
+    run = run_qlognehvi if name == "botorch-qlognehvi" else partial(run_adapter, name)
     # scipy and others seed in 32 bits.
-    return run_adapter(name, problem, n_eval, int(np.uint32(seed)), pop_size=pop)
+    return run(problem, n_eval, int(np.uint32(seed)), pop_size=pop, seconds=seconds)
 
 
 def pymoo_rivals(pop: int, *, constrained: bool = False) -> dict[str, Make]:
@@ -133,10 +131,8 @@ def slow_rivals(pop: int) -> dict[str, Make]:
     }
 
 
-def other_libraries(*names: str, pop: int) -> dict[str, External]:
-    """Return the optimizers of other libraries that are installed."""
-    from importlib.util import find_spec
-
+def other_libraries(*names: str, pop: int, seconds: float = math.inf) -> dict[str, External]:
+    """Return optimizers of other libraries."""
     titles = {
         "pygmo-nsga2": "NSGA-II (pygmo)",
         "pygmo-moead": "MOEA/D (pygmo)",
@@ -144,9 +140,7 @@ def other_libraries(*names: str, pop: int) -> dict[str, External]:
         "optuna-tpe": "TPE (Optuna)",
         "optuna-gp": "GP (Optuna)",
         "jmetal-nsga2": "NSGA-II (jMetalPy)",
+        "botorch-qlognehvi": "qLogNEHVI",
     }
-    return {
-        titles[name]: External(adapted, {"name": name, "pop": pop})
-        for name in names
-        if find_spec(name.partition("-")[0]) is not None
-    }
+    settings = {"pop": pop, "seconds": seconds}
+    return {titles[name]: External(adapted, {"name": name, **settings}) for name in names}

@@ -6,7 +6,6 @@ import importlib
 import re
 import shlex
 
-import moocore
 import numpy as np
 import pytest
 from pymoo.problems import get_problem
@@ -18,7 +17,7 @@ from moela.rivals import VSRLS, BatchMOEAD
 from moela.testing import ToyBinary
 from problems import MNKLandscape, MultiObjectiveQAP, NoC3D, engineering
 from tests.benchmarks import equal_time, first_hundred, harness, rivals, tables
-from tests.benchmarks.search import ablations, coco, smooth
+from tests.benchmarks.search import ablations, coco
 from tests.benchmarks.search.__main__ import BENCHMARKS
 from tests.benchmarks.search.adapters import ADAPTERS, run_adapter, start_designs
 from tests.benchmarks.search.reports import best_rival, to_best_rival
@@ -206,14 +205,6 @@ def test_every_algorithm_of_the_tables_runs_on_the_noc():
         assert len(arrays["F"]) == budget, name
 
 
-def test_a_scaled_problem_multiplies_its_first_objective():
-    plain, scaled = smooth.families()["dtlz"]["dtlz2"](), smooth.Scaled("dtlz2", n_obj=3)
-    X = np.random.default_rng(1).random((5, plain.n_var))
-    np.testing.assert_allclose(scaled.evaluate(X), plain.evaluate(X) * [1000, 1, 1])
-    front = smooth.exact_front(scaled)
-    np.testing.assert_allclose(front, smooth.exact_front(plain) * [1000, 1, 1])
-
-
 # -------------------------------------------------------------------------------------- adapters
 
 PROBLEMS = {
@@ -244,12 +235,3 @@ def test_an_adapter_records_every_evaluation(adapter, kind):
     # An optimizer whose operators change nothing would find no new design.
     assert len({str(x) for x in X[size:]} - set(start)) >= (n - size) // 3
     np.testing.assert_array_equal(run_adapter(adapter, problem, n, 1, pop_size=size)[1], F)
-
-
-@pytest.mark.parametrize("adapter", [name for name in ADAPTERS if name != "optuna-gp"])
-def test_an_adapter_improves_on_its_start(adapter):
-    pytest.importorskip(adapter.split("-")[0])
-    problem = PROBLEMS["permutation"]()
-    _, F, _ = run_adapter(adapter, problem, 160, 1, pop_size=40)
-    volumes = [moocore.hypervolume(part, ref=F.max(axis=0) * 1.1) for part in (F[:40], F)]
-    assert volumes[1] > volumes[0]

@@ -28,7 +28,6 @@ BENCHMARKS = {
     "--algorithms NSGA-II NSGA-III MOEA/D AGE-MOEA-II MOOS MOMAD 'MOEA/D batch'",
     "discrete_functions": "discrete.DISCRETE_FUNCTIONS",
     "exploration": "fronts.EXPLORATION",
-    "feasible": "constrained.FEASIBLE",
     "few_bbob": "coco.FEW_BBOB",
     "few_evaluations": "short.FEW_EVALUATIONS",
     "few_functions": "functions.FEW_FUNCTIONS",

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import moocore
 import numpy as np
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import Problem
@@ -22,7 +21,15 @@ from moela.experiments.run import External
 from moela.rivals import BatchMOEAD
 from tests.benchmarks import harness
 from tests.benchmarks.harness import Case
-from tests.benchmarks.search.runs import Make, Run, last_volumes, nadir_of_random, record, rounded
+from tests.benchmarks.search.runs import (
+    Make,
+    Run,
+    last_volumes,
+    nadir_of_random,
+    record,
+    rounded,
+    volume,
+)
 from tests.benchmarks.search.study import OURS, Found, Report, Study
 
 # Bounds within which COCO puts the optima of the single objectives.
@@ -109,32 +116,19 @@ def tpe(problem: CocoProblem, n_eval: int, seed: int) -> tuple[Floats, Floats]:
     return X, np.array([trial.values for trial in study.trials])
 
 
-def box_of(problem: CocoProblem) -> tuple[Floats, Floats]:
-    """Return the ideal and the nadir point of a problem, both [2]."""
-    return problem.ideal, problem.nadir
+def measure(run: Run, make_problem: Make, make: Make, *, to_random: bool = False) -> Case:
+    """Return the hypervolume of a run, as a share of the box; an instance is a seed.
 
-
-def random_box_of(problem: CocoProblem) -> tuple[Floats, Floats]:
-    """Return the ideal point of a problem, and the nadir point of random designs, both [2]."""
-    X = np.random.default_rng(0).uniform(-BOUND, BOUND, (1000, problem.n_var))
-    return problem.ideal, nadir_of_random(problem, X)
-
-
-def measure(
-    run: Run,
-    make_problem: Make,
-    make: Make,
-    *,
-    box: Callable[[CocoProblem], tuple[Floats, Floats]] = box_of,
-) -> Case:
-    """Return the hypervolume of a run, as a share of the box; an instance is a seed."""
+    The box ends at the nadir point that COCO knows, or at that of random designs.
+    """
     problem = make_problem()
-    ideal, nadir = box(problem)
+    nadir = problem.nadir
+    if to_random:
+        X = np.random.default_rng(0).uniform(-BOUND, BOUND, (1000, problem.n_var))
+        nadir = nadir_of_random(problem, X)
     F, _ = record(run._replace(seed=run.seed + problem.instance), problem, make)
-    scaled = (F - ideal) / (nadir - ideal)
-    inside = scaled[(scaled < 1.0).all(axis=1)]
-    share = moocore.hypervolume(inside, ref=[1.0, 1.0]) if len(inside) else 0.0
-    return {"hypervolume": rounded([share])}
+    scaled = (F - problem.ideal) / (nadir - problem.ideal)
+    return {"hypervolume": rounded([volume(scaled, np.ones(2))])}
 
 
 def problems(instances: int) -> dict[str, Make]:
@@ -237,7 +231,7 @@ FEW_BBOB = Study(
     "COCO. TPE is multivariate. Made with {versions}.",
     problems=problems(2),
     algorithms={**_EVOLUTION, "COMO-CMA-ES": External(como), "TPE (Optuna)": External(tpe)},
-    measure=partial(measure, box=random_box_of),
+    measure=partial(measure, to_random=True),
     report=report,
     store="few_bbob",
     budgets=(100, 300),

@@ -6,13 +6,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.sms import SMSEMOA
 
 import moela
 from moela import MOELA
 from moela.rivals import BatchMOEAD
-from tests.benchmarks.search.functions import Case, case
+from tests.benchmarks.search.functions import EVOLUTION, Case, case
 from tests.benchmarks.search.reports import study_of_functions
 from tests.benchmarks.search.study import OURS
 
@@ -161,8 +160,7 @@ DISCRETE_FUNCTIONS = study_of_functions(
     problems=CASES,
     algorithms={
         OURS: MOELA,
-        "NSGA-II, 50": partial(NSGA2, pop_size=50),
-        "NSGA-II, 20": partial(NSGA2, pop_size=20),
+        **EVOLUTION,
         "SMS-EMOA": partial(SMSEMOA, pop_size=50),
         "MOEA/D batch": BatchMOEAD,
     },

@@ -14,7 +14,7 @@ from moela import MOELA
 from moela._arrays import Floats
 from moela.rivals import BatchMOEAD
 from tests.benchmarks.rivals import AgeMoea
-from tests.benchmarks.search.functions import Case, case
+from tests.benchmarks.search.functions import EVOLUTION, Case, case
 from tests.benchmarks.search.reports import study_of_functions
 from tests.benchmarks.search.study import OURS
 
@@ -169,8 +169,7 @@ LOCAL_FRONTS = study_of_functions(
     algorithms={
         OURS: MOELA,
         _MANY: partial(MOELA._tuned, n_survivors=50),
-        "NSGA-II, 50": partial(NSGA2, pop_size=50),
-        "NSGA-II, 20": partial(NSGA2, pop_size=20),
+        **EVOLUTION,
         "MOEA/D batch": partial(BatchMOEAD, n_subproblems=50),
     },
     store="local_fronts",

@@ -343,6 +343,11 @@ CASES: dict[str, Callable[[], Case]] = {
     "partition": partition,
 }
 
+# Evolution; the number is the size of the population.
+EVOLUTION = {
+    "NSGA-II, 50": partial(NSGA2, pop_size=50),
+    "NSGA-II, 20": partial(NSGA2, pop_size=20),
+}
 # With as many sub-problems and first designs as in longer runs; no rival.
 _MANY = "MOELA, 50"
 FEW_FUNCTIONS = study_of_functions(
@@ -356,8 +361,7 @@ FEW_FUNCTIONS = study_of_functions(
     algorithms={
         OURS: MOELA,
         _MANY: partial(MOELA._tuned, fewer_if_few=False),
-        "NSGA-II, 50": partial(NSGA2, pop_size=50),
-        "NSGA-II, 20": partial(NSGA2, pop_size=20),
+        **EVOLUTION,
         "AGE-MOEA-II": partial(AgeMoea, pop_size=50),
     },
     store="few_functions",

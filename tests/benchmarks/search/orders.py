@@ -14,7 +14,7 @@ from moela import MOELA
 from moela.plugins import LearnedLocalSearch
 from moela.rivals import VSRLS, BatchMOEAD, MemeticGBT
 from tests.benchmarks.rivals import AgeMoea
-from tests.benchmarks.search.functions import Case, case, flow_shop, tour
+from tests.benchmarks.search.functions import EVOLUTION, Case, case, flow_shop, tour
 from tests.benchmarks.search.reports import study_of_functions
 from tests.benchmarks.search.study import OURS
 
@@ -210,8 +210,7 @@ ORDERS = study_of_functions(
         _LEARNED: lambda: NSGA2(pop_size=50, mating=LearnedLocalSearch()),
         "VS-RLS": VSRLS,
         "Memetic GBT": MemeticGBT,
-        "NSGA-II, 50": partial(NSGA2, pop_size=50),
-        "NSGA-II, 20": partial(NSGA2, pop_size=20),
+        **EVOLUTION,
     },
     store="orders",
     budgets=(300, 1000),
@@ -228,8 +227,7 @@ MIXED_ORDERS = study_of_functions(
     problems=BESIDE_OTHERS,
     algorithms={
         OURS: MOELA,
-        "NSGA-II, 50": partial(NSGA2, pop_size=50),
-        "NSGA-II, 20": partial(NSGA2, pop_size=20),
+        **EVOLUTION,
         "AGE-MOEA-II": partial(AgeMoea, pop_size=50),
         "MOEA/D batch": BatchMOEAD,
     },

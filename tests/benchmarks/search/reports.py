@@ -86,22 +86,6 @@ def _cell(runs: Mapping[str, Sequence[Case]], of: Mapping[str, float], kind: str
     return f"{ratio:.3f} @{n}" if early else f"{ratio:.3f}"
 
 
-def with_medians(
-    found: Found, *, medians: Medians, cell: Callable[[float, Sequence[Case], int], str], must: str
-) -> Report:
-    """Return a table of medians with the ratio to the best rival, and its bars."""
-    (budget,) = found.budgets
-    rows, bars = [["problem", *found.algorithms, f"{OURS} over the best"]], []
-    for name in found.problems:
-        runs = found.runs(name, budget)
-        of = medians(runs)
-        _, ratio = best_rival(of)
-        cells = [cell(of[kind], runs[kind], budget) for kind in found.algorithms]
-        rows.append([name, *cells, f"{ratio:.3f}"])
-        bars.append(f"hypervolume over the best rival's, {name}, {ratio:.3f}, {must}")
-    return [harness.markdown(rows)], bars
-
-
 def study_of_functions(**settings: Any) -> Study:
     """Return a study of `moela.minimize`, by hypervolume in the box of all fronts."""
     report = partial(to_best_rival, medians=box_volumes, first="function")

@@ -29,7 +29,7 @@ _KNOWN_FRONTS = (ZDT, DTLZ1, DTLZ2, DTLZ3, DTLZ4)
 # The hypervolume is kept after each of ten equal parts of the budget.
 TENTHS = tuple(part / 10 for part in range(1, 11))
 # Points of a front that are kept.
-_MOST_KEPT, _MOST_OF_FUNCTIONS = 100, 60
+_MOST_KEPT = 60
 
 
 class Run(NamedTuple):
@@ -129,34 +129,25 @@ def last_volumes(found: Mapping[str, Sequence[Case]]) -> dict[str, float]:
 # ---------------------------------------------------------------------------------------- fronts
 
 
-def some_of(F: Floats, most: int | None) -> list[list[float]]:
-    """Return at most so many points of a front, by their first objective."""
-    F = F[F[:, 0].argsort()]
-    if most is not None and len(F) > most:
-        F = F[np.unique(np.linspace(0, len(F) - 1, most).astype(int))]
-    return [rounded(f) for f in F]
-
-
 def front_of_function(run: Run, make_function: Make, make: Make) -> Case:
-    """Return the feasible front of a run of `moela.minimize`."""
+    """Return the feasible front of a run of `moela.minimize`, at most so many points of it."""
     result = moela.minimize(
         **make_function(), n_eval=run.budget, seed=run.seed, algorithm=make(),
         progress=False, verbose=False,
     )  # fmt: skip
-    front = result.front.F * result.signs if result.feasible else np.empty((0, 1))
-    return {"front": some_of(front, _MOST_OF_FUNCTIONS)}
+    if not result.feasible:
+        return {"front": []}
+    F = result.front.F * result.signs
+    F = F[F[:, 0].argsort()]
+    some = np.unique(np.linspace(0, len(F) - 1, min(len(F), _MOST_KEPT)).astype(int))
+    return {"front": [rounded(f) for f in F[some]]}
 
 
-def front_of_problem(
-    run: Run, make_problem: Make, make: Make, *, most: int | None = _MOST_KEPT
-) -> Case:
-    """Return the feasible front of a run, and when it found the first feasible design."""
+def front_of_problem(run: Run, make_problem: Make, make: Make) -> Case:
+    """Return the feasible front of a run."""
     F, _ = record(run, make_problem(), make)
-    feasible = np.flatnonzero(np.isfinite(F).all(axis=1))
-    front = F[feasible]
-    front = front[moocore.is_nondominated(front)] if len(front) else front
-    first = int(feasible[0]) + 1 if len(feasible) else run.budget + 1
-    return {"first": first, "front": some_of(front, most)}
+    F = F[np.isfinite(F).all(axis=1)]
+    return {"front": [rounded(f) for f in F[moocore.is_nondominated(F)]]}
 
 
 def volumes_of_fronts(found: Mapping[str, Sequence[Case]]) -> dict[str, list[float]]:

@@ -110,7 +110,7 @@ BATCHES = Study(
         "knapsack 100": CLASSIC["knapsack 100"],
     },
     algorithms=_arms(),
-    measure=partial(front_of_problem, most=None),
+    measure=front_of_problem,
     report=_batches,
     store="batches",
     budgets=(2000,),

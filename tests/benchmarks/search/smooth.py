@@ -35,49 +35,34 @@ DOWNLOADED = frozenset(["mw5", "mw7", "mw9", "mw10", "mw11", "mw13", "mw14"])
 
 
 class Wrapped(Problem):
-    """A problem of pymoo, for subclasses that change a part of it.
+    """A problem of pymoo, scaled, or evaluated just inside its upper bounds.
+
+    On the bounds, rounding errors make some arguments of square roots negative, and pymoo's version
+    of MW problems returns NaN.
 
     Parameters
     ----------
     name : str
         Name of the problem for pymoo's `get_problem`.
+    scale : float
+        Factor of the first objective.
+    inside : bool
+        Whether upper bounds are left out.
     **settings
         Settings of the problem for `get_problem`.
     """
 
-    def __init__(self, name: str, **settings: Any) -> None:
-        self.inner = get_problem(name, **settings)
-        super().__init__(
-            n_var=self.inner.n_var,
-            n_obj=self.inner.n_obj,
-            n_ieq_constr=self.inner.n_ieq_constr,
-            xl=self.inner.xl,
-            xu=self.inner.xu,
-        )
-
-
-class Scaled(Wrapped):
-    """A problem whose first objective is multiplied by 1000."""
-
-    @property
-    def factor(self) -> Any:
-        """Factor of each objective, [n_obj]."""
-        return np.where(np.arange(self.n_obj) == 0, SCALE, 1.0)
+    def __init__(
+        self, name: str, *, scale: float = 1.0, inside: bool = False, **settings: Any
+    ) -> None:
+        self.inner = inner = get_problem(name, **settings)
+        super().__init__(inner.n_var, inner.n_obj, inner.n_ieq_constr, xl=inner.xl, xu=inner.xu)
+        self.factor = np.where(np.arange(self.n_obj) == 0, scale, 1.0)
+        self.most = self.xu * (1.0 - 1e-9) if inside else self.xu
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        self.inner._evaluate(x, out)
+        self.inner._evaluate(np.minimum(x, self.most), out)
         out["F"] = np.column_stack([out["F"]]) * self.factor
-
-
-class Inside(Wrapped):
-    """An MW problem, evaluated just inside its upper bounds.
-
-    On the bounds, rounding errors make some arguments of square roots negative, and pymoo's version
-    returns NaN.
-    """
-
-    def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        self.inner._evaluate(np.minimum(x, self.xu * (1.0 - 1e-9)), out)
 
 
 def families() -> dict[str, dict[str, Any]]:
@@ -88,14 +73,14 @@ def families() -> dict[str, dict[str, Any]]:
         "wfg": {
             f"wfg{i}": partial(get_problem, f"wfg{i}", n_var=10, n_obj=2) for i in range(1, 10)
         },
-        "mw": {f"mw{i}": partial(Inside, f"mw{i}") for i in range(1, 15)},
+        "mw": {f"mw{i}": partial(Wrapped, f"mw{i}", inside=True) for i in range(1, 15)},
         "scaled": {
-            "zdt1 x1000": partial(Scaled, "zdt1"),
-            "zdt3 x1000": partial(Scaled, "zdt3"),
-            "dtlz2 x1000": partial(Scaled, "dtlz2", n_obj=3),
-            "dtlz4 x1000": partial(Scaled, "dtlz4", n_obj=3),
-            "wfg4 x1000": partial(Scaled, "wfg4", n_var=10, n_obj=2),
-            "dtlz1 x1000": partial(Scaled, "dtlz1", n_obj=3),
+            "zdt1 x1000": partial(Wrapped, scale=SCALE, name="zdt1"),
+            "zdt3 x1000": partial(Wrapped, scale=SCALE, name="zdt3"),
+            "dtlz2 x1000": partial(Wrapped, scale=SCALE, name="dtlz2", n_obj=3),
+            "dtlz4 x1000": partial(Wrapped, scale=SCALE, name="dtlz4", n_obj=3),
+            "wfg4 x1000": partial(Wrapped, scale=SCALE, name="wfg4", n_var=10, n_obj=2),
+            "dtlz1 x1000": partial(Wrapped, scale=SCALE, name="dtlz1", n_obj=3),
         },
         LARGE: {
             f"{name}, {n} variables": partial(get_problem, name, n_var=n, **n_obj)
@@ -109,9 +94,7 @@ def exact_front(problem: Any) -> Any:
     """Return the known front [k, M] of a problem, or None if pymoo has none."""
     if type(problem).__name__.lower() in DOWNLOADED:
         return None
-    if isinstance(problem, Inside):
-        return exact_front(problem.inner)
-    if isinstance(problem, Scaled):
+    if isinstance(problem, Wrapped):
         front = exact_front(problem.inner)
         return None if front is None else front * problem.factor
     # pymoo's default samples are sparse; the setting for more points depends on the problem.
