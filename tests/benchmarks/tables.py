@@ -109,19 +109,15 @@ def run(
 # --------------------------------------------------------------------------------------- reports
 
 
-def version(results: ExperimentResults) -> str:
-    """Return the hash of the MOELA sources that the runs were made with."""
+def sources(results: ExperimentResults) -> str:
+    """Return a line with the hash of the MOELA sources that the runs were made with."""
     digests = {
         str(run.settings["algorithm"]["code"].get("sources", "installed"))
         for run in results.select(algorithm=OURS).runs
     }
-    return ", ".join(sorted(digests))
-
-
-def sources(results: ExperimentResults) -> str:
-    """Return a line with the hash of MOELA's sources."""
-    digests = version(results)
-    return f"Version of {OURS} (hash of its sources): {digests}.\n" if digests else ""
+    if not digests:
+        return ""
+    return f"Version of {OURS} (hash of its sources): {', '.join(sorted(digests))}.\n"
 
 
 def tests_note(seeds: int) -> str:

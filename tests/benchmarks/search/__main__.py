@@ -3,8 +3,8 @@
     python -m tests.benchmarks.search NAME [--quick] [--out PAGE]
     python -m tests.benchmarks.search NAME --help
 
-Runs that were made before are not made again. `first_hundred`, `equal_time`, `overhead` and
-`pair_sums` are commands of their own.
+Runs that were made before are not made again. `first_hundred`, `equal_time` and `overhead`
+are commands of their own.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import sys
 from tests.benchmarks import harness
 from tests.benchmarks.search.study import Study
 
+_EVOLUTION = "--algorithms NSGA-II NSGA-III MOEA/D AGE-MOEA-II 'MOEA/D batch'"
 # What makes each page: a module, a name in it, and options.
 BENCHMARKS = {
     "ablations": "ablations.main",
     "asynchronous": "asynchronous.ASYNCHRONOUS",
     "batches": "short.BATCHES",
     "bbob": "coco.BBOB",
-    "classic": "combinatorial.classic --algorithms NSGA-II NSGA-III MOEA/D AGE-MOEA-II MOOS MOMAD "
-    "'MOEA/D batch'",
-    "classic_kc20": "combinatorial.classic --problems KC20-2fl-2uni --seeds 20 "
-    "--algorithms NSGA-II NSGA-III MOEA/D AGE-MOEA-II MOOS MOMAD 'MOEA/D batch'",
+    "classic": f"combinatorial.classic {_EVOLUTION} MOOS MOMAD",
+    "classic_kc20": f"combinatorial.classic {_EVOLUTION} MOOS MOMAD --problems KC20-2fl-2uni "
+    "--seeds 20",
     "discrete_functions": "discrete.DISCRETE_FUNCTIONS",
     "exploration": "fronts.EXPLORATION",
     "few_bbob": "coco.FEW_BBOB",
@@ -35,11 +35,10 @@ BENCHMARKS = {
     "local_fronts": "fronts.LOCAL_FRONTS",
     "long_runs": "long_runs.LONG_RUNS",
     "many_objectives": "many_objectives.MANY_OBJECTIVES",
-    "many_variables": "smooth.main --families large --budget 5000 --reference random --pop 50 "
-    "--algorithms NSGA-II NSGA-III MOEA/D AGE-MOEA-II 'MOEA/D batch' --store .benchmarks/large",
+    "many_variables": f"smooth.main {_EVOLUTION} --families large --budget 5000 "
+    "--reference random --pop 50 --store .benchmarks/large",
     "mixed_orders": "orders.MIXED_ORDERS",
-    "noc": "combinatorial.noc --algorithms NSGA-II NSGA-III MOEA/D AGE-MOEA-II MOOS MOO-STAGE "
-    "MOMAD 'MOEA/D batch' SMS-EMOA",
+    "noc": f"combinatorial.noc {_EVOLUTION} MOOS MOO-STAGE MOMAD SMS-EMOA",
     "noc_published": "combinatorial.noc --objectives 5 --algorithms 'MOELA published'",
     "noc_released": "combinatorial.noc --model released --objectives 5 --problems bfs-5 "
     "--budget 10000 --algorithms NSGA-II MOEA/D MOOS MOO-STAGE 'MOEA/D batch'",
@@ -50,10 +49,9 @@ BENCHMARKS = {
     "'TPE (Optuna)'",
     "plug_in": "plug_in.PLUG_IN",
     "plug_in_more": "plug_in.PLUG_IN_MORE --seeds 13",
-    "smooth": "smooth.main --algorithms NSGA-II NSGA-III MOEA/D AGE-MOEA-II 'MOEA/D batch' MOMAD",
-    "smooth_early": "smooth.main --families zdt dtlz wfg --budget 300 --reference random --pop 50 "
-    "--algorithms 'no surrogate' NSGA-II NSGA-III MOEA/D AGE-MOEA-II 'MOEA/D batch' "
-    "--store .benchmarks/smooth_early",
+    "smooth": f"smooth.main {_EVOLUTION} MOMAD",
+    "smooth_early": f"smooth.main {_EVOLUTION} 'no surrogate' --families zdt dtlz wfg "
+    "--budget 300 --reference random --pop 50 --store .benchmarks/smooth_early",
 }
 
 

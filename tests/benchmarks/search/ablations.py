@@ -53,8 +53,6 @@ def variants() -> dict[str, Any]:
         "random starts": RandomStarts,
         "random starts, no model": partial(RandomStarts, models=no_models),
         "perturbation": tuned(perturbation=True),
-        "evolution only": partial(MOELA, shares={"evolution": 1.0}),
-        "no evolution": partial(MOELA, shares={"search": 0.65, "pareto": 0.35}),
         "no search": partial(MOELA, shares={"evolution": 0.35, "pareto": 0.65}),
         "no Pareto search": partial(MOELA, shares={"evolution": 0.2, "search": 0.8}),
         "single moves": tuned(most_moves=1),

@@ -148,12 +148,6 @@ def group_of(name: str) -> str:
     return " and ".join(dict.fromkeys((_GROUP_OF[first], _GROUP_OF[second])))
 
 
-def shares(values: Floats) -> Floats:
-    """Return hypervolumes [problem, algorithm, budget] as a share of the best on each problem."""
-    best = values.max(axis=(1, 2), keepdims=True)
-    return np.asarray(values / np.where(best > 0.0, best, 1.0))
-
-
 def ranks(share: Floats) -> Floats:
     """Return the rank of each algorithm on each problem, [problem, algorithm].
 
@@ -168,7 +162,8 @@ def report(found: Found) -> Report:
     algorithms, budgets = list(found.algorithms), found.budgets
     at_budgets = [[last_volumes(found.runs(n, b)) for b in budgets] for n in found.problems]
     values = [[[of[name] for of in at] for name in algorithms] for at in at_budgets]
-    share = shares(np.array(values))
+    # Of the largest of all algorithms and budgets on each problem.
+    share = np.array(values) / np.max(values, axis=(1, 2), keepdims=True)
     groups = [group_of(name) for name in found.problems]
     parts, bars = [], []
     for k, budget in enumerate(budgets):

@@ -80,12 +80,11 @@ def clock_time(seconds: float) -> str:
     return f"{next(t for t in GRID if t >= seconds):.3g} s"
 
 
-def reference(make_problem: Make, n_eval: int) -> Case:
-    """Return the reference point, by objective."""
+def reference_point(make_problem: Make, n_eval: int) -> Case:
+    """Return the reference point."""
     problem = make_problem()
     front = TimedRun(problem, rivals.nsga2(problem, pop=POP), 0, n_eval=n_eval).front_after(n_eval)
-    point = front.max(axis=0) + 0.1 * np.ptp(front, axis=0)
-    return {str(i): float(value) for i, value in enumerate(point)}
+    return {"point": (front.max(axis=0) + 0.1 * np.ptp(front, axis=0)).tolist()}
 
 
 def measured(run: Run, problem: Any, make: Make, seconds: float, ref: Floats) -> Case:
@@ -123,17 +122,14 @@ class LongRuns(Study):
         for run in runs:
             first, _ = looked_at(run.budget)
             make_problem = self.problems[run.problem]
-            point = cases.get(
-                str(run._replace(algorithm="reference", seed=0)),
-                partial(reference, make_problem, first),
-            )
+            key = str(run._replace(algorithm="reference", seed=0))
+            reference = cases.get(key, partial(reference_point, make_problem, first))
             ours = run.algorithm == OURS
             seconds = 0.0 if ours else seconds
             known = cases.results.get(str(run), {})
             short = not known or (not ours and clock_time(seconds) not in known)
             if short or run in again:
-                ref = np.array([point[str(i)] for i in range(len(point))])
-                make = self.algorithms[run.algorithm]
+                ref, make = np.array(reference["point"]), self.algorithms[run.algorithm]
                 known = measured(run, make_problem(), make, seconds, ref)
                 cases.keep(str(run), known)
             if ours:

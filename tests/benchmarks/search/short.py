@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from pymoo.problems import get_problem
@@ -86,15 +85,6 @@ def _batches(found: Found) -> Report:
     return [harness.markdown(rows)], []
 
 
-def _arms() -> dict[str, Any]:
-    """Return MOELA by default and with batches, by name."""
-    arms: dict[str, Any] = {OURS: MOELA}
-    for size in _SIZES:
-        arms[f"{size}, 5 searches"] = partial(MOELA, batch_size=size, n_searches=5)
-        arms[f"{size}"] = partial(MOELA, batch_size=size)
-    return arms
-
-
 BATCHES = Study(
     title="Batches of a given size",
     about="Hypervolume after {budget} evaluations in batches of 8, 16 and 32 designs, with five "
@@ -109,7 +99,11 @@ BATCHES = Study(
         "mnk 100": CLASSIC["mnk 100"],
         "knapsack 100": CLASSIC["knapsack 100"],
     },
-    algorithms=_arms(),
+    algorithms={
+        OURS: MOELA,
+        **{f"{n}, 5 searches": partial(MOELA, batch_size=n, n_searches=5) for n in _SIZES},
+        **{f"{n}": partial(MOELA, batch_size=n) for n in _SIZES},
+    },
     measure=front_of_problem,
     report=_batches,
     store="batches",
