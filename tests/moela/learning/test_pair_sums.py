@@ -8,7 +8,6 @@ import pytest
 from moela.core.kernels.pairs import changes, totals
 from moela.core.scaling import Normalization, scalarize
 from moela.learning.pair_sums import PairSums
-from tests.benchmarks import pair_sums
 
 M = 8
 RNG = np.random.default_rng(5)
@@ -343,10 +342,47 @@ def test_fits_begin_without_the_test_if_its_designs_are_never_answered():
     assert model.n_fits == 1
 
 
+# Whether distances are in common, and whether there are costs.
+KINDS = {
+    "distances in common": (True, False),
+    "nothing in common": (False, False),
+    "distances in common, and costs": (True, True),
+}
+
+
 def instance(m, seed, kind="distances in common"):
     """Return two objectives of m items by a formula, and a generator of random numbers."""
     rng = np.random.default_rng(seed)
-    return pair_sums.objectives(m, kind, rng), rng
+    common, costs = KINDS[kind]
+    flows, sites = rng.random((2, m, m)), rng.random((2, m, 2))
+    if common:
+        sites[1] = sites[0]
+    apart = np.linalg.norm(sites[:, :, None] - sites[:, None], axis=3)
+    at_places = 0.3 * m * costs * rng.random((2, m, m))
+
+    def found(places):
+        at = places.astype(int)
+        total = np.einsum("kij,knij->nk", flows, apart[:, at[:, :, None], at[:, None, :]])
+        return total + at_places[:, range(m), at].sum(axis=2).T
+
+    return found, rng
+
+
+def n_until_known(model, evaluated, rng):
+    """Return the number of random designs until the model predicts all objectives, or None."""
+    n = 0
+    while n < 4 * model.n_unknowns:
+        places = random_places(10, model.m, rng)
+        model.add(places, evaluated(places))
+        n += len(places)
+        asked = model.test_designs()
+        if asked is not None:
+            tests = asked.astype(float)
+            model.add(tests, evaluated(tests))
+            n += len(asked)
+        if model.complete:
+            return n
+    return None
 
 
 def random_places(n, m, rng):
@@ -366,20 +402,20 @@ def test_sums_that_a_test_has_shown_are_found_sooner_and_need_no_moves(kind, mos
     for seed in range(4):
         evaluated, rng = instance(m, seed, kind)
         model = PairSums(m, seed, testable=True)
-        needed.append(pair_sums.n_until_known(model, evaluated, rng, moves=False))
+        needed.append(n_until_known(model, evaluated, rng))
         places = random_places(50, m, rng)
         after = exchanged(places)
         predicted = model.changes_to(places, after[:, None])[:, 0]
         np.testing.assert_allclose(predicted, evaluated(after) - evaluated(places), atol=1e-3)
     assert np.median(needed) < most * m * (m - 1)
     # Without a test, moves must confirm what is found.
-    assert pair_sums.n_until_known(PairSums(m, 0), *instance(m, 0, kind), moves=False) is None
+    assert n_until_known(PairSums(m, 0), *instance(m, 0, kind)) is None
 
 
 def test_a_sum_that_a_test_has_shown_is_used_no_more_if_moves_refute_it():
     evaluated, rng = instance(10, 1)
     model = PairSums(10, 1, testable=True)
-    assert pair_sums.n_until_known(model, evaluated, rng, moves=False) is not None
+    assert n_until_known(model, evaluated, rng) is not None
     before = random_places(50, 10, rng)
     model.check(before, exchanged(before), np.ones((50, 2)))
     assert not model.complete

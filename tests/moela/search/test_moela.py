@@ -322,5 +322,5 @@ def test_several_moves_at_a_time_find_good_designs_sooner():
         for make in (MOELA, lambda: MOELA._tuned(most_moves=1))
     )
     # Measured: 1.06 times, and 1.07 times with 24 seeds; two of these are below 1. On
-    # networks-on-chip it is far more (docs/benchmarks/early_progress.md).
+    # networks-on-chip it is far more.
     assert np.mean(several / single) > 1.03
