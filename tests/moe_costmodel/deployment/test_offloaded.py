@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -90,18 +88,6 @@ def test_the_slowest_device_counts(trace):
     means = [model.evaluate(decision)["step_mean_s"] for decision in (none, first, both)]
     assert means[0] < means[1] < means[2]
     assert model.evaluate(first)["miss_mean_s"] > 0
-
-
-def test_layers_are_kept_for_all_capacities(trace):
-    model = model_of(trace)
-    decision = model.decision(capacities=3, offload=RULES[1], start=START)
-    before = model.evaluate(decision)["step_mean_s"]
-    one = replace(decision, capacities=[[4], [3], [3]])
-    computed = model.layers_computed
-    assert model.evaluate(one)["step_mean_s"] < before
-    assert model.layers_computed == computed + 1
-    other = replace(decision, start=START[::-1])
-    assert model.evaluate(other)["step_mean_s"] != before
 
 
 def test_plans_carry_the_rule_and_can_be_checked(trace, tmp_path):

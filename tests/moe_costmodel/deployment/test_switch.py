@@ -18,13 +18,6 @@ def model_of(trace, n_devices=2, n_nodes=1):
     )
 
 
-def test_a_switch_pays_for_itself_after_what_it_takes():
-    assert Switch(1e6, 2.0, "slow_to_fast", 0.5).steps_to_pay == 4
-    assert Switch(1e6, 2.0, "slow_to_fast", 0.0).steps_to_pay == float("inf")
-    assert Switch(1e6, 2.0, "slow_to_fast", -0.5).steps_to_pay == float("inf")
-    assert Switch(0.0, 0.0, "slow_to_fast", -0.5).steps_to_pay == 0
-
-
 @pytest.mark.parametrize(
     ("switch", "words"),
     [

@@ -3,7 +3,7 @@ import pytest
 
 from moe_costmodel import RoutingTrace
 from moe_costmodel.gating.quality import gate_mass, keep_choices, measured_loss
-from moe_costmodel.gating.rules import GateRule, keep_mask
+from moe_costmodel.gating.rules import GateRule
 from tests.moe_costmodel.random_traces import random_trace
 
 
@@ -92,26 +92,3 @@ def test_none_drops_nothing(trace):
     assert keep[:, 0].all()
     assert keep[:, 1].sum(axis=1).tolist() == [1] * trace.n_tokens
     assert keep_choices(trace, None).all()
-
-
-@pytest.mark.parametrize("rules", ["top-p", ["top-p", "top-p"], [GateRule("top-k", 1)], 0.8])
-def test_what_is_no_rule_is_named(trace, rules):
-    with pytest.raises(ValueError, match="one GateRule, or one for each of 2 layers"):
-        gate_mass(trace, rules)
-    with pytest.raises(ValueError, match="must be a GateRule"):
-        keep_mask([[0.5, 0.5]], rules)
-
-
-def test_batches_are_checked_as_those_of_a_recording():
-    torch = pytest.importorskip("torch")
-    from moe_costmodel.example.packaged import load_model
-
-    model, rule = load_model(), GateRule("top-k", 1)
-    rows = measured_loss(model, [torch.arange(30)[None]], rule)
-    assert measured_loss(model, [list(range(30))], rule).loss == rows.loss
-    with pytest.raises(ValueError, match=r"'batches\[0\]' .* of measured_loss .* 0 .. 255"):
-        measured_loss(model, [torch.arange(300)], rule)
-    with pytest.raises(ValueError, match="'batches' parameter of measured_loss"):
-        measured_loss(model, 3, rule)
-    with pytest.raises(ValueError, match="'model' parameter of measured_loss"):
-        measured_loss("model", [torch.arange(30)], rule)

@@ -6,17 +6,14 @@ import pytest
 from moe_costmodel.gating.rules import GateRule, apply_rule, device_mask, keep_mask
 
 RULES = [
-    GateRule("skip", 0.0),
     GateRule("skip", 0.3),
     GateRule("skip", 1.0, k_min=2),
     GateRule("top-p", 0.1),
     GateRule("top-p", 0.5, k_min=2),
-    GateRule("top-p", 0.7),
     GateRule("top-p", 0.8),
     GateRule("top-p", 1.0),
     GateRule("top-k", 1),
     GateRule("top-k", 3),
-    GateRule("top-k", 100),
 ]
 DTYPES = ["float64", "float32", "float16", "bfloat16"]
 RULE_IDS = [f"{rule.kind}-{rule.value:g}-{rule.k_min}" for rule in RULES]
@@ -58,7 +55,7 @@ def naive(row, rule):
     return kept
 
 
-@pytest.mark.parametrize("k", [1, 2, 6, 10])
+@pytest.mark.parametrize("k", [1, 6, 10])
 @pytest.mark.parametrize("rule", RULES, ids=RULE_IDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_numpy_and_torch_keep_the_same_choices(dtype, rule, k):

@@ -1,14 +1,11 @@
 """Calibration: a bias that all systems share is learned, and intervals hold on new pairs."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from moe_costmodel import CalibrationData, ServingCalibration
-from moe_costmodel.silicon import calibration
-from moe_costmodel.silicon.features import version_number
 from moe_costmodel.silicon.first_token import EngineWeights
 
 
@@ -35,26 +32,6 @@ def made_up(rng, n_pairs=9, n=15):
     )
 
 
-def test_an_engine_has_one_number_whichever_others_are_among_the_points(monkeypatch):
-    monkeypatch.setattr(calibration, "gpu_named", lambda name: None)
-    monkeypatch.setattr(calibration, "features_of", lambda *of: {"share": 0.0})
-    estimate = SimpleNamespace(tpot=1.0, ttft=1.0, outside=1.0, first_token=())
-    points = [
-        SimpleNamespace(
-            gpu="g", backend=name, architecture="a", tpot=1.0, ttft=1.0, known_layout=True,
-            shape=SimpleNamespace(experts=None),
-        )
-        for name in ("vllm", "sglang", "trtllm", "vllm")
-    ]  # fmt: skip
-    together = CalibrationData.of(points, [estimate] * 4).engine.tolist()
-    assert together == [2, 0, 1, 2]
-    alone = [int(CalibrationData.of([point], [estimate]).engine[0]) for point in points]
-    assert alone == together
-    for wrong, n in (([], 0), (points, 3)):
-        with pytest.raises(ValueError, match=f"'estimates'.*Got {n} for {len(wrong)} points"):
-            CalibrationData.of(wrong, [estimate] * n)
-
-
 def test_a_shared_bias_is_learned_and_intervals_hold_on_pairs_left_out():
     data = made_up(np.random.default_rng(0))
     held, errors = [], []
@@ -68,13 +45,6 @@ def test_a_shared_bias_is_learned_and_intervals_hold_on_pairs_left_out():
     # The effect of a pair cannot be known: its standard deviation is 10 %.
     assert np.median(errors) < 0.2
     assert np.mean(held) > 0.6
-
-
-def test_the_same_seed_gives_the_same_times():
-    data = made_up(np.random.default_rng(1), n_pairs=5)
-    first = ServingCalibration(random_state=3).fit(data).predict(data).seconds
-    again = ServingCalibration(random_state=3).fit(data).predict(data).seconds
-    assert np.array_equal(first, again)
 
 
 def with_parts(rng, n_pairs=9, n=15):
@@ -102,8 +72,8 @@ def test_weights_of_engines_are_learned_on_pairs_left_out():
 
 
 def test_pairs_without_a_known_division_teach_nothing_about_first_tokens():
-    data = with_parts(np.random.default_rng(1))
-    strange = data.groups == 8
+    data = with_parts(np.random.default_rng(1), n_pairs=6)
+    strange = data.groups == 5
     known = data.known * ~strange
     measured = data.measured | {"ttft": np.where(strange, 50.0, data.measured["ttft"])}
     models = [
@@ -111,12 +81,6 @@ def test_pairs_without_a_known_division_teach_nothing_about_first_tokens():
         for found in (data.measured, measured)
     ]
     assert np.array_equal(models[0].seconds, models[1].seconds)
-
-
-def test_first_tokens_need_simulated_parts():
-    data = made_up(np.random.default_rng(0))
-    with pytest.raises(ValueError, match="estimates by `estimate_of`"):
-        ServingCalibration("ttft").fit(data)
 
 
 def test_an_engine_of_few_points_leans_on_the_others():
@@ -143,13 +107,6 @@ def test_too_few_pairs_and_unknown_targets_are_refused():
         ServingCalibration().fit(data)
     with pytest.raises(ValueError, match="one of tpot, ttft"):
         ServingCalibration("latency")
-
-
-def test_version_numbers_rise():
-    names = ["0.8.1", "0.8.1.post2", "1.0.0rc3", "1.2.0rc6.post2", "1.2.0rc6.post3", "1.2.0"]
-    numbers = [version_number(name) for name in names]
-    assert numbers == sorted(numbers)
-    assert version_number("") == version_number("nightly") == -1
 
 
 def test_rows_of_the_package_are_repaired():

@@ -3,7 +3,6 @@
 import pytest
 
 from moe_costmodel import Attention, Block, Layout, ModelShape, gpu_memory
-from moe_costmodel.silicon.memory import state_type
 
 D = 64
 
@@ -65,13 +64,6 @@ def test_states_are_kept_in_the_type_that_the_engine_is_told():
     assert model.with_state("float16").kv_bytes(16) == half.cache
     with pytest.raises(ValueError, match=r"'state_dtype'.*float32.*int8"):
         gpu_memory(model, Layout(), 1, 16, state_dtype="int8")
-
-
-def test_vllm_keeps_most_states_in_16_bits():
-    for name in ("granitemoehybrid", "jamba", "qwen3_next"):
-        assert state_type(shape(mamba(2), name), "vllm") == "bfloat16"
-        assert state_type(shape(mamba(2), name), "sglang") is None
-    assert state_type(shape(mamba(2), "nemotron_h"), "vllm") is None
 
 
 def test_a_config_names_the_type_of_its_states():

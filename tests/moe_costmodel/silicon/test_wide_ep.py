@@ -98,12 +98,6 @@ def test_two_batches_never_take_longer_than_their_sum(model, shape, prefill, len
         assert 0 < found.hidden < min(network, computed)
 
 
-def test_one_sequence_has_no_second_batch(model, shape):
-    both = [step(model, shape, n_sequences=1, two_batches=flag) for flag in (True, False)]
-    assert both[0] == both[1]
-    assert both[0].hidden == 0
-
-
 @pytest.mark.parametrize("two_batches", [False, True])
 @pytest.mark.parametrize("prefill", [False, True])
 def test_time_grows_with_tokens_and_context(model, shape, prefill, two_batches):
@@ -137,21 +131,6 @@ def test_two_nodes_exchange_as_their_rows_say(model, shape):
     found = step(model, shape, n_devices=16, two_batches=False)
     expected = N_MOE * Wide.exchange(16, 2, "dispatch", "ll")
     assert 1e3 * found.by_part()["exchange dispatch"] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"balancedness": 0.0}, r"'balancedness' parameter of wide_ep_step.*above 0, at most 1"),
-        ({"balancedness": 1.1}, "'balancedness'"),
-        ({"n_devices": 0}, "'n_devices' parameter of wide_ep_step"),
-        ({"n_sequences": 2.5}, "'n_sequences'"),
-        ({"length": -1}, "'length'"),
-    ],
-)
-def test_numbers_out_of_range_are_named(model, shape, settings, message):
-    with pytest.raises(ValueError, match=message):
-        step(model, shape, **settings)
 
 
 def test_models_and_gpus_without_tables_are_answered_with_those_that_have(model, shape, tmp_path):
@@ -206,16 +185,6 @@ def test_several_nodes_say_more_than_the_newest_version(model, shape, tmp_path):
     assert attention.seconds == operator(before, "attention module").seconds
     short = operator(step(newer, shape, length=64, **given), "attention module")
     assert short.seconds == pytest.approx(N_MOE * 1e-6)
-
-
-def test_heads_that_no_row_has_are_extrapolated(model, shape):
-    blocks = tuple(replace(block, attention=replace(block.attention, n_heads=16))
-                   for block in shape.blocks)  # fmt: skip
-    given = {"prefill": True, "two_batches": False}
-    twice = operator(step(model, replace(shape, blocks=blocks), **given), "attention module")
-    measured = operator(step(model, shape, **given), "attention module")
-    assert (measured.outside, twice.outside) == (1, pytest.approx(2))
-    assert measured.seconds < twice.seconds < 2.1 * measured.seconds
 
 
 def test_the_tables_of_tensorrt_llm_tell_slots_and_distributions_apart(tmp_path):

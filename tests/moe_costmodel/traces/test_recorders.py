@@ -168,12 +168,7 @@ BAD = {
     "flat.json": (json.dumps(sglang()), "--layers, --top-k"),
     "damaged.json": (json.dumps({"meta_info": {"routed_experts": "%%%"}}), "base64"),
     "other.csv": ("time,price\n1,2\n", "line 1.*layer,expert"),
-    "short.csv": (llama_rows().rsplit("\n", 2)[0] + "\n", "pass from row"),
-    "layers.jsonl": (lab_lines().rsplit("\n", 1)[0], "token_position 4"),
-    "version.jsonl": (lab_lines().replace('"format_version": 1', '"format_version": 3'), "1 or 2"),
     "loads.jsonl": ('{"expert_load": [[1]]}\n{"expert_load": [[1, 2]]}', "like the first"),
-    "empty.jsonl": ("", "an empty file"),
-    "nothing.json": ("{}", "logical_count"),
 }
 
 

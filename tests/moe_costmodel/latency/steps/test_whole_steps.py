@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moe_costmodel import LayerShape, RestOfModel, RoutingTrace
-from moe_costmodel.latency.buffer_cost import BufferCost, reused_share
+from moe_costmodel.latency.buffer_cost import BufferCost
 from moe_costmodel.latency.layer_table import LayerTable
 from moe_costmodel.latency.report import conformal
 from moe_costmodel.measure.measurements import Record
@@ -30,10 +30,6 @@ def runs(truth, rng):
         seconds = truth.layer_seconds(layer_seconds(SHAPE, counts), active, capacity).sum()
         seconds += float(truth.copy_seconds(SHAPE, misses))
         yield Record("buffered", at | {"step": number // 2}, [float(seconds)], SHAPE)
-
-
-def test_a_slot_is_used_again_if_a_step_needs_more_experts_than_fit():
-    assert reused_share(np.array([0, 2, 4, 8]), 4).tolist() == [0.0, 0.0, 0.0, 0.5]
 
 
 def test_the_cost_of_reused_slots_is_found(rng):
