@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 
@@ -42,27 +40,13 @@ def values(problem, x):
     }[kind](problem, x)
 
 
-def legal_designs(problem):
-    """Return every legal, feasible design."""
-    if type(problem).__name__ == "MultiObjectiveQAP":
-        yield from itertools.permutations(range(problem.n_var))
-        return
-    for bits in itertools.product([False, True], repeat=problem.n_var):
-        if type(problem).__name__ == "MultiObjectiveKnapsack":
-            weight = sum(int(w) for w, b in zip(problem.weights, bits, strict=True) if b)
-            if weight > problem.capacity:
-                continue
-        yield bits
-
-
 def front(points):
-    """Return the set of non-dominated points by comparing all pairs."""
-    points = set(map(tuple, points))
-    return {
-        p
-        for p in points
-        if not any(q != p and all(b <= a for a, b in zip(p, q, strict=True)) for q in points)
-    }
+    """Return the set of non-dominated points. A point that dominates another one sorts first."""
+    kept = []
+    for p in sorted(set(map(tuple, points))):
+        if not any(all(b <= a for a, b in zip(p, q, strict=True)) for q in kept):
+            kept.append(p)
+    return set(kept)
 
 
 def is_legal(problem, x):

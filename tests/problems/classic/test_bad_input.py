@@ -44,17 +44,14 @@ def test_the_good_files_read(tmp_path):
     [
         (QAP, "", "must be an instance. Got an empty file"),
         ("facilities = 3", "places = 3", "line 1' must be a header such as .* Got 'places"),
-        ("facilities = 3", "facilities = 1", "line 1' must be at least 2 facilities"),
         ("1 0 3", "1 0", "line 3' must be row 2 of 3 of the distance matrix: 3 numbers. Got 2"),
         ("1 0 3", "1 x 3", "line 3, entry 2' must be row 2 .* a number. Got 'x' instead"),
-        ("1 0 3", "1 nan 3", "line 3, entry 2' must be row 2 .* a number. Got 'nan' instead"),
         ("4 0 6", "4 0 -6", "line 7, entry 3' .*flow matrix 1 of 2: a number at least 0. Got '-6'"),
         (
             "1 1 0\n",
             "",
             "line 11' must be followed by row 3 of 3 of flow .* Got the end",
         ),
-        ("1 1 0\n", "1 1 0\n7\n", "line 13' must be the end of the file. Got '7'"),
     ],
 )
 def test_bad_qap_files(tmp_path, old, new, message):
@@ -72,14 +69,11 @@ def test_bad_qap_files(tmp_path, old, new, message):
             "x.PO: field 'line 1' must be 3 locations from 1 to 3, then 2 .*: 5",
         ),
         ("1 2 2 64 12", "line 1' must be a permutation of 1 to 3. Got 1 2 2 instead"),
-        ("0 1 2 64 12", "line 1' must be a permutation of 1 to 3. Got 0 1 2 instead"),
         ("1 2 3 64 13", "line 1' must be the costs 64 12 that the instance gives"),
-        ("1 2 3 sixty 12", "line 1, entry 4' .*a number. Got 'sixty'"),
         (
             "1 2 3 64 12\n3 2 1 56 12",
             "must be mutually non-dominated points. Got 2 of which only 1",
         ),
-        ("", "x.PO: must be an instance. Got an empty file"),
     ],
 )
 def test_bad_pareto_files(tmp_path, text, message):
@@ -92,14 +86,12 @@ def test_bad_pareto_files(tmp_path, text, message):
     ("old", "new", "message"),
     [
         ("3 2\n11", "3 2 1\n10", "line 1' must be the numbers of items and objectives: 2 numbers"),
-        ("3 2\n11", "0 2\n10", "line 1, entry 1' .*whole number at least 1. Got '0'"),
         ("3 2\n11", "3 2\n1e400", "line 2, entry 1' must be the capacity: a whole number"),
         (
             "5 3 4",
             "5 3.5 4",
             "line 4, entry 2' must be weight .* item 2 of 3: a whole",
         ),
-        ("5 3 4", "-5 3 4", "line 4, entry 1' .*at least 0. Got '-5'"),
         (
             "8 6\n",
             "",
@@ -111,7 +103,6 @@ def test_bad_pareto_files(tmp_path, text, message):
             "6 7\n",
             "'point 2 of the front' must be one of 2 different",
         ),
-        ("8 6\n", "8 6\n1 1\n", "line 9' must be the end of the file. Got '1 1'"),
     ],
 )
 def test_bad_knapsack_files(tmp_path, old, new, message):
@@ -130,7 +121,6 @@ def test_bad_knapsack_files(tmp_path, old, new, message):
             "line 2, entry 3' must be rho: .* from -1 to 1",
         ),
         ("p rMNK 0.5 2 2 1", "p rMNK 0.5 2 2 2", "line 2' .*K from 0 to N - 1.*Got M=2, N=2, K=2"),
-        ("p links", "links", "line 3' must be a line 'p links'. Got 'links'"),
         (
             "1 1\n1 1",
             "1 1\n2 1",
@@ -154,12 +144,6 @@ def test_missing_and_binary_files(cls, tmp_path):
         cls.from_file(tmp_path / "b.dat")
 
 
-def test_a_named_front_must_exist(tmp_path):
-    (tmp_path / "x.dat").write_text(QAP, encoding="utf-8")
-    with pytest.raises(FileNotFoundError, match=r"none.PO"):
-        MultiObjectiveQAP.from_file(tmp_path / "x.dat", front=tmp_path / "none.PO")
-
-
 I3 = np.ones((3, 3))
 ARRAYS = [
     (MultiObjectiveQAP, {"distance": np.ones((3, 2)), "flow": [I3]}, "'distance'.*square.*3, 2"),
@@ -173,21 +157,17 @@ ARRAYS = [
         {"distance": I3 * np.nan, "flow": [I3]},
         r"'distance'.*entry \(0, 0\).*nan",
     ),
-    (MultiObjectiveQAP, {"distance": I3, "flow": [-I3]}, "'flow'.*non-negative.*Got -1.0"),
-    (MultiObjectiveQAP, {"distance": "far", "flow": [I3]}, "'distance'.*array of numbers.*'str'"),
     (
         MultiObjectiveKnapsack,
         {"weights": [1.5], "values": [[1]], "capacity": 1},
         "'weights'.*whole.*1.5",
     ),
-    (MultiObjectiveKnapsack, {"weights": [1, 2], "values": [[1]], "capacity": 1}, "'values'.*2, n"),
     (
         MultiObjectiveKnapsack,
         {"weights": [1], "values": [[1]], "capacity": -1},
         "'capacity'.*Got -1",
     ),
     (MNKLandscape, {"links": [[[5]]], "tables": [[[0, 1]]]}, "'links'.*0..0. Got 5"),
-    (MNKLandscape, {"links": [[[0]]], "tables": [[[0, 2]]]}, "'tables'.*0 to 1. Got 2.0"),
     (MNKLandscape, {"links": [[[0]]], "tables": [[[0]]]}, r"'tables'.*shape \[1, 1, 2\]"),
 ]
 
@@ -244,7 +224,6 @@ DESIGNS = [
     ("change", "message"),
     [
         (lambda f: f.update(format="other"), "'format' must be '.*'. Got 'other' instead"),
-        (lambda f: f.pop("version"), "'version' must be one of .* Got none"),
         (lambda f: f.update(more=1), "'more' must be one of .* Got a field that designs lack"),
         (lambda f: f.update(instance=3), "field 'instance' must be a text. Got 3 instead"),
     ],
@@ -265,7 +244,6 @@ def test_bad_design_files(design, change, message, tmp_path):
     [
         (DESIGNS[0], "locations", [0, 0, 1], "permutation"),
         (DESIGNS[0], "costs", [1.0, None], "field 'costs.1.' must be a finite number"),
-        (DESIGNS[0], "costs", [1.0, float("inf")], "field 'costs.1.' must be a finite number"),
         (
             DESIGNS[0],
             "locations",
@@ -273,10 +251,7 @@ def test_bad_design_files(design, change, message, tmp_path):
             "field 'locations.1.' must be an integer .* Got True",
         ),
         (DESIGNS[1], "items", [3, 0], "ascending"),
-        (DESIGNS[1], "items", [0, 4], "ascending from 0 to 3"),
         (DESIGNS[1], "n_items", 10**9, "field 'n_items' must be an integer from 1 to 268435456"),
-        (DESIGNS[1], "n_items", -1, "field 'n_items' must be an integer from 1"),
-        (DESIGNS[0], "costs", 3.0, "field 'costs' must be a list. Got 3.0"),
         (DESIGNS[1], "weight", 1.5, "field 'weight' must be an integer of 64 bits. Got 1.5"),
         (DESIGNS[2], "bits", [0, 2, 1], "of 0 and 1"),
     ],
@@ -289,19 +264,6 @@ def test_bad_design_fields(design, field, value, message, tmp_path):
     path.write_text(json.dumps(fields))
     with pytest.raises(ValueError, match=message):
         type(design).load(path)
-
-
-def test_a_design_file_must_be_json(tmp_path):
-    (tmp_path / "d.json").write_text("{'a': 1}")
-    with pytest.raises(ValueError, match=r"d\.json: must be JSON"):
-        Assignment.load(tmp_path / "d.json")
-
-
-@pytest.mark.parametrize("design", DESIGNS, ids=lambda d: d.FORMAT)
-def test_designs_print_what_they_are(design):
-    text = str(design)
-    assert text.splitlines()[0].endswith("of i")
-    assert len(text.splitlines()) >= 3
 
 
 def test_an_overweight_packing_says_so():

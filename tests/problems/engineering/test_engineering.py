@@ -66,7 +66,7 @@ def test_published_designs_have_their_published_objectives(name):
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_variables_keep_their_types_in_a_run(name):
     problem = PROBLEMS[name]
-    result = minimize(problem, MOELA(n_subproblems=20), ("n_eval", 120), seed=1)
+    result = minimize(problem, MOELA(n_subproblems=20), ("n_eval", 60), seed=1)
     for individual in result.pop:
         x = individual.X
         if not isinstance(x, dict):
@@ -93,7 +93,7 @@ def test_some_problems_are_mixed_some_integer_some_real():
 @pytest.mark.parametrize("name", BEST_KNOWN)
 def test_no_run_is_better_than_the_best_known_front(name):
     problem = PROBLEMS[name]
-    result = minimize(problem, MOELA(n_subproblems=20), ("n_eval", 200), seed=2)
+    result = minimize(problem, MOELA(n_subproblems=20), ("n_eval", 100), seed=2)
     if result.F is None:
         return
     # The fronts are approximations, except that of the gears; 0.02 % is their resolution.

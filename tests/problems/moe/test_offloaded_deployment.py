@@ -101,7 +101,6 @@ def test_several_devices_have_buffers_of_their_own():
         ({"cost": COST, "policies": ["lru"]}, "'policies'.*use offload_rules"),
         ({"cost": COST, "offload_rules": [STATIC]}, "no start"),
         ({"cost": COST, "offload_rules": [OffloadRule("min")]}, "the future"),
-        ({"cost": COST, "start": 3}, "'start'"),
         ({"cost": COST, "replicas": 2, "n_devices": 2}, "'replicas'"),
     ],
 )

@@ -147,21 +147,13 @@ GOOD = {"placement": some_mapping(), "batch_size": 14}
     ("changes", "message"),
     [
         ({"placement": some_mapping(n_layers=2)}, r"shape \(3, 8\)"),
-        ({"placement": some_mapping() + 0.5}, "whole numbers"),
-        ({"placement": "a"}, "PE ids"),
         ({"placement": some_mapping() + 5}, "PEs that hold experts .0 to 6.; see expert"),
         ({"capacity": 2}, "at most 2 experts; see PE"),
-        ({"capacity": 0}, "capacity"),
         ({"batch_size": 61}, "batch_size"),
         ({"batch_size": 6, "mode": "decode"}, "batch_size"),
         ({"mode": "train"}, "'decode', 'prefill'"),
-        ({"activations": 32}, "an Activations"),
         ({"roles": Roles(attention="CPU")}, "type of the platform .GPU, LLC."),
-        ({"roles": "GPU"}, "a Roles"),
-        ({"platform": "4x4x4"}, "a Platform"),
         ({"step_cycles": 0}, "step_cycles"),
-        ({"load": 0}, "load"),
-        ({"max_steps": 0}, "max_steps"),
     ],
 )
 def test_bad_input_is_named(trace, chip, sizes, changes, message):

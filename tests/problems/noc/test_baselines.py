@@ -118,18 +118,3 @@ def test_a_search_with_nothing_to_decide_is_refused(routing):
         moved = (near != free.mesh_row()).any(axis=0)
         assert moved[:64].any() == (name == "fixed_placement")
         assert moved[64:].any() == (name == "planar_links")
-
-
-def test_wrong_settings_of_networks_are_named():
-    chip, rng = Platform.mesh_8x8(), np.random.default_rng(0)
-    for call, words in (
-        (lambda: folded_torus("8x8"), "'platform' parameter of folded_torus must be a Platform"),
-        (lambda: express_mesh(None), "'platform' parameter of express_mesh must be a Platform"),
-        (lambda: express_mesh(chip, spans=3), "'spans' parameter of express_mesh must be a seq"),
-        (
-            lambda: optimize_placement(chip, None, random_state=rng),
-            "must be a Design. Got Platform",
-        ),
-    ):
-        with pytest.raises(ValueError, match=words):
-            call()

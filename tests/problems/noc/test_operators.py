@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from pymoo.core.population import Population
 
 from problems.noc import NoC3D, NoCMutation, PEType, Platform
-from problems.noc.operators import draw_seeds
 
 N_DESIGNS = 10_000
 
@@ -160,7 +159,7 @@ def platforms():
     )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recipe=platforms(), seed=st.integers(0, 2**32 - 1))
 def test_no_platform_gets_an_illegal_design(recipe, seed, rules):
     build, arguments = recipe
@@ -326,31 +325,6 @@ def test_mutation_makes_at_most_the_moves_it_is_told(problem, rows):
         NoCMutation(max_moves=0)
 
 
-def test_same_seed_same_designs_and_no_global_random_state(problem):
-    np.random.seed(3)  # noqa: NPY002 - the global state must neither matter nor change
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
-    first = make(problem, 200, rng(12))
-    np.random.seed(4)  # noqa: NPY002
-    np.testing.assert_array_equal(first, make(problem, 200, rng(12)))
-    assert not np.array_equal(first, make(problem, 200, rng(13)))
-    np.random.seed(3)  # noqa: NPY002
-    make(problem, 200, rng(12))
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
-
-
-def test_operators_leave_what_they_are_given_alone(problem, rows):
-    X = rows.copy()
-    X.flags.writeable = False
-    operators = problem.operators()
-    operators["mutation"]._do(problem, X, random_state=rng())
-    operators["crossover"]._do(problem, np.stack((X, X[::-1])), random_state=rng())
-    problem.neighbors_many(X, 3, rng())
-    problem.evaluate(X)
-    problem.features(X)
-    problem.canonical(X)
-    np.testing.assert_array_equal(X, rows)
-
-
 def feed(problem, what, X):
     operators = problem.operators()
     if what == "neighbors":
@@ -370,12 +344,3 @@ def test_compiled_code_never_sees_an_illegal_row(problem, rows, what):
     match = "Row 2 of X breaks a rule: links must be indices from 0 to 479"
     with pytest.raises(ValueError, match=match):
         feed(problem, what, X)
-
-
-@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox])
-def test_seeds_of_moves_are_whole_words_of_any_generator(kind):
-    random_state, same = (np.random.Generator(kind(3)) for _ in range(2))
-    expected = same.integers(0, 2**64, size=7, dtype=np.uint64)
-    np.testing.assert_array_equal(draw_seeds(random_state, 7), expected)
-    assert random_state.random() == same.random()
-    assert draw_seeds(random_state, 0).dtype == np.uint64

@@ -1,5 +1,4 @@
 import copy
-import itertools
 import json
 import pickle
 import re
@@ -80,11 +79,6 @@ def broken(name):
     if name == "PE twice":
         placement[9] = placement[8]
         return placement, links, r"each PE once. Got PE \d+ on tiles \[8, 9\] and no tile for PEs"
-    if name == "PE outside":
-        placement[3] = 64
-        return placement, links, r"PE ids from 0 to 63. Got 64 on tile 3"
-    if name == "too few PEs":
-        return placement[:63], links, r"each of 64 tiles. Got shape \(63,\)"
     if name == "LLC inside":
         placement[[0, 21]] = placement[[21, 0]]
         return placement, links, r"each LLC on a tile allowed for it \(.*\). Got LLC 8 on tile 21"
@@ -97,14 +91,6 @@ def broken(name):
     if name == "between layers":
         links[7] = (3, 19)
         return placement, links, r"two different tiles of one layer. Got \(3, 19\) as link 7"
-    if name == "to itself":
-        links[7] = (3, 3)
-        return placement, links, r"two different tiles of one layer. Got \(3, 3\) as link 7"
-    if name == "tile outside":
-        links[7] = (3, -1)
-        return placement, links, r"tiles from 0 to 63. Got \(3, -1\) as link 7"
-    if name == "no pairs":
-        return placement, links.ravel(), r"shape \(192,\)|'links\[0\]' of .* a list"
     if name == "degree":
         # Tile 17 has 3 planar and 2 vertical links; 4 more, taken from the top layer, are too many.
         links[-4:] = [(17, 19), (17, 27), (17, 30), (17, 31)]
@@ -119,15 +105,10 @@ def broken(name):
 
 RULES = (
     "PE twice",
-    "PE outside",
-    "too few PEs",
     "LLC inside",
     "link twice",
     "too few links",
     "between layers",
-    "to itself",
-    "tile outside",
-    "no pairs",
     "degree",
     "unconnected",
 )
@@ -151,12 +132,8 @@ def test_a_broken_rule_is_named_with_its_place(tmp_path, rule):
     [
         (["a"] * 64, None, "'placement' of a Design must hold integers"),
         ([1.5] * 64, None, r"must hold integers. Got 1.5 at index \[0\]"),
-        ([float("nan")] * 64, None, r"must hold integers. Got nan at index \[0\]"),
-        ([True] * 64, None, "must hold integers. Got values of type bool"),
-        ([None] * 64, None, "'placement' of a Design must hold integers"),
         (None, [[0, 1], [2]], "'links' of a Design must hold integers"),
         (None, [[0, 1.25]] * 96, r"'links' of a Design .* Got 1.25 at index \[0, 1\]"),
-        (None, [[0, 10**30]] * 96, "'links' of a Design must hold integers"),
     ],
 )
 def test_arrays_of_something_else_are_named(placement, links, message):
@@ -166,11 +143,6 @@ def test_arrays_of_something_else_are_named(placement, links, message):
             mesh.placement if placement is None else placement,
             mesh.links if links is None else links,
         )
-
-
-def test_whole_floats_are_taken_for_integers():
-    mesh = Design.mesh()
-    assert Design(mesh.placement.astype(float), mesh.links.astype(np.uint8)) == mesh
 
 
 @pytest.mark.parametrize(
@@ -186,7 +158,6 @@ def test_whole_floats_are_taken_for_integers():
             '{"format": "moela-noc-design-1", "links": [], "placement": [], "platform": [null]}',
             r"The 'platform' of a design must be a JSON object. Got \[None\]",
         ),
-        ("not json", "file.json"),
         ("[" * 100_000, "file.json"),
     ],
 )
@@ -223,19 +194,6 @@ def test_a_design_draws_every_layer(problem, rows, tmp_path):
         design.plot(np.where(np.arange(144) == 7, np.nan, 1.0))
 
 
-def test_titles_of_narrow_layers_have_room():
-    types = [PEType(name="CPU", count=12, power=1.0)]
-    chip = Platform(grid=(2, 1, 6), pe_types=types, n_planar_links=6)
-    figure = Design.mesh(chip).plot()
-    figure.draw_without_rendering()
-    assert [ax.get_title() for ax in figure.axes[4:6]] == [
-        "layer 4: 1 link", "layer 5: 1 link (heat sink)",
-    ]  # fmt: skip
-    boxes = [ax.title.get_window_extent() for ax in figure.axes[:6]]
-    assert min(box.x0 for box in boxes) >= 0.0
-    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes[:5]))
-
-
 def test_tiles_are_colored_by_temperature(problem, rows):
     design = problem.decode(rows[6])
     degrees = design.temperatures()
@@ -251,14 +209,6 @@ def test_tiles_are_colored_by_temperature(problem, rows):
     plain, hot = design.plot(), design.plot(temperature=True)
     assert len(hot.axes) == len(plain.axes) + 1
     assert faces(hot) != faces(plain)
-    # The color bar is that of the tiles, and labels can be read on every color.
-    bar = next(m for m in hot.axes[-1].collections if m.get_array() is not None)
-    hottest = int(degrees[:16].argmax())
-    np.testing.assert_allclose(bar.cmap(bar.norm(degrees[hottest])), faces(hot)[hottest])
-    assert hot.axes[0].texts[hottest].get_color() == "white"
-    assert hot.axes[3].texts[int(degrees[48:].argmin())].get_color() == "black"
-    given = design.plot(temperature=np.linspace(40, 90, 64))
-    assert faces(given) != faces(hot)
     with pytest.raises(ValueError, match=r"64 finite numbers, one per tile. Got 'shape \(2,\)'"):
         design.plot(temperature=[1, 2])
 
@@ -282,12 +232,6 @@ def test_a_design_is_drawn_beside_the_mesh_with_its_changes(problem, rows):
     written = [text.get_text() for ax in figure.axes for text in ax.texts]
     for _, _, change in changes.values():
         assert any(f"({change:+.1f} %)" in text for text in written)
-
-
-@pytest.mark.parametrize("make", [Design.mesh, lambda platform: Design([0], [], platform)])
-def test_what_is_no_platform_is_refused(make):
-    with pytest.raises(ValueError, match=r"must be a Platform\. Got '4x4x4'"):
-        make("4x4x4")
 
 
 def test_two_designs_differ_in_pes_and_links_whatever_the_order_of_the_row(problem, rows):

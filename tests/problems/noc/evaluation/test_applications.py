@@ -59,13 +59,6 @@ def test_mean_and_worst_are_two_problems(matrices):
         NoC3D(matrices, aggregate="median")
 
 
-def test_a_single_application_in_a_list_is_that_application(matrices, rows):
-    np.testing.assert_array_equal(
-        NoC3D(matrices[:1]).evaluate(rows), NoC3D(matrices[0]).evaluate(rows)
-    )
-    assert NoC3D(np.stack(matrices[:1])).version == NoC3D(matrices[0]).version
-
-
 def test_constraints_hold_in_the_worst_application(matrices, rows):
     problem = NoC3D(matrices, objectives=("energy",), constraints={"peak_load": 2.0})
     peaks = [NoC3D(t, objectives=("mean",)).measure(rows)["peak_load"] for t in matrices]

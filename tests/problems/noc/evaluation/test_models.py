@@ -163,17 +163,6 @@ def test_ties_go_to_the_predecessor_with_the_smallest_pe_id(low, high):
     assert problem.link_loads(x).tolist() == (over_tile_1 if low == 1 else over_tile_2)
 
 
-def test_a_result_is_bit_equal_in_any_batch():
-    problem = NoC3D.example("nw")
-    rng = np.random.default_rng(1)
-    X = problem.operators()["sampling"].do(problem, 60, random_state=rng).get("X")
-    F = problem.evaluate(X)
-    order = rng.permutation(60)
-    np.testing.assert_array_equal(problem.evaluate(X[order]), F[order])
-    np.testing.assert_array_equal(np.array([problem.evaluate(x) for x in X]), F)
-    np.testing.assert_array_equal(problem.evaluate(X[7:30]), F[7:30])
-
-
 def test_the_order_of_links_changes_no_bit():
     problem = NoC3D.example("sc")
     rng = np.random.default_rng(1)

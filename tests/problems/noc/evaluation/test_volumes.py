@@ -79,10 +79,3 @@ def test_network_power_adds_up_to_the_energy(rows):
     power = network_power(chip, rows, loads, problem.traffic[None])
     # energy is per cycle; 1e9 cycles a second at 2e-9 J a unit.
     np.testing.assert_allclose(power.sum(axis=2)[:, 0], 2.0 * problem.evaluate(rows)[:, 0])
-
-
-def test_factors_of_the_response_are_kept_out_of_files_at_their_defaults():
-    chip = Platform.mesh_8x8()
-    assert "response_factor" not in chip.to_dict()["stack"]
-    assert Platform.from_dict(chip.to_dict()) == chip
-    assert Platform.from_dict(CHIP.to_dict()) == CHIP

@@ -66,25 +66,6 @@ def test_features_of_a_chain_of_moves_do_not_depend_on_the_designs_before():
     np.testing.assert_array_equal(problem.features(np.repeat(chain, 2, axis=0))[::2], alone)
 
 
-def test_there_may_be_no_neighbors():
-    problem, X, rng = designs(Platform.paper_4x4x4())
-    width = len(problem.feature_names)
-    none = problem.neighbor_features(X, problem.neighbors_many(X, 0, rng))
-    assert none.shape == (6, 0, width)
-    assert problem.neighbor_features(X[:0], np.empty((0, 3, problem.n_var))).shape == (0, 3, width)
-
-
-@pytest.mark.parametrize("shape", [(5, 2), (7, 2), (12,), (6,)])
-def test_neighbors_of_another_number_of_designs_are_refused(shape):
-    problem, X, rng = designs(Platform.paper_4x4x4())
-    experts = MoEOnChip.example()
-    mapped = experts.operators()["sampling"]._do(experts, 6, random_state=rng)
-    for each, rows in ((problem, X), (experts, mapped)):
-        near = np.broadcast_to(rows[0], (*shape, each.n_var))
-        with pytest.raises(ValueError, match=rf"near must have shape \(6, k, {each.n_var}\)"):
-            each.neighbor_features(rows, near)
-
-
 BREAKS = {
     "a PE twice": lambda x: x.__setitem__(3, x[4]),
     "no such PE": lambda x: x.__setitem__(3, 64),
