@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 
@@ -38,6 +40,19 @@ def values(problem, x):
         "MultiObjectiveKnapsack": knapsack_values,
         "MNKLandscape": mnk_values,
     }[kind](problem, x)
+
+
+def legal_designs(problem):
+    """Return every legal, feasible design."""
+    if type(problem).__name__ == "MultiObjectiveQAP":
+        yield from itertools.permutations(range(problem.n_var))
+        return
+    for bits in itertools.product([False, True], repeat=problem.n_var):
+        if type(problem).__name__ == "MultiObjectiveKnapsack":
+            weight = sum(int(w) for w, b in zip(problem.weights, bits, strict=True) if b)
+            if weight > problem.capacity:
+                continue
+        yield bits
 
 
 def front(points):
