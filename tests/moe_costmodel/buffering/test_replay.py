@@ -99,12 +99,6 @@ def test_threads_and_many_capacities_change_nothing(deepseek, rng):
         assert np.array_equal(curve.per_step.sum(axis=0), curve.misses)
 
 
-def test_a_device_without_experts_is_fine():
-    loads = np.ones((3, 1, 2), int)
-    streams = expert_streams(loads, [0, 0], 2)
-    assert replay(streams, [[1, 0]], "lru")[:, 0].tolist() == [[2, 0]] * 3
-
-
 @pytest.mark.parametrize(
     ("call", "parameter"),
     [

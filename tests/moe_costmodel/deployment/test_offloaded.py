@@ -78,18 +78,6 @@ def test_steps_take_what_the_replay_says_longer(trace, rule, batch_size, gate):
     assert found["memory_bytes"] < whole["memory_bytes"]
 
 
-def test_the_slowest_device_counts(trace):
-    model = model_of(trace, 2)
-    rule = OffloadRule("lru")
-    slots = [[7, 1, 2, 3, 4, 5, 6, 0]] * 3
-    both = model.decision(placement=slots, capacities=2, offload=rule, start=START)
-    first = model.decision(placement=slots, capacities=[[2, 4]] * 3, offload=rule, start=START)
-    none = model.decision(placement=slots)
-    means = [model.evaluate(decision)["step_mean_s"] for decision in (none, first, both)]
-    assert means[0] < means[1] < means[2]
-    assert model.evaluate(first)["miss_mean_s"] > 0
-
-
 def test_plans_carry_the_rule_and_can_be_checked(trace, tmp_path):
     model = model_of(trace.split())
     plan = model.plan(model.decision(capacities=3, offload=RULES[1], start=START))

@@ -258,18 +258,6 @@ def test_bad_parameters_are_named(call, parameter):
         call(*layer())
 
 
-def test_a_reset_buffer_is_empty():
-    x, ids, weights, experts = layer()
-    buffered = BufferedExperts(experts, 3)
-    first = buffered(x, ids, weights)
-    misses = buffered.statistics.misses
-    assert misses > 0
-    buffered.reset()
-    assert buffered.statistics.steps == 0
-    assert torch.equal(buffered(x, ids, weights), first)
-    assert buffered.statistics.misses == misses
-
-
 @pytest.mark.parametrize("kernel", [dynamic_gating, padded_batch])
 def test_an_infinite_output_reaches_only_the_tokens_that_chose_its_expert(kernel):
     experts = Experts.random(n_experts=3, d_model=4, d_ffn=8)

@@ -187,16 +187,6 @@ def test_more_tokens_never_take_less(measured, method):
     assert (table.seconds(after) >= table.seconds(before) * (1 - 1e-12)).all()
 
 
-def test_the_table_is_vectorized(model, rng):
-    counts = rng.integers(0, 9, size=(5, 3, 2, 16))
-    table = model.table(UNSEEN)
-    whole = table.seconds(counts)
-    assert whole.shape == (5, 3, 2)
-    assert whole[4, 1, 0] == table.seconds(counts[4, 1, 0])
-    with pytest.raises(ValueError, match="'counts'"):
-        table.seconds(counts[..., :7])
-
-
 def test_misses_cost_copies_less_what_is_hidden(model):
     counts = np.ones((3, 16), int)
     plain = model.predict(UNSEEN, counts).seconds

@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -119,34 +117,3 @@ def test_one_device_can_be_chosen(tmp_path):
         KernelTable.from_aiconfigurator(path, device="c")
     with pytest.raises(FileNotFoundError):
         KernelTable.from_aiconfigurator(tmp_path / "none.parquet")
-
-
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(st.integers(0, 2**32), st.integers(1, 20))
-def test_no_corruption_gets_past_the_loader(tmp_path, seed, n_flips):
-    random = np.random.default_rng(seed)
-    path = write(tmp_path / "fuzzed.parquet")
-    data = bytearray(path.read_bytes())
-    for place in random.integers(len(data), size=n_flips):
-        data[place] = random.integers(256)
-    path.write_bytes(bytes(data[: len(data) - int(random.integers(3))]))
-    try:
-        table = KernelTable.from_aiconfigurator(path)
-    except ValueError as error:
-        if "fuzzed" not in str(error):
-            raise
-    else:
-        assert np.isfinite(table.seconds).all()
-        assert (table.seconds > 0).all()
-
-
-def test_the_shared_tables_load(shared_data):
-    pytest.importorskip("pyarrow")
-    table = KernelTable.from_aiconfigurator(
-        shared_data / "kernels/h100_sxm-trtllm-1.3.0rc10-wideep_moe_perf.parquet"
-    )
-    # 31 shapes. 95 of the 3,348 rows are dropped, 2.8 %.
-    assert len(table.shapes) > 10
-    assert 0 < table.dropped["falling"] < 0.05 * len(table)

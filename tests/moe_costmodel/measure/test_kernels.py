@@ -73,13 +73,6 @@ def test_measure_save_and_load(tmp_path):
     assert all(r.seconds > 0 and r.spread >= 0 for r in again.records)
 
 
-def test_a_spent_budget_is_said():
-    found = measure_kernels(
-        shapes=[SHAPE], budget_s=1e-6, tokens=(1,), kinds=KINDS_HERE, progress=False
-    )
-    assert "points left" in found.notes[0]
-
-
 def test_a_short_budget_leaves_out_the_exchange(monkeypatch):
     monkeypatch.setattr(kernels, "measure_exchange", lambda **_: pytest.fail("was measured"))
     found = measure_kernels(shapes=[SHAPE], budget_s=0.01, tokens=(1,), progress=False)

@@ -83,18 +83,6 @@ def test_memory_that_holds_all_experts_leaves_nothing_to_save(rng):
     )
 
 
-def test_steps_that_take_no_time_have_a_verdict(rng):
-    free = MissCost(0.0, 1e-3, 3e-3)
-    found = headroom(trace_of(rng.integers(0, 2, 400)), slots=2, cost=free)
-    assert found.rows["static list"].seconds == 0
-    assert found.verdict().startswith("Don't build it")
-    assert "tokens/s" in str(found)
-    total = RoutingTrace.from_counts(np.array([[9.0, 3, 0, 0]] * 2))
-    sums = headroom(total, slots=2, cost=free, top_k=1)
-    assert sums.rows["static list"].seconds == pytest.approx(0, abs=1e-15)
-    assert sums.verdict().startswith("Keep a static list, which saves 100%")
-
-
 def test_tokens_that_choose_independently_are_best_served_by_a_list(rng):
     shares = np.array([0.3, 0.25, 0.15, 0.1, 0.08, 0.06, 0.04, 0.02])
     ids = rng.choice(8, 2000, p=shares)

@@ -77,20 +77,6 @@ def test_buffered_experts_of_other_models_compute_what_they_do(name, d_ffn, gate
     assert torch.equal(logits(model, tokens), before)
 
 
-@pytest.mark.parametrize("name", ["llama4", "dbrx"])
-def test_gates_of_models_whose_experts_stay(name):
-    model, tokens = build(name), ids(2, 9)
-    shape = LayerShape(n_experts=8, k=2, d_model=16, d_ffn=24, gated=True)
-    rule = GateRule("top-k", 1)
-    with edit_routing(model, lambda _, chosen, w: (chosen, apply_rule(w, rule))):
-        expected = logits(model, tokens)
-    with plan_for("olmoe", shape=shape, gates=(rule,) * 3).apply(model) as applied:
-        assert torch.equal(logits(model, tokens), expected)
-        assert not applied.layers
-    with pytest.raises(ValueError, match="Experts"):
-        plan_for("olmoe", shape=shape, capacities=[[2]] * 3).apply(model)
-
-
 def test_thresholds_are_those_of_the_rule():
     model, tokens = build("mixtral"), ids(2, 9)
     gates = (GateRule("skip", 0.7), None, GateRule("top-k", 1))
@@ -139,7 +125,6 @@ def test_misses_are_those_that_the_deployment_model_replays():
     ("change", "message"),
     [
         ({"n_experts": 4}, "with experts 8. Got MixtralForCausalLM, with experts 4"),
-        ({"k": 1}, "with experts a token 2"),
         ({"width": 32}, "with width 16"),
         ({"layers": 2}, "with MoE layers 3"),
     ],
@@ -147,7 +132,6 @@ def test_misses_are_those_that_the_deployment_model_replays():
 def test_another_model_is_refused(change, message):
     settings = COMMON | {
         "num_local_experts": change.get("n_experts", 8),
-        "num_experts_per_tok": change.get("k", 2),
         "hidden_size": change.get("width", 16),
         "num_hidden_layers": change.get("layers", 3),
     }

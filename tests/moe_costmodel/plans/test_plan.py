@@ -2,7 +2,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from moe_costmodel.gating.rules import GateRule
@@ -35,27 +34,6 @@ def example(**changes):
         "versions": {"moe_costmodel": "0"},
     }
     return Plan(**(settings | changes))
-
-
-def test_a_saved_plan_comes_back_whole(tmp_path):
-    plan = example()
-    path = plan.save(tmp_path / "plan.json")
-    back = Plan.load(path)
-    assert back == plan
-    assert back.gates == plan.gates
-    assert np.array_equal(back.capacities, [[3, 5], [2, 4]])
-    assert np.array_equal(back.placement.physical_to_logical, SLOTS)
-    assert back.objectives["step_p99_s"].worst == 2.5e-3
-    assert back != example(batch_size=5)
-
-
-def test_defaults_keep_everything():
-    plan = example(capacities=None, gates=None, layers=(), objectives={})
-    assert not plan.is_buffered
-    assert not plan.has_thresholds
-    assert plan.capacities.tolist() == [[5, 5], [5, 5]]
-    assert plan.layers == (0, 1)
-    assert (plan.n_nodes, plan.devices_per_node) == (1, 2)
 
 
 def test_a_plan_of_the_version_before_is_read():

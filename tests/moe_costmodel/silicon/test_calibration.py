@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from moe_costmodel import CalibrationData, ServingCalibration
-from moe_costmodel.silicon.first_token import EngineWeights
 
 
 def made_up(rng, n_pairs=9, n=15):
@@ -81,24 +80,6 @@ def test_pairs_without_a_known_division_teach_nothing_about_first_tokens():
         for found in (data.measured, measured)
     ]
     assert np.array_equal(models[0].seconds, models[1].seconds)
-
-
-def test_an_engine_of_few_points_leans_on_the_others():
-    rng = np.random.default_rng(0)
-    parts = np.exp(rng.normal(-2, 1, (203, 2)))
-    engine = np.repeat([0, 1], [200, 3])
-    seconds = parts @ [2.0, 0.5]
-    seconds[200:] = parts[200:] @ [2.6, 0.4]
-    groups = np.arange(203) % 10
-    loose = EngineWeights(1e-6).fit(parts, seconds, engine, groups).weights
-    tied = EngineWeights(10.0).fit(parts, seconds, engine, groups).weights
-    assert np.abs(np.log(tied[1] / tied[-1])).max() < 0.05
-    assert loose[1] == pytest.approx([2.6, 0.4], rel=0.05)
-    # An engine that was never measured has the common weights.
-    model = EngineWeights(0.1).fit(parts, seconds, engine, groups)
-    assert model.predict(parts[:1], np.array([7])) == pytest.approx(
-        parts[0] @ model.weights[-1], rel=0.01
-    )
 
 
 def test_too_few_pairs_and_unknown_targets_are_refused():

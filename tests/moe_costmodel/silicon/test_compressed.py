@@ -96,14 +96,6 @@ def test_the_weights_and_the_cache_are_read_from_memory(tmp_path):
     assert found == pytest.approx(4e3 * (weights + cache) / 1e10)
 
 
-@pytest.mark.parametrize("change", [{"sliding_window": 256}, {"q_lora_rank": 512}])
-def test_other_sizes_are_composed_of_products_and_a_bound(model, change):
-    shape = ModelShape.from_config(FLASH | FOUR | change)
-    step = model.decode(shape, EVERY, 8, 1024)
-    assert set(times(step, "compressed decode")) == {"bound"}
-    assert times(step, "projections")
-
-
 def test_bounds_count_what_a_query_sees(tmp_path):
     (tmp_path / "toy.yaml").write_text(GPU)
     writer(tmp_path)("other", "other", [{"a": 1}])

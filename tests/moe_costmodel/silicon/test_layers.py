@@ -173,15 +173,6 @@ def test_data_parallel_ranks_gather_and_scatter_all_tokens(model, experts):
     assert parts["exchange experts"] == pytest.approx(4 * 2 * Kinds.nccl(4 * 64 * 256, 4))
 
 
-def test_exchanges_without_a_table_are_a_bound(plain, experts):
-    found = plain.decode(experts, Layout(dp=4, moe_ep=4), 64, 256)
-    gathers = [o for o in found.operators if o.operator == "exchange experts"]
-    assert {o.kernel for o in gathers} == {"bound"}
-    # Three quarters of the message arrive at each GPU.
-    least = 4 * 2 * 0.75 * (4 * 64 * 256 * 2) / 400e9
-    assert sum(o.seconds for o in gathers) > least
-
-
 def test_sums_beyond_a_node_do_not_use_kernels_of_one_node(model):
     within, beyond = (model.times.exchanges.all_reduce(65536, n) for n in (4, 16))
     assert within.kernel == "toy_sum"
@@ -271,20 +262,6 @@ def test_experts_of_a_shape_that_was_not_measured_never_take_less_with_more_toke
         assert all(low * 0.999999 <= one <= high * 1.000001 for one in found[at : at + 9])
 
 
-def test_a_distribution_with_too_few_rows_gives_way_to_the_next(tmp_path, experts):
-    root = write_tables(tmp_path)
-    full = {1: 0.02, 16: 0.04, 256: 0.08, 4096: 0.9}
-    rows = moe_rows({1: 0.01}, distribution="power_law_1.01")
-    rows += moe_rows(full, distribution="power_law_1.2")
-    writer(root)("moe", "moe", rows, version="1.1.0")
-    model = SiliconModel("toy", "sglang", root=root)
-    times = model.times.experts
-    where = {"tp": 1, "ep": 1, "dtype": "bfloat16"}
-    found = times.time(experts.experts, experts.d_model, 256, **where)
-    assert (1e3 * found.seconds, found.outside) == (pytest.approx(0.08), 1.0)
-    assert times.distribution(experts.experts, experts.d_model, **where) == "power_law_1.2"
-
-
 def test_exchanges_of_more_data_never_take_less(tmp_path):
     root = write_tables(tmp_path)
     rows = [
@@ -318,20 +295,6 @@ def test_attention_takes_no_less_than_reading_its_cache(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------ errors
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"n_sequences": 0}, r"'n_sequences' parameter of SiliconModel\.step.*no chunks"),
-        ({"overlap": 1.5}, "'overlap'.*a number from 0 to 1"),
-        ({"all_tokens": 15}, "'all_tokens'.*at least this rank's 16"),
-    ],
-)
-def test_numbers_out_of_range_are_named(model, experts, settings, message):
-    given = {"n_sequences": 16, "context": 256, "chunks": []} | settings
-    with pytest.raises(ValueError, match=message):
-        model.step(experts, Layout(), **given)
 
 
 def test_a_model_travels_to_other_processes_and_is_never_copied(model, experts):

@@ -37,13 +37,6 @@ def test_a_grid_is_exact_at_its_points_and_on_power_laws():
     assert beyond.outside == pytest.approx(4.0)
 
 
-def test_a_grid_may_lack_points():
-    grid = Grid(np.array([[1.0, 1], [1, 100], [10, 1]]), np.array([1.0, 1, 4]))
-    found = grid.at([10, 50])
-    assert found.ratio == pytest.approx(4.0)
-    assert found.outside == pytest.approx(50.0)
-
-
 def test_products_between_points_follow_the_bound(model):
     time = model.times.products.time(100, 512, 2048, "bfloat16")
     assert time.seconds * 1e3 == pytest.approx(gemm_ms(100, 512, 2048), rel=1e-6)

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from moe_costmodel import ExpertShape, ModelShape, SiliconModel, wide_ep_step
-from moe_costmodel.silicon.operators.wide import WideTables
-from moe_costmodel.silicon.wide_ep import two_batch_seconds
+from moe_costmodel import ModelShape, SiliconModel, wide_ep_step
 from tests.moe_costmodel.silicon.tables import (
     CONFIG,
     LATENT,
@@ -98,17 +96,6 @@ def test_two_batches_never_take_longer_than_their_sum(model, shape, prefill, len
         assert 0 < found.hidden < min(network, computed)
 
 
-@pytest.mark.parametrize("two_batches", [False, True])
-@pytest.mark.parametrize("prefill", [False, True])
-def test_time_grows_with_tokens_and_context(model, shape, prefill, two_batches):
-    given = {"prefill": prefill, "two_batches": two_batches}
-    by_n = [step(model, shape, n_sequences=n, **given).seconds for n in (2, 6, 16, 50, 64, 200)]
-    assert by_n == sorted(by_n)
-    assert by_n[0] < by_n[-1]
-    by_length = [step(model, shape, length=n, **given).seconds for n in (16, 100, 1024, 4000)]
-    assert by_length == sorted(set(by_length))
-
-
 def test_what_no_table_holds_is_flagged(model, shape):
     measured = {"n_sequences": 16, "two_batches": False}
     assert operator(step(model, shape, **measured), "exchange dispatch").outside == 1
@@ -185,43 +172,3 @@ def test_several_nodes_say_more_than_the_newest_version(model, shape, tmp_path):
     assert attention.seconds == operator(before, "attention module").seconds
     short = operator(step(newer, shape, length=64, **given), "attention module")
     assert short.seconds == pytest.approx(N_MOE * 1e-6)
-
-
-def test_the_tables_of_tensorrt_llm_tell_slots_and_distributions_apart(tmp_path):
-    root = write_wide_tables(write_tables(tmp_path))
-    rows = [
-        {"hidden_size": 256, "inter_size": 128, "topk": 2, "num_experts": 8, "moe_tp_size": 1,
-         "moe_ep_size": 4, "num_tokens": t, "moe_dtype": "fp8_block", "distribution": name,
-         "kernel_source": "wide", "num_slots": slots, "latency": slow * (0.1 + 1e-3 * t)}
-        for t in (1, 64, 1024)
-        for slots, name, slow in ((8, "uniform", 1.0), (8, "power_law_1.01", 3.0),
-                                  (12, "power_law_1.01_eplb", 1.5))
-    ]  # fmt: skip
-    writer(root)("moe", "wideep_moe", rows, version="1.3.0", backend="trtllm")
-    tables = WideTables(SiliconModel("toy", "trtllm", root=root).tables)
-    experts = ExpertShape(n_experts=8, k=2, d_ffn=128)
-
-    def time(slots, name):
-        return tables.experts(experts, 256, 64, ep=4, n_slots=slots, prefill=False,
-                              distribution=name)  # fmt: skip
-
-    known = ((8, "uniform", 1.0), (8, "power_law_1.01", 3.0), (12, "power_law_1.01_eplb", 1.5))
-    for slots, name, slow in known:
-        found = time(slots, name)
-        assert 1e3 * found.seconds == pytest.approx(slow * 0.164)
-        assert found.source == "trtllm 1.3.0"
-    assert time(12, "uniform") is None
-    assert time(16, "power_law_1.01_eplb") is None
-
-
-@pytest.mark.parametrize("parts", [(5, 1, 3, 2), (1, 5, 1, 2), (1, 1, 1, 1), (3, 0, 0, 3)])
-def test_two_batches_take_the_time_of_the_busier_resource_and_little_more(parts):
-    attention, dispatch, experts, combine = parts
-    n = 50
-    seconds = two_batch_seconds(attention, dispatch, experts, combine, n)
-    computing, network = 2 * n * (attention + experts), 2 * n * (dispatch + combine)
-    assert max(computing, network) <= seconds <= computing + network
-    # One batch alone cannot overlap with itself, and the other may not slow it down further.
-    assert seconds >= n * sum(parts)
-    assert two_batch_seconds(attention, 0, experts, 0, n) == computing
-    assert two_batch_seconds(*parts, 2 * n) > seconds

@@ -21,16 +21,6 @@ def same(a, b):
     assert a.n_experts == b.n_experts
 
 
-@pytest.mark.parametrize("compress", [True, False])
-def test_npz_round_trip(trace, tmp_path, compress):
-    path = trace.save(tmp_path / "t.npz", compress=compress)
-    same(RoutingTrace.load(path), trace)
-    counts = RoutingTrace.from_counts(trace.loads(3), layers=[4, 7])
-    again = RoutingTrace.load(counts.save(tmp_path / "c.npz"))
-    assert np.array_equal(again.loads(), counts.loads())
-    assert again.layers.tolist() == [4, 7]
-
-
 def test_an_uncompressed_npz_is_mapped_not_read(trace, tmp_path):
     path = trace.save(tmp_path / "t.npz", compress=False)
     mapped = RoutingTrace.load(path, mmap=True)

@@ -121,9 +121,3 @@ def test_one_layer_does_not_tell_the_experts_of_a_token(tmp_path):
 def test_damaged_rows_are_named(tmp_path, rows, message):
     with pytest.raises(ValueError, match=message):
         read_llama_csv(written(tmp_path, rows), Sizes())
-
-
-def test_a_single_line_of_loads_is_a_step(tmp_path):
-    path = tmp_path / "loads.jsonl"
-    path.write_text(json.dumps({"expert_load": [[1, 2], [3, 4]]}))
-    assert load_trace(path).loads().tolist() == [[[1, 2], [3, 4]]]

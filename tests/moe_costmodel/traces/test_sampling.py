@@ -25,13 +25,6 @@ def test_a_token_has_different_experts_and_each_its_share(rng):
         assert np.abs(share - counts[0, layer] / counts[0, layer].sum()).max() < 0.02
 
 
-def test_recorded_steps_are_the_steps(rng):
-    counts = random_trace(rng, n_tokens=80, n_layers=2, lengths=[20] * 4).loads(4)
-    steps = steps_of(counts, 4)
-    assert (steps.basis, steps.note, steps.spread) == ("recorded", "", 1.0)
-    assert np.array_equal(steps.loads(1, rng), counts[:, 1])
-
-
 @pytest.mark.parametrize("mode", ["decode", "prefill"])
 def test_larger_steps_keep_how_experts_vary_together(rng, mode):
     # The first half of the experts is busy in every other pair of steps: 8 tokens, 2 choices.
@@ -44,13 +37,6 @@ def test_larger_steps_keep_how_experts_vary_together(rng, mode):
     assert set(half) <= {0, 16, 32}
     # Consecutive steps (prefill) are alike half of the time; random ones are, too.
     assert 0.3 < np.mean(half != 16) < 0.7
-
-
-def test_smaller_steps_are_parts_of_recorded_ones(rng):
-    one, other = [4] * 4 + [0] * 4, [0] * 4 + [4] * 4
-    steps = steps_of(np.array([[one], [other]] * 5), 4)
-    assert steps.basis == "joined"
-    assert set(steps.loads(0, rng)[:, :4].sum(axis=1)) == {0, 8}
 
 
 def test_few_recorded_steps_are_drawn_from_independently(rng):

@@ -11,14 +11,6 @@ def ids(n_tokens=6, n_layers=2, k=2):
     return np.tile(np.arange(k), (n_tokens, n_layers, 1))
 
 
-def test_public_names_resolve():
-    import moe_costmodel
-
-    assert all(getattr(moe_costmodel, name) is not None for name in moe_costmodel.__all__)
-    with pytest.raises(AttributeError, match="nonsense"):
-        _ = moe_costmodel.nonsense
-
-
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
@@ -109,13 +101,6 @@ def test_split_keeps_sequences_and_everything_else(trace):
     assert trace.tail(0.1).sequence_lengths.tolist() == [7]
     with pytest.raises(ValueError, match="fraction"):
         trace.split(1.0)
-
-
-def test_a_single_sequence_is_cut_inside():
-    first, second = RoutingTrace(ids(10), n_experts=8).split(0.3)
-    assert (first.n_tokens, second.n_tokens) == (3, 7)
-    with pytest.raises(ValueError, match="two tokens"):
-        RoutingTrace(ids(1), n_experts=8).split()
 
 
 def test_drift_is_total_variation(trace):

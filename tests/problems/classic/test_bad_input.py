@@ -266,14 +266,6 @@ def test_bad_design_fields(design, field, value, message, tmp_path):
         type(design).load(path)
 
 
-def test_an_overweight_packing_says_so():
-    problem = MultiObjectiveKnapsack(weights=[3, 3], values=[[1, 1], [2, 2]], capacity=4)
-    packing = problem.decode(np.array([True, True]))
-    assert not packing.feasible
-    assert "over capacity" in str(packing)
-    assert problem.evaluate(packing.x)[1] == [2.0]
-
-
 def test_neighbors_of_no_permutation_are_refused():
     problem = MultiObjectiveQAP.random(n_facilities=5, seed=1)
     X = np.array([[0, 1, 2, 3, 4], [0, 0, 1, 2, 3]])

@@ -96,18 +96,6 @@ def test_crossover_and_mutation_are_legal_and_change_no_parent(problem, rng):
     np.testing.assert_array_equal(pop.get("X"), before)
 
 
-def test_crossover_keeps_what_parents_share(problem, rng):
-    if "repair" in problem.operators():
-        pytest.skip("the repair may add shared items' neighbors")
-    pop = Population.new("X", sample(problem, 40, rng))
-    parents = rng.integers(40, size=(50, 2))
-    off = problem.operators()["crossover"].do(problem, pop, parents, random_state=rng).get("X")
-    X = pop.get("X")[parents]
-    shared = X[:, 0] == X[:, 1]
-    for child in (off[:50], off[50:]):
-        np.testing.assert_array_equal(child[shared], X[:, 0][shared])
-
-
 @pytest.mark.parametrize("k", [1, 5, 40])
 def test_neighbors_are_legal_and_differ_from_their_design(problem, rng, k):
     X = sample(problem, 10, rng)
@@ -160,22 +148,3 @@ def test_nsga2_runs_with_the_operators_and_comes_near_the_front(problem):
     reached = moocore.hypervolume(run.F, ref=problem.ref_point)
     # Measured with three seeds: at least 0.999 after 3,000 evaluations.
     assert reached >= 0.98 * problem.best_known_hypervolume
-
-
-def test_designs_print_save_and_load(problem, rng, tmp_path):
-    x = sample(problem, 1, rng)[0]
-    design = problem.decode(x)
-    assert problem.instance in str(design)
-    assert design.version == problem.version
-    np.testing.assert_array_equal(design.x, x)
-    design.save(tmp_path / "design.json")
-    assert type(design).load(tmp_path / "design.json") == design
-
-
-def test_an_instance_survives_its_file(problem, rng, tmp_path):
-    problem.to_file(tmp_path / "again.dat")
-    again = type(problem).from_file(tmp_path / "again.dat")
-    assert again.version == problem.version
-    assert again.instance == "again"
-    X = sample(problem, 5, rng)
-    np.testing.assert_array_equal(again.evaluate(X)[0], problem.evaluate(X)[0])

@@ -44,21 +44,6 @@ def test_values_are_those_of_the_cost_model(problem):
         np.testing.assert_allclose(f, expected, rtol=1e-9)
 
 
-def test_a_layer_kept_is_worth_what_it_was(problem):
-    X = sample(problem)
-    first = problem.evaluate(X)
-    fresh = ExpertPlacement.example(n_devices=8, n_nodes=2, replicas=8, expert_bytes=10.0)
-    np.testing.assert_array_equal(fresh.evaluate(X[::-1])[::-1], first)
-    np.testing.assert_array_equal(problem.evaluate(X), first)
-
-
-def test_every_expert_keeps_a_slot_whatever_the_moves(problem):
-    X = sample(problem, 30)
-    for _ in range(20):
-        X = problem.neighbors_many(X, 1, np.random.default_rng(5))[:, 0]
-        problem.check(X)
-
-
 def test_a_missing_expert_is_named(problem):
     x = sample(problem, 1)[0].reshape(6, 40)
     x[2][x[2] == 7] = 8

@@ -72,18 +72,6 @@ def test_fixed_k_front_is_that_of_k_experts_and_is_beaten(trace):
     assert (res.F[:, 1] <= between + 1e-9).mean() > 0.95
 
 
-def test_the_picture_holds_the_front_and_the_curve_of_a_fixed_k(trace, tmp_path):
-    problem = GatingThresholds(trace)
-    F = problem.evaluate(problem.starts())
-    (axes,) = problem.plot(F, tmp_path / "gates.png").axes
-    front, fixed = (line.get_xydata() for line in axes.get_lines())
-    np.testing.assert_allclose(front, F[F[:, 0].argsort()])
-    np.testing.assert_allclose(fixed, problem.fixed_k_front())
-    assert (tmp_path / "gates.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match=r"F.*\[n, 2\]"):
-        problem.plot(F[:, :1])
-
-
 def test_objectives_of_takes_rules_of_no_level(trace):
     problem = GatingThresholds(trace, rule="top-p")
     found = problem.objectives_of([GateRule("skip", 0.33)] * 6)
@@ -172,10 +160,3 @@ def test_a_layer_without_weight_loses_none(trace):
     lost = GatingThresholds(bare, rules=RULES).levels.lost
     assert (lost[:, 2] == 0.0).all()
     assert (lost[:, 1, 0] > 0.0).all()
-
-
-def test_a_single_level_is_its_own_neighbor(trace):
-    one = RoutingTrace(trace.topk_ids[..., :1], trace.topk_weights[..., :1], n_experts=32)
-    problem = GatingThresholds(one, rule="top-k")
-    near = problem.neighbors(np.zeros(6, int), 2, np.random.default_rng(0))
-    assert near.tolist() == [[0] * 6] * 2

@@ -235,15 +235,6 @@ def test_the_only_design_is_its_own_neighbor(settings):
     np.testing.assert_array_equal(near, np.tile(only, (3, 1)))
 
 
-def test_devices_with_all_experts_move_the_other_parts_only():
-    problem = MoEDeployment.example(
-        n_devices=2, replicas=32, decide=("batch", "placement"), memory_budget=float("inf")
-    )
-    rows = problem.starts()[:1]
-    near = problem.neighbors_many(rows, 40, np.random.default_rng(0))
-    assert (near != rows).any(axis=2).all()
-
-
 def test_today_has_no_rules_also_if_all_that_are_given_drop_choices():
     problem = MoEDeployment.example(rules=[GateRule("top-k", 1), GateRule("top-k", 2)])
     lost = problem.objective_names.index("quality_loss")

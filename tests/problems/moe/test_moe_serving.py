@@ -171,14 +171,6 @@ def test_loads_count_where_experts_are_divided(make):
     assert time(busy, whole, 0) == pytest.approx(time(even, whole, 0))
 
 
-def test_a_layer_changes_alone_and_exactly(problem):
-    rng = np.random.default_rng(3)
-    X = problem.neighbors_many(problem.sampled(10, rng), 5, rng).reshape(-1, problem.n_var)
-    together = problem.evaluate(X)[0]
-    alone = np.array([problem.evaluate(x[None])[0][0] for x in X])
-    np.testing.assert_array_equal(together, alone)
-
-
 def test_gates_save_time_lose_weight_and_cost_their_rule(problem):
     layout, highest = Layout(), int(problem.columns.xu[problem.columns.gates][0])
     row = row_of(problem, layout)

@@ -76,14 +76,6 @@ def test_what_a_miss_costs_decides(problem):
         assert F.argmin() == (better is lru)
 
 
-def test_batches_may_have_more_sequences_than_the_start():
-    problem = MoEDeployment.example(
-        cost=COST, offload_rules=RULES, start=RoutingTrace.example("code"),
-        **(SETTINGS | {"batch_sizes": [64]}),
-    )  # fmt: skip
-    assert problem.decode(row_of(problem, 16, 0)).batch_size == 64
-
-
 def test_several_devices_have_buffers_of_their_own():
     problem = MoEDeployment.example(
         cost=COST, offload_rules=RULES, start=RoutingTrace.example("code"),

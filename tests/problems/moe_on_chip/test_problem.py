@@ -82,21 +82,6 @@ def test_what_the_platform_fixes_stays(trace, chip, sizes, fixed):
     assert False in (same_places if fixed == "links" else same_links)
 
 
-def test_on_a_platform_with_nothing_free_only_experts_move(trace, chip, sizes):
-    mesh = Design.mesh(chip)
-    links = tuple(map(tuple, mesh.planar_links.tolist()))
-    platform = replace(chip, planar_links=links, fixed_placement=True)
-    problem = MoEOnChip(trace, platform=platform, activations=sizes, batch_size=6)
-    before = problem.sampled(9, np.random.default_rng(0))
-    after = problem.moved(before, np.random.default_rng(0), max_moves=6)
-    assert {problem.decode(row).design for row in (*before, *after)} == {Design.mesh(platform)}
-    assert (before != after).any(axis=1).all()
-    with pytest.raises(ValueError, match="Nothing is left to decide on this platform"):
-        MoEOnChip(
-            trace, platform=platform, activations=sizes, batch_size=6, decide=["network"]
-        )  # fmt: skip
-
-
 def test_traffic_is_that_of_the_function(problem, trace, chip, sizes):
     reference = problem.reference
     flits = traffic(
@@ -247,13 +232,6 @@ def test_illegal_rows_are_named(problem):
     crowded[:8] = 3
     with pytest.raises(ValueError, match="at most 5 experts; see PE 3"):
         problem.evaluate(crowded[None])
-
-
-def test_traffic_that_never_leaves_a_pe_is_refused(chip, sizes):
-    trace = RoutingTrace([[[0]], [[1]]], n_experts=2)
-    settings = {"platform": chip, "activations": sizes, "roles": Roles(attention="GPU")}
-    with pytest.raises(ValueError, match="other PEs than their own"):
-        MoEOnChip(RoutingTrace(trace.topk_ids[:1], n_experts=2), batch_size=1, **settings)
 
 
 def test_steps_without_traffic_have_no_latency(chip, sizes):

@@ -173,12 +173,3 @@ def test_memory_needs_its_pes(trace, sizes):
     traffic(trace, platform=flat, activations=sizes, **GOOD)
     with pytest.raises(ValueError, match="'memory'"):
         traffic(trace, platform=flat, activations=Activations(d_model=32, cache_values=1), **GOOD)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"d_model": 0}, {"combine_dtype": "int3"}, {"cache_values": -1}, {"once_per_tile": 1}],
-)
-def test_bad_activations_are_named(changes):
-    with pytest.raises(ValueError, match=next(iter(changes))):
-        Activations(**({"d_model": 32} | changes))

@@ -142,22 +142,6 @@ def test_networks_that_a_platform_does_not_allow_are_named():
     assert list(found.networks) == ["mesh", "placed mesh"]
 
 
-def test_the_table_says_links_wires_and_changes(found):
-    lines = str(found).splitlines()
-    assert lines[0].split() == [
-        "design", "mesh", "placed", "mesh", "folded", "torus", "express", "mesh"
-    ]  # fmt: skip
-    assert lines[1].split()[-5:] == [
-        str(len(d.planar_links)) for d in (found.design, *found.networks.values())
-    ]
-    assert lines[1].split()[-2] == "128"
-    change = found.changes["energy"]["folded torus"]
-    value = found.values["energy"]["folded torus"]
-    assert f"{value:.5g} ({change:+.1f}%)" in next(x for x in lines if x.startswith("energy"))
-    assert "PEs placed by 150 evaluations each" in lines[-1]
-    assert "<table" in found._repr_html_()
-
-
 def test_a_comparison_survives_a_file(tmp_path, found):
     found.save(path := tmp_path / "baselines.json")
     loaded = BaselineComparison.load(path)

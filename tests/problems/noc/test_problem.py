@@ -1,5 +1,3 @@
-import copy
-import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,18 +7,7 @@ import pytest
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.optimize import minimize
 
-from problems.noc import NoC3D, Platform
-from problems.noc.evaluation.kernel import evaluate_batch
-
-
-def test_shape_and_bounds(problem, rows):
-    assert (problem.n_var, problem.n_obj, problem.n_constr) == (160, 5, 0)
-    assert problem.vtype is int
-    assert problem.xl.max() == 0
-    assert set(problem.xu[:64]) == {63}
-    assert set(problem.xu[64:]) == {479}
-    assert (rows >= problem.xl).all()
-    assert (rows <= problem.xu).all()
+from problems.noc import NoC3D
 
 
 def test_it_is_shown_in_short(problem):
@@ -34,10 +21,8 @@ def test_it_is_shown_in_short(problem):
     ("objectives", "names"),
     [
         (3, ("mean", "deviation", "latency")),
-        (4, ("mean", "deviation", "latency", "energy")),
         (5, ("mean", "deviation", "latency", "energy", "thermal")),
         (("thermal", "mean"), ("thermal", "mean")),
-        (["latency"], ("latency",)),
     ],
 )
 def test_objectives_are_columns_of_the_five(problem, rows, objectives, names):
@@ -66,14 +51,6 @@ def test_wrong_model_and_platform_are_named(problem):
         NoC3D(problem.traffic, platform=(4, 4, 4))
 
 
-def test_latency_needs_both_of_its_types(problem):
-    data = Platform.paper_4x4x4().to_dict() | {"cache_type": "L3"}
-    chip = Platform.from_dict(data)
-    with pytest.raises(ValueError, match=r"types 'CPU' and 'L3', .* Got \['CPU', 'LLC', 'GPU'\]"):
-        NoC3D(problem.traffic, platform=chip)
-    assert NoC3D(problem.traffic, platform=chip, objectives=("mean", "energy")).n_obj == 2
-
-
 def test_reference_point_is_the_mesh(problem):
     np.testing.assert_array_equal(problem.evaluate(problem.mesh_row()), problem.ref_point)
     assert problem.ref_point.shape == (5,)
@@ -87,42 +64,6 @@ def test_link_loads_are_those_behind_mean_and_deviation(problem, rows):
     np.testing.assert_allclose(loads.mean(axis=1), F[:, 0], rtol=1e-12)
     np.testing.assert_allclose(loads.std(axis=1), F[:, 1], rtol=1e-9)
     np.testing.assert_array_equal(problem.link_loads(rows[3]), loads[3])
-
-
-def test_version_changes_with_all_that_changes_an_evaluation(problem):
-    variants = [
-        problem,
-        NoC3D(problem.traffic, model="released"),
-        NoC3D(problem.traffic, objectives=4),
-        NoC3D(problem.traffic * 2),
-        NoC3D(
-            problem.traffic,
-            platform=Platform.from_dict(Platform.paper_4x4x4().to_dict() | {"router_stages": 4}),
-        ),
-    ]
-    assert len({p.version for p in variants}) == len(variants)
-    assert NoC3D(problem.traffic.copy()).version == problem.version
-
-
-def test_the_evaluation_is_compiled_once(problem, rows):
-    other = NoC3D.example("hotspot", model="released", objectives=("energy",))
-    locked = rows.copy()
-    locked.flags.writeable = False
-    shared = copy.deepcopy(problem)
-    shared.traffic.base.flags.writeable = False
-    for case, X in (
-        (other, rows),
-        (problem, rows[::2]),
-        (problem, locked),
-        (problem, np.asfortranarray(rows)),
-        (problem, rows.astype(np.int32)),
-        (problem, rows.astype(float)),
-        (problem, rows.astype(object)),
-        (shared, rows),
-        (pickle.loads(pickle.dumps(problem)), rows[:1]),
-    ):
-        case.evaluate(X)
-    assert len(evaluate_batch.signatures) == 1
 
 
 def test_threads_give_the_same_bits(problem, rows):

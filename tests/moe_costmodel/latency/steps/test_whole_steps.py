@@ -1,7 +1,5 @@
 """Parts that make predictions of whole steps hold: reused slots, measured tables, intervals."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -101,17 +99,3 @@ def test_recorded_steps_follow_each_other(rng):
     assert any(np.array_equal(found, whole[i : i + 4]) for i in range(17))
     # The trace has no step of 5 sequences, so these are drawn.
     assert source.steps(5, 2, mode="decode", skew=0.0, recorded=True)[0][0][0].shape == (5, 2)
-
-
-def test_drawn_steps_share_their_popular_experts(rng):
-    pytest.importorskip("torch")
-    from moe_costmodel.measure.step_routing import StepRouting
-
-    shape = replace(SHAPE, n_experts=64)
-    source = StepRouting(shape, 1, rng)
-    first, second = (
-        set(layers[0][0].ravel())
-        for layers in source.steps(8, 2, mode="decode", skew=3.0, recorded=False)
-    )
-    # 16 choices each; with a steep popularity most of them fall on the same few experts.
-    assert len(first & second) >= 0.5 * min(len(first), len(second))

@@ -124,12 +124,6 @@ def test_dies_are_counted_and_their_links_cost_more():
     np.testing.assert_allclose(stated, 64.0 * between, atol=1e-9)
 
 
-def test_a_package_without_a_link_class_is_as_before():
-    plain = chiplet_package((5, 4))
-    assert (plain.die_link, plain.technology, plain.n_planar_links) == (None, None, 40)
-    assert set(plain.tables.link_cost.tolist()) == {1}
-
-
 def test_packages_have_presets_of_substrate_and_interposer():
     substrate = chiplet_package((4, 4), link="ucie-standard", flit_width=1024)
     bridge = chiplet_package((4, 4), link="ucie-advanced", flit_width=1024)

@@ -74,14 +74,6 @@ def test_a_header_that_begins_with_a_number_sign_is_skipped(tmp_path, rows):
     np.testing.assert_array_equal(load_traffic(path, scale=1), rows)
 
 
-def test_a_line_number_is_told_where_blank_lines_shift_it(tmp_path, rows):
-    rows[2][0] = "x"
-    path = tmp_path / "a.csv"
-    path.write_text("\n" + "\n\n".join(" ".join(map(str, row)) for row in rows))
-    with pytest.raises(ValueError, match=r"row 3 \(line 6\), column 1"):
-        load_traffic(path)
-
-
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00\x01", b"PK\x03\x04\x00\x00 \xf0"])
 def test_a_file_of_something_else_is_named(tmp_path, content):
     path = tmp_path / "a.csv"

@@ -2,13 +2,11 @@
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from moela.cli import main
-from moela.commands.run.noc import closest, columns_of
 from problems import NoC3D
 from problems.noc import BaselineComparison, Design, PEType, Platform, synthetic_traffic
 
@@ -64,24 +62,6 @@ def test_a_run_with_platform_applications_and_constraints(files, run):
     assert measured["peak_load"].max() <= 1.5
     np.testing.assert_array_equal(values[:, 3], measured["peak_load"].max(axis=1))
     assert (run / "front.png").exists()
-
-
-def test_an_objective_with_a_limit_is_written_as_the_limit_takes_it(files):
-    one, two = (np.loadtxt(files / f"{name}.csv") / 2e8 for name in ("bfs", "gau"))
-    parts = {
-        "platform": Platform.load(files / "p.json"),
-        "objectives": ("energy", "temperature"),
-        "constraints": {"energy": 1e9, "temperature": 1e3},
-    }
-    single = NoC3D(one, **parts)
-    assert columns_of(single, single.mesh_row()[None]) == {}
-    several = NoC3D([one, two], **parts)
-    row = several.mesh_row()[None]
-    worst = several.measure(row)["energy"].max()
-    # The objective is the mean relative to the mesh, the limit is in the unit of the metric.
-    assert several.evaluate(row, return_as_dictionary=True)["F"][0, 0] == 1.0
-    assert columns_of(several, row) == {"energy (worst)": [worst]}
-    assert f"energy {worst:.5g} against 1e+09" in closest(several, SimpleNamespace(X=row))
 
 
 def test_a_design_is_shown_in_words_numbers_and_pictures(files, run, capsys):
@@ -215,29 +195,16 @@ def test_a_design_is_exported(files, run, tmp_path, capsys, target, names):
         (["--held-out", "x.csv"], ["--held-out goes with --traffic"]),
         (["--algorithm", "moead", "--constraint", "temperature<=95"], ["moead takes no"]),
         (["--objectives", "edp", "--algorithm", "moela"], ["--algorithm moela and 1 objective."]),
+        (["--scale", "5"], ["--scale goes with --traffic"]),
+        (["--application", "pf", "--traffic", "t.csv"], ["--application is for runs without"]),
+        (["--application", "hotspt"], ["Did you mean 'hotspot'?"]),
+        (["--constraint", "temprature<=85"], ["Did you mean 'temperature'?"]),
     ],
 )
 def test_bad_input_is_one_line_before_any_run(words, expected, tmp_path, assert_rejected):
     out = tmp_path / "out"
     assert_rejected(["run", "noc", "--out", out, *words], *expected)
     assert not out.exists()
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"grid": [3, 3, 1]}, ["p.json", "grid", "(3, 3, 1)"]),
-        ({"max_degree": 1}, ["p.json", "max_degree 1", "ports left"]),
-    ],
-)
-def test_a_contradictory_platform_is_named_before_any_run(files, tmp_path, capsys, change, words):
-    data = json.loads((files / "p.json").read_text()) | change
-    (tmp_path / "p.json").write_text(json.dumps(data))
-    command = ["run", "noc", "--platform", str(tmp_path / "p.json"), "--out", str(tmp_path / "o")]
-    assert main(command) == 2
-    error = capsys.readouterr().err
-    assert all(word in error for word in words), error
-    assert not (tmp_path / "o").exists()
 
 
 def test_constraints_out_of_reach_say_how_close_a_run_came(files, tmp_path, capsys):
@@ -255,34 +222,6 @@ def test_constraints_out_of_reach_say_how_close_a_run_came(files, tmp_path, caps
     # The designs that violate them least are not lost.
     assert len((tmp_path / "front.csv").read_text().splitlines()) > 1
     assert (tmp_path / "best.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["--scale", "5"], "--scale goes with --traffic"),
-        (["--application", "pf", "--traffic", "t.csv"], "--application is for runs without"),
-        (["--application", "hotspt"], "Did you mean 'hotspot'?"),
-        (["--constraint", "temprature<=85"], "Did you mean 'temperature'?"),
-    ],
-)
-def test_options_without_effect_and_misspelt_words_are_named(
-    files, tmp_path, capsys, words, expected
-):
-    out = tmp_path / "o"
-    words = [str(files / word) if word == "t.csv" else word for word in words]
-    assert main(["run", "noc", "--evals", "20", "--out", str(out), *words]) == 2
-    assert expected in capsys.readouterr().err
-    assert not out.exists()
-
-
-def test_comparisons_in_physical_units_are_shown_again(tmp_path, capsys):
-    words = ["run", "noc", "--technology", "32nm", "--objectives", "packet_latency", "power",
-             "--evals", 60, "--baseline-evals", 5, "--out", tmp_path]  # fmt: skip
-    assert main(list(map(str, words))) == 0
-    capsys.readouterr()
-    assert main(["show", str(tmp_path)]) == 0
-    assert "power" in capsys.readouterr().out
 
 
 def test_one_objective_takes_a_genetic_algorithm_and_has_no_front_to_draw(tmp_path):

@@ -1,6 +1,4 @@
-import copy
 import json
-import pickle
 import re
 
 import numpy as np
@@ -31,33 +29,6 @@ def test_a_design_from_arrays_in_any_order_is_one_design(problem, rows):
     assert again != problem.decode(rows[5])
     assert again != "design"
     assert design.all_links().shape == (144, 2)
-
-
-def test_a_design_survives_json_pickle_and_copies(tmp_path, problem, rows):
-    design = problem.decode(rows[4])
-    path = tmp_path / "design.json"
-    design.save(path)
-    assert Design.load(path) == design
-    assert copy.deepcopy(design) == design
-    assert pickle.loads(pickle.dumps(design)) == design
-    chip = Platform(
-        grid=(2, 2, 2), pe_types=(PEType(name="A", count=8, power=1),), n_planar_links=5
-    )
-    Design.mesh(chip).save(path)
-    assert Design.load(path) == Design.mesh(chip)
-    assert Design.load(path).platform == chip
-    # A stack of tiles has no planar links to choose.
-    tower = Platform(grid=(1, 1, 4), pe_types={"A": {"count": 4, "power": 1}}, n_planar_links=0)
-    Design.mesh(tower).save(path)
-    assert Design.load(path) == Design.mesh(tower) == Design([0, 1, 2, 3], [], tower)
-
-
-def test_a_design_cannot_be_changed_behind_its_rules(rows, problem):
-    design = problem.decode(rows[4])
-    with pytest.raises(ValueError, match=r"read-only"):
-        design.placement[0] = 3
-    with pytest.raises(ValueError, match=r"read-only"):
-        design.links[0] = 3
 
 
 def test_the_mesh_prints_its_layers():
@@ -125,24 +96,6 @@ def test_a_broken_rule_is_named_with_its_place(tmp_path, rule):
     with pytest.raises(ValueError, match=message) as error:
         Design.load(path)
     assert str(path) in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("placement", "links", "message"),
-    [
-        (["a"] * 64, None, "'placement' of a Design must hold integers"),
-        ([1.5] * 64, None, r"must hold integers. Got 1.5 at index \[0\]"),
-        (None, [[0, 1], [2]], "'links' of a Design must hold integers"),
-        (None, [[0, 1.25]] * 96, r"'links' of a Design .* Got 1.25 at index \[0, 1\]"),
-    ],
-)
-def test_arrays_of_something_else_are_named(placement, links, message):
-    mesh = Design.mesh()
-    with pytest.raises(ValueError, match=message):
-        Design(
-            mesh.placement if placement is None else placement,
-            mesh.links if links is None else links,
-        )
 
 
 @pytest.mark.parametrize(

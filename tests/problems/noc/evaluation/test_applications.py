@@ -1,7 +1,6 @@
 """Designs for several applications, and a held-out application."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from problems.noc import NoC3D, Platform, synthetic_traffic
@@ -23,13 +22,6 @@ NAMES = ("mean", "latency", "temperature", "edp")
 def rows(matrices):
     problem = NoC3D(matrices[0])
     return problem.operators()["sampling"]._do(problem, 10, random_state=np.random.default_rng(2))
-
-
-@pytest.mark.parametrize("kind", [list, lambda t: t.tolist(), tuple, pd.DataFrame])
-def test_applications_may_be_lists_and_frames(matrices, rows, kind):
-    F = NoC3D([kind(t) for t in matrices]).evaluate(rows)
-    np.testing.assert_array_equal(F, NoC3D(matrices).evaluate(rows))
-    np.testing.assert_array_equal(NoC3D(kind(matrices[0])).traffic, matrices[0])
 
 
 @pytest.mark.parametrize("aggregate", ["mean", "worst"])
@@ -74,13 +66,6 @@ def test_a_held_out_application_is_evaluated_but_never_seen(matrices, rows):
     np.testing.assert_array_equal(problem.evaluate(rows), without.evaluate(rows))
     np.testing.assert_array_equal(problem.features(rows), without.features(rows))
     assert without.held_out is None
-
-
-def test_wrong_traffic_beside_the_problem_is_named(matrices):
-    with pytest.raises(ValueError, match=r"^held_out: must have 64 rows"):
-        NoC3D(matrices[0], held_out=matrices[1][:5])
-    with pytest.raises(ValueError, match="'seed' parameter of example must be an integer of at"):
-        NoC3D.example("bfs", seed=-1)
 
 
 def test_traffic_files_become_applications(tmp_path, matrices):

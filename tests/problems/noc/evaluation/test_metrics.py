@@ -138,18 +138,6 @@ def test_objectives_are_what_is_measured(problem, rows):
     np.testing.assert_array_equal(some.evaluate(rows[3]), F[3, columns])
 
 
-def test_large_batches_are_cut_without_a_trace(problem, rows, monkeypatch):
-    whole = problem.evaluate(rows)
-    monkeypatch.setattr(
-        "problems.noc.evaluation.evaluation.LOADS_AT_ONCE", 3 * 2 * PLATFORM.n_links
-    )
-    np.testing.assert_array_equal(problem.evaluate(rows), whole)
-    bad = rows.copy()
-    bad[6, 0] = bad[6, 1]
-    with pytest.raises(ValueError, match="Row 6 of X"):
-        problem.evaluate(bad)
-
-
 def test_channel_loads_are_the_halves_of_link_loads(problem, rows):
     loads = problem.channel_loads(rows)
     assert loads.shape == (8, 1, PLATFORM.n_links, 2)

@@ -161,13 +161,3 @@ def test_ties_go_to_the_predecessor_with_the_smallest_pe_id(low, high):
     over_tile_1 = [1.0, 0.0, 1.0, 0.0]
     over_tile_2 = [0.0, 1.0, 0.0, 1.0]
     assert problem.link_loads(x).tolist() == (over_tile_1 if low == 1 else over_tile_2)
-
-
-def test_the_order_of_links_changes_no_bit():
-    problem = NoC3D.example("sc")
-    rng = np.random.default_rng(1)
-    X = problem.operators()["sampling"].do(problem, 10, random_state=rng).get("X")
-    shuffled = np.concatenate((X[:, :64], rng.permuted(X[:, 64:], axis=1)), axis=1)
-    assert (shuffled != X).any(axis=1).all()
-    np.testing.assert_array_equal(problem.evaluate(shuffled), problem.evaluate(X))
-    np.testing.assert_array_equal(problem.canonical(shuffled), X)

@@ -11,7 +11,7 @@ import pytest
 from problems.noc import Design, DieLink, NoC3D, Platform, Technology, chiplet_package
 from problems.noc.evaluation.limits import lower_bounds
 from problems.noc.evaluation.metrics import network_power
-from problems.noc.evaluation.physical import LOADED, PHYSICAL_UNITS, physical_limits
+from problems.noc.evaluation.physical import PHYSICAL_UNITS, physical_limits
 
 TECHNOLOGY = Technology(
     router_energy=0.05,
@@ -276,22 +276,6 @@ def test_every_metric_agrees_with_the_slow_check(platform):
     bounds = lower_bounds(platform, flows, np.zeros_like(flows))
     for name in PHYSICAL_UNITS:
         assert bounds[name] <= found[name].min() * (1 + 1e-9), name
-
-
-@pytest.mark.parametrize("routing", ["up_down", "shortest"])
-def test_rows_in_a_batch_count_alone(routing):
-    platform = replace(TOWER, routing=routing)
-    traffic = [np.random.default_rng(k).random((18, 18)) * 0.01 for k in range(2)]
-    problem = NoC3D(traffic, platform=platform, objectives=("power",))
-    sampling = problem.operators()["sampling"]
-    rows = sampling._do(problem, 4, random_state=np.random.default_rng(1))
-    together = problem.measure(rows, list(PHYSICAL_UNITS))
-    for i in range(len(rows)):
-        alone = problem.measure(rows[i : i + 1], list(PHYSICAL_UNITS))
-        for name in PHYSICAL_UNITS:
-            np.testing.assert_array_equal(alone[name][0], together[name][i])
-            if name not in LOADED:
-                assert together[name][i, 0] == together[name][i, 1]
 
 
 # ---------------------------------------------------------------------------------------- limits
