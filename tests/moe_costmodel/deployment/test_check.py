@@ -98,15 +98,6 @@ def test_a_buffer_that_thrashes_is_named(traces):
     assert advice_of(mixed, "buffer").layers == (0,)
 
 
-def test_a_change_that_predictions_are_not_sure_of_is_said_to_be_unclear(traces, monkeypatch):
-    model = model_of(traces[0], n_devices=1)
-    roomy = planned(model, capacities=7, policy="lfu", batch_size=4)
-    for error, unclear in ((0.5, 2.0), True), ((1.0, 1.0), False):
-        monkeypatch.setattr(type(model), "error", lambda *_, error=error: (error,) * 3)
-        why = advice_of(roomy.check(traces[1], deployment=model), "buffer").why
-        assert ("no clear change: steps are predicted within -50.0% to +100.0%" in why) is unclear
-
-
 def test_replicas_that_cost_more_than_they_give_are_named(traces):
     model = model_of(traces[0])
     loads = traces[0].loads(4)

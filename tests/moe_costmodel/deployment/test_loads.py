@@ -7,7 +7,6 @@ from moe_costmodel import (
     DeploymentModel,
     GateRule,
     LayerShape,
-    MemoryModel,
     RestOfModel,
     RoutingTrace,
     avg_max_load,
@@ -106,19 +105,8 @@ def test_what_needs_tokens_is_refused(tokens):
         evaluated(model, batch_size=4, capacities=2)
     with pytest.raises(ValueError, match=r"topk_weights.*Record a trace"):
         evaluated(model, batch_size=4, gates=GateRule("top-k", 1))
-    for settings, name in (
-        ({"rest": RestOfModel(per_step=1e-4)}, "context"),
-        (
-            {
-                "memory": MemoryModel(
-                    shape=SHAPE, n_moe_layers=3, rest_parameters=1, n_attention_layers=3, kv_width=4
-                )
-            },
-            "max_context",
-        ),
-    ):
-        with pytest.raises(ValueError, match=f"'{name}'.*do not tell how long"):
-            model_of(model.traces, **settings)
+    with pytest.raises(ValueError, match=r"'context'.*do not tell how long"):
+        model_of(model.traces, rest=RestOfModel(per_step=1e-4))
     with pytest.raises(ValueError, match="all of loads, or all with the choices"):
         model_of([tokens, *model.traces])
     few = LayerShape(n_experts=8, k=8, d_model=64, d_ffn=48, gated=True)

@@ -25,16 +25,6 @@ def test_published_mass_on_deepseek(deepseek, rule, experts, mass):
     assert found.equal_k_mass.mean() == pytest.approx(found.mass.mean(), abs=0.015)
 
 
-def test_fixed_k_is_beside_every_rule(trace):
-    for k in (1, 2):
-        found = gate_mass(trace, GateRule("top-k", k))
-        assert found.experts.tolist() == [k, k]
-        assert found.mass == pytest.approx(found.fixed_k_mass[k - 1])
-        assert found.equal_k_mass == pytest.approx(found.mass)
-    assert found.mass == pytest.approx(1.0)
-    assert "fixed k" in str(found)
-
-
 def test_kept_choices_are_what_is_loaded(trace):
     rules = [GateRule("top-k", 1), GateRule.keep_all()]
     keep = keep_choices(trace, rules)
@@ -85,10 +75,3 @@ def test_measured_loss_of_the_example_in_both_implementations():
         measured_loss(model, batches, rules[:2])
     with pytest.raises(ValueError, match="'batches'"):
         measured_loss(model, [], rules)
-
-
-def test_none_drops_nothing(trace):
-    keep = keep_choices(trace, [None, GateRule("top-k", 1)])
-    assert keep[:, 0].all()
-    assert keep[:, 1].sum(axis=1).tolist() == [1] * trace.n_tokens
-    assert keep_choices(trace, None).all()

@@ -83,17 +83,6 @@ def test_a_token_without_weight_keeps_none(dtype):
         assert torch.equal(apply_rule(zeros, rule), zeros)
 
 
-def test_the_order_of_choices_does_not_change_a_weight():
-    torch = pytest.importorskip("torch")
-    weights = torch.from_numpy(weights_of(6)[:400]).float()
-    order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
-    for rule in RULES:
-        if rule.kind != "top-p":  # the total of a token is summed in the order that is given
-            assert torch.equal(
-                apply_rule(weights, rule)[:, order], apply_rule(weights[:, order], rule)
-            )
-
-
 def test_rules_by_hand():
     weights = np.array([[0.1, 0.5, 0.3, 0.1]])
     assert keep_mask(weights, GateRule("skip", 0.6)).tolist() == [[False, True, True, False]]

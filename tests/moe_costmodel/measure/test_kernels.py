@@ -11,11 +11,10 @@ torch = pytest.importorskip("torch")
 from moe_costmodel.hardware import Hardware, Link  # noqa: E402
 from moe_costmodel.measure import kernels  # noqa: E402
 from moe_costmodel.measure.exchange import measure_exchange  # noqa: E402
-from moe_costmodel.measure.jobs import choices_of  # noqa: E402
 from moe_costmodel.measure.kernels import measure_kernels  # noqa: E402
 from moe_costmodel.measure.measurements import KINDS, Measurements, Record  # noqa: E402
 from moe_costmodel.measure.timing import time_call  # noqa: E402
-from moe_costmodel.shapes import LayerShape, power_law_counts  # noqa: E402
+from moe_costmodel.shapes import LayerShape  # noqa: E402
 
 KINDS_HERE = [kind for kind in KINDS if kind != "all_to_all"]
 SHAPE = LayerShape(n_experts=4, k=2, d_model=16, d_ffn=8)
@@ -46,20 +45,6 @@ def test_timing_on_a_gpu():
     repeats = time_call(lambda: x @ x, device="cuda")
     # 17 GFLOP take 17 us at 1 PFLOP/s and 86 ms at 0.2 TFLOP/s.
     assert 1e-6 < np.median(repeats) < 0.1
-
-
-def test_choices_give_the_counts_and_no_expert_twice(rng):
-    for n_tokens in (1, 7, 30):
-        for skew in (0.0, 1.5):
-            counts = power_law_counts(n_tokens, SHAPE, skew, rng)
-            assert counts.sum() == 2 * n_tokens
-            assert counts.max() <= n_tokens
-            ids, weights = choices_of(counts, n_tokens)
-            kept = ids[weights > 0]
-            assert torch.bincount(kept, minlength=4).tolist() == counts.tolist()
-            for row, weight in zip(ids.tolist(), weights.tolist(), strict=True):
-                named = [i for i, w in zip(row, weight, strict=True) if w > 0]
-                assert len(named) == len(set(named))
 
 
 def test_measure_save_and_load(tmp_path):

@@ -101,15 +101,7 @@ def test_rows_of_the_package_are_repaired():
     names = {p.name: p for p in points}
     row = names["2026_04_06_deepseek_r1_b200_sxm_trtllm_fp4_agg_1024x1024_c64_tp8_ep8_937"]
     assert (row.layout.dp, row.layout.moe_ep, row.concurrency) == (8, 8, 64)
-    assert row.shape.dtypes["experts"] == "nvfp4"
-    assert row.shape.dtypes["attention"] == "bfloat16"
-    assert len({p.architecture for p in points if "deepseek" in p.name}) == 1
     # The scripts of the benchmark say how the engine was set; other clients' are unknown.
     assert (row.published, row.loop.n_ranks, row.loop.wait_steps, row.loop.balanced) == (
         True, 8, 60, True,
     )  # fmt: skip
-    sglang = [p for p in points if p.backend == "sglang"]
-    assert {p.loop.poll_steps for p in sglang if p.gpu == "h200_sxm"} == {1}
-    assert {p.loop.poll_steps for p in sglang if p.gpu == "b200_sxm"} == {1, 10, 30}
-    assert {p.loop.poll_steps for p in points if not p.published} == {1}
-    assert {p.loop.policy for p in sglang} == {"prompts first"}

@@ -206,14 +206,6 @@ def test_experts_compute_the_tokens_of_all_ranks(model, experts):
     assert load == 1.0  # the rows are of even loads
 
 
-def test_a_chunk_within_a_prompt_samples_no_token(model, experts):
-    within = milliseconds(model.prefill(experts, Layout(), [Chunk(256, last=False)]))
-    ends = milliseconds(model.prefill(experts, Layout(), [Chunk(256)]))
-    assert "head" not in within
-    assert ends.pop("head") == pytest.approx(gemm_ms(1, 1024, 256))
-    assert ends == within
-
-
 def moe_rows(latencies, **values):
     row = {
         "hidden_size": 256, "inter_size": 128, "topk": 2, "num_experts": 8, "moe_tp_size": 1,
@@ -260,19 +252,6 @@ def test_experts_of_a_shape_that_was_not_measured_never_take_less_with_more_toke
     assert points == sorted(points)
     for low, high, at in zip(points[:-1], points[1:], range(0, 48, 8), strict=True):
         assert all(low * 0.999999 <= one <= high * 1.000001 for one in found[at : at + 9])
-
-
-def test_exchanges_of_more_data_never_take_less(tmp_path):
-    root = write_tables(tmp_path)
-    rows = [
-        {"num_gpus": 4, "message_size": size, "nccl_dtype": "half", "op_name": "all_gather",
-         "kernel_source": "nccl", "latency": ms}
-        for size, ms in ((1024, 0.02), (4096, 0.09), (16384, 0.03))
-    ]  # fmt: skip
-    writer(root)("comm", "nccl", rows)
-    exchanges = SiliconModel("toy", "sglang", root=root).times.exchanges
-    found = [1e3 * exchanges.nccl("all_gather", n, 4).seconds for n in (1024, 4096, 16384)]
-    assert found == pytest.approx([0.02, 0.03, 0.03])
 
 
 def test_attention_takes_no_less_than_reading_its_cache(tmp_path):

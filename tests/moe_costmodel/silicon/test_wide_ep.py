@@ -12,7 +12,6 @@ from tests.moe_costmodel.silicon.tables import (
     gemm_ms,
     write_tables,
     write_wide_tables,
-    writer,
 )
 
 pytest.importorskip("pyarrow")
@@ -148,27 +147,3 @@ def test_latent_attention_and_experts_are_required(model):
         ValueError, match=r"'deepseek_v3' has no experts; it is dense. Give a model"
     ):
         step(model, ModelShape.from_config(dense))
-
-
-def test_several_nodes_say_more_than_the_newest_version(model, shape, tmp_path):
-    root = write_wide_tables(write_tables(tmp_path))
-    write = writer(root)
-    write("comm", "wideep_deepep_ll", [
-        {"hidden_size": 256, "num_topk": 2, "num_experts": 8, "node_num": 1, "num_token": t,
-         "kernel_source": "newer", "dispatch_avg_t_us": 1.0, "combine_avg_t_us": 1.0}
-        for t in Wide.TOKENS
-    ], version="2.0.0")  # fmt: skip
-    # Versions of attention complete each other: the newer one is faster, but lacks long contexts.
-    write("mla", "wideep_generation_mla", [
-        {"batch_size": 16, "isl": 64, "num_heads": 8, "kernel_source": "newer", "latency": 1e-3}
-    ], version="2.0.0")  # fmt: skip
-    newer = SiliconModel("toy", "sglang", root=root)
-    given = {"two_batches": False, "n_devices": 16}
-    found, before = (step(m, shape, **given) for m in (newer, model))
-    assert operator(found, "exchange dispatch") == operator(before, "exchange dispatch")
-    assert operator(found, "exchange dispatch").source == "sglang 1.0.0"
-    attention = operator(found, "attention module")
-    assert attention.source == "sglang 2.0.0/sglang 1.0.0"
-    assert attention.seconds == operator(before, "attention module").seconds
-    short = operator(step(newer, shape, length=64, **given), "attention module")
-    assert short.seconds == pytest.approx(N_MOE * 1e-6)

@@ -43,13 +43,6 @@ def test_events_may_come_in_any_order(rng):
     np.testing.assert_array_equal(found.weights, np.broadcast_to([0.5, 0.25], IDS.shape))
 
 
-@pytest.mark.parametrize("shares", [[], None, [0.5]])
-def test_weights_that_are_not_complete_are_left_out(shares):
-    lines = events(selected_probabilities=[0.5, 0.25])
-    lines[3]["selected_probabilities"] = shares
-    assert of_lab_lines([HEAD, *lines], "a").weights is None
-
-
 def test_of_two_stages_the_decoder_is_read(tmp_path):
     stages = [{"routing_stage": name, "num_experts": n} for name, n in (("enc", 4), ("dec", 7))]
     head = HEAD | {"format_version": 2, "routing_stages": stages}

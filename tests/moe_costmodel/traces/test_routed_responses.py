@@ -2,8 +2,6 @@
 
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -80,44 +78,6 @@ def test_sizes_of_other_responses_and_prompts_are_compared():
 
 
 # ------------------------------------------------------------------------------------------ servers
-
-
-class Answers(BaseHTTPRequestHandler):
-    """Answers with what the class says: status, headers, body; counts what it is asked."""
-
-    status, headers_, body, asked = 200, (), b"{}", 0
-
-    def do_GET(self):
-        type(self).asked += 1
-        self.send_response(self.status)
-        for name, value in self.headers_:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def serve():
-    """Return a function that starts servers of this machine."""
-    running = []
-
-    def start(**settings):
-        kind = type("Kind", (Answers,), settings)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        running.append((server, thread))
-        return kind, f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server, thread in running:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_redirection_is_not_followed(serve):

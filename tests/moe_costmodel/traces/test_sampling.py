@@ -63,17 +63,6 @@ def test_a_step_without_load_is_left_out_and_dense_layers_are_too(rng):
     assert loads.sum() == 5 * 2 * 12
 
 
-def test_tokens_have_the_steps_that_were_drawn():
-    trace = RoutingTrace.from_counts([[[40, 30, 20, 10]]])
-    for mode in ("decode", "prefill"):
-        settings = {"k": 2, "n_steps": 9}
-        tokens, loads = (
-            sample(trace, 8, mode, **settings, random_state=np.random.default_rng(3))
-            for sample in (sample_tokens, sample_loads)
-        )
-        assert np.array_equal(tokens.loads(8, mode), loads)
-
-
 def test_sequences_are_repeated_at_other_positions(rng):
     trace = random_trace(rng, n_tokens=60, n_layers=1, lengths=[10, 20, 30])
     order = repeated_sequences(trace, 12, "decode", n_steps=40, random_state=rng)

@@ -69,28 +69,6 @@ def test_real_like_qap_has_sparse_heavy_flows_and_metric_distances():
     assert d.max() <= 200
 
 
-def test_real_like_qap_without_overlap_has_flows_where_the_first_has_none():
-    problem = MultiObjectiveQAP.random(n_facilities=30, kind="real-like", overlap=0.0, seed=2)
-    upper = np.triu_indices(30, 1)
-    first, second = (flow[upper] for flow in problem.flow)
-    assert np.all((first == 0) == (second > 0))
-
-
-def test_clusters_bring_points_together():
-    spread = {
-        "n_facilities": 40,
-        "kind": "real-like",
-        "cluster_radius": 1000.0,
-        "point_radius": 5.0,
-    }
-    alone = MultiObjectiveQAP.random(**spread, cluster_size=1, seed=1)
-    grouped = MultiObjectiveQAP.random(**spread, cluster_size=10, seed=1)
-    upper = np.triu_indices(40, 1)
-    # Measured: 0.15 of the pairs, and none.
-    assert np.mean(grouped.distance[upper] <= 10) > 0.1
-    assert np.mean(alone.distance[upper] <= 10) < 0.03
-
-
 @pytest.mark.parametrize(
     ("m", "rho"), [(2, -1.0), (2, -0.6), (2, 0.5), (3, -0.48), (4, 0.9), (3, 1)]
 )

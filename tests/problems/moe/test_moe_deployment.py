@@ -137,14 +137,6 @@ def test_batches_of_more_sequences_than_the_trace_has_are_candidates():
     assert any("repeat" in reason for reason in problem.outside(X[-1]))
 
 
-def test_prompts_of_more_tokens_than_the_trace_has_are_candidates():
-    problem = MoEDeployment.example(
-        mode="prefill", batch_sizes=[2048, 8192], decide=("batch", "placement"),
-        memory_budget=1e9, rest=None, memory=None,
-    )  # fmt: skip
-    assert problem.starts().shape[1] == problem.n_var
-
-
 def test_starts_hold_the_extremes(problem):
     F = problem.evaluate(problem.starts(), return_values_of=["F"])
     assert F[:, 3].min() == 0

@@ -162,15 +162,6 @@ def test_constraints_follow_the_worst_window(trace, chip, sizes):
     assert np.isclose(out["G"][0, 0], max(loads) / 0.2 - 1)
 
 
-def test_held_out_domain_has_the_same_rate(trace, chip, sizes):
-    first, second = trace.split()
-    problem = MoEOnChip(first, platform=chip, activations=sizes, batch_size=6, held_out=second)
-    assert problem.held_out.step_cycles == problem.step_cycles
-    assert problem.held_out.n_var == problem.n_var
-    changes = problem.held_out.beside_reference(problem.reference)
-    assert {change for _, _, change in changes.values()} == {0.0}
-
-
 def test_chip_is_saved_and_loaded(problem, tmp_path):
     chip = problem.decode(problem.starts()[1])
     chip.save(tmp_path / "chip.json")

@@ -107,14 +107,3 @@ def test_a_search_with_nothing_to_decide_is_refused(routing):
     for call in calls:
         with pytest.raises(ValueError, match=words):
             call()
-    # Either part alone is enough for a search, and the other one stays.
-    for name, value in (("planar_links", None), ("fixed_placement", False)):
-        if routing == "dimension_order" and name == "planar_links":
-            continue
-        free = NoC3D(
-            problem.traffic, platform=replace(platform, **{name: value}), objectives=("mean",)
-        )
-        near = free.neighbors(free.mesh_row(), 5, rng)
-        moved = (near != free.mesh_row()).any(axis=0)
-        assert moved[:64].any() == (name == "fixed_placement")
-        assert moved[64:].any() == (name == "planar_links")

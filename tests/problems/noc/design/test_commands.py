@@ -123,15 +123,6 @@ def test_a_comparison_of_another_design_is_left_out(run, tmp_path, capsys):
     assert "folded torus" not in printed.out
 
 
-def test_baselines_can_be_left_out(files, tmp_path, capsys):
-    words = ["run", "noc", "--platform", files / "p.json", "--evals", 60, "--out", tmp_path,
-             "--baseline-evals", 0, "--quiet"]  # fmt: skip
-    assert main(list(map(str, words))) == 0
-    assert "torus" not in capsys.readouterr().out
-    assert not list(tmp_path.glob("baselines*"))
-    assert "baselines" not in json.loads((tmp_path / "run.json").read_text())
-
-
 @pytest.mark.parametrize("target", ["booksim", "hotspot"])
 def test_the_folder_of_a_run_is_exported_with_its_baselines(files, run, tmp_path, target):
     words = ["export", run, "--to", target, "--out", tmp_path]

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from moela import Front
 from problems.noc import Design, NoC3D, PEType, Platform
 
 
@@ -177,16 +176,6 @@ def test_traffic_is_drawn_by_type_for_each_application(problem):
     assert ones.axes[0].get_title() == "application 0: 4.03e+03 in all, 100 % of pairs"
 
 
-def test_a_design_is_drawn_beside_the_mesh_with_its_changes(problem, rows):
-    figure = problem.plot_beside_mesh(problem.decode(rows[6]))
-    titles = [ax.get_title() for ax in figure.axes]
-    assert sum(title.startswith("layer 0") for title in titles) == 2
-    changes = problem.beside_mesh(rows[6])
-    written = [text.get_text() for ax in figure.axes for text in ax.texts]
-    for _, _, change in changes.values():
-        assert any(f"({change:+.1f} %)" in text for text in written)
-
-
 def test_two_designs_differ_in_pes_and_links_whatever_the_order_of_the_row(problem, rows):
     row = problem.canonical(rows[3])
     design = problem.decode(row)
@@ -208,12 +197,3 @@ def test_two_designs_differ_in_pes_and_links_whatever_the_order_of_the_row(probl
     far = problem.describe_differences(rows[5], row)
     assert re.fullmatch(r"the tiles of \d+ of 64 PEs", far[0])
     assert re.fullmatch(r"\d+ of 96 links", far[1])
-
-
-def test_a_front_of_networks_is_explained_by_pes_links_and_features(problem, rows):
-    text = Front(problem.evaluate(rows), rows, problem=problem).explain(0)
-    assert "x0" not in text
-    assert "\nlatency " in text
-    assert "f1" not in text
-    assert re.search(r"The designs differ in the tiles of \d+ of 64 PEs; \d+ of 96 links\.", text)
-    assert any(name in text for name in problem.feature_names)

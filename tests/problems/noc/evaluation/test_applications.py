@@ -39,18 +39,6 @@ def test_objectives_are_aggregated_relative_to_the_mesh(matrices, rows, aggregat
     np.testing.assert_array_equal(together.link_loads(rows[4])[1], alone[1].link_loads(rows[4]))
 
 
-def test_mean_and_worst_are_two_problems(matrices):
-    versions = {
-        NoC3D(matrices, aggregate="mean").version,
-        NoC3D(matrices, aggregate="worst").version,
-        NoC3D(matrices[:2]).version,
-        NoC3D(matrices[0]).version,
-    }
-    assert len(versions) == 4
-    with pytest.raises(ValueError, match=r"'aggregate' parameter of NoC3D .* Got 'median'"):
-        NoC3D(matrices, aggregate="median")
-
-
 def test_constraints_hold_in_the_worst_application(matrices, rows):
     problem = NoC3D(matrices, objectives=("energy",), constraints={"peak_load": 2.0})
     peaks = [NoC3D(t, objectives=("mean",)).measure(rows)["peak_load"] for t in matrices]
