@@ -91,3 +91,18 @@ def test_the_command_prints_and_writes(trace, tmp_path, capsys):
     (tmp_path / "broken.json").write_text("{}")
     assert main(["moe", "verify", str(tmp_path / "broken.json")]) == 2
     assert "field 'format'" in capsys.readouterr().err
+
+
+def test_a_part_of_a_layer_chooses_among_all_experts():
+    part = replace(SHAPE, n_local=3)
+    narrow = replace(part, d_ffn=16)
+    found = measure_stack(
+        Hardware.here(), [part, narrow], n_layers=1, tokens=(1, 8), policies=("lfu",), repeats=1,
+        clock="cpu",
+    )  # fmt: skip
+    layers = [record for record in found.of("layer") if record.at["tokens"] == 8]
+    assert all(len(record.at["counts"]) == 3 for record in layers)
+    # Of the 16 choices of a step, 3 of 8 experts get 6 on average, or fewer under a rule.
+    assert 0 < np.mean([sum(record.at["counts"]) for record in layers]) < 12
+    latency = LatencyModel.fit(found, max_error=np.inf)
+    assert latency.outside(part, 8) == []

@@ -348,3 +348,14 @@ def test_the_activation_of_a_module_is_told_by_its_values():
         **dict.fromkeys(("silu", "swish"), "silu"),
         **dict.fromkeys(("gelu", "gelu_python"), "gelu"),
     }
+
+
+def test_experts_of_other_layouts_are_named_with_their_shapes():
+    module = Gated(torch.nn.SiLU())
+    module.gate_up_proj = torch.zeros(3, 8, 4)  # one expert more than in down_proj
+    with pytest.raises(ValueError, match=r"all have weights.*gate_up_proj \(3, 8, 4\), down_proj"):
+        Experts.from_module(module)
+    module.has_gate, module.up_proj = False, torch.zeros(2, 4, 4)
+    found = Experts.from_module(module)
+    assert not found.gated
+    assert found.activation == "silu"

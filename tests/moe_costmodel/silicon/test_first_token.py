@@ -95,3 +95,14 @@ def test_requests_that_memory_does_not_hold_wait_for_others(model, experts, tmp_
     # A point that ran does not fill its memory with weights: then they were counted too large.
     filled = made(tmp_path / "filled", memory=10**6)
     assert parts_of(filled, place) == free
+
+
+def test_tensorrt_llm_keeps_narrow_models_caches_in_fp8(model, latent, tmp_path):
+    narrow = replace(latent, dtypes=latent.dtypes | {"experts": "fp8_block"})
+    given = {"input_tokens": 4064, "concurrency": 64}
+    engine = made(tmp_path / "trtllm", "trtllm")
+    seconds = [
+        estimate_of(m, point(s, backend=m.backend, **given)).decode.by_part()["mla decode"]
+        for m, s in ((engine, narrow), (engine, latent), (model, narrow))
+    ]
+    assert seconds[0] < seconds[1] == pytest.approx(seconds[2])
