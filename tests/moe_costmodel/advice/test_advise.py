@@ -123,7 +123,7 @@ def test_steps_show_drift(rng):
 
 def test_redundant_experts_promise_nothing_that_single_tokens_cannot_keep():
     """Copies of an expert cannot share the one token that it has in a step of few tokens."""
-    trace = RoutingTrace.example("code")
+    trace = RoutingTrace.example("code").head(0.3)
     found = by_knob(advise(trace, devices=[4], batch_size=1, max_replicas=8))["redundant experts"]
     assert not found.adopt
     assert found.gain.value < 0.05

@@ -201,7 +201,7 @@ def test_bad_input_is_one_line_before_any_run(words, expected, tmp_path, assert_
 def test_constraints_out_of_reach_say_how_close_a_run_came(files, tmp_path, capsys):
     # Above what can be proved, below what can be reached.
     words = ["run", "noc", "--evals", 100, "--out", tmp_path, "--objectives", "latency", "energy",
-             "--constraint", "peak_load<=0.014"]  # fmt: skip
+             "--constraint", "peak_load<=0.014", "--baseline-evals", 0]  # fmt: skip
     assert main(list(map(str, words))) == 0
     said = capsys.readouterr()
     assert "no design met the constraints. Closest came: peak_load 0.0" in said.err
@@ -217,6 +217,7 @@ def test_constraints_out_of_reach_say_how_close_a_run_came(files, tmp_path, caps
 
 def test_one_objective_takes_a_genetic_algorithm_and_has_no_front_to_draw(tmp_path):
     words = ["run", "noc", "--evals", "60", "--out", str(tmp_path), "--objectives", "edp"]
+    words += ["--baseline-evals", "0"]
     assert main(words) == 0
     assert json.loads((tmp_path / "run.json").read_text())["settings"]["algorithm"] == "ga"
     assert not (tmp_path / "front.png").exists()
