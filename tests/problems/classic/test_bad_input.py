@@ -43,6 +43,7 @@ FILES = {MultiObjectiveQAP: QAP, MultiObjectiveKnapsack: KNAPSACK, MNKLandscape:
 BAD_FILES = [
     (MultiObjectiveQAP, QAP, "", "must be an instance. Got an empty file"),
     (MultiObjectiveQAP, "facilities = 3", "places = 3", "line 1' must be a header such as .* Got"),
+    (MultiObjectiveQAP, "facilities = 3", "facilities = 1", "line 1' must be at least 2 facilit"),
     (MultiObjectiveQAP, "1 0 3", "1 0", "line 3' must be row 2 of 3 of the distance matrix: 3 num"),
     (MultiObjectiveQAP, "1 0 3", "1 x 3", "line 3, entry 2' must be row 2 .* a number. Got 'x'"),
     (MultiObjectiveQAP, "4 0 6", "4 0 -6", "line 7, entry 3' .*flow matrix 1 of 2.*Got '-6'"),
