@@ -88,9 +88,6 @@ def test_hotspot_is_run_where_it_is_on_the_path(design, tmp_path, install):
     good = "".join(f"layer_0_{n}\t300.0\n" for n in unit_names(design))
     for line, words in (
         ("layer_0_x e+-", "field 'line 65' must be a unit and its temperature in kelvin"),
-        ("layer_0_x nan", "field 'line 65' must be a unit"),
-        ("layer_0_x -3", "field 'line 65' must be a unit"),
-        ("layer_0_x 1_0", "field 'line 65' must be a unit"),
         ("300.0", "field 'line 65' must be a unit"),
         (good.splitlines()[3], "field 'line 65, unit .*_t3' must be one temperature. Got two"),
     ):
