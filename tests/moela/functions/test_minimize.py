@@ -230,16 +230,6 @@ def test_starting_from_a_result():
     assert sum((m, r) in known for m, r in zip(frame["mass"], frame["rise"], strict=True)) >= 30
 
 
-def test_a_frame_of_conditional_variables():
-    variables = {"fan": bool, "rpm": moela.real(1, 9, when={"fan": True})}
-    settings = dict(variables=variables, objectives=["a", "b"], n_eval=20, **QUIET)
-    result = moela.minimize(lambda d: (d.get("rpm", 0), -d.get("rpm", 0)), **settings)
-    frame = result.to_frame(all=True)
-    assert frame["rpm"].isna().any()
-    again = moela.minimize(lambda d: (d.get("rpm", 0), -d.get("rpm", 0)), start=frame, **settings)
-    assert again.n_eval == 20
-
-
 def test_starting_from_options_that_tables_and_stores_write_otherwise(tmp_path):
     variables = {
         "gap": [None, 1, 2.5],
@@ -354,15 +344,3 @@ def test_callbacks_see_the_result_and_may_stop():
 def test_a_callback_that_returns_something_else_is_refused(answer):
     with pytest.raises(TypeError, match=r"'callback'.* must return True .* Got "):
         run(n_eval=20, algorithm="nsga2", callback=lambda result: answer)
-
-
-def test_numbers_of_numpy_are_numbers():
-    three = np.int64(3)
-    result = run(
-        n_eval=3 * three, n_jobs=three // 3, retries=three, seed=three, timeout=np.float32(60),
-        version=three, algorithm="nsga2",
-    )  # fmt: skip
-    assert result.n_eval == 9
-    assert result.problem.version == "3"
-    evaluator = moela.Evaluator(n_jobs=three, retries=three, chunk_size=three)
-    assert {type(n) for n in (evaluator.n_jobs, evaluator.retries, evaluator.chunk_size)} == {int}

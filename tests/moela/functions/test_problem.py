@@ -18,15 +18,13 @@ from pymoo.algorithms.soo.nonconvex.de import DE
 from pymoo.algorithms.soo.nonconvex.ga import GA
 from pymoo.algorithms.soo.nonconvex.pso import PSO
 from pymoo.core.population import Population
-from pymoo.operators.crossover.sbx import SBX
 from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 
 import moela
 from moela import MOELA, Evaluator
-from moela.core.operators import resolve
 from moela.functions.model.goals import EQUALITY_TOLERANCE
-from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+from moela.rivals import MOOS
 
 MIXES = {
     "real": {"x": (0.0, 1.0), "y": (-5.0, 5.0)},
@@ -90,12 +88,6 @@ def test_every_mix_in_algorithms(mix, algorithm):
         )
 
 
-@pytest.mark.parametrize("rival", [MOMAD, MOOSTAGE, BatchMOEAD])
-def test_rivals_take_mixed_designs(rival):
-    res = minimize(of_mix("mixed"), rival(), ("n_eval", 80), seed=1)
-    assert len(res.F) > 0
-
-
 @pytest.mark.parametrize("mix", ["real", "integer", "mixed"])
 @pytest.mark.parametrize("algorithm", [GA, DE, PSO, CMAES])
 def test_single_objective_algorithms(mix, algorithm):
@@ -155,42 +147,6 @@ def test_variables_that_begin_to_exist_in_a_child_are_drawn():
     speeds = [d["rpm"] for d in map(problem.decode, off.get("X")) if "rpm" in d]
     # A code in the middle of the range would give them all the value 0.5.
     assert len({round(speed, 6) for speed in speeds}) > 50
-
-
-def test_moela_keeps_its_own_mating():
-    problem = of_mix("mixed")
-    algorithm = MOELA(n_subproblems=10, **problem.operators())
-    minimize(problem, algorithm, ("n_eval", 20), seed=1, copy_algorithm=False)
-    assert algorithm.operators.default_real
-
-
-def test_operators_know_labels_and_whole_numbers():
-    problem = moela.problem(
-        line,
-        variables={
-            "x": (0.0, 1.0),
-            "n": (0, 9),
-            "far": moela.integer(1, 1000, log=True),
-            "kind": moela.choice(["a", "b", "c"], ordered=False),
-            "size": moela.choice([1, 2, 5]),
-            "on": bool,
-        },
-        objectives=["a", "b"],
-    )
-    codes = resolve(problem).codes
-    names = list(problem.variables)
-    assert [names[at] for at in codes.labels] == ["kind", "on"]
-    assert [names[at] for at in codes.whole] == ["n", "size"]
-    given = resolve(problem, crossover=SBX())
-    assert not given.default_real
-    assert len(given.codes.labels) == 0
-
-
-def test_operators_that_are_not_the_problems_own():
-    for mix in MIXES:
-        problem = of_mix(mix)
-        res = minimize(problem, NSGA2(10), ("n_eval", 30), seed=1)
-        assert all(problem.decode(x) for x in res.X)
 
 
 def test_maximized_objectives_are_negated():
@@ -398,13 +354,6 @@ def test_a_result_leaves_out_designs_that_are_not_measured(batch):
         moela.MinimizeResult(problem, asked)
 
 
-def test_record_takes_one_individual(batch):
-    problem, asked = batch
-    for given in (asked, asked[0].X, {"x": 0.5}):
-        with pytest.raises(TypeError, match=r"individual of the batch .* for individual in batch"):
-            problem.record(given, (0.1, 0.9, 0.1))
-
-
 def test_record_of_a_missing_measurement_gives_advice_for_ask_and_tell(batch):
     problem, asked = batch
     with pytest.raises(ValueError, match=r"finite number. Got nan .* leave it out of tell\(\)"):
@@ -425,9 +374,3 @@ def test_named_tuples_are_read_by_their_fields():
         lambda d: Pair(-d["x"], d["x"] > 2, d["x"]), **LINE, vectorized=True, n_eval=20, **QUIET
     )
     assert all(row["a"] == row["x"] for row in result.table())
-
-
-def test_other_outputs_that_are_masked_are_nan():
-    masked = np.ma.array([1, 2], mask=[0, 1])
-    result = moela.minimize(lambda d: line(d) | {"c": masked}, **LINE, n_eval=10, **QUIET)
-    np.testing.assert_array_equal(result.front[0].others["c"], [1.0, np.nan])
