@@ -139,3 +139,12 @@ def test_missing_optional_package_is_named_with_its_extra(monkeypatch, capsys):
         monkeypatch.delitem(sys.modules, name)
     assert main(["measure", "--budget-s", "1", "--quiet"]) == 2
     assert "pip install 'moela[torch]'" in capsys.readouterr().err
+
+
+def test_failures_of_linear_algebra_are_defects_not_input(monkeypatch):
+    def fails(_):
+        raise np.linalg.LinAlgError("not positive definite")
+
+    monkeypatch.setattr("moela.commands.example.run", fails)
+    with pytest.raises(np.linalg.LinAlgError):
+        main(["example", "--list"])

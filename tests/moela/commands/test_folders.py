@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -100,3 +101,18 @@ def test_designs_of_chips_are_no_stores_and_no_other_folders(words, assert_rejec
         assert_rejected([*words, name], name, "folder without best.json")
     assert_rejected([*words, "empty.json"], "must be JSON. Got nothing instead")
     assert not Path("files").exists()
+
+
+def test_designs_of_a_chip_are_explained_by_their_pes_and_links(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "noc", "--evals", "80", "--baseline-evals", "0", "--objectives", "5"]
+    assert main([*words, "--quiet", "--store", "noc.db", "--out", "front"]) == 0
+    capsys.readouterr()
+    text = printed(capsys, "explain", "front")
+    assert re.search("The designs differ in .*(PE|link)", text)
+    assert "x0 =" not in text
+    assert "are codes of PEs and links" in text
+    assert "Name the folder of --out" not in text
+    assert "Name the folder of --out" in printed(capsys, "explain", "noc.db")
+    Path("front/best.json").write_text("{}")
+    assert "Name the folder of --out" in printed(capsys, "explain", "front")

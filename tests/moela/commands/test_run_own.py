@@ -268,3 +268,11 @@ def test_a_second_ctrl_c_stops_at_once(folder, process):
     assert running.returncode == 130
     assert "moela: Stopped at once." in error
     assert "--store a/run.db" in error
+
+
+def test_one_evaluation_is_a_run(folder, capsys):
+    assert run("function.py:simulate", "--evals", 1, "--out", "sink", "--quiet") == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("done after 1 evaluation: ")
+    assert printed.err == ""
+    assert len(read_table(folder / "sink" / "evaluations.csv")) == 1

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import math
 import shlex
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from moe_costmodel import ServingPlan
 from moela.cli import main
 from moela.commands.run.prices import price_of, read_prices
+from moela.commands.run.serving import extrapolated
 from moela.commands.run.serving_inputs import nearest_gpu
 from tests.moe_costmodel.silicon.tables import CONFIG, GPU, write_tables
 
@@ -277,3 +280,16 @@ def test_options_of_the_two_forms_are_not_mixed(common, capsys):
     assert "--objectives" in error
     error = failure(capsys, *RUN, *common, "--objectives", "cost_per_million_tokens", "ttft")
     assert "--prices must be given" in error
+
+
+def test_texts_name_what_was_not_measured(planned):
+    plan = ServingPlan.load(planned / "plan.json")
+    memory = plan.objectives["memory_bytes"]
+    exact = {"memory_bytes": replace(memory, low=memory.value, high=memory.value)}
+    plan = replace(plan, objectives=exact, outside={"router": 4.0, "attention": math.inf})
+    (line,) = (line for line in str(plan).splitlines() if "fullest GPU" in line)
+    assert "(" not in line
+    assert "router, extrapolated by a factor of 4; attention, a roofline bound" in str(plan)
+    (note,) = extrapolated(plan)
+    assert note.startswith("note: the time of 'attention' is a roofline bound, since no table has")
+    assert note.endswith("; 1 other time was not measured, either")

@@ -90,22 +90,3 @@ def test_logarithmic_axes_need_positive_values():
                 draw(TWO, wrong)
     with pytest.raises(ValueError, match=r"'log' parameter of plot_front .* value -1"):
         plot_front([[1.0, 2.0]], ref_point=[-1.0, 2.0], log=True)
-
-
-def test_designs_off_the_front_need_not_be_positive(tmp_path):
-    rows = [(1.0, 100.0), (10.0, 10.0), (100.0, 1.0), (200.0, 0.0)]
-    result = moela.minimize(
-        lambda d: rows[d["row"]], variables={"row": (0, 3)},
-        objectives={"cost": "min", "gain": "max"}, n_eval=4, verbose=False, progress=False,
-    )  # fmt: skip
-    assert len(result.front) == 1
-    axes = result.plot(log=True, path=tmp_path / "front.png").axes[0]
-    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    single = moela.minimize(
-        lambda d: 10.0 ** d["x"], variables={"x": (-5.0, 5.0)}, objectives=["error"], n_eval=40,
-        verbose=False, progress=False,
-    )  # fmt: skip
-    axes = single.plot(log="error", path=tmp_path / "best.png").axes[0]
-    assert axes.get_yscale() == "log"
-    low, high = axes.get_ylim()
-    assert 0 < low < single.best.objectives["error"] < high

@@ -1,5 +1,6 @@
 """Evaluations that raise, hang, die or return invalid values: an error, or a status."""
 
+import datetime
 import time
 import warnings
 
@@ -263,3 +264,19 @@ def test_a_failure_lets_those_in_hand_finish_and_records_them(store):
     statuses = [e.status for e in stored(store)]
     assert statuses.count("error") == 1
     assert 1 <= statuses.count("ok") < len(good)  # the one in progress, but not all that wait
+
+
+@pytest.mark.parametrize("value", ["low", 10**400, datetime.timedelta(1)])
+def test_objectives_that_are_no_numbers_are_named(value):
+    class Odd(One):
+        def _evaluate(self, x, out, *args, **kwargs):
+            out["F"] = [x[0], value if x[0] < 0.3 else x[1]]
+            out["key"] = 10**400  # any other output is kept
+
+    message = rf'Odd must set out\["F"\] to numbers .* Got .*\({type(value).__name__}\)'
+    pop = evaluate(Odd(), X, on_error="infeasible")
+    np.testing.assert_array_equal(failed(pop), BAD)
+    with pytest.raises(EvaluationError, match=message):
+        evaluate(Odd(), X)
+    with pytest.raises(ValueError, match=message):
+        minimize(Odd(), MOELA(), ("n_eval", 30), seed=1)

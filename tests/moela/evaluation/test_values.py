@@ -159,15 +159,10 @@ def test_what_cannot_be_stored_is_left_out(value, reason):
     ("data", "fault"),
     [
         (b'[["a","<f8",[1099511627776,8]]]\0', "must have .* bytes"),
-        (b'[["a","|O",[1]]]\0' + bytes(8), "no dtype"),
-        (b'[["a","<f8",[-1]]]\0', "no shape"),
-        (b'[["a","<f8",[1]]]\0' + bytes(9), "take 8 bytes"),
         (b"[" * 100_000, "nested too deeply"),
         (b'[["a",{"z":1}]]\0', "no stored value"),
         (b'[["a",{"o":[[1099511627776],[]]}]]\0', "another size"),
-        (b'[["a","<U1",[1]]]\0\xff\xff\xff\xff', "no character"),
         (b'{"a":1}\0', "must be a list"),
-        (b"\xff", "decode"),
     ],
 )
 def test_bytes_that_are_no_values_are_refused(data, fault):

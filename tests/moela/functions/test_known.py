@@ -206,15 +206,6 @@ def test_a_store_resumes_with_the_same_results(first, tmp_path, algorithm):
     assert len(list(EvaluationStore(tmp_path / "run.db").evaluations())) == 40
 
 
-def test_other_results_begin_a_new_run_in_the_store(first, tmp_path, caplog):
-    store = tmp_path / "run.db"
-    run(objectives=GOALS, known=first, store=store)
-    with caplog.at_level(logging.WARNING):
-        run(objectives=GOALS, known=first.table(all=True).rows[:9], store=store)
-    assert "known_results" in caplog.text
-    assert len(EvaluationStore(store).runs()) == 2
-
-
 def test_the_store_of_the_run_is_no_source(tmp_path):
     store = tmp_path / "run.db"
     run(store=store)

@@ -59,13 +59,6 @@ def test_the_call_prints_how_it_was_understood(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_settings_are_checked_before_anything_is_printed(capsys):
-    for wrong in ({"n_jobs": 0}, {"retries": -1}, {"on_error": "skip"}, {"store": __file__}):
-        with pytest.raises((ValueError, moela.StoreError)):
-            run(verbose=True, n_eval=20, **wrong)
-    assert capsys.readouterr().out == ""
-
-
 def test_maximized_objectives_keep_their_sign():
     result = moela.minimize(
         lambda d: {"cost": d["x"], "yield": 10 * d["x"] ** 0.5},
@@ -108,19 +101,6 @@ def test_one_objective(variables, best):
     assert result.knee() == result.best
     assert "the only design" in result.explain()
     assert result.plot().axes[0].get_ylabel() == "cost (min)"
-
-
-def test_one_maximized_objective_with_a_constraint():
-    result = moela.minimize(
-        lambda d: {"area": d["a"] * d["b"], "fence": 2 * (d["a"] + d["b"])},
-        variables={"a": (0.1, 50.0), "b": (0.1, 50.0)},
-        objectives={"area": "max"},
-        constraints={"fence": (None, 40)},
-        n_eval=400,
-        **QUIET,
-    )
-    assert 95 <= result.best.objectives["area"] <= 100
-    assert result.best.others["fence"] <= 40
 
 
 def test_equalities():

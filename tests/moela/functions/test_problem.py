@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import NamedTuple
 
-import cloudpickle
 import numpy as np
 import pytest
-from function_cases import LINE, QUIET, SINK, line, sink
+from function_cases import LINE, QUIET, line
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.algorithms.moo.rvea import RVEA
@@ -226,31 +224,6 @@ def test_outputs_beside_the_objectives_are_kept():
     minimize(problem, NSGA2(10), ("n_eval", 40), seed=1)
 
 
-def test_pickles():
-    problem = moela.problem(sink, **SINK)
-    again = pickle.loads(pickle.dumps(problem))
-    x = problem.encode({"height": 0.02, "fins": 7, "shape": "pin", "fan": False})
-    np.testing.assert_array_equal(problem.evaluate(x)[0], again.evaluate(x)[0])
-    factor = 3.0
-    closure = moela.problem(lambda d: (factor * d["x"], -d["x"]), **LINE)
-    again = pickle.loads(cloudpickle.dumps(closure))
-    assert again.evaluate(np.array([[0.5]])).tolist() == [[1.5, -0.5]]
-
-
-def test_workers_get_lambdas_and_bound_methods():
-    class Simulator:
-        def __init__(self, factor):
-            self.factor = factor
-
-        def run(self, d):
-            return self.factor * d["x"], -d["x"]
-
-    problem = moela.problem(Simulator(2.0).run, **LINE)
-    evaluator = Evaluator(n_jobs=2, progress=False)
-    res = minimize(problem, NSGA2(10), ("n_eval", 20), seed=1, evaluator=evaluator)
-    np.testing.assert_allclose(res.F[:, 0], -2.0 * res.F[:, 1])
-
-
 def test_vectorized_functions_get_arrays():
     seen = []
 
@@ -273,23 +246,6 @@ def test_vectorized_functions_get_arrays():
     for x, f in zip(res.X, res.F, strict=True):
         d = problem.decode(x)
         np.testing.assert_allclose(f, [d["x"] * d["n"], (d["s"] == "hot") - d["x"]])
-
-
-def test_vectorized_booleans_and_permutations():
-    for variables, first in (({"a": bool, "b": bool}, "a"), ({"p": moela.permutation(5)}, "p")):
-        problem = moela.problem(
-            lambda d, first=first: {
-                "u": d[first].reshape(len(d[first]), -1)[:, 0],
-                "v": np.ones(len(d[first])),
-            },
-            variables=variables,
-            objectives=["u", "v"],
-            vectorized=True,
-        )
-        res = minimize(problem, MOELA(n_subproblems=6, n_neighbors=3), ("n_eval", 30), seed=1)
-        for x, f in zip(res.X, res.F, strict=True):
-            value = problem.decode(x)[first]
-            assert f[0] == (value[0] if isinstance(value, list) else value)
 
 
 def test_answers_can_be_recorded_by_hand_and_some_left_out():
