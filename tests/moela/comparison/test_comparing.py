@@ -333,3 +333,10 @@ def test_same_front_in_another_order_is_a_tie(n_obj):
         (found,) = comparison.tests(indicator).rows
         assert (found["p_value"], found["a12"]) == (1.0, 0.5)
     assert "both have the same median hypervolume" in str(comparison)
+
+
+def test_ratios_of_profiles():
+    runs = {"A": {1: [[0.0, 0.0]], 2: [[2.0, 2.0]]}, "B": {2: [[0.0, 0.0]], 1: [[2.0, 2.0]]}}
+    ratios = compare(runs, [4.0, 4.0]).ratios()
+    assert ratios["A"].tolist() == pytest.approx([1.0, 4.0])
+    assert ratios["B"].tolist() == pytest.approx([4.0, 1.0])

@@ -251,3 +251,16 @@ def test_a_result_counts_failures_by_reason(log):
     n = result.evaluator.n_failed
     assert n > 0
     assert f"{n} failed ({n} x " in result.status
+
+
+def test_if_everything_failed_the_log_has_the_first_traceback(log):
+    class Broken(One):
+        def _evaluate(self, x, out, *args, **kwargs):
+            raise RuntimeError("no licence")
+
+    for algorithm in (MOELA(n_subproblems=20), NSGA2(20)):
+        log.clear()
+        solve(Broken(), 20, algorithm=algorithm, on_error="infeasible")
+        text = "".join(r.getMessage() for r in log.records if r.levelname == "WARNING")
+        assert "Traceback (most recent call last)" in text
+        assert "RuntimeError: no licence" in text
