@@ -335,3 +335,14 @@ def test_choosing(result):
         with pytest.raises((TypeError, ValueError, IndexError)) as caught:
             call()
         says(str(caught.value), *words)
+
+
+def test_suspicious_variables_are_pointed_out(caplog):
+    moela.minimize(
+        lambda d: (d["x"], d["y"]),
+        variables={"x": (0, 1), "y": [0.5, 2]},
+        objectives=["a", "b"],
+        n_eval=4,
+        **QUIET,
+    )
+    says(caplog.text, "Did you mean bool, or (0.0, 1.0)", "(0.5, 2) for bounds")
