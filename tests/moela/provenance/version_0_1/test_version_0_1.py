@@ -21,8 +21,10 @@ def test_a_stored_run_goes_on_as_if_never_stopped(tmp_path):
     for store in (Path(shutil.copy(DATA / "users.db", tmp_path)), None):
         with Evaluator(store=store) as evaluator:
             result = minimize(Beam(), NSGA2(20), ("n_eval", 60), seed=1, evaluator=evaluator)
-        populations.append((result.pop.get("X"), result.pop.get("F")))
-    np.testing.assert_array_equal(*populations)
+        populations.append(result.pop)
+    resumed, alone = populations
+    for values in ("X", "F"):
+        np.testing.assert_array_equal(resumed.get(values), alone.get(values))
     runs = EvaluationStore(tmp_path / "users.db").runs()
     assert (runs[0].n_eval, runs[0].n_fresh) == (60, 60)
     assert len(runs) == 3
