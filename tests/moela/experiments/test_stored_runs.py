@@ -6,11 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from experiment_cases import ALGORITHMS, Mixed, Toy, draw
-from pymoo.core.mixed import MixedVariableGA
+from experiment_cases import ALGORITHMS, Toy, draw
 
 from moela import StoreMismatchError, run_experiment
-from moela.experiments.files import Run
 from moela.experiments.run import External
 from moela.provenance.code import BYTECODE, GLOBALS
 from tests.moela.provenance.layouts import install, process, write
@@ -60,18 +58,6 @@ def imported(folder, store, module="pack_a", **settings):
         return experiment(beam(), store, **settings)
 
 
-def change(store, **changes):
-    """Change the code or the provenance that a stored run tells of its problem or algorithm."""
-    (path,) = store.iterdir()
-    run = Run.load(path)
-    for name, value in changes.items():
-        if name == "python":
-            run.provenance["python"] = value
-        else:
-            run.settings[name]["code"].update(value)
-    run.save(store)
-
-
 # ---- installed problems --------------------------------------------------------------------------
 
 
@@ -86,46 +72,6 @@ def test_another_version_of_an_installed_problem_is_noticed(site, store, name):
     run, known = imported(site, store, on_mismatch="rerun")
     assert not known
     assert run.F.min() >= 0.5
-
-
-def test_another_version_of_a_part_of_a_namespace_is_noticed(site, store):
-    install(site, "company-core", "1.0", {"company/core.py": "x = 1"})
-    for version, text in (("1.0", PACKAGED), ("2.0", OTHER)):
-        install(site, "company-beams", version, {"company/beams.py": text})
-        if version == "1.0":
-            imported(site, store, "company.beams")
-    with pytest.raises(StoreMismatchError, match=r"company: '1.0' -> '2.0'"):
-        imported(site, store, "company.beams")
-
-
-def test_changed_code_of_a_local_installation_with_the_same_version_is_noticed(site, store):
-    url = {"direct_url.json": "{}"}
-    install(site, "pack-a", "1.0", {"pack_a.py": PACKAGED}, **url)
-    imported(site, store)
-    install(site, "pack-a", "1.0", {"pack_a.py": OTHER}, **url)
-    with pytest.raises(StoreMismatchError, match=r"pack_a: '1.0, files \w+' -> '1.0, files \w+'"):
-        imported(site, store)
-
-
-def test_changed_code_of_a_package_of_no_distribution_is_noticed(site, store):
-    write(site, {"pack_a.py": PACKAGED})
-    imported(site, store)
-    assert imported(site, store)[1]
-    write(site, {"pack_a.py": OTHER})
-    with pytest.raises(StoreMismatchError, match="pack_a: 'files"):
-        imported(site, store)
-
-
-@pytest.mark.parametrize("stored", ["unknown", "1.0, files 0123456789abcdef"])
-def test_designs_are_evaluated_again_if_the_stored_version_tells_less(site, store, log, stored):
-    install(site, "different", "1.0", {"pack_a.py": PACKAGED})
-    imported(site, store)
-    change(store, problem={"pack_a": stored})
-    assert imported(site, store)[1]
-    assert "pack_a comes from other sources or versions" in log.text
-    install(site, "different", "1.0", {"pack_a.py": OTHER})
-    with pytest.raises(StoreMismatchError, match="evaluated again, has F = "):
-        imported(site, store)
 
 
 # ---- working trees and notebooks -----------------------------------------------------------------
@@ -154,15 +100,6 @@ def test_changed_code_of_a_problem_in_a_notebook_is_noticed(store):
         experiment(notebook(OTHER)(), store)
 
 
-def test_bytecode_of_another_python_is_not_compared(store, log):
-    experiment(notebook()(), store)
-    change(store, problem={BYTECODE: "of another Python"}, python="3.1.4")
-    assert experiment(notebook()(), store)[1]
-    assert "bytecode comes from other sources or versions" in log.text
-    with pytest.raises(StoreMismatchError, match="evaluated again, has F = "):
-        experiment(notebook(OTHER)(), store)
-
-
 DRAW = """
 import numpy as np
 CALLS = []
@@ -174,12 +111,6 @@ def draw(problem, n_eval, seed):
 """
 
 
-def test_an_algorithm_may_change_global_values_of_a_notebook(store):
-    algorithm = External(notebook(DRAW, "draw"))
-    experiment(Toy(), store, algorithm, 2)
-    assert experiment(Toy(), store, algorithm, 2)[1]
-
-
 @pytest.mark.parametrize("changed", [".random((", "SPREAD = 1.0"])
 def test_a_changed_algorithm_of_a_notebook_is_noticed(store, changed):
     text = DRAW.replace("CALLS.append(seed)", "SPREAD + 1").replace("CALLS = []", "SPREAD = 1.0")
@@ -188,16 +119,6 @@ def test_a_changed_algorithm_of_a_notebook_is_noticed(store, changed):
     part = BYTECODE if changed.startswith(".") else GLOBALS
     with pytest.raises(StoreMismatchError, match=rf"code of the algorithm 'a' .*{part}"):
         experiment(Toy(), store, External(notebook(other, "draw")))
-
-
-def test_code_of_an_algorithm_that_cannot_be_compared_is_told(store, log):
-    experiment(Toy(), store, ALGORITHMS["NSGA-II"])
-    assert experiment(Toy(), store, ALGORITHMS["NSGA-II"])[1]
-    assert "cannot be compared" not in log.text
-    change(store, algorithm={"pymoo": "unknown"})
-    assert experiment(Toy(), store, ALGORITHMS["NSGA-II"])[1]
-    assert "the code of their algorithm cannot be compared" in log.text
-    assert "(pymoo)" in log.text
 
 
 # ---- what a problem changes itself ---------------------------------------------------------------
@@ -228,15 +149,6 @@ def test_caches_that_a_problem_fills_are_no_change(store, log):
     assert "has changed" not in log.text
 
 
-def test_caches_in_a_class_of_a_notebook_are_no_change(store, log):
-    text = PACKAGED.replace("class Beam(Problem):", "class Beam(Problem):\n    known = {}\n")
-    beam = notebook(text.replace('out["F"]', 'self.known[len(self.known)] = 1\n        out["F"]'))
-    experiment(beam(), store)
-    assert beam.known
-    assert experiment(beam(), store)[1]
-    assert "has changed" not in log.text
-
-
 def test_designs_of_the_front_are_evaluated_again_if_a_hidden_part_differs(store, log):
     experiment(Caching(), store)
     assert experiment(Caching(1e-12), store)[1]  # within the rounding of another machine
@@ -246,24 +158,6 @@ def test_designs_of_the_front_are_evaluated_again_if_a_hidden_part_differs(store
     run, known = experiment(Caching(1e-3), store, on_mismatch="rerun")
     assert not known
     assert run.F.min() >= 1e-3
-
-
-class ShiftedMixed(Mixed):
-    def __init__(self, shift=0.0):
-        super().__init__()
-        self._shift = shift
-
-    def _evaluate(self, X, out, *args, **kwargs):
-        super()._evaluate(X, out)
-        out["F"] = out["F"] + self._shift
-
-
-def test_mixed_designs_of_the_front_are_evaluated_again(store, log):
-    experiment(ShiftedMixed(), store, MixedVariableGA)
-    assert experiment(ShiftedMixed(1e-12), store, MixedVariableGA)[1]
-    assert "problem._shift has changed" in log.text
-    with pytest.raises(StoreMismatchError, match="evaluated again, has F = "):
-        experiment(ShiftedMixed(1e-3), store, MixedVariableGA)
 
 
 class Infeasible(Toy):
