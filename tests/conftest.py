@@ -34,7 +34,11 @@ with patch("numba.jit", partial(numba.jit, cache=True)):
 settings.register_profile(
     "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("repeatable")
+# New examples for hours, by hand.
+settings.register_profile(
+    "hours", max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # A shell that starts the tests in the background has Ctrl-C ignored, in them and in their children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
