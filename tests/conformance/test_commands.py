@@ -30,7 +30,7 @@ COMMANDS = {
     "run noc": Command("--traffic", "--traffic missing.csv", "--evals 4 --baseline-evals 0"),
     "run moe": Command("--trace", "--trace missing.npz"),
     "run moe-on-chip": Command("--platform", "--trace missing.npz"),
-    "show": Command("--traffic", "missing.json", "design.json --baseline-evals 0"),
+    "show": Command("--traffic", "missing.json", "design.json"),
     "export": Command("--traffic", "missing.json --to csv --out x", "design.json --to csv --out x"),
     "runs": Command("--failures", "missing.db", "run.db"),
     "watch": Command("--every", "missing.db --once", "run.db --once"),

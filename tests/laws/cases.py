@@ -71,6 +71,8 @@ def goals(design: dict[str, object]) -> dict[str, float]:
 def minimized(function, kind, name, seed, n_eval, **settings):
     """Run an algorithm, by its name in `ALGORITHMS` or `ONE_OBJECTIVE`, on a function."""
     single = name in ONE_OBJECTIVE
+    if name == "MOEAD":  # that of pymoo takes no constraints
+        settings.pop("constraints", None)
     return moela.minimize(
         function,
         variables=VARIABLES[kind],

@@ -23,6 +23,7 @@ from tests.laws.cases import examples
 # Rounding of sums of layers and of the rest.
 ROUNDING = 1e-12
 
+rest_of_steps = cache(example_rest)
 tokens = st.one_of(st.integers(1, 64), st.integers(1, 20_000))
 more = st.one_of(st.integers(0, 8), st.integers(0, 5_000))
 
@@ -60,7 +61,7 @@ def test_layers(counts, misses, more_misses, capacity):
 @examples(60)
 @given(tokens, more, tokens, more, st.sampled_from(["decode", "prefill"]))
 def test_the_rest_of_a_step(n, more_tokens, context, more_context, mode):
-    rest = example_rest()
+    rest = rest_of_steps()
     start = rest.seconds(n, context, mode=mode)
     never_falls(start, rest.seconds(n + more_tokens, context, mode=mode))
     never_falls(start, rest.seconds(n, context + more_context, mode=mode))
@@ -75,7 +76,7 @@ def test_steps_on_several_devices(counts, n_devices, n, more_tokens, more_contex
         latency=example_latency(),
         shape=shape,
         hardware=example_hardware(n_devices),
-        rest=example_rest(),
+        rest=rest_of_steps(),
     )
     few, many = (c.reshape(1, 1, n_devices, shape.n_local) for c in counts)
     start = model.seconds(few, tokens=n, context=100)
@@ -91,7 +92,7 @@ def deployment(mode, n_devices, context):
         example_latency(),
         shape=example_shape(),
         mode=mode,
-        rest=example_rest(),
+        rest=rest_of_steps(),
         memory=example_memory(),
         context=context,
     )
@@ -124,12 +125,11 @@ def test_longer_contexts_take_longer(n_devices, batch, context, more_context):
 
 def step_seconds(work: list[RankLoad]) -> float:
     """Return the time of a step of the serving engine: that of the example's rest."""
-    return max(
-        float(example_rest().seconds(max(load.tokens, 1), max(load.context, 1.0))) for load in work
-    )
+    rest = rest_of_steps()
+    return max(float(rest.seconds(max(load.tokens, 1), max(load.context, 1))) for load in work)
 
 
-@examples(25)
+@examples(12)
 @given(
     st.integers(1, 3_000),
     st.integers(1, 40),

@@ -77,7 +77,7 @@ def check_design(design, variables):
 
 
 @examples(20)
-@given(spaces(), st.sampled_from(["MOELA", "MOOS", "NSGA2", "MOEAD"]), cases.seeds)
+@given(spaces(), st.sampled_from(["MOELA", "MOOS", "NSGA2", "NSGA3"]), cases.seeds)
 def test_designs_of_functions(variables, name, seed):
     def function(design):
         check_design(design, variables)

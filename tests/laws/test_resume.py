@@ -23,17 +23,34 @@ class Cut(Exception):
     """The end of a session."""
 
 
-def cut_after(n, how):
-    """Return a function that cuts its run at call n, and a callback that does so after n."""
-    calls = []
+class Session:
+    """Evaluations of a session, and how it ends."""
 
-    def function(design):
-        calls.append(design)
-        if how in ("error", "Ctrl-C") and len(calls) > n:
-            raise KeyboardInterrupt if how == "Ctrl-C" else Cut
-        return cases.goals(design)
+    def __init__(self, n=N_EVAL, how=""):
+        self.n, self.how, self.n_calls = n, how, 0
 
-    return function, (lambda result: how == "callback" and len(calls) >= n)
+    def begin_evaluation(self):
+        self.n_calls += 1
+        if self.how in ("error", "Ctrl-C") and self.n_calls > self.n:
+            raise KeyboardInterrupt if self.how == "Ctrl-C" else Cut
+
+    def has_ended(self, result):
+        """Say so as the callback of a run, after the batch in which evaluation n was."""
+        return self.how == "callback" and self.n_calls >= self.n
+
+
+SESSION = [Session()]
+
+
+def function(design):
+    SESSION[0].begin_evaluation()
+    return cases.goals(design)
+
+
+def run(name, kind, seed, session, **settings):
+    SESSION[0] = session
+    callback = session.has_ended
+    return cases.minimized(function, kind, name, seed, N_EVAL, callback=callback, **settings)
 
 
 def stored(path):
@@ -45,19 +62,16 @@ def stored(path):
 
 
 def check_resumed(name, kind, seed, cuts, **settings):
-    undisturbed = cases.minimized(cases.goals, kind, name, seed, N_EVAL, **settings)
+    undisturbed = run(name, kind, seed, Session(), **settings)
     n_all = undisturbed.n_eval
     with TemporaryDirectory() as folder:
         path = Path(folder, "run.db")
         for n, how in cuts:
-            function, callback = cut_after(n, how)
             with suppress(EvaluationError, KeyboardInterrupt):
-                cases.minimized(
-                    function, kind, name, seed, N_EVAL, store=path, callback=callback, **settings
-                )
+                run(name, kind, seed, Session(n, how), store=path, **settings)
         before = stored(path)
-        resumed = cases.minimized(cases.goals, kind, name, seed, N_EVAL, store=path, **settings)
-        assert sorted(stored(path)) == list(range(n_all)), "each design is stored once"
+        resumed = run(name, kind, seed, Session(), store=path, **settings)
+        assert len(set(stored(path))) == len(stored(path)) == n_all, "each design is stored once"
         assert resumed.algorithm.evaluator.n_fresh == n_all - len(before), "none is paid twice"
     assert resumed.n_eval == n_all
     assert cases.rows(resumed) == cases.rows(undisturbed)
