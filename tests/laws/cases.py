@@ -56,7 +56,7 @@ def examples(n: int) -> settings:
 def number(value: object) -> float:
     """Return a number that depends on a value of any variable."""
     if isinstance(value, list):
-        return float(np.dot(value, np.arange(len(value))))
+        return float(np.dot(value, 0.5 ** np.arange(len(value))))
     return float(len(value) if isinstance(value, str) else value)
 
 
@@ -64,12 +64,13 @@ def goals(design: dict[str, object]) -> dict[str, float]:
     """Return two objectives in conflict, and a number to bound, of any design."""
     values = [number(value) for value in design.values()]
     small = sum(k * v for k, v in enumerate(values, 1))
-    near = -sum((v - 2.0 * k) ** 2 for k, v in enumerate(values, 1))
+    near = -sum((v - 5.0 * k) ** 2 for k, v in enumerate(values, 1))
     return {"small": small, "near": near, "limit": small % 5}
 
 
-def minimized(function, kind, name, seed, n_eval, **settings):
+def minimized(function, kind, name, seed, n_eval, *, batch_size=None, **settings):
     """Run an algorithm, by its name in `ALGORITHMS` or `ONE_OBJECTIVE`, on a function."""
+    made = {} if batch_size is None else {"batch_size": batch_size}
     single = name in ONE_OBJECTIVE
     if name == "MOEAD":  # that of pymoo takes no constraints
         settings.pop("constraints", None)
@@ -77,7 +78,7 @@ def minimized(function, kind, name, seed, n_eval, **settings):
         function,
         variables=VARIABLES[kind],
         objectives="small" if single else {"small": "min", "near": "max"},
-        algorithm=(ONE_OBJECTIVE if single else ALGORITHMS)[name](),
+        algorithm=(ONE_OBJECTIVE if single else ALGORITHMS)[name](**made),
         n_eval=n_eval,
         seed=seed,
         **{"version": "1", **QUIET, **settings},

@@ -55,13 +55,19 @@ def test_every_algorithm_evaluates_as_many_as_it_may(name, kind, seed, n_eval, f
 
 
 @examples(6)
-@given(cases.seeds, st.integers(1, 60), st.integers(1, 17), st.integers(2, 4))
-def test_every_size_of_batches_and_number_of_threads(seed, n_eval, batch_size, n_jobs):
+@given(
+    st.sampled_from(["MOELA", "BatchMOEAD", "VSRLS"]),
+    cases.seeds,
+    st.integers(1, 60),
+    st.integers(1, 17),
+    st.integers(2, 4),
+)
+def test_every_size_of_batches_and_number_of_threads(name, seed, n_eval, batch_size, n_jobs):
     runs = []
     for settings in ({}, {"n_jobs": n_jobs, "backend": "threads"}):
         function = Counted()
         result = cases.minimized(
-            function, "mixed", "MOELA", seed, n_eval, batch_size=batch_size, **settings
+            function, "mixed", name, seed, n_eval, batch_size=batch_size, **settings
         )
         check_exact(result, n_eval)
         assert function.n == n_eval
