@@ -53,7 +53,7 @@ TOGETHER = ("tests/moe_costmodel/", "tests/problems/noc/", "tests/problems/moe_o
 # busy while the other has nothing left.
 LONG = (
     "tests/docs/test_typing.py", "tests/moela/search/test_restarts.py",
-    "tests/moela/asynchronous/test_asynchronous.py", "tests/moela/search/test_long_runs.py",
+    "tests/moela/asynchronous/test_asynchronous.py", "tests/laws/test_resume.py",
     "tests/moela/experiments/test_experiment.py", "tests/moela/notebook/test_notebooks.py",
     TOGETHER[2],
     "tests/moela/commands/test_run_moe_on_chip.py", "tests/moela/evaluation/test_planned_budget.py",

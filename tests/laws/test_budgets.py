@@ -12,14 +12,17 @@ from tests.laws.cases import examples
 
 
 class Counted:
-    """A function that counts its calls, and fails for the share of designs whose `x` is large."""
+    """A function that counts its calls, and fails for designs whose `x` is large.
+
+    The count is private: results of a problem whose public attributes change are not used again.
+    """
 
     def __init__(self, fails_above=5.0):
-        self.n, self._lock, self._above = 0, threading.Lock(), fails_above
+        self._n, self._lock, self._above = 0, threading.Lock(), fails_above
 
     def __call__(self, design):
         with self._lock:
-            self.n += 1
+            self._n += 1
         if design["x"] > self._above:
             raise ValueError("too large")
         return cases.goals(design)
@@ -47,10 +50,10 @@ def test_every_algorithm_evaluates_as_many_as_it_may(name, kind, seed, n_eval, f
         result = cases.minimized(function, kind, name, seed, n_eval, **settings)
     except Exception as error:  # all of the first designs failed, which ends a run
         assert "all" in str(error).lower(), error  # noqa: PT017
-        assert function.n <= min(n_eval, 10)
+        assert function._n <= min(n_eval, 10)
         return
     check_exact(result, n_eval)
-    assert function.n == n_eval
+    assert function._n == n_eval
     assert len(result.failures) == sum(s == "error" for s in result.population.get("status"))
 
 
@@ -70,7 +73,7 @@ def test_every_size_of_batches_and_number_of_threads(name, seed, n_eval, batch_s
             function, "mixed", name, seed, n_eval, batch_size=batch_size, **settings
         )
         check_exact(result, n_eval)
-        assert function.n == n_eval
+        assert function._n == n_eval
         runs.append(cases.rows(result))
     assert runs[0] == runs[1]
 
@@ -91,7 +94,7 @@ def test_asynchronous_runs(name, seed, n_eval):
     settings = {"asynchronous": True, "n_jobs": 3, "backend": "threads"}
     result = cases.minimized(function, "mixed", name, seed, n_eval, **settings)
     check_exact(result, n_eval)
-    assert function.n == n_eval
+    assert function._n == n_eval
 
 
 @examples(10)
