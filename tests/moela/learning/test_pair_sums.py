@@ -1,7 +1,5 @@
 """Sums over pairs of items: they are found, they predict, and children descend on them."""
 
-from copy import deepcopy
-
 import numpy as np
 import pytest
 
@@ -100,11 +98,6 @@ def test_costs_of_items_at_places_are_found(objectives, seed):
     largest = np.abs(expected).max()
     np.testing.assert_allclose(model.changes_to(before, after), expected, atol=2e-3 * largest)
     assert_local_optima(model, objectives, "weighted_sum")
-
-
-def test_a_sum_over_pairs_and_costs_of_places_are_found_beside_each_other():
-    model = learned(lambda places: np.column_stack([costs(places)[:, 0], assigned(places)[:, 0]]))
-    assert model.complete
 
 
 def one_way(flows, near):
@@ -232,15 +225,6 @@ def test_a_model_that_is_wrong_from_now_on_is_used_no_more():
     assert not model.used.any()
 
 
-def test_a_copy_learns_for_itself():
-    model = learned(costs, n=100)
-    copy = deepcopy(model)
-    rows = model.window.n_rows
-    copy.add(permutations(300, 8), costs(permutations(300, 8)))
-    assert copy.n_fits == 1
-    assert (model.n_fits, model.window.n_rows) == (0, rows)
-
-
 def assert_local_optima(model, objectives, by):
     normalization, F = Normalization(2), objectives(permutations(100))
     normalization.ideal, normalization.nadir = F.min(axis=0) - 50.0, F.max(axis=0)
@@ -326,20 +310,6 @@ def test_designs_without_finite_objectives_prove_nothing():
     model.add(found, found[:, :1] * found[:, 1:2])
     assert model._test.pending
     assert not model._failed.any()
-
-
-def test_fits_begin_without_the_test_if_its_designs_are_never_answered():
-    rng = np.random.default_rng(1)
-    designs = rng.permuted(np.tile(np.arange(12.0), (400, 1)), axis=1)
-    objectives = np.sin(designs @ np.sqrt(np.arange(2.0, 14.0)))[:, None]
-    model = PairSums(12, 0, testable=True)
-    model.add(designs[:300], objectives[:300])
-    assert model.test_designs().shape == (16, 12)
-    assert model.test_designs() is None
-    model.add(designs[300:330], objectives[300:330])
-    assert model.n_fits == 0
-    model.add(designs[330:], objectives[330:])
-    assert model.n_fits == 1
 
 
 # Whether distances are in common, and whether there are costs.

@@ -16,7 +16,6 @@ from pymoo.problems import get_problem
 
 from moela import MOELA, Models
 from moela.core.archive import Archive
-from moela.core.operators import any_real
 from moela.core.origin import asked_by
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
@@ -304,12 +303,3 @@ def test_real_variables_restart_only_when_asked_to():
         algorithm = MOELA(restarts=restarts)
         algorithm.setup(get_problem("zdt1"), termination=("n_eval", 10), seed=1)
         assert algorithm.restarting is expected
-
-
-def test_restarts_is_checked():
-    with pytest.raises(ValueError, match="'restarts' parameter of MOELA must be \"auto\", True or"):
-        MOELA(restarts="sometimes")
-
-
-def test_a_type_of_variables_that_nobody_knows_is_not_real():
-    assert not any_real(Problem(n_var=2, n_obj=2, vtype=object))
