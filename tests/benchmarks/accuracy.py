@@ -2,13 +2,13 @@
 
     MOELA_DATA=... python -m tests.benchmarks.accuracy [--quick] [--accept]
 
-Predictions of chips, kernels, requests and published systems are computed again by the code of the
-tree. Those of whole models, prompts, offloading and the silicon sample belong to a measurement, and
-come from the results that were recorded with it. The script compares each error with the one in
-``docs/benchmarks/data/accuracy.json``. If any has grown by more than a tenth, it lists them and
-leaves page and record as they are, with status 1; ``--accept`` writes them all the same. Rows
-whose data are not at hand are taken from the record. ``--quick`` leaves out what takes longer than
-a few seconds.
+Every prediction is computed by the code of the tree. Recorded are inputs and measurements: designs,
+kernels' times, plans and their seconds. What took long is kept in ``.benchmarks`` until a file of
+the packages changes, so that a run that was interrupted goes on. The script compares each error
+with the one in ``docs/benchmarks/data/accuracy.json``. If any has grown by more than a tenth, it
+lists them and leaves page and record as they are, with status 1; ``--accept`` writes them all the
+same. Rows whose data are not at hand are taken from the record. ``--quick`` leaves out what takes
+longer than some seconds, and writes nothing.
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ prediction intervals, and the share of measurements inside. `rank` is Spearman's
 or for the mean if the cell of the error says so. Deep buffers have 8 virtual channels of 32 flits,
 shallow ones 4 of 4.
 
-Predictions of networks on chip, kernels, requests and published systems were computed by the code
-of this tree. The other predictions were recorded together with their measurements."""
+Every prediction is computed by the code of this tree, from recorded inputs and measurements."""
 
 
 @dataclass(frozen=True)
@@ -222,19 +221,17 @@ def draw(kept: list[sources.Points]) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(15, 10), layout="constrained")
     for ax, panel in zip(axes.flat, panels, strict=False):
         shown = [points for points in kept if points.panel == panel]
-        ends = np.array([np.inf, 0.0])
         for i, points in enumerate(shown):
             ax.plot(
                 points.measured, points.predicted, MARKERS[i % 8], color=COLORS[i % 8],
                 label=points.label, ms=5 if len(points.measured) < 300 else 2.5, alpha=0.6, mew=0,
             )  # fmt: skip
-            both = np.concatenate((points.measured, points.predicted))
-            ends = np.array([min(ends[0], both.min()), max(ends[1], both.max())])
-        line = np.geomspace(0.9 * ends[0], 1.1 * ends[1], 50)
+        every = np.concatenate([part for p in shown for part in (p.measured, p.predicted)])
+        line = np.array([0.9 * every.min(), 1.1 * every.max()])
         ax.fill_between(line, 0.9 * line, 1.1 * line, color="#DDDDDD", zorder=0, lw=0)
         ax.plot(line, line, color="black", lw=1, zorder=1)
-        ax.set(xscale="log", yscale="log", xlim=line[[0, -1]], ylim=line[[0, -1]])
-        subs = (1.0, 2.0, 5.0) if ends[1] < 50 * ends[0] else (1.0,)
+        ax.set(xscale="log", yscale="log", xlim=line, ylim=line)
+        subs = (1.0, 2.0, 5.0) if line[1] < 60 * line[0] else (1.0,)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(LogLocator(subs=subs))
             axis.set_major_formatter("{x:g}")

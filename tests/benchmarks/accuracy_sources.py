@@ -11,8 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from moe_costmodel._arrays import Floats
+from moe_costmodel.example import example_latency
+from moe_costmodel.latency.model import LatencyModel
+from moe_costmodel.measure.kernel_table import KernelTable
+from problems.noc import NoC3D, Platform
+from problems.noc.baselines import express_mesh, folded_torus
+from tests.benchmarks import harness, moe_on_chip, serving_run, silicon, wide_ep
+from tests.benchmarks.noc_referee_data import shared_designs, simulated_sets
+from tests.benchmarks.noc_simulator import simulated
 
-RESULTS = Path(__file__).parent / "results"
 CHIPS, LAYERS, MODELS, SYSTEMS = (
     "Networks on chip",
     "Layers of experts",
@@ -56,7 +63,7 @@ def data_file(name: str) -> Path:
 
 def results(name: str) -> dict:
     """Return recorded results."""
-    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    return json.loads((harness.RESULTS / name).read_text(encoding="utf-8"))
 
 
 # ----------------------------------------------------------------------------------------- chips
@@ -64,7 +71,6 @@ def results(name: str) -> dict:
 
 def released_evaluator() -> Iterator[Points]:
     """Five objectives of 50 designs, by the evaluator that was released with the paper."""
-    from problems.noc import NoC3D
 
     path = data_file("noc/released_evaluator_designs.npz")
     with np.load(path, allow_pickle=False) as file:
@@ -95,9 +101,6 @@ def released_evaluator() -> Iterator[Points]:
 
 def packet_latency() -> Iterator[Points]:
     """Packet latency of the shared designs under load, by BookSim."""
-    from problems.noc import Platform
-    from tests.benchmarks.noc_referee_data import simulated_sets
-
     path = data_file("noc/booksim_hotspot_designs.npz")
     least = {("deep", 0.7): 0.97, ("shallow", 0.4): 0.95, ("shallow", 0.7): 0.85}
     sets = simulated_sets(Platform.paper_4x4x4(), "packet_latency", path)
@@ -118,10 +121,6 @@ def packet_latency() -> Iterator[Points]:
 
 def flit_simulator() -> Iterator[Points]:
     """Packet latency by the library's own simulator, against BookSim."""
-    from problems.noc import Platform
-    from tests.benchmarks.noc_referee_data import simulated_sets
-    from tests.benchmarks.noc_simulator import simulated
-
     path = data_file("noc/booksim_hotspot_designs.npz")
     for s, kind, problem, truth in simulated_sets(Platform.paper_4x4x4(), "mean", path):
         designs = [problem.decode(x) for x in s.rows]
@@ -135,9 +134,6 @@ def flit_simulator() -> Iterator[Points]:
 
 def peak_temperature() -> Iterator[Points]:
     """Rise of the peak temperature over ambient, by HotSpot."""
-    from problems.noc import NoC3D, Platform
-    from tests.benchmarks.noc_referee_data import shared_designs
-
     path = data_file("noc/booksim_hotspot_designs.npz")
     platform = Platform.paper_4x4x4()
     problem = NoC3D.example("bfs", platform=platform, objectives=("peak_temperature",))
@@ -160,21 +156,45 @@ def peak_temperature() -> Iterator[Points]:
 
 def best_designs() -> Iterator[Points]:
     """Packet latency of designs that searches found, by the library's own simulator."""
-    found = [row for row in results("noc_baselines.json").values() if "simulated" in row]
+    found, predicted = results("noc_baselines.json"), []
+    for key, row in found.items():
+        app, name, *run = key.split()
+        path = data_file(f"noc/{app}_traffic.csv")
+        wires = found[" ".join((app, "MOELA", *run))]["wire_length"] if run else 0.0
+        problem = NoC3D.from_traffic(
+            path, platform=network_of(name, wires), objectives=("packet_latency",)
+        )
+        predicted.append(problem.evaluate([row["row"]])[0, 0])
     yield Points(
         CHIPS, "packet latency of optimized designs and baselines", "`Design.simulate`",
-        "noc_baselines", *columns(found, "packet_latency", "simulated"),
+        "noc_baselines", np.array(predicted), *columns(list(found.values()), "simulated"),
     )  # fmt: skip
-    chips = [
-        row["held out"]
-        for case in results("moe_on_chip.json").values()
-        for row in case.values()
-        if isinstance(row, dict)
+    data_file("routing")
+    traces, chips = moe_on_chip.cases(), dict[str, list[dict]]()
+    for key, result in results("moe_on_chip.json").items():
+        methods = [one for one in result.values() if isinstance(one, dict)]
+        chips.setdefault(key.rsplit(", ", 2)[0], []).extend(methods)
+    predicted = [
+        moe_on_chip.problem_of(*traces[name]).held_out.measure(
+            np.array([chip["row"] for chip in own]), ("latency",)
+        )["latency"]
+        for name, own in chips.items()
     ]
+    held_out = [chip["held out"] for own in chips.values() for chip in own]
     yield Points(
         CHIPS, "packet latency of experts on a chip, held-out domain", "`Design.simulate`",
-        "moe_on_chip", *columns(chips, "latency", "simulated"),
+        "moe_on_chip", np.concatenate(predicted), *columns(held_out, "simulated"),
     )  # fmt: skip
+
+
+def network_of(name: str, wires: float) -> Platform:
+    """Return the chip that a baseline is a design of; an express mesh has wires of a length."""
+    platform = Platform.paper_4x4x4()
+    if name == "torus":
+        return folded_torus(platform).platform
+    if name == "express":
+        return express_mesh(platform, wire_length=max(wires, 96.0)).platform
+    return platform
 
 
 # ------------------------------------------------------------------------- models on this machine
@@ -182,8 +202,6 @@ def best_designs() -> Iterator[Points]:
 
 def layers() -> Iterator[Points]:
     """Layers of shapes or sizes that a latency model was not fitted to."""
-    from moe_costmodel.example import example_latency
-
     yield of_ratios(
         "packaged kernels of a CPU, number of tokens left out", "process time",
         "pytest tests/moe_costmodel/example", example_latency().report.log_ratios,
@@ -192,9 +210,6 @@ def layers() -> Iterator[Points]:
 
 def layers_of_h100() -> Iterator[Points]:
     """Layers of an H100's table, each shape left out; those of extrapolations do not count."""
-    from moe_costmodel.latency.model import LatencyModel
-    from moe_costmodel.measure.kernel_table import KernelTable
-
     table = KernelTable.from_aiconfigurator(
         data_file("kernels/h100_sxm-sglang-0.5.10-moe_perf.parquet")
     )
@@ -213,34 +228,34 @@ def of_ratios(what: str, truth: str, script: str, log_ratios: Floats) -> Points:
 
 def whole_steps() -> Iterator[Points]:
     """Decode steps and prompts of whole models of Hugging Face."""
+    from tests.benchmarks import measured_models, prefill, whole_models
+
     cases = (
-        ("decode step", "whole_models", 0.08, "Decode steps of whole models (s)"),
-        ("prompt", "prefill", 0.10, "Prompts of whole models (s)"),
+        ("decode step", whole_models, 0.08, "Decode steps of whole models (s)"),
+        ("prompt", prefill, 0.10, "Prompts of whole models (s)"),
     )
     for what, script, promise, panel in cases:
-        for name, rows in results(f"{script}.json")["models"].items():
+        for name, rows in measured_models.recorded(script.SCRIPT, script.predicted):
             predicted, measured, low, high = columns(rows, "predicted", "measured", "low", "high")
             yield Points(
-                MODELS, f"{what}, {name}-like", "the model, process time", script, predicted,
-                measured, low, high, 0.8, promise, panel=panel, label=f"{name}-like",
+                MODELS, f"{what}, {name}-like", "the model, process time", script.SCRIPT,
+                predicted, measured, low, high, 0.8, promise, panel=panel, label=f"{name}-like",
             )  # fmt: skip
 
 
 def offloading() -> Iterator[Points]:
     """Decode steps with experts in slow memory."""
-    from moe_costmodel import MissCost
+    from tests.benchmarks import offload_kernel
 
-    for model in ("example", "olmoe"):
+    rows = results("offload_kernel.json")
+    for model in offload_kernel.MODELS:
         predicted, measured = [], []
-        for name, row in results("offload_kernel.json").items():
-            if not name.startswith(model):
-                continue
-            cost = MissCost.fit(*zip(*row["fitted"], strict=True))
-            predicted += [float(cost.step_seconds(*replay)) for replay in row["replayed"]]
-            measured += row["seconds"]
+        for case in offload_kernel.cases_of([model]):
+            predicted.append(offload_kernel.predicted(case, case.plans(), rows[case.key])[2])
+            measured.append(rows[case.key]["seconds"])
         yield Points(
             MODELS, f"decode step with offloaded experts, {model}", "the model, process time",
-            "offload_kernel", np.array(predicted), np.array(measured),
+            "offload_kernel", np.concatenate(predicted), np.concatenate(measured),
             panel="Steps with offloaded experts (s)", label=model,
         )  # fmt: skip
 
@@ -250,38 +265,23 @@ def offloading() -> Iterator[Points]:
 
 def silicon_sample() -> Iterator[Points]:
     """Measured serving points of aiconfigurator-core, each architecture and GPU left out."""
-    with np.load(RESULTS / "silicon_composed.npz") as file:
-        data = {name: file[name] for name in file.files}
-    with np.load(RESULTS / "silicon_predicted.npz") as file:
-        done = {name: file[name] for name in file.files}
-    moe = data["moe"] == 1
+    data = silicon.composed()
+    moe = data.moe == 1
     yield Points(
         SYSTEMS, "time per token, composed of tables, no calibration", "`silicon_sample.csv`",
-        "silicon", data["composed_tpot"][moe], data["measured_tpot"][moe],
+        "silicon", data.composed["tpot"][moe], data.measured["tpot"][moe],
     )  # fmt: skip
-    for target, words, promise in (
-        ("tpot", "time per token", 0.11),
-        ("ttft", "time to first token", 0.20),
-    ):
-        measured, parts = [], []
-        for group in np.unique(data["groups"][moe]):
-            measured.append(data[f"measured_{target}"][data["groups"] == group])
-            parts.append(done[f"{target} {data['labels'][group]}"].astype(np.float64))
-        low = high = level = None
-        predicted, *ends = np.concatenate([part[: len(parts[0])] for part in parts], axis=1)
-        if ends:
-            (low, high), level = ends, 0.9
+    for (target, words), promise in zip(silicon.TARGETS.items(), (0.11, 0.20), strict=True):
+        predicted, low, high = silicon.predicted(data, target)[:, moe]
         yield Points(
             SYSTEMS, f"{words}, calibrated, architecture and GPU left out", "`silicon_sample.csv`",
-            "silicon", predicted, np.concatenate(measured), low, high, level, promise,
+            "silicon", predicted, data.measured[target][moe], low, high, 0.9, promise,
             panel="GPU systems, calibrated (s)", label=words,
         )  # fmt: skip
 
 
 def vllm_run() -> Iterator[Points]:
     """Requests that vLLM served, the last 200 of 300."""
-    from tests.benchmarks import serving_run
-
     data_file(serving_run.FOLDER)
     run, rest = serving_run.run(), slice(serving_run.FITTED, None)
     words = "Qwen3-30B-A3B, 200 requests"
@@ -299,8 +299,6 @@ def vllm_run() -> Iterator[Points]:
 
 def published_systems() -> Iterator[Points]:
     """DeepSeek-V3 under wide expert parallelism, as SGLang published it."""
-    from tests.benchmarks import wide_ep
-
     found = wide_ep.throughputs(verbose=False)
     for name, published in wide_ep.PUBLISHED.items():
         yield Points(

@@ -7,6 +7,7 @@ again. It prints `bar` lines, and writes its page with `header`, `markdown` and 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shlex
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from joblib import Memory
 
 from moela.provenance.environment import provenance, version_of
 
@@ -63,6 +66,18 @@ def best_seconds(work: Callable[[], Any], rounds: int = 7) -> float:
 
 
 Case = dict[str, Any]
+
+
+def computed() -> Memory:
+    """Return the memory of what the packages computed; a change of their files begins a new one."""
+    root = Path(__file__).parents[2]
+    versions = machine("torch", "transformers", "aiconfigurator-core")
+    digest = hashlib.sha256(versions.encode())
+    for package in ("moela", "moe_costmodel", "problems"):
+        for path in sorted((root / package).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return Memory(root / ".benchmarks" / "computed" / digest.hexdigest()[:16], verbose=0)
 
 
 class Cases:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import copy
+import inspect
 
 import numpy as np
 import torch
 
-from moe_costmodel import Measurements, RoutingTrace
+from moe_costmodel import RoutingTrace
+from moe_costmodel.latency.steps.model_steps import is_example
 
 VOCABULARY = 2000
 _COMMON = {
@@ -42,13 +44,13 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def build(name):
+def build(name, **sizes):
     """Return a model of a family; its routers are drawn wide enough that experts differ in load."""
     import transformers
 
     family, own = SETTINGS[name]
     torch.manual_seed(0)
-    config = getattr(transformers, f"{family}Config")(**(_COMMON | own))
+    config = getattr(transformers, f"{family}Config")(**(_COMMON | own | sizes))
     model = getattr(transformers, f"{family}ForCausalLM")(config).eval().requires_grad_(False)
     for key, parameter in model.named_parameters():
         if key.endswith("mlp.gate.weight"):
@@ -64,28 +66,34 @@ def tokens_of(n, length, seed=0):
     return torch.from_numpy(drawn)
 
 
-def trace_of(model, tokens):
-    """Return the routing of some sequences."""
-    return RoutingTrace.record(model, [tokens])
+def trace_of(model, tokens, part=slice(None)):
+    """Return the routing of a part of each of some sequences."""
+    whole = RoutingTrace.record(model, [tokens])
+    place = np.arange(whole.n_tokens).reshape(len(tokens), -1)[:, part]
+    return RoutingTrace(
+        whole.topk_ids[place.ravel()], whole.topk_weights[place.ravel()],
+        n_experts=whole.n_experts, sequence_lengths=[place.shape[1]] * len(tokens),
+        layers=whole.layers, source=whole.source,
+    )  # fmt: skip
 
 
-def keep(folder, name, measurements, rows):
-    """Write measurements and the times of plans, so that they can be predicted again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    measurements.save(folder / f"{name}.json")
-    (folder / f"{name}_plans.json").write_text(json.dumps(rows), encoding="utf-8")
+def decoding(model, tokens, context):
+    """Fill a cache with the first tokens of sequences; return what begins to decode after them.
 
+    Each call of it returns a function that decodes the next token, given its place.
+    """
+    # transformers 5 renamed the parameter in one of its minor versions.
+    known = inspect.signature(type(model).forward).parameters
+    name = "cache" if "cache" in known else "past_key_values"
+    filled, options = [], {}
+    if not is_example(model):
+        from transformers import DynamicCache
 
-def kept(folder, name):
-    """Return the measurements and the times of plans that `keep` wrote."""
-    rows = json.loads((folder / f"{name}_plans.json").read_text(encoding="utf-8"))
-    return Measurements.load(folder / f"{name}.json"), rows
+        filled, options = DynamicCache(config=model.config), {"use_cache": True}
+    model(tokens[:, :context], **{name: filled}, **options)
 
+    def begin():
+        cache = copy.deepcopy(filled)
+        return lambda t: model(tokens[:, t : t + 1], **{name: cache}, **options)
 
-def report_intervals(what, held):
-    """Print how often intervals of 80 % held, given the cases of each model by name."""
-    shares = {name: 100 * np.mean(inside) for name, inside in held.items()}
-    together = 100 * np.mean([inside for own in held.values() for inside in own])
-    print(f"bar: {what}, 80 % intervals hold in %, all models, {together:.0f}, 70 to 90")
-    for name, share in shares.items():
-        print(f"bar: {what}, 80 % intervals hold in %, {name}, {share:.0f}, 70 to 90")
+    return begin

@@ -80,8 +80,8 @@ def one_after_the_other(problem, planned, held_out, limit, evals, seed):
 
 
 def values(problem, chip):
-    """Return the metrics of a chip on both domains, and its simulated latency when held out."""
-    out = {}
+    """Return a chip's row, its metrics on both domains, and its simulated latency when held out."""
+    out = {"row": problem.encode(chip).tolist()}
     for name, one in (("planned", problem), ("held out", problem.held_out)):
         found = one.measure(one.encode(chip)[None], METRICS)
         out[name] = {metric: round(float(v[0]), 5) for metric, v in found.items()}

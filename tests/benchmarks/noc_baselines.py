@@ -39,7 +39,8 @@ def result_of(design: Design, traffic: np.ndarray) -> Case:
     run = design.simulate(
         traffic, random_state=np.random.default_rng(0), standard_error=ERROR, max_cycles=400_000
     )
-    found = {name: float(values[name][0]) for name in names}
+    found: Case = {name: float(values[name][0]) for name in names}
+    found["row"] = np.ravel(problem.encode(design)).tolist()
     return found | {"simulated": run.packet_latency, "standard_error": run.standard_error}
 
 

@@ -6,18 +6,15 @@ random weights decodes random words. Slow memory is a mapped file, of float32 or
 is widened at every use. The cost of misses and uploads is measured with static lists, LRU, and two
 rules, on the routing of other texts. Runs of both alternate, since the load of a shared machine
 changes. Times are process time.
-
-    --quick        three plans, fewer turns; results are printed only
-    --model NAME   example or olmoe; by default both
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,18 +27,20 @@ from moe_costmodel import (
     OffloadRule,
     Placement,
     Plan,
-    RoutingTrace,
     offload_curves,
 )
 from moe_costmodel.deployment.miss_timer import MissTimer
 from moe_costmodel.example import load_model
 from moe_costmodel.example.record import excerpts
 from moe_costmodel.kernels import Experts
+from moe_costmodel.latency.steps.model_steps import replaced_layers
 from moe_costmodel.offloading.planner import layer_streams, uses_of
-from tests.benchmarks import hf_models
+from tests.benchmarks import harness, hf_models, measured_models
 
-RESULTS = Path(__file__).parent / "results" / "offload_kernel.json"
+RESULTS = harness.RESULTS / "offload_kernel.json"
+MODELS = {"example": "packaged model", "olmoe": "OLMoE-like model"}
 STEPS, CONTEXT = 32, 24
+DTYPES = (torch.float32, torch.bfloat16)
 OLMOE = {
     "hidden_size": 512, "num_hidden_layers": 6, "intermediate_size": 256, "num_experts": 64,
     "num_experts_per_tok": 8,
@@ -66,47 +65,27 @@ class Case:
     """A model, the texts that plans run on and are measured with, and how a step is called."""
 
     def __init__(self, name: str, batch_size: int, dtype: torch.dtype) -> None:
-        self.name, self.batch_size = name, batch_size
+        self.name, self.batch_size, self.dtype = name, batch_size, dtype
+        self.key = f"{name}, {batch_size} sequences, slow memory {str(dtype).split('.')[1]}"
+        length, n = CONTEXT + STEPS, batch_size + max(2, batch_size)
         if name == "example":
             self.model = load_model()
-            length = CONTEXT + STEPS
-            tokens = torch.cat([text[:, :length] for text in excerpts("code", n=10)])
-            tokens = tokens[: batch_size + max(2, batch_size)]
+            tokens = torch.cat([text[:, :length] for text in excerpts("code", n=10)])[:n]
         else:
-            hf_models.SETTINGS["bench"] = ("Olmoe", OLMOE)
-            self.model = hf_models.build("bench")
-            n = batch_size + max(2, batch_size)
-            tokens = hf_models.tokens_of(n, CONTEXT + STEPS)
+            self.model = hf_models.build("olmoe", **OLMOE)
+            tokens = hf_models.tokens_of(n, length)
         # Slow memory holds the same numbers as fast memory, so that both compute the same.
         for key, parameter in self.model.named_parameters():
             if key.endswith(("gate_up_proj", "down_proj")):
                 parameter.data = parameter.data.to(dtype).to(torch.float32)
-        self.tokens, others = tokens[:batch_size], tokens[batch_size:]
         with torch.no_grad():
-            self.trace = self._decoded(RoutingTrace.record(self.model, [self.tokens]))
-            self.other = self._decoded(RoutingTrace.record(self.model, [others]))
-            self.uses = uses_of(layer_streams(self.other, batch_size))
-
-    def _decoded(self, trace: RoutingTrace) -> RoutingTrace:
-        """Return the part of the sequences that is decoded token by token."""
-        lengths = np.asarray(trace.sequence_lengths)
-        ends = np.cumsum(lengths)
-        kept = np.concatenate([np.arange(e - STEPS, e) for e in ends])
-        return RoutingTrace(
-            topk_ids=np.asarray(trace.topk_ids)[kept], layers=trace.layers,
-            n_experts=trace.n_experts, sequence_lengths=np.full(len(lengths), STEPS),
-            source=trace.source,
-        )  # fmt: skip
-
-    def prefilled(self):
-        """Return a call that decodes the next token of all sequences, after a prompt."""
-        prompt = self.tokens[:, :CONTEXT]
-        if self.name == "example":
-            cache: list = []
-            self.model(prompt, cache=cache)
-            return lambda t: self.model(self.tokens[:, t : t + 1], cache=cache)
-        held = self.model(prompt, use_cache=True).past_key_values
-        return lambda t: self.model(self.tokens[:, t : t + 1], past_key_values=held, use_cache=True)
+            own, others = (
+                hf_models.trace_of(self.model, part, slice(CONTEXT, None))
+                for part in (tokens[:batch_size], tokens[batch_size:])
+            )
+            self.begin = hf_models.decoding(self.model, tokens[:batch_size], CONTEXT)
+        self.trace, self.other = own, others
+        self.uses = uses_of(layer_streams(others, batch_size))
 
     def plan(self, share: float, rule: OffloadRule) -> Plan:
         trace, config = self.trace, self.model.config
@@ -124,6 +103,9 @@ class Case:
             capacities=slots[:, None], offload=rule, start=self.uses,
         )  # fmt: skip
 
+    def plans(self, quick: bool = False) -> list[Plan]:
+        return [self.plan(*settings) for settings in PLANS[:: 4 if quick else 1]]
+
     def replayed(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         """Return misses and uploads of each step, as the replay predicts them."""
         misses = uploads = np.zeros(STEPS)
@@ -137,13 +119,34 @@ class Case:
             uploads = uploads + curve.step_uploads[:, 0, 0, 0]
         return misses, uploads
 
+    def decode(self, layers: list) -> tuple[float, int, int]:
+        """Decode the steps with planned layers; return seconds of a step, misses and uploads."""
+        step = self.begin()
+        buffers = [layer.buffers[0] for layer in layers]
+        for buffer in buffers:
+            buffer.reset()
+        with replaced_layers(self.model, lambda i, own: layers[i]):
+            started = time.process_time()
+            for t in range(CONTEXT, CONTEXT + STEPS):
+                step(t)
+            took = (time.process_time() - started) / STEPS
+        counted = [buffer.statistics for buffer in buffers]
+        return took, sum(c.misses for c in counted), sum(c.uploads for c in counted)
 
-def measure(case: Case, dtype: torch.dtype, plans: list[Plan], turns: int, folder: Path) -> dict:
+
+def cases_of(models: Iterable[str], quick: bool = False) -> Iterator[Case]:
+    """Yield each model with 1 and 4 sequences and both types of slow memory; or the first case."""
+    for name in models:
+        for size, dtype in list(product((1, 4), DTYPES))[: 1 if quick else None]:
+            yield Case(name, size, dtype)
+
+
+def measure(case: Case, plans: list[Plan], turns: int, folder: Path) -> dict:
     """Return the measured seconds of a step of each plan, and the cost measured beside them."""
 
     def slow(layer: int, experts: Experts) -> Experts:
-        path = folder / f"{case.name}-{layer}-{dtype}.safetensors"
-        return Experts.map_file(path if path.exists() else experts.to(dtype).save(path))
+        path = folder / f"{layer}.safetensors"
+        return Experts.map_file(path if path.exists() else experts.to(case.dtype).save(path))
 
     context = CONTEXT + STEPS // 2
     timer = MissTimer(
@@ -152,116 +155,80 @@ def measure(case: Case, dtype: torch.dtype, plans: list[Plan], turns: int, folde
     installed = []
     for plan in plans:  # the layers are put into the model again while the plan runs
         with plan.apply(case.model, slow=slow) as applied:
-            installed.append(applied.layers)
+            installed.append(partial(case.decode, applied.layers))
         # Plans and settings share fast memory: where memory lies changes its speed by 5 %.
         for layer, memory in zip(applied.layers, timer.fast, strict=True):
             layer.buffers[0].use_memory(memory)
-    random = np.random.default_rng(0)
-    seconds: list[list[float]] = [[] for _ in plans]
-    counts = [(0, 0)] * len(plans)
-    for turn in range(turns + 1):
-        timer.turn(keep=turn > 0)
-        for i in random.permutation(len(plans)):
-            took, counts[i] = run(case, installed[i])
-            if turn:
-                seconds[i].append(took)
+    runs = np.array(measured_models.in_turns(timer, installed, turns, np.random.default_rng(0)))
+    for plan, (_, misses, uploads) in zip(plans, runs[:, -1], strict=True):
+        replayed = [of_step.sum() for of_step in case.replayed(plan)]
+        # A router may choose otherwise when sums are rounded otherwise: one choice in 100,000.
+        assert abs(misses - replayed[0]) <= 3, "the kernel's misses differ"
+        assert abs(uploads - replayed[1]) <= 6, "the kernel's uploads differ"
+    low, middle, high = np.percentile(runs[:, :, 0], [25, 50, 75], axis=1)
     return {
-        "seconds": [float(np.median(row)) for row in seconds],
-        "spread": [float(np.subtract(*np.percentile(r, [75, 25])) / np.median(r)) for r in seconds],
-        "counts": counts,
+        "plans": [words_of(plan) for plan in plans],
+        "seconds": middle.tolist(),
+        "spread": ((high - low) / middle).tolist(),
         "fitted": [(r.misses, r.uploads, float(np.median(r.seconds))) for r in timer.runs],
+        "machine": f"{harness.machine('torch', 'transformers')}, {time.strftime('%d %B %Y')}",
     }
 
 
-def run(case: Case, layers: list) -> tuple[float, tuple[int, int]]:
-    """Decode the steps with some planned layers; return seconds of a step, misses and uploads."""
-    from moe_costmodel.latency.steps.model_steps import replaced_layers
-
-    step = case.prefilled()  # by the model's own layers
-    buffers = [layer.buffers[0] for layer in layers]
-    for buffer in buffers:
-        buffer.reset()
-    with replaced_layers(case.model, lambda i, own: layers[i]):
-        started = time.process_time()
-        for t in range(CONTEXT, CONTEXT + STEPS):
-            step(t)
-        took = (time.process_time() - started) / STEPS
-    misses = sum(buffer.statistics.misses for buffer in buffers)
-    return took, (misses, sum(buffer.statistics.uploads for buffer in buffers))
+def words_of(plan: Plan) -> str:
+    slots = plan.capacities
+    return f"{slots.min()}-{slots.max()} of {plan.shape.n_experts}, {plan.offload}"
 
 
-def report(name: str, row: dict) -> float:
-    """Print predicted and measured steps of a case; return the median error."""
+def predicted(case: Case, plans: list[Plan], row: dict) -> tuple[MissCost, np.ndarray, np.ndarray]:
+    """Return the cost, and of each plan misses and uploads of a step, and its seconds."""
     cost = MissCost.fit(*zip(*row["fitted"], strict=True))
+    steps = np.array([[of_step.mean() for of_step in case.replayed(plan)] for plan in plans])
+    return cost, steps, cost.step_seconds(*steps.T)
+
+
+def report(case: Case, plans: list[Plan], row: dict) -> float:
+    """Print predicted and measured steps of a case; return the median error."""
+    cost, steps, seconds = predicted(case, plans, row)
     terms = (cost.base, cost.per_miss, cost.per_upload, cost.hidden)
-    print(f"{name}: base, miss, upload, hidden (ms): " + ", ".join(f"{t * 1e3:.4f}" for t in terms))
-    errors = []
-    for plan, took, spread, (misses, uploads) in zip(
-        row["plans"], row["seconds"], row["spread"], row["replayed"], strict=True
-    ):
-        predicted = float(cost.step_seconds(misses, uploads))
-        errors.append(abs(predicted / took - 1))
+    listed = ", ".join(f"{t * 1e3:.4f}" for t in terms)
+    print(f"{case.key}: base, miss, upload, hidden (ms): {listed}")
+    errors = seconds / row["seconds"] - 1
+    for i, plan in enumerate(plans):
         print(
-            f"  {plan:62s} misses {misses:6.2f} uploads {uploads:5.2f}  predicted "
-            f"{predicted * 1e3:7.3f} ms  measured {took * 1e3:7.3f}  {predicted / took - 1:+.1%} "
-            f"(spread {spread:.1%})"
+            f"  {words_of(plan):62s} misses {steps[i, 0]:6.2f} uploads {steps[i, 1]:5.2f}  "
+            f"predicted {seconds[i] * 1e3:7.3f} ms  measured {row['seconds'][i] * 1e3:7.3f}  "
+            f"{errors[i]:+.1%} (spread {row['spread'][i]:.1%})"
         )
     alone = np.median(np.abs(cost.base / np.array(row["seconds"]) - 1))
+    median = float(np.median(np.abs(errors)))
     print(
-        f"  median error {np.median(errors):.1%}, largest {max(errors):.1%}; "
+        f"  median error {median:.1%}, largest {np.abs(errors).max():.1%}; "
         f"of the base alone {alone:.1%}"
     )
-    return float(np.median(errors))
+    return median
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--model", choices=("example", "olmoe"))
+    parser = harness.script_parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="three plans, fewer turns, not kept")
+    parser.add_argument("--model", choices=tuple(MODELS), help="by default both")
     parser.add_argument("--turns", type=int, default=9)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    names = [options.model] if options.model else ["example", "olmoe"]
-    results = {} if options.quick or not RESULTS.exists() else json.loads(RESULTS.read_text())
-    medians: dict[str, list[float]] = {name: [] for name in names}
-    cases = [(n, b, d) for n in names for b in (1, 4) for d in (torch.float32, torch.bfloat16)]
-    if options.quick:
-        cases = [(name, 1, torch.float32) for name in names]
-    for name, batch_size, dtype in cases:
-        kind = str(dtype).removeprefix("torch.")
-        key = f"{name}, {batch_size} sequences, slow memory {kind}"
-        if key not in results:
-            with tempfile.TemporaryDirectory() as folder:
-                case = Case(name, batch_size, dtype)
-                plans = [case.plan(*settings) for settings in PLANS[:: 4 if options.quick else 1]]
-                turns = 3 if options.quick else options.turns
-                row = measure(case, dtype, plans, turns, Path(folder))
-            replayed = [case.replayed(plan) for plan in plans]
-            for (misses, uploads), counted in zip(replayed, row.pop("counts"), strict=True):
-                # A router may choose otherwise when sums are rounded otherwise: about one choice
-                # in 100,000.
-                assert abs(misses.sum() - counted[0]) <= 3, "the kernel's misses differ"
-                assert abs(uploads.sum() - counted[1]) <= 6, "the kernel's uploads differ"
-            row["replayed"] = [(float(m.mean()), float(u.mean())) for m, u in replayed]
-            row["plans"] = [
-                f"{p.capacities.min()}-{p.capacities.max()} of {p.shape.n_experts}, {p.offload}"
-                for p in plans
-            ]
-            row["machine"] = (
-                f"{platform.machine()}, torch {torch.__version__}, {time.strftime('%d %B %Y')}"
-            )
-            results[key] = row
-            if not options.quick:
-                RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        medians[name].append(report(key, results[key]))
+    kept = harness.Cases(None if options.quick else RESULTS, show=False)
+    medians: dict[str, list[float]] = {}
+    turns = 3 if options.quick else options.turns
+    for case in cases_of([options.model] if options.model else MODELS, options.quick):
+        plans = case.plans(options.quick)
+        with tempfile.TemporaryDirectory() as folder:
+            row = kept.get(case.key, partial(measure, case, plans, turns, Path(folder)))
+        medians.setdefault(case.name, []).append(report(case, plans, row))
     print()
     for name, errors in medians.items():
-        what = "packaged model" if name == "example" else "OLMoE-like model"
         for words, value in (("mean", np.mean(errors)), ("largest", max(errors))):
-            cases_of = f"median error, {words} of {len(errors)} cases"
-            print(f"bar: {what}, {cases_of}, {value:.3f}, 0.080 (aim 0.050)")
+            what = f"{MODELS[name]}, median error, {words} of {len(errors)} cases"
+            harness.bar(what, f"{value:.3f}", "0.080 (aim 0.050)")
 
 
 if __name__ == "__main__":

@@ -1,139 +1,96 @@
 """Composed and calibrated serving times against the measured points of aiconfigurator-core.
 
-    python -m tests.benchmarks.silicon            # resumes; predicts the pairs that are missing
-    python -m tests.benchmarks.silicon --quick    # the bars, from the committed predictions
-    python -m tests.benchmarks.silicon --compose  # composes all points again (about 10 minutes)
+    python -m tests.benchmarks.silicon            # all points: composed in ten minutes; resumes
+    python -m tests.benchmarks.silicon --quick    # 400 points, drawn with a fixed seed
 
 Aggregated points are predicted with each pair of architecture and GPU left out; DeepSeek-R1 and V3
 are one architecture. A calibration sees no point of the pair that it predicts, and neither its
-settings nor its features were chosen by pair. The composed times and the predictions lie in
-``tests/benchmarks/results``.
+settings nor its features were chosen by pair. Everything is computed by the code of the tree, and
+kept in ``.benchmarks`` until a source of the packages changes. A sample has larger errors than all
+points, since fewer pairs and points are learned from.
 """
 
-import sys
-import time
-from pathlib import Path
+from __future__ import annotations
 
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results"
-COMPOSED, PREDICTED = RESULTS / "silicon_composed.npz", RESULTS / "silicon_predicted.npz"
-TARGETS = ("tpot", "ttft")
+from moe_costmodel.silicon.calibration import CalibrationData, ServingCalibration
+from moe_costmodel.silicon.first_token import EngineWeights
+from moe_costmodel.silicon.sample import ServingPoint, read_sample
+from moe_costmodel.silicon.serving import ServingEstimate, estimate_of
+from moe_costmodel.silicon.step import SiliconModel
+from tests.benchmarks import harness
+
+TARGETS = {"tpot": "time per token", "ttft": "time to first token"}
 ENGINES = ("trtllm", "sglang", "vllm")
+SAMPLE = 400  # points of --quick
 
 
-def compose():
-    """Compose all points, and keep them as arrays."""
-    from moe_costmodel.silicon.calibration import CalibrationData
-    from moe_costmodel.silicon.sample import read_sample
-    from moe_costmodel.silicon.serving import estimate_of
-    from moe_costmodel.silicon.step import SiliconModel
+def estimates(gpu: str, backend: str, numbers: list[int]) -> list[ServingEstimate]:
+    """Compose points of the sample by the tables of a GPU and an engine."""
+    model, points = SiliconModel(gpu, backend), read_sample()
+    return [estimate_of(model, points[i]) for i in numbers]
 
+
+def composed(size: int | None = None) -> CalibrationData:
+    """Return all measured points, or some that are drawn, with their composed times."""
     points = read_sample()
-    models, estimates = {}, []
-    # One GPU's tables at a time; the order of points stays.
-    order = sorted(range(len(points)), key=lambda i: (points[i].gpu, points[i].backend))
-    found = {}
-    for i in order:
-        point = points[i]
-        key = (point.gpu, point.backend)
-        if key not in models:
-            models = {key: SiliconModel(*key)}
-            print("composing", *key, flush=True)
-        found[i] = estimate_of(models[key], point)
-    estimates = [found[i] for i in range(len(points))]
-    data = CalibrationData.of(points, estimates)
-    arrays = {f"composed_{name}": data.composed[name] for name in TARGETS}
-    arrays |= {f"measured_{name}": data.measured[name] for name in TARGETS}
-    np.savez_compressed(
-        COMPOSED, features=data.features.astype(np.float32), names=data.names, labels=data.labels,
-        groups=data.groups.astype(np.int16), engine=data.engine.astype(np.int8),
-        outside=data.outside.astype(np.float32), moe=data.moe.astype(np.int8),
-        known=data.known.astype(np.int8), parts=data.parts.astype(np.float32), **arrays,
-    )  # fmt: skip
+    numbers = np.sort(np.random.default_rng(0).permutation(len(points))[:size]).tolist()
+    compose, found = harness.computed().cache(estimates), {}
+    tables = [(points[i].gpu, points[i].backend) for i in numbers]
+    for key in sorted(set(tables)):
+        own = [i for i, table in zip(numbers, tables, strict=True) if table == key]
+        found |= dict(zip(own, compose(*key, own), strict=True))
+    return CalibrationData.of([points[i] for i in numbers], [found[i] for i in numbers])
 
 
-def load():
-    from moe_costmodel.silicon.calibration import CalibrationData
-
-    with np.load(COMPOSED) as file:
-        found = {name: file[name] for name in file.files}
-    return CalibrationData(
-        features=found["features"].astype(np.float64),
-        names=tuple(map(str, found["names"])),
-        composed={name: found[f"composed_{name}"] for name in TARGETS},
-        measured={name: found[f"measured_{name}"] for name in TARGETS},
-        groups=found["groups"].astype(np.int64),
-        labels=tuple(map(str, found["labels"])),
-        engine=found["engine"].astype(np.int64),
-        outside=found["outside"].astype(np.float64),
-        moe=found["moe"].astype(np.int64),
-        known=found["known"].astype(np.int64),
-        parts=found["parts"].astype(np.float64),
-    )
+def of_pair(data: CalibrationData, target: str, group: int) -> np.ndarray:
+    """Return seconds and both ends of the interval of a pair, predicted from the others, [3, n]."""
+    model = ServingCalibration(target).fit(data, np.flatnonzero(data.groups != group))
+    times = model.predict(data, np.flatnonzero(data.groups == group))
+    return np.stack([times.seconds, times.low, times.high])
 
 
-def predict(data):
-    """Predict each pair from the others, and keep the predictions after each."""
-    from moe_costmodel.silicon.calibration import ServingCalibration
-
-    done = {}
-    if PREDICTED.exists():
-        with np.load(PREDICTED) as file:
-            done = {name: file[name] for name in file.files}
-    for target in TARGETS:
-        for group in np.unique(data.groups[data.moe == 1]):
-            name = f"{target} {data.labels[group]}"
-            if name in done:
-                continue
-            begin = time.process_time()
-            rows = np.flatnonzero(data.groups != group)
-            model = ServingCalibration(target).fit(data, rows)
-            times = model.predict(data, np.flatnonzero(data.groups == group))
-            done[name] = np.stack([times.seconds, times.low, times.high]).astype(np.float32)
-            np.savez_compressed(PREDICTED, **done)
-            chosen = f", tie {model.tie}, share {model.share}" * (target == "ttft")
-            print(f"{name}: {time.process_time() - begin:.0f} s{chosen}", flush=True)
-    return done
+def predicted(data: CalibrationData, target: str) -> np.ndarray:
+    """Return seconds and both ends of the interval of each point with experts, [3, n]."""
+    predict, out = harness.computed().cache(of_pair), np.full((3, len(data)), np.nan)
+    for group in pairs(data):
+        out[:, data.groups == group] = predict(data, target, group)
+    return out
 
 
-def table(data, done, target):
-    """Print a line a pair, and return (errors, inside, groups) of all points with experts."""
-    errors, inside, groups = [], [], []
-    composed = np.abs(data.composed[target] / data.measured[target] - 1)
+def pairs(data: CalibrationData) -> list[int]:
+    """Return the numbers of the pairs whose architecture has experts."""
+    return np.unique(data.groups[data.moe == 1]).tolist()
+
+
+def table(data, target, times):
+    """Print a line a pair; return errors and whether intervals hold by pair, with experts."""
+    errors, inside = {}, {}
+    without = np.abs(data.composed[target] / data.measured[target] - 1)
     print(f"\n{target}: pair, points, median error composed, calibrated, inside the interval")
-    for group in np.unique(data.groups[data.moe == 1]):
+    for group in pairs(data):
         rows = data.groups == group
-        seconds, low, high = done[f"{target} {data.labels[group]}"]
-        measured = data.measured[target][rows]
-        error = np.abs(seconds / measured - 1)
-        held = (measured >= low) & (measured <= high)
+        (seconds, low, high), measured = times[:, rows], data.measured[target][rows]
+        errors[group] = np.abs(seconds / measured - 1)
+        inside[group] = (measured >= low) & (measured <= high)
         print(
-            f"  {data.labels[group]:42s} {rows.sum():4d} {np.median(composed[rows]):7.1%} "
-            f"{np.median(error):7.1%} {held.mean():6.0%}"
+            f"  {data.labels[group]:42s} {rows.sum():4d} {np.median(without[rows]):7.1%} "
+            f"{np.median(errors[group]):7.1%} {inside[group].mean():6.0%}"
         )
-        errors.append(error)
-        inside.append(held)
-        groups.append(np.full(rows.sum(), group))
-    return np.concatenate(errors), np.concatenate(inside), np.concatenate(groups)
+    return errors, inside
 
 
-def by_part(data, done):
+def by_part(data, times):
     """Print the median errors of the time to the first token by engine, and by division known."""
-    moe = data.moe == 1
-    error = np.full(len(data), np.nan)
-    for group in np.unique(data.groups[moe]):
-        rows = data.groups == group
-        error[rows] = done[f"ttft {data.labels[group]}"][0] / data.measured["ttft"][rows] - 1
+    moe, measured = data.moe == 1, data.measured["ttft"]
+    error = times[0] / measured - 1
     engines = data.features[:, [data.names.index(name) for name in ENGINES]].argmax(axis=1)
     for number, name in enumerate(ENGINES):
         rows = moe & (engines == number)
         print(f"time to first token, {name}: {rows.sum()} points, {median(error[rows]):.1%}")
-    alone = np.full(len(data), np.nan)
-    for group in np.unique(data.groups[moe]):
-        seconds = parts_alone(data, group)
-        alone[data.groups == group] = seconds / data.measured["ttft"][data.groups == group] - 1
-    print(f"time to first token, weighted parts without trees: {median(alone[moe]):.1%}")
+    alone = [parts_alone(data, group) / measured[data.groups == group] - 1 for group in pairs(data)]
+    print(f"time to first token, weighted parts without trees: {median(np.concatenate(alone)):.1%}")
     few = with_few(error[moe], data.groups[moe])
     print(f"time to first token, three points of the pair measured: {few:.1%}")
 
@@ -144,8 +101,6 @@ def median(errors):
 
 def parts_alone(data, group):
     """Return the times of a pair by the weights of parts that the other pairs have."""
-    from moe_costmodel.silicon.first_token import EngineWeights
-
     rows = np.flatnonzero((data.groups != group) & (data.known == 1))
     arrays = data.parts, data.measured["ttft"], data.engine, data.groups
     weights = EngineWeights(0.1).fit(*(array[rows] for array in arrays))
@@ -172,9 +127,7 @@ def with_few(errors, groups, number=3, draws=50):
 
 def repeats():
     """Print how far measurements of the same system on other days or versions are apart."""
-    from moe_costmodel.silicon.sample import read_sample
-
-    alike = {}
+    alike: dict[tuple, dict[tuple, ServingPoint]] = {}
     for point in read_sample():
         if point.shape.experts is not None:
             types = tuple(sorted(point.shape.dtypes.items()))
@@ -197,44 +150,44 @@ def repeats():
             )
 
 
-def main(arguments):
+def main():
+    parser = harness.script_parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"{SAMPLE} points")
+    quick = parser.parse_args().quick
     try:
-        from moe_costmodel.silicon.tables.package import silicon_root
-
-        silicon_root()
+        data = composed(SAMPLE if quick else None)
     except ModuleNotFoundError as error:
         print(f"skipped: {error}")
         return
-    if "--compose" in arguments or not COMPOSED.exists():
-        compose()
-        PREDICTED.unlink(missing_ok=True)
-    data = load()
-    done = predict(data)
     moe = data.moe == 1
-    composed = np.abs(data.composed["tpot"] / data.measured["tpot"] - 1)[moe]
+    without = np.abs(data.composed["tpot"] / data.measured["tpot"] - 1)[moe]
     unknown = (data.known[moe] == 0).sum()
     print(f"{moe.sum()} points with experts; {unknown} of them give a count of GPUs only")
-    print(f"composed times without calibration: median error {np.median(composed):.1%}")
+    print(f"composed times without calibration: median error {np.median(without):.1%}")
     bars = []
-    for target, most in (("tpot", 0.11), ("ttft", 0.20)):
-        error, inside, groups = table(data, done, target)
-        medians = [np.median(error[groups == g]) for g in np.unique(groups)]
-        words = "time per token" if target == "tpot" else "time to first token"
-        bars.append((f"{words}, median error", np.median(error), f"at most {most:.0%}"))
-        middle = np.median(medians)
-        must = "at most 12%" if target == "tpot" else "at most 20%"
-        bars.append((f"{words}, median of the pairs' medians", middle, must))
-        bars.append((f"{words}, 90 % intervals hold", inside.mean(), "85% to 95%"))
-        least = min(inside[groups == g].mean() for g in np.unique(groups))
+    for (target, words), most, middle in zip(TARGETS.items(), (11, 20), (12, 20), strict=True):
+        times = predicted(data, target)
+        errors, inside = table(data, target, times)
+        every, held = (np.concatenate(list(of.values())) for of in (errors, inside))
+        medians = [np.median(own) for own in errors.values()]
+        least = min(own.mean() for own in inside.values())
+        bars += [
+            (f"{words}, median error", np.median(every), f"at most {most}%"),
+            (f"{words}, median of the pairs' medians", np.median(medians), f"at most {middle}%"),
+            (f"{words}, 90 % intervals hold", held.mean(), "85% to 95%"),
+        ]
         if target == "tpot":
             bars.append((f"{words}, least of a pair", least, "at least 60%"))
         else:
             print(f"{words}, 90 % intervals hold in the worst pair: {least:.1%}")
-    by_part(data, done)
+            by_part(data, times)
     repeats()
     for words, value, must in bars:
-        print(f"bar: {words}, {value:.1%}, {must}")
+        harness.bar(words, f"{value:.1%}", must)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    # What is computed is kept by the name of the module, so that the page of accuracy finds it.
+    from tests.benchmarks import silicon
+
+    silicon.main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from dataclasses import replace
@@ -9,7 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.benchmarks import accuracy
+from problems.noc import NoC3D
+from tests.benchmarks import accuracy, harness
+from tests.benchmarks import accuracy_sources as sources
 from tests.benchmarks.accuracy_sources import Points
 from tests.docs.blocks import DOCS, text_of
 
@@ -42,6 +45,44 @@ def test_each_script_of_the_page_exists():
             assert (folder / f"{row.script}.py").exists()
 
 
+def test_no_measurement_is_kept_with_a_prediction():
+    files = sorted((harness.RESULTS / "measured").glob("*.json.gz"))
+    rows = [row for file in files for row in json.loads(gzip.decompress(file.read_bytes()))["rows"]]
+    assert {path.name.partition("_")[0] for path in files} == {"prefill", "whole"}
+    settings = {"batch", "gates", "buffers"}, {"tokens", "gate"}
+    assert all(set(row) - {"measured"} in settings for row in rows)
+    for row in sources.results("offload_kernel.json").values():
+        assert set(row) == {"plans", "seconds", "spread", "fitted", "machine"}
+
+
+def test_another_model_of_chips_changes_their_rows(monkeypatch):
+    def first():
+        try:
+            return next(sources.best_designs())
+        except sources.Missing as error:
+            pytest.skip(str(error))
+
+    before, evaluate = first(), NoC3D.evaluate
+    monkeypatch.setattr(NoC3D, "evaluate", lambda *args: 1.5 * evaluate(*args))
+    after = first()
+    np.testing.assert_allclose(after.predicted, 1.5 * before.predicted)
+    np.testing.assert_array_equal(after.measured, before.measured)
+
+
+def test_another_cost_of_misses_changes_offloaded_steps(monkeypatch):
+    pytest.importorskip("torch")
+    from moe_costmodel import MissCost
+    from tests.benchmarks import offload_kernel
+
+    cases = list(offload_kernel.cases_of(["example"], quick=True))
+    monkeypatch.setattr(offload_kernel, "MODELS", {"example": ""})
+    monkeypatch.setattr(offload_kernel, "cases_of", lambda models: cases)
+    (before,), seconds = sources.offloading(), MissCost.step_seconds
+    monkeypatch.setattr(MissCost, "step_seconds", lambda *args: 1.5 * seconds(*args))
+    (after,) = sources.offloading()
+    np.testing.assert_allclose(after.predicted, 1.5 * before.predicted)
+
+
 @pytest.mark.parametrize(
     ("now", "grown"),
     [
@@ -70,8 +111,7 @@ def test_a_larger_error_stops_the_script(accept, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(accuracy, "RECORD", record)
     monkeypatch.setattr(accuracy, "PAGE", tmp_path / "accuracy.md")
     monkeypatch.setattr(accuracy, "draw", lambda kept: None)
-    monkeypatch.setattr(accuracy.sources, "SOURCES", (source,))
-    monkeypatch.setattr(accuracy.sources, "SLOW", ())
+    monkeypatch.setattr(sources, "SOURCES", (source,))
     monkeypatch.setattr(sys, "argv", ["accuracy", "--accept"] if accept else ["accuracy"])
     if accept:
         accuracy.main()

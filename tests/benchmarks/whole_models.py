@@ -7,75 +7,46 @@ recorded and measured as `measure_model` does. Deployments on one device are dra
 quarter of the plans are gated, a quarter buffered, a quarter both and a quarter neither, no two
 alike, all on the front of tokens per second, memory and lost gate mass of their batch size. They
 are applied to the model and timed, in turns with the measurement. Process time, one thread.
+Measurements are kept in ``tests/benchmarks/results/measured``, and predictions computed from them.
 """
 
 from __future__ import annotations
 
-import copy
-import inspect
-import json
+import itertools
 import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
-import torch
 
-from moe_costmodel import (
-    DeploymentModel,
-    GateRule,
-    Hardware,
-    LatencyModel,
-    RestOfModel,
-    RoutingTrace,
-)
+from moe_costmodel import GateRule, Hardware
 from moe_costmodel.latency.steps.measure_rest import measured_by
 from moe_costmodel.latency.steps.model_timer import ModelTimer
-from tests.benchmarks import harness, hf_models
+from tests.benchmarks import harness, hf_models, measured_models
 
-RESULTS = Path(__file__).parent / "results" / "whole_models.json"
+SCRIPT = "whole_models"
 BATCHES = (1, 2, 4, 8, 16, 32)
 POLICIES = ("paper", "lfu", "inactive-lfu")
 CONTEXT = 96
 STEPS, WARM = 16, 4  # decode steps of a turn, and how many of them fill caches and buffers
 N_DRAWN = 400
+POLICIES = ("paper", "lfu", "inactive-lfu")
 KINDS = ("neither", "gated", "buffered", "both")
 
 
-class Case:
-    """Decode steps of an applied plan."""
-
-    def __init__(self, model, decision, plan, tokens):
-        from transformers import DynamicCache
-
-        self.model, self.decision, self.plan, self.took = model, decision, plan, []
-        self.tokens = tokens[: plan.batch_size]
-        # transformers 5 renamed the parameter in one of its minor versions.
-        known = inspect.signature(type(model).forward).parameters
-        self.name = "cache" if "cache" in known else "past_key_values"
-        self.filled = DynamicCache(config=model.config)
-        self._call(self.tokens[:, :CONTEXT], self.filled)
-
-    def _call(self, tokens, cache):
-        self.model(tokens, **{self.name: cache}, use_cache=True)
-
-    def turn(self):
-        took, cache = [], copy.deepcopy(self.filled)
-        with self.plan.apply(self.model) as applied:
-            for layer in applied.layers:
-                for buffer in layer.buffers:
-                    # New memory costs time when it is first touched, which happens once in a run.
-                    buffer.fast.up.zero_()
-                    buffer.fast.down.zero_()
-            for step in range(STEPS):
-                column = self.tokens[:, CONTEXT + step : CONTEXT + step + 1]
-                started = time.process_time()
-                self._call(column, cache)
-                took.append(time.process_time() - started)
-        self.took.append(took[WARM:])
-
-    def seconds(self, speeds):
-        """Return the time of a step at the machine's usual speed; `speeds` has those of turns."""
-        return float(np.median(np.array(self.took) / speeds[:, None], axis=0).mean())
+def seconds_of(model, plan, begin):
+    """Return the seconds of each decode step of an applied plan."""
+    took, step = [], begin()
+    with plan.apply(model) as applied:
+        for layer in applied.layers:
+            for buffer in layer.buffers:
+                # New memory costs time when it is first touched, which happens once in a run.
+                buffer.fast.up.zero_()
+                buffer.fast.down.zero_()
+        for t in range(CONTEXT, CONTEXT + STEPS):
+            started = time.process_time()
+            step(t)
+            took.append(time.process_time() - started)
+    return took[WARM:]
 
 
 def kind_of(decision):
@@ -131,64 +102,40 @@ def distinct(designs, n, random):
     return chosen
 
 
-class Session:
-    """A model, its timer, and the plans that are timed in turns with it."""
-
-    def __init__(self, name):
-        self.name, self.model = name, hf_models.build(name)
-        self.tokens = hf_models.tokens_of(max(BATCHES), CONTEXT + STEPS)
-        self.trace = trace_of(self.model, self.tokens)
-        self.timer = ModelTimer(
-            self.model, batch_sizes=BATCHES, contexts=(16, CONTEXT, 256), prompts=(),
-            policies=POLICIES, trace=trace_of(self.model, self.tokens, before=True),
-        )  # fmt: skip
-        self.random = np.random.default_rng(1)
-        for number in range(3):
-            self.timer.turn(keep=number > 0)
-
-    def deployment(self):
-        """Return the deployment model of what was measured so far, and the measurements."""
-        found = measured_by(self.timer, Hardware.here(threads=1), [])
-        return deployment_of(self.name, self.trace, found.measurements, found.shape, found.rest)
-
-    def run(self, rounds, n_plans):
-        """Time plans and the model in turns; return rows of predicted and measured seconds."""
-        first = self.deployment()
-        plain = [first.decision(batch_size=b) for b in BATCHES]
-        found = distinct(drawn_fronts(first, self.random) + plain, n_plans, self.random)
-        cases = [Case(self.model, d, first.plan(d), self.tokens) for d in found]
-        for case in cases:
-            case.turn()
-            case.took.clear()
-        self.timer.turn()
-        for _ in range(rounds):
-            for i in self.random.permutation(len(cases)):
-                cases[i].turn()
-            self.timer.turn()
-        # Plans run between two turns of the timer, so at the mean of their speeds.
-        speeds = np.sqrt(self.timer.speeds[-rounds - 1 : -1] * self.timer.speeds[-rounds:])
-        print("speeds of the turns:", self.timer.speeds.round(2))
-        return [described(case.decision) | {"measured": case.seconds(speeds)} for case in cases]
-
-
-def trace_of(model, tokens, before=False):
-    """Return the routing of the steps that plans run, or else of the steps before these."""
-    whole = hf_models.trace_of(model, tokens)
-    place = np.arange(whole.n_tokens).reshape(len(tokens), -1)
-    place = place[:, :CONTEXT] if before else place[:, CONTEXT:]
-    return RoutingTrace(
-        whole.topk_ids[place.ravel()], whole.topk_weights[place.ravel()],
-        n_experts=whole.n_experts, sequence_lengths=[place.shape[1]] * len(tokens),
-        layers=whole.layers, source=whole.source,
+def measure(name, rounds, quick):
+    """Time plans and the model in turns; return measurements, and rows of measured seconds."""
+    model, random = hf_models.build(name), np.random.default_rng(1)
+    tokens = hf_models.tokens_of(max(BATCHES), CONTEXT + STEPS)
+    timer = ModelTimer(
+        model, batch_sizes=BATCHES, contexts=(16, CONTEXT, 256), prompts=(),
+        policies=POLICIES, trace=hf_models.trace_of(model, tokens, slice(CONTEXT)),
     )  # fmt: skip
+    for number in range(3):
+        timer.turn(keep=number > 0)
+    hardware = Hardware.here(threads=1)
+    first = deployment_of(name, measured_by(timer, hardware, []).measurements, model)
+    plain = [first.decision(batch_size=b) for b in BATCHES]
+    chosen = distinct(drawn_fronts(first, random) + plain, 8 if quick else 16, random)
+    begin = {size: hf_models.decoding(model, tokens[:size], CONTEXT) for size in BATCHES}
+    cases = [
+        partial(seconds_of, model, first.plan(decision), begin[decision.batch_size])
+        for decision in chosen
+    ]
+    took = measured_models.in_turns(timer, cases, rounds, random)
+    seconds = measured_models.at_usual_speed(timer, took).mean(axis=1)
+    print("speeds of the turns:", timer.speeds.round(2))
+    rows = [
+        described(decision) | {"measured": float(one)}
+        for decision, one in zip(chosen, seconds, strict=True)
+    ]
+    return measured_by(timer, hardware, []).measurements, rows
 
 
-def deployment_of(name, trace, measurements, shape, rest):
-    latency = LatencyModel.fit(measurements)
-    return DeploymentModel(
-        trace, measurements.hardware, latency, shape=shape, rest=rest,
-        context=CONTEXT + STEPS / 2, name=name,
-    )  # fmt: skip
+def deployment_of(name, measurements, model):
+    """Return the model of a deployment that decodes the steps that plans are timed in."""
+    tokens = hf_models.tokens_of(max(BATCHES), CONTEXT + STEPS)
+    trace = hf_models.trace_of(model, tokens, slice(CONTEXT, None))
+    return measured_models.fitted(name, measurements)(trace, context=CONTEXT + STEPS / 2)
 
 
 def described(decision):
@@ -212,9 +159,9 @@ def decision_of(model, row):
     )  # fmt: skip
 
 
-def predicted(deployment, rows):
+def predicted(name, measurements, rows):
     """Return rows with the predicted seconds and the bounds of their interval."""
-    out = []
+    deployment, out = deployment_of(name, measurements, hf_models.build(name)), []
     for row in rows:
         found = deployment.evaluate(decision_of(deployment, row))
         p = found.predicted("step_mean_s")
@@ -222,80 +169,22 @@ def predicted(deployment, rows):
         value = float(found.step_seconds[WARM:STEPS].mean())
         low, high = (value * bound / p.value for bound in (p.low, p.high))
         out.append(row | {"predicted": value, "low": low, "high": high})
-        print(
-            f"{deployment.name:<9} B={row['batch']:<3} {'gated' if row['gates'] else '':<6}"
-            f"{'buffered' if row['buffers'] else '':<9} {1e3 * value:>8.2f} ms "
-            f"{1e3 * row['measured']:>8.2f} ms {value / row['measured'] - 1:>+7.1%}  "
-            f"[{low / value - 1:+.1%}, {high / value - 1:+.1%}]",
-            flush=True,
-        )
     return out
 
 
+def words_of(row):
+    kinds = ("gated" if row["gates"] else "", "buffered" if row["buffers"] else "")
+    return f"B={row['batch']:<3} {kinds[0]:<6}{kinds[1]}"
+
+
 def main():
-    parser = harness.script_parser(__doc__)
-    parser.add_argument("--models", nargs="+", default=list(hf_models.SETTINGS))
-    parser.add_argument("--rounds", type=int, default=13)
-    parser.add_argument("--plans", type=int, default=16, help="plans of each model")
-    parser.add_argument("--again", action="store_true", help="do not use the stored results")
-    parser.add_argument("--quick", action="store_true", help="one model, few repeats")
-    parser.add_argument("--kept", type=Path, help="folder of --keep: predict again from it")
-    parser.add_argument("--keep", type=Path, help="folder for measurements, to predict again from")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.models, arguments.rounds, arguments.plans = ["mixtral"], 2, 8
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
-    print(harness.machine("torch", "transformers"))
-    stored = {}
-    if RESULTS.exists() and not arguments.quick:
-        stored = json.loads(RESULTS.read_text(encoding="utf-8"))["models"]
-    for name in arguments.models:
-        if arguments.kept:
-            found, rows = hf_models.kept(arguments.kept, name)
-            model, shape = hf_models.build(name), next(found.of("layer")).shape
-            trace = trace_of(model, hf_models.tokens_of(max(BATCHES), CONTEXT + STEPS))
-            rest = RestOfModel.fit(found, d_model=shape.d_model, n_layers=1)
-            stored[name] = predicted(deployment_of(name, trace, found, shape, rest), rows)
-            save(stored)
-        elif name not in stored or arguments.again:
-            session = Session(name)
-            rows = session.run(arguments.rounds, arguments.plans)
-            if arguments.keep:
-                found = measured_by(session.timer, Hardware.here(threads=1), [])
-                hf_models.keep(arguments.keep, name, found.measurements, rows)
-            deployment = session.deployment()
-            print(deployment.latency.report)
-            stored[name] = predicted(deployment, rows)
-            if not arguments.quick:
-                save(stored)
-    report(stored)
-
-
-def save(stored):
-    content = {"machine": harness.machine("torch", "transformers"), "models": stored}
-    RESULTS.write_text(json.dumps(content) + "\n", encoding="utf-8")
-
-
-def report(stored):
-    error, signed, held = {}, {True: [], False: []}, {}
-    for name, rows in stored.items():
-        ratio = np.array([row["predicted"] / row["measured"] - 1 for row in rows])
-        error[name] = abs(ratio)
-        for row, own in zip(rows, ratio, strict=True):
-            signed[row["gates"] is not None].append(own)
-        inside = [row["low"] <= row["measured"] <= row["high"] for row in rows]
-        held[name] = inside
-        print(
-            f"{name:<9} {len(rows):>3} plans: median error {np.median(error[name]):.1%}, "
-            f"largest {error[name].max():.1%}, inside their 80 % interval {np.mean(inside):.0%}"
-        )
-    every = np.concatenate(list(error.values()))
+    rows = measured_models.run(__doc__, SCRIPT, measure, predicted, words_of, rounds=13)
+    measured_models.report("decode", rows, most=(8, 20))
+    signed = {True: [], False: []}
+    for row in itertools.chain(*rows.values()):
+        signed[row["gates"] is not None].append(row["predicted"] / row["measured"] - 1)
     bias = np.median(signed[True]) - np.median(signed[False])
-    print(f"bar: decode, median error in %, {100 * np.median(every):.1f}, under 8")
-    print(f"bar: decode, largest error in %, {100 * every.max():.1f}, under 20")
-    print(f"bar: decode, bias of gated plans in points, {100 * bias:+.1f}, within 5")
-    hf_models.report_intervals("decode", held)
+    harness.bar("decode, bias of gated plans in points", f"{100 * bias:+.1f}", "within 5")
 
 
 if __name__ == "__main__":
