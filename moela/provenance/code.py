@@ -53,12 +53,12 @@ def sources_of(problem: Problem) -> str:
     Empty if there is none that could be read.
     """
     held = [value for value in vars(problem).values() if callable(value)]
-    codes = [code_of(value) for value in (problem, *held) if not is_ours(_home(value))]
+    codes = [code_of(value) for value in (problem, *held) if not is_ours(_module_of(value))]
     texts = [code[SOURCES] for code in codes if SOURCES in code]
     return blake2b(" ".join(texts).encode(), digest_size=8).hexdigest() if texts else ""
 
 
-def _home(value: object) -> str:
+def _module_of(value: object) -> str:
     kind = value if inspect.isroutine(value) or isinstance(value, type) else type(value)
     return str(getattr(kind, "__module__", None))
 
