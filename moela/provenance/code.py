@@ -95,9 +95,11 @@ class _Source(NamedTuple):
     size: int
 
 
-@lru_cache(maxsize=10_000)
 def _file(name: str) -> Path | None:
-    """Return the file of a module, None if it has none or is built in; nothing is imported."""
+    """Return the file of a module, None if it has none or is built in; nothing is imported.
+
+    A module that is not found now may be imported later, so nothing is remembered.
+    """
     loaded = sys.modules.get("__main__" if name in MAIN else name)
     if loaded is not None:
         file = getattr(loaded, "__file__", None)

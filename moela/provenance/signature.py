@@ -297,7 +297,9 @@ def _plain(value: Any, above: tuple[int, ...] = (), opaque: list[str] | None = N
         return public_name(value)
     if isinstance(value, partial):
         return [_plain(v, *down) for v in (value.func, value.args, value.keywords)]
-    if callable(value) and hasattr(value, "__qualname__"):  # functions and methods: by name, with the values they hold
+    if callable(value) and hasattr(
+        value, "__qualname__"
+    ):  # functions and methods: by name, with the values they hold
         cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
         held = [getattr(value, "__defaults__", None), cells, getattr(value, "__self__", None)]
         return [public_name(value), *(_plain(v, *down) for v in held)]

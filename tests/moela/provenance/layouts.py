@@ -10,7 +10,7 @@ from pathlib import Path
 
 from moela.provenance import code, sources
 
-CACHES = (code._file, code._read, sources.is_ours, sources.is_installed)
+CACHES = (code._read, sources.is_ours, sources.is_installed)
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:
