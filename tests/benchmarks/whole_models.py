@@ -29,7 +29,6 @@ POLICIES = ("paper", "lfu", "inactive-lfu")
 CONTEXT = 96
 STEPS, WARM = 16, 4  # decode steps of a turn, and how many of them fill caches and buffers
 N_DRAWN = 400
-POLICIES = ("paper", "lfu", "inactive-lfu")
 KINDS = ("neither", "gated", "buffered", "both")
 
 

