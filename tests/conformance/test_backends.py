@@ -52,19 +52,15 @@ def ray_cluster():
     ray.shutdown()
 
 
-# Settings, and what is started before.
+# What is started before.
 BACKENDS = {
-    "serial": ({}, contextlib.nullcontext),
-    "processes": ({"n_jobs": 2}, contextlib.nullcontext),
-    "three processes": ({"n_jobs": 3, "backend": "processes"}, contextlib.nullcontext),
-    "threads": ({"n_jobs": 2, "backend": "threads"}, contextlib.nullcontext),
-    "loky": ({"n_jobs": 2, "backend": "loky"}, contextlib.nullcontext),
-    "loky, one": ({"n_jobs": 1, "backend": "loky"}, contextlib.nullcontext),
-    "dask": ({"backend": "dask"}, dask_cluster),
-    "ray": ({"backend": "ray"}, ray_cluster),
+    "serial": contextlib.nullcontext,
+    "processes": contextlib.nullcontext,
+    "threads": contextlib.nullcontext,
+    "loky": contextlib.nullcontext,
+    "dask": dask_cluster,
+    "ray": ray_cluster,
 }
-# Backends that go on when a worker process dies.
-STURDY = ("processes", "three processes", "dask", "ray")
 
 
 @pytest.fixture(
@@ -75,25 +71,25 @@ def backend(request):
     """Return the name of a backend, which has been started."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with BACKENDS[request.param][1]():
+        with BACKENDS[request.param]():
             yield request.param
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def settings(backend):
-    return BACKENDS[backend][0]
+    return {"backend": backend, "n_jobs": 2}
 
 
 @pytest.mark.parametrize("problem", [One, Rows])
-@pytest.mark.parametrize("chunk_size", ["auto", 1, 7])
+@pytest.mark.parametrize(("chunk_size", "n_jobs"), [("auto", 2), (7, 3)])
 def test_results_are_those_of_a_serial_run_and_no_evaluation_is_made_too_often(
-    settings, problem, chunk_size
+    backend, problem, chunk_size, n_jobs
 ):
     def run(**settings):
         algorithm = MOELA(n_subproblems=10, batch_size=9)
         return solve(problem(), 41, algorithm=algorithm, chunk_size=chunk_size, **settings)
 
-    result = run(**settings)
+    result = run(backend=backend, n_jobs=n_jobs)
     assert result.evaluator.n_eval == 41
     np.testing.assert_array_equal(result.F, run().F)
 
@@ -116,13 +112,12 @@ def test_a_failure_names_the_design(settings, how, words):
     assert caught.value.X[0] < 0.3
 
 
-@pytest.mark.parametrize("problem", [One, Rows])
-def test_a_run_that_goes_on_from_a_store_is_the_undisturbed_one(settings, problem, tmp_path):
-    solve(problem(), 40, store=tmp_path / "run.db", **settings)
-    result = solve(problem(), 80, store=tmp_path / "run.db", **settings)
+def test_a_run_that_goes_on_from_a_store_is_the_undisturbed_one(settings, tmp_path):
+    solve(Rows(), 40, store=tmp_path / "run.db", **settings)
+    result = solve(Rows(), 80, store=tmp_path / "run.db", **settings)
     assert result.evaluator.n_fresh == 40
     assert len(stored(tmp_path / "run.db")) == 80
-    np.testing.assert_array_equal(result.F, solve(problem(), 80).F)
+    np.testing.assert_array_equal(result.F, solve(Rows(), 80).F)
 
 
 def test_parallel_config_of_joblib_is_honored(backend, settings):
@@ -159,12 +154,12 @@ class Killed(Remembering):
 
 
 def test_a_run_survives_the_loss_of_a_worker(backend, settings, tmp_path):
-    if backend not in STURDY:
-        pytest.skip("this backend has no workers, or ends with one of them")
-    result = solve(Killed(tmp_path, at=50), store=tmp_path / "run.db", **settings)
-    np.testing.assert_array_equal(result.F, solve(One()).F)
+    if backend not in ("dask", "ray"):
+        pytest.skip("tests of the evaluator try it with processes; others have none, or end then")
+    result = solve(Killed(tmp_path, at=30), 60, store=tmp_path / "run.db", **settings)
+    np.testing.assert_array_equal(result.F, solve(One(), 60).F)
     evaluations = stored(tmp_path / "run.db")
-    assert len(evaluations) == 100
+    assert len(evaluations) == 60
     workers = {int(e.extra["pid"]) for e in evaluations}
     assert workers - {int((tmp_path / "victim").read_text())}  # others went on
 
@@ -176,18 +171,10 @@ class Deadly(One):
             os._exit(1)
 
 
-class DeadlyRows(Rows):
-    def _evaluate(self, X, out, *args, **kwargs):
-        super()._evaluate(X, out)
-        if np.any(X[:, 0] < 0.1):
-            os._exit(1)
-
-
-@pytest.mark.parametrize("problem", [Deadly, DeadlyRows])
-def test_only_the_design_that_kills_its_workers_counts_as_crashed(backend, settings, problem):
-    if backend not in STURDY or backend == "dask":
-        pytest.skip("this backend has no workers; tests of clusters try dask with settings for it")
+def test_only_the_design_that_kills_its_workers_counts_as_crashed(backend, settings):
+    if backend != "ray":
+        pytest.skip("tests of the evaluator try it with processes, and with dask")
     X = np.clip(designs(4), 0.2, 1.0)
     X[1, 0] = 0.05
-    pop = evaluate(problem(), X, on_error="infeasible", **settings)
+    pop = evaluate(Deadly(), X, on_error="infeasible", **settings)
     assert pop.get("status").tolist() == ["ok", "crashed", "ok", "ok"]
