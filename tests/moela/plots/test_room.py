@@ -116,3 +116,16 @@ def test_a_constant_objective_is_drawn_at_its_value(value):
     if value > 0:
         axes = result_of(np.full((5, 1), value)).plot(log=True).axes[0]
         np.testing.assert_allclose(axes.get_ylim(), [value / 10, value * 10])
+
+
+@pytest.mark.parametrize("labels", [["W" * 40, "V" * 40], ["ours", "theirs"]])
+def test_shades_of_both_algorithms_are_inside(labels):
+    a = [np.array([[0.0, 1.0], [k / 5, k / 5]]) for k in range(1, 6)]
+    b = [np.array([[1.0, 0.0], [k / 5, 1 - k / 5]]) for k in range(1, 6)]
+    names = ["f1", "average latency of a packet in nanoseconds over all of the flows"]
+    figure = drawn(plots.plot_attainment_difference(a, b, names, labels=labels))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()[1:3]] == ["20–40 %", "40–60 %"]
+    assert is_inside(legend)
+    assert is_inside(figure.axes[0].yaxis.label)
+    assert figure.get_size_inches()[0] == 8.0 or "ours" not in labels
