@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws import cases
-from tests.laws.cases import examples
+from tests.laws.cases import ALGORITHMS, examples
 
 
 class Counted:
@@ -35,9 +36,9 @@ def check_exact(result, n_eval):
     assert len({row[0].__repr__() for row in cases.rows(result)}) == n_eval
 
 
-@examples(25)
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+@examples(2)
 @given(
-    cases.algorithms,
     st.sampled_from(["reals", "mixed"]),
     cases.seeds,
     st.integers(1, 60),

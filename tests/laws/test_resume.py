@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pymoo.core.callback import Callback
@@ -86,8 +87,9 @@ some_cuts = st.lists(
 )
 
 
-@examples(16)
-@given(cases.algorithms, cases.kinds, st.booleans(), cases.seeds, some_cuts)
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+@examples(2)
+@given(cases.kinds, st.booleans(), cases.seeds, some_cuts)
 def test_of_several_objectives(name, kind, is_bounded, seed, cuts):
     check_resumed(name, kind, seed, cuts, constraints=cases.LIMIT if is_bounded else None)
 
