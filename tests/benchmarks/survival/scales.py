@@ -121,7 +121,7 @@ def _powers_of_ten(pool: Parallel, options: Options) -> Bar:
 
 def _penalties(pool: Parallel, options: Options) -> Bar:
     names = PENALIZED[: options.share(len(PENALIZED))]
-    n = options.share(N_BANDS, at_least=4)
+    n = options.share(N_BANDS, at_least=3)
     jobs = list(itertools.product(names, ("all", "first", "last"), (1e3, 1e100, 1e308)))
     found = pool(delayed(with_penalty)(*job, options.seed, n) for job in jobs)
     volumes = dict(zip(jobs, found, strict=True))
@@ -148,7 +148,7 @@ def _penalties(pool: Parallel, options: Options) -> Bar:
 def _edges(pool: Parallel, options: Options) -> Bar:
     jobs = list(itertools.product(CASES, ALGORITHMS, EDGES))
     picked = np.random.default_rng(options.seed).permutation(len(jobs))
-    jobs = [jobs[i] for i in picked[: options.share(len(jobs), at_least=20)]]
+    jobs = [jobs[i] for i in picked[: options.share(len(jobs), at_least=10)]]
     faults = [f for f in pool(delayed(at_the_edge)(*job, options.seed) for job in jobs) if f]
     return Bar(
         f"{len(EDGES)} kinds of objectives at the edges of the range of floats, numpy's warnings "
