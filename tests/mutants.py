@@ -81,7 +81,9 @@ class Mutant:
 def changed(node: ast.AST) -> tuple[str, ast.expr, str] | None:
     """Return kind, the changed expression and its new text, or None if a node has no mutant."""
     if isinstance(node, ast.Return) and node.value is not None:
-        return "return", node.value, "None"
+        returned = node.value
+        same = isinstance(returned, ast.Constant) and returned.value is None
+        return None if same else ("return", returned, "None")
     if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
         value = node.value
         new = repr(not value) if isinstance(value, bool) else repr(value + 1)
