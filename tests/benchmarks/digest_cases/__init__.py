@@ -17,8 +17,16 @@ Case = Callable[[], dict[str, Any]]
 SEARCHES = ("moela", "rival", "evaluator", "experiment")
 """Cases that begin so are whole searches; in others, the parts that begin with "run" are."""
 
-SLOW: tuple[str, ...] = ()
-"""Cases that take two seconds or more."""
+SLOW = (
+    "moela noc-3", "moela noc-5", "moela qap", "moela knapsack", "moela mnk", "moela zdt1",
+    "moela dtlz2", "moela bnh", "moela mw7", "moela tours",
+    "moela some models off", "moela other settings", "evaluator with a store",
+    "evaluator two workers", "evaluator two threads", "evaluator failures",
+    "evaluator warm start from a store", "noc 3 objectives", "noc all metrics", "moe gating",
+    "moe buffering", "moe placement", "moe deployment", "moe other deployments", "cost latency",
+    "classic knapsack", "experiment", "compare", "compare with settings",
+)  # fmt: skip
+"""Cases that take two seconds or more, some of them because they compile or make runs first."""
 
 
 def all_cases(*, quick: bool = False) -> dict[str, Case]:
