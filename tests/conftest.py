@@ -34,7 +34,11 @@ with patch("numba.jit", partial(numba.jit, cache=True)):
 settings.register_profile(
     "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("repeatable")
+# New examples for hours, by hand.
+settings.register_profile(
+    "hours", max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # A shell that starts the tests in the background has Ctrl-C ignored, in them and in their children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -49,7 +53,7 @@ TOGETHER = ("tests/moe_costmodel/", "tests/problems/noc/", "tests/problems/moe_o
 # busy while the other has nothing left.
 LONG = (
     "tests/docs/test_typing.py", "tests/moela/search/test_restarts.py",
-    "tests/moela/asynchronous/test_asynchronous.py", "tests/moela/search/test_long_runs.py",
+    "tests/moela/asynchronous/test_asynchronous.py", "tests/laws/test_resume.py",
     "tests/moela/experiments/test_experiment.py", "tests/moela/notebook/test_notebooks.py",
     TOGETHER[2],
     "tests/moela/commands/test_run_moe_on_chip.py", "tests/moela/evaluation/test_planned_budget.py",

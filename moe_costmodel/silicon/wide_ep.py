@@ -15,7 +15,7 @@ from moe_costmodel.silicon.tables.reader import OperatorTime
 __all__ = ["two_batch_seconds", "wide_ep_step"]
 
 # Mean over largest load of a device, of a placement with copies that was made on other traffic
-# than it serves: DeepSeek-V3's published loads, EPLB, 32 devices (tests/benchmarks/moe_placement).
+# than it serves: DeepSeek-V3's published loads, EPLB, 32 devices (tests/benchmarks/moe_parts).
 BALANCEDNESS = 0.8
 
 

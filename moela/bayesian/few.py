@@ -27,8 +27,7 @@ N_BATCH = 4
 # First designs, and sub-problems, of budgets below 100, and of larger ones. The numbers do not
 # follow the budget more closely, so that a run with a store can be continued with a larger one.
 # After 60 evaluations, 10 brought 79 % of the best hypervolume on a frame of mixed variables, 50
-# brought 68 %; from 100 on, neither was better on most problems
-# (python -m tests.benchmarks.function_settings).
+# brought 68 %; from 100 on, neither was better on most problems.
 _BELOW, _COUNTS = 100, (10, 20)
 # If the problem has moves of its own, most evaluations are those of local search, which gains from
 # many designs to begin with. Such runs have so few of both up to these budgets only.

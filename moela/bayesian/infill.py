@@ -53,7 +53,7 @@ _TRUSTED_SKILL = 0.85
 # Failed designs to learn from, the newest. Their process learns -1 for a success and 1 for a
 # failure, and the limit is on the side of successes. In runs of 100 evaluations of three problems
 # that fail where they would be best, 26 fail in the median; with a limit of 0 it is 41, and
-# without a limit 68 (`python -m tests.benchmarks.few_failures --limits -0.5 0 inf`).
+# without a limit 68.
 _MOST_FAILED, _FAILURE_LIMIT = 150, -0.5
 # Candidates that are compared with known designs at a time.
 _LOOKED_AT = 8

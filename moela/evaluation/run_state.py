@@ -17,14 +17,13 @@ from moela.evaluation.known import AnswersInMemory, Known, StoredAnswers
 from moela.evaluation.marks import Marks
 from moela.evaluation.runners.outcome import OK, SKIPPED
 from moela.evaluation.runners.runner import Runner
-from moela.evaluation.runs import open_run, reuse
+from moela.evaluation.runs import reuse
 from moela.evaluation.runs.identity import begin_again, continue_or_begin, recheck
 from moela.evaluation.runs.open_run import OpenRun, Signed
 from moela.evaluation.session import Session
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.storage.keys import keys_of
-from moela.provenance.content import Fingerprint
-from moela.provenance.signature import Json, Signature
+from moela.provenance.signature import Json, Signature, differences
 
 logger = logging.getLogger("moela.evaluator")
 
@@ -38,7 +37,6 @@ class RunState:
 
     token: object = None  # identifies the algorithm and its copies
     signature: Signature | None = None  # of the problem
-    fingerprint: Fingerprint | None = None  # of its content
     id: int | None = None  # in the store
     n_answered: int = 0
     n_batches: int = 0
@@ -55,27 +53,25 @@ class RunState:
         Parameters
         ----------
         same : bool
-            Whether it is the same object as before, or one in a copy of the run. Its content may
-            then have changed by itself.
+            Whether it is the same object as before, or one in a copy of the run. Results in memory
+            answer no other object, since parts of it that are not public may differ.
         copied : bool
             Whether the run has been copied since.
         """
         if copied and self.signature is not None:
             self.signature["settings"] = signed.signature["settings"]
-        changes: list[str] = []
-        if self.signature is not None and self.fingerprint is not None:
-            before = None if same else self.fingerprint
-            changes = open_run.changes(self.signature, before, signed)
-        if changes:
-            if self.id is not None:
+        if self.signature is not None:
+            changes = differences(self.signature, signed.signature, "problem")
+            if changes and self.id is not None:
                 raise StoreError(
                     "A stored run must keep to one problem, but the problem has changed in "
                     f"{'; '.join(changes)}. Use a new Evaluator for each problem."
                 )
-            self.memory, self.marks = AnswersInMemory(), None
+            if changes or not same:
+                self.memory, self.marks = AnswersInMemory(), None
         if self.marks is None:
             self.marks = Marks(problem)
-        self.signature, self.fingerprint = signed.signature, signed.content.fingerprint()
+        self.signature = signed.signature
 
     def keys(self, problem: Problem, individuals: Sequence[Individual]) -> list[bytes]:
         """Return the key of each design."""
@@ -168,7 +164,7 @@ class StoreEntry:
             try:
                 recheck(opened, self.runner(session, {}))
             except StoreMismatchError as error:
-                if settings.on_mismatch != "new" or not opened.doubts:
+                if settings.on_mismatch != "new":
                     raise
                 logger.warning("%s", error)
                 opened = begin_again(opened, signed, budget)

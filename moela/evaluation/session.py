@@ -6,7 +6,7 @@ import os
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
@@ -24,11 +24,8 @@ from moela.evaluation.runners.outcome import OK, Outcome
 from moela.evaluation.runners.runner import CLOSED, Runner
 from moela.evaluation.runners.violation import violation
 from moela.evaluation.runs.open_run import OpenRun
-from moela.evaluation.runs.records import remember
-from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.schema import planned_of
 from moela.evaluation.termination import evaluation_budget
-from moela.provenance.content import content_of
 
 # The listing of runs need not be more recent than this.
 _NOTE_SECONDS = 1.0
@@ -192,14 +189,9 @@ class Session:
             self._interrupts.__exit__()
         if self.bar is not None:
             self.bar.close()
-        evaluated = self._runner is not None
         if self._runner is not None:
             self._runner.close()
         if self.answers is not None:
-            if self.opened is not None and evaluated:
-                # What a problem has changed in itself is no change of the problem.
-                with suppress(StoreError):
-                    remember(self.opened, content_of(self.problem))
             self.answers.journal.close()
 
 

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pymoo.core.algorithm import Algorithm
-from pymoo.core.problem import Problem
 
 from moela._checks import one_of, require
 from moela._tracebacks import exception_of
 from moela.evaluation.progress import begin
 from moela.evaluation.settings import check_name
 from moela.evaluation.storage.errors import StoreError
-from moela.experiments.files import Key, Run, Settings
+from moela.experiments.files import Key, Run
 from moela.experiments.recording import External, record_run
 from moela.experiments.results import ExperimentResults
 from moela.experiments.stored import stored_runs
@@ -30,7 +28,6 @@ from moela.experiments.tasks import (
     MakeEvaluator,
     MakeProblem,
     Task,
-    code_of_algorithm,
     is_external,
     make_algorithm,
     make_evaluator,
@@ -40,8 +37,6 @@ from moela.experiments.tasks import (
 from moela.experiments.workers import in_workers
 from moela.files.replacing import check_writable
 from moela.heartbeat.working import long_work
-from moela.provenance.code import GLOBALS
-from moela.provenance.content import CONTENT, content_of
 from moela.provenance.environment import provenance
 
 __all__ = ["ExperimentError", "ExperimentResults", "External", "run_experiment"]
@@ -235,7 +230,7 @@ def _execute(task: Task) -> tuple[Key, Run | str]:
         run = Run(
             task.key,
             arrays,
-            settings=_settings(task, problem, algorithm),
+            settings=task.settings,
             provenance=provenance(),
             seconds=seconds,
             ref_point=getattr(problem, "ref_point", None),
@@ -273,16 +268,3 @@ def _rescued(run: Run) -> str:
     except OSError:
         return ""
     return f"This one is in {path}: move that file into the folder. "
-
-
-def _settings(task: Task, problem: Problem, algorithm: Algorithm | External) -> Settings:
-    """Return the settings of a run without what problem and algorithm have changed themselves."""
-    settings = dict(task.settings)
-    changed = content_of(problem).remembered(settings["problem"][CONTENT])
-    if changed is not None:
-        settings["problem"] = settings["problem"] | {CONTENT: changed}
-    code = settings["algorithm"]["code"]
-    if GLOBALS in code and code_of_algorithm(algorithm).get(GLOBALS) != code[GLOBALS]:
-        rest = {part: digest for part, digest in code.items() if part != GLOBALS}
-        settings["algorithm"] = settings["algorithm"] | {"code": rest}
-    return settings

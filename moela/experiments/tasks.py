@@ -18,10 +18,8 @@ from moela._checks import require
 from moela.evaluation.checks import takes_one_objective
 from moela.experiments.files import Key, Run, Settings
 from moela.experiments.recording import External
-from moela.provenance.code import GLOBALS, code_of
-from moela.provenance.content import CONTENT, Content, content_of
-from moela.provenance.renames import public_name
-from moela.provenance.signature import of_algorithm, of_problem
+from moela.provenance.code import code_of
+from moela.provenance.signature import of_algorithm, of_problem, public_name
 
 MakeProblem: TypeAlias = Problem | Callable[[], Problem]
 MakeAlgorithm: TypeAlias = Callable[..., Algorithm | External] | Algorithm | External
@@ -36,8 +34,6 @@ class Task:
     problem: MakeProblem
     algorithm: MakeAlgorithm
     settings: Settings
-    before: Settings  # the settings in the spelling of version 0.1
-    content: Content
     evaluator: MakeEvaluator | None
     store: Path | None
 
@@ -61,22 +57,19 @@ def plan(
     expected = "a function that returns an evaluator: evaluator=lambda: Evaluator(...)"
     require("run_experiment", "evaluator", evaluator, fits, expected)
     numbers = _seeds(seeds)
-    signed: dict[tuple[str, str], tuple[Settings, Settings, Content]] = {}
+    signed: dict[tuple[str, str], Settings] = {}
     budgets = {name: _budget(budget, name) for name in problems}
     for name, given in problems.items():
         problem = make_problem(name, given)
-        content = content_of(problem)
         for kind, make in algorithms.items():
             algorithm = make_algorithm(kind, make, problem)
             _check_objectives(kind, algorithm, name, problem)
-            settings, before = (_sign(problem, algorithm, old=old) for old in (False, True))
-            settings["problem"][CONTENT] = content.record()
-            signed[name, kind] = settings, before, content
+            signed[name, kind] = _sign(problem, algorithm)
     # Seed by seed, so that an interrupted experiment has runs of every combination.
     for seed in numbers:
-        for (name, kind), signatures in signed.items():
+        for (name, kind), settings in signed.items():
             key = Key(name, kind, seed, budgets[name])
-            yield Task(key, problems[name], algorithms[kind], *signatures, evaluator, store)
+            yield Task(key, problems[name], algorithms[kind], settings, evaluator, store)
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
@@ -169,21 +162,15 @@ def _needed(function: Callable[..., object]) -> int:
     return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
 
 
-def _sign(problem: Problem, algorithm: Algorithm | External, *, old: bool = False) -> Settings:
-    """Return the signatures of problem and algorithm; with ``old`` as version 0.1 wrote them."""
-    code = code_of(problem)
-    code.pop(GLOBALS, None)  # they are part of its content
+def _sign(problem: Problem, algorithm: Algorithm | External) -> Settings:
+    """Return the signatures of problem and algorithm, with digests of their code."""
+    maker = algorithm.run if isinstance(algorithm, External) else algorithm
     return {
-        "problem": {**of_problem(problem, old=old), "code": code},
-        "algorithm": {**of_algorithm(algorithm, old=old), "code": code_of_algorithm(algorithm)},
+        "problem": {**of_problem(problem), "code": code_of(problem)},
+        "algorithm": {**of_algorithm(algorithm), "code": code_of(maker)},
     }
 
 
 def is_external(run: Run) -> bool:
     """Return whether an optimizer that isn't a pymoo algorithm has made a run."""
     return run.settings["algorithm"].get("class") == public_name(External)
-
-
-def code_of_algorithm(algorithm: Algorithm | External) -> dict[str, str]:
-    """Return the digests of the code of an algorithm."""
-    return code_of(algorithm.run if isinstance(algorithm, External) else algorithm)

@@ -22,7 +22,7 @@ from moela.quality.words import amount, listed, nearest, of_kind
 from moela.search.moela import MOELA
 
 # Initial designs of a single-objective search. Of 20 to 50, 20 was best after 200 and 500
-# evaluations of most problems (python -m tests.benchmarks.function_settings --single).
+# evaluations of most problems.
 _POP_SIZE = 20
 
 

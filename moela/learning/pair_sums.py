@@ -28,7 +28,7 @@ _FIRST, _WITH_COSTS, _KEPT = 2.2, 3.0, 4.0
 _GROWTH, _GROWTH_LATE, _MANY = 1.18, 2.0, 3
 # Once a test has shown that objectives are sums, random starts that fail cost time only. So fits
 # begin with fewer designs per unknown, a number that rises with that of items, and follow each
-# other sooner (docs/benchmarks/pair_sums.md). The fewer items, the less time a start takes, and the
+# other sooner. The fewer items, the less time a start takes, and the
 # more there are in a fit. The test costs 16 evaluations, so it comes after 150 at the earliest.
 _EARLY_BASE, _EARLY_PER_ITEM, _EARLY_LEAST, _EARLY_GROWTH = 0.7, 0.05, 1.3, 1.06
 _LEAST_TESTED = 150

@@ -50,7 +50,7 @@ _BATCH = 10
 # MNK-landscapes and two QAPs had 95 to 101 % of NSGA-II's final hypervolume after a third of its
 # evaluations. With these shares they had 99 to 105 %, and have 98 to 106 % with later models
 # (medians of 13 seeds; four landscapes and a QAP of them:
-# `python -m tests.benchmarks.plug_in --more --seeds 13`). MOEA/D, which asks for one design at a
+# `python -m tests.benchmarks.search plug_in_more`). MOEA/D, which asks for one design at a
 # time, had 99 % of its hypervolume with these shares and does not get them.
 _SHARES = {"evolution": 1.0, "search": 18.0}
 # Once objectives are known sums over pairs, designs of the mating are local optima.

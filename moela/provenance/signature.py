@@ -1,6 +1,7 @@
-"""Signatures of problems and algorithms: JSON data that is equal for the same call.
+"""Signatures: what problems and algorithms declare, as JSON data that is equal for the same call.
 
-The differences between two signatures can be listed by name.
+A signature has the public name of the class, sizes, bounds, `version` and public attributes, arrays
+by value. The differences between two signatures can be listed by name.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from enum import Enum
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,8 +21,7 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.problem import Problem
 
 from moela._spelling import spelled
-from moela.provenance import renames
-from moela.provenance.scalars import Arrays, bytes_digest
+from moela.provenance.sources import OURS, module_name
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | int | bool | None"
 Signature = dict[str, Any]
@@ -39,9 +39,6 @@ _PROBLEM_STATE = frozenset([
     "vars", "version",
 ])
 # fmt: on
-NO_CONTENT = _PROBLEM_STATE - {"xl", "xu", "vars"}
-"""Attributes of a problem that `content` leaves out."""
-
 _MAX_DEPTH = 8
 _MAX_TEXT = 200
 _MAX_BITS = 10_000
@@ -51,9 +48,6 @@ _MAX_SHORT = 16  # characters whose text is below _MAX_TEXT, however they are es
 _READ = ("outputs", "objective_names", "variable_names", "variables")
 _MAX_VALUES = 1_000_000
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-_UNKNOWN = object()
-_NO_ARRAYS: Arrays = {}
-
 
 LAMBDA = "the function"
 """The name of a function that has none."""
@@ -85,26 +79,31 @@ def shown_name(signature: Signature) -> str:
     return name
 
 
-def of_problem(problem: Problem, *, old: bool = False, arrays: Arrays = _NO_ARRAYS) -> Signature:
+def public_name(kind: type | FunctionType) -> str:
+    """Return the name of a class or function: without its module if it is one of ours."""
+    module = module_name(kind)
+    package = module.partition(".")[0]
+    return f"{package if package in OURS else module}.{kind.__qualname__}"
+
+
+def of_problem(problem: Problem, unseen: dict[str, str] | None = None) -> Signature:
     """Return the signature of a problem: class, sizes, bounds, version, settings.
 
     The settings are the public attributes of the object in a form that can be read and compared by
     name, large ones as a digest. If the problem has a method ``signature()``, its answer replaces
-    the attributes. `content` sees more: everything that the problem holds, and its code.
-
-    With ``old``, names and digests are those of version 0.1; see `differences`. `arrays` holds
-    the digests of arrays that `content` has made.
+    the attributes. `unseen` receives the attributes with something of which only the name is known,
+    and its type: locks, generators, objects of other languages, and what is nested too deep.
     """
     version = getattr(problem, "version", None)
     sizes = ("n_var", "n_obj", "n_ieq_constr", "n_eq_constr")
     return {
-        "class": _name(type(problem), old),
+        "class": public_name(type(problem)),
         **{name: int(getattr(problem, name)) for name in sizes},
         "xl": _short(_plain(problem.xl)),
         "xu": _short(_plain(problem.xu)),
-        "vars": _short(_plain(getattr(problem, "vars", None), old=old)),
+        "vars": _short(_plain(getattr(problem, "vars", None))),
         "version": None if version is None else str(version),
-        "settings": _settings(problem, _PROBLEM_STATE, old, arrays),
+        "settings": _settings(problem, _PROBLEM_STATE, unseen),
     }
 
 
@@ -131,18 +130,15 @@ def values_of(problem: Problem) -> dict[str, Json]:
     return known
 
 
-def of_algorithm(algorithm: Algorithm | None, *, old: bool = False) -> Signature:
-    """Return the signature of an algorithm: class and settings, without the state of the run.
-
-    With ``old``, names and digests are those of version 0.1; see `differences`.
-    """
+def of_algorithm(algorithm: Algorithm | None) -> Signature:
+    """Return the signature of an algorithm: class and settings, without the state of the run."""
     if algorithm is None:
         return {"class": None, "settings": {}}
-    settings = _settings(algorithm, _ALGORITHM_STATE, old)
-    names = None if old else getattr(algorithm, "_setting_names", None)
+    settings = _settings(algorithm, _ALGORITHM_STATE)
+    names = getattr(algorithm, "_setting_names", None)
     if names is not None:
         settings = {key: value for key, value in settings.items() if key in names}
-    return {"class": _name(type(algorithm), old), "settings": settings}
+    return {"class": public_name(type(algorithm)), "settings": settings}
 
 
 def as_stored(value: object) -> object:
@@ -178,29 +174,20 @@ def dump(signature: object) -> str:
     return _ENCODER.encode(signature)
 
 
-def differences(old: object, new: object, name: str, before: object = _UNKNOWN) -> list[str]:
-    """List the differences between two signatures as lines: ``problem.version: '1' -> '2'``.
-
-    `old` is the stored signature, possibly written by version 0.1, and `new` that of the object at
-    hand. `before` is the latter made with ``old=True``: `old` may equal either of the two.
-    """
-    before = new if before is _UNKNOWN else renames.modern(before)
-    return list(_differences(renames.modern(old), new, name, before))
+def differences(old: object, new: object, name: str) -> list[str]:
+    """List the differences between two signatures as lines: ``problem.version: '1' -> '2'``."""
+    return list(_differences(old, new, name))
 
 
-def _differences(old: object, new: object, name: str, before: object) -> Iterator[str]:
+def _differences(old: object, new: object, name: str) -> Iterator[str]:
     if not (isinstance(old, dict) and isinstance(new, dict)):
-        # As text: True, 1 and 1.0 are equal, but not the same.
-        accepted = [dump(value) for value in (new, before) if value is not _UNKNOWN]
-        if dump(old) not in accepted:
+        if dump(old) != dump(new):  # as text: True, 1 and 1.0 are equal, but not the same
             yield f"{name}: {old!r} -> {new!r}"
     elif old.get("class") != new.get("class"):  # two classes: their settings have little in common
         yield f"{name}.class: {old.get('class')!r} -> {new.get('class')!r}"
     else:
-        known = before if isinstance(before, dict) else {}
         for key in sorted(old.keys() | new.keys()):
-            inner = known.get(key, _UNKNOWN)
-            yield from _differences(old.get(key), new.get(key), f"{name}.{key}", inner)
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}")
 
 
 # Lines about a change that follow from another one, by the beginnings of both.
@@ -231,26 +218,24 @@ def each_once(changes: list[str]) -> list[str]:
     return [line for line in kept if line != f"algorithm.settings.n_offsprings:{value}"]
 
 
-def _settings(
-    obj: object, skip: frozenset[str], old: bool, arrays: Arrays = _NO_ARRAYS
-) -> dict[str, Json]:
+def _public(obj: object, skip: frozenset[str]) -> dict[str, object]:
+    """Return the public attributes of an object, or what its method `signature` gives instead."""
     own = getattr(obj, "signature", None)
     if callable(own):
-        return {"signature": _short(_plain(own(), old=old, arrays=arrays))}
-    settings = {
-        key: _plain(value, old=old, arrays=arrays)
-        for key, value in sorted(vars(obj).items())
-        if key not in skip and not key.startswith("_")
-    }
-    if old:
-        settings = renames.old_settings(type(obj), settings)
-    return {key: _short(value) for key, value in settings.items()}
+        return {"signature": own()}
+    return {k: v for k, v in sorted(vars(obj).items()) if k not in skip and not k.startswith("_")}
 
 
-def _name(kind: Any, old: bool = False, value: object = None) -> str:
-    if isinstance(kind, ModuleType):
-        return kind.__name__
-    return renames.old_name(kind, value) if old else renames.public_name(kind)
+def _settings(
+    obj: object, skip: frozenset[str], unseen: dict[str, str] | None = None
+) -> dict[str, Json]:
+    settings = {}
+    for key, value in _public(obj, skip).items():
+        opaque: list[str] = []
+        settings[key] = _short(_plain(value, opaque=opaque))
+        if opaque and unseen is not None:
+            unseen[f"problem.{key}"] = opaque[0]
+    return settings
 
 
 def _short(value: Json) -> Json:
@@ -271,39 +256,33 @@ def _digested(value: Json) -> dict[str, tuple[str, Json]]:
     text = dump(value)
     if len(text) <= _MAX_TEXT:
         return {}
-    return {f"digest {blake2b(text.encode(), digest_size=8).hexdigest()}": (text, value)}
+    return {f"digest {_digest(text.encode())}": (text, value)}
 
 
-def _plain(
-    value: Any,
-    depth: int = 0,
-    above: tuple[int, ...] = (),
-    old: bool = False,
-    arrays: Arrays = _NO_ARRAYS,
-) -> Json:
-    """Return a value as JSON data that is the same in any process (no addresses, no set order)."""
+def _digest(data: bytes | memoryview) -> str:
+    return blake2b(data, digest_size=8).hexdigest()
+
+
+def _plain(value: Any, above: tuple[int, ...] = (), opaque: list[str] | None = None) -> Json:
+    """Return a value as JSON data that is the same in any process (no addresses, no set order).
+
+    `above` has the ids of the objects that hold the value. `opaque` receives the types of objects
+    of which only the name is in the data.
+    """
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-        return hex(value)  # Python refuses to write so many decimal digits
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
-    if isinstance(value, bytes):
-        return "bytes " + blake2b(value, digest_size=8).hexdigest()
-    if isinstance(value, Path):
-        return str(value)
-    if depth >= _MAX_DEPTH or id(value) in above:
-        return _name(type(value), old, value)
-    down = (depth + 1, (*above, id(value)), old, arrays)
+    if value is None or isinstance(value, bool | int | float | str | bytes | Path):
+        return _scalar(value)
+    if len(above) >= _MAX_DEPTH and opaque is not None and id(value) not in above:
+        opaque.append(f"more than {_MAX_DEPTH} levels")
+    if len(above) >= _MAX_DEPTH or id(value) in above:
+        return public_name(type(value))
+    down = ((*above, id(value)), opaque)
 
     if isinstance(value, np.ndarray):
         if value.dtype == object or value.size <= 16:
             return [_plain(v, *down) for v in value.tolist()] if value.ndim else str(value)
-        known = arrays.get(id(value))
-        digest = known[1] if known and known[0] is value else bytes_digest(value)
-        return f"{value.dtype.str}{list(value.shape)} {digest}"
+        return f"{value.dtype.str}{list(value.shape)} {_digest(value.tobytes())}"  # in C order
     if isinstance(value, np.random.Generator):
         return _plain(value.bit_generator.state, *down)
     if isinstance(value, list | tuple):
@@ -312,42 +291,61 @@ def _plain(
         return {str(k): _plain(v, *down) for k, v in value.items()}
     if isinstance(value, set | frozenset):
         return [*sorted(dump(_plain(v, *down)) for v in value)]
-    if isinstance(value, type | ModuleType):
-        return _name(value, old)
+    if isinstance(value, ModuleType):
+        return value.__name__
+    if isinstance(value, type):
+        return public_name(value)
     if isinstance(value, partial):
         return [_plain(v, *down) for v in (value.func, value.args, value.keywords)]
-    if hasattr(value, "__qualname__"):  # functions and methods: by name, with the values they hold
+    if callable(value) and hasattr(
+        value, "__qualname__"
+    ):  # functions and methods: by name, with the values they hold
         cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
         held = [getattr(value, "__defaults__", None), cells, getattr(value, "__self__", None)]
-        return [_name(value, old), *(_plain(v, *down) for v in held)]
+        return [public_name(value), *(_plain(v, *down) for v in held)]
     if isinstance(value, Enum):
         return str(value)
     if hasattr(value, "__array__"):
         try:
             return _plain(np.asarray(value), *down)
         except (TypeError, ValueError, RuntimeError):
-            return _name(type(value), old)
+            return _named(value, opaque)
     return _object(value, *down)
 
 
-def _object(value: object, depth: int, above: tuple[int, ...], old: bool, arrays: Arrays) -> Json:
+def _scalar(value: Any) -> Json:
+    if isinstance(value, bytes):
+        return "bytes " + _digest(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        return hex(value)  # Python refuses to write so many decimal digits
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    plain: Json = value
+    return plain
+
+
+def _object(value: object, above: tuple[int, ...], opaque: list[str] | None) -> Json:
     slots = [s for k in type(value).__mro__ for s in _as_tuple(getattr(k, "__slots__", ()))]
     state = {s: getattr(value, s) for s in slots if hasattr(value, s) and not s.startswith("_")}
     state.update(getattr(value, "__dict__", {}))
     if not state and not hasattr(value, "__dict__"):
         text = spelled(value)
-        return _name(type(value), old) if " at 0x" in text else text
+        return _named(value, opaque) if " at 0x" in text else text
     public = {
-        k: _plain(v, depth, above, old, arrays)
+        k: _plain(v, above, opaque)
         for k, v in sorted(state.items())
         if not k.startswith("_") and k != "cache"
     }
-    name = _name(type(value), old, value)
-    if old:
-        public = renames.old_settings(type(value), public)
-        if public.get("name") == type(value).__qualname__:  # an operator of pymoo
-            public["name"] = name.rpartition(".")[2]
-    return {"class": name, **public}
+    return {"class": public_name(type(value)), **public}
+
+
+def _named(value: object, opaque: list[str] | None) -> str:
+    name = public_name(type(value))
+    if opaque is not None:
+        opaque.append(name)
+    return name
 
 
 def _as_tuple(slots: str | Iterable[str]) -> tuple[str, ...]:

@@ -47,11 +47,11 @@ class SearchSettings:
     expected_improvements: float = 0.25
     most_at_a_time: int = 3
     # Evaluated moves from which on the model of moves is used. With a dozen, ridge regression finds
-    # far better ones than chance does (docs/benchmarks/early_progress.md).
+    # far better ones than chance does.
     least_moves: int = 12
     # A search that has improved makes several moves on predictions alone, and only the design that
     # they lead to is evaluated: twice as many as before after an improvement, up to this limit, and
-    # half as many after a failure. 1 is for single moves (docs/benchmarks/early_progress.md).
+    # half as many after a failure. 1 is for single moves.
     most_moves: int = 16
     # Designs of Pareto local search at a time, and children if the problem defines moves.
     n_around_front: int = 20

@@ -60,7 +60,7 @@ class EngineeringProblem(Problem):
         self.ref_point: Floats | None = None if best is None else np.array(best[0])
         self.ref_point_source = (
             "nadir of the best-known front plus a tenth of its range; the front is the best of "
-            "runs of several algorithms (python -m tests.benchmarks.engineering_fronts)"
+            "runs of several algorithms"
         )
 
     @property

@@ -1,6 +1,8 @@
 """Reference points and hypervolumes of the best-known fronts, by the name of the problem.
 
-Written by ``python -m tests.benchmarks.engineering_fronts``.
+The front of `GearTrain` is that of all designs. Those of the others are the best of a run of MOELA
+with 5,000 evaluations, one of NSGA-II with 15,000, a grid of 20 million designs where at most two
+variables are real, and ten million small changes of the best designs.
 """
 
 from __future__ import annotations

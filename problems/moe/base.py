@@ -48,7 +48,6 @@ class MoEProblem(DesignProblem[np.int64]):
 
     objective_names: tuple[str, ...]
     feature_names: tuple[str, ...] = ()
-    _family_in_0_1: ClassVar[str]
     """Beginning of the names of the operators in version 0.1, which had operators per problem."""
     _mutation: ClassVar[tuple[float, int]]
     """Probability and largest number of moves of the mutation."""
@@ -111,14 +110,11 @@ class MoEProblem(DesignProblem[np.int64]):
 
     def operators(self) -> dict[str, Operator]:
         """Return new sampling, crossover and mutation, for ``NSGA2(**problem.operators())``."""
-        operators: dict[str, Operator] = {
+        return {
             "sampling": StartSampling(),
             "crossover": LayerCrossover(),
             "mutation": MoveMutation(*self._mutation),
         }
-        for kind, operator in operators.items():
-            operator._name_in_0_1 = f"problems.{self._family_in_0_1}{kind.capitalize()}"
-        return operators
 
     def sampled(self, n_samples: int, random_state: np.random.Generator) -> Ints:
         """Return `n_samples` designs: starts, and mixtures of two starts that were moved a little.

@@ -45,7 +45,6 @@ class OrdinalProblem(MoEProblem):
     """
 
     nominal: Bools
-    _family_in_0_1 = "Ladder"
     _mutation = 0.8, 3
 
     @property

@@ -118,7 +118,6 @@ class MoEOnChip(MoEProblem):
     (352, ('p99_latency', 'energy', 'peak_temperature'))
     """
 
-    _family_in_0_1 = "MoEOnChip"
     _mutation = 1.0, 3
     _sample_moves = 3
 

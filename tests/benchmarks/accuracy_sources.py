@@ -216,7 +216,7 @@ def layers_of_h100() -> Iterator[Points]:
     model = LatencyModel.fit(table, max_points=30_000)
     yield of_ratios(
         "kernels of an H100 (SGLang), shape left out, if inside the range of the others",
-        "published table", "moe_latency_table", model.report.log_ratios,
+        "published table", "accuracy", model.report.log_ratios,
     )  # fmt: skip
 
 

@@ -1,10 +1,10 @@
 """Advice on placements when traffic changes: `python -m tests.benchmarks.advise`.
 
-All 30 ordered pairs of the six published DeepSeek-V3 workloads (sums of loads of 58 layers of 256
-experts), on 2 to 128 devices. The first workload is the trace; the second is the traffic that the
-advice is used on, and the gain there is the share by which the load of the busiest device, summed
-over layers, is lower. The oracle is the best placement of the same kinds that is fitted on the
-second workload. Three cases differ in what the adviser has:
+All 30 ordered pairs of the six published DeepSeek-V3 workloads (sums of loads of 256 experts in the
+even ones of 58 layers), on 2 to 128 devices. The first workload is the trace; the second is the
+traffic that the advice is used on, and the gain there is the share by which the load of the busiest
+device, summed over layers, is lower. The oracle is the best placement of the same kinds that is
+fitted on the second workload. Three cases differ in what the adviser has:
 
 trace alone    a server starts; experts are in order of ids. The trace is one sum, without time, and
                nothing of the second workload is known.
@@ -15,11 +15,8 @@ running plan   a server runs the placement of the trace; 200 tokens of the secon
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
 
@@ -29,20 +26,17 @@ from moe_costmodel import (
     advise,
     contiguous,
     greedy,
-    migration_bytes,
     replicate_and_pack,
 )
 from moe_costmodel.advice.windows import busiest_loads, gain_on
+from tests.benchmarks import harness
 
 TOKENS, K = 200, 8
 STALL = 0.005
 
 
 def workloads():
-    folder = os.environ.get("MOELA_DATA")
-    if not folder:
-        raise SystemExit("skipped: MOELA_DATA is unset")
-    paths = sorted((Path(folder) / "loads" / "deepseek-v3").glob("*.json"))
+    paths = sorted((harness.data_folder() / "loads" / "deepseek-v3").glob("*.json"))
     loads = {path.stem: RoutingTrace.load(path).loads()[0] for path in paths}
     return {name: array[array.sum(axis=1) > 0] for name, array in loads.items()}
 
@@ -88,23 +82,19 @@ def pair(case, before, later, n, generator):
 
 def stall_of(running, placement, migration):
     """Return the share of the serving time until the device that waits for the most has it."""
-    assert migration_bytes(running, placement, 1.0).sum() >= 0
     arriving = (placement.on_device() > 0) & (running.on_device() == 0)
     most = arriving.sum(axis=(0, 1)).max() * migration.expert_bytes
     return most / migration.bandwidth / migration.serving_s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="32 devices only")
-    parser.add_argument("--layers", choices=("all", "even", "odd"), default="all")
-    arguments = parser.parse_args()
-    part = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}
-    loads = {name: array[part[arguments.layers]] for name, array in workloads().items()}
-    bars = []
+    parser = harness.script_parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="all layers, 32 devices only")
+    quick = parser.parse_args().quick
+    loads = {name: array[:: 1 if quick else 2] for name, array in workloads().items()}
     for case in ("trace alone", "short record", "running plan"):
         rows = []
-        for n in (32,) if arguments.quick else (2, 4, 8, 16, 32, 64, 128):
+        for n in (32,) if quick else (2, 4, 8, 16, 32, 64, 128):
             begin = time.process_time()
             generator = np.random.default_rng(n)
             found = np.array(
@@ -122,12 +112,10 @@ def main() -> None:
         losing = int(((gain < 0) & (advised > 0)).sum())
         reached = float(advised[worth].mean()) if worth.any() else np.nan
         kept = gain[worth].sum() / oracle[worth].sum()
-        bars.append(f"bar: advise, {case}, losing advice of {int(advised.sum())}, {losing}, 0")
-        bars.append(
-            f"bar: advise, {case}, advised of {int(worth.sum())} in which an oracle gains over 5 %,"
-            f" {reached:.3f}, 0.800 (aim 1.000; {kept:.0%} of the oracle's gain)"
-        )
-    print("\n".join(bars))
+        harness.bar(f"advise, {case}, losing advice of {int(advised.sum())}", losing, "0")
+        what = f"advise, {case}, advised of {int(worth.sum())} in which an oracle gains over 5 %"
+        aim = f"0.800 (aim 1.000; {kept:.0%} of the oracle's gain)"
+        harness.bar(what, f"{reached:.3f}", aim)
 
 
 if __name__ == "__main__":

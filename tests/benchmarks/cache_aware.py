@@ -7,7 +7,6 @@ scores the front on sixteen others, beside the same tolerance in all layers (eig
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import moocore
@@ -19,20 +18,25 @@ from moe_costmodel import CacheAwareGating, loss_with_cache
 from moe_costmodel.example import excerpts, load_model
 from moela import MOELA
 from problems.moe import CacheAwareRouting
+from tests.benchmarks import harness
 
 TOLERANCES = (0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.825, 0.85)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer texts and tolerances")
     parser.add_argument("--search", action="store_true", help="a tolerance for each layer")
     arguments = parser.parse_args()
-    quick = arguments.quick
     torch.set_num_threads(1)
     if arguments.search:
         search()
-        return
+    else:
+        one_for_all(arguments.quick)
+
+
+def one_for_all(quick: bool) -> None:
+    """Measure the same tolerance in all layers."""
     model = load_model()
     begin = time.perf_counter()
     halved, most_saved = [], []
@@ -51,8 +55,9 @@ def main() -> None:
         halved.append(min((more for more, fewer in front if fewer >= 0.5), default=float("inf")))
         most_saved.append(max((fewer for more, fewer in front if more <= 0.02), default=0.0))
     print(f"{time.perf_counter() - begin:.0f} s\n")
-    print(f"bar: cache-aware gating, more nats at half the misses, {max(halved):.4f}, 0.01")
-    print(f"bar: cache-aware gating, fewer misses for 2 % (aim), {min(most_saved):.3f}, 0.8")
+    harness.bar("cache-aware gating, more nats at half the misses", f"{max(halved):.4f}", "0.01")
+    saved = f"{min(most_saved):.3f}"
+    harness.bar("cache-aware gating, fewer misses for 2 % (aim)", saved, "0.8")
 
 
 def search() -> None:
@@ -73,8 +78,8 @@ def search() -> None:
             held_out.append(ratios[1])
             what = f"{ratios[0]:.3f} on the texts of the search, {ratios[1]:.3f} on others"
             print(f"{domain}, seed {seed}: hypervolume {what}", flush=True)
-    median = float(np.median(held_out))
-    print(f"bar: tolerances of each layer over one for all, hypervolume, {median:.3f}, above 1")
+    what = "tolerances of each layer over one for all, hypervolume"
+    harness.bar(what, f"{np.median(held_out):.3f}", "above 1")
 
 
 if __name__ == "__main__":

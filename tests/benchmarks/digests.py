@@ -1,15 +1,17 @@
 """Digests of results of the library, to check that a change of the code changes no result.
 
     python -m tests.benchmarks.digests                        # per case: digest, seconds, name
-    python -m tests.benchmarks.digests --write before.json
-    python -m tests.benchmarks.digests --compare before.json  # exits with 1 if a case differs
-    python -m tests.benchmarks.digests --processes 2          # checks that results are repeatable
+    python -m tests.benchmarks.digests --write before.json    # and the floats in before.npz
+    python -m tests.benchmarks.digests --compare before.json  # exits with 1 if a result differs
     python -m tests.benchmarks.digests --only "noc*" --list
+    python -m tests.benchmarks.digests --quick                # cases of less than two seconds
 
-A digest is a hash of exact bytes. Digests of two versions are comparable only on the same machine
-and with the same versions of all packages (`pip install -e ".[all,test]"`). The cases are in
-`tests.benchmarks.digest_cases`. Names of the library that may change are in
-`tests.benchmarks.digest_cases.names`.
+A digest is a hash of exact bytes. *Runs* are whole searches and must be equal bit for bit. *Values*
+are objectives of fixed designs, predictions and formulas. They may differ by 1e-12 (relative), as
+sums in another order do, but values that tied must still tie, and their order must stay, since
+otherwise rounding makes one design dominate another. Digests of two versions are comparable only on
+the same machine and with the same versions of all packages (`pip install -e ".[all,test]"`). The
+cases are in `tests.benchmarks.digest_cases`.
 """
 
 from __future__ import annotations
@@ -21,80 +23,75 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
 
-import argparse
 import json
-import subprocess
 import sys
-import tempfile
 import traceback
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import numpy as np
 
-Digests = dict[str, dict[str, str]]
+from tests.benchmarks import harness
+from tests.benchmarks.digest_cases import Case, all_cases, is_run
+from tests.benchmarks.digest_cases.encoding import Encoding, distance
+
+TOLERANCE = 1e-12
+
+Encodings = dict[str, dict[str, Encoding]]
 
 
-def run(wanted: str | None, *, backward: bool = False) -> tuple[Digests, list[str]]:
-    """Run the cases; return digests by case and part, and the names of the cases that failed."""
-    from tests.benchmarks.digest_cases import all_cases
-    from tests.benchmarks.digest_cases.encoding import digest
-
-    digests: Digests = {}
-    failed = []
-    chosen = [item for item in all_cases().items() if matches(item[0], wanted)]
-    for name, case in reversed(chosen) if backward else chosen:
+def run(cases: Mapping[str, Case]) -> Encodings:
+    """Return encodings by case and part; a case that fails is left out."""
+    found: Encodings = {}
+    for name, case in cases.items():
         start = cpu_seconds()
         try:
-            digests[name] = {part: digest(value) for part, value in case().items()}
+            found[name] = {part: Encoding(value) for part, value in case().items()}
         except Exception:
             traceback.print_exc()
-            failed.append(name)
-        shown = digest(digests[name]) if name in digests else f"{'failed':32}"
+        hashes = {part: encoding.exact for part, encoding in found.get(name, {}).items()}
+        shown = Encoding(hashes).exact if hashes else f"{'failed':32}"
         print(f"{shown}  {cpu_seconds() - start:6.1f} s  {name}", flush=True)
-    return digests, failed
+    return found
 
 
-def run_in_processes(wanted: str | None, n: int) -> Digests:
-    """Run the cases in n new processes with empty caches; every second one runs them backward."""
-    results: list[Digests] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(n):
-            out = Path(folder) / f"{number}.json"
-            words = [sys.executable, "-m", "tests.benchmarks.digests", "--write", str(out)]
-            words += ["--only", wanted] if wanted else []
-            words += ["--backward"] if number % 2 else []
-            cache = Path(folder) / f"cache {number}"
-            environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
-            print(f"process {number + 1} of {n}", flush=True)
-            if subprocess.run(words, check=False, env=environment, cwd=ROOT).returncode:
-                sys.exit(1)
-            results.append(json.loads(out.read_text()))
-    for other in results[1:]:
-        if different(results[0], other):
-            sys.exit("The processes disagree, so these cases are not deterministic.")
-    return results[0]
+def write(path: Path, found: Encodings) -> None:
+    """Write digests as JSON, and beside it the form and floats of values."""
+    hashes = {name: {p: e.exact for p, e in parts.items()} for name, parts in found.items()}
+    path.write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n")
+    arrays = {}
+    for name, parts in found.items():
+        for part, encoding in parts.items():
+            if not is_run(name, part):
+                arrays[f"{name}: {part}"] = encoding.flat
+                arrays[f"{name}: {part}, form"] = np.array(encoding.form)
+    np.savez_compressed(path.with_suffix(".npz"), **arrays)
 
 
-def different(before: Digests, after: Digests) -> bool:
-    """Print each case that differs, with its differing parts; return whether any case differs."""
-    differs = False
-    for name in sorted({*before, *after}):
-        old, new = before.get(name), after.get(name)
-        if old == new:
-            continue
-        differs = True
-        if old is None or new is None:
-            print(f"{name}: only {'after' if old is None else 'before'}")
-            continue
-        parts = [part for part in sorted({*old, *new}) if old.get(part) != new.get(part)]
-        print(f"{name}: {', '.join(parts)} differ{'s' if len(parts) == 1 else ''}")
-    return differs
-
-
-def matches(name: str, wanted: str | None) -> bool:
-    """Return whether a case is selected: by its name, a part of it, or a pattern."""
-    return wanted is None or wanted in name or fnmatch(name, wanted)
+def differing(path: Path, chosen: Mapping[str, Case], found: Encodings) -> int:
+    """Print each part that is not as it was written; return how many differ."""
+    before = json.loads(path.read_text())
+    before = {name: parts for name, parts in before.items() if name in chosen}
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file}
+    wrong = 0
+    for name in sorted({*before, *found}):
+        old, new = before.get(name, {}), found.get(name, {})
+        for part in sorted({*old, *new}):
+            if part not in old or part not in new:
+                wrong += 1
+                print(f"{name}, {part}: only {'before' if part in old else 'after'}")
+            elif old[part] != new[part].exact:
+                key, kind, apart = f"{name}: {part}", "run", np.inf
+                if not is_run(name, part):
+                    kind = "values"
+                    if arrays[f"{key}, form"] == new[part].form:
+                        apart = distance(arrays[key], new[part])
+                differ = "differ" if apart > TOLERANCE else f"last bits differ, by {apart:.1e}"
+                wrong += apart > TOLERANCE
+                print(f"{name}, {part}: {kind}: {differ}")
+    return wrong
 
 
 def cpu_seconds() -> float:
@@ -104,35 +101,31 @@ def cpu_seconds() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
-    parser.add_argument("--only", metavar="PATTERN", help="cases with this in their names")
-    parser.add_argument("--write", metavar="FILE", type=Path, help="save the digests as JSON")
-    parser.add_argument("--compare", metavar="FILE", type=Path, help="compare with saved digests")
-    parser.add_argument("--processes", type=int, default=1, help="fresh processes that must agree")
-    parser.add_argument("--backward", action="store_true", help="run the last case first")
+    parser.add_argument("--only", metavar="PATTERN", default="", help="cases with this in the name")
+    parser.add_argument("--quick", action="store_true", help="cases of less than two seconds")
+    parser.add_argument("--write", metavar="FILE", type=Path, help="save digests and floats")
+    parser.add_argument("--compare", metavar="FILE", type=Path, help="compare with saved ones")
     options = parser.parse_args()
+    chosen = {
+        name: case
+        for name, case in all_cases(quick=options.quick).items()
+        if options.only in name or fnmatch(name, options.only)
+    }
     if options.list:
-        from tests.benchmarks.digest_cases import all_cases
-
-        print("\n".join(name for name in all_cases() if matches(name, options.only)))
+        print("\n".join(chosen))
         return
-    failed: list[str] = []
-    if options.processes > 1:
-        digests = run_in_processes(options.only, options.processes)
-    else:
-        digests, failed = run(options.only, backward=options.backward)
-    print(f"{len(digests)} cases, {cpu_seconds():.0f} s of processor time")
-    if options.write and not failed:
-        options.write.write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
-    if options.compare:
-        before = json.loads(options.compare.read_text())
-        before = {name: parts for name, parts in before.items() if matches(name, options.only)}
-        if different(before, digests):
-            sys.exit(1)
-        print(f"no case differs from {options.compare}")
-    if failed:
+    found = run(chosen)
+    print(f"{len(found)} cases, {cpu_seconds():.0f} s of processor time")
+    if failed := [name for name in chosen if name not in found]:
         sys.exit(f"failed: {', '.join(failed)}")
+    if options.write:
+        write(options.write, found)
+    if options.compare:
+        wrong = differing(options.compare, chosen, found)
+        harness.bar("parts that differ", wrong, "0")
+        sys.exit(min(wrong, 1))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Every picture of every page must be there, too.
 
-Run ``python -m tests.benchmarks.docs_site docs/_build/html [folder for screenshots]`` after the
-build. Headless Chromium runs the site's own search for each query; a recipe must be the first hit.
+Run ``python -m tests.benchmarks.docs_site docs/_build/html`` after the build. Headless Chromium
+runs the site's own search for each query; a recipe must be the first hit.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from urllib.parse import quote, unquote
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+
+from tests.benchmarks.harness import bar
 
 QUERIES = {
     "warm start": "warm_start",
@@ -94,7 +96,6 @@ def missing_pictures(folder: Path) -> list[str]:
 
 def main() -> int:
     folder = Path(sys.argv[1]).resolve()
-    pictures = Path(sys.argv[2]) if len(sys.argv) > 2 else None
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     site, driver = f"http://127.0.0.1:{server.server_port}", open_browser()
@@ -109,10 +110,6 @@ def main() -> int:
                 needed = driver.execute_script("return document.documentElement.scrollWidth")
                 if needed > width:
                     wide.append(f"{page} needs {needed} of {width} pixels")
-                if pictures is not None:
-                    pictures.mkdir(parents=True, exist_ok=True)
-                    name = f"{page.removesuffix('.html').replace('/', '_')}_{width}.png"
-                    driver.save_screenshot(str(pictures / name))
         errors = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
     finally:
         driver.quit()
@@ -123,10 +120,10 @@ def main() -> int:
     unseen = missing_pictures(folder)
     for problem in (*wide, *errors, *unseen):
         print(problem)
-    print(f"bar: searches with the recipe first, {len(QUERIES) - len(missed)}, must {len(QUERIES)}")
-    print(f"bar: pages that are too wide, {len(wide)}, must 0")
-    print(f"bar: errors on the console, {len(errors)}, must 0")
-    print(f"bar: pictures that are missing, {len(unseen)}, must 0")
+    bar("searches with the recipe first", len(QUERIES) - len(missed), f"{len(QUERIES)}")
+    bar("pages that are too wide", len(wide), "0")
+    bar("errors on the console", len(errors), "0")
+    bar("pictures that are missing", len(unseen), "0")
     return bool(missed or wide or errors or unseen)
 
 

@@ -5,16 +5,14 @@ llama-cpp-python (600 MB, without dependencies), and reads their command lines f
 `ast`. It writes `tests/moe_costmodel/plans/data/engine_flags.json`: of each engine its version, the
 flags that our exports use, the architectures that it serves, and those whose models read a
 placement of experts. Nothing of the packages is run. TensorRT-LLM's package on PyPI holds no
-sources, and llama-cpp-python lacks the newest flags of llama.cpp: `--trtllm serve.py`,
-`--trtllm-models supported-models.md` and `--llamacpp README.md` take those files from their
-repositories; without them the rows of the committed table are kept.
+sources: `--trtllm` takes files of its repository; without them its row of the committed table is
+kept. So is that of llama.cpp, as long as llama-cpp-python lacks flags that we use.
 
 Ends with one line an engine: `bar: flags of our exports that ENGINE knows, N of N, all`.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
 import json
 import re
@@ -22,57 +20,34 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 from moe_costmodel import Layout
+from moe_costmodel.models.families import ARCHITECTURES
 from moe_costmodel.plans.engines.registry import engine_command
 from moe_costmodel.plans.engines.settings import ServerSettings
+from tests.benchmarks import harness
 
 TABLE = Path(__file__).parents[1] / "moe_costmodel" / "plans" / "data" / "engine_flags.json"
-PACKAGES = {"sglang": "sglang", "vllm": "vllm", "ktransformers": "sglang-kt",
-            "llamacpp": "llama-cpp-python"}  # fmt: skip
+# Classes whose names are not that of the architecture, among them those of the same models with
+# images, without "ForCausalLM" and "ForConditionalGeneration".
 CLASSES = {
-    "mixtral": "MixtralForCausalLM", "olmoe": "OlmoeForCausalLM",
-    "qwen2_moe": "Qwen2MoeForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM",
-    "qwen3_next": "Qwen3NextForCausalLM", "qwen3_5_moe": "Qwen3_5MoeForConditionalGeneration",
-    "deepseek_v2": "DeepseekV2ForCausalLM", "deepseek_v3": "DeepseekV3ForCausalLM",
-    "deepseek_v32": "DeepseekV32ForCausalLM", "kimi_k2": "DeepseekV3ForCausalLM",
-    "glm4_moe": "Glm4MoeForCausalLM", "glm4_moe_lite": "Glm4MoeLiteForCausalLM",
-    "glm_moe_dsa": "GlmMoeDsaForCausalLM", "minimax_m2": "MiniMaxM2ForCausalLM",
-    "gpt_oss": "GptOssForCausalLM", "bailing_moe": "BailingMoeV2ForCausalLM",
-    "dots1": "Dots1ForCausalLM", "ernie4_5_moe": "Ernie4_5_MoeForCausalLM",
-    "exaone_moe": "ExaoneMoeForCausalLM", "flex_olmo": "FlexOlmoForCausalLM",
-    "granitemoe": "GraniteMoeForCausalLM", "granitemoeshared": "GraniteMoeSharedForCausalLM",
-    "hunyuan_v1_moe": "HunYuanMoEV1ForCausalLM", "llama4_text": "Llama4ForCausalLM",
-    "phimoe": "PhiMoEForCausalLM", "solar_open": "SolarOpenForCausalLM",
-    "deepseek_v4": "DeepseekV4ForCausalLM", "mimo_v2_flash": "MiMoV2FlashForCausalLM",
-    "minimax_m3": "MiniMaxM3SparseForCausalLM", "nemotron_h": "NemotronHForCausalLM",
-    "gemma4": "Gemma4ForCausalLM", "kimi_linear": "KimiLinearForCausalLM",
-    "kimi_k3": "KimiK3ForConditionalGeneration", "step3p5": "Step3p5ForCausalLM",
-    "glm5_next": "Glm5NextForConditionalGeneration",
-    "mistral4": "Mistral3ForConditionalGeneration", "hy_v3": "HYV3ForCausalLM",
-    "afmoe": "AfmoeForCausalLM", "axk1": "AXK1ForCausalLM",
-    "cohere2_moe": "Cohere2MoeForCausalLM", "granitemoe_swa": "GraniteMoeSWAForCausalLM",
-    "granitemoehybrid": "GraniteMoeHybridForCausalLM", "hy_v4": "HYV4ForCausalLM",
-    "jamba": "JambaForCausalLM", "laguna": "LagunaForCausalLM", "lfm2_moe": "Lfm2MoeForCausalLM",
-    "llama": "LlamaForCausalLM", "longcat_flash": "LongcatFlashForCausalLM",
-    "mellum": "MellumForCausalLM", "minimax": "MiniMaxForCausalLM", "mistral": "MistralForCausalLM",
-    "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
-    "qwen3_5": "Qwen3_5ForConditionalGeneration", "sarvam_mla": "SarvamMLAForCausalLM",
-    "sarvam_moe": "SarvamMoEForCausalLM", "minicpm5_moe": "MiniCPM5MoeForCausalLM",
-    "param2moe": "Param2MoEForCausalLM",
-}  # fmt: skip
-# Other names of these classes, among them those of the same models with images.
-OTHERS = {
-    "bailing_moe": ["BailingMoeForCausalLM"],
-    "hunyuan_v1_moe": ["HunYuanMoEForCausalLM"],
-    "minimax": ["MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM"],
-    "step3p5": ["Step3p7ForConditionalGeneration"],
+    "bailing_moe": ["BailingMoeV2", "BailingMoe"],
+    "hunyuan_v1_moe": ["HunYuanMoEV1", "HunYuanMoE"],
+    "kimi_k2": ["DeepseekV3"],
+    "llama4_text": ["Llama4"],
+    "minimax": ["MiniMax", "MiniMaxText01", "MiniMaxM1"],
+    "minimax_m3": ["MiniMaxM3Sparse"],
+    "mistral4": ["Mistral3"],
+    "step3p5": ["Step3p5", "Step3p7"],
 }
 KINDS = {"int": "int", "float": "float", "str": "str", "bool": "flag"}
-Flags = dict[str, dict[str, object]]
+About = dict[str, Any]
+Flags = dict[str, About]
 
 
 def cases() -> Iterator[ServerSettings]:
@@ -109,36 +84,39 @@ def used(engine: str) -> list[str]:
 
 def fetch(package: str, folder: Path) -> Path:
     """Download a package from PyPI, without its dependencies, unless it is in the folder."""
-    if (folder / package).is_dir():
-        return next((folder / package).iterdir())
-    source = package == "llama-cpp-python"
-    words = ["--no-binary", ":all:"] if source else [
-        "--only-binary", ":all:", "--python-version", "3.12",
-        *(w for n in (28, 31, 34, 35) for w in ("--platform", f"manylinux_2_{n}_x86_64")),
-    ]  # fmt: skip
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *words]
-    subprocess.run([*command, "-d", str(folder / package), package], check=True)
+    if not (folder / package).is_dir():
+        binary = ["--only-binary", ":all:", "--python-version", "3.12"]
+        for minor in (28, 31, 34, 35):
+            binary += ["--platform", f"manylinux_2_{minor}_x86_64"]
+        words = ["--no-binary", ":all:"] if package == "llama-cpp-python" else binary
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *words]
+        subprocess.run([*command, "-d", str(folder / package), package], check=True)
     return next((folder / package).iterdir())
 
 
-def sources(path: Path, wanted: str) -> dict[str, str]:
+def sources(path: Path, wanted: str) -> list[str]:
     """Return the texts of a package's files whose names match."""
     if path.suffix == ".whl":
         with ZipFile(path) as archive:
-            names = [n for n in archive.namelist() if re.search(wanted, n)]
-            return {n: archive.read(n).decode("utf-8-sig") for n in names}
-    found = {}
+            names = [name for name in archive.namelist() if re.search(wanted, name)]
+            return [archive.read(name).decode("utf-8-sig") for name in names]
     with tarfile.open(path) as archive:
-        for member in archive:
-            if re.search(wanted, member.name):
-                file = archive.extractfile(member)
-                assert file is not None
-                found[member.name] = file.read().decode()
-    return found
+        members = [member for member in archive if re.search(wanted, member.name)]
+        return [archive.extractfile(member).read().decode() for member in members]
 
 
-def version(path: Path) -> str:
-    return path.name.split("-")[1].removesuffix(".tar.gz")
+def pypi(path: Path) -> str:
+    name, version, *_ = path.name.removesuffix(".tar.gz").split("-")
+    return f"{name.replace('_', '-')} {version} (PyPI)"
+
+
+# ------------------------------------------------------------------------------------------ flags
+
+
+def nodes(texts: Iterable[str], *kinds: type[ast.AST]) -> Iterator[Any]:
+    """Yield the nodes of these kinds of all texts."""
+    for text in texts:
+        yield from (node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds))
 
 
 def words_of(node: ast.AST | None) -> list[str]:
@@ -150,7 +128,7 @@ def words_of(node: ast.AST | None) -> list[str]:
     return [str(v) for v in value] if isinstance(value, list | tuple) else []
 
 
-def kind_of(annotation: str) -> dict[str, object]:
+def kind_of(annotation: str) -> About:
     """Return the kind of value, and its choices, of an annotation such as Optional[int]."""
     literal = re.search(r"Literal\[(.*?)\]", annotation)
     if literal:
@@ -159,70 +137,58 @@ def kind_of(annotation: str) -> dict[str, object]:
     return {"kind": KINDS[word.group(1)] if word else "str"}
 
 
+def with_choices(about: About, given: dict[str | None, ast.expr]) -> About:
+    choices = words_of(given.get("choices"))
+    return about | ({"choices": choices} if choices else {})
+
+
 def declared(texts: Iterable[str]) -> Flags:
     """Return the flags of SGLang's annotated fields."""
     found: Flags = {}
-    nodes = (n for text in texts for n in ast.walk(ast.parse(text)))
-    for node in nodes:
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+    for node in nodes(texts, ast.AnnAssign):
+        kinds = getattr(getattr(node.annotation, "slice", None), "elts", None)
+        if not kinds or not isinstance(node.target, ast.Name):
             continue
-        subscript = node.annotation
-        if not isinstance(subscript, ast.Subscript) or not isinstance(subscript.slice, ast.Tuple):
-            continue
-        kind, *others = subscript.slice.elts
-        names, about = ["--" + node.target.id.replace("_", "-")], kind_of(ast.unparse(kind))
-        for call in others:
-            if isinstance(call, ast.Call):
-                given = {k.arg: k.value for k in call.keywords}
-                names = words_of(ast.List([given["cli_name"]])) if "cli_name" in given else names
-                names = [] if "no_cli" in given else names + words_of(given.get("aliases"))
-                choices = words_of(given.get("choices"))
-                about |= {"choices": choices} if choices else {}
+        names, about = ["--" + node.target.id.replace("_", "-")], kind_of(ast.unparse(kinds[0]))
+        for call in (one for one in kinds[1:] if isinstance(one, ast.Call)):
+            given = {k.arg: k.value for k in call.keywords}
+            names = words_of(ast.List([given["cli_name"]])) if "cli_name" in given else names
+            names = [] if "no_cli" in given else names + words_of(given.get("aliases"))
+            about = with_choices(about, given)
         found |= dict.fromkeys(names, about)
     return found
 
 
-def added(texts: Iterable[str], kinds: dict[str, dict[str, object]] | None = None) -> Flags:
+def added(texts: Iterable[str], kinds: Flags | None = None) -> Flags:
     """Return the flags of calls of `add_argument` or `click.option`.
 
     `kinds` holds what fields of configurations say, for flags that are added by their field.
     """
     found: Flags = {}
-    for node in (n for text in texts for n in ast.walk(ast.parse(text))):
-        name = node.func.attr if isinstance(node, ast.Call) and isinstance(
-            node.func, ast.Attribute) else ""  # fmt: skip
-        if not isinstance(node, ast.Call) or name not in ("add_argument", "option"):
+    for node in nodes(texts, ast.Call):
+        if getattr(node.func, "attr", "") not in ("add_argument", "option"):
             continue
-        names = [a.value for a in node.args if isinstance(a, ast.Constant)]
-        flags = [n for n in names if isinstance(n, str) and n.startswith("--")]
+        names = [str(a.value) for a in node.args if isinstance(a, ast.Constant)]
         given = {k.arg: k.value for k in node.keywords}
-        about: dict[str, object] = {"kind": "str"}
-        if "type" in given:
-            about = kind_of(ast.unparse(given["type"]))
+        about = kind_of(ast.unparse(given["type"])) if "type" in given else {"kind": "str"}
         if "store" in ast.unparse(given.get("action", ast.Constant(""))) or "is_flag" in given:
             about = {"kind": "flag"}
-        choices = words_of(given.get("choices"))
-        about |= {"choices": choices} if choices else {}
+        about = with_choices(about, given)
         # vLLM: --flag, **group_kwargs["field"]
         field = re.search(r"\['(\w+)'\]", ast.unparse(given[None])) if None in given else None
-        if field and kinds and field.group(1) in kinds:
-            about = kinds[field.group(1)]
-        found |= dict.fromkeys(flags, about)
+        about = (kinds or {}).get(field.group(1), about) if field else about
+        found |= dict.fromkeys([name for name in names if name.startswith("--")], about)
     return found
 
 
-def fields(texts: Iterable[str]) -> dict[str, dict[str, object]]:
+def fields(texts: list[str]) -> Flags:
     """Return the kinds of the annotated fields of vLLM's configurations."""
-    nodes = [n for text in texts for n in ast.walk(ast.parse(text))]
-    alias = {
-        ast.unparse(n.targets[0]): ast.unparse(n.value) for n in nodes if isinstance(n, ast.Assign)
-    }
-    found = {}
-    for node in nodes:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            annotation = ast.unparse(node.annotation)
-            text = alias.get(annotation.partition(" ")[0], annotation)
-            found.setdefault(node.target.id, kind_of(text))
+    alias = {ast.unparse(n.targets[0]): ast.unparse(n.value) for n in nodes(texts, ast.Assign)}
+    found: Flags = {}
+    for node in nodes(texts, ast.AnnAssign):
+        annotation = ast.unparse(node.annotation)
+        text = alias.get(annotation.partition(" ")[0], annotation)
+        found.setdefault(ast.unparse(node.target), kind_of(text))
     return found
 
 
@@ -230,173 +196,134 @@ def from_readme(text: str) -> Flags:
     """Return the flags of the tables in llama.cpp's README of its server."""
     found: Flags = {}
     for cell in re.findall(r"^\| `(-[^`]*)` \|", text, flags=re.MULTILINE):
-        names = re.findall(r"(?<!\S)--[\w-]+", cell)
-        value = "" if cell.split()[-1].startswith("-") else cell.split()[-1]
-        about: dict[str, object] = {"kind": "str" if value else "flag"}
-        if value == "N":
-            about = {"kind": "int"}
+        value = cell.split()[-1]
+        about: About = {"kind": "flag" if value[0] == "-" else "int" if value == "N" else "str"}
         if value.startswith("{"):
             about["choices"] = value.strip("{}").split(",")
-        found |= dict.fromkeys(names, about)
+        found |= dict.fromkeys(re.findall(r"(?<!\S)--[\w-]+", cell), about)
     return found
+
+
+# ---------------------------------------------------------------------------------- architectures
 
 
 def stem(name: str) -> str:
     """Return the part of a class's name that engines spell alike."""
-    return re.sub("For(CausalLM|ConditionalGeneration)$", "", name).lower()
+    return re.sub("For(CausalLM|ConditionalGeneration)$", "", name).lower().replace("_", "")
 
 
 def served(names: Iterable[str]) -> list[str]:
     """Return the architectures whose classes are among some names."""
     known = {stem(name) for name in names}
     return sorted(
-        key
-        for key, name in CLASSES.items()
-        if known & {stem(other) for other in (name, *OTHERS.get(key, ()))}
+        key for key in ARCHITECTURES if known & {stem(n) for n in CLASSES.get(key, [key])}
     )
 
 
 def entries(texts: Iterable[str]) -> set[str]:
     """Return the classes that SGLang's files of models name as their entries."""
-    found = set()
-    for node in (n for text in texts for n in ast.parse(text).body):
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if any(ast.unparse(target) == "EntryClass" for target in targets):
-            found |= {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
-    return found
+    assigned = [n for n in nodes(texts, ast.Assign) if ast.unparse(n.targets[0]) == "EntryClass"]
+    return {n.id for a in assigned for n in ast.walk(a.value) if isinstance(n, ast.Name)}
 
 
-def registered(text: str) -> dict[str, set[str]]:
-    """Return the names of classes in each table of vLLM's registry of models."""
-    found = {}
-    for node in ast.parse(text).body:
-        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
-        if isinstance(value, ast.Dict):
-            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-            keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
-            found[ast.unparse(target)] = {key for key in keys if isinstance(key, str)}
-    return found
-
-
-def converted(texts: Iterable[str]) -> set[str]:
-    """Return the classes that llama.cpp converts: `@ModelBase.register("MixtralForCausalLM")`."""
+def registered(texts: Iterable[str], *tables: str) -> set[str]:
+    """Return the names of classes in some tables of vLLM's registry of models."""
     found: set[str] = set()
-    for text in texts:
-        for names in re.findall(r"ModelBase\.register\((.*?)\)", text, flags=re.DOTALL):
-            found |= set(re.findall(r"\"(\w+)\"", names))
+    for node in nodes(texts, ast.Assign, ast.AnnAssign):
+        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+        if ast.unparse(target) in tables:
+            found |= {str(k.value) for k in node.value.keys if isinstance(k, ast.Constant)}
     return found
 
 
-def with_trait(texts: Iterable[str], trait: str) -> list[str]:
-    """Return the architectures whose class, or one that it derives from, has a trait.
+def with_trait(texts: Iterable[str], trait: str, entered: set[str]) -> list[str]:
+    """Return the architectures with an entered class that has a base or a method of this name.
 
-    The trait is a base class, or a method.
+    Bases of bases count, too.
     """
     bases: dict[str, set[str]] = {}
-    for node in (n for text in texts for n in ast.walk(ast.parse(text))):
-        if isinstance(node, ast.ClassDef):
-            methods = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
-            named = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
-            bases[node.name] = bases.get(node.name, set()) | methods | named
-
-    def has(name: str, seen: frozenset[str] = frozenset()) -> bool:
-        return name == trait or any(
-            has(base, seen | {name}) for base in bases.get(name, ()) if base not in seen
-        )
-
-    return sorted(key for key, name in CLASSES.items() if has(name))
+    for node in nodes(texts, ast.ClassDef):
+        own = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+        own |= {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        bases.setdefault(node.name, set()).update(own)
+    having, more = {trait}, {trait}
+    while more:
+        more = {name for name, own in bases.items() if own & having} - having
+        having |= more
+    return served(entered & having)
 
 
-def read(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
-    """Return the table: of each engine its version, source, flags, and architectures."""
-    found: dict[str, dict[str, object]] = {}
-    path = fetch("sglang", folder)
-    texts = sources(path, r"srt/(arg_groups/fields/.*|server_args)\.py$").values()
-    models = list(sources(path, r"srt/models/.*\.py$").values())
-    trait = "get_model_config_for_expert_location"
-    found["sglang"] = row(
-        f"sglang {version(path)} (PyPI)", "sglang", declared(texts) | added(texts)
-    )
-    found["sglang"]["reads_location"] = with_trait(models, trait)
-    found["sglang"]["serves"] = served(entries(models))
-    path = fetch("vllm", folder)
-    kinds = fields(sources(path, r"^vllm/config/\w+\.py$").values())
-    texts = sources(path, r"^vllm/(engine/arg_utils|entrypoints/common/cli_args)\.py$").values()
-    models = sources(path, r"^vllm/(models|model_executor/models)/.*\.py$").values()
-    headless = added(sources(path, r"^vllm/entrypoints/cli/serve\.py$").values())
-    flags = headless | added(texts, kinds)
-    found["vllm"] = row(f"vllm {version(path)} (PyPI)", "vllm", flags)
-    found["vllm"]["redundant_experts"] = with_trait(models, "MixtureOfExperts")
-    (text,) = sources(path, r"^vllm/model_executor/models/registry\.py$").values()
-    tables = registered(text)
-    own = tables["_TEXT_GENERATION_MODELS"] | tables["_MULTIMODAL_MODELS"]
-    found["vllm"]["serves"] = served(own)
-    found["vllm"]["by_transformers"] = served(tables["_TRANSFORMERS_SUPPORTED_MODELS"] - own)
-    path = fetch("sglang-kt", folder)
-    flags = added(sources(path, r"srt/server_args\.py$").values())
-    found["ktransformers"] = row(f"sglang-kt {version(path)} (PyPI)", "ktransformers", flags)
-    models = sources(path, r"srt/models/.*\.py$").values()
-    found["ktransformers"]["serves"] = served(entries(models))
-    committed = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else {}
-    found["llamacpp"] = committed.get("llamacpp", {})
-    path = fetch("llama-cpp-python", folder)
-    texts = sources(path, r"llama\.cpp/tools/server/README\.md$").values()
-    source = f"llama.cpp in llama-cpp-python {version(path)} (PyPI)"
-    flags = from_readme("\n".join(texts))
-    if arguments.llamacpp:
-        newer = from_readme(Path(arguments.llamacpp).read_text(encoding="utf-8"))
-        new = [flag for flag in used("llamacpp") if flag not in flags and flag in newer]
-        source += f"; {', '.join(new)}: {arguments.llamacpp_source}"
-        flags = newer | flags
-    if arguments.llamacpp or not found["llamacpp"]:
-        found["llamacpp"] = row(source, "llamacpp", flags)
-    texts = sources(path, r"llama\.cpp/(conversion/\w+|convert_hf_to_gguf)\.py$").values()
-    found["llamacpp"]["serves"] = served(converted(texts))
-    found["trtllm"] = committed.get("trtllm", {})
-    if arguments.trtllm:
-        text = Path(arguments.trtllm).read_text(encoding="utf-8")
-        kept = found["trtllm"].get("serves", [])
-        found["trtllm"] = row(arguments.trtllm_source, "trtllm", added([text])) | {"serves": kept}
-    if arguments.trtllm_models:
-        text = Path(arguments.trtllm_models).read_text(encoding="utf-8")
-        found["trtllm"]["serves"] = served(re.findall(r"^\| `(\w+)`", text, flags=re.MULTILINE))
-    return found
+# ------------------------------------------------------------------------------------------ table
 
 
-def row(source: str, engine: str, flags: Flags) -> dict[str, object]:
+def row(source: str, engine: str, flags: Flags) -> About:
     """Return the row of an engine, with the flags that our exports use."""
     return {"source": source, "flags": {f: flags[f] for f in used(engine) if f in flags}}
 
 
+def read(folder: Path, arguments: Namespace) -> dict[str, About]:
+    """Return the table: of each engine its version, source, flags, and architectures."""
+    found: dict[str, About] = json.loads(TABLE.read_text(encoding="utf-8"))
+    for engine, package in (("sglang", "sglang"), ("ktransformers", "sglang-kt")):
+        path = fetch(package, folder)
+        texts = sources(path, r"srt/(arg_groups/fields/.*|server_args)\.py$")
+        models = sources(path, r"srt/models/.*\.py$")
+        # The dense model of this name has images; this class is the base of the one with experts.
+        own = entries(models) - {"Qwen3_5ForCausalLM"}
+        found[engine] = row(pypi(path), engine, declared(texts) | added(texts))
+        if engine == "sglang":
+            trait = "get_model_config_for_expert_location"
+            found[engine]["reads_location"] = with_trait(models, trait, own)
+        found[engine]["serves"] = served(own)
+    path = fetch("vllm", folder)
+    kinds = fields(sources(path, r"^vllm/config/\w+\.py$"))
+    texts = sources(path, r"^vllm/(engine/arg_utils|entrypoints/(common/cli_args|cli/serve))\.py$")
+    models = sources(path, r"^vllm/(models|model_executor/models)/.*\.py$")
+    text = sources(path, r"^vllm/model_executor/models/registry\.py$")
+    own = registered(text, "_TEXT_GENERATION_MODELS", "_MULTIMODAL_MODELS")
+    others = registered(text, "_TRANSFORMERS_SUPPORTED_MODELS") - own
+    found["vllm"] = row(pypi(path), "vllm", added(texts, kinds)) | {
+        "redundant_experts": with_trait(models, "MixtureOfExperts", own),
+        "serves": served(own),
+        "by_transformers": served(others),
+    }
+    path = fetch("llama-cpp-python", folder)
+    flags = from_readme("\n".join(sources(path, r"llama\.cpp/tools/server/README\.md$")))
+    if set(used("llamacpp")) <= set(flags):
+        found["llamacpp"] = row(f"llama.cpp in {pypi(path)}", "llamacpp", flags)
+    texts = sources(path, r"llama\.cpp/(conversion/\w+|convert_hf_to_gguf)\.py$")
+    names = re.findall(r"ModelBase\.register\((.*?)\)", "\n".join(texts), flags=re.DOTALL)
+    found["llamacpp"]["serves"] = served(re.findall(r"\"(\w+)\"", " ".join(names)))
+    if arguments.trtllm:
+        code, models, revision = arguments.trtllm
+        flags = added([Path(code).read_text(encoding="utf-8")])
+        source = f"TensorRT-LLM, tensorrt_llm/commands/serve.py at {revision}"
+        listed = re.findall(r"^\| `(\w+)`", Path(models).read_text(encoding="utf-8"), re.MULTILINE)
+        found["trtllm"] = row(source, "trtllm", flags) | {"serves": served(listed)}
+    return found
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="compare with the committed table")
     parser.add_argument("--packages", type=Path, help="folder to download into")
-    parser.add_argument("--trtllm", help="tensorrt_llm/commands/serve.py")
-    parser.add_argument("--trtllm-source", default="TensorRT-LLM, tensorrt_llm/commands/serve.py")
-    parser.add_argument("--trtllm-models", help="docs/source/models/supported-models.md")
-    parser.add_argument("--llamacpp", help="tools/server/README.md")
-    parser.add_argument("--llamacpp-source", default="llama.cpp, tools/server/README.md")
+    files = ("serve.py", "supported-models.md", "REVISION")
+    parser.add_argument("--trtllm", nargs=3, metavar=files, help="files of TensorRT-LLM")
     arguments = parser.parse_args()
-    if arguments.quick:
-        found = json.loads(TABLE.read_text(encoding="utf-8"))
-    else:
+    found = json.loads(TABLE.read_text(encoding="utf-8"))
+    if not arguments.quick:
         with tempfile.TemporaryDirectory() as scratch:
             found = read(arguments.packages or Path(scratch), arguments)
-        TABLE.parent.mkdir(exist_ok=True)
-        text = json.dumps(found, indent=1)
         # One line a flag.
-        text = re.sub(
-            r"\{\s*(\"kind\"[^}]*?)\s*\}", lambda m: "{" + " ".join(m[1].split()) + "}", text
-        )
+        one_line = re.compile(r"\{\s*(\"kind\"[^}]*?)\s*\}")
+        text = one_line.sub(lambda m: f"{{{' '.join(m[1].split())}}}", json.dumps(found, indent=1))
         TABLE.write_text(text + "\n", encoding="utf-8")
     for engine, about in found.items():
         flags = used(engine)
-        unknown = [flag for flag in flags if flag not in about.get("flags", {})]
-        known = len(flags) - len(unknown)
-        words = f" (unknown: {', '.join(unknown)})" if unknown else ""
-        print(f"{engine}: {about.get('source', 'no source')}{words}")
-        print(f"bar: flags of our exports that {engine} knows, {known} of {len(flags)}, all")
+        unknown = [flag for flag in flags if flag not in about["flags"]]
+        print(f"{engine}: {about['source']}; unknown: {', '.join(unknown) or 'none'}")
+        known = f"{len(flags) - len(unknown)} of {len(flags)}"
+        harness.bar(f"flags of our exports that {engine} knows", known, "all")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time that thresholds save on whole steps of the example model, predicted against measured.
 
-    python -m tests.benchmarks.gate_savings [--quick] [--rounds N]
+    python -m tests.benchmarks.gate_savings [--quick]
 
 The model is measured as `measure_model` does. Plans without and with top-p 0.8, top-p 0.5 and k = 1
 are predicted on the packaged trace, applied to the model, and timed on held-out text, in turns with
@@ -69,10 +69,8 @@ class Case:
 
 def main():
     parser = harness.script_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=41)
     parser.add_argument("--quick", action="store_true", help="a run of under a minute")
-    arguments = parser.parse_args()
-    rounds = 7 if arguments.quick else arguments.rounds
+    rounds = 7 if parser.parse_args().quick else 41
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     print(harness.machine("torch"))
@@ -102,25 +100,17 @@ def main():
         rest=found.rest, context=CONTEXT,
     )  # fmt: skip
     plans = {key: deployment.plan(plan) for key, plan in decided.items()}
-    worst = 0.0
-    print("rule        B   predicted            measured             saving: predicted  measured")
-    for name, batch in cases:
-        predicted, measured = (
-            {key: one(key) for key in ((name, batch), ("none", batch))}
-            for one in (
-                lambda key: plans[key].objectives["step_mean_s"].value,
-                lambda key: cases[key].seconds(),
-            )
-        )
-        savings = [1 - t[name, batch] / t["none", batch] for t in (predicted, measured)]
-        if name != "none":
-            worst = max(worst, abs(savings[0] - savings[1]))
-        print(
-            f"{name:<9} {batch:>3} {1e3 * predicted[name, batch]:>9.3f} ms "
-            f"{1e3 * measured[name, batch]:>17.3f} ms {savings[0]:>24.1%} {savings[1]:>9.1%}"
-            f"{'  extrapolated' if plans[name, batch].outside else ''}"
-        )
-    print(f"bar: largest difference of savings in points, {100 * worst:.1f}, at most 5")
+    rows, worst = [["rule", "B", "saving predicted", "measured", "outside"]], 0.0
+    for name, batch in decided:
+        keys = (name, batch), ("none", batch)
+        predicted = [plans[key].objectives["step_mean_s"].value for key in keys]
+        measured = [cases[key].seconds() for key in keys]
+        savings = [1 - with_rule / plain for with_rule, plain in (predicted, measured)]
+        worst = max(worst, abs(savings[0] - savings[1]))
+        outside = "extrapolated" if plans[name, batch].outside else ""
+        rows.append([name, str(batch), *(f"{saving:.1%}" for saving in savings), outside])
+    print(harness.markdown(rows))
+    harness.bar("largest difference of savings in points", f"{100 * worst:.1f}", "at most 5")
 
 
 if __name__ == "__main__":

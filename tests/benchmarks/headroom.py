@@ -5,24 +5,21 @@ Rows of the headroom are compared with a replay of the same rule without any sho
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 
 from moe_costmodel import Admission, MissCost, RoutingTrace, headroom, offload_events
 from moe_costmodel.offloading.planner import layer_streams, uses_of
+from tests.benchmarks import harness
 
 
-def traces():
-    """Yield the packaged traces, and the shared ones if MOELA_DATA is set."""
+def traces(quick):
+    """Yield the packaged traces, and the shared ones."""
     yield RoutingTrace.example("code")
     yield RoutingTrace.example("prose")
-    if folder := os.environ.get("MOELA_DATA"):
-        for path in sorted((Path(folder) / "routing").glob("*.npz")):
-            yield RoutingTrace.load(path)
+    paths = [] if quick else sorted((harness.data_folder() / "routing").glob("*.npz"))
+    yield from map(RoutingTrace.load, paths)
 
 
 def difference(found, trace):
@@ -47,19 +44,20 @@ def difference(found, trace):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="packaged traces only")
     quick = parser.parse_args().quick
     headroom(RoutingTrace.example())  # compile
     seconds, differences = [], []
-    for trace in list(traces())[: 2 if quick else None]:
+    for trace in traces(quick):
         begin = time.process_time()
         found = headroom(trace)
         seconds.append(time.process_time() - begin)
         differences.append(difference(found, trace))
         print(found, f"\n{seconds[-1]:.1f} s\n")
-    print(f"bar: headroom, slowest of {len(seconds)} traces (s), {max(seconds):.1f}, 10")
-    print(f"bar: headroom against single replays, difference, {np.max(differences):.1e}, 1e-9")
+    harness.bar(f"headroom, slowest of {len(seconds)} traces (s)", f"{max(seconds):.1f}", "10")
+    worst = f"{np.max(differences):.1e}"
+    harness.bar("headroom against single replays, difference", worst, "1e-9")
 
 
 if __name__ == "__main__":

@@ -28,9 +28,10 @@ from moela import MOELA
 from problems import MoEOnChip
 from problems.moe_on_chip import Activations, MoEChip
 from tests.benchmarks import harness
-from tests.benchmarks.noc_referee_data import bar
+from tests.benchmarks.harness import Cases, bar
 
-FILE = Path(__file__).parent / "results" / "moe_on_chip.json"
+FILE = harness.RESULTS / "moe_on_chip.json"
+DOMAINS = ("planned", "held out")
 METRICS = ("p99_latency", "latency", "energy", "peak_load", "port_load", "peak_temperature")
 
 
@@ -116,49 +117,36 @@ def change(results, method, domain, metric, rival="greedy, mesh"):
     return 100 * (float(np.median(ratios)) - 1)
 
 
-def report(name, results):
-    print(f"\n{name}, {len(results)} seeds: median change against greedy on the mesh in %")
-    for method in results[0]:
-        if method == "seconds":
-            continue
-        cells = [
-            f"{domain} {metric} {change(results, method, domain, metric):+.1f}"
-            for domain in ("planned", "held out")
-            for metric in ("p99_latency", "energy", "peak_load")
-        ]
-        simulated = change(results, method, "held out", "simulated")
-        print(f"  {method:24s} {', '.join(cells)}, simulated {simulated:+.1f}")
+def table(groups):
+    """Return the changes by case, number of evaluations and method as a Markdown table."""
+    rows = [[
+        "case", "evaluations, seeds", "method", "p99 latency, planned", "held out",
+        "energy, planned", "held out", "simulated latency, held out",
+    ]]  # fmt: skip
+    shown = [(domain, metric) for metric in ("p99_latency", "energy") for domain in DOMAINS]
+    shown.append(("held out", "simulated"))
+    for (name, evals), results in groups.items():
+        for method in results[0]:
+            if method != "seconds":
+                changes = [change(results, method, *what) for what in shown]
+                cells = [name, f"{evals}, {len(results)}", method]
+                rows.append(cells + [f"{value:+.1f} %" for value in changes])
+    return harness.markdown(rows)
 
 
 def page(kept, out):
     """Write a Markdown page of the results that are kept."""
     groups = {}
     for key, result in kept.items():
-        groups.setdefault(tuple(key.rsplit(", ", 2)[:2]), []).append(result)
-    heading = [
-        "case", "evaluations, seeds", "method", "p99 latency, planned", "held out",
-        "energy, planned", "held out", "simulated latency, held out",
-    ]  # fmt: skip
-    rows = [heading]
-    for (name, evals), results in groups.items():
-        for method in results[0]:
-            if method == "seconds":
-                continue
-            cells = [
-                f"{change(results, method, domain, metric):+.1f} %"
-                for metric in ("p99_latency", "energy")
-                for domain in ("planned", "held out")
-            ]
-            cells.append(f"{change(results, method, 'held out', 'simulated'):+.1f} %")
-            size = f"{evals.removesuffix(' evaluations')}, {len(results)}"
-            rows.append([name, size, method, *cells])
+        name, evals = key.rsplit(", ", 2)[:2]
+        groups.setdefault((name, evals.removesuffix(" evaluations")), []).append(result)
     distances = [
         abs(values["held out"]["latency"] / values["held out"]["simulated"] - 1)
         for result in kept.values()
         for method, values in result.items()
         if method != "seconds"
     ]
-    made = dict.fromkeys((len(runs), evals.split()[0]) for (_, evals), runs in groups.items())
+    made = dict.fromkeys((len(runs), evals) for (_, evals), runs in groups.items())
     commands = [f"`--seeds {seeds} --evals {evals}`" for seeds, evals in made]
     about = (
         "Change against the greedy mapping on the mesh, the median over the seeds, on the domain "
@@ -171,11 +159,27 @@ def page(kept, out):
     )
     parts = [
         harness.header("Experts on a chip, measured", "tests.benchmarks.moe_on_chip", about),
-        harness.markdown(rows),
+        table(groups),
         f"The model's mean latency differs from the simulated one by at most "
         f"{100 * max(distances):.1f} % over these designs.\n",
     ]
     harness.finish(parts, out)
+
+
+def report_bars(done):
+    """Print the bars, and the joint design against one after the other."""
+    for domain in DOMAINS:
+        for metric, must in (("p99_latency", "at most -10, aim -25"), ("energy", "at most 0")):
+            worst = max(change(results, "jointly", domain, metric) for results in done)
+            what = f"{metric} jointly against greedy on the mesh, %, {domain}, worst case"
+            bar(what, f"{worst:+.1f}", must)
+    worst = max(change(results, "jointly", "held out", "simulated") for results in done)
+    bar("the same, simulated mean latency, held out", f"{worst:+.1f}", "at most -10")
+    for domain in DOMAINS:
+        rival = "one after the other"
+        pairs = [change(results, "jointly", domain, "p99_latency", rival) for results in done]
+        listed = ", ".join(f"{pair:+.1f}" for pair in pairs)
+        print(f"jointly against {rival}, p99_latency, {domain}: {listed} %")
 
 
 def main() -> None:
@@ -183,53 +187,24 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--evals", type=int, default=700, help="evaluations of each method")
-    parser.add_argument("--cases", nargs="+", help="only cases whose name contains one of these")
     parser.add_argument("--out", help="Markdown page of the results that are kept")
     arguments = parser.parse_args()
     if arguments.out:
         page(json.loads(FILE.read_text()), arguments.out)
         return
     print(harness.machine())
-    kept = json.loads(FILE.read_text()) if FILE.exists() and not arguments.quick else {}
-    listed = cases()
+    listed, seeds, evals = cases(), arguments.seeds, arguments.evals
     if arguments.quick:
-        listed = dict(list(listed.items())[:1])
-        arguments.seeds, arguments.evals = 1, 100
+        listed, seeds, evals = dict(list(listed.items())[:1]), 1, 100
+    kept = Cases(None if arguments.quick else FILE, show=False)
     done = {}
-    for seed in range(1, arguments.seeds + 1):
+    for seed in range(1, seeds + 1):
         for name, (planned, held_out) in listed.items():
-            if arguments.cases and not any(word in name for word in arguments.cases):
-                continue
-            key = f"{name}, {arguments.evals} evaluations, seed {seed}"
-            if key not in kept:
-                kept[key] = run(planned, held_out, arguments.evals, seed)
-                if not arguments.quick:
-                    FILE.write_text(json.dumps(kept, indent=0) + "\n")
-                print(key, f"{kept[key]['seconds']} s", flush=True)
-            done.setdefault(name, []).append(kept[key])
-    for name, results in done.items():
-        report(name, results)
-    print()
-    for domain in ("planned", "held out"):
-        for metric, must in (("p99_latency", "at most -10, aim -25"), ("energy", "at most 0")):
-            worst = max(change(r, "jointly", domain, metric) for r in done.values())
-            bar(
-                f"{metric} jointly against greedy on the mesh, %, {domain}, worst case",
-                worst,
-                must,
-                "+.1f",
-            )
-    worst = max(change(r, "jointly", "held out", "simulated") for r in done.values())
-    bar("the same, simulated mean latency, held out", worst, "at most -10", "+.1f")
-    for domain in ("planned", "held out"):
-        pairs = [
-            change(r, "jointly", domain, "p99_latency", "one after the other")
-            for r in done.values()
-        ]
-        print(
-            f"jointly against one after the other, p99_latency, {domain}: "
-            f"{', '.join(f'{p:+.1f}' for p in pairs)} %"
-        )
+            key = f"{name}, {evals} evaluations, seed {seed}"
+            result = kept.get(key, lambda p=planned, h=held_out, s=seed: run(p, h, evals, s))
+            done.setdefault((name, str(evals)), []).append(result)
+    print(table(done))
+    report_bars(done.values())
 
 
 if __name__ == "__main__":

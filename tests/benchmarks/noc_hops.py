@@ -10,32 +10,19 @@ and peak load. Finished cases are kept in the file. ``--quick`` gives each case 
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
-from pymoo.core.termination import Termination
 from pymoo.optimize import minimize
 
 from moela import MOELA
 from problems.noc import Design, NoC3D, chiplet_package
 from problems.noc.baselines import express_mesh, folded_torus
 from tests.benchmarks import harness
-from tests.benchmarks.harness import Case, Cases
-from tests.benchmarks.noc_referee_data import bar
+from tests.benchmarks.harness import Case, Cases, bar
+from tests.benchmarks.timed import Enough, TimedEvaluator
 
 GRIDS = {"20 routers": (5, 4), "30 routers": (6, 5), "48 routers": (8, 6), "64 chiplets": (8, 8)}
 LENGTHS = {"two pitches": 2.0, "knight's move": math.sqrt(5.0)}
-
-
-class ProcessTime(Termination):
-    """Ends a run after some seconds of process time."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds, self.begin = seconds, time.process_time()
-
-    def _update(self, algorithm: object) -> float:
-        return (time.process_time() - self.begin) / self.seconds
 
 
 def hops(design: Design) -> float:
@@ -54,7 +41,8 @@ def case(grid: tuple[int, int], length: float, seconds: float) -> Case:
         np.full((n, n), 0.1 / n), platform=platform, objectives=("mean_hops", "peak_load")
     )
     problem.evaluate(problem.mesh_row())  # compiled before the clock starts
-    result = minimize(problem, MOELA(), ProcessTime(seconds), seed=1)
+    clock = TimedEvaluator()
+    result = minimize(problem, MOELA(), Enough(clock, seconds), seed=1, evaluator=clock)
     return {
         "mesh": hops(Design.mesh(mesh)),
         "torus": hops(folded_torus(platform)),
@@ -81,7 +69,8 @@ def main() -> None:
             best = min(values[kind] for kind in ("mesh", "torus", "express"))
             changes[name, reach] = 100 * (values["moela"] / best - 1)
     for (name, reach), change in changes.items():
-        bar(f"mean hops over the best regular network, {name}, {reach}, %", change, "-8", "+.1f")
+        what = f"mean hops over the best regular network, {name}, {reach}, %"
+        bar(what, f"{change:+.1f}", "-8")
 
 
 if __name__ == "__main__":

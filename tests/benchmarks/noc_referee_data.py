@@ -81,8 +81,3 @@ def simulated_sets(
 def rank(a: Floats, b: Floats) -> float:
     """Return Spearman's rank correlation."""
     return float(spearmanr(a, b).statistic)
-
-
-def bar(what: str, value: float, must: str, form: str = ".3f") -> None:
-    """Print the line of a bar."""
-    print(f"bar: {what}, {value:{form}}, {must}")

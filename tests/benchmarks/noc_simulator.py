@@ -13,7 +13,8 @@ import numpy as np
 
 from problems.noc import NoC3D, Platform
 from tests.benchmarks import harness
-from tests.benchmarks.noc_referee_data import bar, rank, shared_designs, simulated_sets
+from tests.benchmarks.harness import bar
+from tests.benchmarks.noc_referee_data import rank, shared_designs, simulated_sets
 
 BOOKSIM_PACKETS = 3600
 
@@ -41,8 +42,8 @@ def main():
         ours = simulated(designs, s, routing, 0, 0.15)
         error = 100 * np.abs(ours / truth - 1)
         name = f"{s.name}, {kind} buffers"
-        bar(f"mean error in %, {name}", error.mean(), "at most 3", ".2f")
-        bar(f"Spearman, {name}", rank(ours, truth), ".98")
+        bar(f"mean error in %, {name}", f"{error.mean():.2f}", "at most 3")
+        bar(f"Spearman, {name}", f"{rank(ours, truth):.3f}", ".98")
         cycles = int(BOOKSIM_PACKETS * platform.packet_flits / s.traffic.sum())
         short = simulated(designs, s, routing, 1, 1e-6, max(cycles, 1000))
         print(f"{name}: worst error {error.max():.1f} %, noise cap {rank(short, ours):.3f}")
@@ -56,7 +57,7 @@ def main():
                 result = design.simulate(s.traffic, random_state=np.random.default_rng(0))
                 seconds.append(time.process_time() - begin)
                 assert result.standard_error <= 0.3
-    bar("64 tiles to a standard error of 0.3, s", np.median(seconds), "under 2", ".2f")
+    bar("64 tiles to a standard error of 0.3, s", f"{np.median(seconds):.2f}", "under 2")
 
 
 if __name__ == "__main__":

@@ -8,22 +8,20 @@ know the future.
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 
 from moe_costmodel import (
     Admission,
     MissCost,
-    RoutingTrace,
     least_seconds,
     offload_curves,
     plan_offload,
 )
 from moe_costmodel.offloading.planner import layer_streams, uses_of
+from tests.benchmarks import harness
+from tests.benchmarks.moe_parts import routing
 
 FIXED = {
     "static list": ("lfu", Admission(per_step=0)),
@@ -31,15 +29,6 @@ FIXED = {
     "frequency, every miss uploaded": ("inactive-lfu", Admission()),
     "frequency, at the fourth miss": ("lfu", Admission(after=4)),
 }
-
-
-def traces():
-    folder = os.environ.get("MOELA_DATA")
-    if not folder:
-        raise SystemExit("skipped: MOELA_DATA is unset")
-    names = ("intent", "translation")
-    path = Path(folder) / "routing"
-    return {n: RoutingTrace.load(path / f"deepseek-v2-lite-{n}.npz") for n in names}
 
 
 def fixed_rows(fitted, scored, slots, cost, batch_size):
@@ -58,13 +47,12 @@ def fixed_rows(fitted, scored, slots, cost, batch_size):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.script_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="one batch size")
     quick = parser.parse_args().quick
     published = MissCost.published()
     cost = MissCost(0.0, published.per_miss, published.per_upload)
-    both = traces()
-    intent, translation = both["intent"], both["translation"]
+    intent, translation = routing("intent"), routing("translation")
     cases = {
         "intent 1 > intent 2": (intent.head(), intent.tail()),
         "translation > intent": (translation, intent),
@@ -87,20 +75,14 @@ def main() -> None:
             print(f"batch {batch_size}, {name} ({time.process_time() - begin:.1f} s)")
             for key, value in rows.items():
                 print(f"  {key:32s} {value:8.3f}  {value / best - 1:+.1%}")
-            print(f"  {str(plan).splitlines()[0]}; counts begin at {plan.start_weight:g} steps")
     columns = list(cases)[:3]
-    print()
-    of_best = "of the best fixed row"
-    print(f"bar: plan, {columns[0]}, {of_best}, {ratios[1, columns[0]]:.3f}, 0.900 (aim 0.800)")
-    for name in columns[1:]:
-        print(f"bar: plan, {name}, {of_best}, {ratios[1, name]:.3f}, 1.000 (aim 0.900)")
+    for name, must in zip(columns, ("0.900 (aim 0.800)", *2 * ["1.000 (aim 0.900)"]), strict=True):
+        harness.bar(f"plan, {name}, of the best fixed row", f"{ratios[1, name]:.3f}", must)
     others = [value for key, value in static_ratios.items() if key[1] not in columns or key[0] > 1]
-    print(
-        f"bar: plan, other halves and batch sizes, most of a static list, {max(others):.3f}, 1.000"
-    )
-    print(
-        f"mean of the best fixed row over {len(ratios)} cases: {np.mean(list(ratios.values())):.3f}"
-    )
+    what = "plan, other halves and batch sizes, most of a static list"
+    harness.bar(what, f"{max(others):.3f}", "1.000")
+    mean = np.mean(list(ratios.values()))
+    print(f"mean of the best fixed row over {len(ratios)} cases: {mean:.3f}")
 
 
 if __name__ == "__main__":

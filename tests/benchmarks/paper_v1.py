@@ -1,6 +1,6 @@
 """Claims of the first version of arXiv 2303.06182, on whole models scaled in width.
 
-    python -m tests.benchmarks.paper_v1 [--quick] [--rounds N]
+    python -m tests.benchmarks.paper_v1 [--quick]
 
 A language model (LM: 24 layers, every second one MoE, 512 experts, top-2, capacity factor 0.05) and
 the two halves of a translation model (MT: 24 + 24 layers, every fourth one MoE, 128 experts, top-2,
@@ -14,9 +14,8 @@ peak of activations. Buffers keep 1 or 10 of a device's 16 experts in each MoE l
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ from moe_costmodel.kernels import (
 )
 from tests.benchmarks import harness
 
-RESULTS = Path(__file__).parent / "results" / "paper_v1.json"
+RESULTS = harness.RESULTS / "paper_v1.json"
 SCALE = 16
 N_DEVICES = 8
 # Layers, one MoE layer in how many, experts, k, capacity factor, width, vocabulary (of the paper's
@@ -151,7 +150,6 @@ def run(kind, n, rounds, n_layers=None):
         "model": kind, "tokens": n, "time": float(np.median(ratios)),
         "seconds": {gating: float(np.median(times)) for gating, times in took.items()},
         "memory": (weights + peak["static"]) / (weights + peak["dynamic"]),
-        "activations": peak["dynamic"] / peak["static"],
     }  # fmt: skip
 
 
@@ -173,62 +171,39 @@ def buffering():
     return out
 
 
-def report(stored):
-    rows = list(stored["cases"].values())
-    print("model      tokens   static    dynamic   time, static/dynamic (paper)   memory (paper)")
+def report(rows):
+    table = [["model", "tokens", "static", "dynamic", "time, static/dynamic", "memory"]]
     for row in rows:
-        low, high = MODELS[row["model"]][-2]
-        print(
-            f"{row['model']:<9} {row['tokens']:>7} {1e3 * row['seconds']['static']:>7.0f} ms "
-            f"{1e3 * row['seconds']['dynamic']:>7.0f} ms {row['time']:>14.2f} ({low}-{high}) "
-            f"{row['memory']:>18.2f} ({MODELS[row['model']][-1]})"
-        )
-    for kind, settings in MODELS.items():
+        seconds = [f"{1e3 * row['seconds'][gating]:.0f} ms" for gating in ("static", "dynamic")]
+        ratios = [f"{row[what]:.2f}" for what in ("time", "memory")]
+        table.append([row["model"], str(row["tokens"]), *seconds, *ratios])
+    print(harness.markdown(table))
+    for kind, (*_, (low, high), memory) in MODELS.items():
         own = [row for row in rows if row["model"] == kind]
-        if own:
-            times, (low, high) = [row["time"] for row in own], settings[-2]
-            print(
-                f"bar: {kind}, time of static over dynamic gating, "
-                f"{min(times):.2f} to {max(times):.2f}, {low} to {high}"
-            )
-            most = max(row["memory"] for row in own)
-            print(f"bar: {kind}, memory of static over dynamic gating, {most:.2f}, {settings[-1]}")
-    for capacity, ratio in stored.get("buffering", {}).items():
-        print(
-            f"bar: static memory, {capacity} of 16 experts in the decoder's buffers, "
-            f"{ratio:.2f}, {BUFFERED[int(capacity)]}"
-        )
+        times = [row["time"] for row in own]
+        found = f"{min(times):.2f} to {max(times):.2f}"
+        harness.bar(f"{kind}, time of static over dynamic gating", found, f"{low} to {high}")
+        most = max(row["memory"] for row in own)
+        harness.bar(f"{kind}, memory of static over dynamic gating", f"{most:.2f}", memory)
 
 
 def main():
     parser = harness.script_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--again", action="store_true", help="do not use the stored results")
     parser.add_argument("--quick", action="store_true", help="models of 4 layers, smallest steps")
-    arguments = parser.parse_args()
+    quick = parser.parse_args().quick
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     print(harness.machine("torch"))
-    if arguments.quick:
-        cases = {kind: run(kind, TOKENS[kind][0], 2, n_layers=4) for kind in MODELS}
-        return report({"cases": cases})
-    stored = {"machine": harness.machine("torch"), "cases": {}}
-    if RESULTS.exists() and not arguments.again:
-        stored = json.loads(RESULTS.read_text(encoding="utf-8"))
-    for kind, sizes in TOKENS.items():
-        for n in sizes:
-            if f"{kind} {n}" not in stored["cases"]:
-                stored["cases"][f"{kind} {n}"] = run(kind, n, arguments.rounds)
-                save(stored)
-    if "buffering" not in stored:
-        stored["buffering"] = buffering()
-        save(stored)
-    report(stored)
-    return None
-
-
-def save(stored):
-    RESULTS.write_text(json.dumps(stored) + "\n", encoding="utf-8")
+    if quick:
+        report([run(kind, TOKENS[kind][0], 2, n_layers=4) for kind in MODELS])
+        return
+    cases = harness.Cases(RESULTS, show=False)
+    cases.get("machine", lambda: {"text": harness.machine("torch")})
+    sizes = [(kind, n) for kind, tokens in TOKENS.items() for n in tokens]
+    report([cases.get(f"{kind} {n}", partial(run, kind, n, 7)) for kind, n in sizes])
+    for capacity, ratio in cases.get("buffering", buffering).items():
+        what = f"static memory, {capacity} of 16 experts in the decoder's buffers"
+        harness.bar(what, f"{ratio:.2f}", BUFFERED[int(capacity)])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ or with pymoo's defaults for real variables if the problem has none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -16,17 +17,15 @@ from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.algorithms.moo.sms import SMSEMOA
-from pymoo.core.mixed import (
-    MixedVariableDuplicateElimination,
-    MixedVariableMating,
-    MixedVariableSampling,
-)
+from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating
 from pymoo.util.ref_dirs import get_reference_directions
 
 from moela import MOELA
+from moela.core.operators import resolve
 from moela.experiments.run import External
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
-from tests.benchmarks.adapters import run_adapter
+from tests.benchmarks.search.adapters import run_adapter
+from tests.benchmarks.search.botorch_rival import run_qlognehvi
 
 Make = Callable[..., Any]
 
@@ -39,22 +38,35 @@ def directions(n_obj: int, n: int) -> Any:
     return get_reference_directions("energy", n_obj, n, seed=1)
 
 
-def operators(problem: Any, *, repair: bool = True) -> dict[str, Any]:
-    """Return the problem's operators, pymoo's for mixed variables if it has none, else nothing."""
-    own = dict(problem.operators()) if hasattr(problem, "operators") else {}
-    if not own and getattr(problem, "vars", None):
-        distinct = MixedVariableDuplicateElimination()
-        mating = MixedVariableMating(eliminate_duplicates=distinct)
-        own = {"sampling": MixedVariableSampling(), "mating": mating}
-        own["eliminate_duplicates"] = distinct
-    if not repair:
-        own.pop("repair", None)
-    return own
+class AgeMoea(AGEMOEA2):
+    """AGE-MOEA-II, whose run ends where all members of a front have the same distance to it.
+
+    There, pymoo divides by zero.
+    """
+
+    def _advance(self, **given: Any) -> Any:
+        try:
+            return super()._advance(**given)
+        except ZeroDivisionError:
+            return self.termination.terminate()
 
 
-def nsga2(problem: Any, *, pop: int) -> NSGA2:
-    """NSGA-II with a population of `pop`."""
-    return NSGA2(pop_size=pop, **operators(problem))
+def operators(problem: Any) -> dict[str, Any]:
+    """Return the problem's operators, pymoo's for mixed variables, else nothing."""
+    chosen = resolve(problem)
+    if chosen.mating is None:
+        return dict(problem.operators()) if hasattr(problem, "operators") else {}
+    distinct = MixedVariableDuplicateElimination()
+    mating = MixedVariableMating(eliminate_duplicates=distinct)
+    return {"sampling": chosen.sampling, "mating": mating, "eliminate_duplicates": distinct}
+
+
+def evolved(problem: Any, *, kind: Any, pop: int) -> Any:
+    """Return an algorithm of this kind with a population of `pop`."""
+    return kind(pop_size=pop, **operators(problem))
+
+
+nsga2, sms, age2 = (partial(evolved, kind=kind) for kind in (NSGA2, SMSEMOA, AgeMoea))
 
 
 def nsga3(problem: Any, *, pop: int) -> NSGA3:
@@ -72,20 +84,13 @@ def moead(problem: Any, *, pop: int) -> MOEAD:
     )
 
 
-def sms(problem: Any, *, pop: int) -> SMSEMOA:
-    """SMS-EMOA with a population of `pop`."""
-    return SMSEMOA(pop_size=pop, **operators(problem))
-
-
-def age2(problem: Any, *, pop: int) -> AGEMOEA2:
-    """AGE-MOEA-II with a population of `pop`."""
-    return AGEMOEA2(pop_size=pop, **operators(problem))
-
-
-def adapted(problem: Any, n_eval: int, seed: int, *, name: str, pop: int) -> tuple[Any, ...]:
+def adapted(
+    problem: Any, n_eval: int, seed: int, *, name: str, pop: int, seconds: float = math.inf
+) -> tuple[Any, ...]:
     """Run an optimizer of another library; see `adapters`."""
+    run = run_qlognehvi if name == "botorch-qlognehvi" else partial(run_adapter, name)
     # scipy and others seed in 32 bits.
-    return run_adapter(name, problem, n_eval, int(np.uint32(seed)), pop_size=pop)
+    return run(problem, n_eval, int(np.uint32(seed)), pop_size=pop, seconds=seconds)
 
 
 def pymoo_rivals(pop: int, *, constrained: bool = False) -> dict[str, Make]:
@@ -126,10 +131,8 @@ def slow_rivals(pop: int) -> dict[str, Make]:
     }
 
 
-def other_libraries(*names: str, pop: int) -> dict[str, External]:
-    """Return the optimizers of other libraries that are installed."""
-    from importlib.util import find_spec
-
+def other_libraries(*names: str, pop: int, seconds: float = math.inf) -> dict[str, External]:
+    """Return optimizers of other libraries."""
     titles = {
         "pygmo-nsga2": "NSGA-II (pygmo)",
         "pygmo-moead": "MOEA/D (pygmo)",
@@ -137,9 +140,7 @@ def other_libraries(*names: str, pop: int) -> dict[str, External]:
         "optuna-tpe": "TPE (Optuna)",
         "optuna-gp": "GP (Optuna)",
         "jmetal-nsga2": "NSGA-II (jMetalPy)",
+        "botorch-qlognehvi": "qLogNEHVI",
     }
-    return {
-        titles[name]: External(adapted, {"name": name, "pop": pop})
-        for name in names
-        if find_spec(name.partition("-")[0]) is not None
-    }
+    settings = {"pop": pop, "seconds": seconds}
+    return {titles[name]: External(adapted, {"name": name, **settings}) for name in names}

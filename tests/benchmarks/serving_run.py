@@ -1,6 +1,6 @@
 """A simulation of requests against a vLLM run of Qwen3-30B-A3B.
 
-    MOELA_DATA=... python -m tests.benchmarks.serving_run
+    MOELA_DATA=... python -m tests.benchmarks.serving_run [--quick]
 
 The data are kernels of the model on an RTX PRO 6000, and 300 requests that vLLM served on two such
 GPUs (data-parallel attention, expert parallelism). Exchanges are those of NCCL on that GPU, from
@@ -9,10 +9,7 @@ requests; the other 200 are scored.
 """
 
 import json
-import os
-import statistics
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +17,10 @@ from moe_costmodel import ModelShape
 from moe_costmodel.serving.profile import ProfiledKernels
 from moe_costmodel.serving.requests import read_requests
 from moe_costmodel.serving.scheduler import Scheduler, ServedRequests, simulate
+from moe_costmodel.silicon.operators.exchange import Exchanges
+from moe_costmodel.silicon.tables.package import gpu_named
+from moe_costmodel.silicon.tables.reader import Tables
+from tests.benchmarks import harness
 
 FOLDER = "serving/qwen3-30b-a3b-rtxpro6000"
 FITTED = 100
@@ -41,10 +42,6 @@ def observed(folder):
 
 
 def exchanges():
-    from moe_costmodel.silicon.operators.exchange import Exchanges
-    from moe_costmodel.silicon.tables.package import gpu_named
-    from moe_costmodel.silicon.tables.reader import Tables
-
     try:
         return Exchanges(Tables(gpu_named("rtx_pro_6000_server"), "vllm"))
     except ModuleNotFoundError:
@@ -77,7 +74,7 @@ class Run:
 
 def run():
     """Fit the host's time to the first requests, and simulate all."""
-    folder = Path(os.environ["MOELA_DATA"]) / FOLDER
+    folder = harness.data_folder() / FOLDER
     meta = json.loads((folder / "vllm_meta.json").read_text())["engine_kwargs"]
     shape = ModelShape.from_config(folder / "config.json")
     settings = {
@@ -96,32 +93,31 @@ def run():
     return Run({"ttft": ttft, "tpot": tpot}, bare, served, host)
 
 
+BARS = (
+    ("time per token, mean", "tpot", np.mean, "at most 3%"),
+    ("time to first token, median", "ttft", np.median, "at most 15%"),
+    ("time to first token, mean", "ttft", np.mean, "at most 25%"),
+)
+
+
 def main():
-    if not os.environ.get("MOELA_DATA"):
-        print("skipped: MOELA_DATA is not set")
-        return
-    found = run()
-    served, ttft, tpot = found.served, found.observed["ttft"], found.observed["tpot"]
-    rest = slice(FITTED, None)
-    alone = np.mean(found.alone.tpot[rest]) / np.mean(tpot[rest]) - 1
-    print(f"kernels and NCCL alone: time per token {alone:+.1%}")
-    print(f"host: {found.host_seconds * 1e3:.2f} ms a step, fitted to the first {FITTED} requests; "
-          f"{served.n_steps} steps")  # fmt: skip
-    for name, ours, theirs in (("ttft", served.ttft, ttft), ("tpot", served.tpot, tpot)):
-        for words, part in (("first 100", slice(0, FITTED)), ("other 200", rest)):
-            a, b = ours[part], theirs[part]
-            quantiles = ", ".join(
-                f"{q}: {np.quantile(a, q) * 1e3:.0f} / {np.quantile(b, q) * 1e3:.0f}"
-                for q in (0.1, 0.5, 0.9)
+    parser = harness.script_parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="the same: it takes seconds")
+    parser.parse_args()
+    found, rest = run(), slice(FITTED, None)
+    print(f"host: {found.host_seconds * 1e3:.2f} ms a step, {found.served.n_steps} steps")
+    for what, name, function, must in BARS:
+        simulated, alone, observed = (
+            1e3 * function(times[rest])
+            for times in (
+                getattr(found.served, name), getattr(found.alone, name), found.observed[name],
             )
-            print(f"{name}, {words}, ms simulated / observed: mean {a.mean() * 1e3:.1f} / "
-                  f"{b.mean() * 1e3:.1f}; quantiles {quantiles}")  # fmt: skip
-    error = abs(np.mean(served.tpot[rest]) / np.mean(tpot[rest]) - 1)
-    print(f"bar: time per token, mean, {error:.1%}, at most 3%")
-    error = abs(statistics.median(served.ttft[rest]) / statistics.median(ttft[rest]) - 1)
-    print(f"bar: time to first token, median, {error:.1%}, at most 15%")
-    error = abs(np.mean(served.ttft[rest]) / np.mean(ttft[rest]) - 1)
-    print(f"bar: time to first token, mean, {error:.1%}, at most 25%")
+        )  # fmt: skip
+        print(
+            f"{what}: {simulated:.1f} ms simulated, {observed:.1f} observed; "
+            f"kernels and NCCL alone {alone / observed - 1:+.1%}"
+        )
+        harness.bar(what, f"{abs(simulated / observed - 1):.1%}", must)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import argparse
 import logging
 import math
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,19 @@ def parser(description: str | None, *, budget: int, store: str) -> argparse.Argu
     out.add_argument("--algorithms", nargs="+", metavar="NAME", help=f"only {OURS} and these")
     out.add_argument("--store", default=f".benchmarks/{store}", help="folder that keeps the runs")
     out.add_argument("--out", help="Markdown file to write; default: print only")
+    out.add_argument("--quick", action="store_true", help="a run of about a minute")
     return out
+
+
+def parsed(
+    of: argparse.ArgumentParser, words: Sequence[str], quick: Sequence[str]
+) -> argparse.Namespace:
+    """Return the arguments; a quick run is of these problems, short, and not kept."""
+    arguments = of.parse_args(words)
+    if arguments.quick:
+        arguments.problems, arguments.seeds, arguments.store = quick, 2, tempfile.mkdtemp()
+        arguments.budget, arguments.slow_budget = 300, 100
+    return arguments
 
 
 def rank_sums(results: ExperimentResults, algorithm: str, ref_point: RefPoint) -> Table:
@@ -55,21 +68,11 @@ def rank_sums(results: ExperimentResults, algorithm: str, ref_point: RefPoint) -
                 continue
             n = min(run.budget for run in (*own_runs, *rival_runs))
             a, b = (results.values(problem, name, n, ref_point) for name in (algorithm, rival))
-            median, rival_median = float(np.median(a)), float(np.median(b))
-            if rival_median > 0:
-                ratio = median / rival_median
-            else:
-                ratio = math.inf if median > 0 else 1.0
+            own, other = float(np.median(a)), float(np.median(b))
+            ratio = own / other if other > 0 else math.inf if own > 0 else 1.0
+            row = {"problem": problem, "rival": rival, "evaluations": n, "median": own}
             block.append(
-                {
-                    "problem": problem,
-                    "rival": rival,
-                    "evaluations": n,
-                    "median": median,
-                    "rival_median": rival_median,
-                    "ratio": ratio,
-                    "p_value": compare_samples(a, b),
-                }
+                row | {"rival_median": other, "ratio": ratio, "p_value": compare_samples(a, b)}
             )
         corrected = holm([row["p_value"] for row in block])
         rows += [row | {"p_holm": p} for row, p in zip(block, corrected, strict=True)]
@@ -106,19 +109,15 @@ def run(
 # --------------------------------------------------------------------------------------- reports
 
 
-def version(results: ExperimentResults) -> str:
-    """Return the hash of the MOELA sources that the runs were made with."""
+def sources(results: ExperimentResults) -> str:
+    """Return a line with the hash of the MOELA sources that the runs were made with."""
     digests = {
         str(run.settings["algorithm"]["code"].get("sources", "installed"))
         for run in results.select(algorithm=OURS).runs
     }
-    return ", ".join(sorted(digests))
-
-
-def sources(results: ExperimentResults) -> str:
-    """Return a line with the hash of MOELA's sources."""
-    digests = version(results)
-    return f"Version of {OURS} (hash of its sources): {digests}.\n" if digests else ""
+    if not digests:
+        return ""
+    return f"Version of {OURS} (hash of its sources): {', '.join(sorted(digests))}.\n"
 
 
 def tests_note(seeds: int) -> str:
@@ -173,10 +172,9 @@ class Report:
         budgets = {a: self.budget(problem, a) for a in self.results.algorithms if a != OURS}
         return [a for a, n in budgets.items() if n and (n < full) == slow]
 
-    def best_rival(self, problem: str) -> str | None:
-        """Return the rival with the highest median, or None if a problem has no rival."""
-        rivals = self.rivals(problem)
-        return max(rivals, key=lambda a: np.median(self.values(problem, a)), default=None)
+    def median(self, problem: str, algorithm: str, at: int | None = None) -> float:
+        """Return the median of the scaled hypervolumes."""
+        return float(np.median(self.values(problem, algorithm, at)))
 
     def standing(self, problems: Sequence[str], at: Sequence[int] = ()) -> list[str]:
         """Return all tables for problems with the same scoring; empty tables are left out."""
@@ -193,68 +191,48 @@ class Report:
 
     # ----------------------------------------------------------------------------------- parts
 
-    def cells(self, problems: Sequence[str], at: int | None = None) -> str:
+    def cells(self, problems: Sequence[str]) -> str:
         """Return medians (quartiles), with the best of each problem in bold.
 
-        Without `at`, each algorithm is measured at its own budget. Only algorithms with MOELA's
-        budget can be the best.
+        Each algorithm is measured at its own budget. Only algorithms with MOELA's budget can be
+        the best.
         """
+        best = {p: max(self.median(p, a) for a in (OURS, *self.rivals(p))) for p in problems}
         rows = [["algorithm", *problems]]
-        medians: dict[str, dict[str, float]] = {p: {} for p in problems}
-        shown: dict[str, dict[str, str]] = {p: {} for p in problems}
-        for problem in problems:
-            full = self.budget(problem, OURS) if at is None else at
-            for algorithm in self.results.algorithms:
-                budget = self.budget(problem, algorithm)
-                if not budget or (at is not None and budget < at):
-                    continue
-                q = quartiles(self.values(problem, algorithm, at))
-                note = "" if budget >= full else f" @{budget}"
-                shown[problem][algorithm] = (
-                    f"{self._number(q['median'])}{note} "
-                    f"({self._number(q['q1'])}–{self._number(q['q3'])})"
-                )
-                if budget >= full:
-                    medians[problem][algorithm] = q["median"]
         for algorithm in self.results.algorithms:
-            row = [algorithm]
-            for problem in problems:
-                cell = shown[problem].get(algorithm, "")
-                best = max(medians[problem].values(), default=0.0)
-                median = medians[problem].get(algorithm)
-                wins = median is not None and median >= best > 0
-                row.append(f"**{cell}**" if wins else cell)
+            row = [algorithm, *(self._cell(p, algorithm, best[p]) for p in problems)]
             if any(row[1:]):
                 rows.append(row)
         return markdown(rows)
 
+    def _cell(self, problem: str, algorithm: str, best: float) -> str:
+        budget = self.budget(problem, algorithm)
+        if not budget:
+            return ""
+        full = budget >= self.budget(problem, OURS)
+        q = quartiles(self.values(problem, algorithm))
+        median, low, high = (self._number(q[name]) for name in ("median", "q1", "q3"))
+        cell = f"{median}{'' if full else f' @{budget}'} ({low}–{high})"
+        return f"**{cell}**" if full and q["median"] >= best > 0 else cell
+
     def against(self, problems: Sequence[str]) -> str:
         """Return MOELA's place on each problem, the best rival, and significant differences."""
-        rows = [
-            ["problem", "place", "best rival", "ratio to it", "p (Holm)", "significantly better"]
-        ]  # fmt: skip
+        heading = "problem, place, best rival, ratio to it, p (Holm), significantly better"
+        rows = [heading.split(", ")]
         for problem in problems:
-            best = self.best_rival(problem)
-            if best is None:
+            others = {a: self.median(problem, a) for a in self.rivals(problem)}
+            if not others:
                 continue
-            median = float(np.median(self.values(problem, OURS)))
-            others = [float(np.median(self.values(problem, a))) for a in self.rivals(problem)]
-            place = 1 + sum(v > median for v in others)
+            best = max(others, key=lambda a: others[a])
+            place = 1 + sum(v > self.median(problem, OURS) for v in others.values())
             compared = rank_sums(self.results.select(problem=problem), OURS, self.ref_point)
-            better = [r for r in compared if r["p_holm"] < 0.05 and r["ratio"] > 1]
+            certain = [r for r in compared if r["p_holm"] < 0.05]
+            better = sum(r["ratio"] > 1 for r in certain)
+            worse = ", ".join(r["rival"] for r in certain if r["ratio"] < 1)
             of_best = compared.where(rival=best).rows[0]
-            worse = [r["rival"] for r in compared if r["p_holm"] < 0.05 and r["ratio"] < 1]
-            note = f"; worse than {', '.join(worse)}" if worse else ""
-            rows.append(
-                [
-                    problem,
-                    f"{place} of {len(others) + 1}",
-                    best,
-                    f"{of_best['ratio']:.3f}",
-                    f"{of_best['p_holm']:.4f}",
-                    f"{len(better)} of {len(compared)}{note}",
-                ]
-            )
+            cells = [f"{of_best['ratio']:.3f}", f"{of_best['p_holm']:.4f}"]
+            note = f"{better} of {len(compared)}" + (f"; worse than {worse}" if worse else "")
+            rows.append([problem, f"{place} of {len(others) + 1}", best, *cells, note])
         return markdown(rows) if len(rows) > 1 else ""
 
     def slow(self, problems: Sequence[str]) -> str:
@@ -265,47 +243,30 @@ class Report:
                 pair = self.results.select(problem=problem, algorithm=[OURS, rival])
                 (row,) = rank_sums(pair, OURS, self.ref_point).rows
                 scale = self.scale.get(problem, 1.0)
-                rows.append(
-                    [
-                        problem,
-                        rival,
-                        str(row["evaluations"]),
-                        self._number(row["median"] / scale),
-                        self._number(row["rival_median"] / scale),
-                        f"{row['ratio']:.3f}",
-                        f"{row['p_holm']:.4f}",
-                    ]
-                )
+                medians = [self._number(row[k] / scale) for k in ("median", "rival_median")]
+                cells = [*medians, f"{row['ratio']:.3f}", f"{row['p_holm']:.4f}"]
+                rows.append([problem, rival, str(row["evaluations"]), *cells])
         return markdown(rows) if len(rows) > 1 else ""
 
     def race(self, problems: Sequence[str], rivals: Sequence[str] | None = None) -> str:
         """Return MOELA's evaluations to the median final hypervolume of the best rival."""
         rows = [["problem", "rival", "its hypervolume", "evaluations", "share", "speed-up"]]
         for problem in problems:
-            names = self.rivals(problem) if rivals is None else list(rivals)
+            names = self.rivals(problem) if rivals is None else rivals
             names = [name for name in names if self.budget(problem, name)]
             if not names:
                 continue
-            best = max(names, key=lambda a: np.median(self.values(problem, a)))
+            best = max(names, key=lambda a: self.median(problem, a))
             goal = float(np.median(self.results.values(problem, best, None, self.ref_point)))
             own_runs = self.results.select(problem=problem, algorithm=OURS)
             (row,) = own_runs.evaluations_to(goal, self.ref_point).rows
             budget, needed = self.budget(problem, best), row["median"]
-            goal_cell = self._number(goal / self.scale.get(problem, 1.0))
-            if not np.isfinite(needed):
-                reached = f"not reached ({row['reached']} of {row['n_seeds']} seeds did)"
-                rows.append([problem, best, goal_cell, reached, "", ""])
-                continue
-            rows.append(
-                [
-                    problem,
-                    best,
-                    goal_cell,
-                    f"{needed:,.0f} ({row['q1']:,.0f}–{row['q3']:,.0f})",
-                    f"{needed / budget:.3f}",
-                    f"{budget / needed:.1f}x",
-                ]
-            )
+            if np.isfinite(needed):
+                spread = f"{needed:,.0f} ({row['q1']:,.0f}–{row['q3']:,.0f})"
+                cells = [spread, f"{needed / budget:.3f}", f"{budget / needed:.1f}x"]
+            else:
+                cells = [f"not reached ({row['reached']} of {row['n_seeds']} seeds did)", "", ""]
+            rows.append([problem, best, self._number(self.median(problem, best)), *cells])
         return markdown(rows) if len(rows) > 1 else ""
 
     def progress(self, problems: Sequence[str], at: Sequence[int]) -> str:
@@ -314,18 +275,12 @@ class Report:
             return ""
         rows = [["problem", *(f"{n:,}" for n in at)]]
         for problem in problems:
-            budget = self.budget(problem, OURS)
-            rows.append(
-                [
-                    problem,
-                    *(
-                        self._number(float(np.median(self.values(problem, OURS, n))))
-                        if n <= budget
-                        else ""
-                        for n in at
-                    ),
-                ]
+            known = [n <= self.budget(problem, OURS) for n in at]
+            cells = (
+                self._number(self.median(problem, OURS, n)) if is_known else ""
+                for n, is_known in zip(at, known, strict=True)
             )
+            rows.append([problem, *cells])
         return markdown(rows)
 
     def overall(self, problems: Sequence[str]) -> str:
@@ -336,7 +291,7 @@ class Report:
         ]  # fmt: skip
         if len(names) < 2 or OURS not in names:
             return ""
-        scores = np.array([[np.median(self.values(p, a)) for a in names] for p in problems])
+        scores = np.array([[self.median(p, a) for a in names] for p in problems])
         ranks = rank_blocks(scores).ranks
         column = names.index(OURS)
         others = [i for i in range(len(names)) if i != column]

@@ -25,10 +25,10 @@ from tests.benchmarks import harness, hf_models, measured_models
 
 SCRIPT = "whole_models"
 BATCHES = (1, 2, 4, 8, 16, 32)
+POLICIES = ("paper", "lfu", "inactive-lfu")
 CONTEXT = 96
 STEPS, WARM = 16, 4  # decode steps of a turn, and how many of them fill caches and buffers
 N_DRAWN = 400
-POLICIES = ("paper", "lfu", "inactive-lfu")
 KINDS = ("neither", "gated", "buffered", "both")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tests.docs.blocks import RECIPES, ROOT, blocks_of
@@ -78,9 +77,3 @@ follow_imports_for_stubs = true
         encoding="utf-8",
     )
     return path
-
-
-def write_pyright_config(folder: Path) -> None:
-    """Write a configuration of pyright that finds this tree."""
-    path = folder / "pyrightconfig.json"
-    path.write_text(json.dumps({"extraPaths": [str(ROOT)]}), encoding="utf-8")

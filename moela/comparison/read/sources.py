@@ -23,6 +23,7 @@ from moela.comparison.read.files import MOST_OBJECTIVES, OF_A_RUN, read_front_fi
 from moela.comparison.read.record import signs_of
 from moela.core.algorithm import ArchiveAlgorithm
 from moela.evaluation.runners.outcome import OK, failed
+from moela.evaluation.runs.open_run import definition
 from moela.evaluation.storage.folders import MAGIC, only_store, stores_in
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.evaluation.storage.stored import StoredRun
@@ -33,7 +34,6 @@ from moela.functions.model.function_problem import FunctionProblem
 from moela.functions.model.view import ProblemView
 from moela.functions.results.result import MinimizeResult
 from moela.functions.results.stored import objectives_in, stored_problem, unnamed_in
-from moela.provenance import renames
 from moela.provenance.signature import shown_name
 from moela.quality.front import Front
 from moela.quality.runs import History, refuse_endless, traits
@@ -185,7 +185,7 @@ def of_store(store: EvaluationStore, senses: Mapping[str, float] | None = None) 
     out: list[RunDraft] = []
     earlier: set[str] = set()
     for run in store.runs():
-        problem = json.dumps(renames.without_content(run.problem), sort_keys=True)
+        problem = json.dumps(definition(run.problem), sort_keys=True)
         if run.n_eval:
             out.append(_of_stored(store, run, senses, after_others=problem in earlier))
             earlier.add(problem)
@@ -263,8 +263,8 @@ def _of_stored(
         compared = replace(compared, left_out={**compared.left_out, "failed": run.n_failed})
     title = shown_name(run.problem)
     kind = kind_of(title, run.problem.get("n_var", 0), n_obj, run.problem.get("version"))
-    settings = json.dumps(renames.without_digests(run.problem), sort_keys=True)
-    maker = json.dumps(renames.without_digests(run.algorithm), sort_keys=True)
+    settings = json.dumps(definition(run.problem), sort_keys=True)
+    maker = json.dumps(run.algorithm, sort_keys=True)
     return RunDraft(compared, title, shown_name(run.algorithm), (kind, settings), maker)
 
 

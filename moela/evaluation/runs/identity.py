@@ -6,31 +6,21 @@ import json
 import logging
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from pymoo.core.algorithm import Algorithm
 
 from moela.evaluation.runners.call import worker_name
 from moela.evaluation.runners.runner import Runner
 from moela.evaluation.runs import mismatch, rechecks
-from moela.evaluation.runs.open_run import OpenRun, Signed
-from moela.evaluation.runs.records import REUSED, keep_values, stored_sources
-from moela.evaluation.runs.reuse import say_what_is_not_reused, say_what_is_unseen, sources_of
+from moela.evaluation.runs.open_run import REUSED, OpenRun, Signed, definition, stored_sources
+from moela.evaluation.runs.reuse import sources_of
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
 from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.rescue import rescued_copies
-from moela.evaluation.storage.schema import PLANNED, RunIdentity, RunRow, planned_of, settings_of
+from moela.evaluation.storage.schema import PLANNED, RunIdentity, RunRow, settings_of
 from moela.evaluation.storage.sqlite import owner_alive
-from moela.provenance import environment, renames
-from moela.provenance.content import Doubts, compare
-from moela.provenance.signature import (
-    Json,
-    Signature,
-    differences,
-    dump,
-    of_algorithm,
-    of_problem,
-)
+from moela.provenance import environment
+from moela.provenance.signature import Json, Signature, differences, dump, of_algorithm
 from moela.quality.words import harmless
 
 logger = logging.getLogger("moela.evaluator")
@@ -61,14 +51,10 @@ def continue_or_begin(
     try:
         if run_id is not None:
             run = _reopen(journal, run_id, signed.signature)
-            return OpenRun(run, journal, True, sources=stored_sources(run) or {})
+            return OpenRun(run, journal, True, sources=stored_sources(run))
         seed, drawn = seed_of(algorithm)
         identity = RunIdentity(signed.signature, of_algorithm(algorithm), seed, drawn, settings)
-        before = {
-            "problem": of_problem(signed.problem, old=True),
-            "algorithm": of_algorithm(algorithm, old=True),
-        }
-        return _open(journal, identity, before, signed, budget, on_mismatch)
+        return _open(journal, identity, signed, budget, on_mismatch)
     except BaseException:
         journal.close()
         raise
@@ -91,7 +77,7 @@ def seed_of(algorithm: Algorithm | None) -> tuple[str | None, bool]:
 
 def recheck(opened: OpenRun, runner: Runner) -> None:
     """Evaluate old designs of a resumed run again; raise if a result differs."""
-    rechecks.recheck(opened.journal, opened.run, runner, 1 if opened.doubts else 0)
+    rechecks.recheck(opened.journal, opened.run, runner, opened.doubt)
 
 
 def begin_again(opened: OpenRun, signed: Signed, budget: int | None) -> OpenRun:
@@ -106,7 +92,7 @@ def begin_again(opened: OpenRun, signed: Signed, budget: int | None) -> OpenRun:
         json.loads(run.settings),
     )
     others: dict[int, int | str] = {
-        k: v for k, v in (stored_sources(run) or {}).items() if isinstance(v, int)
+        k: v for k, v in stored_sources(run).items() if isinstance(v, int)
     }
     return _begin(opened.journal, identity, budget, others)
 
@@ -114,58 +100,34 @@ def begin_again(opened: OpenRun, signed: Signed, budget: int | None) -> OpenRun:
 # ---- which run it is -----------------------------------------------------------------------------
 
 
-class _Match(NamedTuple):
-    """A stored run, its differences from the call at hand, and the doubts about its problem."""
-
-    run: RunRow
-    changes: list[str]
-    doubts: Doubts
-
-
 def _open(
     journal: Journal,
     identity: RunIdentity,
-    before: dict[str, Signature],
     signed: Signed,
     budget: int | None,
     on_mismatch: str,
 ) -> OpenRun:
-    """Return the run with this identity, or a new one.
-
-    ``before`` holds the signatures of problem and algorithm in the spelling of version 0.1.
-    """
-    runs, content = journal.runs(), signed.content
+    """Return the run with this identity, or a new one."""
+    runs = journal.runs()
     wanted = json.loads(dump(asdict(identity)))
-    stored = [json.loads(run.problem) for run in runs]
-    problems = compare(stored, wanted["problem"], before["problem"], content, "problem")
-    matches = [
-        _Match(run, [*lines, *_other_differences(run, wanted, before)], about)
-        for run, (lines, about) in zip(runs, problems, strict=True)
-    ]
-    versioned = identity.problem["version"] is not None
-    same = [match for match in reversed(matches) if not match.changes]
-    for match in sorted(same, key=lambda match: bool(_relevant(match.doubts, versioned))):
-        opened = OpenRun(match.run, journal, True, _relevant(match.doubts, versioned))
+    changes = [(_differences(run, wanted), run) for run in runs]
+    same = [run for lines, run in reversed(changes) if not lines]
+    # Of equal runs, the newest whose code is the same goes on.
+    for run in sorted(same, key=lambda run: bool(signed.doubt(json.loads(run.problem)))):
+        doubt = signed.doubt(json.loads(run.problem))
+        opened = OpenRun(run, journal, True, doubt, stored_sources(run))
         _take_over(opened)
-        keep_values(opened, signed)
-        sources = stored_sources(match.run)
-        if sources is None:  # version 0.1 used the runs with the same text
-            earlier = [(r, p) for r, p in zip(runs, problems, strict=True) if r.id < match.run.id]
-            sources = sources_of(earlier, versioned)
-        opened.sources = sources
         return opened
     if runs and on_mismatch == "raise":
-        compared = [(match.changes, match.run) for match in matches]
-        raise StoreMismatchError(mismatch.message(journal, compared, identity.seed_drawn))
-    # One spelling per file, in which readers group the runs.
-    problem = _as_stored([run.problem for run in runs], identity.problem, before["problem"])
-    maker = _as_stored([run.algorithm for run in runs], identity.algorithm, before["algorithm"])
-    problem = {**problem, **signed.beside()}
-    sources = sources_of(list(zip(runs, problems, strict=True)), versioned)
-    say_what_is_unseen(content, versioned)
-    say_what_is_not_reused(list(zip(runs, problems, strict=True)), sources)
-    identity = replace(identity, problem=problem, algorithm=maker)
-    return _begin(journal, identity, budget, sources)
+        raise StoreMismatchError(mismatch.message(journal, changes, identity.seed_drawn))
+    if signed.unseen and identity.problem["version"] is None:
+        logger.warning(
+            "the store keeps only the name of %s: give the problem a 'version' that changes "
+            "whenever its evaluation does, or a method signature()",
+            signed.unseen_words(),
+        )
+    identity = replace(identity, problem={**identity.problem, **signed.beside()})
+    return _begin(journal, identity, budget, sources_of(runs, signed))
 
 
 def _begin(
@@ -178,27 +140,12 @@ def _begin(
     return OpenRun(run, journal, False, sources=sources)
 
 
-def _relevant(about: Doubts, versioned: bool) -> Doubts:
-    """Return the doubts about a resumed run; a version says the same of what cannot be seen."""
-    return replace(about, unseen=()) if versioned else about
-
-
 # ---- continuing a run ----------------------------------------------------------------------------
-
-
-def _as_stored(texts: list[str], signature: Signature, before: Signature) -> Signature:
-    """Return the first stored signature that is equal to this one, else this one."""
-    for text in texts:
-        old = renames.without_content(json.loads(text))
-        if not differences(old, signature, "", before):
-            return old
-    return signature
 
 
 def _reopen(journal: Journal, run_id: int, problem: Signature) -> RunRow:
     for run in journal.runs():
-        stored = renames.modern(json.loads(run.problem))
-        if run.id == run_id and stored["class"] == problem["class"]:
+        if run.id == run_id and json.loads(run.problem)["class"] == problem["class"]:
             return run
     raise StoreError(
         f"The store {journal.path} does not hold run {run_id} of this problem any more. Give the "
@@ -206,31 +153,21 @@ def _reopen(journal: Journal, run_id: int, problem: Signature) -> RunRow:
     )
 
 
-def _other_differences(run: RunRow, wanted: Signature, before: dict[str, Signature]) -> list[str]:
-    """Return the differences of a stored run in everything but the problem."""
-    maker, settings = json.loads(run.algorithm), settings_of(run)
-    if "chunk_size" not in wanted["settings"]:  # earlier versions stored it for all runs
-        settings.pop("chunk_size", None)
+def _differences(run: RunRow, wanted: Signature) -> list[str]:
+    """Return the differences of a stored run from the call at hand."""
     stored: dict[str, Json] = {
-        "algorithm": renames.as_planned(maker, wanted["algorithm"], planned_of(run)),
+        "problem": definition(json.loads(run.problem)),
+        "algorithm": json.loads(run.algorithm),
         "seed": run.seed,
-        "settings": settings,
+        "settings": settings_of(run),
     }
-    return [
-        line
-        for name, old in stored.items()
-        for line in differences(old, wanted[name], name, before.get(name, wanted[name]))
-    ]
+    return [line for name in stored for line in differences(stored[name], wanted[name], name)]
 
 
 def _take_over(opened: OpenRun) -> None:
     journal, run = opened.journal, opened.run
-    if opened.doubts:
-        logger.warning(
-            "run %d continues, although its problem may be another one than when it began: %s",
-            run.id,
-            opened.doubts.words(),
-        )
+    if opened.doubt:
+        logger.warning("run %d continues, although %s", run.id, opened.doubt)
     if owner_alive(run.owner):
         logger.warning(
             "run %d in %s seems to be written by process %s right now; two processes that make the "
@@ -240,10 +177,7 @@ def _take_over(opened: OpenRun) -> None:
             harmless(str(run.owner)),
         )
     stored, now = json.loads(run.versions), environment.versions()
-    both = sorted(stored.keys() & now.keys())  # the list of packages has grown since version 0.1
-    changes = differences(
-        {name: stored[name] for name in both}, {name: now[name] for name in both}, "versions"
-    )
+    changes = differences(stored, now, "versions")
     if changes:
         logger.warning(
             "run %d continues with other versions, so its last bits may change: %s",

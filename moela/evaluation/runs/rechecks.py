@@ -27,20 +27,24 @@ _ROUNDED = (
 _N_DRAWN = 8  # designs among which the cheapest are evaluated again
 
 
-def recheck(journal: Journal, run: RunRow, runner: Runner, n_more: int = 0) -> None:
-    """Evaluate the cheapest design of a run, and some more, again; raise if a result differs."""
+def recheck(journal: Journal, run: RunRow, runner: Runner, doubt: str) -> None:
+    """Evaluate the cheapest design of a run again, and another one if there is a doubt.
+
+    Raises if a result differs.
+    """
     cheapest = journal.cheapest(run.id)
     if cheapest is None:
         return
-    drawn = sample(journal, run.id, journal.last_id(), n_more, salt=str(run.id))
+    drawn = sample(journal, run.id, journal.last_id(), 1 if doubt else 0, salt=str(run.id))
     rows = [cheapest, *(row for row in drawn if row.id != cheapest.id)]
     difference, rounded = compare(journal, rows, runner)
     if difference:
+        seen = f" ({doubt})" if doubt else ""
         raise StoreMismatchError(
             f"A design of run {run.id} in {journal.path}, evaluated again, has another result: "
-            f"{difference}. The evaluation has changed since. Give the problem a new 'version' and "
-            "begin a new run with on_mismatch='new'. If the evaluation is noisy, use dedupe=False. "
-            "To continue the run anyway, pass recheck=False."
+            f"{difference}. The evaluation has changed since{seen}. Give the problem a new "
+            "'version' and begin a new run with on_mismatch='new'. If the evaluation is noisy, use "
+            "dedupe=False. To continue the run anyway, pass recheck=False."
         )
     if rounded:
         logger.warning(_ROUNDED, run.id)

@@ -129,7 +129,7 @@ def settings_of(run: RunRow) -> dict[str, Json]:
 
 
 def planned_of(run: RunRow) -> int | None:
-    """Return the budget with which a run began, None if it had none or is of version 0.1."""
+    """Return the budget with which a run began, None if it had none."""
     planned = json.loads(run.settings).get(PLANNED)
     return planned if isinstance(planned, int) else None
 

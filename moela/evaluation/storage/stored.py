@@ -15,7 +15,6 @@ from moela.evaluation.runners.outcome import OK
 from moela.evaluation.storage import rows
 from moela.evaluation.storage.schema import RunRow, settings_of
 from moela.evaluation.storage.sqlite import owner_alive
-from moela.provenance import renames
 from moela.provenance.signature import Json, Signature, shown_name
 from moela.quality.table import Row, Table
 from moela.quality.words import duration, harmless
@@ -153,7 +152,8 @@ def _number(seed: str | None) -> int | None:
 
 def _signature(row: RunRow, name: str) -> Signature:
     def read() -> Signature:
-        return renames.modern(json.loads(getattr(row, name)))
+        found: Signature = json.loads(getattr(row, name))
+        return found
 
     return rows.check_field("runs", row.id, name, read)
 

@@ -79,8 +79,7 @@ class StoredProblem(Problem):
 
 _UNNAMED = (
     "The store does not hold the names of run {run}: f1, f2, ... are its objectives, all as "
-    "minimized, and x0, x1, ... its variables as codes. An early version of moela wrote it, or the "
-    "names take more than a megabyte. Make the same call again to add the names."
+    "minimized, and x0, x1, ... its variables as codes. The names take more than a megabyte."
 )
 
 

@@ -145,7 +145,6 @@ class MoEDeployment(MoEProblem):
     search_shares: ClassVar[dict[str, float]] = {"evolution": 0.5, "search": 0.25, "pareto": 0.25}
     """Base shares of MOELA's parts: children that take each layer from either parent pay here."""
 
-    _family_in_0_1 = "Deployment"
     _mutation = 0.9, 4
     _sample_moves = 8
 

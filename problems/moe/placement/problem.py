@@ -119,7 +119,6 @@ class ExpertPlacement(MoEProblem):
     """
 
     feature_names = FEATURES
-    _family_in_0_1 = "Placement"
     _mutation = 0.9, 5
     _sample_moves = 5
 

@@ -142,7 +142,6 @@ class MoEServing(MoEProblem):
     >>> problem.plan(problem.starts()[0]).summary()  # doctest: +SKIP
     """
 
-    _family_in_0_1 = "Serving"
     _mutation = 0.9, 4
     _sample_moves = 6
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import cache, partial
 from typing import Any
 
@@ -10,13 +9,13 @@ import numpy as np
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.problems import get_problem
 
-from moela import ExperimentResults, Front, compare, run_experiment
+from moela import MOELA, ExperimentResults, Front, compare, run_experiment
+from moela.quality import indicators
 from moela.rivals import MOOS
 from problems import MNKLandscape
 
 from ..tables import rank_sums
 from .encoding import numbers_of
-from .names import MOELA, indicators
 
 TIMES = ("second", "overhead", "left_out")
 INDICATORS = ("hypervolume", "igd_plus", "epsilon", "r2")
@@ -24,7 +23,7 @@ INDICATORS = ("hypervolume", "igd_plus", "epsilon", "r2")
 
 @cache
 def experiment() -> ExperimentResults:
-    """Return an experiment of three algorithms, three problems and six seeds, read from files."""
+    """Return an experiment of three algorithms, three problems and six seeds."""
     problems = {
         "mnk": MNKLandscape.random(n=20, k=3, seed=1),
         "dtlz2": get_problem("dtlz2", n_var=6, n_obj=3),
@@ -38,14 +37,7 @@ def experiment() -> ExperimentResults:
         ),
     }
     budget = {"mnk": 200, "dtlz2": 120, "bnh": 80}
-    run_experiment(problems, algorithms, 6, budget, store=folder().name, progress=False)
-    return ExperimentResults.load(folder().name)
-
-
-@cache
-def folder() -> tempfile.TemporaryDirectory[str]:
-    """Return the folder of the runs, which exists until this process ends."""
-    return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    return run_experiment(problems, algorithms, 6, budget, progress=False)
 
 
 def runs() -> dict[str, Any]:
@@ -85,19 +77,6 @@ def comparison(**settings: Any) -> dict[str, Any]:
                                           ranking.critical_difference],
         ]  # fmt: skip
     return parts
-
-
-def one_problem() -> dict[str, Any]:
-    """Return the numbers of comparisons on one problem: of runs and of plain arrays."""
-    result = compare(experiment().select(problem="mnk"))
-    ranking = result.ranks().ranking
-    rng = np.random.default_rng(3)
-    plain = compare({name: [sphere(rng, 15, 4) for _ in range(4)] for name in "ABC"})
-    return {
-        "tests": numbers_of(result.tests()),
-        "ranks": None if ranking is None else [ranking.ranks, ranking.p_value],
-        "plain": [numbers_of(plain.table(), without=TIMES), numbers_of(plain.tests())],
-    }
 
 
 def sphere(rng: Any, n: int, n_obj: int) -> Any:
@@ -151,7 +130,6 @@ CASES = {
     "compare with settings": partial(
         comparison, baseline="MOOS", at="common", archive_size=15, paired=False, alpha=0.1
     ),
-    "compare one problem": one_problem,
     "indicators": measures,
     "front choosing": choosing,
 }

@@ -9,55 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from moe_costmodel import (
-    OBJECTIVES,
-    POLICIES,
-    BufferCost,
-    DeploymentModel,
-    GateRule,
-    KernelTable,
-    LatencyModel,
-    LayerShape,
-    Placement,
-    RoutingTrace,
-    StepModel,
-    anti_correlation,
-    avg_max_load,
-    balancedness,
-    contiguous,
-    cross_node_traffic,
-    expert_streams,
-    gate_mass,
-    greedy,
-    keep_choices,
-    keep_mask,
-    max_load,
-    migration_bytes,
-    miss_curves,
-    optimal_placement,
-    replay,
-    replicate_and_pack,
-    static_waste,
-    swap_search,
-)
+import moe_costmodel as moe
+from moe_costmodel.example import example_measurements
 
-from . import names
-from .names import moe_example
+from .running import example_costs
 
 RULES = (
-    GateRule("top-p", 0.5),
-    GateRule("top-p", 0.9, k_min=2),
-    GateRule("top-p", 1.0),
-    GateRule("skip", 0.3),
-    GateRule("skip", 1.0, k_min=2),
-    GateRule("top-k", 2),
-    GateRule.keep_all(),
+    moe.GateRule("top-p", 0.5),
+    moe.GateRule("top-p", 0.9, k_min=2),
+    moe.GateRule("top-p", 1.0),
+    moe.GateRule("skip", 0.3),
+    moe.GateRule("skip", 1.0, k_min=2),
+    moe.GateRule("top-k", 2),
+    moe.GateRule.keep_all(),
 )
 
 
 @cache
-def trace(domain: str = "code") -> RoutingTrace:
-    return RoutingTrace.example(domain)  # type: ignore[arg-type]
+def trace(domain: str = "code") -> moe.RoutingTrace:
+    return moe.RoutingTrace.example(domain)  # type: ignore[arg-type]
 
 
 @cache
@@ -70,9 +40,9 @@ def traces() -> dict[str, Any]:
     code, prose = trace(), trace("prose")
     first, second = code.split(0.3)
     with tempfile.TemporaryDirectory() as folder:
-        back = RoutingTrace.load(code.save(Path(folder) / "trace.npz"))
+        back = moe.RoutingTrace.load(code.save(Path(folder) / "trace.npz"))
     described = [code.describe(), code.describe(64, "prefill"), prose.describe(4)]
-    counted = RoutingTrace.from_counts(loads())
+    counted = moe.RoutingTrace.from_counts(loads())
     return {
         "read": [back.topk_ids, back.topk_weights, back.sequence_lengths],
         "loads": [code.loads(8), code.loads(50, "prefill"), prose.loads(4, drop_last=False)],
@@ -86,7 +56,7 @@ def traces() -> dict[str, Any]:
             for d in described
         ],
         "counts": [counted.loads(), counted.shares()],
-        "waste": static_waste(32, 4, 1.25),
+        "waste": moe.static_waste(32, 4, 1.25),
     }  # fmt: skip
 
 
@@ -101,53 +71,47 @@ def gate_rules() -> dict[str, Any]:
     """Return the choices that rules keep, of given weights and of a trace."""
     W, code = weights().astype(np.float32), trace()
     mixed = [RULES[i % len(RULES)] for i in range(code.n_layers)]
-    parts: dict[str, Any] = {"masks": [keep_mask(W, rule) for rule in RULES]}
-    parts["masks of float64"] = [keep_mask(weights(), rule) for rule in RULES]
-    parts["choices"] = [keep_choices(code, RULES[0]), keep_choices(code, mixed)]
-    masses = [gate_mass(code, rules) for rules in (*RULES, mixed)]
+    parts: dict[str, Any] = {"masks": [moe.keep_mask(W, rule) for rule in RULES]}
+    parts["masks of float64"] = [moe.keep_mask(weights(), rule) for rule in RULES]
+    parts["choices"] = [moe.keep_choices(code, RULES[0]), moe.keep_choices(code, mixed)]
+    masses = [moe.gate_mass(code, rules) for rules in (*RULES, mixed)]
     parts["mass"] = [[g.experts, g.mass, g.fixed_k_mass, g.equal_k_mass] for g in masses]
-    parts["loads"] = code.loads(8, keep=keep_choices(code, mixed))
+    parts["loads"] = code.loads(8, keep=moe.keep_choices(code, mixed))
     return parts
-
-
-def gate_rules_of_16_bits() -> dict[str, Any]:
-    """Return the choices that rules keep of 16-bit weights."""
-    W = weights().astype(np.float16)
-    return {"masks": [keep_mask(W, rule) for rule in RULES]}
 
 
 def buffers() -> dict[str, Any]:
     """Return the misses of every policy at every capacity, in total and by step."""
     n_devices = 2
     device_of = np.arange(trace().n_experts) * n_devices // trace().n_experts
-    curves = miss_curves(loads(), device_of, n_devices)
-    steps = miss_curves(loads(), device_of, n_devices, capacities=[2, 8], per_step=True)
-    streams = expert_streams(loads(), device_of, n_devices)
+    curves = moe.miss_curves(loads(), device_of, n_devices)
+    steps = moe.miss_curves(loads(), device_of, n_devices, capacities=[2, 8], per_step=True)
+    streams = moe.expert_streams(loads(), device_of, n_devices)
     stream, five = streams[0][1], np.full((trace().n_layers, n_devices), 5)
     return {
         "curves": [[c.capacities, c.misses, c.accesses, c.rate()] for c in curves.values()],
         "per step": [c.per_step for c in steps.values()],
         "streams": [[s.ids, s.bounds, s.n_experts] for layer in streams for s in layer],
-        "events": [stream.events([1, 4, 9], policy) for policy in POLICIES],
-        "replay": [replay(streams, five, policy) for policy in POLICIES],
+        "events": [stream.events([1, 4, 9], policy) for policy in moe.POLICIES],
+        "replay": [moe.replay(streams, five, policy) for policy in moe.POLICIES],
     }
 
 
 def placements() -> dict[str, Any]:
     """Return the placements of all heuristics, and measures of them."""
     code, n = trace(), 4
-    best = optimal_placement(loads()[:12, 0, :8], 2)
+    best = moe.optimal_placement(loads()[:12, 0, :8], 2)
     made = {
-        "contiguous": contiguous(code.n_layers, code.n_experts, n),
-        "greedy": greedy(loads(), n),
-        "anti-correlation": anti_correlation(loads(), n),
-        "anti-correlation 2": anti_correlation(loads(), n, weight=0.1),
-        "packed": replicate_and_pack(loads(), n),
-        "replicated": replicate_and_pack(loads(), n, n_replicas=8),
-        "in groups": replicate_and_pack(loads(), n, n_replicas=4, n_groups=4, n_nodes=2),
-        "swapped": swap_search(loads(), n, random_state=1),
-        "swapped again": swap_search(
-            loads()[:20], n, start=contiguous(code.n_layers, code.n_experts, n), random_state=2
+        "contiguous": moe.contiguous(code.n_layers, code.n_experts, n),
+        "greedy": moe.greedy(loads(), n),
+        "anti-correlation": moe.anti_correlation(loads(), n),
+        "anti-correlation 2": moe.anti_correlation(loads(), n, weight=0.1),
+        "packed": moe.replicate_and_pack(loads(), n),
+        "replicated": moe.replicate_and_pack(loads(), n, n_replicas=8),
+        "in groups": moe.replicate_and_pack(loads(), n, n_replicas=4, n_groups=4, n_nodes=2),
+        "swapped": moe.swap_search(loads(), n, random_state=1),
+        "swapped again": moe.swap_search(
+            loads()[:20], n, start=moe.contiguous(code.n_layers, code.n_experts, n), random_state=2
         ),
     }
     parts: dict[str, Any] = {
@@ -159,25 +123,25 @@ def placements() -> dict[str, Any]:
             placement.copies,
             placement.on_device(),
             placement.device_loads(loads()),
-            max_load(placement, loads()),
-            avg_max_load(placement, loads()),
-            balancedness(placement, loads()),
-            migration_bytes(made["contiguous"], placement, 100.0),
-            cross_node_traffic(code, placement, 2),
+            moe.max_load(placement, loads()),
+            moe.avg_max_load(placement, loads()),
+            moe.balancedness(placement, loads()),
+            moe.migration_bytes(made["contiguous"], placement, 100.0),
+            moe.cross_node_traffic(code, placement, 2),
         ]
-    moved = Placement.from_devices(made["greedy"].device_of(), n)
+    moved = moe.Placement.from_devices(made["greedy"].device_of(), n)
     return parts | {"from devices": moved.physical_to_logical}
 
 
 def latency() -> dict[str, Any]:
     """Return the times that every method predicts from the packaged measurements."""
-    measured = moe_example.example_measurements()
-    shape = moe_example.example_shape()
-    far = LayerShape(n_experts=64, k=8, d_model=1024, d_ffn=512, gated=True)
+    measured = example_measurements()
+    shape = example_costs()["shape"]
+    far = moe.LayerShape(n_experts=64, k=8, d_model=1024, d_ffn=512, gated=True)
     counts, misses = loads()[:6, 0], np.array([0, 1, 2, 3, 0, 5])
     parts: dict[str, Any] = {}
     for method in ("linear", "smooth", "trees", "blend"):
-        model = LatencyModel.fit(measured, method=method, n_estimators=8)
+        model = moe.LatencyModel.fit(measured, method=method, n_estimators=8)
         predictions = [
             model.predict(shape, counts),
             model.predict(shape, counts, misses=misses, overlapped=1e-5, coverage=0.5),
@@ -193,49 +157,14 @@ def latency() -> dict[str, Any]:
     return parts
 
 
-def latency_of_a_table() -> dict[str, Any]:
-    """Return the times predicted from a made-up table of kernels in the published format."""
-    rng = np.random.default_rng(3)
-    rows = []
-    for d_model, d_ffn, k, n_experts in ((2048, 768, 8, 128), (4096, 1536, 4, 64)):
-        for tokens in (1, 16, 64, 256, 1024, 4096):
-            for distribution in ("balanced", "power_law_1.2"):
-                work = tokens * k * d_model * d_ffn * 6
-                took = 0.2 + work / 3e11 * rng.uniform(0.9, 1.1)
-                rows.append((distribution, tokens, d_model, d_ffn, k, n_experts, took))
-    words = ("distribution", "num_tokens", "hidden_size", "inter_size", "topk", "num_experts")
-    columns = dict(zip((*words, "latency"), map(list, zip(*rows, strict=True)), strict=True))
-    columns |= {
-        "device": ["NVIDIA H100 80GB HBM3"] * len(rows),
-        "kernel_source": ["triton"] * len(rows),
-        "moe_dtype": ["bfloat16"] * len(rows),
-        "moe_tp_size": [1] * len(rows),
-        "moe_ep_size": [2] * len(rows),
-    }
-    import pyarrow
-    from pyarrow import parquet
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "table.parquet"
-        parquet.write_table(pyarrow.table(columns), path)
-        table = KernelTable.from_aiconfigurator(path)
-    model = LatencyModel.fit(table, n_estimators=6)
-    shape = table.shapes[0]
-    predicted = model.predict(shape, rng.integers(0, 40, (5, shape.n_local)))
-    return {
-        "table": [table.tokens, table.seconds, table.layer, table.family, table.kernel],
-        "predicted": [predicted.seconds, predicted.low, predicted.high, model.report.log_ratios],
-    }
-
-
 def steps() -> dict[str, Any]:
     """Return the time and memory of whole steps."""
-    shape, memory = moe_example.example_shape(), moe_example.example_memory()
-    hardware, rest = moe_example.example_hardware(4, 2), moe_example.example_rest()
-    latency = moe_example.example_latency()
-    model = StepModel(latency=latency, shape=shape, hardware=hardware, rest=rest)
+    costs = example_costs()
+    memory = costs.pop("memory")
+    shape, hardware, rest = costs["shape"], costs["hardware"], costs["rest"]
+    model = moe.StepModel(**costs)
     counts = np.broadcast_to(loads()[:5], (5, *loads().shape[1:]))
-    cost = BufferCost.of_link(hardware.link("slow_to_fast"))
+    cost = moe.BufferCost.of_link(hardware.link("slow_to_fast"))
     kept = np.array([4, 16, 32, 1, 8, 8])
     return {
         "step": [
@@ -261,15 +190,11 @@ def steps() -> dict[str, Any]:
     }
 
 
-def deployment_of(domains: tuple[str, ...], **settings: Any) -> DeploymentModel:
+def deployment_of(domains: tuple[str, ...], **settings: Any) -> moe.DeploymentModel:
     """Return a model of the packaged example on four devices of two nodes."""
-    return DeploymentModel(
+    return moe.DeploymentModel(
         [trace(domain) for domain in domains],
-        moe_example.example_hardware(4, 2),
-        moe_example.example_latency(),
-        shape=moe_example.example_shape(),
-        rest=moe_example.example_rest(),
-        memory=moe_example.example_memory(),
+        **example_costs(),
         **settings,
     )
 
@@ -278,12 +203,12 @@ def deployments() -> dict[str, Any]:
     """Return the evaluations of a few decisions, on one window and on two."""
     choices: dict[str, dict[str, Any]] = {
         "nothing": {},
-        "gates": {"gates": GateRule("top-p", 0.7)},
+        "gates": {"gates": moe.GateRule("top-p", 0.7)},
         "mixed gates": {"gates": [None, *RULES[:5]]},
         "buffers": {"capacities": 5, "policy": "lru"},
         "uneven": {"capacities": np.arange(24).reshape(6, 4) % 8 + 1, "policy": "paper"},
-        "placed": {"placement": greedy(loads(), 4), "capacities": 6, "policy": "lfu"},
-        "replicated": {"placement": replicate_and_pack(loads(), 4, n_replicas=8)},
+        "placed": {"placement": moe.greedy(loads(), 4), "capacities": 6, "policy": "lfu"},
+        "replicated": {"placement": moe.replicate_and_pack(loads(), 4, n_replicas=8)},
     }
     parts: dict[str, Any] = {}
     for name, model in (
@@ -292,11 +217,11 @@ def deployments() -> dict[str, Any]:
     ):
         size = 8 if name == "decode" else 50
         for kind, choice in choices.items():
-            evaluation = model.evaluate(model.decision(**choice, **names.batch(size)))
+            evaluation = model.evaluate(model.decision(**choice, batch_size=size))
             parts[f"{name} {kind}"] = [
-                [evaluation.values[key] for key in OBJECTIVES],
-                [evaluation.worst(key) for key in OBJECTIVES],
-                [[p.value, p.low, p.high] for p in map(evaluation.predicted, OBJECTIVES)],
+                [evaluation.values[key] for key in moe.OBJECTIVES],
+                [evaluation.worst(key) for key in moe.OBJECTIVES],
+                [[p.value, p.low, p.high] for p in map(evaluation.predicted, moe.OBJECTIVES)],
                 evaluation.step_seconds,
                 evaluation.moe_seconds,
                 evaluation.waiting_seconds,
@@ -309,7 +234,7 @@ def deployments() -> dict[str, Any]:
             model.max_batch_size,
         ]
     model = deployment_of(("code",))
-    plan = model.plan(model.decision(**choices["gates"], **names.batch(8)))
+    plan = model.plan(model.decision(**choices["gates"], batch_size=8))
     check = model.check(plan, trace("prose"))
     return parts | {
         "plan": [[p.value, p.low, p.high, p.worst] for p in plan.objectives.values()],
@@ -317,33 +242,12 @@ def deployments() -> dict[str, Any]:
     }
 
 
-def exports() -> dict[str, Any]:
-    """Return the files for serving engines, and a plan that was written and read."""
-    model = deployment_of(("code",))
-    replicated = replicate_and_pack(loads(), 4, n_replicas=8)
-    plan = model.plan(model.decision(placement=replicated, capacities=6, **names.batch(8)))
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        back = plan.load(plan.save(folder / "plan.json"))
-        full = model.plan(model.decision(placement=greedy(loads(), 4), **names.batch(8)))
-        full.to_sglang(folder / "sglang.json")
-        text = (folder / "sglang.json").read_text()
-    return {
-        "sglang": text,
-        "plan": [back.capacities, back.placement.physical_to_logical, back.policy],
-        "again": model.evaluate(back).step_seconds,
-    }
-
-
 CASES = {
     "cost traces": traces,
     "cost gate rules": gate_rules,
-    "cost gate rules of 16 bits": gate_rules_of_16_bits,
     "cost buffers": buffers,
     "cost placements": placements,
     "cost latency": latency,
-    "cost latency of a table": latency_of_a_table,
     "cost steps": steps,
     "cost deployments": deployments,
-    "cost exports": exports,
 }

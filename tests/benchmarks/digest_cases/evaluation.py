@@ -1,11 +1,7 @@
-"""Cases of the evaluator: stores, interruptions, workers, failures."""
+"""Cases of the evaluator: stores, workers, failures."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -14,32 +10,22 @@ from typing import Any
 import numpy as np
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import ElementwiseProblem
-from pymoo.optimize import minimize
 
-from moela import EvaluationStore, Evaluator
+from moela import MOELA, EvaluationStore, Evaluator
 from problems import NoC3D
 
-from .encoding import digest
-from .names import MOELA
 from .running import Mixed, solve
 
-ROOT = Path(__file__).parents[3]
-N_EVAL, KILLED_AT = 300, 170
 
-
-class Mortal(ElementwiseProblem):
-    """Two objectives and a constraint; kills its process at a given evaluation."""
+class Constrained(ElementwiseProblem):
+    """Two objectives and a constraint."""
 
     version = "1"
 
-    def __init__(self, killed_at: int | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__(n_var=6, n_obj=2, n_ieq_constr=1, xl=0.0, xu=1.0)
-        self._killed_at, self._done = killed_at, 0
 
     def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        self._done += 1
-        if self._done == self._killed_at:
-            os.kill(os.getpid(), signal.SIGKILL)
         g = 1 + 9 * x[1:].mean()
         out["F"] = [x[0], g * (1 - np.sqrt(x[0] / g))]
         out["G"] = [0.2 - x[0] - x[1]]
@@ -55,14 +41,6 @@ class Failing(ElementwiseProblem):
         if x[1] > 0.8:
             raise RuntimeError("the simulator has crashed")
         out["F"] = [np.nan, 0.0] if x[2] > 0.9 else [x[0], 1 - x[0] + x[1:].sum()]
-
-
-def run_in_store(path: str, killed_at: int | None = None) -> dict[str, Any]:
-    """Run on a store, up to the evaluation at which the process is killed, if any."""
-    with Evaluator(store=path) as evaluator:
-        return solve(
-            Mortal(killed_at), MOELA(n_subproblems=20), N_EVAL, seed=3, evaluator=evaluator
-        )
 
 
 def stored(path: Path) -> dict[str, Any]:
@@ -81,23 +59,13 @@ def stored(path: Path) -> dict[str, Any]:
     }
 
 
-def killed_and_resumed() -> dict[str, Any]:
-    """Return a run that was killed and resumed; check that it equals an undisturbed run."""
-    code = (
-        "import sys; from tests.benchmarks.digest_cases.evaluation import run_in_store; "
-        f"run_in_store(sys.argv[1], {KILLED_AT})"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+def with_a_store() -> dict[str, Any]:
+    """Return a run with a store, and what the store then holds."""
     with tempfile.TemporaryDirectory() as folder:
-        whole, killed = Path(folder) / "whole.db", Path(folder) / "killed.db"
-        words = [sys.executable, "-c", code, str(killed)]
-        ended = subprocess.run(words, env=environment, cwd=ROOT, check=False)
-        assert ended.returncode == -signal.SIGKILL, f"the run ended with {ended.returncode}"
-        with EvaluationStore(killed) as store:
-            assert list(store.evaluations()), "the killed run left no evaluation in the store"
-        parts = [run_in_store(str(path)) | {"store": stored(path)} for path in (whole, killed)]
-        assert digest(parts[0]) == digest(parts[1]), "the resumed run has another result"
-        return parts[0]
+        path = Path(folder) / "run.db"
+        with Evaluator(store=path) as evaluator:
+            parts = solve(Constrained(), MOELA(n_subproblems=20), 300, seed=3, evaluator=evaluator)
+        return parts | {"store": stored(path)}
 
 
 def workers(**options: Any) -> dict[str, Any]:
@@ -125,16 +93,16 @@ def from_a_store() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.db"
         with Evaluator(store=path) as evaluator:
-            minimize(Mortal(), NSGA2(pop_size=20), ("n_eval", 200), seed=1, evaluator=evaluator)
-        warm = solve(Mortal(), MOELA(n_subproblems=20, sampling=path), 150, seed=2)
+            solve(Constrained(), NSGA2(pop_size=20), 200, evaluator=evaluator)
+        warm = solve(Constrained(), MOELA(n_subproblems=20, sampling=path), 150, seed=2)
         other = Path(folder) / "mixed.db"
         with Evaluator(store=other) as evaluator:
-            minimize(Mixed(), MOELA(n_subproblems=15), ("n_eval", 100), seed=1, evaluator=evaluator)
+            solve(Mixed(), MOELA(n_subproblems=15), 100, evaluator=evaluator)
         return {"warm": warm, "store": stored(path), "mixed store": stored(other)}
 
 
 CASES = {
-    "evaluator killed and resumed": killed_and_resumed,
+    "evaluator with a store": with_a_store,
     "evaluator two workers": partial(workers, n_jobs=2),
     "evaluator two threads": partial(workers, n_jobs=2, backend="threads"),
     "evaluator failures": failures,

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from moe_costmodel import GateRule, RoutingTrace
+from moela import MOELA
 from problems import ExpertBuffering, ExpertPlacement, GatingThresholds, MoEDeployment
 
-from . import names
-from .names import MOELA, moe_example
-from .running import parts_of, sampled, solve, values
+from .running import example_costs, parts_of, sampled, solve, values
 
 
 def windows() -> list[RoutingTrace]:
@@ -30,10 +29,10 @@ def gating() -> dict[str, Any]:
         windows(),
         rule="top-p",
         objectives=("compute", "latency", "p99_latency", "quality_loss"),
-        latency=moe_example.example_latency(),
-        shape=moe_example.example_shape(),
+        latency=example_costs()["latency"],
+        shape=example_costs()["shape"],
         batch_size=8,
-        **names.moe_aggregate("worst"),
+        aggregate="worst",
     )
     X = sampled(timed, 10).get("X")
     plan = problem.decode(problem.starts()[3])
@@ -46,19 +45,9 @@ def gating() -> dict[str, Any]:
     }
 
 
-def measured_quality() -> dict[str, Any]:
-    """Return objectives that include the measured loss of the packaged model."""
-    parts: dict[str, Any] = {}
-    for name, family in (("gating", GatingThresholds), ("deployment", MoEDeployment)):
-        problem = family.example(measured=True, n_excerpts=1)
-        X = sampled(problem, 5).get("X")
-        parts[name] = [values(problem, X), problem.ref_point]
-    return parts
-
-
 def buffering() -> dict[str, Any]:
     problem = ExpertBuffering.example()
-    wide = ExpertBuffering.example("prose", batch_size=8, **names.devices(2))
+    wide = ExpertBuffering.example("prose", batch_size=8, n_devices=2)
     X = sampled(problem, 5).get("X")
     plan = problem.decode(X[0])
     return parts_of(problem) | {
@@ -75,9 +64,10 @@ def placement() -> dict[str, Any]:
     copied = ExpertPlacement(
         windows(),
         batch_size=8,
-        **names.devices(4, 2),
-        **names.replicas(4),
-        **names.moe_aggregate("worst"),
+        n_devices=4,
+        n_nodes=2,
+        replicas=4,
+        aggregate="worst",
     )
     decoded = problem.decode(sampled(problem, 2).get("X")[1])
     return parts_of(problem) | {
@@ -115,16 +105,12 @@ def other_deployments() -> dict[str, Any]:
     """Return deployments with limits, nodes, replicas, and fewer decisions."""
     problem = MoEDeployment(
         windows(),
-        moe_example.example_hardware(4, 2),
-        moe_example.example_latency(),
-        shape=moe_example.example_shape(),
-        rest=moe_example.example_rest(),
-        memory=moe_example.example_memory(),
+        **example_costs(),
         objectives=("step_p99_s", "memory_bytes", "avg_max_load", "cross_node_bytes"),
         slo_s=0.05,
         max_quality_loss=0.3,
-        **names.replicas(4),
-        **names.moe_aggregate("worst"),
+        replicas=4,
+        aggregate="worst",
     )
     gates = MoEDeployment.example("prose", decide=("gates", "batch"), memory_budget=np.inf)
     return {
@@ -136,7 +122,6 @@ def other_deployments() -> dict[str, Any]:
 
 CASES = {
     "moe gating": gating,
-    "moe measured quality": measured_quality,
     "moe buffering": buffering,
     "moe placement": placement,
     "moe deployment": deployment,

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from moela import MOELA
 from problems import NoC3D
 from problems.noc import (
-    Design,
     Platform,
     calibrate,
-    load_traffic,
     steady_temperatures,
     synthetic_traffic,
 )
 
-from .names import MOELA
 from .running import parts_of, sampled, solve, values
 
 APPLICATIONS = ("bfs", "bp", "gau", "hotspot", "kmeans", "nw", "pf", "sc", "srad")
@@ -86,34 +82,6 @@ def platforms() -> dict[str, Any]:
     return parts
 
 
-def exports() -> dict[str, Any]:
-    """Return the exported files, and designs and traffic read from them."""
-    problem = NoC3D.example("bfs")
-    X = sampled(problem, 3, seed=6).get("X")
-    design = problem.decode(X[2])
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        design.to_booksim(folder / "uniform")
-        design.to_booksim(folder / "matched", traffic=problem.traffic, injection_rate=0.05)
-        design.to_hotspot(folder / "hotspot")
-        design.to_csv(folder / "placement.csv", folder / "links.csv")
-        design.to_graphml(folder / "design.graphml", loads=problem.link_loads(X[2]))
-        design.save(folder / "design.json")
-        np.savetxt(folder / "traffic.txt", problem.traffic * 2e8)
-        back = [
-            Design.load(folder / "design.json"),
-            Design.from_csv(folder / "placement.csv", folder / "links.csv"),
-        ]
-        read = load_traffic(folder / "traffic.txt")
-        (folder / "design.json").unlink()
-        texts = {
-            str(path.relative_to(folder)): path.read_text()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-    return {"files": texts, "read": [[d.placement, d.links] for d in back], "traffic": read}
-
-
 def heat() -> dict[str, Any]:
     """Return temperatures of both models, and the calibration of the stack model."""
     problem = NoC3D.example("bfs")
@@ -134,6 +102,5 @@ CASES = {
     "noc all metrics": all_metrics,
     "noc several applications": several_applications,
     "noc platforms": platforms,
-    "noc exports": exports,
     "noc heat": heat,
 }

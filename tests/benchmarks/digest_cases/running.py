@@ -13,7 +13,7 @@ from pymoo.operators.mutation.inversion import InversionMutation
 from pymoo.operators.sampling.rnd import PermutationRandomSampling
 from pymoo.optimize import minimize
 
-from . import names
+from moe_costmodel.example import measured as example
 
 
 class Mixed(ElementwiseProblem):
@@ -93,6 +93,17 @@ def outcome(algorithm: Any) -> dict[str, Any]:
     }
 
 
+def example_costs() -> dict[str, Any]:
+    """Return the costs of the packaged model on four devices of two nodes."""
+    return {
+        "hardware": example.example_hardware(4, 2),
+        "latency": example.example_latency(),
+        "shape": example.example_shape(),
+        "rest": example.example_rest(),
+        "memory": example.example_memory(),
+    }
+
+
 def sampled(problem: Problem, n: int, seed: int = 1) -> Any:
     """Return n designs of the problem's sampling."""
     sampling = problem.operators()["sampling"]
@@ -116,8 +127,8 @@ def parts_of(problem: Any, n: int = 12) -> dict[str, Any]:
         "evaluation": values(problem, X),
         "crossover": crossed.get("X"),
         "mutation": mutated.get("X"),
-        "neighbors": [names.neighbors(problem, X[0], 7, rng) for _ in range(2)],
-        "neighbors of many": names.neighbors_many(problem, X, 3, rng),
+        "neighbors": [problem.neighbors(X[0], 7, rng) for _ in range(2)],
+        "neighbors of many": problem.neighbors_many(X, 3, rng),
     }
     neighbors = parts["neighbors of many"].reshape(-1, problem.n_var)
     parts["evaluation of neighbors"] = values(problem, neighbors)

@@ -9,7 +9,6 @@ alone, bit for bit.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -37,7 +36,7 @@ from pymoo.optimize import minimize
 
 from moela import MOELA
 from moela.evaluation.evaluator import Evaluator
-from tests.benchmarks.survival.bars import Bar, Options
+from tests.benchmarks.survival import Bar, Options
 
 MODULE = "tests.benchmarks.survival.kills"
 KILLS = 1000
@@ -97,8 +96,14 @@ def bars(options: Options) -> Iterator[Bar]:
     combinations = [(b, a) for b in BACKENDS for a in ALGORITHMS]
     kills = -(-options.share(KILLS, at_least=len(combinations)) // len(combinations))
     total = Tally()
+
+    def attack(combination: tuple[str, str]) -> Tally:
+        command = [sys.executable, "-m", MODULE, *combination, str(kills), str(options.seed)]
+        result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        return Tally(**json.loads(result.stdout.splitlines()[-1]))
+
     with ThreadPoolExecutor(options.processes) as pool:
-        tallies = pool.map(lambda c: _in_a_process(*c, kills, options.seed), combinations)
+        tallies = pool.map(attack, combinations)
         for (backend, algorithm), tally in zip(combinations, tallies, strict=True):
             total += tally
             yield _bar(f"{backend}, {algorithm}", tally)
@@ -117,12 +122,6 @@ def _bar(what: str, tally: Tally) -> Bar:
     )
 
 
-def _in_a_process(backend: str, algorithm: str, kills: int, seed: int) -> Tally:
-    command = [sys.executable, "-m", MODULE, backend, algorithm, str(kills), str(seed)]
-    result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return Tally(**json.loads(result.stdout.splitlines()[-1]))
-
-
 # ----------------------------------------------------------------------------------------- a run
 
 
@@ -130,13 +129,12 @@ def run(
     backend: str, algorithm: str, seed: int, store: Path, log: Path | None, result: Path | None
 ) -> None:
     """Begin or resume a run; write its final population."""
-    settings = dict(BACKENDS[backend])
     with contextlib.ExitStack() as stack:
         if backend == "dask":
             from distributed import Client
 
             stack.enter_context(Client(os.environ["KILLS_SCHEDULER"], set_as_default=True))
-        evaluator = stack.enter_context(Evaluator(store=store, progress=False, **settings))
+        evaluator = stack.enter_context(Evaluator(store=store, progress=False, **BACKENDS[backend]))
         final = minimize(
             Logged(None if log is None else str(log)),
             ALGORITHMS[algorithm](),
@@ -219,20 +217,13 @@ def design(x: bytes) -> str:
     return x.partition(b"\0")[2].hex()
 
 
-def counts(log: Path) -> Counter[str]:
-    """Return how often each design was evaluated."""
-    return Counter(log.read_text().split()) if log.exists() else Counter()
-
-
 def quiet(log: Path) -> Counter[str]:
     """Return how often each design was evaluated once workers that were left have ended."""
-    before = counts(log)
-    while True:
-        time.sleep(0.03)
-        after = counts(log)
-        if after == before:
-            return after
+    before = None
+    while (after := Counter(log.read_text().split() if log.exists() else ())) != before:
         before = after
+        time.sleep(0.03)
+    return after
 
 
 def children(pid: int) -> list[int]:
@@ -323,51 +314,37 @@ def cluster(wanted: bool) -> Iterator[None]:
         return
     text = (
         "import sys; from distributed import LocalCluster\n"
-        "if __name__ == '__main__':\n"
-        '    c = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")\n'
-        "    print(c.scheduler_address, flush=True); sys.stdin.read(); c.close()\n"
+        'c = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")\n'
+        "print(c.scheduler_address, flush=True); sys.stdin.read(); c.close()\n"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "cluster.py"
-        script.write_text(text)
-        process = subprocess.Popen(
-            [sys.executable, script],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=Path.cwd(),
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
-        )
-        try:
-            assert process.stdout is not None
-            os.environ["KILLS_SCHEDULER"] = process.stdout.readline().strip()
-            yield
-        finally:
-            process.communicate()
+    process = subprocess.Popen(
+        [sys.executable, "-c", text],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        os.environ["KILLS_SCHEDULER"] = process.stdout.readline().strip()
+        yield
+    finally:
+        process.communicate()
 
 
-def main() -> None:
+def main(backend: str, algorithm: str, goal: int, seed: int) -> None:
     """Kill the runs of one backend and algorithm; print the tally."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("backend", choices=BACKENDS)
-    parser.add_argument("algorithm", choices=ALGORITHMS)
-    parser.add_argument("kills", type=int)
-    parser.add_argument("seed", type=int)
-    given = parser.parse_args()
-    index = [*BACKENDS].index(given.backend), [*ALGORITHMS].index(given.algorithm)
-    rng = np.random.default_rng([given.seed, *index])
+    index = [*BACKENDS].index(backend), [*ALGORITHMS].index(algorithm)
+    rng = np.random.default_rng([seed, *index])
     # Whatever a run imports is imported here, and its code compiled.
-    minimize(Logged(), ALGORITHMS[given.algorithm](), ("n_eval", 60), seed=1)
+    minimize(Logged(), ALGORITHMS[algorithm](), ("n_eval", 60), seed=1)
     total = Tally()
-    with cluster(given.backend == "dask"):
-        while total.kills < given.kills:
-            kills = min(KILLS_PER_RUN, given.kills - total.kills)
+    with cluster(backend == "dask"):
+        while total.kills < goal:
+            kills = min(KILLS_PER_RUN, goal - total.kills)
             with tempfile.TemporaryDirectory() as folder:
-                seed = given.seed * 1000 + total.kills
-                total += killed(given.backend, given.algorithm, kills, seed, Path(folder), rng)
+                run_seed = seed * 1000 + total.kills
+                total += killed(backend, algorithm, kills, run_seed, Path(folder), rng)
     print(json.dumps(asdict(total)), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,8 +20,7 @@ from moela.quality.indicators import hypervolume
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP, NoC3D
 from tests.benchmarks.digest_cases.running import Mixed, Tours
-from tests.benchmarks.survival import scaled
-from tests.benchmarks.survival.bars import Bar, Options
+from tests.benchmarks.survival import Bar, Options, scaled
 
 LARGEST = float(np.finfo(float).max)
 N_SEEDS = 7
@@ -89,9 +88,8 @@ def bars(options: Options) -> Iterator[Bar]:
 
 
 def _powers_of_two(pool: Parallel, options: Options) -> Iterator[Bar]:
-    share = options.share(len(POWERS_OF_TWO), at_least=2)
-    chosen = tuple(POWERS_OF_TWO[i] for i in _spread_out(len(POWERS_OF_TWO), share))
-    names = list(CASES)[: options.share(len(CASES), at_least=3)]
+    chosen = _some(POWERS_OF_TWO, options)
+    names = list(CASES)[: options.share(len(CASES))]
     for algorithm in ALGORITHMS:
         results = pool(delayed(differing)(name, algorithm, chosen, options.seed) for name in names)
         faults = [fault for found in results for fault in found]
@@ -106,13 +104,10 @@ def _powers_of_two(pool: Parallel, options: Options) -> Iterator[Bar]:
 
 
 def _powers_of_ten(pool: Parallel, options: Options) -> Bar:
-    share = options.share(len(POWERS_OF_TEN), at_least=2)
-    chosen = [POWERS_OF_TEN[i] for i in _spread_out(len(POWERS_OF_TEN), share)]
-    names = STEADY[: options.share(len(STEADY), at_least=2)]
-    jobs = list(itertools.product(names, [0, *chosen]))
-    medians = dict(
-        zip(jobs, pool(delayed(by_ten)(*job, options.seed) for job in jobs), strict=True)
-    )
+    names = STEADY[: options.share(len(STEADY))]
+    jobs = list(itertools.product(names, [0, *_some(POWERS_OF_TEN, options)]))
+    found = pool(delayed(by_ten)(*job, options.seed) for job in jobs)
+    medians = {job: float(np.median(volumes)) for job, volumes in zip(jobs, found, strict=True)}
     ratios = {job: medians[job] / medians[job[0], 0] - 1.0 for job in jobs if job[1] != 0}
     worst = max(ratios, key=lambda job: abs(ratios[job]))
     return Bar(
@@ -125,14 +120,18 @@ def _powers_of_ten(pool: Parallel, options: Options) -> Bar:
 
 
 def _penalties(pool: Parallel, options: Options) -> Bar:
-    names = PENALIZED[: options.share(len(PENALIZED), at_least=2)]
-    n = options.share(N_BANDS, at_least=4)
-    cases = list(itertools.product(names, ("all", "first", "last"), (1e100, 1e308)))
-    jobs = sorted({(*case[:2], size) for case in cases for size in (1e3, case[2])})
+    names = PENALIZED[: options.share(len(PENALIZED))]
+    n = options.share(N_BANDS, at_least=3)
+    jobs = list(itertools.product(names, ("all", "first", "last"), (1e3, 1e100, 1e308)))
     found = pool(delayed(with_penalty)(*job, options.seed, n) for job in jobs)
     volumes = dict(zip(jobs, found, strict=True))
-    losses = {case: _relative(volumes[case], volumes[*case[:2], 1e3]) for case in cases}
-    worst = min(losses, key=lambda case: sum(losses[case] * np.array([1.0, 2.0])))
+    losses = {}  # mean difference of paired runs, and its standard error, both relative
+    for job in jobs:
+        baseline = volumes[*job[:2], 1e3]
+        differences = (volumes[job] - baseline) / baseline.mean()
+        if job[2] > 1e3:
+            losses[job] = differences.mean(), differences.std(ddof=1) / len(differences) ** 0.5
+    worst = min(losses, key=lambda job: losses[job][0] + 2.0 * losses[job][1])
     mean, error = losses[worst]
     return Bar(
         "MOELA where a third of the designs have penalties of 1e100 or 1e308, in all objectives or "
@@ -146,19 +145,10 @@ def _penalties(pool: Parallel, options: Options) -> Bar:
     )
 
 
-def _relative(volumes: Floats, baseline: Floats) -> tuple[float, float]:
-    """Return the mean difference of paired runs [n], and its standard error, both relative."""
-    differences, mean = volumes - baseline, float(baseline.mean())
-    error = float(differences.std(ddof=1)) / len(differences) ** 0.5
-    return float(differences.mean()) / mean, error / mean
-
-
 def _edges(pool: Parallel, options: Options) -> Bar:
-    names = list(CASES)[:: max(1, round(1 / options.fraction / 2))]
-    jobs = list(itertools.product(names, ALGORITHMS, EDGES))
-    if options.fraction < 1.0:
-        picked = np.random.default_rng(options.seed).permutation(len(jobs))
-        jobs = [jobs[i] for i in picked[: options.share(len(jobs), at_least=20)]]
+    jobs = list(itertools.product(CASES, ALGORITHMS, EDGES))
+    picked = np.random.default_rng(options.seed).permutation(len(jobs))
+    jobs = [jobs[i] for i in picked[: options.share(len(jobs), at_least=10)]]
     faults = [f for f in pool(delayed(at_the_edge)(*job, options.seed) for job in jobs) if f]
     return Bar(
         f"{len(EDGES)} kinds of objectives at the edges of the range of floats, numpy's warnings "
@@ -170,7 +160,13 @@ def _edges(pool: Parallel, options: Options) -> Bar:
     )
 
 
-def differing(name: str, algorithm: str, exponents: tuple[Any, ...], seed: int) -> list[str]:
+def _some(scales: Sequence[Any], options: Options) -> list[Any]:
+    """Return as many of the scales as a run tries, the last ones first."""
+    n = options.share(len(scales))
+    return [scales[round(i)] for i in np.linspace(len(scales) - 1, 0, n)]
+
+
+def differing(name: str, algorithm: str, exponents: Sequence[Any], seed: int) -> list[str]:
     """Return the exponents for which a run on scaled objectives is not the scaled run."""
     case, make = CASES[name], ALGORITHMS[algorithm]
     problem, faults = case.make(), []
@@ -185,13 +181,21 @@ def differing(name: str, algorithm: str, exponents: tuple[Any, ...], seed: int) 
     return faults
 
 
-def by_ten(name: str, exponents: Any, seed: int) -> float:
-    """Return the median hypervolume of seven seeds on objectives times powers of ten."""
-    case = CASES[name]
-    problem = case.make()
+def volume(case: Case, problem: Any, other: Any, seed: int, by: Any = 1.0) -> float:
+    """Return the hypervolume of MOELA's front of a changed problem, divided by its scale."""
+    ref_point = problem.ref_point if case.ref_point is None else case.ref_point
+    with strictly():
+        run = scaled.Run(other, MOELA(), case.n_eval, seed)
+    return hypervolume(run.result.F / by, ref_point)
+
+
+def by_ten(name: str, exponents: Any, seed: int) -> list[float]:
+    """Return the hypervolumes of seven seeds on objectives times powers of ten."""
+    problem = CASES[name].make()
     powers = np.resize(exponents, problem.n_obj)
     other = scaled.times_powers_of_ten(problem, powers, int(powers[-1]))
-    return _median_volume(case, problem, other, 10.0 ** powers.astype(float), seed)
+    by = 10.0 ** powers.astype(float)
+    return [volume(CASES[name], problem, other, seed + k, by) for k in range(N_SEEDS)]
 
 
 def with_penalty(name: str, columns: str, size: float, seed: int, n: int) -> Floats:
@@ -204,20 +208,8 @@ def with_penalty(name: str, columns: str, size: float, seed: int, n: int) -> Flo
     ref_point = problem.ref_point if case.ref_point is None else case.ref_point
     value = size if size > 1e90 else size * max(1.0, float(np.abs(ref_point).max()))
     where = {"all": slice(None), "first": [0], "last": [-1]}[columns]
-    volumes = np.empty(n)
-    for k in range(n):
-        other = scaled.penalized(problem, value, 1.0 / 3.0, where, bands=k)
-        with strictly():
-            run = scaled.Run(other, MOELA(), case.n_eval, seed + k)
-        volumes[k] = hypervolume(run.result.F, ref_point)
-    return volumes
-
-
-def _median_volume(case: Case, problem: Any, other: Any, by: Any, seed: int) -> float:
-    ref_point = problem.ref_point if case.ref_point is None else case.ref_point
-    with strictly():
-        runs = [scaled.Run(other, MOELA(), case.n_eval, seed + k) for k in range(N_SEEDS)]
-    return float(np.median([hypervolume(run.result.F / by, ref_point) for run in runs]))
+    others = [scaled.penalized(problem, value, 1.0 / 3.0, where, bands=k) for k in range(n)]
+    return np.array([volume(case, problem, other, seed + k) for k, other in enumerate(others)])
 
 
 def _mixed_sizes(F: Any) -> Any:
@@ -290,8 +282,3 @@ class strictly(warnings.catch_warnings):
     def __exit__(self, *exc: Any) -> None:
         self._errors.__exit__(*exc)
         super().__exit__(*exc)
-
-
-def _spread_out(n: int, size: int) -> list[int]:
-    """Return `size` different numbers below n, the last ones first."""
-    return [round(i) for i in np.linspace(n - 1, 0, min(size, n))]

@@ -13,11 +13,9 @@ from moe_costmodel import (
     contiguous,
     greedy,
 )
-from moe_costmodel.advice.drift import DriftedLoads
-from moe_costmodel.advice.windows import busiest_counts, busiest_loads, interval_of, window_slices
+from moe_costmodel.advice.windows import busiest_counts, busiest_loads
 from moe_costmodel.example import measured
 from moela.cli import main
-from tests.moe_costmodel.random_traces import random_trace
 
 
 def skewed(rng, n_layers=6, n_experts=32, spread=1.0):
@@ -125,7 +123,7 @@ def test_steps_show_drift(rng):
 
 def test_redundant_experts_promise_nothing_that_single_tokens_cannot_keep():
     """Copies of an expert cannot share the one token that it has in a step of few tokens."""
-    trace = RoutingTrace.example("code")
+    trace = RoutingTrace.example("code").head(0.3)
     found = by_knob(advise(trace, devices=[4], batch_size=1, max_replicas=8))["redundant experts"]
     assert not found.adopt
     assert found.gain.value < 0.05
@@ -150,16 +148,8 @@ def test_devices_that_do_not_divide_the_experts_need_redundant_ones(rng):
     assert found["redundant experts"].placement.n_replicas == 3
 
 
-def test_token_traces_without_weights(rng):
-    full = random_trace(rng, n_tokens=400, n_layers=2, k=2, n_experts=8)
-    trace = RoutingTrace(full.topk_ids, n_experts=8, sequence_lengths=full.sequence_lengths)
-    found = advise(trace, devices=[1, 2], slots=3)
-    assert {"placement", "expert buffer"} <= set(by_knob(found))
-    assert any("no gate weights" in text for text in found.unknown)
-
-
 def test_thresholds_are_judged_by_measured_times():
-    trace = RoutingTrace.example()
+    trace = RoutingTrace.example().head(0.2)
     latency, shape = measured.example_latency(), measured.example_shape()
     model = DeploymentModel(trace, measured.example_hardware(1), latency, shape=shape, n_devices=1)
     found = advise(trace, devices=[1], deployment=model)
@@ -191,21 +181,6 @@ def test_devices_that_are_no_numbers_are_refused(rng, devices):
         advise(RoutingTrace.from_counts(skewed(rng)), devices=devices)
 
 
-@pytest.mark.parametrize("kind", ["others", "recent"])
-def test_other_traffic_must_be_traces(rng, kind):
-    with pytest.raises(ValueError, match=f"'{kind}' parameter of advise must be of the type"):
-        advise(RoutingTrace.from_counts(skewed(rng)), **{kind: [np.ones((2, 2))]})
-
-
-def test_numbers_of_devices_may_be_single_and_of_numpy(rng):
-    trace, other = (RoutingTrace.from_counts(skewed(rng), source=name) for name in "ab")
-    expected = str(advise(trace, devices=[4, 8], others=[other]))
-    for devices in (np.array([4, 8]), (n for n in (4, 8, 4)), [np.int32(4), 8]):
-        assert str(advise(trace, devices=devices, others=other)) == expected
-    for devices in (4, np.int64(4), np.array(4)):
-        assert str(advise(trace, devices=devices)) == str(advise(trace, devices=[4]))
-
-
 @pytest.mark.parametrize("n", [1, 2, 3, 15])
 @pytest.mark.parametrize("weights", [None, 1.0])
 def test_a_trace_that_is_too_short_says_how_many_steps_are_needed(n, weights):
@@ -232,21 +207,3 @@ def test_command_writes_files_and_commands(tmp_path, rng, capsys):
     assert (out / "advice.txt").read_text() in printed
     assert main([*words[:-2], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recommendations"][0]["adopt"]
-
-
-def test_drifted_loads_regress_to_the_mean(rng):
-    shares = skewed(rng)
-    shares /= shares.sum(axis=1, keepdims=True)
-    drifting = DriftedLoads(shares)
-    drawn = np.stack([drifting.moved_by(0.2, rng) for _ in range(200)])
-    moved = 0.5 * np.abs(drawn - shares).sum(axis=2).mean()
-    # The formula holds for a normal distribution; these loads are skewed.
-    assert moved == pytest.approx(0.2, rel=0.25)
-    assert drawn.mean(axis=0).std() < shares.std()
-
-
-def test_windows():
-    assert window_slices(10)[-1].stop == 10
-    assert len(window_slices(100)) == 8
-    single = interval_of(np.array([0.1]))
-    assert (single.low, single.high) == (-1.0, 1.0)

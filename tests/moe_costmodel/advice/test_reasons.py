@@ -111,24 +111,6 @@ def test_a_placement_that_already_fits_is_left_alone(rng):
     assert "Even on the traffic that it was fitted to it gains nothing." in found.why
 
 
-def test_without_kernel_times_no_threshold_is_advised(rng):
-    trace = random_trace(rng, n_tokens=200, n_layers=2, k=2, n_experts=8)
-    found = advise(trace, devices=[1], slots=8)
-    threshold = advised(found, "thresholds")
-    assert not threshold.adopt
-    assert "No kernel times are given" in threshold.why
-    assert "gate mass" in threshold.why
-
-
-def test_no_buffer_is_needed_if_all_experts_fit(rng):
-    trace = random_trace(rng, n_tokens=200, n_layers=2, k=2, n_experts=8)
-    for slots in (8, 100):
-        buffer = advised(advise(trace, devices=[1], slots=slots), "expert buffer")
-        assert not buffer.adopt
-        assert buffer.why == "All 8 experts of a layer fit."
-        assert buffer.offload is None
-
-
 def test_buffers_are_scored_on_other_traffic_of_the_same_kind(rng):
     traces = [random_trace(rng, n_tokens=200, n_layers=2, k=2, n_experts=8) for _ in range(2)]
     tokens = RoutingTrace(traces[1].topk_ids, n_experts=8, source="tuesday")

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from moe_costmodel import (
     POLICIES,
     ExpertStream,
-    RoutingTrace,
     expert_streams,
     miss_curves,
     replay,
@@ -25,7 +24,7 @@ def as_steps(stream):
     return [part.tolist() for part in np.split(stream.ids, stream.bounds[1:-1])]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 40), st.sampled_from(sorted(POLICIES))
 )
@@ -100,37 +99,12 @@ def test_threads_and_many_capacities_change_nothing(deepseek, rng):
         assert np.array_equal(curve.per_step.sum(axis=0), curve.misses)
 
 
-def test_a_device_without_experts_is_fine():
-    loads = np.ones((3, 1, 2), int)
-    streams = expert_streams(loads, [0, 0], 2)
-    assert replay(streams, [[1, 0]], "lru")[:, 0].tolist() == [[2, 0]] * 3
-
-
-@pytest.mark.parametrize("value", [np.nan, -1.0, np.inf])
-def test_loads_that_are_no_numbers_of_tokens_are_named(value):
-    loads = np.ones((3, 1, 2))
-    loads[1, 0, 1] = value
-    with pytest.raises(
-        ValueError, match=r"'loads' .* finite and not negative. Got .* at \(1, 0, 1"
-    ):
-        miss_curves(loads, [0, 0], 1)
-
-
-def test_booleans_are_loads(rng):
-    needed = rng.random((20, 2, 6)) < 0.4
-    curves = [miss_curves(loads, [0] * 6, 1)["lru"] for loads in (needed, needed.astype(int))]
-    assert np.array_equal(curves[0].misses, curves[1].misses)
-
-
 @pytest.mark.parametrize(
     ("call", "parameter"),
     [
-        (lambda loads: expert_streams(loads[0], [0, 0], 1), "loads"),
         (lambda loads: expert_streams(loads, [0, 2], 2), "device_of"),
         (lambda loads: expert_streams(loads, [0, 0, 0], 2), "device_of"),
-        (lambda loads: expert_streams(loads, [0, 0], 0), "n_devices"),
         (lambda loads: miss_curves(loads, [0, 0], 1, policies=["mru"]), "policies"),
-        (lambda loads: miss_curves(loads, [0, 0], 1, policies=3), "policies"),
         (lambda loads: miss_curves(loads, [0, 0], 1, capacities=[0]), "capacities"),
         (lambda loads: replay(expert_streams(loads, [0, 0], 1), [1], "lru"), "capacity"),
     ],
@@ -144,24 +118,13 @@ def test_bad_parameters_are_named(call, parameter):
     ("ids", "bounds", "n_experts", "parameter"),
     [
         ([0, 3], [0, 2], 3, "ids"),
-        ([-1, 1], [0, 2], 3, "ids"),
         ([1, 0], [0, 2], 3, "ids"),
         ([0, 1, 1, 2], [0, 1, 3, 4], 3, "ids"),
         ([0, 1], [0, 3], 3, "bounds"),
-        ([0, 1], [1, 2], 3, "bounds"),
         ([0, 1], [0, 2, 1, 2], 3, "bounds"),
-        ([0, 1], [], 3, "bounds"),
-        ([0.0, 1.0], [0, 2], 3, "ids"),
-        ([0, 1], [0, 2], -1, "n_experts"),
     ],
 )
 def test_streams_check_what_the_compiled_replay_does_not(ids, bounds, n_experts, parameter):
     numbers = np.array(ids), np.array(bounds, dtype=np.int64)
     with pytest.raises(ValueError, match=f"'{parameter}' parameter of ExpertStream"):
         ExpertStream(*numbers, n_experts)
-
-
-def test_a_trace_of_loads_will_do():
-    trace = RoutingTrace.from_counts(np.eye(4)[:, None, :])
-    curves = miss_curves(trace.loads(), np.zeros(4, int), 1)
-    assert curves["lru"].rate().tolist() == [1.0] * 4

@@ -3,13 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moe_costmodel.deployment.check import _change, _longer
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.rules import GateRule
 from moe_costmodel.latency.steps.rest_of_model import RestOfModel
 from moe_costmodel.placement.heuristics import greedy, replicate_and_pack
 from moe_costmodel.placement.placement import migration_bytes
-from moe_costmodel.plans.export_flags import _price
 from moe_costmodel.plans.plan import Plan
 from moe_costmodel.shapes import LayerShape
 from tests.moe_costmodel.machines import LARGER, evaluated, hardware, latency, planned
@@ -55,39 +53,6 @@ def test_every_objective_is_evaluated_anew(traces):
     assert "buffer: " in text
 
 
-def test_what_looks_the_same_is_no_difference(traces):
-    model = model_of(traces[0])
-    plan = planned(model, capacities=3, policy="lfu", batch_size=4)
-    found = plan.check(traces[0], deployment=model)
-    row = next(row for row in found.objectives if row.name == "memory_bytes")
-    row = replace(row, old=replace(row.old, value=1e7, low=1e7, high=1e7), new=1e7 + 1)
-    assert not row.inside
-    assert "outside its interval" not in str(replace(found, objectives=(row,)))
-    far = replace(row, new=2 * row.new)
-    assert "outside its interval" in str(replace(found, objectives=(far,)))
-
-
-@pytest.mark.parametrize(
-    ("share", "words"),
-    [(0.05, "5% longer"), (-0.01, "1% shorter"), (0.001, "no longer"), (-0.001, "no longer")],
-)
-def test_changes_of_a_step_in_words(share, words):
-    assert _longer(share) == words
-    assert _change(-0.0004) == _change(0.0) == "0.0%"
-    assert _change(-0.2) == "-20.0%"
-
-
-def test_a_price_names_what_changes_only():
-    own = {"step_mean_s": 0.01, "memory_bytes": 1e7, "quality_loss": 0.1}
-    same = own | {"memory_bytes": 1e7 + 1}
-    assert _price(own, same) == "the mean step is the same, the same memory"
-    other = own | {"step_mean_s": 0.02, "quality_loss": 0.2}
-    assert _price(own, other) == (
-        "the mean step is 20 ms instead of 10 ms (+100.0%), the same memory, quality lost 0.2 "
-        "instead of 0.1"
-    )
-
-
 def test_a_switch_charges_what_must_arrive(traces):
     model = model_of(traces[0])
     now = planned(model, batch_size=4)
@@ -131,15 +96,6 @@ def test_a_buffer_that_thrashes_is_named(traces):
         traces[1], deployment=model
     )
     assert advice_of(mixed, "buffer").layers == (0,)
-
-
-def test_a_change_that_predictions_are_not_sure_of_is_said_to_be_unclear(traces, monkeypatch):
-    model = model_of(traces[0], n_devices=1)
-    roomy = planned(model, capacities=7, policy="lfu", batch_size=4)
-    for error, unclear in ((0.5, 2.0), True), ((1.0, 1.0), False):
-        monkeypatch.setattr(type(model), "error", lambda *_, error=error: (error,) * 3)
-        why = advice_of(roomy.check(traces[1], deployment=model), "buffer").why
-        assert ("no clear change: steps are predicted within -50.0% to +100.0%" in why) is unclear
 
 
 def test_replicas_that_cost_more_than_they_give_are_named(traces):

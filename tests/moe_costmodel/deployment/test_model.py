@@ -151,18 +151,6 @@ def test_one_changed_layer_costs_one_layer(windows):
     assert model.layers_computed == 4
 
 
-def test_a_small_cache_changes_nothing_but_the_work(windows, rng):
-    small, large = model_of(windows, cache_bytes=2000), model_of(windows)
-    for _ in range(20):
-        capacities = rng.integers(1, 4, size=(3, 2))
-        batch = int(rng.integers(1, 5))
-        a = evaluated(small, gates=RULES, capacities=capacities, policy="lfu", batch_size=batch)
-        b = evaluated(large, gates=RULES, capacities=capacities, policy="lfu", batch_size=batch)
-        assert np.array_equal(a.step_seconds, b.step_seconds)
-        assert small._layers._cache.used <= 2000 + 3000  # at least one entry is kept
-    assert small.layers_computed > large.layers_computed
-
-
 def test_counted_objectives_are_those_of_the_parts(windows):
     model = model_of(windows[:1], n_devices=4, n_nodes=2)
     loads = windows[0].loads(4)
@@ -198,12 +186,6 @@ def test_the_largest_share_of_a_device_counts_whole_tokens(windows):
     assert found["avg_max_load"] > avg_max_load(everywhere, loads).mean() == 0.5
 
 
-def test_nodes_slow_the_exchange(windows):
-    one = evaluated(model_of(windows, n_devices=4), batch_size=4)
-    two = evaluated(model_of(windows, n_devices=4, n_nodes=2), batch_size=4)
-    assert (two.step_seconds > one.step_seconds).all()
-
-
 def test_memory_grows_with_batch_and_context(windows):
     memory = MemoryModel(
         shape=SHAPE, n_moe_layers=3, rest_parameters=1000, n_attention_layers=4, kv_width=32
@@ -217,14 +199,6 @@ def test_memory_grows_with_batch_and_context(windows):
     assert tight["expert_bytes"] == 3 * SHAPE.expert_bytes
     assert tight["miss_mean_s"] > 0
     assert tight["step_mean_s"] > large["step_mean_s"]
-
-
-def test_activations_are_those_of_the_memory_model(windows):
-    memory = MemoryModel(
-        shape=SHAPE, n_moe_layers=3, rest_parameters=0, n_attention_layers=1, kv_width=0
-    )
-    model = model_of(windows, n_devices=1, memory=memory)
-    assert model.other_bytes(4, 8) == memory.activation_bytes(4)
 
 
 def test_measured_quality_is_used_and_named(windows):
@@ -285,10 +259,6 @@ def test_applying_a_rule_is_charged(windows):
     model = DeploymentModel(windows, hardware(), charged, shape=SHAPE, n_devices=1, rest=REST)
     after = evaluated(model, gates=dropping_nothing, batch_size=4)
     assert after.step_seconds - plain.step_seconds == pytest.approx(1e-3 + 8e-5)
-    # Of a rule that saves less than it costs, the check says to leave it off.
-    plan = planned(model, gates=(GateRule("skip", 0.9), None, None), batch_size=4)
-    advice = {a.knob: a for a in plan.check(windows[1], deployment=model).advice}
-    assert not advice["thresholds"].keep
 
 
 @pytest.mark.parametrize(
@@ -299,17 +269,9 @@ def test_applying_a_rule_is_charged(windows):
         ({"links": ("slow_to_fast",)}, "'device_to_device'"),
         ({"n_devices": 4, "n_nodes": 2, "links": ("device_to_device",)}, "'node_to_node'"),
         ({"mode": "train"}, "'mode' parameter"),
-        ({"coverage": 1.0}, "'coverage' parameter"),
-        ({"n_devices": 0}, "'n_devices' parameter"),
-        ({"n_nodes": 0}, "'n_nodes' parameter"),
-        ({"context": -1e5}, "'context' parameter"),
         ({"context": float("nan")}, "'context' parameter"),
-        ({"max_context": 0}, "'max_context' parameter"),
-        ({"max_context": -100_000}, "'max_context' parameter"),
-        ({"cache_bytes": -1}, "'cache_bytes' parameter"),
         ({"kernel": "foo"}, "'kernel' parameter"),
         ({"shape": LayerShape(n_experts=16, k=2, d_model=4, d_ffn=4)}, "16 experts"),
-        ({"shape": LayerShape(n_experts=8, k=2, d_model=4, d_ffn=4, n_local=4)}, "whole layer"),
     ],
 )
 def test_a_wrong_setting_is_named_before_the_run(windows, settings, message):
@@ -333,14 +295,10 @@ def test_traces_that_cannot_be_used_are_named(windows):
     ("changes", "message"),
     [
         ({"capacities": 5}, "from 1 to the 4 slots"),
-        ({"capacities": [[1, 2]]}, "'capacities' parameter"),
-        ({"capacities": 1.5}, "'capacities' parameter"),
         ({"policy": "mru"}, "'policy' parameter"),
         ({"gates": [None]}, "one per layer, 3"),
         ({"batch_size": 0}, "'batch_size' parameter"),
         ({"placement": np.zeros((3, 8), int)}, "of experts 8"),
-        ({"placement": np.full((3, 8), 8)}, "none for expert 0"),
-        ({"placement": np.zeros((3, 9), int)}, "a divisor of the 9 slots"),
         ({"placement": Placement(np.tile(np.arange(8), (3, 1)), 4)}, "of devices 2"),
     ],
 )

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -78,30 +76,6 @@ def test_steps_take_what_the_replay_says_longer(trace, rule, batch_size, gate):
     )
     assert found.waiting_seconds == pytest.approx(np.concatenate(expected), rel=1e-5, abs=1e-9)
     assert found["memory_bytes"] < whole["memory_bytes"]
-
-
-def test_the_slowest_device_counts(trace):
-    model = model_of(trace, 2)
-    rule = OffloadRule("lru")
-    slots = [[7, 1, 2, 3, 4, 5, 6, 0]] * 3
-    both = model.decision(placement=slots, capacities=2, offload=rule, start=START)
-    first = model.decision(placement=slots, capacities=[[2, 4]] * 3, offload=rule, start=START)
-    none = model.decision(placement=slots)
-    means = [model.evaluate(decision)["step_mean_s"] for decision in (none, first, both)]
-    assert means[0] < means[1] < means[2]
-    assert model.evaluate(first)["miss_mean_s"] > 0
-
-
-def test_layers_are_kept_for_all_capacities(trace):
-    model = model_of(trace)
-    decision = model.decision(capacities=3, offload=RULES[1], start=START)
-    before = model.evaluate(decision)["step_mean_s"]
-    one = replace(decision, capacities=[[4], [3], [3]])
-    computed = model.layers_computed
-    assert model.evaluate(one)["step_mean_s"] < before
-    assert model.layers_computed == computed + 1
-    other = replace(decision, start=START[::-1])
-    assert model.evaluate(other)["step_mean_s"] != before
 
 
 def test_plans_carry_the_rule_and_can_be_checked(trace, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from moe_costmodel.deployment.check import Switch
 from moe_costmodel.deployment.model import DeploymentModel
 from moe_costmodel.gating.rules import GateRule
-from moe_costmodel.placement.heuristics import greedy, replicate_and_pack
+from moe_costmodel.placement.heuristics import greedy
 from tests.moe_costmodel.machines import LARGER, LINKS, hardware, latency, planned
 
 
@@ -16,13 +16,6 @@ def model_of(trace, n_devices=2, n_nodes=1):
     return DeploymentModel(
         trace, machine, latency(), shape=LARGER, n_devices=n_devices, n_nodes=n_nodes
     )
-
-
-def test_a_switch_pays_for_itself_after_what_it_takes():
-    assert Switch(1e6, 2.0, "slow_to_fast", 0.5).steps_to_pay == 4
-    assert Switch(1e6, 2.0, "slow_to_fast", 0.0).steps_to_pay == float("inf")
-    assert Switch(1e6, 2.0, "slow_to_fast", -0.5).steps_to_pay == float("inf")
-    assert Switch(0.0, 0.0, "slow_to_fast", -0.5).steps_to_pay == 0
 
 
 @pytest.mark.parametrize(
@@ -70,15 +63,6 @@ def test_between_nodes_a_node_waits_for_all_its_devices(traces):
 
 def advice_of(check, knob):
     return next(item for item in check.advice if item.knob == knob)
-
-
-def test_replicas_without_which_nothing_divides_are_kept(traces):
-    model = model_of(traces[0], n_devices=3)
-    placement = replicate_and_pack(traces[0].loads(4), 3, n_replicas=1)
-    plan = planned(model, placement=placement, batch_size=4)
-    found = advice_of(plan.check(traces[1], deployment=model), "replicas")
-    assert found.keep
-    assert found.why == "without them the experts do not divide over the devices"
 
 
 @pytest.mark.parametrize(("value", "idle"), [(0.02, (2,)), (0.3, ())])

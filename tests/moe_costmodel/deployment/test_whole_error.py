@@ -5,7 +5,7 @@ import pytest
 
 from moe_costmodel import DeploymentModel, LatencyModel, Measurements, Record, RoutingTrace
 from moe_costmodel.example import measured
-from moe_costmodel.latency.steps.whole_steps import whole_error, whole_ratios
+from moe_costmodel.latency.steps.whole_steps import whole_error
 
 SHAPE = measured.example_shape()
 
@@ -30,18 +30,6 @@ def deployment(records):
         RoutingTrace.example("code"), measured.example_hardware(1), latency, shape=SHAPE,
         rest=measured.example_rest(), context=64,
     )  # fmt: skip
-
-
-def test_ratios_are_those_of_whole_steps_of_the_mode():
-    latency, rest = measured.example_latency(), measured.example_rest()
-    latency.whole_steps = [*whole_steps([1.1, 0.9]), *whole_steps([1.3], prefill=1)]
-    try:
-        decode = whole_ratios(latency, rest, SHAPE, mode="decode")
-        prefill = whole_ratios(latency, rest, SHAPE, mode="prefill")
-    finally:
-        latency.whole_steps = []
-    assert np.exp(decode) == pytest.approx([1.1, 0.9])
-    assert np.exp(prefill) == pytest.approx([1.3])
 
 
 def test_a_common_bias_widens_the_interval_like_a_scatter():

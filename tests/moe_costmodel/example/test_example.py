@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 import zlib
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from moe_costmodel import RoutingTrace, edit_routing  # noqa: E402
+from moe_costmodel import RoutingTrace  # noqa: E402
 from moe_costmodel.example import (  # noqa: E402
     excerpts,
     load_model,
@@ -18,7 +16,7 @@ from moe_costmodel.example import (  # noqa: E402
     trace_path,
 )
 from moe_costmodel.example import train as training  # noqa: E402
-from moe_costmodel.example.text import DOMAINS, corpus, documents  # noqa: E402
+from moe_costmodel.example.text import DOMAINS, corpus  # noqa: E402
 
 DATA = trace_path("code").parent
 RECORDED_EXCERPT = 1372098502  # checksum of the first excerpt that the trace was recorded on
@@ -28,27 +26,6 @@ RECORDED_EXCERPT = 1372098502  # checksum of the first excerpt that the trace wa
 def model():
     torch.set_num_threads(1)
     return load_model()
-
-
-def test_the_example_is_importable_without_torch():
-    code = (
-        "import sys; from moe_costmodel import example;"
-        "[getattr(example, name) for name in example.__all__ if name != 'excerpts'];"
-        "example.example_hardware(2); example.example_latency(); example.example_memory();"
-        "example.example_rest(); example.example_shape(); example.trace_path('code');"
-        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=240)
-
-
-def test_sizes_promised(model):
-    config = model.config
-    assert config.num_hidden_layers >= 4
-    assert config.num_local_experts >= 16
-    assert config.num_experts_per_tok >= 2
-    assert (DATA / "model.safetensors").stat().st_size < 8e6
-    assert sum(trace_path(d).stat().st_size for d in DOMAINS) < 1e6
-    assert sum(p.numel() for p in model.parameters()) > 2e6
 
 
 def test_held_out_loss_is_the_recorded_one(model):
@@ -67,14 +44,6 @@ def test_no_expert_has_collapsed():
         # Measured, relative to a uniform share: 0.21 to 1.99 on prose, 0.32 to 2.19 on code.
         assert shares.min() > 0.1 / 32
         assert shares.max() < 4 / 32
-
-
-def test_the_domains_differ():
-    prose, code = (RoutingTrace.example(domain) for domain in DOMAINS)
-    between = prose.drift(code).mean()
-    within = code.head().drift(code.tail()).mean()
-    # Measured: 0.154 and 0.048.
-    assert between > 1.5 * within
 
 
 def test_packaged_traces_agree_with_the_model(model):
@@ -114,15 +83,6 @@ def test_decoding_with_a_cache_is_the_same(model):
     assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-4)
 
 
-def test_held_out_documents_are_apart():
-    for domain in DOMAINS:
-        seen, held_out = documents(domain, held_out=False), documents(domain, held_out=True)
-        assert len(seen) > 4 * len(held_out) > 0
-        assert not set(seen) & {text for text in held_out if len(text) > 200}
-    with pytest.raises(ValueError, match="domain"):
-        documents("poetry", held_out=True)
-
-
 def test_training_learns_and_repeats(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "LENGTH", 32)
     monkeypatch.setattr(training, "BATCH", 4)
@@ -134,15 +94,3 @@ def test_training_learns_and_repeats(tmp_path, monkeypatch):
     assert curves[0][-1]["train"] < curves[0][0]["train"]
     weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in "ab"]
     assert weights[0] == weights[1]
-
-
-def test_routing_is_edited_as_that_of_any_model(model):
-    tokens = torch.arange(30)[None]
-
-    def first_only(layer, i, w):
-        return i, w * torch.tensor([1.0, 0.0, 0.0, 0.0])
-
-    with edit_routing(model, first_only):
-        edited = model(tokens)
-    assert torch.equal(edited, model(tokens, gate=lambda n, w, i: first_only(n, i, w)[::-1]))
-    assert not torch.equal(edited, model(tokens))

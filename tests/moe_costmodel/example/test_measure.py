@@ -15,15 +15,6 @@ from moe_costmodel.example import example_measurements, measure
 KINDS = ("layer", "rule", "buffered", "step", "copy")
 
 
-def test_the_quartiles_of_the_repeats_are_kept(rng):
-    record = Record("copy", {"bytes": 100}, rng.gamma(5.0, 1e-4, 41).tolist())
-    kept = measure.quartiles(record)
-    ordered = sorted(record.repeats)
-    assert kept.repeats == pytest.approx([ordered[10], ordered[20], ordered[30]], rel=1e-3)
-    assert kept.seconds == pytest.approx(record.seconds, rel=1e-3)
-    assert (kept.kind, kept.at) == (record.kind, record.at)
-
-
 @pytest.fixture
 def measured(monkeypatch):
     """Replace the measurement by timings twice as long; return what it was asked."""
@@ -76,11 +67,3 @@ def test_every_other_point_is_kept_with_the_packaged_exchange(measured, monkeypa
     assert copy.seconds(10**6) == pytest.approx(2 * old.seconds(10**6), rel=0.01)
     # The file is what a latency model is fitted to.
     assert LatencyModel.fit(found, method="linear").report
-
-
-def test_the_exchange_is_measured_if_asked(measured, monkeypatch, tmp_path):
-    found = run(monkeypatch, tmp_path, "--exchange")
-    assert [record.at["bytes"] for record in found.of("all_to_all")] == [10**4, 10**6]
-    link = found.hardware.links["device_to_device"]
-    assert (link.bandwidth, link.latency) == (pytest.approx(2e9), pytest.approx(1e-4))
-    assert measured["budget_s"] == 120

@@ -3,7 +3,7 @@ import pytest
 
 from moe_costmodel import RoutingTrace
 from moe_costmodel.gating.quality import gate_mass, keep_choices, measured_loss
-from moe_costmodel.gating.rules import GateRule, keep_mask
+from moe_costmodel.gating.rules import GateRule
 from tests.moe_costmodel.random_traces import random_trace
 
 
@@ -23,16 +23,6 @@ def test_published_mass_on_deepseek(deepseek, rule, experts, mass):
     assert found.experts.mean() == pytest.approx(experts, abs=0.005)
     assert found.mass.mean() == pytest.approx(mass, abs=0.002)
     assert found.equal_k_mass.mean() == pytest.approx(found.mass.mean(), abs=0.015)
-
-
-def test_fixed_k_is_beside_every_rule(trace):
-    for k in (1, 2):
-        found = gate_mass(trace, GateRule("top-k", k))
-        assert found.experts.tolist() == [k, k]
-        assert found.mass == pytest.approx(found.fixed_k_mass[k - 1])
-        assert found.equal_k_mass == pytest.approx(found.mass)
-    assert found.mass == pytest.approx(1.0)
-    assert "fixed k" in str(found)
 
 
 def test_kept_choices_are_what_is_loaded(trace):
@@ -85,33 +75,3 @@ def test_measured_loss_of_the_example_in_both_implementations():
         measured_loss(model, batches, rules[:2])
     with pytest.raises(ValueError, match="'batches'"):
         measured_loss(model, [], rules)
-
-
-def test_none_drops_nothing(trace):
-    keep = keep_choices(trace, [None, GateRule("top-k", 1)])
-    assert keep[:, 0].all()
-    assert keep[:, 1].sum(axis=1).tolist() == [1] * trace.n_tokens
-    assert keep_choices(trace, None).all()
-
-
-@pytest.mark.parametrize("rules", ["top-p", ["top-p", "top-p"], [GateRule("top-k", 1)], 0.8])
-def test_what_is_no_rule_is_named(trace, rules):
-    with pytest.raises(ValueError, match="one GateRule, or one for each of 2 layers"):
-        gate_mass(trace, rules)
-    with pytest.raises(ValueError, match="must be a GateRule"):
-        keep_mask([[0.5, 0.5]], rules)
-
-
-def test_batches_are_checked_as_those_of_a_recording():
-    torch = pytest.importorskip("torch")
-    from moe_costmodel.example.packaged import load_model
-
-    model, rule = load_model(), GateRule("top-k", 1)
-    rows = measured_loss(model, [torch.arange(30)[None]], rule)
-    assert measured_loss(model, [list(range(30))], rule).loss == rows.loss
-    with pytest.raises(ValueError, match=r"'batches\[0\]' .* of measured_loss .* 0 .. 255"):
-        measured_loss(model, [torch.arange(300)], rule)
-    with pytest.raises(ValueError, match="'batches' parameter of measured_loss"):
-        measured_loss(model, 3, rule)
-    with pytest.raises(ValueError, match="'model' parameter of measured_loss"):
-        measured_loss("model", [torch.arange(30)], rule)

@@ -6,17 +6,14 @@ import pytest
 from moe_costmodel.gating.rules import GateRule, apply_rule, device_mask, keep_mask
 
 RULES = [
-    GateRule("skip", 0.0),
     GateRule("skip", 0.3),
     GateRule("skip", 1.0, k_min=2),
     GateRule("top-p", 0.1),
     GateRule("top-p", 0.5, k_min=2),
-    GateRule("top-p", 0.7),
     GateRule("top-p", 0.8),
     GateRule("top-p", 1.0),
     GateRule("top-k", 1),
     GateRule("top-k", 3),
-    GateRule("top-k", 100),
 ]
 DTYPES = ["float64", "float32", "float16", "bfloat16"]
 RULE_IDS = [f"{rule.kind}-{rule.value:g}-{rule.k_min}" for rule in RULES]
@@ -58,7 +55,7 @@ def naive(row, rule):
     return kept
 
 
-@pytest.mark.parametrize("k", [1, 2, 6, 10])
+@pytest.mark.parametrize("k", [1, 6, 10])
 @pytest.mark.parametrize("rule", RULES, ids=RULE_IDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_numpy_and_torch_keep_the_same_choices(dtype, rule, k):
@@ -84,17 +81,6 @@ def test_a_token_without_weight_keeps_none(dtype):
     zeros = torch.zeros(2, 4, dtype=getattr(torch, dtype))
     for rule in RULES:
         assert torch.equal(apply_rule(zeros, rule), zeros)
-
-
-def test_the_order_of_choices_does_not_change_a_weight():
-    torch = pytest.importorskip("torch")
-    weights = torch.from_numpy(weights_of(6)[:400]).float()
-    order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
-    for rule in RULES:
-        if rule.kind != "top-p":  # the total of a token is summed in the order that is given
-            assert torch.equal(
-                apply_rule(weights, rule)[:, order], apply_rule(weights[:, order], rule)
-            )
 
 
 def test_rules_by_hand():

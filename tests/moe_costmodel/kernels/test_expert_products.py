@@ -17,12 +17,3 @@ def test_counts_that_are_not_those_of_the_tokens_are_refused(counts, product):
     experts = Experts.random(4, 8, 16)
     with pytest.raises(ValueError, match="'counts' parameter of expert_products"):
         expert_products(torch.ones(3, 8), torch.tensor(counts), experts, product=product)
-
-
-def test_counts_may_be_of_any_integers():
-    experts = Experts.random(4, 8, 16)
-    wide, narrow = (
-        expert_products(torch.ones(3, 8), torch.tensor([1, 0, 2, 0], dtype=dtype), experts)
-        for dtype in (torch.int64, torch.int32)
-    )
-    assert torch.equal(wide, narrow)

@@ -56,12 +56,6 @@ def test_memory_must_hold_all_slots():
         layer.use_memory(small)
 
 
-def test_slow_memory_is_that_of_the_cpu():
-    elsewhere = Experts.random(8, 16, 24).to("meta")
-    with pytest.raises(ValueError, match=r"'slow' parameter.*in CPU memory.*on meta"):
-        OffloadedExperts(elsewhere, 2)
-
-
 @pytest.mark.parametrize("resident", [(), (1, 4), (0, 1, 2, 3, 4, 5, 6, 7)])
 def test_hits_and_misses_that_are_computed_apart_come_back_in_order(resident):
     experts = Experts.random(8, 16, 24, gated=True, activation="silu")

@@ -11,11 +11,10 @@ torch = pytest.importorskip("torch")
 from moe_costmodel.hardware import Hardware, Link  # noqa: E402
 from moe_costmodel.measure import kernels  # noqa: E402
 from moe_costmodel.measure.exchange import measure_exchange  # noqa: E402
-from moe_costmodel.measure.jobs import choices_of  # noqa: E402
 from moe_costmodel.measure.kernels import measure_kernels  # noqa: E402
 from moe_costmodel.measure.measurements import KINDS, Measurements, Record  # noqa: E402
 from moe_costmodel.measure.timing import time_call  # noqa: E402
-from moe_costmodel.shapes import LayerShape, power_law_counts  # noqa: E402
+from moe_costmodel.shapes import LayerShape  # noqa: E402
 
 KINDS_HERE = [kind for kind in KINDS if kind != "all_to_all"]
 SHAPE = LayerShape(n_experts=4, k=2, d_model=16, d_ffn=8)
@@ -48,20 +47,6 @@ def test_timing_on_a_gpu():
     assert 1e-6 < np.median(repeats) < 0.1
 
 
-def test_choices_give_the_counts_and_no_expert_twice(rng):
-    for n_tokens in (1, 7, 30):
-        for skew in (0.0, 1.5):
-            counts = power_law_counts(n_tokens, SHAPE, skew, rng)
-            assert counts.sum() == 2 * n_tokens
-            assert counts.max() <= n_tokens
-            ids, weights = choices_of(counts, n_tokens)
-            kept = ids[weights > 0]
-            assert torch.bincount(kept, minlength=4).tolist() == counts.tolist()
-            for row, weight in zip(ids.tolist(), weights.tolist(), strict=True):
-                named = [i for i, w in zip(row, weight, strict=True) if w > 0]
-                assert len(named) == len(set(named))
-
-
 def test_measure_save_and_load(tmp_path):
     found = measure_kernels(
         shapes=[SHAPE], budget_s=1.0, tokens=(1, 8), kinds=KINDS_HERE, progress=False, clock="cpu"
@@ -71,13 +56,6 @@ def test_measure_save_and_load(tmp_path):
     again = Measurements.load(found.save(tmp_path / "k.json"))
     assert again == found
     assert all(r.seconds > 0 and r.spread >= 0 for r in again.records)
-
-
-def test_a_spent_budget_is_said():
-    found = measure_kernels(
-        shapes=[SHAPE], budget_s=1e-6, tokens=(1,), kinds=KINDS_HERE, progress=False
-    )
-    assert "points left" in found.notes[0]
 
 
 def test_a_short_budget_leaves_out_the_exchange(monkeypatch):
@@ -136,12 +114,8 @@ def test_exchange_between_two_processes():
         ({"dtypes": ["int99"]}, "dtypes"),
         ({"shapes": []}, "shapes"),
         ({"kinds": ["magic"]}, "kinds"),
-        ({"tokens": []}, "tokens"),
         ({"tokens": [2.5]}, "tokens"),
         ({"budget_s": 0}, "budget_s"),
-        ({"budget_s": "5"}, "budget_s"),
-        ({"budget_s": True}, "budget_s"),
-        ({"budget_s": float("nan")}, "budget_s"),
         ({"hardware": Hardware(name="gpu", memory_bytes=1, device="cuda")}, "hardware"),
     ],
 )
@@ -173,15 +147,11 @@ def test_hardware_here_and_json(tmp_path):
     ("content", "message"),
     [
         ("{", "JSON"),
-        ("[]", "object"),
-        ('{"name": "x"}', "memory_bytes"),
         ('{"name": "x", "memory_bytes": -1}', "memory_bytes"),
         ('{"name": "x", "memory_bytes": 1, "color": 2}', "color"),
         ('{"name": "x", "memory_bytes": 1, "n_devices": 3, "n_nodes": 2}', "n_nodes"),
         ('{"name": "x", "memory_bytes": 1, "links": {"warp": {"bandwidth": 1}}}', "warp"),
-        ('{"name": "x", "memory_bytes": 1, "links": {"node_to_node": {}}}', "bandwidth"),
         ('{"name": "x", "memory_bytes": 1, "links": {"node_to_node": {"bandwidth": 0}}}', "band"),
-        ('{"name": "x", "memory_bytes": 1, "links": 3}', "file.json"),
     ],
 )
 def test_a_bad_hardware_file_is_named(assert_file_rejected, content, message):
@@ -191,33 +161,18 @@ def test_a_bad_hardware_file_is_named(assert_file_rejected, content, message):
 BUFFERED = {"tokens": 1, "counts": [[1, 1, 0, 0], [0, 0, 0, 1]], "capacity": 1, "misses": 2}
 
 
-def test_a_clock_that_nobody_has_is_named(tmp_path):
-    path = Measurements(Hardware(name="x", memory_bytes=1), [], "sundial").save(tmp_path / "k.json")
-    with pytest.raises(ValueError, match=r"'clock' must be one of wall, cpu, cuda.*sundial"):
-        Measurements.load(path)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"kind": "dance"}, "kind"),
-        ({"repeats": []}, "repeats"),
         ({"repeats": [1.0, -1.0]}, "repeats"),
-        ({"repeats": [float("nan")]}, "repeats"),
         ({"at": 3}, "at"),
-        ({"at": {}}, "at.bytes"),
         ({"at": {"bytes": -1}}, "at.bytes"),
-        ({"kind": "layer", "at": {"tokens": 2, "counts": [1, 2]}}, "at.counts"),
         ({"kind": "layer", "at": {"tokens": 2, "counts": [1, 2, "a", -1]}}, "at.counts"),
-        ({"kind": "layer", "at": {"tokens": 2, "counts": [2, 2, 1, 0]}}, "at.counts"),
         ({"kind": "layer", "at": {"tokens": 5.5, "counts": [1, 1, 0, 0]}}, "at.tokens"),
-        ({"kind": "layer", "at": {"tokens": 0, "counts": [0, 0, 0, 0]}}, "at.tokens"),
         ({"kind": "buffered", "at": BUFFERED | {"misses": 4}}, "at.misses"),
-        ({"kind": "buffered", "at": BUFFERED | {"misses": 1.5}}, "at.misses"),
-        ({"kind": "buffered", "at": BUFFERED | {"capacity": 0}}, "at.capacity"),
         ({"kind": "offloaded", "at": BUFFERED | {"uploads": 3}}, "at.uploads"),
         ({"kind": "step", "at": {"tokens": 1, "context": 2.5, "prefill": 2}}, "at.prefill"),
-        ({"shape": None}, "shape"),
         ({"shape": {"n_experts": 2}}, "shape"),
         ({"shape": {"n_experts": 2, "k": 3, "d_model": 1, "d_ffn": 1}}, "shape"),
     ],
@@ -246,7 +201,7 @@ JSON = st.recursive(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
 def test_no_json_gets_past_the_loaders_unnamed(tmp_path, data):
@@ -280,27 +235,3 @@ def test_measurements_print_their_kinds_not_their_points():
     records = [Record("copy", {"bytes": 8}, [1e-6]), Record("copy", {"bytes": 9}, [1e-6])]
     text = str(Measurements(hardware, records, "cpu", "2026-11-26T12:00:00", ["a note"]))
     assert text == "2 points of box (cpu time, 2026-11-26): 2 of copy\na note"
-
-
-@pytest.mark.parametrize(
-    ("settings_", "message"),
-    [
-        ({"shapes": SHAPE}, "'shapes' .* a sequence that is not empty"),
-        ({"dtypes": "float32"}, "'dtypes' .* a sequence of names"),
-        ({"dtypes": ["fp8"]}, "'dtypes' .* a dtype that torch computes, .* Got dtype 'fp8'"),
-    ],
-)
-def test_what_cannot_be_measured_is_named(settings_, message):
-    hardware = Hardware(name="here", memory_bytes=1)
-    with pytest.raises(ValueError, match=message):
-        measure_kernels(hardware, **{"shapes": [SHAPE], "budget_s": 1} | settings_)
-
-
-def test_numbers_of_numpy_are_saved(tmp_path):
-    hardware = Hardware(
-        name="a", memory_bytes=np.int64(9), links={"slow_to_fast": Link(np.int64(2))}
-    )
-    assert Hardware.load(hardware.save(tmp_path / "hardware.json")) == hardware
-    record = Record("gating", {"tokens": np.int64(4)}, [np.float32(0.5)], SHAPE)
-    path = Measurements(hardware, [record]).save(tmp_path / "measured.json")
-    assert Measurements.load(path).records == [record]

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from moe_costmodel import Attention, ModelShape
+from moe_costmodel import ModelShape
+from tests.moe_costmodel.models.built import built
 
 # Sizes from the models' public config.json files, and published counts in billions: all, active.
 # DeepSeek-V3: arXiv 2412.19437. Mixtral: arXiv 2401.04088. OLMoE: arXiv 2409.02060. Qwen3: arXiv
@@ -143,15 +144,6 @@ def test_deepseek_has_dense_layers_latent_cache_and_types():
     assert "58 MoE and 3 dense layers" in str(shape)
 
 
-def test_attention_products_add_up_to_its_parameters():
-    attention = Attention(
-        kind="mla", n_heads=128, n_kv_heads=128, head_dim=128, v_head_dim=128, q_rank=1536,
-        kv_rank=512, rope_dim=64,
-    )  # fmt: skip
-    assert attention.parameters(7168) == sum(a * b for a, b in attention.products(7168))
-    assert attention.cache_values == 576
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -161,10 +153,7 @@ def test_attention_products_add_up_to_its_parameters():
         ({"quantization_config": "fp8"}, "'quantization_config'.*object with quant_method.*'fp8'"),
         ({"layer_types": ["full_attention"] * 60 + ["foo"]}, r"'layer_types\[60\]'.*full_att"),
         ({"mlp_layer_types": ["sparse"] * 60 + ["foo"]}, r"'mlp_layer_types\[60\]'.*dense, sparse"),
-        ({"num_hidden_layers": 2**40}, "num_hidden_layers"),
-        ({"kv_lora_rank": "512"}, "kv_lora_rank"),
         ({"n_routed_experts": None}, "'n_routed_experts' must be present"),
-        ({"n_routed_experts": 0}, "'n_routed_experts'.* 1"),
         ({"first_k_dense_replace": 62}, "'first_k_dense_replace' must be at most .* = 61"),
         ({"quantization_config": {"quant_method": "magic"}}, "magic"),
     ],
@@ -181,11 +170,9 @@ def test_bad_configs_name_field_and_value(tmp_path, change, words):
     ("scaling", "expected"),
     [
         (None, 4096),
-        ({"rope_type": "default"}, 4096),
         ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 512}, 4096),
         ({"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 4096}, 8192),
         ({"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024}, 4096),
-        ({"type": "yarn", "factor": 4.0}, 16384),
         ({"rope_type": "linear", "factor": 8.0}, 32768),
         ({"rope_type": "dynamic", "factor": float("nan")}, 4096),
     ],
@@ -207,12 +194,6 @@ def test_heads_of_keys_divide_those_of_queries(n):
         ModelShape.from_config(MIXTRAL | {"num_key_value_heads": n})
     # Latent attention has no such heads, whatever its config says.
     assert ModelShape.from_config(DEEPSEEK_V3 | {"num_key_value_heads": n})
-
-
-@pytest.mark.parametrize("config", [5, None, [1]])
-def test_what_is_no_config_is_named(config):
-    with pytest.raises(ValueError, match=r"'config' parameter of ModelShape\.from_config.*path"):
-        ModelShape.from_config(config)
 
 
 def test_a_quantization_beside_the_config_is_read(tmp_path):
@@ -315,19 +296,15 @@ def test_counts_are_those_of_transformers():
 
 @pytest.mark.parametrize("step", [1, 2])
 def test_llama_4_counts_and_chunks(step):
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("transformers")
     from tests.moe_costmodel.tiny_models import COMMON
 
-    config = transformers.Llama4TextConfig(
-        **COMMON | {"num_hidden_layers": 6}, num_local_experts=8, head_dim=8,
+    found, content = built(
+        COMMON | {"num_hidden_layers": 6}, "llama4_text", num_local_experts=8, head_dim=8,
         intermediate_size_mlp=40, interleave_moe_layer_step=step, attention_chunk_size=16,
     )  # fmt: skip
-    with torch.device("meta"):
-        model = transformers.Llama4ForCausalLM(config)
-    content = config.to_dict()
     shape = ModelShape.from_config({"model_type": "llama4", "text_config": content})
-    assert shape.n_parameters == sum(p.numel() for p in model.parameters())
+    assert shape.n_parameters == found
     assert shape.n_moe_layers == 6 // step
     windows = {block.attention.window: block.n_layers for block in shape.blocks}
     assert step == 2 or windows == {16: 5, 0: 1}

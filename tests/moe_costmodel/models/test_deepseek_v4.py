@@ -6,8 +6,9 @@ which are buffers there.
 
 import pytest
 
-from moe_costmodel import Attention, Layout, ModelShape, gpu_memory, legal_layouts
+from moe_costmodel import Layout, ModelShape, gpu_memory, legal_layouts
 from moe_costmodel.models.config import moe_layer_numbers
+from tests.moe_costmodel.models.built import built
 
 COMMON = {
     "model_type": "deepseek_v4", "vocab_size": 129280, "head_dim": 512, "o_lora_rank": 1024,
@@ -61,16 +62,8 @@ def test_counts_of_the_released_models(config, total, active):
     ],
 )
 def test_counts_are_those_of_transformers(changes):
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    if not hasattr(transformers, "DeepseekV4Config"):
-        pytest.skip("a later transformers has this class")
     config = SMALL | changes
-    with torch.device("meta"):
-        model = transformers.DeepseekV4ForCausalLM(transformers.DeepseekV4Config(**config))
-    expected = sum(p.numel() for p in model.parameters())
-    expected += sum(b.numel() for n, b in model.named_buffers() if n.endswith("bias"))
-    assert ModelShape.from_config(config).n_parameters == expected
+    assert ModelShape.from_config(config).n_parameters == built(config)[0]
 
 
 def test_the_cache_has_a_window_entries_and_states():
@@ -136,24 +129,13 @@ def test_the_experts_of_an_nvfp4_file_are_listed():
     ("changes", "words"),
     [
         ({"compress_ratios": [0, 4, 128, 4, 8]}, r"compress_ratios\[4\]'.*0, 4 or 128"),
-        ({"compress_ratios": [4, 4]}, "layer_types'.*a list of 5"),
         ({"layer_types": ["full_attention"] * 4 + ["window"]}, "one of .*compressed_sparse"),
         ({"mlp_layer_types": ["dense"] * 5}, "one of hash_moe, moe"),
         ({"o_groups": 3}, "o_groups'.*a divisor of num_attention_heads = 8"),
-        ({"o_lora_rank": None}, "o_lora_rank'.*present"),
         ({"compress_rates": {"compressed_sparse_attention": 0}}, "compress_rates.compressed_sp"),
         ({"expert_dtype": "int4", "quantization_config": FP8}, "expert_dtype'.*fp4 or fp8"),
-        ({"hc_mult": 0}, "hc_mult"),
     ],
 )
 def test_damaged_fields_are_named(changes, words):
     with pytest.raises(ValueError, match=words):
         ModelShape.from_config(SMALL | changes)
-
-
-def test_groups_of_outputs_divide_the_heads():
-    with pytest.raises(ValueError, match="a divisor of n_heads = 8"):
-        Attention(
-            kind="compressed", n_heads=8, n_kv_heads=1, head_dim=16, q_rank=24, window=6,
-            output_groups=3, output_rank=12,
-        )  # fmt: skip

@@ -4,21 +4,7 @@ import pytest
 
 from moe_costmodel import Layout, ModelShape, gpu_memory
 from moe_costmodel.models.config import moe_layer_numbers
-
-
-def counted(name, config, **others):
-    """Return the parameters of a model that transformers builds, and its config as it stores it."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    if not hasattr(transformers, f"{name}Config"):
-        pytest.skip("a later transformers has this class")
-    made = getattr(transformers, f"{name}Config")(**config | others)
-    with torch.device("meta"):
-        model = getattr(transformers, f"{name}ForCausalLM")(made)
-    found = sum(p.numel() for p in model.parameters())
-    found += sum(b.numel() for n, b in model.named_buffers() if n.endswith("bias"))
-    return found, made.to_dict()
-
+from tests.moe_costmodel.models.built import built
 
 # ------------------------------------------------------------------------------------- Granite-4
 
@@ -54,25 +40,6 @@ def test_counts_of_granite_4():
     assert moe_layer_numbers(GRANITE) == tuple(range(40))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"num_local_experts": 0},
-        {"mamba_n_groups": 2, "mamba_d_head": "auto", "mamba_expand": 3, "mamba_n_heads": 12},
-        {"mamba_proj_bias": True, "mamba_conv_bias": False, "attention_bias": True},
-        {"layer_types": None, "tie_word_embeddings": False},
-    ],
-)
-def test_counts_of_granite_4_are_those_of_transformers(changes):
-    config = SMALL_GRANITE | changes
-    words = {"mamba": "linear_attention", "attention": "full_attention"}
-    kinds = config["layer_types"] and [words[kind] for kind in config["layer_types"]]
-    found, stored = counted("GraniteMoeHybrid", config, layer_types=kinds)
-    assert ModelShape.from_config(config).n_parameters == found
-    assert ModelShape.from_config(stored).n_parameters == found
-
-
 def test_granite_4_has_a_state_in_most_layers():
     shape = ModelShape.from_config(SMALL_GRANITE)
     # Of each head in float32, and of the last three tokens that the convolution sees in 16 bits.
@@ -86,37 +53,6 @@ def test_granite_4_has_a_state_in_most_layers():
     # A model without experts has the shared part alone.
     dense = ModelShape.from_config(SMALL_GRANITE | {"num_local_experts": 0})
     assert (dense.experts, {b.d_ffn for b in dense.blocks}) == (None, {40})
-
-
-def test_exceptions_of_granite_4_have_names_of_their_own():
-    quantization = {"quant_method": "fp8", "modules_to_not_convert": ["mamba.in_proj"]}
-    types = ModelShape.from_config(GRANITE | {"quantization_config": quantization}).dtypes
-    assert (types["attention"], types["experts"], types["shared"]) == ("bfloat16", "fp8", "fp8")
-    quantization["modules_to_not_convert"] = ["re:.*block_sparse_moe.input_linear", "shared_mlp"]
-    types = ModelShape.from_config(GRANITE | {"quantization_config": quantization}).dtypes
-    assert (types["attention"], types["experts"], types["shared"]) == (
-        "fp8",
-        "bfloat16",
-        "bfloat16",
-    )
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"layer_types": ["mamba"]}, "'layer_types'.*a list of 3 texts"),
-        ({"layer_types": ["mamba", "conv", "mamba"]}, r"'layer_types\[1\]'.*conv"),
-        ({"mamba_n_heads": 7}, "'mamba_n_heads'.*mamba_expand \\* hidden_size = 128"),
-        ({"mamba_n_heads": None}, "'mamba_n_heads'.*no such field"),
-        ({"mamba_d_head": "wide"}, "'mamba_d_head'.*wide"),
-        ({"mamba_n_groups": 3}, "'mamba_n_groups'.*divisor"),
-        ({"mamba_d_state": -1}, "'mamba_d_state'.*-1"),
-        ({"num_local_experts": 0, "shared_intermediate_size": None}, "'shared_intermediate_size'"),
-    ],
-)
-def test_damaged_fields_of_granite_4_are_named(changes, words):
-    with pytest.raises(ValueError, match=words):
-        ModelShape.from_config(SMALL_GRANITE | changes)
 
 
 # -------------------------------------------------------------------------------------- LFM2-MoE
@@ -178,23 +114,6 @@ def test_counts_of_lfm2():
     assert shape.max_context == 128000
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"use_expert_bias": False, "tie_embedding": False},
-        {"conv_bias": True, "conv_L_cache": 5},
-        {"num_dense_layers": 0, "tie_embedding": None, "tie_word_embeddings": False},
-        {"num_dense_layers": 4},
-    ],
-)
-def test_counts_of_lfm2_are_those_of_transformers(changes):
-    config = {k: v for k, v in (SMALL_LFM2 | changes).items() if v is not None}
-    found, stored = counted("Lfm2Moe", config)
-    assert ModelShape.from_config(config).n_parameters == found
-    assert ModelShape.from_config(stored).n_parameters == found
-
-
 def test_the_cache_of_lfm2_is_that_of_transformers():
     shape = ModelShape.from_config(SMALL_LFM2)
     values, states = cached("Lfm2Moe", SMALL_LFM2, 10)
@@ -203,35 +122,6 @@ def test_the_cache_of_lfm2_is_that_of_transformers():
     assert states == [[3 * 64]] * 3
     assert shape.kv_bytes(10) == 2.0 * values + 3 * 2.0 * 2 * 64
     assert gpu_memory(shape, Layout(tp=2, moe_ep=2), 3, 10).cache == 3 * shape.kv_bytes(10) / 2
-
-
-def test_exceptions_of_lfm2_have_names_of_their_own():
-    quantization = {"quant_method": "fp8", "ignore": ["re:.*conv.in_proj", "self_attn.out_proj"]}
-    types = ModelShape.from_config(LFM2 | {"quantization_config": quantization}).dtypes
-    assert (types["attention"], types["dense"], types["experts"]) == ("bfloat16", "fp8", "fp8")
-    quantization["ignore"] = ["re:.*feed_forward.experts", "feed_forward.w2"]
-    types = ModelShape.from_config(LFM2 | {"quantization_config": quantization}).dtypes
-    assert (types["attention"], types["dense"], types["experts"]) == (
-        "fp8",
-        "bfloat16",
-        "bfloat16",
-    )
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"layer_types": None}, "'layer_types'.*conv or full_attention"),
-        ({"layer_types": ["mamba"] * 4}, r"'layer_types\[0\]'.*mamba"),
-        ({"conv_L_cache": 0}, "'conv_L_cache'.*0"),
-        ({"conv_bias": 1}, "'conv_bias'.*true or false"),
-        ({"num_dense_layers": 5}, "at most num_hidden_layers = 4"),
-        ({"moe_intermediate_size": None}, "'moe_intermediate_size'"),
-    ],
-)
-def test_damaged_fields_of_lfm2_are_named(changes, words):
-    with pytest.raises(ValueError, match=words):
-        ModelShape.from_config(SMALL_LFM2 | changes)
 
 
 # ----------------------------------------------------------------------------- Jamba and MiniMax
@@ -284,23 +174,6 @@ def test_counts_of_jamba():
     assert moe_layer_numbers(JAMBA) == tuple(range(1, 32, 2))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"num_experts": 1, "num_experts_per_tok": 1},
-        {"mamba_dt_rank": "auto", "mamba_d_state": 8, "mamba_d_conv": 3, "mamba_expand": 3},
-        {"mamba_proj_bias": True, "mamba_conv_bias": False, "tie_word_embeddings": True},
-        {"expert_layer_period": 1, "expert_layer_offset": 0},
-    ],
-)
-def test_counts_of_jamba_are_those_of_transformers(changes):
-    config = SMALL_JAMBA | changes
-    found, stored = counted("Jamba", config)
-    assert ModelShape.from_config(config).n_parameters == found
-    assert ModelShape.from_config(stored).n_parameters == found
-
-
 def test_the_cache_of_jamba_is_that_of_transformers():
     shape = ModelShape.from_config(SMALL_JAMBA)
     values, states = cached("Jamba", SMALL_JAMBA, 10)
@@ -308,28 +181,6 @@ def test_the_cache_of_jamba_is_that_of_transformers():
     # transformers keeps one token of the convolution more than the next step needs.
     assert states == [[4 * 128, 128 * 16]] * 3
     assert shape.kv_bytes(10) == 2.0 * values + 3 * (2.0 * 3 * 128 + 4.0 * 128 * 16)
-
-
-def test_exceptions_of_jamba_have_names_of_their_own():
-    names = ["re:.*mamba.in_proj", "re:.*self_attn.o_proj", "re:.*feed_forward.experts"]
-    quantization = {"quant_method": "fp8", "ignore": names}
-    types = ModelShape.from_config(JAMBA | {"quantization_config": quantization}).dtypes
-    parts = ("attention", "dense", "experts")
-    assert [types[part] for part in parts] == ["bfloat16", "fp8", "bfloat16"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"attn_layer_offset": 3}, "'attn_layer_offset'.*below attn_layer_period = 3"),
-        ({"expert_layer_period": 0}, "'expert_layer_period'.*0"),
-        ({"mamba_dt_rank": "wide"}, "'mamba_dt_rank'.*wide"),
-        ({"num_experts": None}, "'num_experts'.*no such field"),
-    ],
-)
-def test_damaged_fields_of_jamba_are_named(changes, words):
-    with pytest.raises(ValueError, match=words):
-        ModelShape.from_config(SMALL_JAMBA | changes)
 
 
 def test_counts_of_minimax():
@@ -344,17 +195,6 @@ def test_counts_of_minimax():
     assert active / 1e9 == pytest.approx(45.9, abs=0.1)
     assert shape.kv_bytes(100) == 70 * 4 * 64 * 128**2 + 10 * 100 * 2 * 8 * 128 * 2
     assert ModelShape.from_config(MINIMAX | {"model_type": "minimax_m1"}) == shape
-
-
-@pytest.mark.parametrize("changes", [{}, {"layer_types": None}, {"head_dim": None}])
-def test_counts_of_minimax_are_those_of_transformers(changes):
-    config = SMALL_MINIMAX | changes
-    found, stored = counted("MiniMax", config)
-    shape = ModelShape.from_config(config)
-    assert shape.n_parameters == found
-    assert ModelShape.from_config(stored).blocks == shape.blocks
-    kinds = [b.attention.kind for b in shape.blocks for _ in range(b.n_layers)]
-    assert kinds.count("lightning") == stored["layer_types"].count("linear_attention")
 
 
 def test_the_cache_of_minimax_is_that_of_transformers():
@@ -374,15 +214,86 @@ def test_the_cache_of_minimax_is_that_of_transformers():
     assert shape.kv_bytes(10) == 2.0 * values + 4.0 * sum(states)
 
 
+# ------------------------------------------------------------------------------------------ of all
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("config", "changes"),
     [
-        ({"attn_type_list": None}, "'attn_type_list'.*0 \\(lightning attention\\) and 1"),
-        ({"attn_type_list": [0, 1]}, "'attn_type_list'.*the 80 layers"),
-        ({"attn_type_list": [2] * 80}, "'attn_type_list'"),
-        ({"shared_intermediate_size": 8}, "'shared_intermediate_size'.*0, as in all released"),
+        (SMALL_GRANITE, {}),
+        (SMALL_GRANITE, {"num_local_experts": 0}),
+        (SMALL_GRANITE, {"mamba_n_groups": 2, "mamba_d_head": "auto", "mamba_expand": 3,
+                         "mamba_n_heads": 12}),
+        (SMALL_GRANITE, {"mamba_proj_bias": True, "mamba_conv_bias": False,
+                         "attention_bias": True}),
+        (SMALL_GRANITE, {"layer_types": None, "tie_word_embeddings": False}),
+        (SMALL_LFM2, {"use_expert_bias": False, "tie_embedding": False}),
+        (SMALL_LFM2, {"conv_bias": True, "conv_L_cache": 5}),
+        (SMALL_LFM2, {"num_dense_layers": 4}),
+        (SMALL_JAMBA, {"num_experts": 1, "num_experts_per_tok": 1}),
+        (SMALL_JAMBA, {"mamba_dt_rank": "auto", "mamba_d_state": 8, "mamba_d_conv": 3,
+                       "mamba_expand": 3}),
+        (SMALL_JAMBA, {"mamba_proj_bias": True, "mamba_conv_bias": False,
+                       "tie_word_embeddings": True}),
+        (SMALL_JAMBA, {"expert_layer_period": 1, "expert_layer_offset": 0}),
+        (SMALL_MINIMAX, {}),
+        (SMALL_MINIMAX, {"layer_types": None}),
+        (SMALL_MINIMAX, {"head_dim": None}),
+    ],
+)  # fmt: skip
+def test_counts_are_those_of_transformers(config, changes):
+    config = config | changes
+    others = {}
+    if config["model_type"] == "granitemoehybrid" and config["layer_types"]:
+        words = {"mamba": "linear_attention", "attention": "full_attention"}
+        others = {"layer_types": [words[kind] for kind in config["layer_types"]]}
+    found, stored = built(config, **others)
+    shape = ModelShape.from_config(config)
+    assert shape.n_parameters == found
+    assert ModelShape.from_config(stored).blocks == shape.blocks
+
+
+@pytest.mark.parametrize(
+    ("config", "ignored", "plain"),
+    [
+        (GRANITE, ["mamba.in_proj"], {"attention"}),
+        (GRANITE, ["re:.*block_sparse_moe.input_linear", "shared_mlp"], {"experts", "shared"}),
+        (LFM2, ["re:.*conv.in_proj", "self_attn.out_proj"], {"attention"}),
+        (LFM2, ["re:.*feed_forward.experts", "feed_forward.w2"], {"dense", "experts"}),
+        (
+            JAMBA,
+            ["re:.*mamba.in_proj", "re:.*self_attn.o_proj", "re:.*feed_forward.experts"],
+            {"attention", "experts"},
+        ),
     ],
 )
-def test_damaged_fields_of_minimax_are_named(changes, words):
+def test_exceptions_have_names_of_their_own(config, ignored, plain):
+    quantization = {"quant_method": "fp8", "ignore": ignored}
+    shape = ModelShape.from_config(config | {"quantization_config": quantization})
+    held = {part for part, n in shape.parameters().items() if n}
+    parts = held & {"attention", "dense", "experts", "shared"}
+    assert {part for part in parts if shape.dtypes[part] == "bfloat16"} == plain
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "words"),
+    [
+        (SMALL_GRANITE, {"layer_types": ["mamba"]}, "'layer_types'.*a list of 3 texts"),
+        (
+            SMALL_GRANITE,
+            {"mamba_n_heads": 7},
+            "'mamba_n_heads'.*mamba_expand \\* hidden_size = 128",
+        ),
+        (SMALL_GRANITE, {"mamba_n_heads": None}, "'mamba_n_heads'.*no such field"),
+        (SMALL_GRANITE, {"mamba_n_groups": 3}, "'mamba_n_groups'.*divisor"),
+        (SMALL_LFM2, {"layer_types": None}, "'layer_types'.*conv or full_attention"),
+        (SMALL_LFM2, {"conv_bias": 1}, "'conv_bias'.*true or false"),
+        (SMALL_LFM2, {"num_dense_layers": 5}, "at most num_hidden_layers = 4"),
+        (SMALL_JAMBA, {"attn_layer_offset": 3}, "'attn_layer_offset'.*below attn_layer_period = 3"),
+        (SMALL_JAMBA, {"mamba_dt_rank": "wide"}, "'mamba_dt_rank'.*wide"),
+        (MINIMAX, {"attn_type_list": None}, "'attn_type_list'.*0 \\(lightning attention\\) and 1"),
+        (MINIMAX, {"attn_type_list": [0, 1]}, "'attn_type_list'.*the 80 layers"),
+        (MINIMAX, {"shared_intermediate_size": 8}, "'shared_intermediate_size'.*0, as in all"),
+    ],
+)
+def test_damaged_fields_are_named(config, changes, words):
     with pytest.raises(ValueError, match=words):
-        ModelShape.from_config(MINIMAX | changes)
+        ModelShape.from_config(config | changes)

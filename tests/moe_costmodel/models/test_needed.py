@@ -37,14 +37,11 @@ NEMOTRON = {k: v for k, v in COMMON.items() if k != "num_hidden_layers"} | {
 @pytest.mark.parametrize(
     ("config", "name"),
     [
-        (QWEN2, "num_key_value_heads"),
         (QWEN2, "shared_expert_intermediate_size"),
         (EXAONE, "first_k_dense_replace"),
-        (EXAONE, "layer_types"),
         (EXAONE, "sliding_window"),
         (MIMO, "mlp_layer_types"),
         (NEMOTRON, "moe_intermediate_size"),
-        (NEMOTRON, "head_dim"),
     ],
 )
 def test_a_missing_size_is_refused_by_its_name(config, name):
@@ -76,11 +73,6 @@ def test_an_older_spelling_of_the_width_of_a_head_is_read():
 def test_biases_that_are_not_counted_are_refused(name):
     with pytest.raises(ValueError, match=f"'{name}' must be false"):
         ModelShape.from_config(NEMOTRON | {name: True})
-
-
-def test_biases_beside_experts_are_refused():
-    with pytest.raises(ValueError, match="'mlp_bias' must be false"):
-        ModelShape.from_config(QWEN2 | {"mlp_bias": True})
 
 
 def _classes():

@@ -34,23 +34,15 @@ def types(quantization, config=DEEPSEEK_V3, **fields):
         ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8_block", 8),
         ({"quant_method": "mxfp4"}, "w4a16_mxfp4", 4),
         ({"quant_method": "gptq", "bits": 4}, "int4_wo", 4),
-        ({"quant_method": "gptq", "bits": 8}, "int8_wo", 8),
-        ({"quant_method": "AWQ", "bits": 4}, "int4_wo", 4),
         (groups(num_bits=4, type="float", group_size=16), "nvfp4", 4),
         (groups(num_bits=4, type="float", group_size=32), "w4a8_mxfp4_mxfp8", 4),
         (groups(num_bits=4, type="int", group_size=128), "int4_wo_g128", 4),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "int4_wo_g128", 4),
-        ({"quant_method": "gptq", "bits": 4, "group_size": -1}, "int4_wo", 4),
-        ({"quant_method": "gptq", "bits": 8, "group_size": 128}, "int8_wo_g128", 8),
         ({"quant_method": "awq", "bits": 4, "group_size": 64}, "int4_wo_g64", 4),
-        ({"quant_method": "gptq", "bits": 4, "group_size": 32}, "int4_wo_g32", 4),
-        ({"quant_method": "awq", "bits": 4, "group_size": 32}, "int4_wo_g32", 4),
         ({"quant_method": "awq", "w_bit": 4, "q_group_size": 32}, "int4_wo_g32", 4),
         (groups(num_bits=4, type="int", group_size=32), "int4_wo_g32", 4),
         (groups(num_bits=8, type="int", group_size=32), "int8_wo", 8),
-        (groups(num_bits=8, type="int", strategy="channel"), "int8_wo", 8),
         (groups(num_bits=8, type="float", strategy="block"), "fp8_block", 8),
-        (groups(num_bits=8, type="float", strategy="channel"), "fp8", 8),
     ],
 )
 def test_methods_have_types_of_their_bits(quantization, expected, bits):
@@ -117,7 +109,6 @@ def test_dense_parts_are_those_of_the_layers_that_have_them():
     ("listed", "words"),
     [
         (None, "quantized_layers' must be a JSON object"),
-        ({}, "quantized_layers' must be a JSON object"),
         (
             {"a": {"quant_algo": "INT3"}},
             r"quantized_layers.a.quant_algo' must be one of NVFP4.*INT3",
@@ -134,12 +125,9 @@ def test_damaged_lists_of_modelopt_are_named(listed, words):
     "quantization",
     [
         {"quant_method": "magic"},
-        {"bits": 4},
         {"quant_method": "modelopt", "quant_algo": "W4A4"},
         groups(num_bits=8, type="complex"),
-        groups(num_bits=2, type="int"),
         groups(),
-        {"quant_method": "compressed-tensors", "config_groups": {}},
         {"quant_method": "compressed-tensors", "config_groups": {"group_0": None}},
     ],
 )
@@ -152,10 +140,7 @@ def test_unknown_methods_are_refused(quantization):
     ("name", "expected"),
     [
         ("float16", "float16"),
-        ("torch.float32", "float32"),
-        ("float64", "float64"),
         ("float8_e4m3fn", "fp8"),
-        ("auto", "bfloat16"),
         (None, "bfloat16"),
     ],
 )
@@ -177,7 +162,6 @@ def test_a_type_of_no_certain_size_is_named(field):
     ("patterns", "plain"),
     [
         (["model.layers.*.self_attn"], {"attention"}),
-        (["model.layers.*.self_attn*"], {"attention"}),
         (["re:.*self_attn.*", "re:.*shared_experts.*", "lm_head"], {"attention", "shared"}),
         ([r"re:^model\.layers\..*\.mlp\.down_proj$"], {"dense"}),
         (["*mlp.experts*"], {"experts"}),
@@ -223,8 +207,6 @@ def test_plain_names_are_parts_of_the_names_of_modules(quantization, plain):
         (".*self_attn.*", {"attention"}),
         (r"re:model\.layers\.\d+\.(?:self_attn|mlp\.down_proj)", {"attention", "dense"}),
         (r"re:^model.layers.[0-9]+.mlp.shared_experts?.down_proj$", {"shared"}),
-        (r"re:model[.]layers[\.]\d+[_.]self_attn", {"attention"}),
-        (r"re:.*mlp$", set()),
         (r"re:.*\.o_proj|.*\.down_proj$", {"attention", "dense", "experts", "shared"}),
         (r"re:.*self(_attn)?\.", {"attention"}),
         ("re:" + ".*" * 40 + "Z", set()),  # exponential by backtracking
@@ -315,11 +297,6 @@ def test_groups_without_a_target_that_is_certain_are_refused(targets):
         types({"quant_method": "compressed-tensors", "config_groups": {"a": fp8, "b": int4}})
 
 
-def test_experts_of_mixtral_have_names_of_their_own():
-    found = types({"quant_method": "fp8", "ignore": ["re:.*block_sparse_moe.experts.*"]}, MIXTRAL)
-    assert (found["experts"], found["attention"]) == ("bfloat16", "fp8")
-
-
 def test_bytes_shrink_by_the_quantized_parts():
     plain = ModelShape.from_config(QWEN3_30B)
     narrow = ModelShape.from_config(
@@ -336,9 +313,7 @@ def test_bytes_shrink_by_the_quantized_parts():
     [
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings' must be true or false"),
         ({"layer_types": ["full_attention"]}, "layer_types' must be a list of 48 texts"),
-        ({"layer_types": [1] * 48}, "layer_types' must be a list of 48 texts"),
         ({"mlp_only_layers": 3}, "mlp_only_layers' must be a list of integers"),
-        ({"mlp_only_layers": [0, -1]}, r"mlp_only_layers\[1\]"),
         ({"mlp_only_layers": [0, 48]}, r"mlp_only_layers\[1\]' must be .* from 0 to 47"),
         ({"num_experts": None}, r"n_routed_experts' must be present \(or num_experts, num_local_"),
         ({"num_experts_per_tok": None}, r"num_experts_per_tok' must be present \(or experts_per_"),
@@ -351,13 +326,3 @@ def test_fields_of_another_kind_are_named(tmp_path, fields, message):
     with pytest.raises(ValueError, match=message) as error:
         ModelShape.from_config(path)
     assert str(path) in str(error.value)
-
-
-def test_layers_that_are_dense_are_those_listed():
-    listed = ModelShape.from_config(
-        QWEN3_30B | {"mlp_only_layers": [0, 5], "decoder_sparse_step": 2}
-    )
-    # Every second layer has experts: layers 1, 3, ...; of these, layer 5 is dense.
-    assert (listed.n_moe_layers, listed.n_dense_layers) == (23, 25)
-    words = ["dense"] * 10 + ["sparse"] * 38
-    assert ModelShape.from_config(QWEN3_30B | {"mlp_layer_types": words}).n_moe_layers == 38

@@ -64,15 +64,6 @@ def test_recency_follows_traffic_that_stays_for_a_while(rng):
     assert percent(verdict)[0] == pytest.approx(1 - best / rows["static list"], abs=0.006)
 
 
-def test_traffic_of_a_list_needs_no_more(rng):
-    ids = rng.integers(0, 2, 400)  # two experts of eight, which fit
-    found = headroom(trace_of(ids), slots=2, cost=COST)
-    assert found.rows["static list"].misses == 0
-    assert found.verdict().startswith("Don't build it: even a plan that knows the future saves at")
-    assert percent(found.verdict()) == [0.0]
-    assert [set(layer) for layer in found.residents] == [{0, 1}, {0, 1}]
-
-
 def test_memory_that_holds_all_experts_leaves_nothing_to_save(rng):
     for slots in (8, 7):
         found = headroom(trace_of(rng.integers(0, 8, 400)), slots=slots, cost=COST)
@@ -81,18 +72,6 @@ def test_memory_that_holds_all_experts_leaves_nothing_to_save(rng):
     assert full.verdict() == (
         "Don't build it: all experts are in fast memory, so that no step misses one."
     )
-
-
-def test_steps_that_take_no_time_have_a_verdict(rng):
-    free = MissCost(0.0, 1e-3, 3e-3)
-    found = headroom(trace_of(rng.integers(0, 2, 400)), slots=2, cost=free)
-    assert found.rows["static list"].seconds == 0
-    assert found.verdict().startswith("Don't build it")
-    assert "tokens/s" in str(found)
-    total = RoutingTrace.from_counts(np.array([[9.0, 3, 0, 0]] * 2))
-    sums = headroom(total, slots=2, cost=free, top_k=1)
-    assert sums.rows["static list"].seconds == pytest.approx(0, abs=1e-15)
-    assert sums.verdict().startswith("Keep a static list, which saves 100%")
 
 
 def test_tokens_that_choose_independently_are_best_served_by_a_list(rng):

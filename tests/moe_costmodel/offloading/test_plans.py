@@ -11,7 +11,7 @@ from moe_costmodel import (
     offload_curves,
     plan_offload,
 )
-from moe_costmodel.offloading.planner import layer_streams, opening_step, slots_by_use, uses_of
+from moe_costmodel.offloading.planner import layer_streams, opening_step, uses_of
 from moela.cli import main
 from tests.moe_costmodel.random_traces import random_trace
 
@@ -66,13 +66,6 @@ def test_the_bound_of_a_trace_that_changes_once():
     # The best plan uploads once; the dual of its integer programme lies a little below.
     assert 1.1e-3 < least_seconds([stream], 1, COST) <= 1e-3 + 3e-3 / 20
     assert least_seconds([stream], 2, COST) == pytest.approx(1e-3)
-
-
-def test_slots_by_use():
-    uses = np.array([[0.9, 0.8, 0.1], [0.3, 0.2, 0.1]])
-    assert slots_by_use(uses, 3).tolist() == [2, 1]
-    assert slots_by_use(uses, 2).tolist() == [1, 1]
-    assert slots_by_use(uses, 6).tolist() == [3, 3]
 
 
 def test_a_guard_opens_on_drift_only():
@@ -130,20 +123,3 @@ def test_headroom_of_sums_is_that_of_independent_tokens(rng):
     assert "record each token" in str(found)
     pair = headroom(total, slots=2, top_k=1, cost=COST, batch_size=8).rows["none resident"]
     assert pair.misses == pytest.approx((1.0 - (1.0 - uses) ** 8).sum())
-
-
-def test_weights_are_not_needed(rng):
-    full = random_trace(rng, n_tokens=120, n_layers=2, k=2, n_experts=8)
-    bare = RoutingTrace(full.topk_ids, n_experts=8, sequence_lengths=full.sequence_lengths)
-    assert not bare.has_weights
-    seconds = [headroom(trace, slots=4).rows["plan"].seconds for trace in (full, bare)]
-    assert seconds[0] == seconds[1]
-    assert bare.describe(batch_size=1).k == 2
-
-
-def test_a_printed_plan_says_what_its_times_stand_for():
-    plan = plan_offload(RoutingTrace.example().head(0.1), slots=96, cost=MissCost.published())
-    *_, drifted = str(plan).splitlines()
-    seconds = plan.predicted["static drifted"]
-    expected = "a static list of equal slots, on traffic that prefers other experts"
-    assert drifted.strip() == f"{expected}: {1e3 * seconds:.3f} ms a step"

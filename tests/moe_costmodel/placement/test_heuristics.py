@@ -111,10 +111,10 @@ def test_the_optimum_is_that_of_enumeration(rng):
 
 
 def test_no_placement_beats_the_optimum(deepseek):
-    loads = deepseek["intent"].loads(4)[:10, 3:4, :16]
+    loads = deepseek["intent"].loads(4)[:8, 3:4, :12]
     optimum = optimal_placement(loads[:, 0], 4, time_limit=15)
     for placement in (
-        contiguous(1, 16, 4),
+        contiguous(1, 12, 4),
         greedy(loads, 4),
         anti_correlation(loads, 4),
         swap_search(loads, 4, random_state=1),
@@ -181,74 +181,17 @@ def test_drift_dominates_on_deepseek_v3(shared_data):
     [
         (lambda x: greedy(x, 5), "n_devices"),
         (lambda x: greedy(-x, 2), "loads"),
-        (lambda x: greedy(x[0], 2), "loads"),
         (lambda x: greedy(x * np.nan, 2), "loads"),
-        (lambda x: contiguous(3, 12, 7), "n_devices"),
         (lambda x: Placement(np.array([[0, 0, 1, 3]]), 2), "physical_to_logical"),
-        (lambda x: Placement(np.array([[0, 1, 2]]), 2), "n_devices"),
         (lambda x: Placement(np.array([[0, 2 * 10**9]]), 1), "physical_to_logical"),
         (lambda x: Placement.from_devices([[0, 0, 0, 1]], 2), "device_of"),
-        (lambda x: Placement.from_devices([[0, 1, 1, 0]], 0), "n_devices"),
-        (lambda x: Placement.from_devices([[0, 1, 1, 0]], 10**9), "n_devices"),
-        (lambda x: Placement.from_devices([[0.0, 1.0]], 2), "device_of"),
-        (lambda x: replicate_and_pack(x, 2, n_replicas=2.0), "n_replicas"),
-        (lambda x: replicate_and_pack(x, 2, n_replicas="2"), "n_replicas"),
         (lambda x: replicate_and_pack(x, 2, n_replicas=None), "n_replicas"),
         (lambda x: anti_correlation(x, 2, weight=float("nan")), "weight"),
-        (lambda x: optimal_placement(x[:, 0], 2, time_limit=-1), "time_limit"),
-        (lambda x: optimal_placement(x[:, 0], 2, time_limit="1"), "time_limit"),
         (lambda x: avg_max_load(contiguous(1, 12, 2), x), "loads"),
         (lambda x: swap_search(x, 2, start=contiguous(3, 12, 3)), "start"),
-        (lambda x: optimal_placement(x[:, 0], 5), "n_devices"),
         (lambda x: migration_bytes(contiguous(3, 12, 2), contiguous(3, 12, 3), 1), "target"),
-        (lambda x: greedy([[[1, 2], [3]]], 2), "loads"),
     ],
 )
 def test_bad_parameters_are_named(loads, call, parameter):
     with pytest.raises(ValueError, match=f"'{parameter}'"):
         call(loads.astype(float))
-
-
-@pytest.mark.parametrize(
-    ("slots", "message"),
-    [
-        ([[0, 1], [1]], "a rectangular array of numbers"),
-        ([[0, 1, -1, 2]], r"fill empty slots with copies\). Got -1 at \(0, 2\)"),
-        ([[0.0, 1.0]], r"shape \(1, 2\), dtype float64"),
-    ],
-)
-def test_slots_that_are_no_experts_are_named(slots, message):
-    with pytest.raises(ValueError, match=rf"'physical_to_logical' .*{message}"):
-        Placement(slots, 1)
-
-
-def test_ragged_devices_are_named():
-    with pytest.raises(ValueError, match=r"'device_of' .* a rectangular array"):
-        Placement.from_devices([[0, 1], [1]], 2)
-
-
-@pytest.mark.parametrize(
-    ("sizes", "message"),
-    [
-        (np.nan, "finite and not negative. Got nan"),
-        ([1.0, -2.0], r"finite and not negative. Got -2.0 at \(1,\)"),
-        ([1.0, np.inf], "finite and not negative. Got inf"),
-        (np.ones((2, 1)), r"numbers of shape \(2,\). Got shape \(2, 1\)"),
-        ([1.0, 2.0, 3.0], r"numbers of shape \(2,\). Got shape \(3,\)"),
-        ("large", "dtype <U5"),
-    ],
-)
-def test_sizes_of_experts_that_move_are_checked(sizes, message):
-    now = Placement.from_devices([[0, 0, 1, 1]] * 2, 2)
-    then = Placement.from_devices([[1, 0, 0, 1]] * 2, 2)
-    assert migration_bytes(now, then, [1, 10]).tolist() == [2, 20]
-    with pytest.raises(
-        ValueError, match=rf"'expert_bytes' parameter of migration_bytes .*{message}"
-    ):
-        migration_bytes(now, then, sizes)
-
-
-def test_a_start_that_is_no_placement_is_named(loads):
-    with pytest.raises(ValueError, match=r"'start' .* must be a Placement, .* Got 'greedy'"):
-        swap_search(loads, 4, start="greedy")
-    assert optimal_placement(np.ones((2, 4)), 2, time_limit=np.int64(3)).value == 0.5

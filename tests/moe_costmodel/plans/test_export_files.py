@@ -111,14 +111,6 @@ def test_vllm_gets_a_proposal_that_says_so(trace, tmp_path):
     assert "no released vLLM reads" in export.notes[0]
 
 
-def test_copies_beside_one_another_are_noted(tmp_path):
-    slots = [[0, 1, 2, 3, 0, 4, 5, 6, 7, 7]]
-    plan = Plan(model="m", shape=SHAPE, mode="decode", batch_size=1, placement=Placement(slots, 2))
-    for export in (plan.to_sglang, plan.to_vllm, plan.to_tensorrt_llm):
-        notes = export(tmp_path / "file").notes
-        assert any("2 times a device holds an expert more than once" in note for note in notes)
-
-
 def test_one_capacity_is_the_best_that_fits_not_the_mean(trace):
     model = model_of(trace)
     plan = planned(model, capacities=[2, 6, 7], policy="lfu", batch_size=3)
@@ -145,11 +137,6 @@ def test_a_callback_can_choose_and_one_is_needed(trace, tmp_path):
     capacity = needed + "one capacity for all layers, and the plan's layers differ"
     with pytest.raises(ValueError, match=capacity.format("Plan.to_ktransformers")):
         loaded.to_ktransformers()
-    with pytest.raises(ValueError, match=capacity.format("Plan.export")):
-        loaded.export("llamacpp", tmp_path, model="M")
-    kept = replace(loaded, offload=OffloadRule("lru", Admission()), policy="lru")
-    with pytest.raises(ValueError, match=capacity.format("Plan.to_llamacpp")):
-        kept.to_llamacpp()
     gated = planned(model_of(trace), gates=(GateRule("skip", 0.8), None, None), batch_size=3)
     rule = needed + "one rule of kind skip for all layers, and the plan has others"
     with pytest.raises(ValueError, match=rule.format("Plan.to_llamacpp")):

@@ -2,7 +2,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from moe_costmodel.gating.rules import GateRule
@@ -37,27 +36,6 @@ def example(**changes):
     return Plan(**(settings | changes))
 
 
-def test_a_saved_plan_comes_back_whole(tmp_path):
-    plan = example()
-    path = plan.save(tmp_path / "plan.json")
-    back = Plan.load(path)
-    assert back == plan
-    assert back.gates == plan.gates
-    assert np.array_equal(back.capacities, [[3, 5], [2, 4]])
-    assert np.array_equal(back.placement.physical_to_logical, SLOTS)
-    assert back.objectives["step_p99_s"].worst == 2.5e-3
-    assert back != example(batch_size=5)
-
-
-def test_defaults_keep_everything():
-    plan = example(capacities=None, gates=None, layers=(), objectives={})
-    assert not plan.is_buffered
-    assert not plan.has_thresholds
-    assert plan.capacities.tolist() == [[5, 5], [5, 5]]
-    assert plan.layers == (0, 1)
-    assert (plan.n_nodes, plan.devices_per_node) == (1, 2)
-
-
 def test_a_plan_of_the_version_before_is_read():
     path = Path(__file__).parent / "data" / "plan_of_0_1.json"  # written by DeploymentModel.plan
     plan = Plan.load(path)
@@ -88,20 +66,14 @@ def test_decisions_are_equal_by_layer():
     ("changes", "message"),
     [
         ({"mode": "train"}, "'mode' parameter of Plan"),
-        ({"batch_size": 0}, "'batch_size' parameter of Plan"),
         ({"policy": "min"}, "'policy' parameter of Plan"),
         ({"capacities": [[3, 6], [2, 4]]}, "from 1 to the 5 slots.*6 at layer 0, device 1"),
-        ({"capacities": [[3, 5]]}, r"of shape \(2, 2\)"),
         ({"gates": (None,)}, "one per layer, 2"),
         ({"gates": "top-p"}, r"GateRule\('top-p', 0.8\), or a sequence of 2 rules. Got 'top-p'"),
-        ({"gates": 0.8}, "or a sequence of 2 rules. Got 0.8 instead"),
-        ({"gates": (None, 0.3)}, "GateRules or None"),
         ({"devices_per_node": 3}, "a divisor of 2 devices"),
         ({"layers": (3, 1)}, "ascending"),
         ({"objectives": {"speed": Predicted(1, 1, 1)}}, "'objectives' parameter"),
-        ({"provenance": {"trace": 3}}, "text to text"),
         ({"shape": LayerShape(n_experts=9, k=2, d_model=4, d_ffn=4)}, "9 experts"),
-        ({"shape": LayerShape(n_experts=8, k=2, d_model=4, d_ffn=4, n_local=2)}, "whole layer"),
     ],
 )
 def test_a_wrong_part_is_named(changes, message):
@@ -114,30 +86,20 @@ def test_a_wrong_part_is_named(changes, message):
     [
         ("format", "other", "field 'format' must be 'moe-plan/1'"),
         ("batch_size", True, "field 'batch_size' must be an integer from 1"),
-        ("batch_size", "4", "field 'batch_size'"),
         ("n_devices", 3, "field 'n_devices' must be a divisor of the 10 slots"),
-        ("n_devices", 10**9, "field 'n_devices' must be an integer from 1 to 65536"),
-        ("shape", {"n_experts": 8}, "field 'shape.k' must be present"),
-        ("shape", [1], "field 'shape'"),
         (
             "shape",
             SHAPE.to_dict() | {"n_experts": 10**9},
             "field 'shape.n_experts' must be at most 65536",
         ),
-        ("physical_to_logical_map", [], "field 'physical_to_logical_map'"),
-        ("physical_to_logical_map", [SLOTS[0], SLOTS[1][:-1]], r"_map\[1\]'"),
         ("physical_to_logical_map", [SLOTS[0], [*SLOTS[1][:-1], 1.5]], r"_map\[1\]\[9\]'"),
         ("physical_to_logical_map", [SLOTS[0], [*SLOTS[1][:-1], 8]], r"8 at \(1, 9\)"),
         ("physical_to_logical_map", [SLOTS[0], [0] * 10], "none for expert 1 of layer 1"),
         ("capacities", [[3, 5], [2, float("nan")]], r"capacities\[1\]\[1\]"),
         ("gates", [None, {"kind": "skip", "value": 3.0}], r"gates\[1\]"),
-        ("gates", "skip", "field 'gates'"),
         ("objectives", {"step_p99_s": {"value": float("nan"), "low": 0, "high": 1}}, "finite"),
         ("objectives", {"step_p99_s": {"value": 3, "low": 0, "high": 1}}, "its interval"),
         ("layers", ["a", 1], r"field 'layers\[0\]' must be an integer"),
-        ("layers", 3, "field 'layers'"),
-        ("provenance", [1], "field 'provenance' must be a JSON object"),
-        ("mode", ["decode"], "field 'mode' must be a text"),
         ("extra", 1, "field 'extra' must be absent"),
     ],
 )
@@ -175,31 +137,3 @@ def test_words():
     assert str(plan).count("\n") == 6
     for size, words in ((1, "one sequence decoded at a time"), (8, "8 sequences decoded together")):
         assert f", {words}, with one token" in replace(plan, batch_size=size).explain()
-
-
-def test_numbers_of_numpy_are_saved_as_those_of_python(tmp_path):
-    names = ("n_experts", "k", "d_model", "d_ffn")
-    shape = LayerShape(**{name: np.int64(getattr(SHAPE, name)) for name in names}, gated=True)
-    rules = (GateRule("top-k", np.int64(1)), GateRule("top-p", np.float32(0.5), k_min=np.int64(2)))
-    plan = example(shape=shape, gates=rules, layers=np.array([1, 3]))
-    assert Plan.load(plan.save(tmp_path / "plan.json")) == plan
-    assert plan.layers == (1, 3)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"layers": 3}, {"layers": "13"}, {"objectives": None}, {"outside": "far"}, {"outside": 1}],
-)
-def test_fields_of_another_kind_are_named(changes):
-    with pytest.raises(ValueError, match=f"'{next(iter(changes))}' parameter of Plan must be"):
-        example(**changes)
-
-
-def test_only_experts_with_copies_are_named_as_the_most_copied():
-    one = Placement([[0, 1, 2, 3, 4, 5, 6, 3]], 2)
-    shape = replace(SHAPE, n_experts=7, n_local=7)
-    words = example(
-        shape=shape, placement=one, capacities=4, gates=None, layers=(1,), policy="paper"
-    ).explain()
-    assert "1 of a layer's slots is a replica of a busy expert" in words
-    assert "Most copied: layer 1: 3." in words

@@ -11,10 +11,9 @@ from moe_costmodel import (
     ModelShape,
     RoutingTrace,
     legal_layouts,
-    replicate_and_pack,
 )
 from moe_costmodel.serving.layouts import check_layout
-from moe_costmodel.serving.loads import N_STEPS, SampledLoads, busiest_loads
+from moe_costmodel.serving.loads import N_STEPS, SampledLoads
 from moe_costmodel.silicon.operators.skew import benchmark_load
 
 MIXTRAL = {
@@ -102,17 +101,6 @@ def test_sampled_steps_have_the_mean_of_the_trace_and_less_noise_with_more_token
         assert spread[1] / spread[0] == pytest.approx(0.25, abs=0.06)
         assert spread[2] / spread[1] == pytest.approx(0.25, abs=0.06)
     np.testing.assert_array_equal(loads.steps(64), loads.steps(64))
-
-
-def test_the_busiest_rank_is_that_of_the_placement(shape, rng):
-    steps = rng.random((N_STEPS, 3, 8)).astype(np.float32)
-    steps /= steps.sum(axis=2, keepdims=True)
-    placement = replicate_and_pack(steps.astype(float), 4, n_replicas=4)
-    found = np.empty((3, N_STEPS))
-    busiest_loads(steps, placement.physical_to_logical, 4, found)
-    loads = placement.device_loads(steps)
-    expected = loads.max(axis=2) * 4 / loads.sum(axis=2)
-    np.testing.assert_allclose(2**found, expected.T, rtol=1e-5)
 
 
 def test_benchmarks_of_a_power_law_have_a_busy_rank():

@@ -80,15 +80,6 @@ def test_a_mixed_step_is_the_sum_of_its_kernels(folder, shape):
     assert timer([load]) == pytest.approx(expected / 1e6, rel=1e-6)
 
 
-def test_a_chunk_that_ends_no_prompt_samples_nothing(folder, shape):
-    timer = ProfiledKernels(folder, shape)
-    ends, goes_on = (timer([RankLoad(chunks=(Chunk(200, last=last),))]) for last in (True, False))
-    sampling = sum(power(law, 1) for law in SAMPLES.values())
-    assert ends - goes_on == pytest.approx(sampling / 1e6)
-    expected = own_us(200, 0, attention_us(200, 0, 0, 0)) + shared_us(200)
-    assert goes_on == pytest.approx(expected / 1e6)
-
-
 def test_the_slowest_rank_decides_and_all_share_the_experts(folder, shape):
     timer = ProfiledKernels(folder, shape, n_ranks=2)
     long, short, idle = RankLoad(8, 4000.0), RankLoad(8, 10.0), RankLoad()
@@ -143,10 +134,8 @@ def test_dense_models_and_missing_tables_are_refused(folder, shape):
         ("dense.csv", "layer,tokens,time_us", "layer,rows,time_us",
          r"line 1\b.*a header with layer, tokens, time_us"),
         ("per_sequence.csv", "sampler,1,", "sampler,", r"line 8\b.*3 cells"),
-        ("per_sequence.csv", "sampler,1,", "sampler,-1,", r"line 8\b.*as numbers"),
         ("moe.csv", "activated_experts", "experts",
          r"line 1\b.*a header with tokens, activated_experts, time_us"),
-        ("attention.csv", "\n0,0,0,0,9.0\n", "\n0,0,0,0,nan\n", r"line 2\b.*5 cells"),
         ("attention.csv", "\n0,0,0,0,9.0\n", "\n0,0,0,0,0.0\n", r"line 2\b.*the time above 0"),
         ("dense.csv", "rotary_emb", "rotary", r"rows of all of .*rotary_emb"),
     ],
@@ -157,15 +146,5 @@ def test_damage_is_named_with_file_and_line(folder, shape, name, old, new, messa
     assert old in text
     path.write_text(text.replace(old, new))
     with pytest.raises(ValueError, match=message) as error:
-        ProfiledKernels(folder, shape)
-    assert name in str(error.value)
-
-
-@pytest.mark.parametrize("name", ["dense.csv", "per_sequence.csv", "moe.csv", "attention.csv"])
-@pytest.mark.parametrize("keep", [0, 1])
-def test_tables_without_rows_are_refused(folder, shape, name, keep):
-    path = folder / name
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:keep]))
-    with pytest.raises(ValueError, match="a header and at least one row") as error:
         ProfiledKernels(folder, shape)
     assert name in str(error.value)

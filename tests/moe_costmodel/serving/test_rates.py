@@ -37,21 +37,6 @@ def requests():
     return poisson_requests(5.0, 200, *lengths, random_state=np.random.default_rng(0))
 
 
-def test_summaries_stay_readable_at_the_ends():
-    def printed(n, output_tokens, step):
-        requests = [Request(0.0, 64, output_tokens)] * n
-        return str(ServingSummary.of(requests, simulate(requests, SETTINGS, lambda loads: step)))
-
-    assert printed(1, 4, 0.01).startswith("1 request; served ")
-    assert printed(3, 4, 0.01).startswith("3 requests at once; served ")
-    one = printed(2, 1, 0.01).splitlines()[-1]
-    assert one.split("  ")[1] == "time per token"
-    assert one.endswith("  none: every answer is of one token")
-    cells = printed(2, 4, 12345.0).splitlines()[2].split("first token")[1].split()
-    assert cells == ["1.234e+04", "s"] * 3
-    assert " 9999 ms" in printed(1, 4, 9.999)
-
-
 def test_lengths_have_mean_and_spread(rng):
     for kind, deviation in (("lognormal", 0.3), ("uniform", 0.3 / np.sqrt(3))):
         drawn = TokenLengths(500, 0.3, kind).draw(4000, rng)
@@ -96,13 +81,6 @@ def test_the_highest_rate_meets_its_limits_and_a_higher_one_does_not(requests):
     mean = max_rate(requests, SETTINGS, seconds, ttft_slo=0.1, statistic="mean")
     assert mean.rate >= found.rate
     assert max_rate(requests, SETTINGS, seconds, ttft_slo=1e3).limit == "capacity"
-
-
-def test_a_strict_limit_needs_a_rate_far_below_the_capacity():
-    requests = poisson_requests(5.0, 40, 200, 8, random_state=np.random.default_rng(1))
-    alone = simulate([Request(0.0, 200, 8)], SETTINGS, seconds).ttft[0]
-    found = max_rate(requests, SETTINGS, seconds, ttft_slo=1.02 * alone)
-    assert found.summary.ttft_p99 <= 1.02 * alone
 
 
 def test_a_sweep_has_a_row_and_points_for_each_rate(requests, tmp_path):
@@ -154,8 +132,6 @@ def test_a_measured_deployment_gives_steps():
     [
         ({}, "'ttft_slo'.*unless tpot_slo"),
         ({"ttft_slo": 0.001}, r"'ttft_slo'.*at least 0\.0\d+ s, which requests without others"),
-        ({"tpot_slo": -1.0}, "'tpot_slo'.*positive"),
-        ({"tpot_slo": 1.0, "statistic": "p90"}, "'statistic'"),
     ],
 )
 def test_limits_are_checked(requests, settings, message):
@@ -166,13 +142,7 @@ def test_limits_are_checked(requests, settings, message):
 def test_wrong_requests_are_named(requests):
     with pytest.raises(ValueError, match="several times"):
         at_rate([Request(1.0, 4, 4)] * 3, 2.0)
-    with pytest.raises(ValueError, match="'rate'"):
-        at_rate(requests, 0.0)
-    with pytest.raises(ValueError, match="'mean'"):
-        TokenLengths(0.5)
     with pytest.raises(ValueError, match="'spread'"):
         TokenLengths(5, 2.0, "uniform")
     with pytest.raises(ValueError, match=r"'kv_tokens'.*longest request"):
         simulate(requests, Scheduler(kv_tokens=10), seconds)
-    with pytest.raises(ValueError, match="'rates'"):
-        rate_sweep(requests, SETTINGS, seconds, [])

@@ -40,7 +40,7 @@ def simulated(inputs, outputs, sequences):
     return rate, run.tpot[order[first:last]].mean()
 
 
-@pytest.mark.parametrize("inputs", [2000, 8100, 8192, 9000, 12_000, 16_000, 20_000])
+@pytest.mark.parametrize("inputs", [2000, 8192, 9000, 20_000])
 @pytest.mark.parametrize(("outputs", "sequences"), [(16, 48), (64, 16), (64, 48), (64, 256)])
 def test_prompts_beyond_the_tokens_of_a_step_take_as_long_as_simulated(inputs, outputs, sequences):
     times = steady(inputs, outputs, sequences)

@@ -1,15 +1,11 @@
 """Calibration: a bias that all systems share is learned, and intervals hold on new pairs."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from moe_costmodel import CalibrationData, ServingCalibration
-from moe_costmodel.silicon import calibration
-from moe_costmodel.silicon.features import version_number
-from moe_costmodel.silicon.first_token import EngineWeights
 
 
 def made_up(rng, n_pairs=9, n=15):
@@ -35,26 +31,6 @@ def made_up(rng, n_pairs=9, n=15):
     )
 
 
-def test_an_engine_has_one_number_whichever_others_are_among_the_points(monkeypatch):
-    monkeypatch.setattr(calibration, "gpu_named", lambda name: None)
-    monkeypatch.setattr(calibration, "features_of", lambda *of: {"share": 0.0})
-    estimate = SimpleNamespace(tpot=1.0, ttft=1.0, outside=1.0, first_token=())
-    points = [
-        SimpleNamespace(
-            gpu="g", backend=name, architecture="a", tpot=1.0, ttft=1.0, known_layout=True,
-            shape=SimpleNamespace(experts=None),
-        )
-        for name in ("vllm", "sglang", "trtllm", "vllm")
-    ]  # fmt: skip
-    together = CalibrationData.of(points, [estimate] * 4).engine.tolist()
-    assert together == [2, 0, 1, 2]
-    alone = [int(CalibrationData.of([point], [estimate]).engine[0]) for point in points]
-    assert alone == together
-    for wrong, n in (([], 0), (points, 3)):
-        with pytest.raises(ValueError, match=f"'estimates'.*Got {n} for {len(wrong)} points"):
-            CalibrationData.of(wrong, [estimate] * n)
-
-
 def test_a_shared_bias_is_learned_and_intervals_hold_on_pairs_left_out():
     data = made_up(np.random.default_rng(0))
     held, errors = [], []
@@ -68,13 +44,6 @@ def test_a_shared_bias_is_learned_and_intervals_hold_on_pairs_left_out():
     # The effect of a pair cannot be known: its standard deviation is 10 %.
     assert np.median(errors) < 0.2
     assert np.mean(held) > 0.6
-
-
-def test_the_same_seed_gives_the_same_times():
-    data = made_up(np.random.default_rng(1), n_pairs=5)
-    first = ServingCalibration(random_state=3).fit(data).predict(data).seconds
-    again = ServingCalibration(random_state=3).fit(data).predict(data).seconds
-    assert np.array_equal(first, again)
 
 
 def with_parts(rng, n_pairs=9, n=15):
@@ -102,8 +71,8 @@ def test_weights_of_engines_are_learned_on_pairs_left_out():
 
 
 def test_pairs_without_a_known_division_teach_nothing_about_first_tokens():
-    data = with_parts(np.random.default_rng(1))
-    strange = data.groups == 8
+    data = with_parts(np.random.default_rng(1), n_pairs=6)
+    strange = data.groups == 5
     known = data.known * ~strange
     measured = data.measured | {"ttft": np.where(strange, 50.0, data.measured["ttft"])}
     models = [
@@ -113,43 +82,12 @@ def test_pairs_without_a_known_division_teach_nothing_about_first_tokens():
     assert np.array_equal(models[0].seconds, models[1].seconds)
 
 
-def test_first_tokens_need_simulated_parts():
-    data = made_up(np.random.default_rng(0))
-    with pytest.raises(ValueError, match="estimates by `estimate_of`"):
-        ServingCalibration("ttft").fit(data)
-
-
-def test_an_engine_of_few_points_leans_on_the_others():
-    rng = np.random.default_rng(0)
-    parts = np.exp(rng.normal(-2, 1, (203, 2)))
-    engine = np.repeat([0, 1], [200, 3])
-    seconds = parts @ [2.0, 0.5]
-    seconds[200:] = parts[200:] @ [2.6, 0.4]
-    groups = np.arange(203) % 10
-    loose = EngineWeights(1e-6).fit(parts, seconds, engine, groups).weights
-    tied = EngineWeights(10.0).fit(parts, seconds, engine, groups).weights
-    assert np.abs(np.log(tied[1] / tied[-1])).max() < 0.05
-    assert loose[1] == pytest.approx([2.6, 0.4], rel=0.05)
-    # An engine that was never measured has the common weights.
-    model = EngineWeights(0.1).fit(parts, seconds, engine, groups)
-    assert model.predict(parts[:1], np.array([7])) == pytest.approx(
-        parts[0] @ model.weights[-1], rel=0.01
-    )
-
-
 def test_too_few_pairs_and_unknown_targets_are_refused():
     data = made_up(np.random.default_rng(2), n_pairs=3)
     with pytest.raises(ValueError, match="at least 4 pairs"):
         ServingCalibration().fit(data)
     with pytest.raises(ValueError, match="one of tpot, ttft"):
         ServingCalibration("latency")
-
-
-def test_version_numbers_rise():
-    names = ["0.8.1", "0.8.1.post2", "1.0.0rc3", "1.2.0rc6.post2", "1.2.0rc6.post3", "1.2.0"]
-    numbers = [version_number(name) for name in names]
-    assert numbers == sorted(numbers)
-    assert version_number("") == version_number("nightly") == -1
 
 
 def test_rows_of_the_package_are_repaired():
@@ -163,15 +101,7 @@ def test_rows_of_the_package_are_repaired():
     names = {p.name: p for p in points}
     row = names["2026_04_06_deepseek_r1_b200_sxm_trtllm_fp4_agg_1024x1024_c64_tp8_ep8_937"]
     assert (row.layout.dp, row.layout.moe_ep, row.concurrency) == (8, 8, 64)
-    assert row.shape.dtypes["experts"] == "nvfp4"
-    assert row.shape.dtypes["attention"] == "bfloat16"
-    assert len({p.architecture for p in points if "deepseek" in p.name}) == 1
     # The scripts of the benchmark say how the engine was set; other clients' are unknown.
     assert (row.published, row.loop.n_ranks, row.loop.wait_steps, row.loop.balanced) == (
         True, 8, 60, True,
     )  # fmt: skip
-    sglang = [p for p in points if p.backend == "sglang"]
-    assert {p.loop.poll_steps for p in sglang if p.gpu == "h200_sxm"} == {1}
-    assert {p.loop.poll_steps for p in sglang if p.gpu == "b200_sxm"} == {1, 10, 30}
-    assert {p.loop.poll_steps for p in points if not p.published} == {1}
-    assert {p.loop.policy for p in sglang} == {"prompts first"}

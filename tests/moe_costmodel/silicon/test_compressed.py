@@ -6,7 +6,6 @@ from collections import Counter
 import pytest
 
 from moe_costmodel import Chunk, Layout, ModelShape, SiliconModel
-from moe_costmodel.silicon.operators.compressed import local_products
 from tests.moe_costmodel.models.test_deepseek_v4 import FLASH, PRO, SMALL
 from tests.moe_costmodel.silicon.tables import GPU, write_tables, writer
 
@@ -84,35 +83,6 @@ def test_measured_modules_hold_attention_and_its_products(model, config, heads):
     assert {"hyper-connections", "exchange sum", "shared experts", "moe"} <= names
 
 
-def test_hyper_connections_are_measured_for_both_parts_of_a_layer(model):
-    shape = ModelShape.from_config(FLASH | FOUR)
-    found = times(model.decode(shape, EVERY, 64, 1025), "hyper-connections")
-    once = 4 * (0.01 + 1e-7 * 64 * 4096)
-    assert found == pytest.approx({"toy_pre": once, "toy_post": 2 * once})
-
-
-def test_weights_are_read_once_for_answers_and_prompts(model):
-    shape = ModelShape.from_config(FLASH | FOUR)
-    chunks = [Chunk(64)]
-
-    def attention(step):
-        parts = (o for o in step.operators if o.operator.startswith("compressed"))
-        return sum(part.seconds for part in parts)
-
-    apart = attention(model.decode(shape, EVERY, 8, 1025)) + attention(
-        model.prefill(shape, EVERY, chunks)
-    )
-    weights = 0.0
-    for block in shape.blocks:
-        a = block.attention
-        split = sum(k * n for k, n in a.products(4096) if 32768 in (k, n) or 8192 in (k, n))
-        index = a.q_rank * a.index_heads * a.index_dim  # as wide as the output's latent
-        whole = sum(k * n for k, n in a.products(4096))
-        weights += block.n_layers * (whole - (split - index) / 2) * 2
-    together = attention(model.step(shape, EVERY, 8, 1025, chunks))
-    assert together == pytest.approx(apart - weights / 1e12)
-
-
 def test_the_weights_and_the_cache_are_read_from_memory(tmp_path):
     root = write_tables(tmp_path)
     write_modules(root)
@@ -124,14 +94,6 @@ def test_the_weights_and_the_cache_are_read_from_memory(tmp_path):
     weights = 2 * sum(k * n for k, n in attention.products(4096))
     cache = 64 * 2 * 512 * (128 + 65537 / 128)
     assert found == pytest.approx(4e3 * (weights + cache) / 1e10)
-
-
-@pytest.mark.parametrize("change", [{"sliding_window": 256}, {"q_lora_rank": 512}])
-def test_other_sizes_are_composed_of_products_and_a_bound(model, change):
-    shape = ModelShape.from_config(FLASH | FOUR | change)
-    step = model.decode(shape, EVERY, 8, 1024)
-    assert set(times(step, "compressed decode")) == {"bound"}
-    assert times(step, "projections")
 
 
 def test_bounds_count_what_a_query_sees(tmp_path):
@@ -159,16 +121,3 @@ def test_bounds_count_what_a_query_sees(tmp_path):
     mixing = sum(times(step, "hyper-connections").values())
     least = 2 * 2e-6 * 2 + 2 * (4 + 7) * 2 * 8 * 64 / 1e12
     assert mixing == pytest.approx(5e3 * least)
-
-
-def test_only_products_of_heads_are_divided():
-    # The indexer's queries are as wide as those of the heads.
-    config = SMALL | {"index_n_heads": 16, "compress_ratios": [4] * 5}
-    attention = ModelShape.from_config(config).blocks[0].attention
-    assert attention.products(64).count((24, 128)) == 2
-    found = Counter(local_products(attention, 64, 2))
-    expected = Counter(attention.products(64))
-    for whole, half in (((24, 128), (24, 64)), ((32, 48), (32, 24)), ((48, 64), (24, 64))):
-        expected[whole] -= 1
-        expected[half] += 1
-    assert found == expected

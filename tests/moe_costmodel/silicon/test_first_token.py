@@ -1,13 +1,10 @@
 """Estimates of serving points: parts of the time to the first token, and features."""
 
-import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from moe_costmodel import (
-    CalibrationData,
     Chunk,
     ClosedLoop,
     Layout,
@@ -15,11 +12,8 @@ from moe_costmodel import (
     SiliconModel,
     gpu_memory,
 )
-from moe_costmodel.silicon import calibration
-from moe_costmodel.silicon.features import features_of
-from moe_costmodel.silicon.first_token import PARTS, robust
+from moe_costmodel.silicon.first_token import PARTS
 from moe_costmodel.silicon.serving import estimate_of
-from moe_costmodel.silicon.tables.package import gpu_named
 from tests.moe_costmodel.silicon.tables import GPU, write_kinds, write_tables
 
 pytest.importorskip("pyarrow")
@@ -103,21 +97,6 @@ def test_requests_that_memory_does_not_hold_wait_for_others(model, experts, tmp_
     assert parts_of(filled, place) == free
 
 
-def test_one_request_and_long_prompts_have_estimates(model, experts):
-    alone = parts_of(model, point(experts, concurrency=1))
-    assert alone["first_wave"] > 0
-    long, longer = (parts_of(model, point(experts, input_tokens=n)) for n in (9000, 36000))
-    for name in ("prompt", "first_wave"):
-        assert 0 < alone[name] < long[name] < longer[name]
-
-
-def test_one_seed_gives_one_estimate(model, experts):
-    place = point(experts)
-    first = estimate_of(model, place, random_state=1)
-    assert estimate_of(model, place, random_state=1) == first
-    assert estimate_of(model, place, random_state=2).first_token != first.first_token
-
-
 def test_tensorrt_llm_keeps_narrow_models_caches_in_fp8(model, latent, tmp_path):
     narrow = replace(latent, dtypes=latent.dtypes | {"experts": "fp8_block"})
     given = {"input_tokens": 4064, "concurrency": 64}
@@ -127,62 +106,3 @@ def test_tensorrt_llm_keeps_narrow_models_caches_in_fp8(model, latent, tmp_path)
         for m, s in ((engine, narrow), (engine, latent), (model, narrow))
     ]
     assert seconds[0] < seconds[1] == pytest.approx(seconds[2])
-
-
-def test_features_are_numbers_that_name_neither_model_nor_measurement(model, experts, latent):
-    found = []
-    for shape in (experts, latent):
-        place = point(shape)
-        estimate = estimate_of(model, place)
-        features = features_of(place, estimate, model.tables.gpu)
-        assert all(math.isfinite(value) for value in features.values())
-        slower = replace(place, name="b", architecture="other", ttft=9.0, tpot=9.0)
-        assert features_of(slower, estimate, model.tables.gpu) == features
-        for phase in ("decode", "prefill"):
-            shares = [v for k, v in features.items() if k.startswith(f"{phase}_")]
-            assert sum(shares) == pytest.approx(1)
-            assert min(shares) >= 0
-        assert features["composed"] == pytest.approx(math.log(estimate.tpot))
-        assert (features["sglang"], features["trtllm"], features["vllm"]) == (1, 0, 0)
-        assert (features["latent"], features["has_shared"]) == (float(shape is latent),) * 2
-        assert (features["n_experts"], features["k"], features["layers"]) == (8, 2, 4)
-        found.append(features)
-    assert list(found[0]) == list(found[1])
-
-
-def test_features_of_dense_models_and_unknown_versions(model, experts):
-    block = replace(experts.blocks[0], experts=None, d_ffn=512)
-    dense = replace(experts, blocks=(block,), dtypes={"dense": "fp8"})
-    place = point(dense, version="", year=0.0)
-    features = features_of(place, estimate_of(model, place), model.tables.gpu)
-    assert (features["n_experts"], features["k"], features["has_shared"]) == (0, 0, 0)
-    assert (features["version"], features["year"]) == (-1, -1)
-    assert features["decode_moe"] == features["prefill_moe"] == 0
-    assert (features["expert_bytes"], features["attention_bytes"]) == (1, 2)
-    assert features["active"] == features["total"]
-
-
-def test_calibrations_are_fitted_to_features_by_architecture_and_gpu(
-    model, experts, latent, monkeypatch, tmp_path
-):
-    monkeypatch.setattr(calibration, "gpu_named", lambda name: gpu_named(name, model.root))
-    points = [point(experts), point(latent, architecture="other", backend="vllm"),
-              point(experts, concurrency=4, known_layout=False)]  # fmt: skip
-    models = {"sglang": model, "vllm": made(tmp_path / "vllm", "vllm")}
-    estimates = [estimate_of(models[place.backend], place) for place in points]
-    data = CalibrationData.of(points, estimates)
-    assert data.labels == ("other on toy", "toy on toy")
-    assert data.groups.tolist() == [1, 0, 1]
-    assert data.known.tolist() == [1, 1, 0]
-    assert data.measured["ttft"].tolist() == [0.1] * 3
-    np.testing.assert_allclose(data.composed["tpot"], [found.tpot for found in estimates])
-    np.testing.assert_allclose(data.parts, [found.first_token for found in estimates])
-    first = features_of(points[0], estimates[0], model.tables.gpu)
-    assert dict(zip(data.names, data.features[0].tolist(), strict=True)) == first
-    assert data.engine.tolist() == [0, 2, 0]
-    with pytest.raises(ValueError, match=r"'model'.*\('toy', 'vllm'\).*Got .*\('toy', 'sglang'\)"):
-        estimate_of(model, points[1])
-
-
-def test_errors_beyond_a_factor_of_e_count_a_tenth():
-    assert robust([-0.5, 1.0, 3.0]) == pytest.approx([0.5, 1.0, 1.2])

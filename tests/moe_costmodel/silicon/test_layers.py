@@ -64,14 +64,6 @@ def test_a_prompt_of_latent_attention_expands_keys_and_values(model, latent):
     assert "latent products" not in parts
 
 
-def test_queries_without_a_latent_are_one_product(model, latent):
-    blocks = tuple(replace(block, attention=replace(block.attention, q_rank=0))
-                   for block in latent.blocks)  # fmt: skip
-    parts = milliseconds(model.decode(replace(latent, blocks=blocks), Layout(), 16, 256))
-    products = gemm_ms(16, 8 * 48 + 64 + 16, 256) + gemm_ms(16, 256, 256)
-    assert parts["projections"] == pytest.approx(4 * products)
-
-
 def test_the_cache_in_fp8_has_its_own_rows_or_those_of_bfloat16(model, latent):
     narrow = milliseconds(model.decode(latent, Layout(), 64, 4096, kv_dtype="fp8"))
     wide = milliseconds(model.decode(latent, Layout(), 64, 4096))
@@ -101,13 +93,6 @@ def test_sparse_attention_keeps_some_tokens_and_scores_all(model, latent):
     whole = milliseconds(model.decode(latent, Layout(), 64, 65536))
     assert "indexer" not in whole
     assert whole["mla decode"] > long["mla decode"]
-
-
-def test_the_indexer_scores_prefixes_of_chunks(model, latent):
-    shape = sparse(latent, 256)
-    first = milliseconds(model.prefill(shape, Layout(), [Chunk(512)]))
-    later = milliseconds(model.prefill(shape, Layout(), [Chunk(512, prefix=8192)]))
-    assert later["indexer"] > first["indexer"]
 
 
 def test_windows_have_their_own_rows_or_those_of_whole_contexts(model, plain):
@@ -188,15 +173,6 @@ def test_data_parallel_ranks_gather_and_scatter_all_tokens(model, experts):
     assert parts["exchange experts"] == pytest.approx(4 * 2 * Kinds.nccl(4 * 64 * 256, 4))
 
 
-def test_exchanges_without_a_table_are_a_bound(plain, experts):
-    found = plain.decode(experts, Layout(dp=4, moe_ep=4), 64, 256)
-    gathers = [o for o in found.operators if o.operator == "exchange experts"]
-    assert {o.kernel for o in gathers} == {"bound"}
-    # Three quarters of the message arrive at each GPU.
-    least = 4 * 2 * 0.75 * (4 * 64 * 256 * 2) / 400e9
-    assert sum(o.seconds for o in gathers) > least
-
-
 def test_sums_beyond_a_node_do_not_use_kernels_of_one_node(model):
     within, beyond = (model.times.exchanges.all_reduce(65536, n) for n in (4, 16))
     assert within.kernel == "toy_sum"
@@ -228,56 +204,6 @@ def test_experts_compute_the_tokens_of_all_ranks(model, experts):
     time, load = model.experts(experts, layout, 256)
     assert 1e3 * 4 * time.seconds == pytest.approx(many["moe"])
     assert load == 1.0  # the rows are of even loads
-
-
-def test_a_chunk_within_a_prompt_samples_no_token(model, experts):
-    within = milliseconds(model.prefill(experts, Layout(), [Chunk(256, last=False)]))
-    ends = milliseconds(model.prefill(experts, Layout(), [Chunk(256)]))
-    assert "head" not in within
-    assert ends.pop("head") == pytest.approx(gemm_ms(1, 1024, 256))
-    assert ends == within
-
-
-def test_narrow_weights_alone_are_multiplied_in_bfloat16(model, experts):
-    names = ("int4_wo", "int4_wo_g32", "int4_wo_g128", "int8_wo_g128")
-    narrow = [replace(experts, dtypes=experts.dtypes | {"attention": name}) for name in names]
-    kernels = [
-        {o.kernel for o in model.decode(shape, Layout(), 16, 256).operators
-         if o.operator == "projections"}
-        for shape in (experts, *narrow)
-    ]  # fmt: skip
-    four = [{f"toy_linear (bfloat16, weights of {name})"} for name in names[:3]]
-    assert kernels == [{"toy_linear (bfloat16)"}, *four, {"toy_linear (bfloat16)"}]
-
-
-def test_small_groups_of_integers_take_the_rows_of_large_ones(tmp_path, experts):
-    root = write_tables(tmp_path)
-    row = {
-        "hidden_size": 256, "inter_size": 128, "topk": 2, "num_experts": 8, "moe_tp_size": 1,
-        "moe_ep_size": 1, "moe_dtype": "int4_wo", "distribution": "balanced",
-        "kernel_source": "marlin",
-    }  # fmt: skip
-    rows = [row | {"num_tokens": t, "latency": 0.02 + 1e-4 * t} for t in (1, 16, 256)]
-    writer(root)("moe", "moe", rows, version="1.1.0")
-    measured = SiliconModel("toy", "sglang", root=root)
-    found = []
-    for name in ("int4_wo", "int4_wo_g32", "int4_wo_g64", "int4_wo_g128"):
-        shape = replace(experts, dtypes=experts.dtypes | {"experts": name})
-        operators = measured.decode(shape, Layout(), 16, 256).operators
-        found.append(next(o for o in operators if o.operator == "moe"))
-    assert found[0].kernel == "marlin (int4_wo)"
-    assert found == [found[0]] * 4
-
-
-def test_experts_whose_nvfp4_weights_are_widened_take_rows_of_mxfp4(tmp_path, experts):
-    root = write_tables(tmp_path)
-    for kind, slow in (("w4a16_mxfp4", 1.0), ("nvfp4", 0.1)):
-        row = moe_rows({t: slow * (0.02 + 1e-4 * t) for t in (1, 16, 256)}, moe_dtype=kind)
-        writer(root)("moe", "moe", row, version="1.1.0" if slow == 1 else "1.2.0")
-    measured = SiliconModel("toy", "sglang", root=root)
-    shape = replace(experts, dtypes=experts.dtypes | {"experts": "w4a16_nvfp4"})
-    operators = measured.decode(shape, Layout(), 16, 256).operators
-    assert next(o.kernel for o in operators if o.operator == "moe") == "tuned (w4a16_mxfp4)"
 
 
 def moe_rows(latencies, **values):
@@ -328,33 +254,6 @@ def test_experts_of_a_shape_that_was_not_measured_never_take_less_with_more_toke
         assert all(low * 0.999999 <= one <= high * 1.000001 for one in found[at : at + 9])
 
 
-def test_a_distribution_with_too_few_rows_gives_way_to_the_next(tmp_path, experts):
-    root = write_tables(tmp_path)
-    full = {1: 0.02, 16: 0.04, 256: 0.08, 4096: 0.9}
-    rows = moe_rows({1: 0.01}, distribution="power_law_1.01")
-    rows += moe_rows(full, distribution="power_law_1.2")
-    writer(root)("moe", "moe", rows, version="1.1.0")
-    model = SiliconModel("toy", "sglang", root=root)
-    times = model.times.experts
-    where = {"tp": 1, "ep": 1, "dtype": "bfloat16"}
-    found = times.time(experts.experts, experts.d_model, 256, **where)
-    assert (1e3 * found.seconds, found.outside) == (pytest.approx(0.08), 1.0)
-    assert times.distribution(experts.experts, experts.d_model, **where) == "power_law_1.2"
-
-
-def test_exchanges_of_more_data_never_take_less(tmp_path):
-    root = write_tables(tmp_path)
-    rows = [
-        {"num_gpus": 4, "message_size": size, "nccl_dtype": "half", "op_name": "all_gather",
-         "kernel_source": "nccl", "latency": ms}
-        for size, ms in ((1024, 0.02), (4096, 0.09), (16384, 0.03))
-    ]  # fmt: skip
-    writer(root)("comm", "nccl", rows)
-    exchanges = SiliconModel("toy", "sglang", root=root).times.exchanges
-    found = [1e3 * exchanges.nccl("all_gather", n, 4).seconds for n in (1024, 4096, 16384)]
-    assert found == pytest.approx([0.02, 0.03, 0.03])
-
-
 def test_attention_takes_no_less_than_reading_its_cache(tmp_path):
     root = write_tables(tmp_path)
     rows = [
@@ -375,39 +274,6 @@ def test_attention_takes_no_less_than_reading_its_cache(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------ errors
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"n_sequences": 0}, r"'n_sequences' parameter of SiliconModel\.step.*no chunks"),
-        ({"n_sequences": -3, "chunks": [Chunk(16)]}, "'n_sequences'"),
-        ({"context": float("nan")}, "'context'"),
-        ({"overlap": 1.5}, "'overlap'.*a number from 0 to 1"),
-        ({"all_tokens": 15}, "'all_tokens'.*at least this rank's 16"),
-    ],
-)
-def test_numbers_out_of_range_are_named(model, experts, settings, message):
-    given = {"n_sequences": 16, "context": 256, "chunks": []} | settings
-    with pytest.raises(ValueError, match=message):
-        model.step(experts, Layout(), **given)
-
-
-@pytest.mark.parametrize("layout", [Layout(tp=3, moe_tp=3), Layout(dp=7, moe_tp=7), Layout(pp=99)])
-def test_layouts_that_do_not_divide_the_model_are_refused(model, experts, layout):
-    with pytest.raises(ValueError, match=r"'layout' parameter of SiliconModel\.step"):
-        model.decode(experts, layout, 16, 256)
-    with pytest.raises(ValueError, match=r"'layout' parameter of SiliconModel\.experts"):
-        model.experts(experts, layout, 16)
-
-
-def test_chunks_and_dense_models_are_checked(model):
-    with pytest.raises(ValueError, match="'length' parameter of Chunk"):
-        Chunk(0)
-    with pytest.raises(ValueError, match="'prefix' parameter of Chunk"):
-        Chunk(1, prefix=-1)
-    with pytest.raises(ValueError, match=r"'shape' parameter of SiliconModel\.experts.*experts"):
-        model.experts(dense(GROUPED), Layout(), 16)
 
 
 def test_a_model_travels_to_other_processes_and_is_never_copied(model, experts):

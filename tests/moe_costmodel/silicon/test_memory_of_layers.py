@@ -3,7 +3,7 @@
 import pytest
 
 from moe_costmodel import Attention, Block, Layout, ModelShape, gpu_memory
-from moe_costmodel.silicon.memory import state_type
+from tests.moe_costmodel.models.test_newer_families import NEMOTRON
 
 D = 64
 
@@ -67,31 +67,18 @@ def test_states_are_kept_in_the_type_that_the_engine_is_told():
         gpu_memory(model, Layout(), 1, 16, state_dtype="int8")
 
 
-def test_vllm_keeps_most_states_in_16_bits():
-    for name in ("granitemoehybrid", "jamba", "qwen3_next"):
-        assert state_type(shape(mamba(2), name), "vllm") == "bfloat16"
-        assert state_type(shape(mamba(2), name), "sglang") is None
-    assert state_type(shape(mamba(2), "nemotron_h"), "vllm") is None
-
-
-def test_a_config_names_the_type_of_its_states():
-    config = {
-        "model_type": "nemotron_h", "hidden_size": 64, "vocab_size": 50, "num_attention_heads": 8,
-        "num_key_value_heads": 2, "head_dim": 8, "hybrid_override_pattern": "M*",
-        "mamba_num_heads": 8, "mamba_head_dim": 4, "n_groups": 2, "ssm_state_size": 16,
-    }  # fmt: skip
-    types = {
-        name: next(
-            block.attention.state_dtype
-            for block in ModelShape.from_config(config | added).blocks
-            if block.attention.kind == "mamba"
-        )
-        for name, added in {
-            "none": {}, "auto": {"mamba_ssm_cache_dtype": "auto"},
-            "sglang": {"mamba_ssm_dtype": "bfloat16"},
-            "vllm": {"mamba_ssm_cache_dtype": "float16"},
-        }.items()
-    }  # fmt: skip
-    assert types == {"none": "float32", "auto": "float32", "sglang": "bfloat16", "vllm": "float16"}
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        ({}, "float32"),
+        ({"mamba_ssm_cache_dtype": "auto"}, "float32"),
+        ({"mamba_ssm_dtype": "bfloat16"}, "bfloat16"),  # of SGLang
+        ({"mamba_ssm_cache_dtype": "float16"}, "float16"),  # of vLLM
+    ],
+)
+def test_a_config_names_the_type_of_its_states(added, expected):
+    blocks = ModelShape.from_config(NEMOTRON | added).blocks
+    mixers = [block.attention for block in blocks if block.attention.kind == "mamba"]
+    assert {mixer.state_dtype for mixer in mixers} == {expected}
     with pytest.raises(ValueError, match=r"'mamba_ssm_dtype' must be one of float32.*fp8"):
-        ModelShape.from_config(config | {"mamba_ssm_dtype": "fp8"})
+        ModelShape.from_config(NEMOTRON | {"mamba_ssm_dtype": "fp8"})

@@ -7,8 +7,7 @@ import pytest
 
 from moe_costmodel import Chunk, Layout, ModelShape, SiliconModel, compose_serving, gpu_names
 from moe_costmodel.silicon.tables.grid import Grid
-from moe_costmodel.silicon.tables.package import silicon_root, version_key
-from moe_costmodel.silicon.wide_ep import two_batch_seconds
+from moe_costmodel.silicon.tables.package import silicon_root
 from tests.moe_costmodel.models.test_config import QWEN3_30B
 from tests.moe_costmodel.silicon.tables import gemm_ms, write_tables
 
@@ -38,13 +37,6 @@ def test_a_grid_is_exact_at_its_points_and_on_power_laws():
     assert beyond.outside == pytest.approx(4.0)
 
 
-def test_a_grid_may_lack_points():
-    grid = Grid(np.array([[1.0, 1], [1, 100], [10, 1]]), np.array([1.0, 1, 4]))
-    found = grid.at([10, 50])
-    assert found.ratio == pytest.approx(4.0)
-    assert found.outside == pytest.approx(50.0)
-
-
 def test_products_between_points_follow_the_bound(model):
     time = model.times.products.time(100, 512, 2048, "bfloat16")
     assert time.seconds * 1e3 == pytest.approx(gemm_ms(100, 512, 2048), rel=1e-6)
@@ -64,13 +56,6 @@ def test_the_newest_version_and_the_fastest_kernel_are_named(model, shape):
     # Between batches of 8 and 64, the table's constant and slope are interpolated to some percent.
     expected = 4 * (0.005 + 1e-6 * 16 * 256) / 1e3
     assert step.by_part()["gqa decode"] == pytest.approx(expected, rel=0.1)
-
-
-def test_versions_are_ordered_as_engines_number_them():
-    names = ["1.3.0rc20", "1.3.0rc3", "1.3.0", "0.5.6.post2", "0.5.6", "0.5.10"]
-    expected = ["0.5.6", "0.5.6.post2", "0.5.10", "1.3.0rc3", "1.3.0rc20", "1.3.0"]
-    assert sorted(names[:2], key=version_key) == expected[3:5]
-    assert sorted(names[3:], key=version_key) == expected[:3]
 
 
 def test_tensor_parallelism_adds_sums_and_expert_parallelism_divides_experts(model, shape):
@@ -105,11 +90,6 @@ def test_a_steady_state_charges_prompts_of_others(model, shape):
     assert alone.prefill_share == 0
 
 
-def test_layouts_must_divide_the_same_gpus():
-    with pytest.raises(ValueError, match="tp \\* dp = 4"):
-        Layout(tp=2, dp=2, moe_ep=8)
-
-
 def test_an_unknown_gpu_is_answered_with_the_nearest(tmp_path):
     root = write_tables(tmp_path)
     assert gpu_names(root) == ["toy"]
@@ -123,13 +103,6 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr("moe_costmodel.silicon.tables.package.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'moela\[silicon\]'"):
         silicon_root()
-
-
-def test_two_batches_hide_the_shorter_of_computation_and_exchange():
-    # Computation dominates: exchanges vanish, but for the last ones.
-    assert two_batch_seconds(5, 1, 5, 1, 100) == pytest.approx(2000, rel=0.01)
-    # The network dominates.
-    assert two_batch_seconds(1, 5, 1, 5, 100) == pytest.approx(2000, rel=0.02)
 
 
 @pytest.mark.skipif(not find_spec("aiconfigurator_core"), reason="the tables are not installed")

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from moe_costmodel import ExpertShape, ModelShape, SiliconModel, wide_ep_step
-from moe_costmodel.silicon.operators.wide import WideTables
-from moe_costmodel.silicon.wide_ep import two_batch_seconds
+from moe_costmodel import ModelShape, SiliconModel, wide_ep_step
 from tests.moe_costmodel.silicon.tables import (
     CONFIG,
     LATENT,
@@ -14,7 +12,6 @@ from tests.moe_costmodel.silicon.tables import (
     gemm_ms,
     write_tables,
     write_wide_tables,
-    writer,
 )
 
 pytest.importorskip("pyarrow")
@@ -98,23 +95,6 @@ def test_two_batches_never_take_longer_than_their_sum(model, shape, prefill, len
         assert 0 < found.hidden < min(network, computed)
 
 
-def test_one_sequence_has_no_second_batch(model, shape):
-    both = [step(model, shape, n_sequences=1, two_batches=flag) for flag in (True, False)]
-    assert both[0] == both[1]
-    assert both[0].hidden == 0
-
-
-@pytest.mark.parametrize("two_batches", [False, True])
-@pytest.mark.parametrize("prefill", [False, True])
-def test_time_grows_with_tokens_and_context(model, shape, prefill, two_batches):
-    given = {"prefill": prefill, "two_batches": two_batches}
-    by_n = [step(model, shape, n_sequences=n, **given).seconds for n in (2, 6, 16, 50, 64, 200)]
-    assert by_n == sorted(by_n)
-    assert by_n[0] < by_n[-1]
-    by_length = [step(model, shape, length=n, **given).seconds for n in (16, 100, 1024, 4000)]
-    assert by_length == sorted(set(by_length))
-
-
 def test_what_no_table_holds_is_flagged(model, shape):
     measured = {"n_sequences": 16, "two_batches": False}
     assert operator(step(model, shape, **measured), "exchange dispatch").outside == 1
@@ -137,21 +117,6 @@ def test_two_nodes_exchange_as_their_rows_say(model, shape):
     found = step(model, shape, n_devices=16, two_batches=False)
     expected = N_MOE * Wide.exchange(16, 2, "dispatch", "ll")
     assert 1e3 * found.by_part()["exchange dispatch"] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"balancedness": 0.0}, r"'balancedness' parameter of wide_ep_step.*above 0, at most 1"),
-        ({"balancedness": 1.1}, "'balancedness'"),
-        ({"n_devices": 0}, "'n_devices' parameter of wide_ep_step"),
-        ({"n_sequences": 2.5}, "'n_sequences'"),
-        ({"length": -1}, "'length'"),
-    ],
-)
-def test_numbers_out_of_range_are_named(model, shape, settings, message):
-    with pytest.raises(ValueError, match=message):
-        step(model, shape, **settings)
 
 
 def test_models_and_gpus_without_tables_are_answered_with_those_that_have(model, shape, tmp_path):
@@ -182,77 +147,3 @@ def test_latent_attention_and_experts_are_required(model):
         ValueError, match=r"'deepseek_v3' has no experts; it is dense. Give a model"
     ):
         step(model, ModelShape.from_config(dense))
-
-
-def test_several_nodes_say_more_than_the_newest_version(model, shape, tmp_path):
-    root = write_wide_tables(write_tables(tmp_path))
-    write = writer(root)
-    write("comm", "wideep_deepep_ll", [
-        {"hidden_size": 256, "num_topk": 2, "num_experts": 8, "node_num": 1, "num_token": t,
-         "kernel_source": "newer", "dispatch_avg_t_us": 1.0, "combine_avg_t_us": 1.0}
-        for t in Wide.TOKENS
-    ], version="2.0.0")  # fmt: skip
-    # Versions of attention complete each other: the newer one is faster, but lacks long contexts.
-    write("mla", "wideep_generation_mla", [
-        {"batch_size": 16, "isl": 64, "num_heads": 8, "kernel_source": "newer", "latency": 1e-3}
-    ], version="2.0.0")  # fmt: skip
-    newer = SiliconModel("toy", "sglang", root=root)
-    given = {"two_batches": False, "n_devices": 16}
-    found, before = (step(m, shape, **given) for m in (newer, model))
-    assert operator(found, "exchange dispatch") == operator(before, "exchange dispatch")
-    assert operator(found, "exchange dispatch").source == "sglang 1.0.0"
-    attention = operator(found, "attention module")
-    assert attention.source == "sglang 2.0.0/sglang 1.0.0"
-    assert attention.seconds == operator(before, "attention module").seconds
-    short = operator(step(newer, shape, length=64, **given), "attention module")
-    assert short.seconds == pytest.approx(N_MOE * 1e-6)
-
-
-def test_heads_that_no_row_has_are_extrapolated(model, shape):
-    blocks = tuple(replace(block, attention=replace(block.attention, n_heads=16))
-                   for block in shape.blocks)  # fmt: skip
-    given = {"prefill": True, "two_batches": False}
-    twice = operator(step(model, replace(shape, blocks=blocks), **given), "attention module")
-    measured = operator(step(model, shape, **given), "attention module")
-    assert (measured.outside, twice.outside) == (1, pytest.approx(2))
-    assert measured.seconds < twice.seconds < 2.1 * measured.seconds
-
-
-def test_the_tables_of_tensorrt_llm_tell_slots_and_distributions_apart(tmp_path):
-    root = write_wide_tables(write_tables(tmp_path))
-    rows = [
-        {"hidden_size": 256, "inter_size": 128, "topk": 2, "num_experts": 8, "moe_tp_size": 1,
-         "moe_ep_size": 4, "num_tokens": t, "moe_dtype": "fp8_block", "distribution": name,
-         "kernel_source": "wide", "num_slots": slots, "latency": slow * (0.1 + 1e-3 * t)}
-        for t in (1, 64, 1024)
-        for slots, name, slow in ((8, "uniform", 1.0), (8, "power_law_1.01", 3.0),
-                                  (12, "power_law_1.01_eplb", 1.5))
-    ]  # fmt: skip
-    writer(root)("moe", "wideep_moe", rows, version="1.3.0", backend="trtllm")
-    tables = WideTables(SiliconModel("toy", "trtllm", root=root).tables)
-    experts = ExpertShape(n_experts=8, k=2, d_ffn=128)
-
-    def time(slots, name):
-        return tables.experts(experts, 256, 64, ep=4, n_slots=slots, prefill=False,
-                              distribution=name)  # fmt: skip
-
-    known = ((8, "uniform", 1.0), (8, "power_law_1.01", 3.0), (12, "power_law_1.01_eplb", 1.5))
-    for slots, name, slow in known:
-        found = time(slots, name)
-        assert 1e3 * found.seconds == pytest.approx(slow * 0.164)
-        assert found.source == "trtllm 1.3.0"
-    assert time(12, "uniform") is None
-    assert time(16, "power_law_1.01_eplb") is None
-
-
-@pytest.mark.parametrize("parts", [(5, 1, 3, 2), (1, 5, 1, 2), (1, 1, 1, 1), (3, 0, 0, 3)])
-def test_two_batches_take_the_time_of_the_busier_resource_and_little_more(parts):
-    attention, dispatch, experts, combine = parts
-    n = 50
-    seconds = two_batch_seconds(attention, dispatch, experts, combine, n)
-    computing, network = 2 * n * (attention + experts), 2 * n * (dispatch + combine)
-    assert max(computing, network) <= seconds <= computing + network
-    # One batch alone cannot overlap with itself, and the other may not slow it down further.
-    assert seconds >= n * sum(parts)
-    assert two_batch_seconds(attention, 0, experts, 0, n) == computing
-    assert two_batch_seconds(*parts, 2 * n) > seconds

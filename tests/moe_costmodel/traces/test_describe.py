@@ -42,9 +42,3 @@ def test_dense_layers_of_a_dump_are_left_out(shared_data):
     assert np.isnan(found.persistence).all()
     assert "as recorded" in str(found)
     json.dumps(found.to_dict(), allow_nan=False)
-
-
-def test_plot_draws_every_layer(trace):
-    figure = trace.describe(2).plot()
-    assert len(figure.axes) == 5
-    assert len(figure.axes[1].patches) == trace.n_layers

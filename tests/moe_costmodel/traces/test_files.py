@@ -1,5 +1,4 @@
 import json
-import zipfile
 
 import numpy as np
 import pytest
@@ -20,16 +19,6 @@ def same(a, b):
     assert a.sequence_lengths.tolist() == b.sequence_lengths.tolist()
     assert a.layers.tolist() == b.layers.tolist()
     assert a.n_experts == b.n_experts
-
-
-@pytest.mark.parametrize("compress", [True, False])
-def test_npz_round_trip(trace, tmp_path, compress):
-    path = trace.save(tmp_path / "t.npz", compress=compress)
-    same(RoutingTrace.load(path), trace)
-    counts = RoutingTrace.from_counts(trace.loads(3), layers=[4, 7])
-    again = RoutingTrace.load(counts.save(tmp_path / "c.npz"))
-    assert np.array_equal(again.loads(), counts.loads())
-    assert again.layers.tolist() == [4, 7]
 
 
 def test_an_uncompressed_npz_is_mapped_not_read(trace, tmp_path):
@@ -53,25 +42,11 @@ def test_a_truncated_npz_is_named(trace, tmp_path, keep, mmap):
         RoutingTrace.load(path, mmap=mmap)
 
 
-def test_a_damaged_member_names_file_and_field(trace, tmp_path):
-    path = trace.save(tmp_path / "t.npz")
-    damaged = tmp_path / "damaged.npz"
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(damaged, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            new.writestr(name, data[:-9] if name == "topk_ids.npy" else data)
-    for mmap in (False, True):
-        with pytest.raises(ValueError, match=r"damaged\.npz: field 'topk_ids'"):
-            RoutingTrace.load(damaged, mmap=mmap)
-
-
 @pytest.mark.parametrize(
     ("change", "field"),
     [
         ({"topk_ids": None}, "topk_ids"),
         ({"n_experts": None}, "n_experts"),
-        ({"n_experts": np.array([3, 3])}, "n_experts"),
-        ({"n_experts": np.float64(8)}, "n_experts"),
         ({"n_experts": np.int64(4)}, "topk_ids"),
         ({"topk_weights": np.full((60, 2, 2), np.nan)}, "topk_weights"),
         ({"sequence_lengths": np.array([1, 2])}, "sequence_lengths"),
@@ -83,24 +58,6 @@ def test_bad_fields_of_an_npz_are_named(trace, tmp_path, change, field):
     path = tmp_path / "bad.npz"
     np.savez(path, **{k: v for k, v in fields.items() if v is not None})
     with pytest.raises(ValueError, match=rf"bad\.npz: field '{field}'"):
-        RoutingTrace.load(path)
-
-
-def test_layers_of_an_npz_are_sorted(trace, tmp_path):
-    """Version 0.1 wrote layers in any order."""
-    path, lengths = tmp_path / "t.npz", trace.sequence_lengths
-    np.savez(path, topk_ids=trace.topk_ids[:, ::-1], topk_weights=trace.topk_weights[:, ::-1],
-             n_experts=np.int64(8), layers=np.array([5, 3]), sequence_lengths=lengths)  # fmt: skip
-    same(RoutingTrace.load(path), RoutingTrace(
-        trace.topk_ids, trace.topk_weights, n_experts=8, layers=[3, 5], sequence_lengths=lengths
-    ))  # fmt: skip
-    counts = trace.loads(3)
-    np.savez(path, logical_count=counts[:, ::-1], layers=np.array([5, 3], dtype=np.uint16))
-    found = RoutingTrace.load(path)
-    assert np.array_equal(found.loads(), counts)
-    assert found.layers.tolist() == [3, 5]
-    np.savez(path, logical_count=counts, layers=np.array([3, 3]))
-    with pytest.raises(ValueError, match=r"t\.npz: field 'layers'.*each layer once"):
         RoutingTrace.load(path)
 
 
@@ -216,50 +173,12 @@ def test_sglang_dump_of_passes_is_a_trace_of_loads(tmp_path):
     assert np.array_equal(again.loads(), trace.loads())
 
 
-ODD = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=6,
-)
-
-
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(st.booleans(), st.sampled_from(["map", "records", "record", "field"]), st.data())
-def test_dumps_with_odd_values_load_or_are_named(tmp_path, per_token, where, data):
-    """A dump with any value that weights_only accepts loads, or a ValueError names the file."""
-    dump = detail_dump() if per_token else pass_dump()
-    odd = data.draw(ODD)
-    if where == "map":
-        dump["last_physical_to_logical_map"] = odd
-    elif where == "records":
-        dump["records"] = odd
-    else:
-        record = data.draw(st.sampled_from(dump["records"]))
-        if where == "record":
-            dump["records"][dump["records"].index(record)] = odd
-        else:
-            record[data.draw(st.sampled_from(sorted(record)))] = odd
-    torch.save(dump, tmp_path / "odd.pt")
-    try:
-        loaded = RoutingTrace.load(tmp_path / "odd.pt")
-    except ValueError as error:
-        if "odd.pt" not in str(error):
-            raise
-    else:
-        assert loaded.loads().sum() > 0
-
-
 @pytest.mark.parametrize(
     ("make", "field", "value"),
     [
         (pass_dump, "global_physical_count", torch.ones(2, 3, dtype=torch.int32)),
-        (pass_dump, "global_physical_count", torch.ones(2, 4)),
         (pass_dump, "global_physical_count", torch.full((2, 4), -1)),
-        (pass_dump, "global_physical_count", None),
         (detail_dump, "topk_ids_of_layer", torch.full((2, 5, 3), 4, dtype=torch.int32)),
-        (detail_dump, "topk_ids_of_layer", torch.zeros(2, 5, 3)),
         (detail_dump, "extend_seq_lens", [3, 3]),
     ],
 )
@@ -285,7 +204,7 @@ def test_a_pt_that_needs_code_is_refused(tmp_path, capsys):
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     st.integers(0, 2**32),
@@ -317,13 +236,6 @@ def test_no_corruption_gets_past_the_loader(tmp_path, seed, n_flips, suffix, mma
     else:
         assert loaded.loads().sum() > 0
         assert loaded.is_load_only or loaded.topk_ids.max() < loaded.n_experts
-
-
-@pytest.mark.parametrize("shape", [(3, 2, 0), (0, 2, 2), (3, 0, 2)])
-def test_an_array_of_no_choices_is_named(tmp_path, shape):
-    np.save(tmp_path / "none.npy", np.zeros(shape, dtype=np.int64))
-    with pytest.raises(ValueError, match=r"none\.npy.*at least one token"):
-        RoutingTrace.load(tmp_path / "none.npy")
 
 
 def test_padding_among_routed_experts_is_named(tmp_path):

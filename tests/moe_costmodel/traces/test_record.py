@@ -208,30 +208,17 @@ def test_batches_may_be_arrays_lists_and_single_sequences(model):
     assert RoutingTrace.record(model, {"input_ids": tokens}).sequence_lengths.tolist() == [9, 9]
 
 
-def test_masks_may_be_lists():
-    batch = {"input_ids": [1, 2, 3, 4], "attention_mask": [True, True, True, False]}
-    assert RoutingTrace.record(build("mixtral"), [batch]).sequence_lengths.tolist() == [3]
-
-
 @pytest.mark.parametrize(
     ("batches", "message"),
     [
         ([torch.rand(2, 3)], r"'batches\[0\]'.*integers.*float32"),
-        ([ids(1, 3), [[0.5]]], r"'batches\[1\]'.*integers.*float64"),
         ([torch.tensor([[50]])], r"'batches\[0\]'.*in 0 \.\. 49, .*50 \.\. 50"),
-        ([[[3, -1]]], r"'batches\[0\]'.*in 0 \.\. 49, .*-1 \.\. 3"),
         ([torch.zeros(1, 0, dtype=torch.long)], r"'batches\[0\]'.*at least one token.*\(1, 0\)"),
         ([[[1, 2], [3]]], r"'batches\[0\]'.*rows of different lengths"),
         ([1, 2, 3], r"'batches\[0\]'.*of shape \(batch, length\)"),
-        ([["a b"]], r"'batches\[0\]'.*integers"),
         ("a b", "'batches'.*list of batches"),
-        (7, "'batches'.*list of batches"),
-        ([torch.ones(1, 2, 3, dtype=torch.long)], r"'batches\[0\]'.*\(1, 2, 3\)"),
         ([{"input_ids": [1, 2], "attention_mask": [1]}], r"mask of the shape.*\(1, 2\)"),
-        ([{"input_ids": [1, 2], "attention_mask": [1, 0.5]}], "0 for padding.*mask with 0.5"),
         ([{"input_ids": [1, 2], "attention_mask": [float("nan"), 1]}], "mask with nan"),
-        ([{"input_ids": [1, 2], "attention_mask": [-1, 1]}], "'attention_mask'.*mask with -1"),
-        ([{"input_ids": [0.5]}], r"batches\[0\]\['input_ids'\].*integers"),
         ([{"inputs_embeds": torch.rand(1, 2, 16)}], "'batches'.*mappings with input_ids"),
     ],
 )

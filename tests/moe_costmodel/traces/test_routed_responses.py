@@ -2,8 +2,6 @@
 
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -58,13 +56,10 @@ def test_each_choice_goes_on_from_the_prompt():
     ("routed", "message"),
     [
         (packed(shape=(3, 4)), r"routed_experts\.shape' must be three sizes"),
-        (packed(shape=(-3, -2, 2)), r"routed_experts\.shape' must be three sizes"),
         (packed("float32"), r"routed_experts\.dtype' must be a type of integers.*float32"),
         (packed(data=b"123"), r"\.data' must be whole numbers of 2 bytes.*3 bytes"),
         (packed(shape=(4, 2, 2)), r"\.data' must be those of shape \(4, 2, 2\).*12 numbers"),
-        ({"dtype": "int16", "shape": [1, 1, 1]}, r"routed_experts\.data'"),
         ("****", "nested lists, or base64"),
-        (5, "routed_experts'"),
     ],
 )
 def test_damaged_arrays_are_named(routed, message):
@@ -76,57 +71,13 @@ def test_damaged_arrays_are_named(routed, message):
 def test_sizes_of_other_responses_and_prompts_are_compared():
     with pytest.raises(ValueError, match=r"of the layers and k of the prompt, \(1, 2\)"):
         read(IDS.tolist(), prompt_routed_experts=IDS[:, :1].tolist())
-    with pytest.raises(ValueError, match="'choices' must be a list"):
-        of_responses([{"choices": {"routed_experts": []}}], "a", Sizes())
     with pytest.raises(ValueError, match="of 3 layers and k = 2, as in all others"):
         read(IDS.tolist(), Sizes(n_layers=3))
     with pytest.raises(ValueError, match="below the model's 4 experts"):
         read(IDS.tolist(), Sizes(n_experts=4))
-    with pytest.raises(ValueError, match="at least one token"):
-        read(packed(shape=(0, 2, 2), data=b""))
-    with pytest.raises(ValueError, match="'k' parameter of Sizes"):
-        Sizes(k=0)
 
 
 # ------------------------------------------------------------------------------------------ servers
-
-
-class Answers(BaseHTTPRequestHandler):
-    """Answers with what the class says: status, headers, body; counts what it is asked."""
-
-    status, headers_, body, asked = 200, (), b"{}", 0
-
-    def do_GET(self):
-        type(self).asked += 1
-        self.send_response(self.status)
-        for name, value in self.headers_:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def serve():
-    """Return a function that starts servers of this machine."""
-    running = []
-
-    def start(**settings):
-        kind = type("Kind", (Answers,), settings)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        running.append((server, thread))
-        return kind, f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server, thread in running:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_redirection_is_not_followed(serve):
@@ -155,8 +106,6 @@ def test_no_proxy_is_asked(serve, monkeypatch):
             "a running vLLM or SGLang server.*status 503: 'overloaded'",
         ),
         ({"body": b"{}"}, "'data' must be a list of models"),
-        ({"body": b'{"data": [1]}'}, r"data\[0\]"),
-        ({"body": b'{"data": [{"id": 3}]}'}, r"data\[0\]\.id"),
         ({"body": b"<html>"}, "JSON"),
     ],
 )
@@ -172,12 +121,3 @@ def test_an_answer_without_end_is_not_read(serve, monkeypatch):
     monkeypatch.setenv(FACTOR_VARIABLE, "0.000001")
     with pytest.raises(ValueError, match=r"longer than 33 bytes. Ask for fewer new tokens"):
         ask_server(url, ["a prompt"])
-
-
-def test_nothing_is_asked_without_prompts(serve):
-    kind, url = serve()
-    with pytest.raises(ValueError, match="'prompts' parameter of record must be at least one text"):
-        ask_server(url, [])
-    with pytest.raises(ValueError, match="'new_tokens' parameter of record"):
-        ask_server(url, ["a"], new_tokens=0)
-    assert kind.asked == 0

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,47 +11,21 @@ def ids(n_tokens=6, n_layers=2, k=2):
     return np.tile(np.arange(k), (n_tokens, n_layers, 1))
 
 
-def test_importing_the_package_does_not_import_torch():
-    code = (
-        "import sys, moe_costmodel as m; m.RoutingTrace; m.miss_curves; m.greedy; m.LatencyModel;"
-        "m.gate_mass; m.Hardware; m.KernelTable; m.StepModel; m.Measurements;"
-        "m.RoutingTrace.example().describe();"
-        "assert 'torch' not in sys.modules and 'pymoo' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=240)
-
-
-def test_public_names_resolve():
-    import moe_costmodel
-
-    assert all(getattr(moe_costmodel, name) is not None for name in moe_costmodel.__all__)
-    with pytest.raises(AttributeError, match="nonsense"):
-        _ = moe_costmodel.nonsense
-
-
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
         ({"topk_ids": ids() + 8}, "topk_ids"),
-        ({"topk_ids": ids() - 1}, "topk_ids"),
         ({"topk_ids": ids(k=9)}, "topk_ids"),
-        ({"topk_ids": ids(n_tokens=0)}, "topk_ids"),
         ({"topk_ids": np.zeros((6, 2, 2), int)}, "topk_ids"),
         ({"topk_ids": ids().astype(float)}, "topk_ids"),
         ({"topk_ids": ids()[0]}, "topk_ids"),
         ({"topk_ids": [[[0, 1]], [[0]]]}, "'topk_ids' must be a rectangular array"),
-        ({"topk_weights": [[[0.5, 0.5]], [[1.0]]]}, "'topk_weights' must be a rectangular array"),
-        ({"sequence_lengths": [[3], [1, 2]]}, "'sequence_lengths' must be a rectangular array"),
-        ({"layers": [[0], [1, 2]]}, "'layers' must be a rectangular array"),
         ({"topk_weights": np.full((6, 2, 2), np.nan)}, "topk_weights"),
         ({"topk_weights": -np.ones((6, 2, 2))}, "topk_weights"),
-        ({"topk_weights": np.ones((6, 2, 3))}, "topk_weights"),
         ({"topk_weights": np.ones((6, 2, 2), int)}, "topk_weights"),
         ({"sequence_lengths": [3, 2]}, "sequence_lengths"),
-        ({"sequence_lengths": [7, -1]}, "sequence_lengths"),
         ({"sequence_lengths": [2**62, 2**62, 6]}, "sequence_lengths"),
         ({"layers": [1]}, "layers"),
-        ({"layers": [3, 3]}, "'layers'.*ascending.*Got 3 after 3"),
         ({"layers": np.array([5, 3], dtype=np.uint8)}, "'layers'.*ascending.*Got 3 after 5"),
         ({"n_experts": 0}, "n_experts"),
     ],
@@ -75,25 +46,6 @@ def test_tensors_of_any_type_are_taken():
         assert np.array_equal(trace.topk_weights.astype(np.float32), expected)
         assert np.array_equal(trace.topk_ids, ids())
     assert RoutingTrace(ids(), weights.bfloat16(), n_experts=8).topk_weights.dtype == np.float32
-
-
-def test_choices_to_keep_may_be_a_list():
-    trace, keep = (
-        RoutingTrace(ids(), n_experts=8, sequence_lengths=[3, 3]),
-        np.ones((6, 2, 2), bool),
-    )
-    keep[2, 0, 1] = False
-    assert np.array_equal(trace.loads(2, keep=keep.tolist()), trace.loads(2, keep=keep))
-    for wrong in (keep.tolist()[:3], [[1], [2, 3]], keep.astype(int)):
-        with pytest.raises(ValueError, match="'keep' parameter of loads"):
-            trace.loads(2, keep=wrong)
-
-
-def test_a_bad_weight_is_located():
-    weights = np.ones((6, 2, 2))
-    weights[4, 1, 0] = np.nan
-    with pytest.raises(ValueError, match=r"here: field 'topk_weights'.*nan at \(4, 1, 0\)"):
-        RoutingTrace(ids(), weights, n_experts=8, source="here")
 
 
 @pytest.mark.parametrize("counts", [[], [[1, 2], [3]], [[-1.0, 2]], [[np.inf, 1]], [[0, 0]], "ab"])
@@ -149,13 +101,6 @@ def test_split_keeps_sequences_and_everything_else(trace):
     assert trace.tail(0.1).sequence_lengths.tolist() == [7]
     with pytest.raises(ValueError, match="fraction"):
         trace.split(1.0)
-
-
-def test_a_single_sequence_is_cut_inside():
-    first, second = RoutingTrace(ids(10), n_experts=8).split(0.3)
-    assert (first.n_tokens, second.n_tokens) == (3, 7)
-    with pytest.raises(ValueError, match="two tokens"):
-        RoutingTrace(ids(1), n_experts=8).split()
 
 
 def test_drift_is_total_variation(trace):

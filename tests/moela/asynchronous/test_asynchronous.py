@@ -18,7 +18,6 @@ from pymoo.algorithms.moo.moead import MOEAD
 from pymoo.algorithms.moo.nsga2 import NSGA2
 
 import moela
-from moela.asynchronous.recorded import RecordedArrivals
 from moela.asynchronous.streams import make_stream
 from moela.evaluation.runners.cluster import DaskRunner
 from moela.evaluation.runners.outcome import OK, Outcome
@@ -217,19 +216,6 @@ def test_one_objective_needs_no_algorithm():
 def test_a_genetic_algorithm_keeps_its_population_size():
     result = moela.minimize(uneven, n_eval=80, algorithm=NSGA2(pop_size=20), **SETTINGS)
     assert len(result.algorithm.pop) == 20
-
-
-def test_recorded_order_decides_when_designs_are_handed_over():
-    class Row:
-        def __init__(self, n, batch):
-            self.n, self.batch = n, batch
-
-    recorded = RecordedArrivals([Row(1, 0), Row(4, 3)])
-    assert recorded.hands_over(1, 0, free=False)
-    assert recorded.hands_over(0, 0, free=False)  # since design 1 was
-    assert not recorded.hands_over(4, 2, free=True)
-    assert recorded.hands_over(3, 3, free=False)
-    assert not recorded.hands_over(5, 3, free=False)
 
 
 @pytest.mark.filterwarnings("default")  # neither package is free of its own

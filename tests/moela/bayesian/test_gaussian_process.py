@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
-from scipy.stats import yeojohnson
 
 from moela.bayesian.gaussian_process import GaussianProcess
 from moela.bayesian.outputs import Output, bilog
@@ -113,30 +112,6 @@ def test_many_inputs_share_a_length_scale():
     assert len(process.scales) == 1
     X = np.random.default_rng(2).random((300, 100))
     assert np.corrcoef(process.predict(X)[0], X.sum(axis=1))[0, 1] > 0.6
-
-
-@pytest.mark.parametrize("powered", [False, True])
-def test_outputs_come_back(powered):
-    values = np.exp(3.0 * np.random.default_rng(0).normal(size=200))
-    out = Output.of(values, powered=powered)
-    assert (out.power < 1.0) == powered
-    np.testing.assert_allclose(out.back(out(values)), values, rtol=1e-6)
-    assert (np.diff(out(np.sort(values))) > 0.0).all()
-
-
-def test_long_tails_are_drawn_in():
-    values = np.exp(3.0 * np.random.default_rng(0).normal(size=200))
-    z = Output.of(values, powered=True)(values)
-    assert abs(z.mean()) < 1e-9
-    assert z.max() < 4.0 < Output.of(values, powered=False)(values).max()
-
-
-def test_the_power_transformation_is_that_of_scipy():
-    from moela.bayesian.outputs import _powered
-
-    z = np.linspace(-3.0, 4.0, 50)
-    for power in (-1.0, -0.3, 0.0, 0.5):
-        np.testing.assert_allclose(_powered(z, power), yeojohnson(z, lmbda=power), atol=1e-12)
 
 
 def test_constants_and_signs_stay():

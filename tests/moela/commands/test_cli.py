@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import json
 import sys
 
 import numpy as np
@@ -35,14 +34,6 @@ def test_front_holds_what_the_designs_are_worth(front):
     np.testing.assert_array_equal(F, values[:, :3])
 
 
-def test_record_says_how_it_was_made(front):
-    record = json.loads((front / "run.json").read_text())
-    assert record["settings"]["seed"] == 1
-    assert record["n_eval"] == 300
-    assert record["versions"]["pymoo"].startswith("0.6")
-    assert record["hypervolume"] > 0
-
-
 def test_best_design_loads_and_picture_is_there(front):
     assert Design.load(front / "best.json").links.shape == (96, 2)
     assert (front / "front.png").read_bytes().startswith(b"\x89PNG")
@@ -54,9 +45,9 @@ def test_same_seed_same_front(front, tmp_path):
     assert (tmp_path / "front.csv").read_text() == (front / "front.csv").read_text()
 
 
-@pytest.mark.parametrize("algorithm", ["moela-published", "moos", "moo-stage", "nsga3", "moead"])
+@pytest.mark.parametrize("algorithm", ["moela-published", "moos", "nsga3"])
 def test_every_algorithm_runs(algorithm, tmp_path):
-    arguments = ["run", "noc", "--evals", "120", "--out", str(tmp_path), "--algorithm", algorithm]
+    arguments = ["run", "noc", "--evals", "60", "--out", str(tmp_path), "--algorithm", algorithm]
     assert main([*arguments, *WITHOUT_BASELINES]) == 0
 
 
@@ -80,15 +71,6 @@ def test_bad_traffic_names_the_file(content, tmp_path, capsys):
     path.write_text(content)
     assert main(["run", "noc", "--traffic", str(path), "--out", str(tmp_path / "out")]) == 2
     assert "traffic.csv" in capsys.readouterr().err
-
-
-def test_failures_of_linear_algebra_are_defects_not_input(monkeypatch):
-    def fails(_):
-        raise np.linalg.LinAlgError("not positive definite")
-
-    monkeypatch.setattr("moela.commands.example.run", fails)
-    with pytest.raises(np.linalg.LinAlgError):
-        main(["example", "--list"])
 
 
 def test_a_process_with_too_many_open_files_says_what_to_do(monkeypatch, capsys):
@@ -151,14 +133,18 @@ def test_packaged_trace_is_described(capsys):
     assert "experts" in capsys.readouterr().out
 
 
-def test_missing_trace_is_named(capsys):
-    assert main(["trace", "describe", "nowhere.npz"]) == 2
-    assert "nowhere.npz" in capsys.readouterr().err
-
-
 def test_missing_optional_package_is_named_with_its_extra(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [name for name in sys.modules if name.startswith("moe_costmodel")]:
         monkeypatch.delitem(sys.modules, name)
     assert main(["measure", "--budget-s", "1", "--quiet"]) == 2
     assert "pip install 'moela[torch]'" in capsys.readouterr().err
+
+
+def test_failures_of_linear_algebra_are_defects_not_input(monkeypatch):
+    def fails(_):
+        raise np.linalg.LinAlgError("not positive definite")
+
+    monkeypatch.setattr("moela.commands.example.run", fails)
+    with pytest.raises(np.linalg.LinAlgError):
+        main(["example", "--list"])

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import errno
-import logging
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from moela.cli import main
-from moela.commands.output import LineFormatter
 
 FILES = [
     ("--out", "example function.py --out {}"),
     ("--out", "measure --out {}"),
-    ("NPZ", "trace record example {}.npz"),
     ("NPZ", "trace convert trace.npz {}.npz"),
     ("--html", "compare front.csv --html {}"),
-    ("--plot", "trace describe --plot {}.png"),
-    ("--plot", "moe headroom --plot {}.png"),
     ("--out", "show design.json --out {}.png"),
 ]
 FOLDERS = [
     ("--out", "run function.py:simulate --evals 9 --out {}"),
-    ("--out", "run noc --evals 9 --out {}"),
     ("--out", "export design.json --to csv --out {}"),
-    ("--out", "export design.json --to hotspot --out {}"),
     ("--out", "moe advise --out {}"),
     ("--pictures", "compare front.csv --pictures {}"),
 ]
@@ -99,9 +92,3 @@ def test_folders_of_files_are_made(inputs, capsys):
     assert Path("new/deep/picture.png").stat().st_size
     assert main(["example", "prices.json", "--out", "other/prices.json"]) == 0
     assert Path("other/prices.json").is_file()
-
-
-def test_a_log_line_that_an_error_repeats_is_shown_briefly():
-    record = logging.makeLogRecord({"msg": "the store %s", "args": ("x",), "brief": "x failed"})
-    assert LineFormatter("moela: %(message)s").format(record) == "moela: x failed"
-    assert record.getMessage() == "the store x"

@@ -7,14 +7,11 @@ import json
 import os
 import signal
 import tempfile
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-import moela
 from moela.cli import main
-from moela.commands.run.results import ResultFolder
 from moela.files.replacing import FolderLock
 from moela.functions.driving import RunSoFar
 from moela.functions.results.result import MinimizeResult
@@ -35,9 +32,7 @@ def earlier(folder):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--evals", 10], "--evals 20 instead of 10"),
         (["--seed", 2, "--noisy"], "--seed 1 instead of 2, --noisy False instead of True"),
-        (["--algorithm", "nsga2"], "--algorithm moela instead of nsga2"),
         (["--store", "run.db", "--evals", 40], "--evals 20 instead of 40"),
     ],
 )
@@ -57,15 +52,6 @@ def test_the_results_of_another_command_are_not_replaced(earlier, folder, capsys
     assert "(problem function.py:simulate instead of problem.py:Sink)" in capsys.readouterr().err
     assert run("noc", "--evals", 20, "--out", "sink") == 2
     assert "which holds another run (of moela run)" in capsys.readouterr().err
-
-
-def test_show_and_export_say_that_the_run_is_of_a_function(earlier, folder, capsys):
-    capsys.readouterr()
-    for words in (["show", "sink"], ["export", "sink/best.json", "--to", "csv", "--out", "x"]):
-        assert main(words) == 2
-        error = capsys.readouterr().err
-        assert "run of your own function" in error
-        assert "`moela explain run.db`" in error
 
 
 def test_the_same_run_writes_its_folder_again(earlier, folder):
@@ -136,28 +122,10 @@ def test_results_of_a_run_without_a_store_are_rescued(earlier, folder, capsys, m
     assert run(*earlier, "--start", rescued / "front.csv", "--out", "again") == 0
 
 
-def test_a_run_without_a_plan_says_how_to_go_on_after_ctrl_c(tmp_path, capsys):
-    result = moela.minimize(
-        lambda d: {"a": d["x"], "b": -d["x"], "c": 1.0},
-        variables={"x": (0.0, 1.0)}, objectives=["a", "b"], constraints={"c": (None, 0.0)},
-        n_eval=10, verbose=False, progress=False,
-    )  # fmt: skip
-    words = Namespace(words=["run", "moe"], store="moe.db", out="front")
-    folder = ResultFolder(tmp_path, (result, 1.0), words)
-    with pytest.raises(ValueError, match=r"^No plan\. More\.$"):
-        folder.end_without_design("No plan.", "More.")
-    result._ending = "stopped by Ctrl-C after 10 of 20 evaluations"
-    assert folder.end_without_design("No plan.", "More.") == 130
-    error = capsys.readouterr().err
-    assert error == f"moela: {result.ending}. No plan.\nTo go on: moela run moe\n"
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--jobs", 0], "--jobs: must be an integer of at least 1, or -1"),
         (["--known", "nowhere.csv"], "nowhere.csv: No such file"),
-        (["--store", "function.py"], "function.py is not a store"),
         (["--algorithm", "nsga2", "--batch-size", 5], "--batch-size is one of MOELA"),
     ],
 )
@@ -173,21 +141,6 @@ def test_wrong_options_are_refused_before_anything_is_done(options, words, folde
     assert words in printed.err
     assert printed.err.count("\n") == 1
     assert not (folder / "sink").exists()
-
-
-def test_a_run_inside_of_a_run_is_not_taken_for_it(folder, capsys):
-    Path("nested.py").write_text(
-        "import moela\n"
-        "variables = {'x': (0.0, 1.0)}\n"
-        "objectives = ['f', 'g']\n"
-        "def inner(d): return {'f': d['x'], 'g': 1 - d['x']}\n"
-        "def outer(d):\n"
-        "    moela.minimize(inner, variables=variables, objectives=objectives, n_eval=1,\n"
-        "                   verbose=False, progress=False)\n"
-        "    return inner(d)\n"
-    )
-    assert main(["run", "nested.py:outer", "--evals", "2", "--out", "sink"]) == 0
-    assert capsys.readouterr().err.count("outer:") == 1
 
 
 def test_an_interrupt_while_a_store_is_read_back_keeps_the_results(folder, monkeypatch):

@@ -85,19 +85,6 @@ def test_front_plans_and_command_agree(planned):
     assert (planned / "front.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_texts_name_what_was_not_measured(planned):
-    plan = ServingPlan.load(planned / "plan.json")
-    memory = plan.objectives["memory_bytes"]
-    exact = {"memory_bytes": replace(memory, low=memory.value, high=memory.value)}
-    plan = replace(plan, objectives=exact, outside={"router": 4.0, "attention": math.inf})
-    (line,) = (line for line in str(plan).splitlines() if "fullest GPU" in line)
-    assert "(" not in line
-    assert "router, extrapolated by a factor of 4; attention, a roofline bound" in str(plan)
-    (note,) = extrapolated(plan)
-    assert note.startswith("note: the time of 'attention' is a roofline bound, since no table has")
-    assert note.endswith("; 1 other time was not measured, either")
-
-
 def test_a_stored_run_goes_on(place, common, planned, capsys, caplog):
     more = ["--evals", "60", "--prices", str(place / "prices.json"), "--weights", "org/model"]
     words = [*RUN, *common, *more, "--store", str(place / "run.db"), "--out", str(place / "again")]
@@ -165,16 +152,6 @@ def test_no_deployment_of_buys_front_beats_another(bought):
     assert (bought / "front.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_buy_prints_a_table_or_json(place, common, tmp_path, capsys):
-    words = [*BUY, *common, "--gpu", "toy", "--prices", str(place / "prices.json")]
-    assert main([*words, "--gpus-max", "1", "--out", str(tmp_path)]) == 0
-    printed = capsys.readouterr().out
-    assert "cost/M tokens" in printed
-    assert "1 toy" in printed
-    assert main([*words, "--gpus-max", "1", "--out", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["command"] == "moela moe buy"
-
-
 # ------------------------------------------------------------------------------------- price lists
 
 
@@ -197,13 +174,8 @@ def test_price_lists_in_all_forms(tmp_path):
     ("name", "text", "expected"),
     [
         ("p.json", "[1, 2]", r"field '\[0\]' must be a JSON object"),
-        ("p.json", '"h200"', "must be an object such as"),
-        ("p.json", '{"x": "cheap"}', "field 'x' must be an object such as"),
         ("p.json", '{"x": -1}', "field 'x' must be a finite number"),
-        ("p.json", "{}", "must be a price list of at least one GPU"),
-        ("p.json", '[{"gpu": "x", "price": 3}]', r"'\[0\]' must be gpu, price_per_gpu_hour"),
         ("p.json", '[{"gpu": "x"}]', r"'\[0\].price_per_gpu_hour' must be a finite number"),
-        ("p.csv", "name,price\nx,1\n", "'heading' must be a heading with gpu and"),
         ("p.csv", "gpu,price_per_gpu_hour\nx,free\n", "'line 2.price_per_gpu_hour' must be"),
         ("p.csv", "gpu,price_per_gpu_hour\nx,1\nx,2\n", "one price for each GPU"),
     ],
@@ -253,15 +225,6 @@ def test_an_unknown_architecture_names_the_nearest(place, tmp_path, capsys):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"model_type": "mixtral2"}))
     error = failure(capsys, *RUN, "--model", tmp_path, "--tables", place)
     assert "field 'model_type' must be a known architecture; the nearest one is 'mixtral'" in error
-
-
-def test_json_of_another_shape_is_named(place, tmp_path, capsys):
-    (tmp_path / "config.json").write_text("[1]")
-    error = failure(capsys, *RUN, "--model", tmp_path, "--tables", place)
-    assert "config.json: must be a JSON object. Got [1] instead." in error
-    (tmp_path / "config.json").write_text('{"model_type": "mixtral"}')
-    error = failure(capsys, *RUN, "--model", tmp_path, "--tables", place)
-    assert "config.json: field 'hidden_size' must be present" in error
 
 
 def test_loads_of_another_model_are_named(common, tmp_path, capsys):
@@ -317,3 +280,16 @@ def test_options_of_the_two_forms_are_not_mixed(common, capsys):
     assert "--objectives" in error
     error = failure(capsys, *RUN, *common, "--objectives", "cost_per_million_tokens", "ttft")
     assert "--prices must be given" in error
+
+
+def test_texts_name_what_was_not_measured(planned):
+    plan = ServingPlan.load(planned / "plan.json")
+    memory = plan.objectives["memory_bytes"]
+    exact = {"memory_bytes": replace(memory, low=memory.value, high=memory.value)}
+    plan = replace(plan, objectives=exact, outside={"router": 4.0, "attention": math.inf})
+    (line,) = (line for line in str(plan).splitlines() if "fullest GPU" in line)
+    assert "(" not in line
+    assert "router, extrapolated by a factor of 4; attention, a roofline bound" in str(plan)
+    (note,) = extrapolated(plan)
+    assert note.startswith("note: the time of 'attention' is a roofline bound, since no table has")
+    assert note.endswith("; 1 other time was not measured, either")

@@ -73,13 +73,9 @@ def test_common_number_of_evaluations(folders, capsys):
     [
         (["nowhere"], "nowhere"),
         (["--ref-point", "1;2"], "--ref-point"),
-        (["--ref-point", "1,2,3"], "ref_point"),
         (["--at", "soon"], "--at"),
         (["--indicator", "igd"], "--indicator"),
         (["--baseline", "GA"], "baseline"),
-        (["x=nowhere"], "x"),
-        (["x="], "NAME=PATH. Got 'x=' without a path"),
-        ([""], "PATH or NAME=PATH. Got ''"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, folders, assert_rejected):

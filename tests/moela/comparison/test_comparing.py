@@ -47,24 +47,6 @@ def test_why_there_is_no_test():
     assert "One run each" not in text
 
 
-def test_function_stays_a_function():
-    import moela.comparison
-
-    assert callable(moela.compare)
-    assert moela.compare is compare
-
-
-def test_units_do_not_matter():
-    one = compare({"A": A, "B": B}).table().rows
-    units = np.array([1e-6, 1e6])
-    offset = np.array([-3.0, 1e7])
-    other = compare({k: np.array(v) * units + offset for k, v in {"A": A, "B": B}.items()})
-    for x, y in zip(one, other.table().rows, strict=True):
-        for name in ("hypervolume", "igd_plus", "epsilon", "r2"):
-            # The offset of 1e7 leaves nine digits of a range of 1e6.
-            assert x[name] == pytest.approx(y[name], rel=1e-6, abs=1e-9)
-
-
 def test_reference_point_rules():
     own = [cases.recorded(A, ref_point=[5.0, 6.0]), cases.recorded(B, seed=2, ref_point=[5.0, 6.0])]
     scale = compare(own).scales["P"]
@@ -159,12 +141,6 @@ def test_all_infeasible_is_an_error_that_says_so():
     assert "No run on P has a feasible point" in " ".join(two.caveats)
 
 
-def test_no_extent_in_an_objective():
-    comparison = compare({"A": [[1.0, 7.0]], "B": [[2.0, 7.0]]})
-    assert comparison.values("problem", "A")[0] > comparison.values("problem", "B")[0]
-    assert np.isfinite(comparison.values("problem", "B", "igd_plus")).all()
-
-
 def test_different_numbers_of_objectives():
     with pytest.raises(ValueError, match=r"same number of objectives.*has 2.*has 3"):
         compare({"A": A, "B": [[1.0, 2.0, 3.0]]})
@@ -197,22 +173,13 @@ def test_different_numbers_of_seeds():
     ("call", "words"),
     [
         (lambda: compare({}), "at least one run"),
-        (lambda: compare({"A": 3}), "Got int"),
         (lambda: compare({"A": A}, [1, 2, 3]), "ref_point"),
-        (lambda: compare({"A": A}, "nadir"), "ref_point"),
-        (lambda: compare({"A": A}, "problem"), "none"),
-        (lambda: compare({"A": A}, {"other": [1, 1]}), "other"),
         (lambda: compare({"A": A}, baseline="C"), "baseline"),
-        (lambda: compare({"A": A}, indicators=["igd"]), "indicators"),
         (lambda: compare({"A": A}, at=10), "'at'"),
-        (lambda: compare({"A": A}, alpha=2), "alpha"),
-        (lambda: compare({"A": A}, archive_size=1), "archive_size"),
         (lambda: compare({"A": [A, A], "B": [A, A, A]}, paired=True).tests(), "paired"),
         (lambda: compare({"A": A}).values("problem", "C"), "No run of 'C'"),
-        (lambda: compare({"A": A}).convergence(), "save_history"),
         (lambda: compare({"p": {"A": A}, "q": {"B": B}}).ratios(), "Add the missing runs"),
         (lambda: compare({"A": {1: A, "x": B}}), "by seed"),
-        (lambda: compare({"A": [cases.recorded(A), cases.recorded(B)]}), "different seeds"),
     ],
 )
 def test_what_is_wrong_is_said(call, words):
@@ -327,13 +294,6 @@ def test_sentences_say_what_the_numbers_say():
     assert "allows no test" in single
 
 
-def test_ratios_of_profiles():
-    runs = {"A": {1: [[0.0, 0.0]], 2: [[2.0, 2.0]]}, "B": {2: [[0.0, 0.0]], 1: [[2.0, 2.0]]}}
-    ratios = compare(runs, [4.0, 4.0]).ratios()
-    assert ratios["A"].tolist() == pytest.approx([1.0, 4.0])
-    assert ratios["B"].tolist() == pytest.approx([4.0, 1.0])
-
-
 def test_more_than_two_thousand_points_are_thinned_and_said_so():
     rng = np.random.default_rng(10)
     comparison = compare({"A": cases.sphere(2_600, 3, rng)})
@@ -363,13 +323,7 @@ def test_names_cannot_steer_a_terminal():
     assert "A\ufffd[31m" in text
 
 
-def test_numbers_have_the_digits_to_tell_them_apart():
-    far = [-1000.0, -1000.0]
-    text = str(compare({"A": [far], "B": [[-999.999, -1000.0]]}, [0.0, 0.0]))
-    assert "0.999999" in text
-
-
-@pytest.mark.parametrize("n_obj", [2, 3, 5, 6])
+@pytest.mark.parametrize("n_obj", [2, 5])
 def test_same_front_in_another_order_is_a_tie(n_obj):
     rng = np.random.default_rng(14)
     F = cases.sphere(60, n_obj, rng)
@@ -379,3 +333,10 @@ def test_same_front_in_another_order_is_a_tie(n_obj):
         (found,) = comparison.tests(indicator).rows
         assert (found["p_value"], found["a12"]) == (1.0, 0.5)
     assert "both have the same median hypervolume" in str(comparison)
+
+
+def test_ratios_of_profiles():
+    runs = {"A": {1: [[0.0, 0.0]], 2: [[2.0, 2.0]]}, "B": {2: [[0.0, 0.0]], 1: [[2.0, 2.0]]}}
+    ratios = compare(runs, [4.0, 4.0]).ratios()
+    assert ratios["A"].tolist() == pytest.approx([1.0, 4.0])
+    assert ratios["B"].tolist() == pytest.approx([4.0, 1.0])

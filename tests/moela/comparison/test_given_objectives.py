@@ -38,11 +38,3 @@ def test_given_objectives_may_only_repeat_those_that_are_recorded(recorded, kind
         with pytest.raises(ValueError, match="records, in their order: x=min, gain=max") as caught:
             compare(source, objectives=given)
         assert re.search(r"Got \w+=m.* instead; leave them out", str(caught.value))
-
-
-def test_objectives_of_a_record_of_version_0_1_are_minimized(tmp_path):
-    (tmp_path / "front.csv").write_text("cost,delay,x0\n1.0,4.0,7\n2.0,3.0,5\n")
-    (tmp_path / "run.json").write_text(json.dumps({"problem": {"name": "NoC3D"}}))
-    assert len(compare(tmp_path, objectives=["cost", "delay"]).runs) == 1
-    with pytest.raises(ValueError, match=r"delay=min\. Got cost=min, delay=max instead"):
-        compare(tmp_path, objectives={"cost": "min", "delay": "max"})

@@ -26,20 +26,6 @@ def test_fronts_are_compared_with_names_and_designs():
     assert again.runs[0].F.tolist() == A
 
 
-def test_stacked_arrays_are_runs_of_one_algorithm():
-    stack = np.stack([np.array(A) + s for s in range(4)])
-    assert [o.algorithm for o in read(stack)] == ["front"] * 4
-    assert [o.algorithm for o in read([stack, stack])] == ["front 1"] * 4 + ["front 2"] * 4
-    assert {o.algorithm for o in read({"A": stack})} == {"A"}
-
-
-def test_masked_rows_are_not_known():
-    masked = np.ma.masked_array([[1.0, 2.0], [-9.0, -9.0]], mask=[[0, 0], [1, 1]])
-    (outcome,) = compare({"A": masked}).runs
-    assert outcome.F.tolist() == [[1.0, 2.0]]
-    assert outcome.left_out == {"not finite": 1}
-
-
 def test_data_frames_are_tables(tmp_path):
     pandas = pytest.importorskip("pandas")
     plain = compare({"A": pandas.DataFrame({"cost": [0, 1], "delay": [1, 0], "x0": [7, 8]})})
@@ -119,22 +105,6 @@ def test_numpy_files(tmp_path):
         read(tmp_path / "object.npy")
 
 
-def test_files_are_called_by_their_names(tmp_path):
-    for name in ("a.csv", "b.csv", "x/points.csv", "y/points.csv"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("1,2\n2,1\n\n1,3\n3,1\n")
-    assert [o.algorithm for o in read([tmp_path / "a.csv", tmp_path / "b.csv"])] == [
-        "a", "a", "b", "b",
-    ]  # fmt: skip
-    names = {o.algorithm for o in read([tmp_path / "x/points.csv", tmp_path / "y/points.csv"])}
-    assert names == {"x/points", "y/points"}
-    assert len({o.algorithm for o in read([tmp_path / "a.csv", tmp_path / "a.csv"])}) == 2
-    assert {o.algorithm for o in read({"mine": [tmp_path / "a.csv", tmp_path / "b.csv"]})} == {
-        "mine"
-    }
-
-
 # ----------------------------------------------------------------------------------------- numbers
 
 
@@ -143,25 +113,13 @@ def test_files_are_called_by_their_names(tmp_path):
     [
         (lambda: compare({"A": np.array([[1 + 2j, 2.0]])}), "numbers"),
         (lambda: compare({"A": [[1e308, 2.0]]}), "between -1e"),
-        (lambda: compare({"A": A}, ["a", 1]), "ref_point"),
         (lambda: compare({"A": A}, [np.inf, 1]), "finite"),
-        (lambda: compare({"A": A}, reference_front=[[np.nan, 1.0]]), "at least one finite point"),
-        (lambda: compare({"A": A}, indicators=None), "indicators"),
-        (lambda: compare({"A": A}, paired=np.array([1, 2])), "paired"),
-        (lambda: compare({"A": A}, archive_size=True), "archive_size"),
         (lambda: compare({"A": A}, problems=3), "'problems'"),
-        (lambda: compare({"A": A}, problems={"other": None}), "other"),
     ],
 )
 def test_what_is_wrong_is_said(call, words):
     with pytest.raises(ValueError, match=words):
         call()
-
-
-def test_whole_numbers_of_numpy_are_whole_numbers():
-    runs = [cases.recorded(np.random.default_rng(s).random((30, 2)), seed=s) for s in (1, 2)]
-    comparison = compare(runs, at=np.int64(20), archive_size=np.int64(5), paired=np.bool_(False))
-    assert [run.n_eval for run in comparison.runs] == [20, 20]
 
 
 @pytest.mark.parametrize("power", [-290, -8, 8, 290])
@@ -190,17 +148,6 @@ def test_extent_and_reference_by_hand():
     np.testing.assert_allclose(beyond(F), [3.2, 5.5, 0.1])
     # An extent within rounding errors counts as none.
     assert extent([[1.0, 1e6], [0.0, 1e6 + 1e-9]]).tolist() == [1.0, 1e6 + 1e-9]
-
-
-def test_experiments_and_comparisons_have_one_pooled_reference_point():
-    from moela.experiments.run import ExperimentResults
-
-    run = cases.recorded([[1.0, 7.0, 2.0], [2.0, 7.0, 1.0]])
-    results = ExperimentResults([run])
-    assert repr(results) == "ExperimentResults(1 run, 1 algorithm, 1 problem, 1 seed)"
-    point = results.ref_point("P", "pooled")
-    assert point.tolist() == compare(run).scales["P"].ref_point.tolist()
-    assert point[1] > 7.0
 
 
 def test_growing_front_by_brute_force():

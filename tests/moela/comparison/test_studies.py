@@ -73,23 +73,6 @@ def test_studies_are_runs_of_their_sampler_and_stand_beside_results():
     assert str(named.summary()) == str(made.summary())
 
 
-def test_stored_studies_are_called_by_their_names(tmp_path):
-    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
-    for name in ("first", "second"):
-        study_of(1, 12, study_name=name, storage=storage)
-    # Optuna gives them its default sampler.
-    loaded = [optuna.load_study(study_name=n, storage=storage) for n in ("first", "second")]
-    assert set(compare(loaded).algorithms) == {"first", "second"}
-    assert set(compare({"NSGA-II": loaded}).algorithms) == {"NSGA-II"}
-
-
 def test_other_directions_are_refused():
     with pytest.raises(ValueError, match=r"must be those that the study .* records"):
         compare([study_of(1)], objectives={"gain": "min", "cost": "min"})
-
-
-def test_a_study_of_one_objective_is_refused():
-    study = optuna.create_study(study_name="one")
-    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), 3)
-    with pytest.raises(ValueError, match=r"at least two objectives. Got the study 'one' with one"):
-        compare({"a": [study]})

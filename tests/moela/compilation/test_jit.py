@@ -72,18 +72,6 @@ def test_processes_that_compile_for_other_types_at_once_keep_their_code_apart(ha
     assert third.load("float") in ("code for float", None)
 
 
-def test_the_index_names_no_file_before_it_is_there(half, monkeypatch):
-    files, other = (files_of(cached_njit()(half)) for _ in range(2))
-
-    def interrupted(name, data):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(files, "_save_data", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        files.save("int", "code for int")
-    assert other._load_index() == {}
-
-
 def test_machine_code_is_found_by_the_next_process(half):
     assert [cached_njit()(half)(value) for value in (3, 3.0)] == [1.5, 1.5]
     again = cached_njit()(half)

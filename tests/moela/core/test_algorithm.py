@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 from pymoo.core.evaluator import Evaluator
@@ -19,7 +17,7 @@ from moela.core.operators import resolve
 from moela.evaluation.runners.outcome import failed
 from moela.evaluation.runners.violation import violation, violation_of
 from moela.search.moela import MOELA
-from moela.testing import ToyConstrained, ToyMixed, ToyPermutation, ToyReal
+from moela.testing import ToyConstrained, ToyPermutation, ToyReal
 
 
 class RandomChildren(ArchiveAlgorithm):
@@ -40,13 +38,6 @@ def test_needs_two_objectives():
     problem = Problem(n_var=2, n_obj=1, xl=0.0, xu=1.0)
     with pytest.raises(ValueError, match=r"at least 2 objectives. Problem has n_obj = 1"):
         RandomChildren(n_init=5).setup(problem)
-
-
-@pytest.mark.parametrize("n_init", [1, 0, -3])
-def test_parameter_errors_have_one_form(n_init):
-    expected = "The 'n_init' parameter of RandomChildren must be an integer of at least 2. Got"
-    with pytest.raises(ValueError, match=expected):
-        RandomChildren(n_init=n_init)
 
 
 @pytest.mark.parametrize("source", ["ask", "sampling"])
@@ -100,13 +91,6 @@ def test_a_half_evaluated_population_as_sampling():
     assert res.algorithm.n_answered == 7
 
 
-def test_designs_given_twice_are_evaluated_once():
-    X = np.repeat(np.random.default_rng(0).random((5, 5)), 3, axis=0)
-    algorithm = RandomChildren(n_init=10, sampling=X)
-    algorithm.setup(ToyReal(), seed=1)
-    assert len(algorithm.ask()) == 5
-
-
 def test_tell_without_answers_says_what_is_needed():
     algorithm = RandomChildren(n_init=5)
     algorithm.setup(ToyReal(), seed=1)
@@ -132,33 +116,6 @@ def asked(problem, n_eval=40):
 def evaluated_as_they_are(problem, pop):
     Evaluator().eval(problem, pop)
     return pop
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [list, lambda pop: [list(pop)], lambda pop: [tuple(pop)], lambda pop: [pop[4:], pop[:4]]],
-)
-def test_designs_are_told_in_any_parts_and_those_told_before_do_not_count(parts):
-    problem = ToyReal()
-    algorithm, pop = asked(problem)
-    n_asked = 0
-    while algorithm.has_next():
-        n_asked += len(pop)
-        for part in parts(pop):
-            algorithm.tell(part)
-            algorithm.tell(part)
-        algorithm.tell(pop)
-        if algorithm.has_next():
-            pop = evaluated_as_they_are(problem, algorithm.ask())
-    assert n_asked == algorithm.n_eval == algorithm.n_answered == 40
-
-
-def test_a_copy_that_was_not_told_takes_designs_that_the_original_was_told():
-    algorithm, pop = asked(ToyReal())
-    other = copy.deepcopy(algorithm)
-    algorithm.tell(pop)
-    other.tell(pop)
-    assert algorithm.n_answered == other.n_answered == 8
 
 
 def test_a_design_that_succeeds_after_a_failure_is_taken():
@@ -344,13 +301,3 @@ def test_rows_stacks_numbers_and_dictionaries():
     stacked = rows(designs)
     assert stacked.shape == (2,)
     assert stacked[1] is designs[1]
-
-
-def test_mixed_designs_as_sampling():
-    problem = ToyMixed()
-    given = [{"width": 1.0, "layers": k, "sealed": True, "metal": "tin"} for k in (1, 2, 3)]
-    algorithm = RandomChildren(n_init=10, sampling=given)
-    algorithm.setup(problem, seed=1)
-    first = algorithm.ask()
-    assert [ind.X["layers"] for ind in first[:3]] == [1, 2, 3]
-    assert len(first) == 10, "what is missing is drawn"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pymoo.core.population import Population
 
-from moela.core.archive import Archive, spread, weakly_dominated
+from moela.core.archive import Archive, spread
 
 
 def filled(F, CV=None, max_size=None, chunk=7):
@@ -45,11 +45,6 @@ def test_of_equal_objectives_the_first_stays():
     assert archive.pop[0].X == [0]
 
 
-def test_accepted_says_what_entered():
-    _, accepted = filled([[3, 3], [2, 4], [4, 4], [1, 1]], chunk=1)
-    assert accepted.tolist() == [True, True, False, True]
-
-
 def test_least_violation_until_something_is_feasible():
     F = [[1, 1], [5, 5], [9, 9], [8, 10], [0, 0]]
     archive, accepted = filled(F, [2.0, 1.0, 0.0, 0.0, 0.5], chunk=1)
@@ -76,11 +71,6 @@ def test_bound_keeps_the_extremes_and_overshoots_by_a_fifth_at_most():
     assert gaps.max() < 6.0 / 20.0, "a hole was left"
 
 
-def test_bound_must_leave_room_for_the_extremes():
-    with pytest.raises(ValueError, match=r"at least 2 \* n_obj = 6. Got 5"):
-        Archive(3, 5)
-
-
 def test_spread_drops_from_the_crowd():
     F = np.array([[0, 1], [0.5, 0.5], [0.501, 0.499], [1, 0]])
     keep = spread(F, 3)
@@ -89,22 +79,10 @@ def test_spread_drops_from_the_crowd():
     assert keep[3]
 
 
-def test_spread_survives_an_objective_without_range():
-    assert spread(np.array([[1.0, 5.0], [1.0, 5.0], [1.0, 5.0]]), 2).sum() == 2
-
-
 def test_spread_takes_the_whole_range_of_floats():
     F = np.array([[-1.7e308, 2e-300], [0.0, 1e-300], [1e292, 1e-300], [1.7e308, 0.0]])
     with np.errstate(all="raise"):
         assert spread(F, 3).sum() == 3
-
-
-def test_nothing_added():
-    archive = Archive(2)
-    assert archive.add(Population.empty(), np.empty((0, 2)), np.empty(0)).tolist() == []
-    assert len(archive) == 0
-    assert not archive.feasible
-    assert weakly_dominated(np.empty((0, 2)), np.ones((1, 2))).tolist() == []
 
 
 def on_a_line(n, seed=0):

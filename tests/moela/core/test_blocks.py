@@ -41,20 +41,6 @@ def test_many_points_that_improve_leave_the_non_dominated_ones(n_obj):
     bounds_hold(blocks)
 
 
-def test_few_of_many_are_kept_in_order():
-    blocks = Blocks(3)
-    F = front_of(1000, 3)
-    blocks.add(F)
-    numbers = np.arange(900, 100, -3)
-    expected = blocks.F[numbers].copy()
-    blocks.keep(numbers)
-    np.testing.assert_array_equal(blocks.F, expected)
-    bounds_hold(blocks)
-    blocks.keep(np.empty(0, dtype=np.int64))
-    assert len(blocks) == 0
-    assert blocks.add(F[:2]) == [-1, -2]
-
-
 @pytest.mark.parametrize("n_obj", [2, 4])
 def test_nearest_points_are_those_of_all(n_obj):
     blocks = Blocks(n_obj)
@@ -67,13 +53,3 @@ def test_nearest_points_are_those_of_all(n_obj):
         distance = np.linalg.norm(Z - Z[i], axis=1)
         assert near[0] == i
         np.testing.assert_allclose(distance[near], np.sort(distance)[:20])
-
-
-def test_the_whole_range_of_floats():
-    blocks = Blocks(2)
-    x = np.linspace(0.0, 1.0, 200)
-    F = np.column_stack([2 * x - 1, 1 - 2 * x]) * 1.7e308
-    assert len(blocks.add(F)) == 200
-    assert blocks.add(F[::-1]) == []
-    near = blocks.nearest(np.array([100]), np.ones(2), 200)[0]
-    assert sorted(near) == list(range(200))

@@ -11,16 +11,6 @@ from moela.core.duplicates import Duplicates
 from moela.testing import ToyMixed, ToyReal
 
 
-def test_marks_what_is_new_and_the_first_of_repeats():
-    duplicates = Duplicates(ToyReal())
-    X = np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0], [5.0, 6.0]])
-    assert duplicates.first_of_each(X).tolist() == [True, True, False, True]
-    assert len(duplicates) == 0, "looking must not remember"
-    duplicates.add(X[:2])
-    assert len(duplicates) == 2
-    assert duplicates.first_of_each(X).tolist() == [False, False, False, True]
-
-
 def test_claims_the_first_new_ones_only():
     duplicates = Duplicates(ToyReal())
     X = np.array([[1.0, 2.0], [1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
@@ -90,16 +80,3 @@ def test_content_that_cannot_be_pickled_is_named():
     X = np.array([[(i for i in range(3))]], dtype=object)
     with pytest.raises(TypeError, match=r"Got <generator .*; give the problem a method canonical"):
         Duplicates(ToyReal()).keys(X)
-
-
-def test_nothing():
-    duplicates = Duplicates(ToyReal())
-    duplicates.add(np.empty((0, 5)))
-    assert duplicates.first_of_each(np.empty((0, 5))).tolist() == []
-
-
-def test_views_and_other_layouts_are_the_same_design():
-    duplicates = Duplicates(ToyReal())
-    X = np.arange(12.0).reshape(3, 4)
-    duplicates.add(np.asfortranarray(X))
-    assert not duplicates.first_of_each(X[::-1]).any()

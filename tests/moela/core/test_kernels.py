@@ -8,27 +8,8 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from moela.core.individuals import unevaluated
-from moela.core.scaling import SCALARIZATIONS, Normalization, scalarize
+from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
-
-
-def scaled(n_obj):
-    """Return a normalization whose last objective never varied."""
-    normalization = Normalization(n_obj)
-    normalization.ideal = np.arange(n_obj, dtype=float)
-    normalization.nadir = normalization.ideal + np.append(np.arange(1.0, n_obj), 0.0)
-    return normalization
-
-
-@pytest.mark.parametrize("by", SCALARIZATIONS)
-def test_scalarized_values_are_those_of_the_plain_formula(by):
-    rng = np.random.default_rng(1)
-    normalization = scaled(4)
-    # Inside, outside, and far outside of the reference box.
-    F = rng.normal(size=(6, 9, 4)) * 10.0 ** rng.integers(-1, 40, (6, 9, 1))
-    W = rng.dirichlet(np.ones(4), 6)[:, None]
-    expected = scalarize(normalization.scale(F), W, by)
-    np.testing.assert_allclose(normalization.scalarize(F, W, by), expected, rtol=1e-12)
 
 
 def test_growths_of_the_hypervolume_add_up():
@@ -49,16 +30,6 @@ def test_growths_of_the_hypervolume_add_up():
     assert (gains <= alone + 1e-12).all()
 
 
-def test_what_one_copy_adds_another_does_not_see():
-    normalization = Normalization(2)
-    normalization.ideal, normalization.nadir = np.zeros(2), np.ones(2)
-    volume = DirectionalVolume(2, np.random.default_rng(3))
-    reach = volume.reach
-    volume.add(np.full((1, 2), 0.5), normalization)
-    assert not reach.any()
-    assert volume.reach.any()
-
-
 @pytest.mark.parametrize("X", [np.eye(3), [{"a": 1}, {"a": 2}], np.arange(6).reshape(3, 2)])
 def test_individuals_are_those_that_pymoo_makes(X):
     made, expected = unevaluated(X), Population.new("X", X)
@@ -74,11 +45,3 @@ def test_individuals_are_those_that_pymoo_makes(X):
     made[0].config["cache"] = "changed"
     assert (made[1].data, made[1].evaluated) == ({}, set())
     assert made[1].config == expected[1].config
-
-
-def test_individuals_do_not_keep_the_array_that_their_designs_come_from():
-    X = np.zeros((4, 3))
-    pop = unevaluated(X)
-    X[:] = 1.0
-    assert not pop[0].X.any()
-    assert len(unevaluated([])) == 0

@@ -9,7 +9,7 @@ from pymoo.operators.sampling.rnd import BinaryRandomSampling
 
 import moela
 from moela.core.operators import neighbors_of, resolve
-from moela.testing import ToyBinary, ToyInteger, ToyMixed, ToyPermutation, ToyReal, toy_problems
+from moela.testing import ToyBinary, ToyInteger, ToyMixed, ToyReal, toy_problems
 
 
 def neighbors(problem, n=6, k=40, step=0.1, seed=0, **options):
@@ -60,15 +60,6 @@ def test_a_real_design_on_its_bound_is_not_proposed_to_itself():
     assert (near != X[:, None]).any(axis=2).all()
 
 
-def test_integer_moves_are_whole_and_differ():
-    problem = ToyInteger()
-    X, near = neighbors(problem, n=50)
-    assert np.issubdtype(near.dtype, np.integer)
-    assert (near >= 0).all()
-    assert (near <= 20).all()
-    assert (near != X[:, None]).any(axis=2).all()
-
-
 def test_binary_moves_flip_few_bits():
     X, near = neighbors(ToyBinary(), n=50)
     flips = (near != X[:, None]).sum(axis=2)
@@ -113,23 +104,6 @@ def test_a_mutation_with_its_own_rate_makes_the_moves():
     )
     # Measured: 7.0 of 14 bits.
     assert (near != X[:, None]).sum(axis=2).mean() > 6.0
-
-
-def test_permutations_stay_permutations():
-    problem = ToyPermutation()
-    _, near = neighbors(problem)
-    problem.check(near.reshape(-1, 8))
-
-
-def test_mixed_moves_are_legal_and_differ():
-    X, near = neighbors(ToyMixed())
-    for x, group in zip(X, near, strict=True):
-        for other in group:
-            assert other != x
-            assert 0.0 <= other["width"] <= 4.0
-            assert 1 <= other["layers"] <= 12
-            assert other["sealed"] in (True, False)
-            assert other["metal"] in ("copper", "tin", "zinc")
 
 
 def test_the_problems_own_neighbors_come_first():

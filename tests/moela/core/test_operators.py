@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pymoo.core.mixed import MixedVariableMating
 from pymoo.core.problem import Problem
 from pymoo.operators.crossover.ox import OrderCrossover
 from pymoo.operators.crossover.pntx import TwoPointCrossover
@@ -14,7 +13,7 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import BinaryRandomSampling, PermutationRandomSampling
 
 from moela.core.operators import kind_of, resolve
-from moela.testing import ToyBinary, ToyInteger, ToyMixed, ToyPermutation, ToyReal, toy_problems
+from moela.testing import ToyBinary, ToyInteger, ToyMixed, ToyPermutation, ToyReal
 
 
 @pytest.mark.parametrize(
@@ -79,23 +78,6 @@ def test_unknown_names_from_the_problem_are_refused():
     problem.operators = lambda: {"mating": None, "selection": None}
     with pytest.raises(ValueError, match="Got 'mating', 'selection' as well"):
         resolve(problem)
-
-
-def test_mixed_variables_mate_as_a_whole():
-    operators = resolve(ToyMixed())
-    assert isinstance(operators.mating, MixedVariableMating)
-    assert operators.crossover is None
-    assert operators.n_parents == 2
-
-
-@pytest.mark.parametrize("problem", toy_problems(), ids=lambda p: type(p).__name__)
-def test_one_child_for_each_mating_with_traits_of_its_parents(problem):
-    rng = np.random.default_rng(0)
-    operators = resolve(problem)
-    pop = operators.sampling(problem, 20, random_state=rng)
-    children = operators.children(problem, pop, rng.integers(0, 20, (13, 2)), rng)
-    assert len(children) == 13
-    assert all(len(ind.evaluated) == 0 for ind in children)
 
 
 def test_children_belong_to_their_row():

@@ -21,19 +21,8 @@ from moela import (
     run_experiment,
 )
 from moela.experiments.run import ExperimentError
-from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
 from moela.testing import ToyMixed
-
-OURS = {
-    "MOELA": lambda **kw: MOELA(n_subproblems=10, **kw),
-    "published": lambda **kw: MOELA.published(n_subproblems=10, **kw),
-    "MOOS": lambda **kw: MOOS(n_init=10, **kw),
-    "MOOSTAGE": lambda **kw: MOOSTAGE(n_init=10, **kw),
-    "MOMAD": lambda **kw: MOMAD(n_subproblems=10, **kw),
-    "VSRLS": lambda **kw: VSRLS(n_init=10, **kw),
-    "MemeticGBT": lambda **kw: MemeticGBT(pop_size=10, n_trees=5, n_children=10, n_steps=1, **kw),
-    "BatchMOEAD": lambda **kw: BatchMOEAD(n_subproblems=10, **kw),
-}
+from tests.conformance.test_algorithms import ALGORITHMS as OURS
 
 
 class Box(Problem):

@@ -109,14 +109,6 @@ def test_values_have_the_shape_that_numpy_gives(of_F, of_W, rng):
     np.testing.assert_allclose(found, (F * W).sum(axis=-1))
 
 
-@pytest.mark.parametrize(
-    ("of_F", "of_W"), [((4, 3), (4, 2)), ((4, 3), (5, 3)), ((2, 4, 3), (3, 4, 3))]
-)
-def test_shapes_that_do_not_fit_together_are_refused(of_F, of_W):
-    with pytest.raises(ValueError, match="Objectives and weights do not fit together"):
-        scalar.combined("product", np.ones(of_F), np.ones(of_W), np.zeros(3), np.ones(3), FARTHEST)
-
-
 @pytest.mark.parametrize("by", NAMES)
 def test_changes_of_values_are_differences_of_values(by, cases, rng):
     F, W = (values[:40] for values in cases)
@@ -126,10 +118,3 @@ def test_changes_of_values_are_differences_of_values(by, cases, rng):
     scale = IDEAL, SPAN, FARTHEST
     after = scalar.combined(by, F[:, None] + changes, W[:, None], *scale)
     np.testing.assert_array_equal(found, after - scalar.combined(by, F, W, *scale)[:, None])
-
-
-@pytest.mark.parametrize("shape", [(4, 3), (4, 2, 2), (3, 2, 3)])
-def test_changes_that_do_not_fit_are_refused(shape):
-    F = np.ones((4, 3))
-    with pytest.raises(ValueError, match="do not fit together"):
-        scalar.changed("product", F, F, np.ones(shape), np.zeros(3), np.ones(3), FARTHEST)

@@ -16,7 +16,7 @@ from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
 import moela
-from moela import MOELA, EvaluationStore, Evaluator, Front, front_of
+from moela import MOELA, EvaluationStore, Evaluator
 from moela.core.operators import resolve
 from moela.core.origin import origins
 from moela.core.warm_start import first_designs
@@ -68,12 +68,6 @@ def test_evaluated_designs_cost_nothing_and_keep_their_objectives(earlier):
     assert algorithm.front.F[:, 0].min() <= earlier.F[:, 0].min()
 
 
-def test_a_run_writes_into_none_of_the_given_individuals(earlier):
-    before = [dict(ind.data) for ind in earlier.opt]
-    begin(get_problem("zdt1"), earlier.opt)
-    assert [dict(ind.data) for ind in earlier.opt] == before
-
-
 def test_a_store_is_gone_on_from_by_its_path_or_opened(tmp_path):
     path = tmp_path / "run.db"
     problem = get_problem("zdt1")
@@ -111,14 +105,6 @@ def test_dictionaries_are_designs_of_mixed_variables():
         begin(ToyMixed(), {"width": 1})
 
 
-def test_fronts_hold_designs(earlier):
-    front = front_of(earlier)
-    _, first = begin(get_problem("zdt1"), front)
-    np.testing.assert_array_equal(first.get("X")[: len(front)], front.X)
-    with pytest.raises(ValueError, match="front given as 'sampling' holds no designs"):
-        begin(get_problem("zdt1"), Front(front.F))
-
-
 def test_fronts_of_minimize_hold_designs():
     problem = get_problem("zdt1", n_var=4)
     front = moela.minimize(problem, n_eval=60, seed=1, verbose=False).front
@@ -136,12 +122,6 @@ def test_a_table_with_a_column_of_such_a_name_stays_a_table(name):
     problem.vars = {name if v == "width" else v: kind for v, kind in problem.vars.items()}
     table = pandas.DataFrame([{name if v == "width" else v: x for v, x in design.items()}])
     assert first_designs(problem, table)[0].X[name] == 0.25
-
-
-def test_rivals_take_the_same(earlier):
-    algorithm = MOOS(sampling=earlier)
-    algorithm.setup(get_problem("zdt1"), termination=("n_eval", 60), seed=3)
-    assert len(algorithm.ask()) > len(earlier.opt)
 
 
 @pytest.mark.parametrize(
@@ -237,13 +217,6 @@ def test_what_rounding_puts_outside_is_put_back():
     _, first = begin(ToyMixed(), mixed)
     assert first[0].X == {"width": 4.0, "layers": 3, "sealed": True, "metal": "tin"}
     assert [type(value) for value in first[0].X.values()] == [float, int, bool, str]
-
-
-def test_given_designs_have_the_type_of_the_variables():
-    _, first = begin(ToyInteger(), np.full((1, 4), 3.0))
-    assert first[0].X.dtype == int
-    _, first = begin(ToyBinary(), np.zeros((1, 14), dtype=int))
-    assert first[0].X.dtype == bool
 
 
 @pytest.mark.parametrize("algorithm", [MOELA, MOMAD, MOOS, BatchMOEAD])

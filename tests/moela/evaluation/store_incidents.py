@@ -30,17 +30,8 @@ def rename(path, older):
     path.rename(path.with_name("renamed.db"))
 
 
-def replace_by_text(path, older):
-    path.with_name("other").write_text("another file")
-    os.replace(path.with_name("other"), path)
-
-
 def replace_by_older(path, older):
     os.replace(shutil.copy(older, path.with_name("other")), path)
-
-
-def overwrite_by_older(path, older):
-    shutil.copyfile(older, path)
 
 
 def empty(path, older):
@@ -55,28 +46,8 @@ def overwrite(path, older):
     path.write_bytes(np.random.default_rng(1).bytes(path.stat().st_size))
 
 
-def overwrite_part(path, older):
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        file.seek(size // 2)
-        file.write(np.random.default_rng(1).bytes(size // 3))
-
-
 def unlink_log(path, older):
     log_of(path).unlink()
-
-
-def unlink_index(path, older):
-    index_of(path).unlink()
-
-
-def unlink_both(path, older):
-    unlink_log(path, older)
-    unlink_index(path, older)
-
-
-def empty_log(path, older):
-    os.truncate(log_of(path), 0)
 
 
 def cut_log(path, older):
@@ -85,10 +56,6 @@ def cut_log(path, older):
 
 def unlink_folder(path, older):
     shutil.rmtree(path.parent)
-
-
-def rename_folder(path, older):
-    path.parent.rename(path.parent.with_name("elsewhere"))
 
 
 def forbid_writing(path, older):

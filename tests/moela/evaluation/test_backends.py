@@ -38,22 +38,6 @@ def serial():
 
 
 @pytest.mark.parametrize("problem", [One, Rows])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"n_jobs": 2},
-        {"n_jobs": 3, "backend": "processes"},
-        {"n_jobs": 2, "backend": "threads"},
-        {"n_jobs": 2, "backend": "loky"},
-        {"n_jobs": 1, "backend": "loky"},
-    ],
-    ids=str,
-)
-def test_the_result_is_the_same_bit_for_bit(serial, problem, settings):
-    np.testing.assert_array_equal(solve(problem(), **settings).F, serial[problem])
-
-
-@pytest.mark.parametrize("problem", [One, Rows])
 def test_joblibs_parallel_config_is_honored(serial, problem):
     threads = []
 

@@ -6,14 +6,11 @@ import threading
 
 import numpy as np
 import pytest
-from evaluation_cases import One, designs, evaluate, solve, stored
+from evaluation_cases import One, solve, stored
 from pymoo.algorithms.moo.nsga2 import NSGA2
-from pymoo.core.population import Population
 from pymoo.core.problem import ElementwiseProblem
 
-from moela import StoreMismatchError
 from moela.evaluation.evaluator import Evaluator
-from moela.evaluation.runners.call import ProblemCall, dumps, evaluate_remotely, task
 from moela.search.moela import MOELA
 
 ALGORITHMS = {"NSGA2": lambda: NSGA2(20), "MOELA": lambda: MOELA(n_subproblems=20)}
@@ -137,15 +134,6 @@ def test_failures_after_the_signal_are_not_kept(on_error, store):
     np.testing.assert_array_equal(resumed.F, solve(Interrupting(), 200).F)
 
 
-def test_a_run_that_cannot_open_its_store_leaves_the_signal_alone(store, handler):
-    solve(One(), 40, store=store)
-    evaluator = Evaluator(store=store, on_interrupt="finish")
-    algorithm = MOELA(n_subproblems=10)  # asks for the run's budget before it evaluates
-    with pytest.raises(StoreMismatchError):
-        algorithm.setup(One(), termination=("n_eval", 40), seed=2, evaluator=evaluator).next()
-    assert signal.getsignal(signal.SIGINT) is handler
-
-
 def test_without_the_setting_the_signal_raises():
     with pytest.raises(KeyboardInterrupt):
         solve(Interrupting(at=[30]), 200)
@@ -177,34 +165,9 @@ def test_ask_and_tell_ends_too():
     assert evaluator.n_eval == 60
 
 
-def test_populations_without_an_algorithm_are_interrupted():
-    with Evaluator(on_interrupt="finish") as evaluator, pytest.raises(KeyboardInterrupt):
-        evaluator.eval(Interrupting(at=[2]), Population.new(X=designs(5, 5)))
-
-
 def test_a_run_in_another_thread_leaves_signals_alone():
     results = []
     thread = threading.Thread(target=lambda: results.append(finish(One(), 60)))
     thread.start()
     thread.join()
     assert results[0].evaluator.n_eval == 60
-
-
-def test_a_process_that_evaluates_what_it_sent_keeps_its_handler(monkeypatch):
-    # Dask does so once its workers are lost; the groups are those of a program started by a script.
-    monkeypatch.setattr(os, "getpgrp", lambda: os.getpgid(os.getppid()))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        evaluate_remotely(dumps(ProblemCall(One())), task((0,), designs(1, 5), ["F"]))
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_a_group_with_an_interrupt_ends_the_run():
-    class Grouped(One):
-        def _evaluate(self, x, out, *args, **kwargs):
-            raise BaseExceptionGroup("tasks", [ValueError("one"), KeyboardInterrupt()])
-
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(Grouped(), designs(2), on_error="infeasible")

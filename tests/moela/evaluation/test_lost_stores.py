@@ -1,11 +1,9 @@
 """A store that is deleted, replaced or damaged while a run writes to it: nothing known is lost."""
 
-import contextlib
 import re
 import shutil
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +15,14 @@ from store_incidents import (
     cut,
     cut_log,
     empty,
-    empty_log,
     forbid_writing,
     index_of,
     log_of,
     overwrite,
-    overwrite_by_older,
-    overwrite_part,
-    rename,
-    rename_folder,
     replace_by_older,
-    replace_by_text,
     unlink,
     unlink_all,
-    unlink_both,
     unlink_folder,
-    unlink_index,
     unlink_log,
 )
 
@@ -40,10 +30,6 @@ from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.storage import writer
 from moela.evaluation.storage.errors import StoreError
 from moela.evaluation.storage.reader import EvaluationStore
-from moela.evaluation.storage.rescue import rescue
-from moela.evaluation.storage.rows import read_runs
-from moela.evaluation.storage.schema import COLUMNS
-from moela.evaluation.storage.sqlite import connect
 
 N_EVAL = 120
 
@@ -113,23 +99,14 @@ def rescued_in(error):
 RESCUED = {
     unlink: "was deleted",
     unlink_all: "was deleted",
-    rename: "was renamed to .*renamed.db",
-    replace_by_text: "was replaced by another file",
     replace_by_older: "was replaced by another file",
-    overwrite_by_older: "was (emptied|cut|overwritten)",
     empty: "was emptied",
-    cut: r"was cut from \d+ to \d+ bytes",
     overwrite: "was (emptied|cut|overwritten)",  # which is one after the other
-    overwrite_part: "was overwritten",
-    empty_log: "(log run.db-wal was cut|was overwritten)",
     cut_log: "(log run.db-wal was cut|was overwritten)",
     unlink_folder: "its folder .* was deleted, renamed or unmounted",
-    rename_folder: "its folder .* was deleted, renamed or unmounted",
 }
 IN_PLACE = {
     unlink_log: "its file run.db-wal was deleted",
-    unlink_index: "its file run.db-shm was deleted",
-    unlink_both: "its file run.db-wal was deleted",
     forbid_writing: "was made read-only",
 }
 
@@ -197,7 +174,7 @@ def test_a_store_that_has_not_lost_its_file_keeps_everything_in_it(store, how, w
     assert_resumed(store, error, known, whole)
 
 
-@pytest.mark.parametrize("how", [replace_by_text, replace_by_older, overwrite_by_older, cut, empty])
+@pytest.mark.parametrize("how", [replace_by_older, cut])
 def test_what_has_taken_the_place_of_a_store_is_left_as_it_is(store, how):
     placed = []
 
@@ -211,10 +188,9 @@ def test_what_has_taken_the_place_of_a_store_is_left_as_it_is(store, how):
     assert not index_of(store).exists()
 
 
-@pytest.mark.parametrize("how", [unlink, empty, unlink_log], ids=lambda how: how.__name__)
 @pytest.mark.parametrize(
-    "settings",
-    [{"n_jobs": 2}, {"n_jobs": 2, "backend": "threads"}],
+    ("how", "settings"),
+    [(unlink, {"n_jobs": 2}), (unlink_log, {"n_jobs": 2, "backend": "threads"})],
     ids=["processes", "threads"],
 )
 def test_what_workers_have_in_hand_is_kept_too(store, how, settings):
@@ -258,32 +234,6 @@ def test_an_incident_is_noticed_within_a_second_by_the_clock(store, how, log):
     assert "while a run was writing to it" in log.text
 
 
-def test_looks_are_rare_by_the_clock(store, monkeypatch):
-    looks = []
-
-    class Counted:
-        def __init__(self, look):
-            self.look = look
-
-        def __call__(self, *args):
-            looks.append(args)
-            return self.look(*args)
-
-    from moela.evaluation.storage.watch import Watch
-
-    look = Watch.look
-    monkeypatch.setattr(Watch, "look", lambda self, **how: Counted(look)(self))
-    start = time.monotonic()
-    solve(Disturbed(), store, n_eval=1000)
-    # One each 0.9 s, one at the end of the run, and one as it is closed.
-    assert len(looks) <= 3 + (time.monotonic() - start) / 0.9
-
-
-def test_an_incident_after_the_last_commit_is_told(store):
-    with pytest.raises(StoreError, match="was deleted"):
-        solve(Disturbed(lambda: unlink(store, None), at=N_EVAL), store)
-
-
 def test_an_incident_after_the_last_evaluation_is_told_by_close(store):
     evaluator = Evaluator(store=store)
     evaluator.eval(One(), Population.new(X=designs(5)))
@@ -301,12 +251,6 @@ def test_an_empty_store_is_not_begun_beside_a_rescued_one(store):
     solve(Disturbed(), store)
 
 
-def test_rescued_copies_are_numbered(store):
-    for number in (1, 2):
-        error, _ = disturb(store, unlink)
-        assert rescued_in(error).name == f"run.db.rescued-{number}.db"
-
-
 def test_a_store_with_other_runs_is_rescued_with_them(store):
     solve(Disturbed(), store, n_eval=30)
     with pytest.raises(StoreError, match=r"All \d+ evaluations") as caught:
@@ -319,32 +263,11 @@ def test_a_store_with_other_runs_is_rescued_with_them(store):
     assert solve(Disturbed(), store, n_eval=30).evaluator.n_fresh == 0
 
 
-def test_of_a_damaged_store_that_was_in_no_memory_the_rest_is_kept(store):
-    solve(Disturbed(), store, n_eval=3000)
-    with EvaluationStore(store) as reader, contextlib.closing(connect(store)) as db:
-        runs = {run.id: run for run in read_runs(db)}
-        lines = db.execute(f"SELECT {COLUMNS} FROM evaluations WHERE id > 2990").fetchall()
-        whole = {e.n: e.F.tobytes() for e in reader.evaluations()}
-        db.execute("PRAGMA cache_size = 1")
-        cut(store, None)
-        rescued = rescue(db, store, runs, lines, 3000, 3000)
-    assert not rescued.complete
-    kept = {e.n: e.F.tobytes() for e in stored(rescued.path)}
-    assert rescued.n == len(kept)
-    assert 500 < len(kept) < 2900  # 1,470 measured: half of the file, and what was in memory
-    assert kept.items() <= whole.items()
-    assert set(range(2990, 3000)) <= kept.keys()
-    shutil.move(rescued.path, store)
-    result = solve(Disturbed(), store, n_eval=3000)
-    assert result.evaluator.n_fresh == 3000 - len(kept)
-    assert {e.n: e.F.tobytes() for e in stored(store)} == whole
-
-
 def test_the_copy_of_another_process_is_no_incident(store, script):
     text = """
         import sys
         from evaluation_cases import One, solve
-        solve(One(), 1200, seed=int(sys.argv[2]), store=sys.argv[1], on_mismatch="new")
+        solve(One(), 300, seed=int(sys.argv[2]), store=sys.argv[1], on_mismatch="new")
     """
     solve(Disturbed(), store, n_eval=20)
     both = [script(text, store, seed, wait=False) for seed in (1, 2)]
@@ -357,11 +280,11 @@ def test_the_copy_of_another_process_is_no_incident(store, script):
         _, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
     with EvaluationStore(store) as reader:
-        assert [run.n_eval for run in reader.runs()] == [20, 1200, 1200]
+        assert [run.n_eval for run in reader.runs()] == [20, 300, 300]
 
 
 def test_a_full_disk_and_the_rows_that_had_no_room(tmp_path):
-    with file_system(tmp_path / "small", "size=1m") as folder:
+    with file_system(tmp_path / "small", "size=600k") as folder:
         path = folder / "run.db"
         with pytest.raises(StoreError, match=r"no room left .*All (\d+) evaluations") as caught:
             solve(Disturbed(), path, n_eval=5000)
@@ -379,21 +302,7 @@ def test_a_full_disk_and_the_rows_that_had_no_room(tmp_path):
         np.testing.assert_array_equal(result.F, solve(Disturbed(), n_eval=kept + 90).F)
 
 
-def test_an_unmounted_file_system(tmp_path):
-    with file_system(tmp_path / "stick", "size=8m") as folder:
-        path = folder / "run.db"
-
-        def unmount():
-            subprocess.run(["umount", "-l", str(folder)], check=True)
-
-        with pytest.raises(
-            StoreError, match=r"was deleted or moved.*All \d+ evaluations"
-        ) as caught:
-            solve(Disturbed(unmount), path)
-        assert len(stored(rescued_in(caught.value))) >= 50
-
-
-@pytest.mark.parametrize("how", [unlink, rename, replace_by_older, unlink_folder])
+@pytest.mark.parametrize("how", [unlink, replace_by_older])
 def test_a_reader_says_what_became_of_its_file(store, how):
     solve(Disturbed(), store, n_eval=40)
     older = store.parent.parent / "older.db"
@@ -403,14 +312,6 @@ def test_a_reader_says_what_became_of_its_file(store, how):
         for read in (reader.runs, reader.front, lambda: list(reader.evaluations())):
             with pytest.raises(StoreError, match=r"was (deleted|replaced).* since it was opened"):
                 read()
-
-
-def test_a_reader_of_a_file_that_is_cut(store):
-    solve(Disturbed(), store, n_eval=400)
-    with EvaluationStore(store) as reader:
-        cut(store, None)
-        with pytest.raises(StoreError, match="cut, since it was opened"):
-            list(reader.evaluations())
 
 
 def test_reading_a_store_in_the_process_that_writes_it_ends_no_lock(store, script):

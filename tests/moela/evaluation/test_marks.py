@@ -8,8 +8,6 @@ import numpy as np
 import pymoo_algorithms as cases
 import pytest
 from pymoo.algorithms.moo.nsga2 import NSGA2
-from pymoo.constraints.eps import AdaptiveEpsilonConstraintHandling
-from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
@@ -55,37 +53,9 @@ def test_every_algorithm_of_pymoo_is_in_the_matrix():
 
 @pytest.mark.parametrize("name", ALL)
 def test_no_result_of_pymoo_holds_a_failure(name):
-    # Four populations of 12, of which the first may fail as a whole.
-    cells = [*cases.violations([name], scales=["plain"], seeds=[1], n_eval=48)]
-    others = [scale for scale in cases.SCALES if scale != "plain"]
-    cells += cases.violations(
-        [name], shares=[0.5], scales=others, seeds=[2], first_fails=[(0.5, 13)], n_eval=48
-    )
+    cells = [*cases.violations(name)]
     assert [cell for cell in cells if cell[1]] == []
-    assert len(cells) >= 6
-
-
-@pytest.mark.parametrize("how", ["inf", "-inf"])
-@pytest.mark.parametrize("name", ["NSGA2", "NSGA3", "MOEAD", "AGEMOEA", "GA", "DE"])
-def test_no_result_of_pymoo_holds_an_infinite_objective(name, how):
-    for share in cases.SHARES:
-        assert cases.violation(name, share, how=how) is None
-
-
-@pytest.mark.parametrize("n_ieq_constr", [0, 1])
-def test_failures_stay_out_where_the_tolerance_of_constraints_changes(n_ieq_constr):
-    for share in cases.SHARES:
-        problem = Flaky(share, n_obj=1, n_ieq_constr=n_ieq_constr)
-        result = minimize(
-            problem,
-            AdaptiveEpsilonConstraintHandling(cases.make("DE")),
-            ("n_gen", 6),
-            seed=1,
-            evaluator=Evaluator(on_error="infeasible", progress=False),
-            return_least_infeasible=True,
-        )
-        assert (result.opt is None) == (share == 1.0)
-        assert result.opt is None or not failed(result.opt).any()
+    assert len(cells) >= 4
 
 
 @pytest.mark.parametrize(
@@ -94,9 +64,6 @@ def test_failures_stay_out_where_the_tolerance_of_constraints_changes(n_ieq_cons
         [[0.0, 1.0], [1.0, 0.0]],
         [[-5.0, -1.0], [-3.0, -2.0]],
         [[2.0, 2.0]],
-        [[0.0, 0.0], [0.0, 0.0]],
-        [[-7.0, 1e-300], [-7.0, 1e-300]],
-        [[1e9, 0.0], [1e9 + 1e-6, 1.0]],
         [[1e150, -1e200], [3e150, -2e200]],
         [[-1.7e308, 1.0], [1.7e308, 2.0]],
         [[5e-324, 0.0], [0.0, 5e-324]],
@@ -120,13 +87,6 @@ def test_marks_are_dominated_and_close(F):
         np.testing.assert_array_equal(scaled, marks * 2.0**-3)
 
 
-def test_marks_do_not_exceed_the_largest_number():
-    largest = np.finfo(float).max
-    marks = marked(2, [largest, 1.0], [0.0, 2.0])
-    assert (marks[:, 0] == largest).all()
-    assert (marks[:, 1] > 2.0).all()
-
-
 def test_marks_before_any_success_are_finite_with_their_squares():
     marks = marked(3)
     assert np.isfinite((marks**2).sum())
@@ -139,33 +99,7 @@ def test_failures_do_not_dominate_each_other():
     assert no_worse.sum() == len(marks)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("CMAES", "BIPOPCMAES")])
-def test_every_failure_in_a_population_is_dominated_by_all_designs_so_far(name):
-    """Also by those that are worse than an earlier mark was."""
-    seen = []
-
-    class Rising(Flaky):
-        """Gets worse with each evaluation."""
-
-        def _evaluate(self, x, out, *args, **kwargs):
-            super()._evaluate(x, out)
-            out["F"] = out["F"] + self._n
-            seen.append(out["F"])
-
-    def watch(algorithm):
-        pop = algorithm.pop
-        F = np.array([ind.F for ind in pop if ind.get("status") not in (None, "ok")])
-        assert len(F) * len(seen) == 0 or (F > np.max(seen, axis=0)).all()
-
-    n_obj = 1 if name in cases.names(1) else 2
-    with Evaluator(on_error="infeasible", progress=False) as evaluator:
-        result = cases.solve(name, Rising(0.5, n_obj=n_obj), evaluator, callback=watch)
-    assert len(seen) > 12
-    assert not failed(result.opt).any()
-
-
-@pytest.mark.parametrize("name", ["NSGA2", "AGEMOEA2", "NSGA3", "UNSGA3", "DE", "PSO"])
-@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize(("name", "share"), [("NSGA2", 0.9), ("UNSGA3", 0.5), ("DE", 0.5)])
 def test_a_run_with_failures_resumes_bit_for_bit(name, share, store):
     n_obj = 1 if name in cases.names(1) else 2
 
@@ -209,14 +143,6 @@ def test_copies_and_pickles_go_on_with_marks_of_their_own():
         assert not failed(algorithm.result().opt).any()
 
 
-def test_a_history_holds_no_failure_once_a_design_has_succeeded():
-    evaluator = Evaluator(on_error="infeasible", progress=False)
-    problem = Flaky(0.5, first=12)
-    result = cases.solve("RVEA", problem, evaluator, save_history=True, n_eval=72)
-    assert failed(result.history[0].opt).all()
-    assert not any(failed(entry.opt).any() for entry in result.history[1:])
-
-
 def test_failures_of_another_run_are_dominated_in_this_one():
     earlier = cases.solve("NSGA2", Flaky(0.5), Evaluator(on_error="infeasible", progress=False))
     pop = Population.create(*[ind.copy() for ind in earlier.algorithm.off])
@@ -229,14 +155,6 @@ def test_failures_of_another_run_are_dominated_in_this_one():
         )  # fmt: skip
     assert not failed(result.opt).any()
     assert (result.F >= 1000.0).all()
-
-
-def test_designs_evaluated_before_count_for_the_marks():
-    given = Individual(X=np.zeros(3), F=np.array([500.0, 600.0]), evaluated={"F", "G", "H"})
-    pop = Population.create(given, Individual(X=np.ones(3)))
-    Evaluator(on_error="infeasible", progress=False).eval(Flaky(1.0), pop)
-    assert failed(pop).tolist() == [False, True]
-    assert (pop[1].F > given.F).all()
 
 
 @pytest.mark.parametrize("G", [1.0, 1e-300, 1e308, np.inf])
@@ -255,8 +173,7 @@ def test_failures_violate_constraints_more_than_any_design(G):
     assert CV[bad].min() > CV[~bad].max()
 
 
-@pytest.mark.parametrize("how", ["raise", "inf", "-inf"])
-@pytest.mark.parametrize("n_ieq_constr", [0, 1])
+@pytest.mark.parametrize(("how", "n_ieq_constr"), [("raise", 1), ("inf", 0)])
 @pytest.mark.parametrize("name", OURS)
 def test_ours_never_read_the_objectives_of_a_failure(name, n_ieq_constr, how, monkeypatch):
     put_on = Marks.put_on
@@ -267,8 +184,8 @@ def test_ours_never_read_the_objectives_of_a_failure(name, n_ieq_constr, how, mo
             setattr(individual, value, np.full(len(getattr(individual, value)), np.nan))
         individual.CV = np.array([np.nan])
 
-    # The trees of MemeticGBT are slow; 50 evaluations are four batches.
-    n_eval = 50 if name == "MemeticGBT" else 80
+    # The trees of MemeticGBT are slow; 40 evaluations are three batches.
+    n_eval = 40 if name == "MemeticGBT" else 60
 
     def run(share, first, evaluator):
         problem = Flaky(share, n_ieq_constr=n_ieq_constr, how=how, first=first)
@@ -278,7 +195,7 @@ def test_ours_never_read_the_objectives_of_a_failure(name, n_ieq_constr, how, mo
         )  # fmt: skip
 
     on_error = "infeasible" if how == "raise" else "raise"
-    for share, first in ((0.5, 0), (0.9, 0), (1.0, 0), (0.3, 12)):
+    for share, first in ((0.9, 0), (1.0, 0), (0.3, 12)):
         runs = [run(share, first, {"evaluator": Evaluator(on_error=on_error, progress=False)})]
         with monkeypatch.context() as patch:
             patch.setattr(Marks, "put_on", nothing)

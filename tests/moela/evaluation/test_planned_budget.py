@@ -8,7 +8,7 @@ from pymoo.core.problem import ElementwiseProblem
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
-from moela import MOELA, EvaluationStore, Evaluator, StoreMismatchError
+from moela import EvaluationStore, Evaluator, StoreMismatchError
 from moela.evaluation.termination import planned_budget
 
 
@@ -25,11 +25,6 @@ def planned(n_eval, **settings):
     more = {} if evaluator is None else {"evaluator": evaluator}
     res = minimize(get_problem("zdt1"), Planner(10), ("n_eval", n_eval), seed=1, **more)
     return res.algorithm.data["planned"]
-
-
-def test_without_a_store_it_is_that_of_the_termination():
-    assert planned(30) == 30
-    assert planned(40, dedupe=False) == 40
 
 
 @pytest.mark.parametrize("began", [30, 50])
@@ -94,35 +89,3 @@ def test_a_call_that_ends_in_a_mismatch_does_not_change_the_budget(tmp_path, mon
     with pytest.raises(StoreMismatchError, match="evaluated again, has another result"):
         minimize(Changing(), NSGA2(10), ("n_eval", 90), seed=1, evaluator=Evaluator(store=store))
     assert (stored_run(store).n_eval, stored_run(store).budget) == (20, 20)
-
-
-def test_a_run_inside_another_has_its_own(tmp_path):
-    class Outer(NSGA2):
-        def _initialize_infill(self):
-            assert planned_budget(self) == 60
-            return super()._initialize_infill()
-
-        def _advance(self, infills=None, **kwargs):
-            if self.evaluator.n_eval < 60:  # the outer run has not ended
-                inner = Planner(5)
-                inner.setup(
-                    self.problem, termination=("n_eval", 7), seed=2, evaluator=self.evaluator
-                )
-                inner.ask()
-                self.data.setdefault("inner", []).append(inner.data["planned"])
-            return super()._advance(infills=infills, **kwargs)
-
-    evaluator = Evaluator(store=tmp_path / "run.db")
-    res = minimize(get_problem("zdt1"), Outer(10), ("n_eval", 60), seed=1, evaluator=evaluator)
-    assert set(res.algorithm.data["inner"]) == {7}
-
-
-@pytest.mark.few_evaluations
-def test_moela_continues_a_run_of_a_small_budget(tmp_path):
-    problem, store = get_problem("zdt1"), tmp_path / "run.db"
-    first = Evaluator(store=store)
-    minimize(problem, MOELA(), ("n_eval", 20), seed=1, evaluator=first)
-    assert first.n_fresh == 20
-    second = Evaluator(store=store)
-    minimize(problem, MOELA(), ("n_eval", 160), seed=1, evaluator=second)
-    assert (second.n_eval, second.n_fresh) == (160, 140)

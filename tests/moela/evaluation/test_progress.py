@@ -15,12 +15,10 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.optimize import minimize
 
-from moela.evaluation import progress
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.progress.heartbeat import Heartbeat
 from moela.evaluation.progress.lines import describe
 from moela.evaluation.progress.pace import Pace
-from moela.evaluation.runners.outcome import EvaluationError
 from moela.search.moela import MOELA
 
 
@@ -70,43 +68,6 @@ def test_it_shows_the_hypervolume_of_the_feasible_designs_so_far(monkeypatch):
     assert f"hv={value:.6g}" in screen.getvalue()
 
 
-def test_known_answers_are_shown_too(monkeypatch, store):
-    solve(One(), store=store)
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    solve(One(), store=store)
-    assert "100/100" in screen.getvalue()
-
-
-def test_the_hypervolume_takes_little_of_the_time(monkeypatch, clock):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    calls = []
-
-    def slow(front, ref):
-        calls.append(2.0)
-        clock.now += 2.0
-        return 1.0
-
-    monkeypatch.setattr("moocore.hypervolume", slow)
-    bar = progress.Progress(None, 0, ref_point=[1.0, 1.0], every=3.0)
-    while clock.now < 1000.0:
-        bar.add(1, np.random.default_rng(0).random((1, 2)))
-        clock.now += 0.1
-    # One takes 2 s, and 20 times as long passes before the next: 1000 / 42 = 23 of them.
-    assert 20 < len(calls) <= 25
-    bar.close()
-
-
-def test_a_front_too_large_for_the_exact_hypervolume_shows_none(monkeypatch):
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    bar = progress.Progress(None, 0, ref_point=np.full(10, 2.0))
-    points = np.random.default_rng(0).random((500, 10))
-    bar.add(500, points)  # would not come back within hours
-    bar.close()
-    assert "hv=" not in screen.getvalue()
-
-
 # ------------------------------------------------------------------------------------------ pace
 
 
@@ -135,30 +96,12 @@ def test_the_start_of_workers_is_forgotten(pace, clock):
     assert pace.rate == pytest.approx(4.0)
 
 
-def test_parallel_evaluations_that_end_together_are_one_sample(pace, clock):
-    for _ in range(3):
-        clock.now += 60.0
-        for _ in range(4):
-            clock.now += 0.01
-            pace.computed(1)
-    assert pace.rate == pytest.approx(4 / 60, rel=0.01)
-
-
 def test_the_rate_follows_the_newest_evaluations(pace, clock):
     for seconds in [0.1] * 1000 + [2.0] * 150:
         clock.now += seconds
         pace.computed(1)
     assert pace.rate == pytest.approx(0.5, rel=0.05)
     assert len(pace._samples) < 400  # so that a long run takes no more memory than a short one
-
-
-def test_designs_that_are_asked_for_again_shorten_the_time_left(pace, clock):
-    for _ in range(100):
-        clock.now += 1.0
-        pace.computed(1)
-        pace.known(1)
-    assert pace.rate == pytest.approx(1.0)
-    assert pace.seconds_left(100) == pytest.approx(50.0)
 
 
 def test_answers_from_the_store_do_not_count(monkeypatch, store, clock):
@@ -221,19 +164,6 @@ def test_without_a_terminal_lines_are_logged_also_during_a_long_evaluation(lines
     wait_for(lambda: heartbeats() <= before)
 
 
-def test_a_line_is_logged_while_the_algorithm_works(lines):
-    def waits():
-        return any(line.startswith("20 of 40 evaluations") for line in lines())
-
-    class Thinking(NSGA2):
-        def _infill(self):
-            wait_for(waits, pause=0.01)
-            return super()._infill()
-
-    solve(One(), n_eval=40, algorithm=Thinking(20))
-    assert waits()
-
-
 def test_a_run_that_does_not_go_on_is_silent(lines, monkeypatch):
     ticks = []
 
@@ -253,13 +183,6 @@ def test_a_run_that_does_not_go_on_is_silent(lines, monkeypatch):
     del evaluator
     gc.collect()
     wait_for(lambda: heartbeats() <= before)
-
-
-def test_without_listeners_there_is_no_thread():
-    before = heartbeats()
-    with Evaluator() as evaluator:
-        evaluator.eval(One(), Population.new(X=designs(3)))
-        assert heartbeats() <= before
 
 
 def test_progress_false_is_silent(lines):
@@ -321,20 +244,6 @@ def test_the_first_failure_is_a_warning_with_reason_and_design(log):
         assert re.search(r"\(\w+: .*\) for the design \[0\.\d+", record.getMessage())
         assert "\n" not in record.getMessage()
     assert "Traceback" not in log.text
-
-
-def test_whole_tracebacks_of_failures_are_logged_at_level_debug(log, caplog):
-    caplog.set_level(logging.DEBUG, logger="moela.evaluator")
-    evaluator = solve(Failing("raise"), on_error="infeasible").algorithm.evaluator
-    texts = [r.getMessage() for r in log.records if "Traceback" in r.getMessage()]
-    assert len(texts) == evaluator.n_failed > 1
-    assert {r.levelname for r in log.records if "Traceback" in r.getMessage()} == {"DEBUG"}
-
-
-def test_a_failure_that_ends_the_run_is_not_logged_above_level_debug(log):
-    with pytest.raises(EvaluationError):
-        solve(Failing("raise"), on_error="raise")
-    assert "an evaluation failed" not in log.text
 
 
 def test_a_result_counts_failures_by_reason(log):

@@ -1,7 +1,5 @@
 """The same call continues a run, bit for bit; another call raises an error."""
 
-import copy
-import json
 import os
 import pickle
 import signal
@@ -33,7 +31,7 @@ from pymoo.util.ref_dirs import get_reference_directions
 
 from moela.evaluation.evaluator import Evaluator
 from moela.evaluation.runners.outcome import EvaluationError, failed
-from moela.evaluation.storage.errors import StoreError, StoreMismatchError
+from moela.evaluation.storage.errors import StoreMismatchError
 from moela.evaluation.storage.journal import Journal
 from moela.evaluation.storage.reader import EvaluationStore
 from moela.search.moela import MOELA
@@ -85,7 +83,7 @@ def assert_same(a, b):
         np.testing.assert_equal(x, y)
 
 
-@pytest.mark.parametrize("stop_after", [1, 19, 20, 47, 113])
+@pytest.mark.parametrize("stop_after", [1, 20, 113])
 @pytest.mark.parametrize(
     ("problem", "algorithm"), [(One, nsga2), (One, moead), (One, moela), (Mixed, mixed)]
 )
@@ -97,19 +95,11 @@ def test_a_broken_run_is_resumed_bit_for_bit(store, problem, algorithm, stop_aft
     assert resumed.evaluator.n_fresh == max(0, whole.evaluator.n_fresh - stop_after)
 
 
-@pytest.mark.parametrize("stop_after", [16, 52, 68])
+@pytest.mark.parametrize("stop_after", [16, 52])
 def test_a_vectorized_problem_is_resumed_in_the_same_chunks(store, stop_after):
     # Rows gives a row other last bits in a chunk of another size.
     solve_until(Rows(), store, stop_after)
     assert_same(solve(Rows(), store), solve(Rows()))
-
-
-def test_a_finished_run_is_replayed_without_an_evaluation(store):
-    first = solve(One(), store)
-    again = solve(One(), store)
-    assert_same(again, first)
-    assert again.evaluator.n_fresh == 0
-    assert again.evaluator.n_eval == 120
 
 
 def test_a_run_can_be_prolonged(store):
@@ -139,7 +129,7 @@ def test_kill_9_at_random_moments_loses_nothing(script, store, tmp_path, n_jobs)
     log.touch()
     rng = np.random.default_rng(n_jobs)
     committed = set()
-    for _ in range(5 if n_jobs == 1 else 3):
+    for _ in range(2):
         before = len(log.read_text().split())
         process = script(RUN, store, log, n_jobs, wait=False)
         goal = before + int(rng.integers(1, 25))
@@ -226,10 +216,8 @@ def test_an_evaluation_that_raised_is_tried_again_after_a_fix(store):
     [
         ({"problem": One(n_var=7)}, "problem.n_var: 6 -> 7"),
         ({"problem": One(version="2")}, "problem.version: None -> '2'"),
-        ({"problem": Rows()}, "problem.class: 'evaluation_cases.One'"),
         ({"seed": 2}, "seed: '1' -> '2'"),
         ({"algorithm": NSGA2(pop_size=21)}, "algorithm.settings.pop_size: 20 -> 21"),
-        ({"algorithm": moead()}, "algorithm.class:"),
         ({"dedupe": False}, "settings.dedupe: True -> False"),
         ({"chunk_size": 4}, "settings.chunk_size: 1 -> 4"),
     ],
@@ -259,25 +247,6 @@ def test_changed_data_of_a_problem_is_noticed(store):
     problem.traffic[500] += 1e-9
     with pytest.raises(StoreMismatchError, match=r"problem\.settings\.traffic"):
         solve(problem, store, n_eval=20)
-
-
-def test_a_problem_that_counts_its_calls_can_be_named_and_pickled(store):
-    class Counting(One):
-        def _evaluate(self, x, out, *args, **kwargs):
-            self.calls = getattr(self, "calls", 0) + 1
-            super()._evaluate(x, out)
-
-    problem = Counting()
-    algorithm = nsga2()
-    evaluator = Evaluator(store=store)
-    algorithm.setup(problem, termination=("n_eval", 60), seed=1, evaluator=evaluator)
-    algorithm.next()
-    twin = copy.deepcopy(algorithm)
-    algorithm.run()
-    twin.run()
-    assert twin.evaluator.n_eval == 60
-    with pytest.raises(StoreMismatchError, match=r"settings\.calls: None -> 60(.|\n)*underscore"):
-        solve(problem, store, n_eval=60)
 
 
 def test_changed_code_is_noticed_by_evaluating_an_old_design_again(store):
@@ -357,19 +326,6 @@ def test_a_pickled_run_goes_on_in_its_store(store):
     np.testing.assert_array_equal(twin.pop.get("F"), whole.pop.get("F"))
 
 
-def test_a_pickled_run_misses_its_store_if_it_is_gone(store):
-    evaluator = Evaluator(store=store)
-    algorithm = nsga2()
-    algorithm.setup(One(), termination=("n_eval", 120), seed=1, evaluator=evaluator)
-    algorithm.next()
-    twin = copy.deepcopy(algorithm)
-    evaluator.close()
-    for file in store.parent.glob("run.db*"):
-        file.unlink()
-    with pytest.raises(StoreError, match="does not hold run 1"):
-        twin.run()
-
-
 def test_an_algorithm_that_does_not_repeat_itself_is_noticed(store, log):
     class Fickle(NSGA2):
         def _initialize_infill(self):
@@ -381,34 +337,8 @@ def test_an_algorithm_that_does_not_repeat_itself_is_noticed(store, log):
     assert "does not repeat itself from evaluation 0 on" in log.text
 
 
-def test_ask_and_tell_by_hand_resumes_too(store):
-    X = designs(10)
-    with Evaluator(store=store) as evaluator:
-        evaluator.eval(One(), Population.new(X=X))
-    with Evaluator(store=store) as evaluator:
-        evaluator.eval(One(), Population.new(X=X))
-        assert (evaluator.n_eval, evaluator.n_fresh) == (10, 0)
-
-
 def test_a_second_process_in_the_same_run_is_mentioned(script, store, log):
     script(RUN.replace("120", "60").replace("recheck=False", "recheck=True"), store, os.devnull, 1)
     edit_run(store, owner=f"{os.uname().nodename}:{os.getppid()}")
     solve(One(), store, n_eval=60)
     assert "seems to be written by process" in log.text
-
-
-def test_other_versions_are_mentioned(store, log):
-    solve(One(), store, n_eval=20)
-    with EvaluationStore(store) as reader:
-        versions = reader.runs()[0].versions
-    edit_run(store, versions=json.dumps(versions | {"numpy": "1.0"}))
-    solve(One(), store, n_eval=20)
-    assert "versions.numpy: '1.0' ->" in log.text
-
-
-def test_one_evaluator_with_a_store_keeps_to_one_problem(store):
-    X = designs(2)
-    with Evaluator(store=store) as evaluator:
-        evaluator.eval(One(), Population.new(X=X))
-        with pytest.raises(StoreError, match=r"problem\.version: None -> '2'"):
-            evaluator.eval(One(version="2"), Population.new(X=X))

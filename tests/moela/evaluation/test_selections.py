@@ -1,7 +1,5 @@
 """Algorithms of pymoo whose tournaments draw without a seed repeat their runs."""
 
-import copy
-
 import numpy as np
 import pytest
 from pymoo.algorithms.moo.nsga3 import NSGA3
@@ -10,7 +8,7 @@ from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 
-from moela import EvaluationStore, Evaluator, run_experiment
+from moela import EvaluationStore, Evaluator
 
 DIRECTIONS = get_reference_directions("uniform", 2, n_partitions=15)
 
@@ -51,28 +49,6 @@ def test_a_stored_run_is_repeated(tmp_path, caplog):
     assert np.array_equal(once, found)
     with EvaluationStore(tmp_path / "run.db") as store:
         assert [run.n_eval for run in store.runs()] == [320]
-
-
-def test_other_algorithms_of_the_class_stay_as_they_are():
-    shared = NSGA3(DIRECTIONS).mating.selection
-    algorithm = NSGA3(DIRECTIONS)
-    algorithm.setup(Shelf(), termination=("n_eval", 320), seed=1, evaluator=Evaluator())
-    algorithm.next()
-    assert "_do" not in vars(shared)
-    copied = copy.deepcopy(algorithm)
-    for each in (algorithm, copied):
-        while each.has_next():
-            each.next()
-    assert np.array_equal(algorithm.pop.get("X"), copied.pop.get("X"))
-
-
-def test_runs_of_an_experiment_repeat():
-    def run():
-        algorithms = {"NSGA-III": lambda problem: NSGA3(DIRECTIONS)}
-        made = run_experiment({"shelf": Shelf()}, algorithms, 3, 320, progress=False)
-        return np.concatenate([run.F for run in made.runs])
-
-    assert np.array_equal(run(), run())
 
 
 def test_feasible_designs_are_drawn_as_pymoo_draws_them():

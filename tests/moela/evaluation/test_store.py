@@ -10,7 +10,6 @@ import pytest
 from evaluation_cases import (
     Extra,
     Failing,
-    Links,
     Mixed,
     One,
     designs,
@@ -91,11 +90,6 @@ def test_mixed_variables_come_back_with_their_types(store):
     assert frame["kind"][0] == "torus"
 
 
-def test_integers_come_back_as_integers(store):
-    fill_store(store, Links(), np.array([[1, 2, 3], [4, 5, 6]]))
-    assert stored(store)[0].X.dtype.kind == "i"
-
-
 def test_the_front_is_feasible_and_not_dominated(store):
     problem = One(n_ieq_constr=1)
     solve_into(store, problem=problem)
@@ -163,27 +157,6 @@ def test_readers_leave_no_files_beside_a_store(store):
     EvaluationStore(store).close()
     assert os.listdir(store.parent) == [store.name]
     assert (os.stat(store).st_mtime_ns, store.read_bytes()) == (before.st_mtime_ns, content)
-
-
-def test_readers_leave_no_files_beside_a_read_only_store(store, monkeypatch):
-    fill_store(store)
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(store))
-    with EvaluationStore(store) as reader:
-        assert len(list(reader.evaluations())) == len(X)
-        assert os.listdir(store.parent) == [store.name]
-
-
-def test_readers_leave_the_log_of_a_writer(store):
-    fill_store(store)
-    reader = EvaluationStore(store)
-    reader.runs()
-    with closing(sqlite3.connect(store)) as writer:
-        writer.execute("PRAGMA user_version").fetchone()
-        reader.close()
-        assert store.with_name(store.name + "-wal").exists()
-        writer.execute("BEGIN IMMEDIATE")
-        writer.execute("ROLLBACK")
-    assert os.listdir(store.parent) == [store.name]
 
 
 def test_a_store_of_a_killed_run_is_moved_with_its_log(store, tmp_path, script):

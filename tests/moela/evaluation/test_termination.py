@@ -3,7 +3,6 @@
 import copy
 import math
 import pickle
-import time
 from datetime import timedelta
 
 import numpy as np
@@ -18,19 +17,13 @@ from pymoo.termination.default import DefaultMultiObjectiveTermination
 
 from moela import MOELA
 from moela.evaluation.evaluator import Evaluator
-from moela.evaluation.termination import ElapsedTime, evaluation_budget, out_of_time
+from moela.evaluation.termination import ElapsedTime, evaluation_budget
 
 
 def test_a_run_ends_after_its_time(clock):
     result = minimize(Ticking(seconds=0.01), NSGA2(pop_size=10), ElapsedTime(0.45), seed=1)
     assert clock.now == pytest.approx(0.5)
     assert result.algorithm.evaluator.n_eval == 50
-
-
-def test_the_real_clock_is_read():
-    began = time.monotonic()
-    minimize(One(seconds=0.001), NSGA2(pop_size=10), ElapsedTime(0.3), seed=1)
-    assert time.monotonic() - began >= 0.3
 
 
 @pytest.mark.parametrize("evaluator", [None, Evaluator()], ids=["pymoo", "moela"])
@@ -75,9 +68,8 @@ def test_the_same_call_again_goes_on_with_the_time_that_is_left(store, clock):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("01:30:00", 5400), ("1h", 3600), ("90m", 5400), ("30s", 30), ("1h30m", 5400),
-        ("2d", 172800), ("90", 90), (90, 90), (np.float32(0.5), 0.5), (timedelta(hours=1), 3600),
-        (math.inf, math.inf),
+        ("01:30:00", 5400), ("90", 90), (90, 90), (np.float32(0.5), 0.5),
+        (timedelta(hours=1), 3600), (math.inf, math.inf),
     ],
 )  # fmt: skip
 def test_times_are_understood(given, expected):
@@ -120,29 +112,13 @@ def test_the_budget_inside_a_collection_of_pymoo_is_never_exceeded():
     assert evaluator.n_eval == 43
 
 
-def test_a_time_inside_a_collection_of_pymoo_is_seen():
-    elapsed = ElapsedTime(2.0)
-    elapsed.elapsed = 3.0
-    assert out_of_time(TerminationCollection(get_termination("n_gen", 9), elapsed))
-
-
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         (100, r'Got 100 instead; write \("n_eval", 100\)'),
         (("hv", 0.5), r"Got \('hv', 0.5\) instead"),
-        ("n_eval", "Got 'n_eval' instead"),
-        (("n_eval",), "instead"),
-        (("n_eval", "100"), r"Got .* instead\."),
-        (("n_eval", True), "instead"),
-        (("n_gen", 5, 5), "instead"),
-        ((), "instead"),
-        (("time",), "instead"),
-        (("time", -1), "instead"),
         (("time", "2 h"), r"Got \('time', '2 h'\) instead; write moela.ElapsedTime\('2 h'\)"),
         ("90 min", r"write moela.ElapsedTime\('90 min'\)"),
-        (timedelta(hours=1), r"write moela.ElapsedTime\(datetime.timedelta\(seconds=3600\)\)"),
-        ({"n_eval": 100}, "instead"),
     ],
 )
 def test_what_is_no_termination_is_refused_with_what_is_one(given, words):
@@ -151,11 +127,6 @@ def test_what_is_no_termination_is_refused_with_what_is_one(given, words):
         minimize(One(), MOELA(), given)
     with pytest.raises(ValueError, match=expected):
         MOELA(termination=given).setup(One())
-
-
-def test_a_class_of_terminations_is_refused():
-    with pytest.raises(TypeError, match="Got the class ElapsedTime instead; call it"):
-        minimize(One(), MOELA(), ElapsedTime)
 
 
 @pytest.mark.parametrize("given", [["n_eval", 20], ("n_evals", np.int64(20)), ("n_gen", 1), "moo"])

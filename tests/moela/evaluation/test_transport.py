@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from evaluation_cases import One, Rows, designs, evaluate, zdt
 
-from moela.evaluation.runners import call, frames, transport
-from moela.evaluation.runners.outcome import Outcome
+from moela.evaluation.runners import call, frames
 
 BACKENDS = [{"n_jobs": 2}, {"n_jobs": 2, "backend": "loky"}]
 
@@ -42,36 +41,6 @@ def test_outputs_that_cannot_be_sent_are_left_out_by_name(settings, log):
     assert not any(name in ind.data for ind in pop for name in names)
 
 
-class _Unloadable:
-    def __init__(self, error):
-        self.error = error
-
-    def __reduce__(self):
-        return _load, (self.error,)
-
-
-def _load(error):
-    raise error
-
-
-class Licensed(One):
-    def _evaluate(self, x, out, *args, **kwargs):
-        super()._evaluate(x, out)
-        out["model"] = _Unloadable(OSError("no license server"))
-        out["exit"] = _Unloadable(SystemExit(3))
-
-
-@pytest.mark.parametrize("settings", BACKENDS, ids=str)
-def test_outputs_that_cannot_be_loaded_are_left_out_by_name(settings, log):
-    X = designs(4)
-    pop = evaluate(Licensed(), X, **settings)
-    np.testing.assert_array_equal(pop.get("F"), zdt(X))
-    texts = [r.getMessage() for r in log.records if "cannot be loaded" in r.getMessage()]
-    assert len(texts) == 2
-    assert 'out["model"] of Licensed cannot be loaded from its worker' in texts[0]
-    assert "OSError: no license server" in texts[0]
-
-
 @pytest.mark.parametrize("problem", [One, Rows])
 def test_a_value_that_is_too_large_is_left_out(problem, log, monkeypatch):
     monkeypatch.setattr(call, "MOST_BYTES", 1000)
@@ -87,33 +56,6 @@ def test_a_value_that_is_too_large_is_left_out(problem, log, monkeypatch):
     assert pop.get("small").shape == (20, 100)
     assert not any("field" in ind.data for ind in pop)
     assert "is larger than 1 GB" in log.text
-
-
-def test_an_object_whose_pickle_is_too_large_is_left_out(monkeypatch):
-    monkeypatch.setattr(transport, "MOST_BYTES", 1000)
-    outcome = Outcome("ok", {"F": np.array([1.0, 2.0]), "log": ["x" * 2000], "note": ["x"]})
-    (back,) = transport.unpack(transport.pack([outcome]))
-    assert isinstance(back.values["log"], transport.LeftOut)
-    assert back.values["note"] == ["x"]
-    np.testing.assert_array_equal(back.values["F"], [1.0, 2.0])
-
-
-def test_outcomes_are_the_same_after_they_were_sent():
-    values = {
-        "F": np.array([0.1, -0.0]),
-        "steps": np.int64(7),
-        "name": np.str_("mesh"),
-        "path": np.array(["a", "b"]),
-        "pairs": np.array([(1, 2.0)], dtype=[("a", int), ("b", float)]),
-        "many": {"a": np.arange(3)},
-    }
-    (back,) = transport.unpack(transport.pack([Outcome("ok", values, None, 1.5, "host:1", 2)]))
-    assert (back.duration, back.worker, back.attempts) == (1.5, "host:1", 2)
-    assert back.values["F"].tobytes() == values["F"].tobytes()
-    assert type(back.values["steps"]) is np.int64
-    assert list(back.values) == list(values)
-    np.testing.assert_array_equal(back.values["pairs"], values["pairs"])
-    np.testing.assert_array_equal(back.values["many"]["a"], np.arange(3))
 
 
 TOKEN = b"t" * 32

@@ -1,6 +1,5 @@
 """The thread that writes a store: whatever happens to it, the run ends and says why."""
 
-import sqlite3
 import sys
 import threading
 
@@ -9,11 +8,8 @@ from evaluation_cases import One, designs, stored
 from pymoo.core.population import Population
 
 from moela.evaluation.evaluator import Evaluator
-from moela.evaluation.storage import rescue, writer
+from moela.evaluation.storage import writer
 from moela.evaluation.storage.errors import StoreError
-from moela.evaluation.storage.watch import Watch
-
-FULL = sqlite3.OperationalError("database or disk is full")
 
 
 @pytest.fixture(autouse=True)
@@ -88,26 +84,6 @@ def test_a_store_is_rescued_beside_it_without_a_temporary_folder(
         in str(error)
     )
     assert len(stored(rescued)) == 6
-
-
-def test_a_full_disk_is_named_without_a_temporary_folder(store, monkeypatch, no_temporary_folder):
-    def fail(*args):
-        raise FULL
-
-    monkeypatch.setattr(rescue, "_copy", fail)
-    monkeypatch.setattr(writer.Writer, "_commit", lambda self, rows: (FULL, rows))
-    error = error_of(One(), store)
-    assert "The disk has no room left for the store" in str(error)
-    assert "nor in the temporary folder" in str(error)
-
-
-def test_an_error_of_a_look_while_nothing_is_written_ends_the_run(store, looked, monkeypatch):
-    def fail(self, **how):
-        raise OSError(5, "Input/output error")
-
-    problem = Paused(lambda: monkeypatch.setattr(Watch, "look", fail), looked)
-    assert "Input/output error" in str(error_of(problem, store))
-    assert len(stored(store)) == 6
 
 
 def test_nobody_waits_for_a_thread_that_has_ended(store, monkeypatch):

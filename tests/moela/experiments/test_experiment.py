@@ -22,8 +22,6 @@ from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.algorithms.soo.nonconvex.cmaes import CMAES
 from pymoo.algorithms.soo.nonconvex.ga import GA
 from pymoo.core.mixed import MixedVariableGA
-from pymoo.operators.selection.rnd import RandomSelection
-from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 from pymoo.problems import get_problem
 from pymoo.util.ref_dirs import get_reference_directions
 
@@ -34,7 +32,6 @@ from moela.experiments.run import (
     External,
     run_experiment,
 )
-from moela.provenance import code
 
 
 def numbered(problem):
@@ -65,15 +62,6 @@ def test_what_is_past_the_budget_is_not_scored():
     assert run.n_eval == len(run.F) == 30  # two generations are 40
 
 
-def test_a_run_is_what_minimize_gives():
-    from pymoo.optimize import minimize
-
-    (run,) = run_experiment({"toy": Toy()}, {"NSGA-II": nsga2}, [7], 200).runs
-    alone = minimize(Toy(), nsga2(), ("n_eval", 200), seed=7)
-    front = {tuple(f) for f in run.front_F}
-    assert all(tuple(f) in front for f in alone.F[moocore.is_nondominated(alone.F)])
-
-
 def test_factories_take_the_problem_or_nothing_and_objects_are_copied():
     algorithm = NSGA2(pop_size=20)
     results = run_experiment(
@@ -90,11 +78,10 @@ def test_factories_take_the_problem_or_nothing_and_objects_are_copied():
 
 # Processes of jobs treat runs of few evaluations as users get them.
 @pytest.mark.few_evaluations
-@pytest.mark.parametrize("budget", [20, 160])
-def test_runs_are_the_same_for_any_number_of_jobs(tmp_path, budget):
+def test_runs_are_the_same_for_any_number_of_jobs(tmp_path):
     algorithms = {"MOELA": MOELA, **ALGORITHMS}
-    alone = run_experiment({"toy": Toy()}, algorithms, 2, budget)
-    many = run_experiment({"toy": Toy()}, algorithms, 2, budget, 2, store=tmp_path)
+    alone = run_experiment({"toy": Toy()}, algorithms, 2, 80)
+    many = run_experiment({"toy": Toy()}, algorithms, 2, 80, 2, store=tmp_path)
     for one, two in zip(alone.runs, many.runs, strict=True):
         assert one.key == two.key
         np.testing.assert_array_equal(one.F, two.F)
@@ -185,24 +172,15 @@ def test_a_failed_run_is_named_or_skipped(tmp_path, n_jobs):
     ("change", "message"),
     [
         ({"problems": {}}, r"'problems' .* a dict by name"),
-        ({"problems": {"a": 3}}, r"problem 'a' must be a pymoo Problem.* Got 3"),
-        ({"problems": {"a": lambda: 3}}, r"problem 'a' must be .* Got 3"),
-        ({"algorithms": [NSGA2]}, r"'algorithms' .* a dict by name"),
         (
             {"algorithms": {"a": NSGA3}},
             r"algorithm 'a' .* needs more arguments. Use lambda problem: ..., or moela.External",
         ),
         ({"algorithms": {"a": lambda: None}}, r"algorithm 'a' must be a function that returns"),
         ({"seeds": 0}, r"'seeds' .* Got 0"),
-        ({"seeds": [1, 1]}, r"'seeds' .* different integers"),
         ({"budget": 0}, r"'budget' .* positive number of evaluations. Got 0"),
-        ({"budget": {"b": 10}}, r"'budget' .* a number for 'a'"),
         ({"n_jobs": 0}, r"'n_jobs' .* Got 0"),
-        ({"on_mismatch": "mix"}, r"'on_mismatch' .* raise, rerun. Got 'mix'"),
-        ({"on_error": "mix"}, r"'on_error' .* raise, skip. Got 'mix'"),
         ({"store": ""}, r"'store' .* a folder, or left out. Got ''"),
-        ({"problems": {1: Toy()}}, "a dict whose names are texts. Got 1 instead"),
-        ({"algorithms": {None: nsga2}}, "a dict whose names are texts. Got None instead"),
         ({"evaluator": Evaluator(), "on_error": "skip"}, "evaluator=lambda: Evaluator"),
     ],
 )
@@ -230,9 +208,6 @@ def test_an_external_runner_that_returns_the_wrong_shape():
     [
         (lambda X, F: (X, F * 1j), r"real numbers\. Got F\[0, 0\] = .*j instead; take the real"),
         (lambda X, F: (X + 2.0, F), r"design 0 of an External runner must be at most 1, its bound"),
-        (lambda X, F: (np.where(F[:, :1] > 1, np.nan, X), F), "must be a number. Got .*nan"),
-        (lambda X, F: (X + 0j, F), "must be a number. Got .*0j"),
-        (lambda X, F: (X[:, :3], F), r"X \[n, 4\], .* Got X of shape \(50, 3\)"),
     ],
 )
 def test_an_external_runner_that_returns_no_designs_of_the_problem(change, words, tmp_path):
@@ -263,14 +238,6 @@ def test_an_algorithm_for_one_objective_is_refused_before_any_run(make):
     assert run_experiment({"one": get_problem("sphere")}, {"it": make}, 1, 40).runs[0].n_eval == 40
 
 
-def test_a_genetic_algorithm_with_a_survival_for_several_objectives():
-    def make():
-        return GA(pop_size=20, survival=RankAndCrowding(), selection=RandomSelection())
-
-    results = run_experiment({"toy": Toy()}, {"it": make}, 1, 60)
-    assert results.runs[0].n_eval == 60
-
-
 def test_an_external_runner_that_returns_fewer_evaluations_than_asked_for(tmp_path):
     def front_only(problem, n_eval, seed):
         X, F = draw(problem, n_eval, seed)
@@ -281,29 +248,6 @@ def test_an_external_runner_that_returns_fewer_evaluations_than_asked_for(tmp_pa
     with pytest.warns(UserWarning, match=words):
         run_experiment(**settings, seeds=2, budget=1000, store=tmp_path)
     run_experiment(**settings, seeds=2, budget=1000, store=tmp_path)  # nothing new
-
-
-def test_pymoo_counts_by_its_version():
-    import pymoo
-
-    assert code.code_of(NSGA2())["pymoo"] == pymoo.__version__
-    assert "sources" in code.code_of(MOELA()) or "moela" in code.code_of(MOELA())
-
-
-@pytest.mark.parametrize("name", ["zdt1", "bnh"])
-def test_the_problems_of_pymoo(name):
-    results = run_experiment({name: lambda: get_problem(name)}, {"MOELA": MOELA}, 1, 120)
-    assert results.runs[0].n_eval == 120
-    assert results.hypervolume(ref_point="pooled").rows[0]["median"] > 0
-
-
-def test_an_answer_that_is_no_evaluator_or_no_tuple_of_arrays_is_named():
-    with pytest.raises(ExperimentError, match="Got one that returns 3 instead"):
-        run_experiment({"toy": Toy()}, {"it": nsga2}, 1, 20, evaluator=lambda: 3)
-    for answer, got in ((np.ones((20, 4)), "ndarray"), ((np.ones((20, 4)),), "a tuple of 1")):
-        runner = External(lambda problem, n_eval, seed, answer=answer: answer)
-        with pytest.raises(ExperimentError, match=rf"must return the tuple \(X, F\).*Got {got} in"):
-            run_experiment({"toy": Toy()}, {"it": runner}, 1, 20)
 
 
 def test_a_store_of_evaluations_keeps_a_run_in_progress(tmp_path):
@@ -335,7 +279,7 @@ def test_a_store_of_evaluations_keeps_a_run_in_progress(tmp_path):
     assert [run.F.tolist() for run in runs] == [run.F.tolist() for run in expected]
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1])
 def test_a_run_that_exits_does_not_end_the_experiment(n_jobs):
     def leave(problem, n_eval, seed):
         sys.exit("no license")

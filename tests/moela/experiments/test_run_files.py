@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
-import importlib.util
 import json
 import os
 import re
@@ -24,18 +22,15 @@ from experiment_cases import (
     draw,
     nsga2,
 )
-from pymoo.algorithms.moo.nsga3 import NSGA3
 
 from moela import MOELA
 from moela.evaluation.storage.errors import StoreError, StoreMismatchError
-from moela.experiments.files import Key, Run
+from moela.experiments.files import Run
 from moela.experiments.run import (
     ExperimentResults,
     External,
     run_experiment,
 )
-from moela.provenance import code
-from problems import MNKLandscape
 
 CALLS: list[int] = []
 
@@ -64,7 +59,7 @@ def test_an_interrupted_experiment_makes_only_what_is_missing(tmp_path):
 
 
 def test_the_second_call_computes_nothing_and_more_seeds_only_the_new_ones(tmp_path):
-    for make in (MOELA, nsga2, functools.partial(NSGA3, np.eye(2))):
+    for make in (MOELA, nsga2):
         store = tmp_path / str(id(make))
         run_experiment({"toy": Toy()}, {"it": make}, 2, 60, store=store)
         times = {p.name: p.stat().st_mtime_ns for p in store.iterdir()}
@@ -141,24 +136,6 @@ def test_runs_come_back_as_they_were_saved(tmp_path, results):
     )
 
 
-@pytest.mark.parametrize("kind", [bool, np.int64, np.int8, np.uint8, np.float32, float, str])
-def test_designs_of_every_type_come_back(tmp_path, results, kind):
-    path = results.runs[0].save(tmp_path)
-    with np.load(path) as file:
-        arrays = dict(file)
-    X = (arrays["front_X"] > 0.5).astype(kind)
-    np.savez(path, **{**arrays, "front_X": X})
-    back = Run.load(path).front_X
-    assert back.dtype == X.dtype
-    np.testing.assert_array_equal(back, X)
-
-
-def test_a_loaded_run_can_be_saved_elsewhere(tmp_path, results):
-    back = ExperimentResults.load(results.save(tmp_path / "a"))
-    again = ExperimentResults.load(back.save(tmp_path / "b"))
-    np.testing.assert_array_equal(again.runs[0].F, back.runs[0].F)
-
-
 def test_other_and_damaged_files_are_refused(tmp_path, results):
     run = results.runs[0]
     good = run.save(tmp_path / "") if (tmp_path / "").exists() else None
@@ -188,16 +165,10 @@ def test_other_and_damaged_files_are_refused(tmp_path, results):
     refused("field 'header' must be JSON. Got Expecting value")
     for field, value, words in (
         ("key", {}, "'header.key.problem' must be a text. Got None"),
-        ("key", header["key"] | {"seed": True}, "'header.key.seed' must be an integer of at least"),
-        ("key", 3, "'header.key' must be a JSON object"),
         ("n_eval", 1.5, "'header.n_eval' must be an integer of at least 0. Got 1.5"),
         ("n_eval", 149, r"'F' must be float64 of shape \[149, n\]. Got float64 of shape \[150"),
         ("seconds", {"wall": float("nan")}, "'header.seconds.wall' must be a finite number"),
-        ("seconds", {"wall": -1.0}, "'header.seconds.wall' must be a finite number of at least 0"),
         ("ref_point", [1.0, "2"], r"'header.ref_point\[1\]' must be a finite number. Got '2'"),
-        ("ref_point", [1.0], "'header.ref_point' must be 2 numbers. Got 1"),
-        ("provenance", {"versions": {"numpy": []}}, "'header.provenance.versions.numpy' must be"),
-        ("settings", [], "'header.settings' must be a JSON object"),
         ("log", "x", "'header.log' must be a JSON object. Got 'x'"),
     ):
         changed(header=np.array(json.dumps(header | {field: value})))
@@ -208,28 +179,8 @@ def test_other_and_damaged_files_are_refused(tmp_path, results):
     refused(r"'F' must be float64 of shape \[150, n\]. Got float64 of shape \[149, 2\]")
     changed(F=arrays["F"].astype(np.float32))
     refused(r"'F' must be float64 of shape .* Got float32")
-    changed(front_F=arrays["front_F"][:-1])
-    refused(r"'front_X' must be .* of shape")
-    changed(CV=arrays["F"])
-    refused(r"'CV' must be float64 of shape \[150\]")
     with pytest.raises(ValueError, match="expected a folder with runs"):
         ExperimentResults.load(tmp_path / "nowhere")
-
-
-def test_damage_after_a_run_was_loaded_is_named_at_access(tmp_path, results):
-    path = results.runs[0].save(tmp_path)
-    run, content = Run.load(path), path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="must be a complete npz file") as raised:
-        run.scored_F()
-    assert str(path) in str(raised.value)
-    with np.load(results.runs[0].save(tmp_path)) as file:
-        np.savez(path, **{**file, "F": np.zeros((3, 2))})
-    with pytest.raises(ValueError, match=r"'F' must be float64 of shape \[150, 2\]. Got .*\[3, 2"):
-        run.F  # noqa: B018
-    path.unlink()
-    with pytest.raises(FileNotFoundError):
-        run.F  # noqa: B018
 
 
 def test_a_small_file_of_a_large_run_takes_no_memory(tmp_path, results):
@@ -256,7 +207,7 @@ def test_whatever_bytes_of_a_run_change_the_error_names_its_file(tmp_path):
     (path,) = tmp_path.glob("*.npz")
     data, rng = path.read_bytes(), np.random.default_rng(0)
     refused = 0
-    for _ in range(200):
+    for _ in range(60):
         changed = bytearray(data)
         for place in rng.integers(len(data), size=rng.integers(1, 30)):
             changed[place] = rng.integers(256)
@@ -267,7 +218,7 @@ def test_whatever_bytes_of_a_run_change_the_error_names_its_file(tmp_path):
             if path.name not in str(error):
                 raise
             refused += 1
-    assert refused > 100
+    assert refused > 30
 
 
 def test_a_half_written_file_never_has_the_name_of_a_run(tmp_path, results, monkeypatch):
@@ -278,67 +229,6 @@ def test_a_half_written_file_never_has_the_name_of_a_run(tmp_path, results, monk
     with pytest.raises(OSError, match="no space"):
         results.runs[0].save(tmp_path)
     assert os.listdir(tmp_path) == []
-
-
-def test_runs_made_with_different_versions_are_warned_about(tmp_path):
-    run_experiment({"toy": Toy()}, {"it": External(draw)}, 1, 20, store=tmp_path)
-    (path,) = tmp_path.iterdir()
-    run = Run.load(path)
-    run.provenance["versions"]["numpy"] = "1.0"
-    run.save(tmp_path)
-    with pytest.warns(UserWarning, match=r"different versions: numpy 1.0, "):
-        run_experiment({"toy": Toy()}, {"it": External(draw)}, 2, 20, store=tmp_path)
-
-
-def test_keys_that_differ_have_different_files():
-    keys = [
-        Key(p, a, s, n) for p in ("a", "A b") for a in ("x", "x_") for s in (1, 2) for n in (1,)
-    ]
-    assert len({key.file_name for key in keys}) == len(keys)
-
-
-def test_code_counts_and_comments_do_not(tmp_path, monkeypatch):
-    package = tmp_path / "pack_of_code"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "helper.py").write_text("def f():\n    return 1\n")
-    (package / "other.py").write_text("x = 1\n")
-    main = "from pack_of_code.helper import f\n\nclass A:\n    def g(self):\n        return f()\n"
-    (package / "main.py").write_text(main)
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def digest():
-        importlib.invalidate_caches()
-        from pack_of_code.main import A
-
-        return code.code_of(A())
-
-    first = digest()
-    (package / "main.py").write_text(main.replace("class A:\n", 'class A:\n    """Says A."""\n\n'))
-    (package / "helper.py").write_text("# a comment\ndef f():\n    return 1\n")
-    (package / "other.py").write_text("x = 2\n")
-    assert digest() == first
-    (package / "helper.py").write_text("def f():\n    return 2\n")
-    assert digest() != first
-
-
-def test_boolean_designs_are_read_again(tmp_path):
-    problems = {"mnk": MNKLandscape.random(n=8, k=1, seed=1)}
-    made, again = (
-        run_experiment(problems, {"MOELA": MOELA}, 1, 60, store=tmp_path).runs[0] for _ in range(2)
-    )
-    assert again.front_X.dtype == bool
-    np.testing.assert_array_equal(again.front_X, made.front_X)
-
-
-def test_names_that_are_too_long_for_a_file_system_are_shortened(tmp_path):
-    problems = {"a" * 300: Toy(), "a" * 299 + "b": Toy(0.5)}
-    for _ in range(2):
-        runs = run_experiment(problems, {"b" * 200: External(draw)}, 1, 20, store=tmp_path).runs
-        assert [run.problem for run in runs] == list(problems)
-    assert len(list(tmp_path.iterdir())) == 2
-    # A name that fits stays as it was.
-    assert len(Key("a" * 120, "b" * 100, 1, 20).file_name) == 120 + 2 + 100 + len("--n20--s1.npz")
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 
 import numpy as np
@@ -12,16 +11,7 @@ import moela
 from moela import MinimizeResult
 from moela.cli import main
 from moela.explanation import forest
-from moela.explanation.columns import Features, columns_of
 from moela.explanation.importances import Importances
-from moela.explanation.pictures import _name_logarithmic
-from moela.notebook.style import new_figure
-
-
-class Shape(enum.Enum):
-    ROUND = "round"
-    PIN = "pin"
-
 
 VARIABLES = {
     "strong": (0.0, 1.0),
@@ -94,32 +84,6 @@ def test_one_seed_gives_one_result(designs):
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_features_of_every_kind_of_variable(designs):
-    columns = columns_of(designs)
-    names = [column.name for column in columns]
-    assert names == ["strong", "weak", "idle", "tool", "fan", "order", "rpm"]
-    features = Features(columns)(forest.matrix(columns))
-    tools = np.array([[d["tool"] == label for label in "abc"] for d in designs])
-    orders = np.array([[d["order"].index(item) for item in range(4)] for d in designs])
-    speeds = np.array([d.get("rpm", np.nan) for d in designs])
-    speeds = (speeds - np.nanmin(speeds)) / (np.nanmax(speeds) - np.nanmin(speeds))
-    fans = np.array([[not d["fan"], d["fan"]] for d in designs])
-    np.testing.assert_array_equal(features[:, 3:6], tools)
-    np.testing.assert_array_equal(features[:, 6:8], fans)
-    np.testing.assert_array_equal(features[:, 8:12], orders)
-    np.testing.assert_allclose(features[:, 12], speeds, rtol=1e-6, atol=1e-9)
-
-
-def test_predictions_are_those_of_the_random_forest(designs):
-    columns = columns_of(designs)
-    X = forest.matrix(columns)
-    fitted = forest.fitted(columns, np.array([known(d)["first"] for d in designs]), 0)
-    features = Features(columns)(X)
-    first = [known(d)["first"] for d in designs]
-    expected = min(first) + np.ptp(first) * fitted.forest_.predict(features)
-    np.testing.assert_allclose(fitted.predict(X), expected, rtol=1e-12)
-
-
 @pytest.mark.usefixtures("small_forests")
 @pytest.mark.parametrize(
     ("variable", "output", "log"),
@@ -143,17 +107,6 @@ def test_importances_and_slices_do_not_depend_on_units(variable, output, log):
     one, two = plain.slice("f", "a"), other.slice("f", "a")
     np.testing.assert_allclose(two.at, variable(one.at), rtol=1e-3)
     np.testing.assert_allclose(two.mean, output(one.mean), rtol=1e-3)
-
-
-@pytest.mark.usefixtures("small_forests")
-def test_large_integers_have_importances_and_their_own_grid():
-    rng = np.random.default_rng(0)
-    designs = [
-        {"n": 2_400_000_000 + 10 * int(k), "b": float(b)} for k, b in rng.random((60, 2)) * 9
-    ]
-    found = Importances(designs, [[d["n"] % 100] for d in designs], ["f"])
-    assert found.importances["f"]["n"] > 1
-    assert set(found.slice("f", "n").at) <= {d["n"] for d in designs}
 
 
 @pytest.mark.parametrize("every", [40, 4])
@@ -189,13 +142,6 @@ def test_effects_on_a_run_that_has_settled_are_no_penalties(small_forests):
         assert "penalties" not in str(found)
 
 
-def test_a_text_leaves_out_the_least_important_of_many_variables(found, monkeypatch):
-    monkeypatch.setattr("moela.explanation.importances._SHOWN_ROWS", 2)
-    lines = str(found).splitlines()
-    assert [line.split()[0] for line in lines[3:5]] == found.order()[:2]
-    assert lines[5] == f"... and {len(found.order()) - 2} variables that matter less: .table()"
-
-
 def test_slices(found):
     # The line rises by 3; averages over a forest are closer together, most of all at its ends.
     rising = found.slice("first", "strong")
@@ -211,34 +157,6 @@ def test_slices(found):
     assert np.isfinite(values).all()
 
 
-def test_slices_show_options_in_their_order_and_no_points_of_orders():
-    class Metal(enum.Enum):
-        ZINC = 1
-        IRON = 2
-
-    result = moela.minimize(
-        lambda d: {
-            "cost": {"S": 0, "M": 10, "L": 20}[d["size"]] + d["metal"].value + d["x"],
-            "gain": d["order"][0] - d["x"],
-        },
-        variables={
-            "order": moela.permutation(4), "size": moela.choice(["S", "M", "L"], ordered=True),
-            "metal": Metal, "x": (0.0, 1.0),
-        },
-        objectives=["cost", "gain"], n_eval=60, verbose=False, progress=False,
-    )  # fmt: skip
-    figure = result.importances().plot_slices(["order", "size", "metal"])
-    order, size, metal = figure.axes[:3]
-    assert order.get_lines() == []
-    assert order.texts[0].get_text() == "no slice of an order"
-    assert [t.get_text() for t in size.get_xticklabels()] == ["S", "M", "L"]
-    means = sorted(line[0].tolist() for line in size.collections[0].get_segments())
-    assert means == sorted(means, key=lambda point: point[1])
-    assert [t.get_text() for t in metal.get_xticklabels()] == ["Metal.ZINC", "Metal.IRON"]
-    legend = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert legend == ["evaluated", "front", "mean of the forest"]
-
-
 def test_pictures(found, tmp_path):
     figure = found.plot(path=tmp_path / "importances.png")
     assert [axes.get_title() for axes in figure.axes] == ["first", "second"]
@@ -251,19 +169,6 @@ def test_pictures(found, tmp_path):
     # The default leaves out the permutation.
     assert len(found.plot_slices().axes) == 8
     assert "<img" in found._repr_html_()
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "plain"),
-    [(8, 512, ["10", "30", "100", "300"]), (2, 11, ["2", "5", "10"]), (3, 4, ["3.2", "3.6", "4"])],
-)
-def test_a_short_logarithmic_axis_has_plain_numbers(low, high, plain):
-    axes = new_figure().subplots()
-    axes.set(xscale="log", xlim=(low, high))
-    _name_logarithmic(axes, low, high)
-    axes.figure.draw_without_rendering()
-    shown = [text for text in axes.get_xticklabels() if low <= text.get_position()[0] <= high]
-    assert [text.get_text() for text in shown] == plain
 
 
 @pytest.mark.parametrize(
@@ -319,34 +224,6 @@ def test_a_store_gives_the_same_as_the_result(stored):
 
 
 @pytest.mark.usefixtures("small_forests")
-def test_a_store_of_a_pymoo_problem(tmp_path):
-    from pymoo.problems import get_problem
-
-    problem, path = get_problem("bnh"), tmp_path / "run.db"
-    result = moela.minimize(problem, n_eval=60, store=path, verbose=False, progress=False)
-    again = MinimizeResult.from_store(path)
-    np.testing.assert_array_equal(again.front.F, result.front.F)
-    assert again.problem.name() == "BNH"
-    assert again.importances().variables == ("x0", "x1")
-
-
-def test_options_that_are_objects_are_texts(tmp_path):
-    path = tmp_path / "run.db"
-    moela.minimize(
-        lambda d: (d["x"], d["shape"] is Shape.PIN),
-        variables={"x": (0.0, 1.0), "shape": Shape, "long": ["a" * 150, "b" * 150]},
-        objectives=["a", "b"],
-        n_eval=30,
-        store=path,
-        verbose=False,
-        progress=False,
-    )
-    again = MinimizeResult.from_store(path)
-    assert {d["shape"] for d in again.designs} <= {"Shape.ROUND", "Shape.PIN"}
-    assert {d["long"] for d in again.designs} <= {"a" * 150, "b" * 150}
-
-
-@pytest.mark.usefixtures("small_forests")
 def test_the_command(stored, tmp_path, capsys):
     path, result = stored
     pictures = [tmp_path / "i.png", tmp_path / "s.png"]
@@ -377,27 +254,3 @@ def test_mistakes_of_the_command(stored, options, words, capsys):
     error = capsys.readouterr().err
     assert all(word in error for word in words)
     assert error.count("\n") == 1
-
-
-@pytest.mark.usefixtures("small_forests")
-@pytest.mark.parametrize(
-    "options",
-    [
-        [[1, 2], [3, 4]],
-        [(1, 2), (3, 4)],
-        [dict.fromkeys("abc" * 40 + "d", "x" * 500) | {"last": i} for i in range(2)],
-    ],
-)
-def test_options_of_equal_length_are_told_apart(options, tmp_path):
-    path = tmp_path / "run.db"
-    result = moela.minimize(
-        lambda d: (d["x"] + 5 * (d["tile"] == options[0]), 1 / (d["x"] + 0.1)),
-        variables={"x": (0.0, 1.0), "tile": options},
-        objectives=["a", "b"],
-        n_eval=40,
-        store=path,
-        verbose=False,
-        progress=False,
-    )
-    for found in (result, MinimizeResult.from_store(path)):
-        assert set(found.importances().variables) == {"x", "tile"}

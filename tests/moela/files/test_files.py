@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import socket
 import tempfile
@@ -334,41 +333,6 @@ def test_a_small_archive_of_a_large_array_takes_no_memory(tmp_path):
     tracemalloc.stop()
 
 
-def test_pickles_are_not_loaded(tmp_path):
-    path = tmp_path / "pickle.npy"
-    path.write_bytes(npy(np.array([{}], dtype=object)))
-    with pytest.raises(ValueError, match=r"without Python objects\. Got dtype object"):
-        read_array(path)
-
-
-def test_damage_anywhere_names_file_and_array(tmp_path):
-    """Change single bytes and lengths at random: errors are ValueErrors that name the file."""
-    rng = np.random.default_rng(0)
-    np.savez_compressed(tmp_path / "good.npz", F=rng.random((20, 3)), X=np.arange(9))
-    np.save(tmp_path / "good.npy", rng.random((20, 3)))
-    for suffix in (".npz", ".npy"):
-        good = (tmp_path / f"good{suffix}").read_bytes()
-        path = tmp_path / f"bad{suffix}"
-        raised = unnamed = 0
-        for _ in range(300):
-            data = bytearray(good[: rng.integers(len(good) + 1)] if rng.random() < 0.2 else good)
-            for _ in range(rng.integers(1, 4)):
-                if data:
-                    data[rng.integers(len(data))] = rng.integers(256)
-            path.write_bytes(data)
-            try:
-                if suffix == ".npy":
-                    read_array(path)
-                else:
-                    with open_arrays(path) as file:
-                        dict(file)
-            except ValueError as error:
-                raised += str(path) in str(error)
-                unnamed += str(path) not in str(error)
-        assert unnamed == 0
-        assert raised > 50  # most changes hit data that is not checked in a .npy file
-
-
 def test_a_zip_that_holds_a_name_twice_is_refused(tmp_path):
     path = tmp_path / "twice.npz"
     with zipfile.ZipFile(path, "w") as archive:
@@ -377,10 +341,3 @@ def test_a_zip_that_holds_a_name_twice_is_refused(tmp_path):
             archive.writestr("F.npy", npy(np.ones(2)))
     with pytest.raises(ValueError, match="field 'F' must be an array only once"), open_arrays(path):
         pass
-
-
-def test_what_json_writes_is_read(tmp_path):
-    value = {"a": [1, 2.5, None, True, "x"], "b": {"c": []}}
-    path: Path = tmp_path / "good.json"
-    path.write_text(json.dumps(value), encoding="utf-8-sig")
-    assert read_json(path) == value

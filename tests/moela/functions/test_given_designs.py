@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas
 import pytest
 from function_cases import QUIET
-from pymoo.core.problem import ElementwiseProblem
-from pymoo.core.variable import Choice, Real
-from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
 import moela
-from moela import MOELA, EvaluationStore, Evaluator
+from moela import MOELA
 from moela.functions.tables import read_designs
 
 VARIABLES = {"a": moela.real(1e-3, 10.0, log=True), "b": (0.0, 10.0), "k": ["u", "v"]}
@@ -45,24 +40,6 @@ def same(found, expected):
     assert len(found) >= len(expected)
 
 
-def test_options_that_utf8_cannot_hold_are_saved_and_read(tmp_path):
-    settings = {
-        "variables": {"x": (0.0, 1.0), "file": ["caf\udce9", "b", "c"]},
-        "objectives": ["f"],
-    }
-
-    def f(d):
-        return d["x"] + (d["file"] != "caf\udce9")
-
-    result = moela.minimize(f, **settings, n_eval=30, **QUIET)
-    table = result.save(tmp_path / "all.csv", all=True)
-    assert "caf\\udce9" in table.read_text(encoding="utf-8")
-    data = result.save(tmp_path / "all.json", all=True)
-    assert {row["file"] for row in json.loads(data.read_text())} == {"caf\\udce9", "b", "c"}
-    again = moela.minimize(f, **settings, start=table, n_eval=30, **QUIET)
-    assert again.best.design == result.best.design
-
-
 def test_names_say_which_variable_a_value_belongs_to():
     table = pandas.DataFrame(DESIGNS)
     shuffled = table[["k", "b", "a"]].assign(note="text", f=1.0)
@@ -72,16 +49,6 @@ def test_names_say_which_variable_a_value_belongs_to():
     vectors = [problem().encode(design) for design in DESIGNS]
     same(first_of(np.array(vectors)), DESIGNS)
     same(first_of([DESIGNS[0], vectors[1]]), DESIGNS)
-
-
-def test_a_table_without_the_names_of_variables_holds_vectors(tmp_path):
-    vectors = np.array([problem().encode(design) for design in DESIGNS])
-    same(first_of(pandas.DataFrame(vectors)), DESIGNS)
-    store = tmp_path / "run.db"
-    evaluator = Evaluator(store=store, progress=False)
-    minimize(problem(), MOELA(sampling=DESIGNS), ("n_eval", 10), seed=1, evaluator=evaluator)
-    with EvaluationStore(store) as opened:
-        same(first_of(opened.to_frame()), DESIGNS)
 
 
 @pytest.mark.parametrize("options", [[1, "1", 2], ["a", " a"], [True, "True"]])
@@ -99,17 +66,6 @@ def test_a_table_in_which_two_options_look_the_same_is_not_guessed_at(tmp_path, 
     for given in ("start", "known"):
         with pytest.raises(ValueError, match=r"column 'option'.*look the same in a table"):
             moela.minimize(simulate, n_eval=30, **{given: table}, **settings)
-
-
-def test_results_of_minimize_are_designs():
-    settings = {"variables": VARIABLES, "objectives": ["f", "g"], "n_eval": 20, **QUIET}
-    result = moela.minimize(fall, **settings)
-    same(first_of(result), result.front.designs)
-    real = get_problem("zdt1", n_var=3)
-    result = moela.minimize(real, n_eval=20, **QUIET)
-    first = first_of(result, real)
-    front = np.array([list(design.values()) for design in result.front.designs])
-    np.testing.assert_array_equal(np.array(first)[: len(front)], front)
 
 
 def forms(result):
@@ -175,16 +131,6 @@ def test_other_names_are_refused(sampling, words):
         first_of(sampling)
 
 
-def test_tables_to_start_from_are_refused_by_their_columns():
-    settings = {"variables": VARIABLES, "objectives": ["f", "g"], "n_eval": 20, **QUIET}
-    for table, words in (
-        (pandas.DataFrame({"q": [1]}), r"'start'.*called 'a', 'b', 'k'.*Got the columns 'q'"),
-        (pandas.DataFrame({"params_a": [1.0]}), r"'start'.*designs_of_study\(study\)"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            moela.minimize(fall, start=table, **settings)
-
-
 def test_a_store_in_place_of_a_table_is_refused_with_what_takes_it(tmp_path):
     settings = {"variables": VARIABLES, "objectives": ["f", "g"], "n_eval": 20, **QUIET}
     path = tmp_path / "run.db"
@@ -217,23 +163,6 @@ def test_an_empty_cell_is_the_option_that_is_written_so(tmp_path, empty):
     for start in starts:
         again = moela.minimize(choose, start=start, **settings).table(all=True)
         assert [{name: row[name] for name in variables} for row in again] == rows
-
-
-def test_options_of_pymoo_problems_are_read_from_a_table(tmp_path):
-    class Mixed(ElementwiseProblem):
-        def __init__(self):
-            variables = {"k": Choice(options=["", "1", None]), "x": Real(bounds=(0.0, 1.0))}
-            super().__init__(vars=variables, n_obj=2)
-
-        def _evaluate(self, x, out, *args, **kwargs):
-            out["F"] = [x["x"], len(str(x["k"])) - x["x"]]
-
-    path = tmp_path / "start.csv"
-    path.write_text("x,k\n0.25,\n0.5,1\n")
-    result = moela.minimize(Mixed(), start=path, n_eval=20, **QUIET)
-    assert [dict(ind.X) for ind in result.population[:2]] == [
-        {"k": "", "x": 0.25}, {"k": "1", "x": 0.5},
-    ]  # fmt: skip
 
 
 def test_designs_beyond_the_budget_are_counted_in_a_warning(caplog):

@@ -59,13 +59,6 @@ def test_the_call_prints_how_it_was_understood(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_settings_are_checked_before_anything_is_printed(capsys):
-    for wrong in ({"n_jobs": 0}, {"retries": -1}, {"on_error": "skip"}, {"store": __file__}):
-        with pytest.raises((ValueError, moela.StoreError)):
-            run(verbose=True, n_eval=20, **wrong)
-    assert capsys.readouterr().out == ""
-
-
 def test_maximized_objectives_keep_their_sign():
     result = moela.minimize(
         lambda d: {"cost": d["x"], "yield": 10 * d["x"] ** 0.5},
@@ -108,19 +101,6 @@ def test_one_objective(variables, best):
     assert result.knee() == result.best
     assert "the only design" in result.explain()
     assert result.plot().axes[0].get_ylabel() == "cost (min)"
-
-
-def test_one_maximized_objective_with_a_constraint():
-    result = moela.minimize(
-        lambda d: {"area": d["a"] * d["b"], "fence": 2 * (d["a"] + d["b"])},
-        variables={"a": (0.1, 50.0), "b": (0.1, 50.0)},
-        objectives={"area": "max"},
-        constraints={"fence": (None, 40)},
-        n_eval=400,
-        **QUIET,
-    )
-    assert 95 <= result.best.objectives["area"] <= 100
-    assert result.best.others["fence"] <= 40
 
 
 def test_equalities():
@@ -228,16 +208,6 @@ def test_starting_from_a_result():
     known = {tuple(f) for f in objectives_of(before)}
     frame = after.to_frame(all=True)
     assert sum((m, r) in known for m, r in zip(frame["mass"], frame["rise"], strict=True)) >= 30
-
-
-def test_a_frame_of_conditional_variables():
-    variables = {"fan": bool, "rpm": moela.real(1, 9, when={"fan": True})}
-    settings = dict(variables=variables, objectives=["a", "b"], n_eval=20, **QUIET)
-    result = moela.minimize(lambda d: (d.get("rpm", 0), -d.get("rpm", 0)), **settings)
-    frame = result.to_frame(all=True)
-    assert frame["rpm"].isna().any()
-    again = moela.minimize(lambda d: (d.get("rpm", 0), -d.get("rpm", 0)), start=frame, **settings)
-    assert again.n_eval == 20
 
 
 def test_starting_from_options_that_tables_and_stores_write_otherwise(tmp_path):
@@ -354,15 +324,3 @@ def test_callbacks_see_the_result_and_may_stop():
 def test_a_callback_that_returns_something_else_is_refused(answer):
     with pytest.raises(TypeError, match=r"'callback'.* must return True .* Got "):
         run(n_eval=20, algorithm="nsga2", callback=lambda result: answer)
-
-
-def test_numbers_of_numpy_are_numbers():
-    three = np.int64(3)
-    result = run(
-        n_eval=3 * three, n_jobs=three // 3, retries=three, seed=three, timeout=np.float32(60),
-        version=three, algorithm="nsga2",
-    )  # fmt: skip
-    assert result.n_eval == 9
-    assert result.problem.version == "3"
-    evaluator = moela.Evaluator(n_jobs=three, retries=three, chunk_size=three)
-    assert {type(n) for n in (evaluator.n_jobs, evaluator.retries, evaluator.chunk_size)} == {int}

@@ -5,11 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from decimal import Decimal
-from enum import IntEnum
-from fractions import Fraction
 
-import numpy as np
-import pandas
 import pytest
 from function_cases import LINE, QUIET, SINK, line, sink
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -37,31 +33,17 @@ def says(message, *words):
     ("spec", "words"),
     [
         ((1.0, 0.0), ("'x'", "low < high", "(1.0, 0.0)", "did you mean (0.0, 1.0)")),
-        ((2.0, 2.0), ("'x'", "low < high", "leave out")),
         ({0.1, 0.2}, ("'x'", "Write a list", "set")),
         ("(0, 1)", ("'x'", "Got '(0, 1)' (str)", "without quotes: (0, 1)")),
-        ("0.01 to 0.06", ("'x'", "without quotes: (0.01, 0.06)")),
         (5, ("'x'", "Got 5 (int)", "set it in the function")),
         ((0, 2**53 + 1), ("'x'", "'high'", "2**53", "9007199254740993", "multiply it")),
-        ((-(10**400), 5), ("'x'", "'low'", "2**53", "moela.real")),
-        ((0, 10**9000), ("'x'", "'high'", "many digits (int)")),
-        ((0.0, 10**400), ("'x'", "'high'", "finite number")),
-        (range(10**18), ("'x'", "'high'", "2**53")),
         (range(0, 10**12, 2), ("'x'", "at most 1,000,000", "multiply it by 2")),
-        ((0.1, 1.0, 5), ("'x'", "(low, high)", "a list for a choice", "[0.1, 1.0, 5]")),
-        ((1e-5, 0.1, "log"), ("'x'", "(low, high)", "moela.real(1e-05, 0.1, log=True)", "list")),
-        ((1, 64, "uniform"), ("'x'", "(low, high)", "write moela.integer(1, 64),")),
         ((0.0, None), ("'x'", "numbers", "Got (0.0, None)", "a choice: [0.0, None]")),
-        ((None, 5), ("'x'", "numbers", "Got (None, 5)")),
         (float, ("'x'", "(0.0, 1.0)")),
-        (int, ("'x'", "(0, 10)")),
         ({"low": 0, "high": 1}, ("'x'", "(low, high)")),
-        (None, ("'x'", "Got None")),
         ((0.0, float("inf")), ("'x'", "'high'", "finite", "inf")),
-        ((0.0, float("nan")), ("'x'", "finite", "nan")),
         (["only"], ("'x'", "at least two", "['only']")),
         (["a", "b", "a"], ("'x'", "different", "'a' twice")),
-        ([], ("'x'", "at least two")),
     ],
 )
 def test_variables(spec, words):
@@ -72,15 +54,11 @@ def test_variables(spec, words):
     ("make", "words"),
     [
         (lambda: moela.real(0.0, 1.0, log=True), ("'low'", "greater than 0", "0.0")),
-        (lambda: moela.integer(0, 8, log=True), ("'low'", "greater than 0", "Got 0")),
         (lambda: moela.integer(0.5, 8), ("'low'", "integer", "0.5", "moela.real")),
-        (lambda: moela.real("0", 1), ("'low'", "'0' (str)")),
         (lambda: moela.real(1, 2, log="yes"), ("'log'", "True or False", "'yes'")),
         (lambda: moela.permutation(0), ("at least 2", "Got 0")),
-        (lambda: moela.permutation("abc"), ("must be a list", "'abc'")),
         (lambda: moela.choice({"a", "b"}), ("fixed order", "list")),
         (lambda: moela.real(0, 1, when=["shape"]), ("'when'", "{'shape': 'pin'}")),
-        (lambda: moela.real(0, 1, when={"shape": []}), ("'when'", "at least one value")),
     ],
 )
 def test_constructors(make, words):
@@ -120,10 +98,6 @@ def test_sets_of_variables(variables, words):
         (["a", "a"], ("different", "'a' twice")),
         ([], ("at least one", "['mass', 'rise']")),
         ({"a", "b"}, ("fixed order",)),
-        ({"a": "maximum", "b": "min"}, ("'a'", "'min' or 'max'", "'maximum'")),
-        ({"a": -1, "b": "min"}, ("'a'", "'min' or 'max'", "-1")),
-        ([1, 2], ("texts", "Got 1 (int)")),
-        (["minimize", "maximize"], ("name the outputs", "only directions, 'minimize', 'maximize'")),
         (7, ("names in a fixed order", "Got 7 (int)")),
         (..., ("'objectives'", "is needed", "['mass', 'rise']")),
     ],
@@ -138,10 +112,7 @@ def test_objectives(objectives, words):
         ({"c": 33}, ("'c'", "(low, high)", "Got 33 (int)", "Did you mean (None, 33)?")),
         ({"a": (None, 1)}, ("different names", "'a' for both")),
         ({"c": (None, None)}, ("'c'", "at least one bound")),
-        ({"c": (5, 3)}, ("'c'", "low <= high", "did you mean (3, 5)")),
-        ({"c": ("1", None)}, ("'c'", "numbers or None", "'1' (str)")),
         ({"c": "< 3"}, ("'c'", "(low, high)", "'< 3'")),
-        (["c"], ("dictionary", "Got ['c']")),
     ],
 )
 def test_constraints(constraints, words):
@@ -153,41 +124,23 @@ def test_constraints(constraints, words):
     [
         ({"n_evals": 100}, ("no parameter 'n_evals'. Use 'n_eval'", "time_limit")),
         ({"seeds": 1}, ("no parameter 'seeds'", "Did you mean 'seed'?")),
-        ({"evaluator": None}, ("no parameter 'evaluator'", "use minimize from pymoo.optimize")),
-        ({"directions": ["minimize"]}, ("no parameter 'directions'. Use 'objectives'",)),
-        ({"catch": (ValueError,)}, ("no parameter 'catch'. Use 'on_error'",)),
-        ({"store": "sqlite:///run.db"}, ("Got the address 'sqlite:///run.db'", "write 'run.db'")),
-        ({"random_state": 1}, ("no parameter 'random_state'. Use 'seed'",)),
         ({"n_eval": 0}, ("'n_eval'", "at least 1", "Got 0")),
-        ({"n_eval": "100"}, ("'n_eval'", "integer", "'100'")),
         ({"n_eval": ...}, ("'n_eval'", "time_limit='8h'", "neither")),
         ({"seed": "one"}, ("'seed'", "integer", "'one'")),
-        ({"seed": -1}, ("'seed'", "at least 0", "Got -1")),
         ({"time_limit": "soon"}, ("'time_limit'", "'8h'", "'soon'")),
-        ({"time_limit": "5 months"}, ("'5 months'", "units are s, min, h and d, not 'months'")),
         ({"timeout": "1:30"}, ("'timeout'", "'1:30'", "hh:mm:ss")),
         ({"time_limit": -3}, ("'time_limit'", "positive", "-3")),
-        ({"timeout": -1}, ("'timeout'", "positive", "-1")),
         ({"n_jobs": 0}, ("'n_jobs' parameter of minimize", "other than 0")),
         ({"on_error": "ignore"}, ("'on_error' parameter of minimize", "'raise', 'infeasible'")),
         ({"algorithm": "nsga22"}, ("'algorithm'", "Did you mean 'nsga2'?")),
         ({"algorithm": 3}, ("'algorithm'", "NSGA2(pop_size=50)", "Got 3")),
         ({"batch_size": 0}, ("'batch_size' parameter of minimize", "at least 1", "Got 0")),
-        ({"batch_size": 8, "algorithm": "nsga2"}, ("'batch_size'", "NSGA2")),
         ({"backend": "thread"}, ("'backend'", "'thread'")),
         ({"n_jobs": "2"}, ("'n_jobs'", "integer", "'2'")),
-        ({"variables": [("x", 0.0, 1.0)]}, ("'variables'", "dictionary")),
-        ({"objectives": "a", "algorithm": "moela"}, ("at least two objectives", "'de'")),
-        ({"callback": 5}, ("'callback'", "function", "Got 5")),
         ({"ref_point": [1]}, ("'ref_point'", "'a', 'b'", "[1]")),
         ({"ref_point": {"a": 1}}, ("'ref_point'", "Got none for 'b' in {'a': 1}")),
         ({"ref_point": {"a": 1, "B": 2}}, ("'ref_point'", "'B'", "Did you mean 'b'?")),
-        ({"ref_point": "low"}, ("'ref_point'", "'low' (str)")),
-        ({"vectorized": "yes"}, ("'vectorized'", "True or False")),
-        ({"version": ["1"]}, ("'version'", "text")),
-        ({"store": 5}, ("'store'", "path", "Got 5")),
         ({"store": ":memory:"}, ("'store'", "or left out", "Got ':memory:'")),
-        ({"store": ""}, ("'store'", "or left out", "Got ''")),
     ],
 )
 def test_parameters(changes, words):
@@ -200,12 +153,8 @@ def test_parameters(changes, words):
         ([{"x": 2.0}], ("Design 0", "'x'", "from 0.0 to 1.0", "2.0")),
         ([{"x": 0.5}, {}], ("Design 1", "none called 'x'", "add it")),
         ([{"x": 0.5, "y": 1}], ("Design 0", "There is no variable 'y', in {'x': 0.5")),
-        ([{"y": 1}], ("no variable 'y', and 'x' is missing",)),
         ([{"X": 0.5}], ("no variable 'X'", "Did you mean 'x'?")),
-        ([{"x": "0.5"}], ("'x'", "a number", "'0.5' (str)")),
         ([], ("'start'", "at least one design", "leave it out")),
-        (0.5, ("'start'", "list of dictionaries", "0.5")),
-        ([[0.5]], ("'start'", "list of dictionaries", "[[0.5]]")),
         ("run.db", ("'start'", ".csv", "'run.db'", "MinimizeResult.from_store")),
     ],
 )
@@ -270,10 +219,6 @@ def of_keywords(x, y):
     return x, y
 
 
-def of_any_keywords(**d):
-    return line(d)
-
-
 @pytest.mark.parametrize(
     ("function", "words"),
     [
@@ -282,9 +227,7 @@ def of_any_keywords(**d):
         (slow, ("async function slow", "asyncio.run(slow(d))")),
         (yielding, ("generator yielding", "return instead of yield")),
         (of_keywords, ("one argument", "of_keywords(x, y)", "lambda d: of_keywords(**d)")),
-        (of_any_keywords, ("one argument", "of_any_keywords(**d)")),
         (lambda x, y: x + y, ("one argument", "Got lambda x, y instead", "write lambda d:")),
-        (lambda: 1, ("one argument", "Got lambda instead")),
     ],
 )
 def test_functions(function, words):
@@ -298,24 +241,13 @@ def test_functions(function, words):
         ("0.5", ("Got '0.5' (str)",)),
         (0.5, ("Got 0.5 (float)", "{'a': ..., 'b': ...}")),
         ([1, 2, 3], ("2 numbers", "Got 3")),
-        ((1,), ("2 numbers", "Got 1 for the design {'x'", "(1,) (tuple)")),
         ({"a": 1.0}, ("no 'b'", "Add it")),
         ({"a": 1.0, "B": 2.0}, ("no 'b' but 'a', 'B'", "Did you mean 'B'?", "Rename")),
         ({"a": float("nan"), "b": 1}, ("objective 'a'", "finite", "Got nan", "infeasible")),
-        ({"a": float("inf"), "b": 1}, ("objective 'a'", "finite", "Got inf")),
         ({"a": 1 + 2j, "b": 1}, ("objective 'a'", "Got (1+2j) (complex)", "real part")),
         ({"a": "1", "b": 1}, ("objective 'a'", "'1' (str)", "float()")),
-        ({"a": np.array([1.0, 2.0]), "b": 1}, ("objective 'a'", "one number", "mean")),
         ({"a": None, "b": 1}, ("objective 'a'", "Got None")),
-        ({"a": [1.0], "b": 1}, ("objective 'a'", "Got [1.0] (list)")),
-        ({"a": np.ma.masked, "b": 1}, ("objective 'a'", "finite", "Got masked", "infeasible")),
-        (np.ma.array([0.0, 1.0], mask=[0, 1]), ("objective 'b'", "finite", "Got masked")),
-        ({"a": np.ma.array([1.0], mask=[1]), "b": 1}, ("objective 'a'", "finite", "infeasible")),
-        ({"a": pandas.NA, "b": 1}, ("objective 'a'", "Got <NA>", "Fix the function")),
         ({"a": Decimal("0.1"), "b": 1}, ("objective 'a'", "(Decimal)", "float()")),
-        ({"a": Fraction(1, 3), "b": 1}, ("objective 'a'", "(Fraction)", "float()")),
-        ({"a": 10**400, "b": 1}, ("objective 'a'", "finite", "(int)", "Fix the function")),
-        ({"a": 10**9000, "b": 1}, ("objective 'a'", "many digits (int)")),
     ],
 )
 def test_returned_values(returned, words):
@@ -324,23 +256,6 @@ def test_returned_values(returned, words):
     assert "Traceback" not in message
     # Only a value that is not finite may belong to the design; the rest are mistakes.
     assert message.count("on_error='infeasible'") == ("raise an exception" in message)
-
-
-def test_masked_values_of_batches():
-    def function(d):
-        return {"a": np.ma.masked_less(d["x"], 2.0), "b": -d["x"]}
-
-    says(message_of(function, vectorized=True), "objective 'a'", "Got masked", "infeasible")
-
-
-def test_integers_beyond_floating_point_numbers():
-    for log in (False, True):
-        with pytest.raises(ValueError, match=r"'high' parameter of integer .* -2\*\*53 to 2\*\*53"):
-            moela.integer(1, 2**63, log=log)
-
-
-def test_a_coroutine_is_named():
-    says(message_of(lambda d: slow(d)), "asyncio.run")
 
 
 def test_constraints_are_named_as_such():
@@ -431,19 +346,3 @@ def test_suspicious_variables_are_pointed_out(caplog):
         **QUIET,
     )
     says(caplog.text, "Did you mean bool, or (0.0, 1.0)", "(0.5, 2) for bounds")
-
-
-class Size(IntEnum):
-    SMALL = 10
-    LARGE = 20
-
-
-def test_a_class_of_numbers_is_no_suspicious_variable(caplog):
-    moela.minimize(
-        lambda d: (d["size"], -d["size"]),
-        variables={"size": Size},
-        objectives=["a", "b"],
-        n_eval=2,
-        **QUIET,
-    )
-    assert caplog.text == ""

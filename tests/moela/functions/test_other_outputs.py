@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from pymoo.core.problem import ElementwiseProblem
 
 import moela
 from moela import EvaluationStore, MinimizeResult
-from moela.functions.tables import values_of
 
 OTHERS = {
     "commit": "12e4567",
@@ -107,20 +104,6 @@ def plain_rows(result):
     return [plain(row) for row in result.table(all=True).rows]
 
 
-def test_a_column_of_a_file_is_read_as_it_was_written():
-    assert values_of(["007", "12"]) == ["007", "12"]
-    assert values_of(["3", "low"]) == ["3", "low"]
-    assert values_of(["1.50", "2.5"]) == ["1.50", "2.5"]
-    assert values_of(["12e4567", ""]) == ["12e4567", ""]
-    assert values_of(["1e-05", "1E+20", "-inf"]) == [1e-05, 1e20, float("-inf")]
-
-
-def test_long_lists_are_written_in_full(tmp_path):
-    function = lambda d: described(d) | {"counts": list(range(2000))}  # noqa: E731
-    path = moela.minimize(function, **SETTINGS).save(tmp_path / "front.csv")
-    assert " 999, 1000, 1001, " in path.read_text()
-
-
 class Described(ElementwiseProblem):
     def __init__(self):
         super().__init__(n_var=1, n_obj=2, xl=0.0, xu=1.0)
@@ -138,13 +121,3 @@ def test_types_are_kept_for_problems_of_pymoo(tmp_path):
         python = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in values.items()}
         assert python == OTHERS
         assert {k: type(v) for k, v in python.items()} == {k: type(v) for k, v in OTHERS.items()}
-
-
-def test_floats_are_stored_as_before(tmp_path):
-    store = tmp_path / "run.db"
-    function = lambda d: (d["x"], 1 - d["x"])  # noqa: E731
-    settings = {**SETTINGS, "constraints": {"c": (None, 2)}, "store": store}
-    moela.minimize(lambda d: (*function(d), 2 * d["x"]), **settings)
-    with closing(sqlite3.connect(store)) as db, db:
-        (extra,) = db.execute("SELECT extra FROM evaluations WHERE id = 1").fetchone()
-    assert extra.startswith(b'[["out.c", "<f8", []]]\0')

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import NamedTuple
 
-import cloudpickle
 import numpy as np
 import pytest
-from function_cases import LINE, QUIET, SINK, line, sink
+from function_cases import LINE, QUIET, line
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.algorithms.moo.rvea import RVEA
@@ -18,15 +16,13 @@ from pymoo.algorithms.soo.nonconvex.de import DE
 from pymoo.algorithms.soo.nonconvex.ga import GA
 from pymoo.algorithms.soo.nonconvex.pso import PSO
 from pymoo.core.population import Population
-from pymoo.operators.crossover.sbx import SBX
 from pymoo.optimize import minimize
 from pymoo.util.ref_dirs import get_reference_directions
 
 import moela
 from moela import MOELA, Evaluator
-from moela.core.operators import resolve
 from moela.functions.model.goals import EQUALITY_TOLERANCE
-from moela.rivals import MOMAD, MOOS, MOOSTAGE, BatchMOEAD
+from moela.rivals import MOOS
 
 MIXES = {
     "real": {"x": (0.0, 1.0), "y": (-5.0, 5.0)},
@@ -90,12 +86,6 @@ def test_every_mix_in_algorithms(mix, algorithm):
         )
 
 
-@pytest.mark.parametrize("rival", [MOMAD, MOOSTAGE, BatchMOEAD])
-def test_rivals_take_mixed_designs(rival):
-    res = minimize(of_mix("mixed"), rival(), ("n_eval", 80), seed=1)
-    assert len(res.F) > 0
-
-
 @pytest.mark.parametrize("mix", ["real", "integer", "mixed"])
 @pytest.mark.parametrize("algorithm", [GA, DE, PSO, CMAES])
 def test_single_objective_algorithms(mix, algorithm):
@@ -155,42 +145,6 @@ def test_variables_that_begin_to_exist_in_a_child_are_drawn():
     speeds = [d["rpm"] for d in map(problem.decode, off.get("X")) if "rpm" in d]
     # A code in the middle of the range would give them all the value 0.5.
     assert len({round(speed, 6) for speed in speeds}) > 50
-
-
-def test_moela_keeps_its_own_mating():
-    problem = of_mix("mixed")
-    algorithm = MOELA(n_subproblems=10, **problem.operators())
-    minimize(problem, algorithm, ("n_eval", 20), seed=1, copy_algorithm=False)
-    assert algorithm.operators.default_real
-
-
-def test_operators_know_labels_and_whole_numbers():
-    problem = moela.problem(
-        line,
-        variables={
-            "x": (0.0, 1.0),
-            "n": (0, 9),
-            "far": moela.integer(1, 1000, log=True),
-            "kind": moela.choice(["a", "b", "c"], ordered=False),
-            "size": moela.choice([1, 2, 5]),
-            "on": bool,
-        },
-        objectives=["a", "b"],
-    )
-    codes = resolve(problem).codes
-    names = list(problem.variables)
-    assert [names[at] for at in codes.labels] == ["kind", "on"]
-    assert [names[at] for at in codes.whole] == ["n", "size"]
-    given = resolve(problem, crossover=SBX())
-    assert not given.default_real
-    assert len(given.codes.labels) == 0
-
-
-def test_operators_that_are_not_the_problems_own():
-    for mix in MIXES:
-        problem = of_mix(mix)
-        res = minimize(problem, NSGA2(10), ("n_eval", 30), seed=1)
-        assert all(problem.decode(x) for x in res.X)
 
 
 def test_maximized_objectives_are_negated():
@@ -270,31 +224,6 @@ def test_outputs_beside_the_objectives_are_kept():
     minimize(problem, NSGA2(10), ("n_eval", 40), seed=1)
 
 
-def test_pickles():
-    problem = moela.problem(sink, **SINK)
-    again = pickle.loads(pickle.dumps(problem))
-    x = problem.encode({"height": 0.02, "fins": 7, "shape": "pin", "fan": False})
-    np.testing.assert_array_equal(problem.evaluate(x)[0], again.evaluate(x)[0])
-    factor = 3.0
-    closure = moela.problem(lambda d: (factor * d["x"], -d["x"]), **LINE)
-    again = pickle.loads(cloudpickle.dumps(closure))
-    assert again.evaluate(np.array([[0.5]])).tolist() == [[1.5, -0.5]]
-
-
-def test_workers_get_lambdas_and_bound_methods():
-    class Simulator:
-        def __init__(self, factor):
-            self.factor = factor
-
-        def run(self, d):
-            return self.factor * d["x"], -d["x"]
-
-    problem = moela.problem(Simulator(2.0).run, **LINE)
-    evaluator = Evaluator(n_jobs=2, progress=False)
-    res = minimize(problem, NSGA2(10), ("n_eval", 20), seed=1, evaluator=evaluator)
-    np.testing.assert_allclose(res.F[:, 0], -2.0 * res.F[:, 1])
-
-
 def test_vectorized_functions_get_arrays():
     seen = []
 
@@ -317,23 +246,6 @@ def test_vectorized_functions_get_arrays():
     for x, f in zip(res.X, res.F, strict=True):
         d = problem.decode(x)
         np.testing.assert_allclose(f, [d["x"] * d["n"], (d["s"] == "hot") - d["x"]])
-
-
-def test_vectorized_booleans_and_permutations():
-    for variables, first in (({"a": bool, "b": bool}, "a"), ({"p": moela.permutation(5)}, "p")):
-        problem = moela.problem(
-            lambda d, first=first: {
-                "u": d[first].reshape(len(d[first]), -1)[:, 0],
-                "v": np.ones(len(d[first])),
-            },
-            variables=variables,
-            objectives=["u", "v"],
-            vectorized=True,
-        )
-        res = minimize(problem, MOELA(n_subproblems=6, n_neighbors=3), ("n_eval", 30), seed=1)
-        for x, f in zip(res.X, res.F, strict=True):
-            value = problem.decode(x)[first]
-            assert f[0] == (value[0] if isinstance(value, list) else value)
 
 
 def test_answers_can_be_recorded_by_hand_and_some_left_out():
@@ -398,13 +310,6 @@ def test_a_result_leaves_out_designs_that_are_not_measured(batch):
         moela.MinimizeResult(problem, asked)
 
 
-def test_record_takes_one_individual(batch):
-    problem, asked = batch
-    for given in (asked, asked[0].X, {"x": 0.5}):
-        with pytest.raises(TypeError, match=r"individual of the batch .* for individual in batch"):
-            problem.record(given, (0.1, 0.9, 0.1))
-
-
 def test_record_of_a_missing_measurement_gives_advice_for_ask_and_tell(batch):
     problem, asked = batch
     with pytest.raises(ValueError, match=r"finite number. Got nan .* leave it out of tell\(\)"):
@@ -425,9 +330,3 @@ def test_named_tuples_are_read_by_their_fields():
         lambda d: Pair(-d["x"], d["x"] > 2, d["x"]), **LINE, vectorized=True, n_eval=20, **QUIET
     )
     assert all(row["a"] == row["x"] for row in result.table())
-
-
-def test_other_outputs_that_are_masked_are_nan():
-    masked = np.ma.array([1, 2], mask=[0, 1])
-    result = moela.minimize(lambda d: line(d) | {"c": masked}, **LINE, n_eval=10, **QUIET)
-    np.testing.assert_array_equal(result.front[0].others["c"], [1.0, np.nan])

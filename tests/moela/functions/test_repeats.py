@@ -64,13 +64,6 @@ def test_a_run_ends_once_all_designs_are_known(algorithm, tmp_path):
     check(result, store, tmp_path)
 
 
-def test_decomposition_ends_once_all_designs_are_known(tmp_path):
-    settings = {"variables": SMALL, "objectives": ["c", "e"], "algorithm": "moead", "n_eval": 200}
-    result = moela.minimize(two, **settings, store=tmp_path / "run.db", **QUIET)
-    assert result.n_eval == 9
-    check(result, tmp_path / "run.db", tmp_path)
-
-
 def test_the_budget_counts_different_designs_across_resumes(tmp_path):
     settings = {"variables": MIXED, "objectives": "c", **QUIET}
     whole = moela.minimize(mixed, **settings, n_eval=150)
@@ -83,26 +76,6 @@ def test_the_budget_counts_different_designs_across_resumes(tmp_path):
     assert result.population.get("X").tolist() == whole.population.get("X").tolist()
     n_calls = whole.algorithm.evaluator._run.n_answered
     assert n_calls > 150  # else this run repeats nothing
-
-
-def test_a_run_without_repeats_is_as_with_an_evaluator_of_its_own():
-    from pymoo.optimize import minimize
-
-    variables = {"x": (0.0, 1.0), "y": (0.0, 1.0)}
-    square = lambda d: d["x"] ** 2 + d["y"]  # noqa: E731
-    ours = moela.minimize(square, variables=variables, objectives="c", n_eval=100, **QUIET)
-    problem = moela.problem(square, variables=variables, objectives="c")
-    algorithm = moela.minimize(
-        square, variables=variables, objectives="c", n_eval=1, **QUIET
-    ).algorithm
-    theirs = minimize(
-        problem,
-        type(algorithm)(20, **{k: problem.operators()[k] for k in ("sampling", "repair")}),
-        ("n_eval", 100),
-        seed=1,
-        evaluator=moela.Evaluator(progress=False),
-    )
-    assert ours.best.objectives["c"] == theirs.F[0]
 
 
 def test_repeats_of_a_noisy_function_are_evaluations():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import dataclasses
 import errno
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from function_cases import QUIET, SINK, line, sink
+from function_cases import QUIET, SINK, sink
 
 import moela
 
@@ -70,19 +69,6 @@ def test_text_and_html(result):
         assert part in html
     assert repr(result.front).startswith(f"DesignFront({len(result)} designs; mass (min)")
     assert repr(result.knee()).startswith("Candidate ")
-
-
-def test_html_is_escaped():
-    result = moela.minimize(
-        lambda d: (d["<b>"], -d["<b>"]),
-        variables={"<b>": (0.0, 1.0)},
-        objectives=["<i>", "&"],
-        n_eval=20,
-        **QUIET,
-    )
-    html = result._repr_html_()
-    assert "<i>" not in html
-    assert "&lt;b&gt;" in html
 
 
 def test_choices_return_the_same_kind(result):
@@ -185,15 +171,6 @@ def test_texts_begin_with_the_objectives_and_show_few_of_many_variables(wide):
     assert len(wide.front.table().columns) == 62
 
 
-def test_alike_variables_of_many_share_a_line(wide):
-    lines = wide.problem.describe().splitlines()
-    assert lines[1:3] == ["  v0, ..., v59  60 variables: real, 0 to 1", "  minimize a, b"]
-    different = moela.problem(
-        line, variables={f"v{j}": (0.0, j + 1.0) for j in range(40)}, objectives=["a", "b"]
-    )
-    assert different.describe().splitlines()[25] == "  and 16 more"
-
-
 def test_explanations_of_many_objectives(three):
     text = three.explain(3)
     assert all(f"\n{name} " in text for name in "abc")
@@ -205,47 +182,6 @@ def test_pictures(result, three, tmp_path):
     assert (axes[0].get_xlabel(), axes[0].get_ylabel()) == ("mass (min)", "rise (min)")
     assert (tmp_path / "front.png").stat().st_size > 1000
     assert len(three.plot().axes) == 2
-
-
-def words_of(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
-
-
-def test_the_picture_of_infeasible_designs_shows_no_front():
-    never = moela.minimize(
-        lambda d: {"a": d["x"], "b": 1 - d["x"], "c": 5.0},
-        variables={"x": (0.0, 1.0)}, objectives=["a", "b"], constraints={"c": (None, 1.0)},
-        n_eval=20, **QUIET,
-    )  # fmt: skip
-    (axes,) = never.plot().axes
-    assert words_of(axes) == ["infeasible", "least violating"]
-    assert {line.get_markerfacecolor() for line in axes.get_lines()} == {"none"}
-
-
-def test_a_front_of_one_design_is_drawn_among_the_others():
-    one = moela.minimize(
-        lambda d: {"a": 100 * d["x"], "b": 900 * d["x"]},
-        variables={"x": (0.0, 1.0)}, objectives=["a", "b"], n_eval=30, **QUIET,
-    )  # fmt: skip
-    (axes,) = one.plot().axes
-    assert len(one.front) == 1
-    assert words_of(axes) == ["evaluated", "front"]
-    assert len(axes.get_lines()[0].get_xdata()) >= 24
-
-
-def test_long_names_of_objectives_do_not_touch():
-    names = [f"number {k} of the objectives with a long name (kWh)" for k in range(5)]
-    many = moela.minimize(
-        lambda d: {name: 1e6 * abs(d["x"] - 0.2 * k) for k, name in enumerate(names)},
-        variables={"x": (0.0, 1.0)}, objectives=names, n_eval=30, **QUIET,
-    )  # fmt: skip
-    figure = many.plot()
-    figure.draw_without_rendering()
-    left, right = figure.axes
-    offset, label = left.xaxis.get_offset_text(), left.xaxis.label
-    assert not offset.get_window_extent().overlaps(label.get_window_extent())
-    assert all(tick.get_rotation() > 0 for tick in right.get_xticklabels())
-    assert left.yaxis.label.get_window_extent().height < figure.bbox.height
 
 
 def test_files(result, tmp_path):
@@ -284,21 +220,6 @@ def test_an_earlier_file_stays_if_the_disk_is_full(result, tmp_path, monkeypatch
     assert os.listdir(tmp_path) == [name]
 
 
-def test_the_file_is_named_if_the_disk_is_read_only(result, tmp_path, monkeypatch):
-    def read_only(self, *args, **kwargs):
-        raise OSError(errno.EROFS, "Read-only file system", str(self))
-
-    def full(self, *args, **kwargs):
-        raise OSError(errno.ENOSPC, "No space left on device")  # as of a write, without a name
-
-    monkeypatch.setattr(Path, "unlink", read_only)  # also of a file that is not there
-    for broken in (read_only, full):
-        monkeypatch.setattr(Path, "open", broken)
-        with pytest.raises(OSError, match=r"Read-only|No space") as caught:
-            result.save(tmp_path / "front.csv")
-        assert caught.value.filename == str(tmp_path / "front.csv")
-
-
 def test_what_is_no_file_to_write_is_refused(result, tmp_path):
     with pytest.raises(TypeError, match=r"'path' parameter of save must be a text.*bytes"):
         result.save(b"front.csv")
@@ -331,40 +252,7 @@ def test_names_of_other_libraries_lead_to_ours(result, name, here):
     assert here in str(error.value)
 
 
-def test_other_names_are_missing_without_advice(result):
-    with pytest.raises(AttributeError, match=r"has no attribute 'fronts'$"):
-        _ = result.fronts
-    assert copy.deepcopy(result.front).names == result.front.names
-    assert not hasattr(result, "__array__")
-
-
 def test_results_pickle_whatever_the_callback():
     result = moela.minimize(sink, **SINK, **QUIET, n_eval=20, callback=lambda so_far: None)
     again = pickle.loads(pickle.dumps(result))
     assert (again.status, again.designs) == (result.status, result.designs)
-
-
-def test_results_that_an_earlier_version_has_pickled_find_their_run():
-    run = "moela.functions.minimize", "_Run"
-    again = pickle.loads(f"c{run[0]}\n{run[1]}\n.".encode())
-    assert again.__name__ == "RunSoFar"
-
-
-@pytest.mark.parametrize("wrap", [lambda a: a, lambda a: {"levels": a}, lambda a: [a]])
-def test_options_that_hold_arrays_are_explained_and_started_from(wrap):
-    options = [wrap(np.arange(3)), wrap(np.arange(4))]
-    setup = {
-        "variables": {"x": (0.1, 1.0), "table": options}, "objectives": ["a", "b"], "n_eval": 20,
-    }  # fmt: skip
-
-    def simulate(d):
-        return d["x"] + len(repr(d["table"])), 1 / d["x"]
-
-    first = {"x": 0.5, "table": wrap(np.arange(4))}
-    found = moela.minimize(simulate, **setup, start=first, **QUIET)
-    best = found.knee()
-    assert "Design" in found.explain(best)
-    moved = dataclasses.replace(best, design=copy.deepcopy(best.design))
-    assert found.explain(moved) == found.explain(best)
-    again = moela.minimize(simulate, **setup, start=found, **QUIET)
-    assert len(again.designs) > 0

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 from function_cases import QUIET
 
 import moela
-from moela.cli import main
 
 
 def test_an_output_with_the_name_of_a_variable():
@@ -48,31 +46,6 @@ def test_outputs_and_variables_called_like_the_columns_about_the_run(tmp_path):
     assert again.to_frame(all=True).equals(frame)
     later = moela.minimize(function, **settings, n_eval=20, start=frame)
     assert later.to_frame(all=True)["status"].tolist() == frame["status"].tolist()
-
-
-def test_designs_that_look_alike_share_a_printed_row(tmp_path, monkeypatch, capsys):
-    source = (
-        "variables = {'x': (1.0, 1.0001), 'designs': (1, 12)}\n"
-        "objectives = ['f', 'g']\n"
-        "def f(d): return {'f': d['designs'] + d['x'], 'g': -d['designs'] - d['x']}\n"
-    )
-    names = {}
-    exec(source, names)
-    result = moela.minimize(
-        names["f"], variables=names["variables"], objectives=["f", "g"], n_eval=60, **QUIET
-    )
-    assert len(result.front) > 30
-    head, *rows = str(result).splitlines()[2:]
-    assert head.split() == ["f", "g", "x", "designs", "designs", "(positions)"]
-    assert rows[0].split()[:6] == ["2", "-2", "1", "1", "0", "to"]
-    assert len({tuple(row.split()[:4]) for row in rows[:-1]}) == len(rows) - 1 == 10
-    shown = int(rows[-2].split()[-1]) + 1
-    assert rows[-1] == f"... and {len(result.front) - shown} more: .to_frame() or .designs"
-    assert len(result.table()) == len(result.front)
-    monkeypatch.chdir(tmp_path)
-    Path("alike.py").write_text(source)
-    assert main(["run", "alike.py:f", "--evals", "60", "--quiet"]) == 0
-    assert "\n".join([head, *rows[:-1]]) in capsys.readouterr().out
 
 
 def test_variables_that_designs_lack_have_columns_before_the_outputs(tmp_path):

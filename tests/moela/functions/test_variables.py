@@ -9,7 +9,6 @@ import pytest
 from function_cases import Shape
 
 import moela
-from moela.functions.model.kinds import fresh
 from moela.functions.model.reading import read_variables
 from moela.functions.model.space import DesignSpace
 
@@ -24,20 +23,14 @@ def described(spec):
     ("spec", "words"),
     [
         ((0.01, 0.06), "real, 0.01 to 0.06"),
-        ((0, 1.0), "real, 0 to 1"),
-        ((np.float32(0.5), np.int64(2)), "real, 0.5 to 2"),
         ((5, 25), "integer, 5 to 25"),
-        ((np.int64(5), np.int32(25)), "integer, 5 to 25"),
         (range(5, 26), "integer, 5 to 25"),
         (range(8, 0, -1), "integer, 1 to 8"),
         (range(0, 9, 4), "one of 0, 4, 8, in this order"),
         (["round", "pin"], "one of 'round', 'pin'"),
-        (("round", "pin"), "one of 'round', 'pin'"),
         ([1, 2, 4, 8], "one of 1, 2, 4, 8, in this order"),
-        ([4, 1, 8], "one of 4, 1, 8"),
         (np.array([0.1, 0.2, 0.4]), "one of 0.1, 0.2, 0.4, in this order"),
         ([None, "glue"], "one of None, 'glue'"),
-        ([True, 1], "one of True, 1"),
         (Shape, "one of <Shape.ROUND: 'round'>, <Shape.PIN: 'pin'>"),
         (bool, "True or False"),
         (moela.permutation(3), "an order of the numbers 0 to 2"),
@@ -152,14 +145,6 @@ def test_a_child_of_an_absent_variable_is_absent():
     assert kinds == {("tree",), ("tree", "twig"), ("leaf", "tree", "twig")}
 
 
-def test_conditions_on_booleans_accept_zero_and_one():
-    variables = {"fan": bool, "rpm": moela.real(1, 2, when={"fan": 1})}
-    space = DesignSpace(read_variables(variables))
-    assert space.decode(space.encode({"fan": True, "rpm": 1.5})[None]) == [
-        {"fan": True, "rpm": 1.5}
-    ]
-
-
 def test_batches(space):
     X = space.sample(60, np.random.default_rng(3))
     batch, designs = space.batch(X), space.decode(X)
@@ -174,17 +159,6 @@ def test_batches(space):
     plain = DesignSpace(read_variables({"s": ["a", "b"], "n": [1, 2, 4]})).batch(np.zeros((3, 2)))
     assert plain["s"].tolist() == ["a", "a", "a"]
     assert plain["n"].tolist() == [1, 1, 1]
-
-
-def test_features_separate_options(space):
-    X = space.sample(20, np.random.default_rng(4))
-    features = space.features(X)
-    assert features.min() >= 0
-    assert features.max() <= 1
-    unordered = sum(
-        len(v.options) - 1 for n, v in space.variables.items() if n in ("shape", "tool", "pitch")
-    )
-    assert features.shape == (20, space.n_var + unordered)
 
 
 def test_logarithms_are_searched_evenly(space):
@@ -234,16 +208,6 @@ def test_a_function_that_changes_its_options_changes_no_later_design(vectorized)
     assert {repr(design["o"]) for design in result.designs} <= {repr(o) for o in options}
 
 
-def test_options_of_other_kinds_are_handed_over_themselves():
-    class Settings(dict):
-        pass
-
-    options = [Settings(), SETTINGS.__len__, Shape.ROUND, "text"]
-    space = DesignSpace(read_variables({"o": moela.choice(options, ordered=False)}))
-    for i, option in enumerate(options):
-        assert fresh(space.decode(np.array([[float(i)]]))[0]["o"]) is option
-
-
 def test_short_numbers_on_a_logarithmic_scale_come_back_exactly():
     variable = {"x": moela.real(1e-300, 1e300, log=True)}
     to_solve = moela.problem(lambda d: d["x"], variables=variable, objectives=["x"])
@@ -274,16 +238,3 @@ def test_bounds_that_are_too_far_apart_are_refused():
         moela.real(-8e307, 8e307)
     assert moela.real(-4e299, 4e299).low == -4e299
     assert moela.real(1.0, 1e308, log=True).high == 1e308
-
-
-def test_bounds_that_are_close_together_have_features():
-    for low, high, log in (
-        (1.0, 1.0 + 2**-52, False),
-        (0.0, 5e-324, False),
-        (1.0, 1 + 3e-12, True),
-    ):
-        problem = moela.problem(
-            lambda d: d["x"], variables={"x": moela.real(low, high, log=log)}, objectives="x"
-        )
-        X = np.array([problem.encode({"x": low}), problem.encode({"x": high})])
-        assert problem.features(X).tolist() == [[0.0], [1.0]]

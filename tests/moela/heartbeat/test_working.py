@@ -8,7 +8,6 @@ import io
 import logging
 import threading
 import time
-from contextlib import redirect_stderr
 from types import SimpleNamespace
 
 import pytest
@@ -16,38 +15,7 @@ from tqdm import tqdm
 
 from moela import cli
 from moela.heartbeat import working as module
-from moela.heartbeat.working import MARK, long_work, spoke, working
-
-# Work that can take minutes: "package.module:name" of functions and methods.
-LONG = [
-    "moe_costmodel.measure.kernels:measure_kernels",
-    "moe_costmodel.measure.stack:measure_stack",
-    "moe_costmodel.measure.exchange:measure_exchange",
-    "moe_costmodel.latency.steps.measure_rest:measure_rest",
-    "moe_costmodel.latency.steps.measure_rest:measure_model",
-    "moe_costmodel.latency.model:LatencyModel.fit",
-    "moe_costmodel.deployment.verify:verify",
-    "moe_costmodel.deployment.model:DeploymentModel.__init__",
-    "moe_costmodel.placement.search:optimal_placement",
-    "moe_costmodel.placement.search:swap_search",
-    "moe_costmodel.example.train:train",
-    "moe_costmodel.traces.record:record",
-    "moe_costmodel.gating.quality:measured_loss",
-    "problems.noc.problem:NoC3D.__init__",
-    "problems.noc.design.booksim:simulate_booksim",
-    "problems.noc.design.hotspot:simulate_hotspot",
-    "problems.noc.design.calibration:calibrate",
-    "moela.comparison.comparing:compare",
-    "moela.comparison.comparison:Comparison.report",
-    "moela.comparison.comparison:Comparison.save_pictures",
-    "moela.experiments.run:run_experiment",
-    "moela.explanation.importances:Importances.__init__",
-    "moela.explanation.importances:Importances.plot_slices",
-    "moela.evaluation.storage.reader:EvaluationStore.population",
-    "moela.evaluation.storage.reader:EvaluationStore.to_frame",
-    "moela.evaluation.storage.reader:EvaluationStore.to_optuna",
-    "moela.watch.listing:snapshots",
-]
+from moela.heartbeat.working import long_work, spoke, working
 
 
 @pytest.fixture(autouse=True)
@@ -67,15 +35,6 @@ def wait_until(condition):
 def lines(caplog):
     caplog.set_level(logging.INFO, "moela.progress")
     return lambda: [record.getMessage() for record in caplog.records]
-
-
-@pytest.mark.parametrize("place", LONG)
-def test_what_works_for_long_gives_signs(place):
-    file, _, names = place.partition(":")
-    found = importlib.import_module(file)
-    for name in names.split("."):
-        found = getattr(found, name)
-    assert getattr(found, MARK)
 
 
 def test_lines_while_the_work_goes_on_and_none_after(lines):
@@ -135,17 +94,6 @@ def test_bars_move_instead_of_lines(lines):
         assert len(screen.getvalue()) > before
         bar.update()
     assert lines() == []
-
-
-def test_a_terminal_without_logging_gets_the_line():
-    class Screen(io.StringIO):
-        def isatty(self):
-            return True
-
-    screen = Screen()
-    with redirect_stderr(screen), working("drawing pictures"):
-        wait_until(screen.getvalue)
-    assert "moela: drawing pictures goes on" in screen.getvalue()
 
 
 @pytest.mark.parametrize("key", cli.COMMANDS)

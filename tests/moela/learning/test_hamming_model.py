@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -151,17 +149,6 @@ def test_objectives_that_never_change_do_no_harm():
     model.add(QAP.features(X), np.column_stack([value(X)[:, 0], np.full(250, 3.0)]))
     assert model.fit_if_due(used=True)
     np.testing.assert_allclose(model.predict(QAP.features(X))[:, 1], 3.0)
-
-
-def test_copies_learn_on_their_own():
-    rng = np.random.default_rng(8)
-    model = trained(permutations(300, rng))
-    copied = copy.deepcopy(model)
-    X = permutations(300, rng)
-    copied.add(QAP.features(X), value(X))
-    assert copied.fit_if_due(used=True)
-    assert (model.window.n_rows, model.n_fits, len(model.window.inputs)) == (300, 1, 1)
-    assert (copied.window.n_rows, copied.n_fits) == (600, 2)
 
 
 @pytest.mark.parametrize("permuted", [False, True])

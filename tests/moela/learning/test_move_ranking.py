@@ -150,14 +150,6 @@ def test_the_move_model_is_used_if_both_are_right(used):
     assert not ranking.uses_hamming
 
 
-def test_constant_predictions_are_not_used():
-    truth = np.random.default_rng(11).normal(size=100)
-    ranking = MoveRanking()
-    judge(ranking, np.zeros(100), np.zeros(100), truth)
-    assert ranking.unexplained_ratio == pytest.approx(1.0)
-    assert not ranking.uses_hamming
-
-
 def test_other_features_than_zeros_and_ones_end_it():
     ranking = MoveRanking()
     ranking.add_designs(np.eye(3), np.zeros((3, 2)))
@@ -243,20 +235,6 @@ def test_neither_moves_nor_choices_of_a_model_are_compared(monkeypatch):
     assert not set(compared) & set(ends)
     # Gaussian processes choose the first 100 designs but the initial ones.
     assert len(set(others) - set(ends)) > 50
-
-
-def test_a_switch_is_true_or_false():
-    with pytest.raises(ValueError, match="'hamming' parameter of Models must be True or False"):
-        Models(hamming="yes")
-
-
-def test_same_seed_same_designs():
-    first, second = (
-        minimize(MNK, MOELA(), ("n_eval", 1500), seed=3, copy_algorithm=copied)
-        for copied in (True, False)
-    )
-    np.testing.assert_array_equal(first.F, second.F)
-    np.testing.assert_array_equal(first.X, second.X)
 
 
 def test_ridge_regression_is_that_of_scikit_learn_while_rows_come_and_go():

@@ -1,14 +1,11 @@
 """Sums over pairs of items: they are found, they predict, and children descend on them."""
 
-from copy import deepcopy
-
 import numpy as np
 import pytest
 
 from moela.core.kernels.pairs import changes, totals
 from moela.core.scaling import Normalization, scalarize
 from moela.learning.pair_sums import PairSums
-from tests.benchmarks import pair_sums
 
 M = 8
 RNG = np.random.default_rng(5)
@@ -101,11 +98,6 @@ def test_costs_of_items_at_places_are_found(objectives, seed):
     largest = np.abs(expected).max()
     np.testing.assert_allclose(model.changes_to(before, after), expected, atol=2e-3 * largest)
     assert_local_optima(model, objectives, "weighted_sum")
-
-
-def test_a_sum_over_pairs_and_costs_of_places_are_found_beside_each_other():
-    model = learned(lambda places: np.column_stack([costs(places)[:, 0], assigned(places)[:, 0]]))
-    assert model.complete
 
 
 def one_way(flows, near):
@@ -233,15 +225,6 @@ def test_a_model_that_is_wrong_from_now_on_is_used_no_more():
     assert not model.used.any()
 
 
-def test_a_copy_learns_for_itself():
-    model = learned(costs, n=100)
-    copy = deepcopy(model)
-    rows = model.window.n_rows
-    copy.add(permutations(300, 8), costs(permutations(300, 8)))
-    assert copy.n_fits == 1
-    assert (model.n_fits, model.window.n_rows) == (0, rows)
-
-
 def assert_local_optima(model, objectives, by):
     normalization, F = Normalization(2), objectives(permutations(100))
     normalization.ideal, normalization.nadir = F.min(axis=0) - 50.0, F.max(axis=0)
@@ -329,24 +312,47 @@ def test_designs_without_finite_objectives_prove_nothing():
     assert not model._failed.any()
 
 
-def test_fits_begin_without_the_test_if_its_designs_are_never_answered():
-    rng = np.random.default_rng(1)
-    designs = rng.permuted(np.tile(np.arange(12.0), (400, 1)), axis=1)
-    objectives = np.sin(designs @ np.sqrt(np.arange(2.0, 14.0)))[:, None]
-    model = PairSums(12, 0, testable=True)
-    model.add(designs[:300], objectives[:300])
-    assert model.test_designs().shape == (16, 12)
-    assert model.test_designs() is None
-    model.add(designs[300:330], objectives[300:330])
-    assert model.n_fits == 0
-    model.add(designs[330:], objectives[330:])
-    assert model.n_fits == 1
+# Whether distances are in common, and whether there are costs.
+KINDS = {
+    "distances in common": (True, False),
+    "nothing in common": (False, False),
+    "distances in common, and costs": (True, True),
+}
 
 
 def instance(m, seed, kind="distances in common"):
     """Return two objectives of m items by a formula, and a generator of random numbers."""
     rng = np.random.default_rng(seed)
-    return pair_sums.objectives(m, kind, rng), rng
+    common, costs = KINDS[kind]
+    flows, sites = rng.random((2, m, m)), rng.random((2, m, 2))
+    if common:
+        sites[1] = sites[0]
+    apart = np.linalg.norm(sites[:, :, None] - sites[:, None], axis=3)
+    at_places = 0.3 * m * costs * rng.random((2, m, m))
+
+    def found(places):
+        at = places.astype(int)
+        total = np.einsum("kij,knij->nk", flows, apart[:, at[:, :, None], at[:, None, :]])
+        return total + at_places[:, range(m), at].sum(axis=2).T
+
+    return found, rng
+
+
+def n_until_known(model, evaluated, rng):
+    """Return the number of random designs until the model predicts all objectives, or None."""
+    n = 0
+    while n < 4 * model.n_unknowns:
+        places = random_places(10, model.m, rng)
+        model.add(places, evaluated(places))
+        n += len(places)
+        asked = model.test_designs()
+        if asked is not None:
+            tests = asked.astype(float)
+            model.add(tests, evaluated(tests))
+            n += len(asked)
+        if model.complete:
+            return n
+    return None
 
 
 def random_places(n, m, rng):
@@ -366,20 +372,20 @@ def test_sums_that_a_test_has_shown_are_found_sooner_and_need_no_moves(kind, mos
     for seed in range(4):
         evaluated, rng = instance(m, seed, kind)
         model = PairSums(m, seed, testable=True)
-        needed.append(pair_sums.n_until_known(model, evaluated, rng, moves=False))
+        needed.append(n_until_known(model, evaluated, rng))
         places = random_places(50, m, rng)
         after = exchanged(places)
         predicted = model.changes_to(places, after[:, None])[:, 0]
         np.testing.assert_allclose(predicted, evaluated(after) - evaluated(places), atol=1e-3)
     assert np.median(needed) < most * m * (m - 1)
     # Without a test, moves must confirm what is found.
-    assert pair_sums.n_until_known(PairSums(m, 0), *instance(m, 0, kind), moves=False) is None
+    assert n_until_known(PairSums(m, 0), *instance(m, 0, kind)) is None
 
 
 def test_a_sum_that_a_test_has_shown_is_used_no_more_if_moves_refute_it():
     evaluated, rng = instance(10, 1)
     model = PairSums(10, 1, testable=True)
-    assert pair_sums.n_until_known(model, evaluated, rng, moves=False) is not None
+    assert n_until_known(model, evaluated, rng) is not None
     before = random_places(50, 10, rng)
     model.check(before, exchanged(before), np.ones((50, 2)))
     assert not model.complete

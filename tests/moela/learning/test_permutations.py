@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -119,19 +117,6 @@ def test_tables_are_worth_what_the_regressions_say():
     )
     predicted = model.changes_to(base.astype(float), near[:, None].astype(float))[:, 0]
     np.testing.assert_allclose(predicted, expected, atol=1e-10)
-
-
-def test_copies_learn_on_their_own():
-    evaluate = problem_of(("place", "order"))
-    model = trained(evaluate, n_batches=3)
-    twin = deepcopy(model)
-    before = random_places(200, 11)
-    after = exchanged(before, 12)
-    for each in (twin, model):
-        each.add_at(1.0 * (after - before), 1.0 * after, evaluate(after) - evaluate(before))
-        each.fit_if_due()
-    base, near = random_places(5, 13) * 1.0, random_places(5, 14)[:, None] * 1.0
-    np.testing.assert_array_equal(twin.changes_to(base, near), model.changes_to(base, near))
 
 
 def test_very_long_permutations_have_no_order():

@@ -1,7 +1,5 @@
 """Tests of the surrogate of real-valued designs: predictions, when it is used, its limit."""
 
-from copy import deepcopy
-
 import numpy as np
 import pytest
 
@@ -136,16 +134,6 @@ def test_designs_that_are_close_together_are_told_apart():
     model.add(X, F, np.zeros(100))
     # Measured: 1.000.
     assert model.correlation > 0.99
-
-
-def test_copies_go_their_own_ways():
-    model = trained(100)
-    copied = deepcopy(model)
-    X = drawn(100, 6)
-    before = model.predict(X)[0]
-    copied.add(X, *smooth(X))
-    assert (model.n_fits, copied.n_fits) == (1, 2)
-    np.testing.assert_array_equal(model.predict(X)[0], before)
 
 
 def test_labels_are_described_by_their_values():

@@ -29,15 +29,6 @@ def test_everything_from_data_is_escaped():
         assert "&lt;script&gt;" in text
 
 
-def test_long_tables_show_their_beginning():
-    table = Table([{"n": n} for n in range(25)])
-    assert repr(table).endswith("... and 5 more: .to_frame()")
-    assert len(repr(table).splitlines()) == 22
-    assert table._repr_html_().count("<tr>") == 11
-    assert "... and 15 more: <code>.to_frame()</code>" in table._repr_html_()
-    assert (repr(Table([])), Table([])._repr_html_()) == ("no rows", "<p>no rows</p>")
-
-
 def test_results_of_functions_show_table_and_picture():
     result = moela.minimize(
         lambda d: {EVIL: d["x"], "b": 1 - d["x"]},

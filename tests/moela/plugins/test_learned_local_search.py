@@ -27,7 +27,6 @@ from pymoo.util.ref_dirs import get_reference_directions
 
 import moela
 from moela import LearnedLocalSearch, Models
-from moela.plugins.learned_local_search import _tournaments
 from moela.quality.indicators import hypervolume
 from moela.testing import ToyBinary
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
@@ -68,11 +67,6 @@ def test_it_fits_every_type_of_variables(problem):
     assert len(result.F) > 1
 
 
-def test_the_same_seed_gives_the_same_run():
-    runs = [solve(nsga2(MNK, LearnedLocalSearch()), seed=3) for _ in range(2)]
-    np.testing.assert_array_equal(runs[0].pop.get("X"), runs[1].pop.get("X"))
-
-
 def test_an_algorithm_can_be_copied_and_used_again():
     algorithm = nsga2(MNK, LearnedLocalSearch())
     first = solve(algorithm, copy_algorithm=False)
@@ -80,19 +74,6 @@ def test_an_algorithm_can_be_copied_and_used_again():
     half.termination = first.algorithm.termination
     again = solve(nsga2(MNK, algorithm.mating))
     np.testing.assert_array_equal(first.pop.get("X"), again.pop.get("X"))
-
-
-def test_no_design_is_evaluated_twice():
-    calls = []
-
-    class Counting(MNKLandscape):
-        def _evaluate(self, X, out, *args, **kwargs):
-            calls.extend(map(bytes, np.asarray(X, bool)))
-            super()._evaluate(X, out, *args, **kwargs)
-
-    problem = Counting(links=MNK.links, tables=MNK.tables)
-    solve(nsga2(problem, LearnedLocalSearch()), problem)
-    assert len(calls) == len(set(calls)) == 200
 
 
 def test_a_mating_of_the_user_is_used():
@@ -181,17 +162,6 @@ def test_settings_are_checked():
         solve(MOEAD(directions, mating=LearnedLocalSearch()), get_problem("zdt1", n_var=3))
     with pytest.raises(ValueError, match="at least 2 objectives"):
         solve(GA(pop_size=10, mating=LearnedLocalSearch()), get_problem("sphere", n_var=3))
-
-
-def test_better_parents_win_tournaments():
-    from pymoo.core.population import Population
-
-    pop = Population.new("X", np.zeros((4, 1)))
-    pop.set("rank", np.array([0, 1, 1, 2]))
-    pop.set("crowding", np.array([0.0, 2.0, 1.0, 9.0]))
-    wins = np.bincount(_tournaments(pop, 2000, np.random.default_rng(1)), minlength=4)
-    # A design wins against all worse ones and itself: 7, 5, 3 and 1 of 16 pairs.
-    assert wins / 2000 == pytest.approx([7 / 16, 5 / 16, 3 / 16, 1 / 16], abs=0.04)
 
 
 def test_a_run_ends_when_the_mating_has_no_new_design():

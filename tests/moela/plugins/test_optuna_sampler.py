@@ -69,13 +69,6 @@ def test_parameters_of_every_kind_stay_in_their_ranges():
     assert len({trial.params["kind"] for trial in study.trials}) > 1
 
 
-def test_the_same_seed_gives_the_same_trials():
-    runs = [study_of(OptunaSampler(seed=3, n_startup_trials=10)) for _ in range(2)]
-    for study in runs:
-        study.optimize(assign, n_trials=30)
-    np.testing.assert_array_equal(*map(values, runs))
-
-
 def swap_first(design, k, random_state):
     order = list(design["at"])
     near = []

@@ -1,4 +1,4 @@
-"""Ways in which code lies on a disk, and processes that import it."""
+"""Modules of a user on a disk, and processes that import them."""
 
 from __future__ import annotations
 
@@ -7,69 +7,34 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
-from moela.provenance import code, distributions, sources
+from moela.provenance import code, sources
 
-CACHES = (
-    code._file,
-    code._read,
-    code._combined,
-    code.code_of_ours,
-    distributions.installed,
-    distributions._digest_of,
-    distributions._combined,
-    sources.is_library,
-    sources.is_ours,
-    sources.is_installed,
-)
+CACHES = (code._read, sources.is_ours, sources.is_installed)
 
 
-def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
+def write(folder: Path, files: Mapping[str, str]) -> None:
     """Write files by their paths below a folder."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def install(
-    site: Path,
-    name: str,
-    version: str,
-    files: Mapping[str, str | bytes],
-    **more: str | None,
-) -> None:
-    """Write what the installation of a wheel leaves in a folder ``site-packages``.
-
-    `more` holds other files of the folder ``dist-info``, None for one that is missing.
-    """
-    for old in site.glob(f"{name.replace('-', '_')}-*.dist-info/*"):
-        old.unlink()
-    info = f"{name.replace('-', '_')}-{version}.dist-info"
-    about: dict[str, str | None] = {
-        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        "RECORD": "".join(f"{path},,\n" for path in [*files, f"{info}/METADATA"]),
-        **more,
-    }
-    write(site, files)
-    write(site, {f"{info}/{key}": text for key, text in about.items() if text is not None})
+        path.write_text(content, encoding="utf-8")
 
 
 @contextmanager
-def process(*folders: Path) -> Iterator[None]:
-    """Behave like a new process whose path begins with these folders."""
+def process(folder: Path) -> Iterator[None]:
+    """Behave like a new process whose path begins with a folder."""
     path, written = sys.path[:], sys.dont_write_bytecode
-    sys.path[:0] = map(str, folders)
+    sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True  # a file may be written again within a second
     _forget()
     try:
         yield
     finally:
         sys.path[:], sys.dont_write_bytecode = path, written
-        starts = tuple(map(str, folders))
-        for name in [name for name, module in sys.modules.items() if _is_below(module, starts)]:
-            del sys.modules[name]
+        for name, module in list(sys.modules.items()):
+            if str(vars(module).get("__file__")).startswith(str(folder)):
+                del sys.modules[name]
         _forget()
 
 
@@ -77,8 +42,3 @@ def _forget() -> None:
     importlib.invalidate_caches()
     for function in CACHES:
         function.cache_clear()
-
-
-def _is_below(module: ModuleType, folders: tuple[str, ...]) -> bool:
-    places = [vars(module).get("__file__"), *vars(module).get("__path__", ())]
-    return any(str(place).startswith(folders) for place in places if folders)

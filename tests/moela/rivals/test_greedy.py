@@ -50,14 +50,6 @@ def test_moves_to_the_neighbor_that_adds_most():
     assert len(bench.search.path) == 2
 
 
-def test_answers_are_compared_with_the_archive_before_them():
-    bench = Bench([0.5, 0.5])
-    bench.answer([[0.4, 0.4]])
-    assert bench.search.gain == pytest.approx(0.36 - 0.25)
-    bench.answer([[0.4, 0.4]])
-    assert bench.search.steps == 1, "what is in the archive already adds nothing"
-
-
 def test_what_others_have_found_counts():
     bench = Bench([0.5, 0.5], others=[[0.1, 0.9]])
     ended = bench.answer([[0.15, 0.95]])
@@ -94,10 +86,3 @@ def test_an_infeasible_archive_does_not_devalue_the_first_feasible_design():
     bench = Bench([0.1, 0.1], CV=1.0)
     bench.answer([[0.5, 0.5]], [0.0])
     assert bench.search.gain == pytest.approx(0.25)
-
-
-def test_answers_for_others_are_ignored():
-    bench = Bench([0.5, 0.5])
-    assert bench.answer([[0.1, 0.1], [0.2, 0.2]], ids=[77, -1]) == []
-    assert bench.search.steps == 0
-    assert bench.search.fails == 0

@@ -8,7 +8,6 @@ import pytest
 from pymoo.optimize import minimize
 from pymoo.problems import get_problem
 
-from moela.core.archive import Archive
 from moela.rivals import MOMAD, MOOS, MOOSTAGE, VSRLS, BatchMOEAD, MemeticGBT
 from moela.rivals.memetic_gbt import order
 from moela.rivals.moos import Interval
@@ -197,12 +196,6 @@ def test_batches_have_the_size_asked_for():
     minimize(ToyReal(), algorithm, ("n_eval", 160), seed=1, callback=note)
     assert sizes[0] == 20
     assert sizes[1:] == [7] * 20
-
-
-def test_rivals_keep_everything_non_dominated_within_their_bound():
-    res = minimize(get_problem("dtlz2"), MOOS(archive_size=30), ("n_eval", 1500), seed=1)
-    assert isinstance(res.algorithm.front, Archive)
-    assert len(res.F) <= 36
 
 
 def steps_of(algorithm, problem, n_eval):

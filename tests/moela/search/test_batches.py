@@ -66,7 +66,7 @@ class Chain(Problem):
 @pytest.mark.parametrize("size", [3, 8, 32])
 @pytest.mark.parametrize("problem", [MNK, get_problem("zdt1"), Chain()])
 def test_batches_of_a_given_size_are_filled(problem, size):
-    found = batches(problem, 1200, batch_size=size)
+    found = batches(problem, {3: 300, 8: 600, 32: 1200}[size], batch_size=size)
     # Restarts begin with designs of their own.
     sizes = np.array([sum(batch.values()) for batch in found if "initial" not in batch])
     assert np.mean(sizes == size) >= 0.95

@@ -143,20 +143,10 @@ def test_kinds_that_enter_less_often_than_others_become_fewer():
     assert at_bound == pytest.approx(0.1 * 0.3 / 0.44)
 
 
-def test_kinds_that_enter_more_often_do_not_become_more():
-    exploration = after({RANDOM: 1.0, AT_BOUND: 1.0, OTHER: 0.0})
-    np.testing.assert_allclose(exploration.probabilities(), [0.25, 0.1])
-
-
 def test_kinds_become_as_many_again_once_they_pay():
     exploration = after({RANDOM: 0.0, OTHER: 0.5})
     exploration.learn(np.full(20, RANDOM), np.ones(20, dtype=bool))
     assert exploration.probabilities()[0] == pytest.approx(0.25)
-
-
-def test_with_a_least_share_of_one_the_probabilities_are_constant():
-    exploration = after({RANDOM: 0.0, AT_BOUND: 0.0, OTHER: 1.0}, least=1.0)
-    np.testing.assert_allclose(exploration.probabilities(), [0.25, 0.1])
 
 
 def test_where_no_child_enters_for_a_long_time_the_probabilities_stay_finite():

@@ -39,13 +39,6 @@ def test_a_better_neighbor_is_taken_and_a_worse_one_is_not(normalization):
     assert searches.cost.tolist() == [1, 1]
 
 
-def test_the_best_of_several_is_taken(normalization):
-    searches, _ = started([[0.5, 0.5]])
-    receive(searches, [0, 0, 0], [[0.4, 0.5], [0.1, 0.5], [0.3, 0.5]], normalization)
-    assert searches.F.tolist() == [[0.1, 0.5]]
-    assert searches.cost.tolist() == [3]
-
-
 def test_the_gain_of_a_search_that_leaves_a_penalty_behind_is_limited(normalization):
     searches, _ = started([[1e300, 0.5], [0.5, 0.5]])
     receive(searches, [0, 1], [[0.5, 0.5], [0.25, 0.5]], normalization)
@@ -59,14 +52,6 @@ def test_each_search_follows_its_own_weights(normalization):
     searches, _ = started([[0.5, 0.5]] * 2, W=[[1.0, 0.0], [0.0, 1.0]])
     receive(searches, [0, 1], [[0.4, 0.9], [0.4, 0.9]], normalization)
     assert searches.gains.tolist() == [1, 0]
-
-
-def test_answers_come_in_any_order_and_may_be_missing(normalization):
-    searches, ids = started([[0.5, 0.5]] * 4)
-    receive(searches, [3, 1], [[0.3, 0.5], [0.1, 0.5]], normalization)
-    assert searches.F[:, 0].tolist() == [0.5, 0.1, 0.5, 0.3]
-    assert searches.cost.tolist() == [0, 1, 0, 1]
-    assert ids.tolist() == [0, 1, 2, 3]
 
 
 def test_a_search_ends_by_patience_or_by_gains(normalization):
@@ -92,27 +77,6 @@ def test_feasibility_comes_first(normalization):
     assert searches.F.tolist() == [[0.9, 0.9]]
 
 
-def test_answers_for_ended_searches_are_ignored(normalization):
-    searches, _ = started([[0.5, 0.5]] * 3)
-    searches.drop(np.array([False, True, False]))
-    assert searches.ids.tolist() == [0, 2]
-    receive(searches, [1, 2, 7], [[0.1, 0.1]] * 3, normalization)
-    assert searches.F[:, 0].tolist() == [0.5, 0.1]
-    searches.drop(np.array([True, True]))
-    assert receive(searches, [0, 2], [[0.1, 0.1]] * 2, normalization).tolist() == []
-
-
-def test_ids_are_never_used_again():
-    searches, _ = started([[0.5, 0.5]] * 3)
-    searches.drop(np.ones(3, dtype=bool))
-    one = np.array([[0.5, 0.5]])
-    ids = searches.begin(
-        Population.new(X=np.zeros((1, 3))), one, np.zeros(1), one, np.empty((1, 0))
-    )
-    assert ids.tolist() == [3]
-    assert searches.X.shape == (1, 3)
-
-
 def test_steps_grow_with_success_and_shrink_with_failure(normalization):
     searches, _ = started([[0.5, 0.5]] * 2, patience=100)
     before = searches.step.copy()
@@ -122,15 +86,6 @@ def test_steps_grow_with_success_and_shrink_with_failure(normalization):
     for _ in range(99):
         receive(searches, [1], [[0.9, 0.9]], normalization)
     assert searches.step[1] > 0.0
-
-
-def test_what_is_begun_does_not_share_memory_with_the_caller(normalization):
-    X, F = np.zeros((1, 3)), np.array([[0.5, 0.5]])
-    searches = LocalSearches(2, "weighted_sum", 3)
-    searches.begin(Population.new(X=X), F, np.zeros(1), np.full((1, 2), 0.5), np.empty((1, 0)))
-    receive(searches, [0], [[0.1, 0.1]], normalization)
-    assert X.tolist() == [[0.0, 0.0, 0.0]]
-    assert F.tolist() == [[0.5, 0.5]]
 
 
 def test_tries_are_counted_on_the_design_they_were_made_from(normalization):

@@ -178,9 +178,3 @@ def test_where_constraints_are_predicted_fronts_come_closer_too():
     with_it = [end(seed) for seed in seeds]
     # Measured: 1.6 times; without the surrogate, a simpler model of the constraints chooses.
     assert np.median([end(seed, models=NO_SURROGATE) for seed in seeds]) > 1.3 * np.median(with_it)
-
-
-def test_a_size_that_makes_no_sense_is_refused():
-    for size in (-1, 2.5, None):
-        with pytest.raises(ValueError, match="surrogate_size"):
-            Models(surrogate_size=size)

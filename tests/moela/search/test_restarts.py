@@ -16,7 +16,6 @@ from pymoo.problems import get_problem
 
 from moela import MOELA, Models
 from moela.core.archive import Archive
-from moela.core.operators import any_real
 from moela.core.origin import asked_by
 from moela.core.scaling import Normalization
 from moela.core.volume import DirectionalVolume
@@ -263,16 +262,17 @@ def test_answers_from_before_a_restart_count_for_the_result_only():
 
 
 def test_a_copy_goes_on_through_restarts_as_the_original_does():
-    problem = MultiObjectiveQAP.random(n_facilities=7, n_obj=2, seed=2)
+    problem = MultiObjectiveQAP.random(n_facilities=6, n_obj=2, seed=2)
     algorithm = MOELA()
-    algorithm.setup(problem, termination=("n_eval", 2500), seed=3)
-    while algorithm.n_phases == 1:
+    algorithm.setup(problem, termination=("n_eval", 650), seed=3)
+    while algorithm.n_eval < 500:
         algorithm.next()
+    assert algorithm.n_phases == 1
     copied = copy.deepcopy(algorithm)
     for one in (algorithm, copied):
         while one.has_next():
             one.next()
-    assert algorithm.n_phases == copied.n_phases > 2
+    assert algorithm.n_phases == copied.n_phases == 2
     np.testing.assert_array_equal(algorithm.front.F, copied.front.F)
     np.testing.assert_array_equal(algorithm.front.pop.get("X"), copied.front.pop.get("X"))
 
@@ -304,12 +304,3 @@ def test_real_variables_restart_only_when_asked_to():
         algorithm = MOELA(restarts=restarts)
         algorithm.setup(get_problem("zdt1"), termination=("n_eval", 10), seed=1)
         assert algorithm.restarting is expected
-
-
-def test_restarts_is_checked():
-    with pytest.raises(ValueError, match="'restarts' parameter of MOELA must be \"auto\", True or"):
-        MOELA(restarts="sometimes")
-
-
-def test_a_type_of_variables_that_nobody_knows_is_not_real():
-    assert not any_real(Problem(n_var=2, n_obj=2, vtype=object))

@@ -31,16 +31,6 @@ def test_run_on_objectives_times_powers_of_two_is_the_same(name):
             assert plain.is_scaled(scaled.Run(other, MOELA(**settings), n_eval, 1), powers), e
 
 
-@pytest.mark.parametrize("algorithm", [a for a in scales.ALGORITHMS if a != "MOELA"])
-def test_rivals_are_the_same_on_scaled_objectives(algorithm):
-    problem, make = scales.CASES["qap"].make(), scales.ALGORITHMS[algorithm]
-    powers = np.array([-830, 830])
-    with scales.strictly():
-        plain = scaled.Run(problem, make(), 150, 1)
-        other = scaled.times_powers_of_two(problem, powers)
-        assert plain.is_scaled(scaled.Run(other, make(), 150, 1), powers)
-
-
 @pytest.mark.parametrize("edge", scales.EDGES)
 @pytest.mark.parametrize("name", ["zdt1", "mnk"])
 def test_run_at_the_edge_of_the_range_of_floats(name, edge):

@@ -16,14 +16,6 @@ def simulate(d):
     return {"mass": d["x"], "rise": 1 - d["x"]}
 
 
-class Simulator:
-    def __call__(self, d):
-        return simulate(d)
-
-    def solve(self, d):
-        return simulate(d)
-
-
 def with_setting(k, d):
     return simulate(d)
 
@@ -33,9 +25,6 @@ def with_setting(k, d):
     [
         (simulate, "simulate"),
         (functools.partial(with_setting, 2), "with_setting"),
-        (Simulator(), "Simulator"),
-        (Simulator().solve, "solve"),
-        (lambda d: simulate(d), "the function"),
     ],
 )
 def test_tables_name_the_function(tmp_path, function, name):

@@ -15,7 +15,6 @@ from pymoo.optimize import minimize
 import moela
 from moela import EvaluationStore, Evaluator
 from moela.plugins import designs_of_study
-from tests.moela.watch import watch_cases as cases
 
 optuna = pytest.importorskip("optuna", reason="needs optuna: pip install 'moela[optuna]'")
 
@@ -180,10 +179,3 @@ def test_optuna_is_named_where_it_is_missing(finished, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with EvaluationStore(finished) as store, pytest.raises(ImportError, match=r"moela\[optuna\]"):
         store.to_optuna(tmp_path / "run.log")
-
-
-def test_an_unfinished_run_is_written_too(tmp_path):
-    cases.run(tmp_path / "run.db", 40, budget=100)
-    with EvaluationStore(tmp_path / "run.db") as store:
-        (study,) = studies(store.to_optuna(tmp_path / "run.log"))
-    assert len(study.trials) == 40

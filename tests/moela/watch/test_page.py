@@ -10,8 +10,6 @@ from contextlib import contextmanager
 import pytest
 
 import moela
-from moela import describe_runs
-from moela.watch.listing import snapshots
 from tests.moela.watch import watch_cases as cases
 
 pytest.importorskip("plotly", reason="the page needs plotly: pip install 'moela[report]'")
@@ -98,57 +96,6 @@ def test_a_run_without_a_feasible_design_has_a_page(tmp_path):
         assert ["non-dominated designs", "0"] in data["tiles"]
 
 
-def test_the_page_says_that_no_design_is_feasible(browser, tmp_path):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    path = minimized(tmp_path / "run.db", ["cost"], constraints={"noise": (None, 1)})
-    with serving(path) as address:
-        assert b"<noscript>" in get(address)[1]
-        browser.get(address)
-        ready = "return document.documentElement.dataset.evaluations === '60'"
-        WebDriverWait(browser, PATIENCE).until(lambda b: b.execute_script(ready))
-        assert browser.find_element("id", "no-front").text == "No feasible design so far."
-        for hidden in ("explore", "volume"):
-            assert not browser.find_element("id", hidden).is_displayed()
-    browser.get("about:blank")
-
-
-def test_one_objective_has_no_hypervolume(tmp_path):
-    # The best design dominates all of the box, at any time.
-    path = minimized(tmp_path / "run.db", ["cost"])
-    assert snapshots(path)[0].volume is None
-    assert "%" not in describe_runs(path)[1]
-
-
-def test_repeats_are_no_evaluations_on_the_page(tmp_path):
-    # The algorithm for one objective comes back to the bound again and again.
-    path = minimized(tmp_path / "run.db", ["cost"], constraints={"noise": (None, 1)})
-    with serving(path) as address:
-        assert json.loads(get(address + "state.json")[1])["n_eval"] == 60
-
-
-def test_long_names_are_shortened_to_their_place(browser, tmp_path):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    names = [f"name {i} of an objective that is long" for i in range(3)]
-    path = tmp_path / "run.db"
-    moela.minimize(
-        lambda d: [(d["x"] - i) ** 2 for i in range(3)],
-        variables={"x": (0.0, 2.0)}, objectives=names, n_eval=20, store=path,
-        verbose=False, progress=False,
-    )  # fmt: skip
-    with serving(path) as address:
-        browser.get(address)
-        found = "[...document.querySelectorAll('.lines .xtick text')]"
-        labels = f"return {found}.map(t => t.textContent)"
-        WebDriverWait(browser, PATIENCE).until(lambda b: len(b.execute_script(labels)) == 3)
-        shown = browser.execute_script(labels)
-    for i, label in enumerate(shown):
-        assert label.startswith(f"name {i}")
-        assert "…" in label
-    browser.get("about:blank")
-
-
 def test_only_this_host_and_these_files_are_served(finished):
     with serving(finished) as address:
         assert b"plotly.js" in get(address)[1]
@@ -163,17 +110,6 @@ def test_only_this_host_and_these_files_are_served(finished):
                 get(address + path, **headers)
             assert caught.value.code == code
             caught.value.close()
-
-
-def test_the_page_has_two_names_and_heads(finished):
-    with serving(finished) as address:
-        port = address.rstrip("/").rpartition(":")[2]
-        for host in ("localhost", "LOCALHOST", "127.0.0.1"):
-            assert b"plotly.js" in get(address, Host=f"{host}:{port}")[1]
-        request = urllib.request.Request(address, method="HEAD")
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            assert int(answer.headers["Content-Length"]) > 0
-            assert answer.read() == b""
 
 
 def test_a_port_that_is_taken_is_named(finished, assert_rejected):

@@ -97,15 +97,6 @@ def test_an_unknown_run_is_refused(finished):
         Follower(finished, 7).refresh()
 
 
-def test_replayed_answers_do_not_count_in_the_rate(tmp_path):
-    """The rate is that of computed evaluations, not of answers from the store."""
-    path = cases.run(tmp_path / "run.db", 100, budget=400)
-    (before,) = snapshots(path)
-    cases.run(path, 100, budget=400)  # only replays
-    (after,) = snapshots(path)
-    assert after.rate == before.rate
-
-
 def test_terminal_shows_the_state(finished):
     (first, second) = snapshots(finished)
     text = "\n".join(lines_of(first, 100))

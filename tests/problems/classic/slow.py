@@ -56,13 +56,12 @@ def legal_designs(problem):
 
 
 def front(points):
-    """Return the set of non-dominated points by comparing all pairs."""
-    points = set(map(tuple, points))
-    return {
-        p
-        for p in points
-        if not any(q != p and all(b <= a for a, b in zip(p, q, strict=True)) for q in points)
-    }
+    """Return the set of non-dominated points. A point that dominates another one sorts first."""
+    kept = []
+    for p in sorted(set(map(tuple, points))):
+        if not any(all(b <= a for a, b in zip(p, q, strict=True)) for q in kept):
+            kept.append(p)
+    return set(kept)
 
 
 def is_legal(problem, x):

@@ -39,110 +39,80 @@ def test_the_good_files_read(tmp_path):
     assert mnk.rho == 0.5
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (QAP, "", "must be an instance. Got an empty file"),
-        ("facilities = 3", "places = 3", "line 1' must be a header such as .* Got 'places"),
-        ("facilities = 3", "facilities = 1", "line 1' must be at least 2 facilities"),
-        ("1 0 3", "1 0", "line 3' must be row 2 of 3 of the distance matrix: 3 numbers. Got 2"),
-        ("1 0 3", "1 x 3", "line 3, entry 2' must be row 2 .* a number. Got 'x' instead"),
-        ("1 0 3", "1 nan 3", "line 3, entry 2' must be row 2 .* a number. Got 'nan' instead"),
-        ("4 0 6", "4 0 -6", "line 7, entry 3' .*flow matrix 1 of 2: a number at least 0. Got '-6'"),
-        (
-            "1 1 0\n",
-            "",
-            "line 11' must be followed by row 3 of 3 of flow .* Got the end",
-        ),
-        ("1 1 0\n", "1 1 0\n7\n", "line 13' must be the end of the file. Got '7'"),
-    ],
-)
-def test_bad_qap_files(tmp_path, old, new, message):
-    assert old in QAP
+FILES = {MultiObjectiveQAP: QAP, MultiObjectiveKnapsack: KNAPSACK, MNKLandscape: MNK}
+BAD_FILES = [
+    (MultiObjectiveQAP, QAP, "", "must be an instance. Got an empty file"),
+    (MultiObjectiveQAP, "facilities = 3", "places = 3", "line 1' must be a header such as .* Got"),
+    (MultiObjectiveQAP, "facilities = 3", "facilities = 1", "line 1' must be at least 2 facilit"),
+    (MultiObjectiveQAP, "1 0 3", "1 0", "line 3' must be row 2 of 3 of the distance matrix: 3 num"),
+    (MultiObjectiveQAP, "1 0 3", "1 x 3", "line 3, entry 2' must be row 2 .* a number. Got 'x'"),
+    (MultiObjectiveQAP, "4 0 6", "4 0 -6", "line 7, entry 3' .*flow matrix 1 of 2.*Got '-6'"),
+    (
+        MultiObjectiveQAP,
+        "1 1 0\n",
+        "",
+        "line 11' must be followed by row 3 of 3 of flow .* the end",
+    ),
+    (
+        MultiObjectiveKnapsack,
+        "3 2\n11",
+        "3 2 1\n10",
+        "line 1' must be the numbers of items and obj",
+    ),
+    (MultiObjectiveKnapsack, "3 2\n11", "3 2\n1e400", "line 2, entry 1' must be the capacity: a w"),
+    (MultiObjectiveKnapsack, "5 3 4", "5 3.5 4", "line 4, entry 2' must be weight .* item 2 of 3"),
+    (MultiObjectiveKnapsack, "8 6\n", "", "line 7' must be followed by 2 values of point 2 .* end"),
+    (
+        MultiObjectiveKnapsack,
+        "8 6\n",
+        "8 60\n",
+        "line 8' .*none over the total .9, 12.. Got .8, 60",
+    ),
+    (MultiObjectiveKnapsack, "8 6\n", "6 7\n", "'point 2 of the front' must be one of 2 different"),
+    (
+        MNKLandscape,
+        "p rMNK 0.5 2 2 1",
+        "p NK 2 2",
+        "line 2' must be a line 'p rMNK rho M N K'. Got",
+    ),
+    (MNKLandscape, "p rMNK 0.5", "p rMNK 2", "line 2, entry 3' must be rho: .* from -1 to 1"),
+    (
+        MNKLandscape,
+        "2 2 1\np links",
+        "2 2 2\np links",
+        "line 2' .*K from 0 to N - 1.*M=2, N=2, K=2",
+    ),
+    (MNKLandscape, "1 1\n1 1", "1 1\n2 1", "line 6, entry 1' must be link 0 of bit 1 .*Got '2'"),
+    (
+        MNKLandscape,
+        "0.5 0.6",
+        "0.5 1.6",
+        "line 11, entry 2' must be table entry 2 of bit 0 .*'1.6'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("cls", "old", "new", "message"), BAD_FILES)
+def test_bad_files(tmp_path, cls, old, new, message):
+    assert old in FILES[cls]
     with pytest.raises(ValueError, match=message) as caught:
-        read(MultiObjectiveQAP, tmp_path, QAP.replace(old, new))
+        read(cls, tmp_path, FILES[cls].replace(old, new))
     assert "x.dat" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            "1 2 3 34",
-            "x.PO: field 'line 1' must be 3 locations from 1 to 3, then 2 .*: 5",
-        ),
+        ("1 2 3 34", "x.PO: field 'line 1' must be 3 locations from 1 to 3, then 2 .*: 5"),
         ("1 2 2 64 12", "line 1' must be a permutation of 1 to 3. Got 1 2 2 instead"),
-        ("0 1 2 64 12", "line 1' must be a permutation of 1 to 3. Got 0 1 2 instead"),
         ("1 2 3 64 13", "line 1' must be the costs 64 12 that the instance gives"),
-        ("1 2 3 sixty 12", "line 1, entry 4' .*a number. Got 'sixty'"),
-        (
-            "1 2 3 64 12\n3 2 1 56 12",
-            "must be mutually non-dominated points. Got 2 of which only 1",
-        ),
-        ("", "x.PO: must be an instance. Got an empty file"),
+        ("1 2 3 64 12\n3 2 1 56 12", "must be mutually non-dominated points. Got 2 of which only"),
     ],
 )
 def test_bad_pareto_files(tmp_path, text, message):
     (tmp_path / "x.PO").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read(MultiObjectiveQAP, tmp_path, QAP)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("3 2\n11", "3 2 1\n10", "line 1' must be the numbers of items and objectives: 2 numbers"),
-        ("3 2\n11", "0 2\n10", "line 1, entry 1' .*whole number at least 1. Got '0'"),
-        ("3 2\n11", "3 2\n1e400", "line 2, entry 1' must be the capacity: a whole number"),
-        (
-            "5 3 4",
-            "5 3.5 4",
-            "line 4, entry 2' must be weight .* item 2 of 3: a whole",
-        ),
-        ("5 3 4", "-5 3 4", "line 4, entry 1' .*at least 0. Got '-5'"),
-        (
-            "8 6\n",
-            "",
-            "line 7' must be followed by 2 values of point 2 .* Got the end",
-        ),
-        ("8 6\n", "8 60\n", "line 8' .*none over the total .9, 12.. Got .8, 60."),
-        (
-            "8 6\n",
-            "6 7\n",
-            "'point 2 of the front' must be one of 2 different",
-        ),
-        ("8 6\n", "8 6\n1 1\n", "line 9' must be the end of the file. Got '1 1'"),
-    ],
-)
-def test_bad_knapsack_files(tmp_path, old, new, message):
-    assert old in KNAPSACK
-    with pytest.raises(ValueError, match=message):
-        read(MultiObjectiveKnapsack, tmp_path, KNAPSACK.replace(old, new))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("p rMNK 0.5 2 2 1", "p NK 2 2", "line 2' must be a line 'p rMNK rho M N K'. Got 'p NK"),
-        (
-            "p rMNK 0.5 2 2 1",
-            "p rMNK 2 2 2 1",
-            "line 2, entry 3' must be rho: .* from -1 to 1",
-        ),
-        ("p rMNK 0.5 2 2 1", "p rMNK 0.5 2 2 2", "line 2' .*K from 0 to N - 1.*Got M=2, N=2, K=2"),
-        ("p links", "links", "line 3' must be a line 'p links'. Got 'links'"),
-        (
-            "1 1\n1 1",
-            "1 1\n2 1",
-            "line 6, entry 1' must be link 0 of bit 1 .*from 0 to 1. Got '2'",
-        ),
-        ("0.5 0.6", "0.5 1.6", "line 11, entry 2' must be table entry 2 of bit 0 .*Got '1.6'"),
-    ],
-)
-def test_bad_mnk_files(tmp_path, old, new, message):
-    assert old in MNK
-    with pytest.raises(ValueError, match=message):
-        read(MNKLandscape, tmp_path, MNK.replace(old, new))
 
 
 @pytest.mark.parametrize("cls", [MultiObjectiveQAP, MultiObjectiveKnapsack, MNKLandscape])
@@ -152,12 +122,6 @@ def test_missing_and_binary_files(cls, tmp_path):
     (tmp_path / "b.dat").write_bytes(b"\x93NUMPY\xff\xfe")
     with pytest.raises(ValueError, match=r"b.dat: must be text in UTF-8"):
         cls.from_file(tmp_path / "b.dat")
-
-
-def test_a_named_front_must_exist(tmp_path):
-    (tmp_path / "x.dat").write_text(QAP, encoding="utf-8")
-    with pytest.raises(FileNotFoundError, match=r"none.PO"):
-        MultiObjectiveQAP.from_file(tmp_path / "x.dat", front=tmp_path / "none.PO")
 
 
 I3 = np.ones((3, 3))
@@ -173,21 +137,17 @@ ARRAYS = [
         {"distance": I3 * np.nan, "flow": [I3]},
         r"'distance'.*entry \(0, 0\).*nan",
     ),
-    (MultiObjectiveQAP, {"distance": I3, "flow": [-I3]}, "'flow'.*non-negative.*Got -1.0"),
-    (MultiObjectiveQAP, {"distance": "far", "flow": [I3]}, "'distance'.*array of numbers.*'str'"),
     (
         MultiObjectiveKnapsack,
         {"weights": [1.5], "values": [[1]], "capacity": 1},
         "'weights'.*whole.*1.5",
     ),
-    (MultiObjectiveKnapsack, {"weights": [1, 2], "values": [[1]], "capacity": 1}, "'values'.*2, n"),
     (
         MultiObjectiveKnapsack,
         {"weights": [1], "values": [[1]], "capacity": -1},
         "'capacity'.*Got -1",
     ),
     (MNKLandscape, {"links": [[[5]]], "tables": [[[0, 1]]]}, "'links'.*0..0. Got 5"),
-    (MNKLandscape, {"links": [[[0]]], "tables": [[[0, 2]]]}, "'tables'.*0 to 1. Got 2.0"),
     (MNKLandscape, {"links": [[[0]]], "tables": [[[0]]]}, r"'tables'.*shape \[1, 1, 2\]"),
 ]
 
@@ -239,77 +199,28 @@ DESIGNS = [
 ]
 
 
-@pytest.mark.parametrize("design", DESIGNS, ids=lambda d: d.FORMAT)
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda f: f.update(format="other"), "'format' must be '.*'. Got 'other' instead"),
-        (lambda f: f.pop("version"), "'version' must be one of .* Got none"),
-        (lambda f: f.update(more=1), "'more' must be one of .* Got a field that designs lack"),
-        (lambda f: f.update(instance=3), "field 'instance' must be a text. Got 3 instead"),
-    ],
-)
-def test_bad_design_files(design, change, message, tmp_path):
-    path = tmp_path / "d.json"
-    design.save(path)
-    fields = json.loads(path.read_text())
-    change(fields)
-    path.write_text(json.dumps(fields))
-    with pytest.raises(ValueError, match=message) as caught:
-        type(design).load(path)
-    assert "d.json" in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("design", "field", "value", "message"),
     [
+        *((design, "format", "other", "'format' must be '.*'. Got 'other'") for design in DESIGNS),
+        *((design, "more", 1, "'more' must be one of .* Got a field that") for design in DESIGNS),
+        *((design, "instance", 3, "field 'instance' must be a text. Got 3") for design in DESIGNS),
         (DESIGNS[0], "locations", [0, 0, 1], "permutation"),
         (DESIGNS[0], "costs", [1.0, None], "field 'costs.1.' must be a finite number"),
-        (DESIGNS[0], "costs", [1.0, float("inf")], "field 'costs.1.' must be a finite number"),
-        (
-            DESIGNS[0],
-            "locations",
-            [0, True, 2],
-            "field 'locations.1.' must be an integer .* Got True",
-        ),
+        (DESIGNS[0], "locations", [0, True, 2], "field 'locations.1.' must be an integer .* True"),
         (DESIGNS[1], "items", [3, 0], "ascending"),
-        (DESIGNS[1], "items", [0, 4], "ascending from 0 to 3"),
         (DESIGNS[1], "n_items", 10**9, "field 'n_items' must be an integer from 1 to 268435456"),
-        (DESIGNS[1], "n_items", -1, "field 'n_items' must be an integer from 1"),
-        (DESIGNS[0], "costs", 3.0, "field 'costs' must be a list. Got 3.0"),
         (DESIGNS[1], "weight", 1.5, "field 'weight' must be an integer of 64 bits. Got 1.5"),
         (DESIGNS[2], "bits", [0, 2, 1], "of 0 and 1"),
     ],
 )
-def test_bad_design_fields(design, field, value, message, tmp_path):
+def test_bad_design_files(design, field, value, message, tmp_path):
     path = tmp_path / "d.json"
     design.save(path)
-    fields = json.loads(path.read_text())
-    fields[field] = value
-    path.write_text(json.dumps(fields))
-    with pytest.raises(ValueError, match=message):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    with pytest.raises(ValueError, match=message) as caught:
         type(design).load(path)
-
-
-def test_a_design_file_must_be_json(tmp_path):
-    (tmp_path / "d.json").write_text("{'a': 1}")
-    with pytest.raises(ValueError, match=r"d\.json: must be JSON"):
-        Assignment.load(tmp_path / "d.json")
-
-
-@pytest.mark.parametrize("design", DESIGNS, ids=lambda d: d.FORMAT)
-def test_designs_print_what_they_are(design):
-    text = str(design)
-    assert text.splitlines()[0].endswith("of i")
-    assert len(text.splitlines()) >= 3
-
-
-def test_an_overweight_packing_says_so():
-    problem = MultiObjectiveKnapsack(weights=[3, 3], values=[[1, 1], [2, 2]], capacity=4)
-    packing = problem.decode(np.array([True, True]))
-    assert not packing.feasible
-    assert "over capacity" in str(packing)
-    assert problem.evaluate(packing.x)[1] == [2.0]
+    assert "d.json" in str(caught.value)
 
 
 def test_neighbors_of_no_permutation_are_refused():

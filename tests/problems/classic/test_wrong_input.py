@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from problems import MNKLandscape, MultiObjectiveKnapsack, MultiObjectiveQAP
-from problems.classic.designs import Assignment, BitString, Packing
 
 PROBLEMS = [
     MNKLandscape.random(n=6, k=2, seed=1),
@@ -56,14 +55,3 @@ def test_a_point_that_no_packing_reaches_is_refused(tmp_path, n_obj):
     (tmp_path / "a.in").write_text("\n".join([*lines[:14], "1", last]))
     with pytest.raises(ValueError, match="must be values of a packing within the capacity"):
         MultiObjectiveKnapsack.from_file(tmp_path / "a.in")
-
-
-def test_names_of_instances_cannot_steer_a_terminal():
-    name = "\x1b[31mred"
-    designs = (
-        Assignment(name, "1", (0, 1), (1.0,)),
-        Packing(name, "1", 1, (0,), 1, 1, (1.0,)),
-        BitString(name, "1", (0, 1), (1.0,)),
-    )
-    for design in designs:
-        assert "of \\x1b[31mred\n" in str(design)

@@ -66,7 +66,7 @@ def test_published_designs_have_their_published_objectives(name):
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_variables_keep_their_types_in_a_run(name):
     problem = PROBLEMS[name]
-    result = minimize(problem, MOELA(n_subproblems=20), ("n_eval", 120), seed=1)
+    result = minimize(problem, MOELA(n_subproblems=20), ("n_eval", 60), seed=1)
     for individual in result.pop:
         x = individual.X
         if not isinstance(x, dict):
@@ -83,17 +83,10 @@ def test_variables_keep_their_types_in_a_run(name):
     assert problem.n_ieq_constr == len(problem.constraint_names)
 
 
-def test_some_problems_are_mixed_some_integer_some_real():
-    kinds = {name: {type(v) for v in p.variables.values()} for name, p in PROBLEMS.items()}
-    assert kinds["HelicalSpring"] == {Integer, Choice, Real}
-    assert kinds["GearTrain"] == {Integer}
-    assert kinds["CarSideImpact"] == {Real}
-
-
 @pytest.mark.parametrize("name", BEST_KNOWN)
 def test_no_run_is_better_than_the_best_known_front(name):
     problem = PROBLEMS[name]
-    result = minimize(problem, MOELA(n_subproblems=20), ("n_eval", 200), seed=2)
+    result = minimize(problem, MOELA(n_subproblems=20), ("n_eval", 100), seed=2)
     if result.F is None:
         return
     # The fronts are approximations, except that of the gears; 0.02 % is their resolution.
@@ -108,14 +101,6 @@ def test_no_spring_of_a_fine_grid_is_better_than_the_best_known_front():
     F, G = (np.column_stack(part) for part in problem._formulas(values))
     value = hypervolume(F[(G <= 0).all(axis=1)], problem.ref_point)
     assert 0.998 <= value / problem.best_hypervolume <= 1.0001
-
-
-def test_rings_without_width_are_infeasible_and_finite():
-    problem = PROBLEMS["DiscBrake"]
-    flat = {"inner": 80.0, "outer": 75.0, "force": 2000.0, "surfaces": 4}
-    out = problem.evaluate(np.array([flat]), return_as_dictionary=True)
-    assert np.isfinite(out["F"]).all()
-    assert out["G"].max() > 0
 
 
 def test_a_brake_of_negative_width_has_the_published_time_and_moderate_violations():

@@ -1,7 +1,5 @@
 """Cache-aware gating as a problem: objectives, starts, bad parameters, a search."""
 
-import pickle
-
 import numpy as np
 import pytest
 
@@ -46,13 +44,6 @@ def test_a_search_beats_the_same_tolerance_in_all_layers(problem):
     beaten = (front[:, None] <= uniform).all(axis=2) & (front[:, None] < uniform).any(axis=2)
     # The starts are part of the search, which found better designs than a third of them.
     assert beaten.any(axis=0).mean() > 1 / 3
-
-
-def test_a_pickled_problem_is_the_same(problem):
-    copy = pickle.loads(pickle.dumps(problem))
-    assert copy.version == problem.version
-    row = problem.starts()[3]
-    np.testing.assert_array_equal(copy.evaluate(row[None]), problem.evaluate(row[None]))
 
 
 def test_bad_parameters_are_named(problem):

@@ -9,11 +9,8 @@ import moe_costmodel as cost
 from moe_costmodel import Placement, RoutingTrace
 from problems import ExpertPlacement
 from problems.moe.placement.pair_search import (
-    copies_of,
-    descend,
     second_moments,
     spread_pairs,
-    swap_path,
 )
 
 
@@ -47,21 +44,6 @@ def test_values_are_those_of_the_cost_model(problem):
         np.testing.assert_allclose(f, expected, rtol=1e-9)
 
 
-def test_a_layer_kept_is_worth_what_it_was(problem):
-    X = sample(problem)
-    first = problem.evaluate(X)
-    fresh = ExpertPlacement.example(n_devices=8, n_nodes=2, replicas=8, expert_bytes=10.0)
-    np.testing.assert_array_equal(fresh.evaluate(X[::-1])[::-1], first)
-    np.testing.assert_array_equal(problem.evaluate(X), first)
-
-
-def test_every_expert_keeps_a_slot_whatever_the_moves(problem):
-    X = sample(problem, 30)
-    for _ in range(20):
-        X = problem.neighbors_many(X, 1, np.random.default_rng(5))[:, 0]
-        problem.check(X)
-
-
 def test_a_missing_expert_is_named(problem):
     x = sample(problem, 1)[0].reshape(6, 40)
     x[2][x[2] == 7] = 8
@@ -81,50 +63,12 @@ def test_second_moments_of_steps_follow_from_those_of_tokens():
     np.testing.assert_allclose(found, shares.T @ shares / len(shares), atol=2e-3)
 
 
-def test_descend_returns_the_cost_that_it_reached():
-    rng = np.random.default_rng(1)
-    cost = rng.random((12, 12))
-    cost = cost + cost.T
-    device = np.arange(12) % 3
-    start = sum(cost[np.ix_(device == d, device == d)].sum() for d in range(3))
-    pairs = np.triu_indices(12, 1)
-    value = descend(cost, device, 3, *pairs)
-    assert value == pytest.approx(
-        sum(cost[np.ix_(device == d, device == d)].sum() for d in range(3))
-    )
-    assert value < start
-    assert (np.bincount(device) == 4).all()
-
-
-def test_swap_path_gains_what_it_says():
-    rng = np.random.default_rng(2)
-    cost = rng.random((12, 12))
-    cost = cost + cost.T
-    device = np.arange(12) // 4
-    before = device.copy()
-    pairs, gains = swap_path(cost, device, 3, 50)
-    for a, b in pairs:
-        before[[a, b]] = before[[b, a]]
-    assert (before == device).all()
-
-    def total(where):
-        return sum(cost[np.ix_(where == d, where == d)].sum() for d in range(3))
-
-    assert total(np.arange(12) // 4) - total(device) == pytest.approx(gains.sum())
-
-
 def test_spread_pairs_finds_the_optimum_of_a_small_case():
     # The four pairs of experts that are always busy together must be separated.
     moments = np.eye(8) + np.kron(np.eye(4), [[0, 1], [1, 0]])
     slots, value = spread_pairs(moments, np.arange(8), 2, np.random.default_rng(0), restarts=5)
     assert value == pytest.approx(8.0)
     assert sorted(slots[:4] // 2) == [0, 1, 2, 3]
-
-
-def test_no_more_copies_than_devices():
-    copies = copies_of(np.array([100.0, 1.0, 1.0, 1.0]), 4, most=3)
-    assert copies.max() == 3
-    assert copies.sum() == 8
 
 
 def test_path_starts_trade_balance_against_migration():
@@ -138,8 +82,7 @@ def test_path_starts_trade_balance_against_migration():
     assert half[:, 0].min() < today - 0.5 * (today - spread[0])
 
 
-@pytest.mark.parametrize("domain", ["intent", "translation"])
-@pytest.mark.parametrize("n_devices", [4, 8])
+@pytest.mark.parametrize(("domain", "n_devices"), [("intent", 4), ("translation", 8)])
 def test_below_every_baseline_on_the_unseen_half(shared_data, domain, n_devices):
     trace = RoutingTrace.load(shared_data / f"routing/deepseek-v2-lite-{domain}.npz")
     seen, unseen = trace.split()
@@ -176,16 +119,11 @@ def test_more_even_than_replicate_and_pack_on_other_workloads(shared_data):
     ("settings", "words"),
     [
         ({"n_devices": 64}, "n_devices.*from 2 to 32"),
-        ({"n_devices": 1}, "n_devices.*from 2 to 32"),
         ({"n_devices": 5}, "replicas.*3 would do"),
         ({"n_devices": 4, "n_nodes": 3}, "n_nodes.*divisor"),
-        ({"n_devices": 4, "replicas": -4}, "replicas.*from 0 to 96"),
         ({"n_devices": 4, "replicas": 400}, "replicas.*from 0 to 96"),
-        ({"n_devices": 4, "objectives": ("speed",)}, "objectives.*speed"),
-        ({"n_devices": 4, "expert_bytes": 0}, "expert_bytes"),
         ({"n_devices": 4, "k": 2}, "'k' .*that of the choices in 'example model on code', or None"),
         ({"n_devices": 4, "current": cost.contiguous(6, 32, 2)}, "current"),
-        ({"n_devices": 4, "current": np.zeros((6, 32), int)}, "current.*a Placement"),
     ],
 )
 def test_wrong_settings_are_named(settings, words):
@@ -209,12 +147,6 @@ def test_decode_and_encode_are_inverse(problem):
         problem.encode(cost.contiguous(6, 32, 8))
     with pytest.raises(ValueError, match="'placement' parameter of encode must be a Placement"):
         problem.encode(x)
-
-
-def test_one_expert_cannot_be_placed():
-    alone = RoutingTrace(np.zeros((4, 1, 1), int), n_experts=1)
-    with pytest.raises(ValueError, match=r"'trace' .* of two experts or more"):
-        ExpertPlacement(alone, n_devices=2)
 
 
 def test_steps_of_any_size_are_drawn_from_loads():

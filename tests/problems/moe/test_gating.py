@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from pymoo.optimize import minimize
@@ -75,18 +72,6 @@ def test_fixed_k_front_is_that_of_k_experts_and_is_beaten(trace):
     assert (res.F[:, 1] <= between + 1e-9).mean() > 0.95
 
 
-def test_the_picture_holds_the_front_and_the_curve_of_a_fixed_k(trace, tmp_path):
-    problem = GatingThresholds(trace)
-    F = problem.evaluate(problem.starts())
-    (axes,) = problem.plot(F, tmp_path / "gates.png").axes
-    front, fixed = (line.get_xydata() for line in axes.get_lines())
-    np.testing.assert_allclose(front, F[F[:, 0].argsort()])
-    np.testing.assert_allclose(fixed, problem.fixed_k_front())
-    assert (tmp_path / "gates.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match=r"F.*\[n, 2\]"):
-        problem.plot(F[:, :1])
-
-
 def test_objectives_of_takes_rules_of_no_level(trace):
     problem = GatingThresholds(trace, rule="top-p")
     found = problem.objectives_of([GateRule("skip", 0.33)] * 6)
@@ -101,11 +86,11 @@ def test_measured_loss_is_that_of_the_model():
     from moe_costmodel.example import load_model
     from moe_costmodel.example.record import excerpts
 
-    problem = GatingThresholds.example(measured=True, n_excerpts=2)
+    problem = GatingThresholds.example(measured=True, n_excerpts=1)
     assert problem.quality_kind == "measured loss"
     x = np.array([3, 9, 5, 13, 8, 8])
     rules = problem.decode(x).rules
-    found = measured_loss(load_model(), excerpts("code", n=2), rules)
+    found = measured_loss(load_model(), excerpts("code", n=1), rules)
     np.testing.assert_allclose(problem.evaluate(x[None])[0], [found.experts, found.loss])
     assert "measured loss" in str(problem.decode(x))
 
@@ -120,17 +105,11 @@ def test_a_trace_without_weights_is_refused_by_name(trace):
     ("settings", "words"),
     [
         ({"rule": "guess"}, "rule.*guess"),
-        ({"objectives": ()}, "objectives.*at least one"),
         ({"objectives": ("speed",)}, "objectives.*speed"),
         ({"objectives": ("latency",)}, "latency.*LatencyModel"),
         ({"rules": [GateRule("top-k", 1)]}, "rules.*at least two"),
         ({"rules": "top-p"}, "rules.*at least two GateRules .*give rule=.* Got 'top-p'"),
-        ({"rules": [0.5, 0.8]}, "rules.*at least two GateRules"),
-        ({"rules": 0.5}, "rules.*at least two GateRules"),
         ({"aggregate": "best"}, "aggregate.*best"),
-        ({"batch_size": 0}, "batch_size.*at least 1"),
-        ({"mode": "chat"}, "'mode' parameter of GatingThresholds .*'decode'"),
-        ({"objectives": ("latency",), "latency": 3}, "latency.*a LatencyModel"),
     ],
 )
 def test_wrong_settings_are_named(trace, settings, words):
@@ -153,9 +132,7 @@ def test_shape_must_be_of_the_trace(trace):
     ("value", "message"),
     [
         (np.nan, r"whole numbers \(see row 0, column 2\). Got nan"),
-        (np.inf, r"whole numbers \(see row 0, column 2\). Got inf"),
         (1.5, r"whole numbers \(see row 0, column 2\). Got 1.5"),
-        (1e300, "in column 2 .* Got 9007199254740992"),
         ("3", "whole numbers. Got dtype"),
     ],
 )
@@ -168,30 +145,12 @@ def test_entries_of_a_design_that_are_no_integers_are_named(value, message):
         problem.decode(x)
 
 
-@pytest.mark.parametrize("shape", [(2, 6), (5,), (1, 12), ()])
-def test_the_shape_of_a_design_is_that_of_the_caller(shape):
-    message = rf"'x' .* one design, of shape \(6,\). Got {re.escape(str(shape))}"
-    with pytest.raises(ValueError, match=message):
-        GatingThresholds.example().decode(np.ones(shape, int))
-
-
-def test_rows_of_different_lengths_are_named():
-    with pytest.raises(ValueError, match=r"'X' .* of shape \[n, 6\]"):
-        GatingThresholds.example().check([[1] * 6, [1] * 5])
-
-
 def test_rules_of_any_layer_are_evaluated(trace):
     problem, rule = GatingThresholds.example(), GateRule("top-k", 2)
     np.testing.assert_array_equal(problem.objectives_of(rule), problem.objectives_of([rule] * 6))
     assert problem.objectives_of([None] * 6).tolist() == [[4.0, 0.0]]
     with pytest.raises(ValueError, match="'rules' parameter of objectives_of"):
         problem.objectives_of("top-k")
-
-
-def test_a_layer_of_another_k_is_refused(trace):
-    shape = replace(example_shape(), k=2)
-    with pytest.raises(ValueError, match="32 experts, all local, 4 for each token"):
-        GatingThresholds(trace, objectives=("latency",), latency=example_latency(), shape=shape)
 
 
 def test_a_layer_without_weight_loses_none(trace):
@@ -201,30 +160,3 @@ def test_a_layer_without_weight_loses_none(trace):
     lost = GatingThresholds(bare, rules=RULES).levels.lost
     assert (lost[:, 2] == 0.0).all()
     assert (lost[:, 1, 0] > 0.0).all()
-
-
-def test_windows_are_of_one_number_of_choices(trace):
-    other = RoutingTrace(trace.topk_ids[..., :2], trace.topk_weights[..., :2], n_experts=32,
-                         source="two choices")  # fmt: skip
-    with pytest.raises(ValueError, match=r"'trace'.*4 choices .*'two choices'\). Got 2"):
-        GatingThresholds([trace, other])
-
-
-def test_a_single_level_is_its_own_neighbor(trace):
-    one = RoutingTrace(trace.topk_ids[..., :1], trace.topk_weights[..., :1], n_experts=32)
-    problem = GatingThresholds(one, rule="top-k")
-    near = problem.neighbors(np.zeros(6, int), 2, np.random.default_rng(0))
-    assert near.tolist() == [[0] * 6] * 2
-
-
-@pytest.mark.parametrize(
-    ("k", "random_state", "words"),
-    [
-        (0, np.random.default_rng(0), "'k' parameter .* at least 1. Got 0"),
-        (1.5, np.random.default_rng(0), "'k' parameter .* at least 1. Got 1.5"),
-        (2, 1, r"'random_state' .* numpy\.random\.Generator"),
-    ],
-)
-def test_wrong_requests_for_neighbors_are_named(k, random_state, words):
-    with pytest.raises(ValueError, match=words):
-        GatingThresholds.example().neighbors(np.zeros(6, int), k, random_state)

@@ -76,14 +76,6 @@ def test_what_a_miss_costs_decides(problem):
         assert F.argmin() == (better is lru)
 
 
-def test_batches_may_have_more_sequences_than_the_start():
-    problem = MoEDeployment.example(
-        cost=COST, offload_rules=RULES, start=RoutingTrace.example("code"),
-        **(SETTINGS | {"batch_sizes": [64]}),
-    )  # fmt: skip
-    assert problem.decode(row_of(problem, 16, 0)).batch_size == 64
-
-
 def test_several_devices_have_buffers_of_their_own():
     problem = MoEDeployment.example(
         cost=COST, offload_rules=RULES, start=RoutingTrace.example("code"),
@@ -101,7 +93,6 @@ def test_several_devices_have_buffers_of_their_own():
         ({"cost": COST, "policies": ["lru"]}, "'policies'.*use offload_rules"),
         ({"cost": COST, "offload_rules": [STATIC]}, "no start"),
         ({"cost": COST, "offload_rules": [OffloadRule("min")]}, "the future"),
-        ({"cost": COST, "start": 3}, "'start'"),
         ({"cost": COST, "replicas": 2, "n_devices": 2}, "'replicas'"),
     ],
 )

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import problems
 from moe_costmodel import RoutingTrace
 from problems.moe_on_chip import MoEChip, MoEOnChip, Roles, traffic
 from problems.noc import Design, NoC3D, Platform
@@ -31,10 +30,6 @@ def within(problem, rows):
         for layer in m.reshape(problem.n_layers, problem.n_experts)
     ]
     return max(held) <= problem.capacity and max(by_layer) <= problem.layer_capacity
-
-
-def test_is_public():
-    assert problems.MoEOnChip is MoEOnChip
 
 
 def test_values_are_those_of_the_network_problem(problem, chip):
@@ -70,15 +65,6 @@ def test_values_follow_the_routing_of_the_platform(trace, chip, sizes, routing):
     assert problem.n_ieq_constr == network.n_ieq_constr
 
 
-def test_more_layers_than_channels_are_refused(trace, chip, sizes):
-    platform = replace(chip, routing="lash", virtual_channels=2)
-    with pytest.raises(ValueError, match="MoEOnChip must be at most 2 virtual layers"):
-        MoEOnChip(
-            trace, platform=platform, activations=sizes, batch_size=6,
-            constraints={"virtual_layers": 3.0},
-        )  # fmt: skip
-
-
 @pytest.mark.parametrize("fixed", ["links", "placement"])
 def test_what_the_platform_fixes_stays(trace, chip, sizes, fixed):
     mesh = Design.mesh(chip)
@@ -94,21 +80,6 @@ def test_what_the_platform_fixes_stays(trace, chip, sizes, fixed):
     assert (same_links if fixed == "links" else same_places) == {True}
     # The other part moves.
     assert False in (same_places if fixed == "links" else same_links)
-
-
-def test_on_a_platform_with_nothing_free_only_experts_move(trace, chip, sizes):
-    mesh = Design.mesh(chip)
-    links = tuple(map(tuple, mesh.planar_links.tolist()))
-    platform = replace(chip, planar_links=links, fixed_placement=True)
-    problem = MoEOnChip(trace, platform=platform, activations=sizes, batch_size=6)
-    before = problem.sampled(9, np.random.default_rng(0))
-    after = problem.moved(before, np.random.default_rng(0), max_moves=6)
-    assert {problem.decode(row).design for row in (*before, *after)} == {Design.mesh(platform)}
-    assert (before != after).any(axis=1).all()
-    with pytest.raises(ValueError, match="Nothing is left to decide on this platform"):
-        MoEOnChip(
-            trace, platform=platform, activations=sizes, batch_size=6, decide=["network"]
-        )  # fmt: skip
 
 
 def test_traffic_is_that_of_the_function(problem, trace, chip, sizes):
@@ -128,18 +99,6 @@ def test_mappings_of_engineers(problem):
     order = problem.named_starts["in order of ids"]
     assert order.ravel()[:9].tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1]
     assert within(problem, problem.starts())
-
-
-def test_greedy_puts_experts_near_their_sources(trace, chip, sizes):
-    # Tokens live on the LLCs. A PE that has its share is full, so near PEs are used first.
-    near = MoEOnChip(
-        trace, platform=chip, activations=sizes, batch_size=6, roles=Roles(attention="LLC"),
-        capacity=24, layer_capacity=8,
-    )  # fmt: skip
-    distance = near._moves.distance(np.concatenate(chip.mesh))
-    loads = near._statistics.mean.ravel()
-    per_pe = np.bincount(near.named_starts["greedy"].ravel(), loads, minlength=7)
-    assert per_pe[distance.argmin()] >= per_pe[distance.argmax()]
 
 
 def test_anti_correlation_separates_experts_of_one_step(chip, sizes):
@@ -203,15 +162,6 @@ def test_constraints_follow_the_worst_window(trace, chip, sizes):
     assert np.isclose(out["G"][0, 0], max(loads) / 0.2 - 1)
 
 
-def test_held_out_domain_has_the_same_rate(trace, chip, sizes):
-    first, second = trace.split()
-    problem = MoEOnChip(first, platform=chip, activations=sizes, batch_size=6, held_out=second)
-    assert problem.held_out.step_cycles == problem.step_cycles
-    assert problem.held_out.n_var == problem.n_var
-    changes = problem.held_out.beside_reference(problem.reference)
-    assert {change for _, _, change in changes.values()} == {0.0}
-
-
 def test_chip_is_saved_and_loaded(problem, tmp_path):
     chip = problem.decode(problem.starts()[1])
     chip.save(tmp_path / "chip.json")
@@ -234,33 +184,17 @@ def test_damaged_chips_are_named(problem, assert_file_rejected):
     [
         ({"capacity": 3}, "capacity.* at least 4, so that 7 PEs hold 24 experts"),
         ({"layer_capacity": 1}, "layer_capacity.* at least 2, so that 7 PEs hold 8 experts"),
-        ({"batch_size": 70}, "batch_size"),
         ({"objectives": ["p90_latency"]}, "p99_latency"),
-        ({"objectives": []}, "objectives"),
         ({"constraints": {"port": 1}}, "port_load"),
-        ({"constraints": {"port_load": -1}}, "port_load"),
-        ({"constraints": [1]}, "mapping"),
         ({"decide": ["links"]}, "'experts', 'network'"),
         ({"roles": Roles(experts="TPU")}, "GPU, LLC"),
-        ({"platform": 64}, "a Platform"),
         ({"reference": 1}, "MoEChip"),
-        ({"trace": []}, "RoutingTrace"),
     ],
 )
 def test_bad_input_is_named(trace, chip, sizes, changes, message):
     settings = {"trace": trace, "platform": chip, "activations": sizes, "batch_size": 6} | changes
     with pytest.raises(ValueError, match=message):
         MoEOnChip(settings.pop("trace"), **settings)
-
-
-def test_a_platform_with_one_pe_for_experts_is_too_small(trace, sizes):
-    small = Platform(
-        grid=(2, 1, 1),
-        pe_types={"GPU": {"count": 1, "power": 1}, "LLC": {"count": 1, "power": 1}},
-        n_planar_links=1,
-    )
-    with pytest.raises(ValueError, match="two PEs or more"):
-        MoEOnChip(trace, platform=small, activations=sizes, batch_size=6)
 
 
 def test_traces_of_another_model_are_refused(problem, trace, chip, sizes):
@@ -291,13 +225,6 @@ def test_illegal_rows_are_named(problem):
         problem.evaluate(crowded[None])
 
 
-def test_traffic_that_never_leaves_a_pe_is_refused(chip, sizes):
-    trace = RoutingTrace([[[0]], [[1]]], n_experts=2)
-    settings = {"platform": chip, "activations": sizes, "roles": Roles(attention="GPU")}
-    with pytest.raises(ValueError, match="other PEs than their own"):
-        MoEOnChip(RoutingTrace(trace.topk_ids[:1], n_experts=2), batch_size=1, **settings)
-
-
 def test_steps_without_traffic_have_no_latency(chip, sizes):
     # Of the tokens, which live on PE 0 and PE 3, the second step's choose experts of their PEs.
     trace = RoutingTrace([[[1]], [[0]], [[0]], [[3]]], n_experts=4)
@@ -308,21 +235,6 @@ def test_steps_without_traffic_have_no_latency(chip, sizes):
     assert np.isfinite(F).all()
     idle = problem.under(RoutingTrace([[[1]], [[0]], [[0]], [[3]]], n_experts=4))
     assert idle.step_cycles == problem.step_cycles
-
-
-def test_version_follows_the_settings(problem, trace, chip, sizes):
-    settings = {"platform": chip, "activations": sizes, "batch_size": 6}
-    names = ("latency", "p99_latency", "energy")
-    same = MoEOnChip(trace, **settings, objectives=names, capacity=5)
-    other = MoEOnChip(trace, **settings, objectives=names, capacity=6)
-    assert same.version == problem.version != other.version
-
-
-@pytest.mark.parametrize("value", [3, "energy", ["latncy"], ["energy", "energy"], [[1]], ()])
-@pytest.mark.parametrize("name", ["objectives", "decide"])
-def test_names_of_a_wrong_kind_are_refused(trace, chip, sizes, name, value):
-    with pytest.raises(ValueError, match=f"'{name}' parameter of MoEOnChip must be a sequence"):
-        MoEOnChip(trace, platform=chip, activations=sizes, **{name: value})
 
 
 def test_jointly_is_better_than_greedy_on_the_mesh():

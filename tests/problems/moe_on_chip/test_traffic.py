@@ -147,21 +147,13 @@ GOOD = {"placement": some_mapping(), "batch_size": 14}
     ("changes", "message"),
     [
         ({"placement": some_mapping(n_layers=2)}, r"shape \(3, 8\)"),
-        ({"placement": some_mapping() + 0.5}, "whole numbers"),
-        ({"placement": "a"}, "PE ids"),
         ({"placement": some_mapping() + 5}, "PEs that hold experts .0 to 6.; see expert"),
         ({"capacity": 2}, "at most 2 experts; see PE"),
-        ({"capacity": 0}, "capacity"),
         ({"batch_size": 61}, "batch_size"),
         ({"batch_size": 6, "mode": "decode"}, "batch_size"),
         ({"mode": "train"}, "'decode', 'prefill'"),
-        ({"activations": 32}, "an Activations"),
         ({"roles": Roles(attention="CPU")}, "type of the platform .GPU, LLC."),
-        ({"roles": "GPU"}, "a Roles"),
-        ({"platform": "4x4x4"}, "a Platform"),
         ({"step_cycles": 0}, "step_cycles"),
-        ({"load": 0}, "load"),
-        ({"max_steps": 0}, "max_steps"),
     ],
 )
 def test_bad_input_is_named(trace, chip, sizes, changes, message):
@@ -181,12 +173,3 @@ def test_memory_needs_its_pes(trace, sizes):
     traffic(trace, platform=flat, activations=sizes, **GOOD)
     with pytest.raises(ValueError, match="'memory'"):
         traffic(trace, platform=flat, activations=Activations(d_model=32, cache_values=1), **GOOD)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"d_model": 0}, {"combine_dtype": "int3"}, {"cache_values": -1}, {"once_per_tile": 1}],
-)
-def test_bad_activations_are_named(changes):
-    with pytest.raises(ValueError, match=next(iter(changes))):
-        Activations(**({"d_model": 32} | changes))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from problems.noc import NoC3D
+from tests.problems.noc.packets import routes
 
 
 def position(platform, tile):
@@ -15,41 +16,17 @@ def position(platform, tile):
     return tile % x, tile // x % y, tile // (x * y)
 
 
-def network(platform, pairs):
-    """Return the network of a design: tiles, delay of a hop, energy of a link."""
-    graph = nx.Graph()
-    graph.add_nodes_from(range(math.prod(platform.grid)))
-    for a, b in pairs:
-        length = math.dist(position(platform, a), position(platform, b))
-        graph.add_edge(
-            a,
-            b,
-            cost=platform.router_stages + math.ceil(length * platform.planar_delay - 1e-9),
-            energy=platform.planar_energy * math.ceil(length - 1e-9),
-        )
-    for a, b in platform.vertical_links:
-        cost = platform.router_stages + math.ceil(platform.vertical_delay)
-        graph.add_edge(a, b, cost=cost, energy=platform.vertical_energy)
-    return graph
+def link_energy(platform, a, b):
+    (*here, low), (*there, high) = position(platform, a), position(platform, b)
+    if low != high:
+        return platform.vertical_energy
+    return platform.planar_energy * math.ceil(math.dist(here, there) - 1e-9)
 
 
-def paths(graph, placement):
-    """Yield every path as a list of tiles; ties go to the predecessor of the smallest PE id."""
-    for source in graph:
-        cost = nx.single_source_dijkstra_path_length(graph, source, weight="cost")
-        for target in graph:
-            path = [target]
-            while path[0] != source:
-                tile = path[0]
-                before = [t for t in graph[tile] if cost[t] + graph[t][tile]["cost"] == cost[tile]]
-                path.insert(0, min(before, key=lambda t: placement[t]))
-            if len(path) > 1:
-                yield path
-
-
-def slow_objectives(platform, traffic, placement, pairs, model):
+def slow_objectives(design, traffic, model):
     """Return all five objectives of a design, in plain Python."""
-    graph = network(platform, pairs)
+    platform, placement = design.platform, design.placement.tolist()
+    graph, paths = routes(design)
     kind = {}
     watts = {}
     for pe_type in platform.pe_types:
@@ -58,12 +35,12 @@ def slow_objectives(platform, traffic, placement, pairs, model):
             kind[len(kind)] = pe_type.name
     load = {frozenset(edge): 0.0 for edge in graph.edges}
     latency = energy = 0.0
-    for path in paths(graph, placement):
+    for path in paths.values():
         i, j = placement[path[0]], placement[path[-1]]
         flow = traffic[i, j]
         hops = list(itertools.pairwise(path))
         delay = sum(graph[a][b]["cost"] for a, b in hops)
-        wires = sum(graph[a][b]["energy"] for a, b in hops)
+        wires = sum(link_energy(platform, a, b) for a, b in hops)
         for hop in hops:
             load[frozenset(hop)] += flow
         roles = {kind[i], kind[j]}

@@ -107,29 +107,3 @@ def test_a_search_with_nothing_to_decide_is_refused(routing):
     for call in calls:
         with pytest.raises(ValueError, match=words):
             call()
-    # Either part alone is enough for a search, and the other one stays.
-    for name, value in (("planar_links", None), ("fixed_placement", False)):
-        if routing == "dimension_order" and name == "planar_links":
-            continue
-        free = NoC3D(
-            problem.traffic, platform=replace(platform, **{name: value}), objectives=("mean",)
-        )
-        near = free.neighbors(free.mesh_row(), 5, rng)
-        moved = (near != free.mesh_row()).any(axis=0)
-        assert moved[:64].any() == (name == "fixed_placement")
-        assert moved[64:].any() == (name == "planar_links")
-
-
-def test_wrong_settings_of_networks_are_named():
-    chip, rng = Platform.mesh_8x8(), np.random.default_rng(0)
-    for call, words in (
-        (lambda: folded_torus("8x8"), "'platform' parameter of folded_torus must be a Platform"),
-        (lambda: express_mesh(None), "'platform' parameter of express_mesh must be a Platform"),
-        (lambda: express_mesh(chip, spans=3), "'spans' parameter of express_mesh must be a seq"),
-        (
-            lambda: optimize_placement(chip, None, random_state=rng),
-            "must be a Design. Got Platform",
-        ),
-    ):
-        with pytest.raises(ValueError, match=words):
-            call()

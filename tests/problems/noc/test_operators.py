@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from pymoo.core.population import Population
 
 from problems.noc import NoC3D, NoCMutation, PEType, Platform
-from problems.noc.operators import draw_seeds
 
 N_DESIGNS = 10_000
 
@@ -28,45 +27,15 @@ def make(problem, n, rng):
     return np.concatenate(made)
 
 
-def broken_rows(platform, X, rules):
-    """Check all rows with numpy and a sample with the slow rules; return the illegal rows."""
+def broken_rows(platform, X, rules, n_checked):
+    """Return which of some rows break a rule."""
     n = platform.n_tiles
-    placement, planar = X[:, :n], X[:, n:]
-    bad = (np.sort(placement, axis=1) != np.arange(n)).any(axis=1)
-    bad |= (np.diff(planar, axis=1) <= 0).any(axis=1)
-    pairs = platform.candidates[planar]
-    x, y, _ = platform.grid
-    bad |= (pairs[..., 0] // (x * y) != pairs[..., 1] // (x * y)).any(axis=1)
-    degree = np.zeros((len(X), n), dtype=int)
-    for ends in (pairs[..., 0], pairs[..., 1]):
-        for row, tiles in zip(degree, ends, strict=True):
-            np.add.at(row, tiles, 1)
-    vertical = np.array(platform.vertical_links, dtype=int).reshape(-1, 2)
-    degree += np.bincount(vertical.ravel(), minlength=n)
-    bad |= degree.max(axis=1) > platform.max_degree
-    for t in range(n):
-        first = 0
-        for kind in platform.pe_types:
-            if kind.allowed_tiles is not None and t not in kind.allowed_tiles:
-                bad |= (placement[:, t] >= first) & (placement[:, t] < first + kind.count)
-            first += kind.count
-    # Reachability of all tiles from tile 0, for all designs at once.
-    reached = np.zeros((len(X), n), dtype=bool)
-    reached[:, 0] = True
-    rows = np.arange(len(X))
-    a = np.concatenate((pairs[..., 0], np.tile(vertical[:, 0], (len(X), 1))), axis=1)
-    b = np.concatenate((pairs[..., 1], np.tile(vertical[:, 1], (len(X), 1))), axis=1)
-    for _ in range(n):
-        before = reached.sum()
-        for k in range(a.shape[1]):
-            either = reached[rows, a[:, k]] | reached[rows, b[:, k]]
-            reached[rows, a[:, k]] = reached[rows, b[:, k]] = either
-        if reached.sum() == before:
-            break
-    bad |= ~reached.all(axis=1)
-    for i in range(0, len(X), max(len(X) // 50, 1)):
-        bad[i] |= bool(rules(platform, X[i, :n].tolist(), pairs[i].tolist()))
-    return np.flatnonzero(bad)
+    pairs = platform.candidates[X[:, n:]]
+    return [
+        i
+        for i in range(0, len(X), max(len(X) // n_checked, 1))
+        if (np.diff(X[i, n:]) <= 0).any() or rules(platform, X[i, :n].tolist(), pairs[i].tolist())
+    ]
 
 
 def test_ten_thousand_designs_break_no_rule(rules):
@@ -75,43 +44,9 @@ def test_ten_thousand_designs_break_no_rule(rules):
     assert len(X) >= N_DESIGNS
     # Measured: 99.7 % differ; a few neighbors and children repeat.
     assert len(np.unique(X, axis=0)) > 0.98 * len(X)
-    assert broken_rows(problem.platform, X, rules).size == 0
+    problem.check(X)
+    assert broken_rows(problem.platform, X, rules, 100) == []
     assert np.isfinite(problem.evaluate(X)).all()
-
-
-@pytest.mark.parametrize(
-    "rule",
-    ["each PE once", "allowed tiles", "number of links", "degree", "connected", "within a layer"],
-)
-def test_the_check_itself_sees_every_rule_broken(rules, rule):
-    problem = NoC3D.example("bfs")
-    platform = problem.platform
-    placement, links = (part.tolist() for part in platform.mesh)
-    pairs = platform.candidates[links].tolist()
-    if rule == "each PE once":
-        placement[0] = placement[1]
-    elif rule == "allowed tiles":
-        placement[0], placement[21] = placement[21], placement[0]
-    elif rule == "number of links":
-        pairs[1] = pairs[0]
-    elif rule == "degree":
-        pairs = [p for p in pairs if 0 not in p]
-        pairs = [[0, t] for t in range(1, 16) if t not in (4, 5, 6)] + pairs
-        pairs = pairs[:96]
-    elif rule == "connected":
-        # A tile without planar links keeps its vertical one, so a whole stack must be cut off.
-        stack = {0, 16, 32, 48}
-        kept = [p for p in pairs if not stack & set(p)]
-        spare = [p for p in platform.candidates.tolist() if not stack & set(p) and p not in kept]
-        pairs = kept + spare[::7][: 96 - len(kept)]
-    else:
-        pairs[0] = [0, 16]
-    assert rule in rules(platform, placement, pairs)
-    if rule != "within a layer":
-        index = {tuple(p): i for i, p in enumerate(platform.candidates.tolist())}
-        x = np.array([*placement, *(index[tuple(sorted(p))] for p in pairs)])
-        with pytest.raises(ValueError, match=r"Row 0 of X breaks a rule"):
-            problem.evaluate(x)
 
 
 def platforms():
@@ -160,7 +95,7 @@ def platforms():
     )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recipe=platforms(), seed=st.integers(0, 2**32 - 1))
 def test_no_platform_gets_an_illegal_design(recipe, seed, rules):
     build, arguments = recipe
@@ -173,7 +108,8 @@ def test_no_platform_gets_an_illegal_design(recipe, seed, rules):
     traffic = rng.random((n, n)) + 0.1
     problem = NoC3D(traffic, platform=platform, objectives=("mean", "energy", "thermal"))
     X = make(problem, 60, rng)
-    assert broken_rows(platform, X, rules).size == 0
+    problem.check(X)
+    assert broken_rows(platform, X, rules, 20) == []
     assert np.isfinite(problem.evaluate(X)).all()
     assert np.isfinite(problem.features(X)).all()
 
@@ -266,14 +202,6 @@ def test_a_tiny_platform_repeats_moves_rather_than_fails():
     assert (near == [1, 0, 0]).all(axis=1).any()
 
 
-def test_neighbors_of_a_row_do_not_depend_on_the_others(problem, rows):
-    many = problem.neighbors_many(rows[:4], 6, rng(8))
-    other = problem.neighbors_many(np.concatenate((rows[:2], rows[10:12])), 6, rng(8))
-    assert many.shape == (4, 6, problem.n_var)
-    np.testing.assert_array_equal(many[:2], other[:2])
-    assert len(np.unique(many.reshape(24, -1), axis=0)) == 24
-
-
 def test_children_are_between_their_parents(problem, rows):
     crossover = problem.operators()["crossover"]
     parents = np.stack((rows[1:15], rows[15:29]))
@@ -290,17 +218,6 @@ def test_children_are_between_their_parents(problem, rows):
             mixed += not (np.array_equal(child, a) or np.array_equal(child, b))
     # Measured: all 28; a child may stay at one of its parents by chance.
     assert mixed >= 26
-
-
-def test_a_child_of_one_swap_difference_is_one_of_its_parents(problem):
-    a = problem.mesh_row()
-    b = a.copy()
-    b[[5, 1]] = b[[1, 5]]
-    children = problem.operators()["crossover"]._do(
-        problem, np.stack((np.tile(a, (40, 1)), np.tile(b, (40, 1)))), random_state=rng(4)
-    )
-    kinds = {tuple(c) for c in children.reshape(80, -1).tolist()}
-    assert kinds == {tuple(a.tolist()), tuple(b.tolist())}
 
 
 def test_no_move_is_lost_on_links_where_a_mesh_has_all_that_can_be():
@@ -326,31 +243,6 @@ def test_mutation_makes_at_most_the_moves_it_is_told(problem, rows):
         NoCMutation(max_moves=0)
 
 
-def test_same_seed_same_designs_and_no_global_random_state(problem):
-    np.random.seed(3)  # noqa: NPY002 - the global state must neither matter nor change
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
-    first = make(problem, 200, rng(12))
-    np.random.seed(4)  # noqa: NPY002
-    np.testing.assert_array_equal(first, make(problem, 200, rng(12)))
-    assert not np.array_equal(first, make(problem, 200, rng(13)))
-    np.random.seed(3)  # noqa: NPY002
-    make(problem, 200, rng(12))
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
-
-
-def test_operators_leave_what_they_are_given_alone(problem, rows):
-    X = rows.copy()
-    X.flags.writeable = False
-    operators = problem.operators()
-    operators["mutation"]._do(problem, X, random_state=rng())
-    operators["crossover"]._do(problem, np.stack((X, X[::-1])), random_state=rng())
-    problem.neighbors_many(X, 3, rng())
-    problem.evaluate(X)
-    problem.features(X)
-    problem.canonical(X)
-    np.testing.assert_array_equal(X, rows)
-
-
 def feed(problem, what, X):
     operators = problem.operators()
     if what == "neighbors":
@@ -370,12 +262,3 @@ def test_compiled_code_never_sees_an_illegal_row(problem, rows, what):
     match = "Row 2 of X breaks a rule: links must be indices from 0 to 479"
     with pytest.raises(ValueError, match=match):
         feed(problem, what, X)
-
-
-@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox])
-def test_seeds_of_moves_are_whole_words_of_any_generator(kind):
-    random_state, same = (np.random.Generator(kind(3)) for _ in range(2))
-    expected = same.integers(0, 2**64, size=7, dtype=np.uint64)
-    np.testing.assert_array_equal(draw_seeds(random_state, 7), expected)
-    assert random_state.random() == same.random()
-    assert draw_seeds(random_state, 0).dtype == np.uint64

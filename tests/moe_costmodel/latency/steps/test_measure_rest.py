@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -9,7 +8,6 @@ from moe_costmodel.latency.steps.measure_rest import (  # noqa: E402
     measure_rest,
     without_experts,
 )
-from moe_costmodel.latency.steps.rest_of_model import RestOfModel  # noqa: E402
 from moe_costmodel.measure.measurements import Measurements  # noqa: E402
 
 TOKENS = torch.arange(12).view(1, 12)
@@ -53,24 +51,6 @@ def test_the_rest_is_measured(model):
     assert "4 to 9 context" in rest.outside(2, 100)[0]
     with pytest.raises(ValueError, match="'contexts'"):
         measure_rest(model, contexts=(0,))
-
-
-def test_a_model_of_no_family_is_named():
-    with pytest.raises(ValueError, match="'model'"):
-        measure_rest(torch.nn.Linear(2, 2))
-
-
-def test_measured_steps_are_fitted():
-    tokens, context = np.meshgrid([1, 8, 64], [10, 1000])
-    truth = RestOfModel(per_step=2e-3, per_token=3e-6, per_token_context=5e-9)
-    seconds = truth.seconds(tokens, context)
-    found = RestOfModel.from_times(tokens.ravel(), context.ravel(), seconds.ravel())
-    assert found.per_step == pytest.approx(truth.per_step)
-    assert found.per_token == pytest.approx(truth.per_token)
-    assert found.per_token_context == pytest.approx(truth.per_token_context)
-    for bad in ([], [np.nan], [0.0], [[1.0]]):
-        with pytest.raises(ValueError, match="'seconds'"):
-            RestOfModel.from_times(1, 1, bad)
 
 
 def test_a_model_is_measured_as_it_runs(tmp_path):

@@ -1,12 +1,10 @@
 """Parts that make predictions of whole steps hold: reused slots, measured tables, intervals."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from moe_costmodel import LayerShape, RestOfModel, RoutingTrace
-from moe_costmodel.latency.buffer_cost import BufferCost, reused_share
+from moe_costmodel.latency.buffer_cost import BufferCost
 from moe_costmodel.latency.layer_table import LayerTable
 from moe_costmodel.latency.report import conformal
 from moe_costmodel.measure.measurements import Record
@@ -30,10 +28,6 @@ def runs(truth, rng):
         seconds = truth.layer_seconds(layer_seconds(SHAPE, counts), active, capacity).sum()
         seconds += float(truth.copy_seconds(SHAPE, misses))
         yield Record("buffered", at | {"step": number // 2}, [float(seconds)], SHAPE)
-
-
-def test_a_slot_is_used_again_if_a_step_needs_more_experts_than_fit():
-    assert reused_share(np.array([0, 2, 4, 8]), 4).tolist() == [0.0, 0.0, 0.0, 0.5]
 
 
 def test_the_cost_of_reused_slots_is_found(rng):
@@ -105,17 +99,3 @@ def test_recorded_steps_follow_each_other(rng):
     assert any(np.array_equal(found, whole[i : i + 4]) for i in range(17))
     # The trace has no step of 5 sequences, so these are drawn.
     assert source.steps(5, 2, mode="decode", skew=0.0, recorded=True)[0][0][0].shape == (5, 2)
-
-
-def test_drawn_steps_share_their_popular_experts(rng):
-    pytest.importorskip("torch")
-    from moe_costmodel.measure.step_routing import StepRouting
-
-    shape = replace(SHAPE, n_experts=64)
-    source = StepRouting(shape, 1, rng)
-    first, second = (
-        set(layers[0][0].ravel())
-        for layers in source.steps(8, 2, mode="decode", skew=3.0, recorded=False)
-    )
-    # 16 choices each; with a steep popularity most of them fall on the same few experts.
-    assert len(first & second) >= 0.5 * min(len(first), len(second))

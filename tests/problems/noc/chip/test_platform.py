@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from problems.noc import Design, NoC3D, PEType, Platform
+from problems.noc import NoC3D, PEType, Platform
 
 CPU = PEType(name="CPU", count=4, power=1.0)
 GPU = PEType(name="GPU", count=4, power=6.0)
@@ -124,46 +124,26 @@ def test_a_2d_chip_and_a_single_pillar_work():
     [
         ({"grid": (2, 2)}, r"'grid' parameter .* three integers .* Got \(2, 2\)"),
         ({"grid": (1, 1, 1)}, "two to 60000 tiles"),
-        ({"grid": (2, 2, 2.5)}, r"'grid' parameter .* Got 2\.5"),
-        ({"grid": 8}, "'grid' parameter"),
         ({"grid": (2, 2, 3)}, r"be 12 PEs in all.* Got {'CPU': 4, 'GPU': 4}"),
-        ({"grid": (2, 3, 1)}, r"be 6 PEs in all.* Got {'CPU': 4, 'GPU': 4}"),
-        ({"pe_types": ()}, r"be 8 PEs in all.* Got {}"),
         ({"pe_types": "CPU"}, "'pe_types' parameter .* sequence of PEType"),
         ({"pe_types": (CPU, CPU)}, "of different names"),
-        ({"n_planar_links": 2.0}, "'n_planar_links' .* an integer from 0 to 2147483647. Got 2.0"),
-        ({"n_planar_links": -1}, "'n_planar_links' .* Got -1"),
         (
             {"n_planar_links": 2},
             "8 tiles, 2 planar and 4 vertical links, .* joining the 4 pieces .* takes 3 planar",
         ),
         ({"n_planar_links": 13}, "13 planar .* only 12 pairs of tiles"),
         ({"max_degree": 2}, "max_degree 2, .* routers have 8 ports left .* which need 12"),
-        ({"max_degree": 0}, "'max_degree' .* an integer from 1 to .* Got 0"),
-        ({"max_degree": True}, "'max_degree' .* Got True"),
         ({"max_length": 0.5}, "'max_length' .* a finite number of at least 1. Got 0.5"),
-        ({"max_length": float("nan")}, "'max_length' .* Got nan"),
         ({"vertical_links": []}, "no set of planar links joins all tiles"),
         ({"vertical_links": [(0, 5)]}, r"one above the other .* Got \(0, 5\)"),
-        ({"vertical_links": [(4, 8)]}, r"second = first \+ 4 < 8.* Got \(4, 8\)"),
         ({"vertical_links": [(0, 4), (4, 0)]}, "free of repetitions"),
-        ({"vertical_links": [3]}, "'vertical_links' .* sequence of integers"),
-        ({"vertical_links": [(0, 4, 8)]}, r"Got \(0, 4, 8\)"),
         (
             {"router_stages": 0, "vertical_delay": 0},
             "every hop take from 1 to 5535 cycles. Got hops of 0",
         ),
         ({"router_stages": 9000}, "from 1 to 5535 cycles. Got hops of 9001 to 9002"),
-        ({"planar_delay": 59999}, "from 1 to 5535 cycles. Got hops of 6 to 65535"),
         ({"planar_delay": 1e40}, "'planar_delay' .* below 60000 cycles"),
-        ({"planar_delay": 1e300}, "'planar_delay' .* from 0 to 1e.50. Got 1e.300"),
-        ({"router_stages": 10**9}, "'router_stages' .* below 60000 cycles"),
-        ({"router_stages": 10**400}, "'router_stages' .* an integer from 0 to 2147483647"),
-        ({"max_degree": 2**63}, "'max_degree' .* an integer from 1 to 2147483647"),
-        ({"core_type": ["CPU"]}, "'core_type' .* a text"),
         ({"planar_delay": -1}, "'planar_delay' .* Got -1"),
-        ({"router_energy": float("inf")}, "'router_energy' .* Got inf"),
-        ({"layer_resistance": "ten"}, "'layer_resistance' .* Got 'ten'"),
         ({"sink": "left"}, "one of 'top', 'bottom'. Got 'left'"),
         ({"mesh_placement": [0] * 8}, "'mesh_placement' .* every PE id from 0 to 7 once"),
     ],
@@ -183,14 +163,10 @@ def test_a_degree_cap_that_leaves_no_connection_is_named():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": ""}, "'name' parameter of PEType .* 1 to 100 printable"),
         ({"count": 0}, "'count' parameter of PEType GPU .* an integer from 1 to 60000. Got 0"),
         ({"power": -1.0}, "'power' parameter of PEType GPU .* Got -1.0"),
         ({"power": [1.0, 2.0]}, "one number for all or one for each of 4 PEs. Got"),
-        ({"power": "hot"}, "'power' parameter of PEType GPU .* Got 'hot'"),
-        ({"power": [1, 2, 3, None]}, "'power' parameter of PEType GPU .* Got None"),
         ({"allowed_tiles": [-1, 2, 3, 4]}, "'allowed_tiles' .* Got -1"),
-        ({"allowed_tiles": "all"}, "'allowed_tiles' .* Got 'all'"),
     ],
 )
 def test_a_wrong_type_of_pe_is_named(changes, message):
@@ -220,7 +196,6 @@ def test_types_that_do_not_fit_their_tiles_are_named():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", r"must be a JSON object. Got \[\]"),
         ("{", "file.json: "),
         ('{"grid": [2, 2, 2], "n_planar_links": 6}', "must have the field 'pe_types'. Got none"),
         (
@@ -228,8 +203,6 @@ def test_types_that_do_not_fit_their_tiles_are_named():
             "must have no field 'color'. Remove it",
         ),
         ('{"grid": [2, 2, 2], "n_planar_links": 6, "pe_types": [{"name": "A"}]}', "'pe_types'"),
-        ('{"grid": [2, 2, 2], "n_planar_links": 6, "pe_types": 3}', "'pe_types'"),
-        ('{"grid": null, "n_planar_links": 6, "pe_types": []}', "'grid'"),
     ],
 )
 def test_a_wrong_platform_file_is_named(assert_file_rejected, text, message):
@@ -244,26 +217,3 @@ def test_the_slowest_hops_that_are_allowed_do_not_overflow():
     # Between the ends there is no direct link: two hops, of which each takes 5534 cycles.
     assert NoC3D(traffic, platform=chip).ref_point[2] == 2 * 5534
     assert PEType(name="A", count=3, power=np.ones(3)) == PEType(name="A", count=3, power=1)
-
-
-def test_what_a_platform_keeps_cannot_be_changed():
-    chip = platform()
-    placement, links = chip.mesh
-    kept = [placement, links, chip.candidates, chip.vertical_array, chip.candidate_lengths]
-    for array in (*kept, chip.pe_type, chip.power, chip.allowed, chip.die):
-        with pytest.raises(ValueError, match="read-only"):
-            array[:1] = array[1:2]
-    np.testing.assert_array_equal(Design.mesh(chip).placement, placement)
-
-
-def test_positions_of_other_tiles_and_wrong_powers_are_refused():
-    chip = platform()
-    assert chip.position(np.int64(7)) == (1, 1, 1)
-    for tile in (-1, 8):
-        with pytest.raises(
-            ValueError, match=r"'tile' parameter of Platform.position .* from 0 to 7"
-        ):
-            chip.position(tile)
-    assert PEType(name="A", count=2, power=np.array(1.5)).power == (1.5, 1.5)
-    with pytest.raises(ValueError, match=r"'power' parameter of PEType A must be a number"):
-        PEType(name="A", count=2, power=np.array("x"))

@@ -51,22 +51,11 @@ def test_a_missing_row_is_named(tmp_path, rows):
     assert str(path) in str(error.value)
 
 
-def test_a_row_of_another_length_is_named(tmp_path, rows):
-    rows[7] = rows[7][:-1]
-    with pytest.raises(ValueError, match=r"row 8' must be 64 columns, .* Got 63"):
-        load_traffic(write(tmp_path / "a.csv", rows))
-    rows[7] = [*rows[7], 1, 2]
-    with pytest.raises(ValueError, match=r"row 8' must be 64 columns, .* Got 65"):
-        load_traffic(write(tmp_path / "a.csv", rows))
-
-
 @pytest.mark.parametrize(
     ("header", "index", "place"),
     [
         ([f"PE{j}" for j in range(64)], None, "row 1, column 1"),
-        (range(64), None, "row 65"),
         (None, "PE{}", "row 1, column 1"),
-        (None, "{}", "row 1"),
         (["", *range(64)], "{}", "row 1, column 1"),
     ],
 )
@@ -85,27 +74,6 @@ def test_a_header_that_begins_with_a_number_sign_is_skipped(tmp_path, rows):
     np.testing.assert_array_equal(load_traffic(path, scale=1), rows)
 
 
-def test_an_entry_that_is_no_title_is_named_without_advice(tmp_path, rows):
-    rows[3][5] = "many"
-    with pytest.raises(ValueError, match=r"must be a finite number >= 0\. Got 'many' instead\.$"):
-        load_traffic(write(tmp_path / "a.csv", rows))
-
-
-def test_a_line_number_is_told_where_blank_lines_shift_it(tmp_path, rows):
-    rows[2][0] = "x"
-    path = tmp_path / "a.csv"
-    path.write_text("\n" + "\n\n".join(" ".join(map(str, row)) for row in rows))
-    with pytest.raises(ValueError, match=r"row 3 \(line 6\), column 1"):
-        load_traffic(path)
-
-
-def test_another_size_is_named(tmp_path):
-    path = write(tmp_path / "a.csv", np.ones((16, 16), dtype=int).tolist())
-    with pytest.raises(ValueError, match=r"row 1' must be 64 columns, .* Got 16"):
-        load_traffic(path)
-    assert load_traffic(path, n=16).shape == (16, 16)
-
-
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00\x01", b"PK\x03\x04\x00\x00 \xf0"])
 def test_a_file_of_something_else_is_named(tmp_path, content):
     path = tmp_path / "a.csv"
@@ -120,28 +88,13 @@ def test_a_file_without_traffic_between_pes_is_named(tmp_path):
         load_traffic(path)
 
 
-@pytest.mark.parametrize("scale", [0, -1.0, float("nan"), "2e8"])
-def test_a_wrong_scale_is_named(tmp_path, rows, scale):
-    with pytest.raises(ValueError, match=r"'scale' parameter of load_traffic"):
-        load_traffic(write(tmp_path / "a.csv", rows), scale=scale)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere"):
-        NoC3D.from_traffic(tmp_path / "nowhere.csv")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda t: t[:63], r"64 rows and 64 columns, .* Got shape \(63, 64\)"),
-        (lambda t: t.ravel(), r"Got shape \(4096,\)"),
         (lambda t: np.where(np.arange(64) == 3, np.nan, t), "row 1, column 4: .* Got nan"),
-        (lambda t: -t, "row 1, column 1: .* Got -1.0"),
         (lambda t: t * 1e200, "largest number between 1e-100 and 1e100.* Got 1e\\+200"),
-        (lambda t: [*t.tolist()[:5], ["a"]], r"must be numbers \[64, 64\]"),
         (lambda t: t * 0, "some traffic"),
-        (lambda t: t + 5j, "complex numbers"),
         (lambda t: np.ma.masked_equal(t, 1.0), "no masked entries"),
     ],
 )

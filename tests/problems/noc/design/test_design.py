@@ -1,14 +1,10 @@
-import copy
-import itertools
 import json
-import pickle
 import re
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from moela import Front
 from problems.noc import Design, NoC3D, PEType, Platform
 
 
@@ -34,33 +30,6 @@ def test_a_design_from_arrays_in_any_order_is_one_design(problem, rows):
     assert design.all_links().shape == (144, 2)
 
 
-def test_a_design_survives_json_pickle_and_copies(tmp_path, problem, rows):
-    design = problem.decode(rows[4])
-    path = tmp_path / "design.json"
-    design.save(path)
-    assert Design.load(path) == design
-    assert copy.deepcopy(design) == design
-    assert pickle.loads(pickle.dumps(design)) == design
-    chip = Platform(
-        grid=(2, 2, 2), pe_types=(PEType(name="A", count=8, power=1),), n_planar_links=5
-    )
-    Design.mesh(chip).save(path)
-    assert Design.load(path) == Design.mesh(chip)
-    assert Design.load(path).platform == chip
-    # A stack of tiles has no planar links to choose.
-    tower = Platform(grid=(1, 1, 4), pe_types={"A": {"count": 4, "power": 1}}, n_planar_links=0)
-    Design.mesh(tower).save(path)
-    assert Design.load(path) == Design.mesh(tower) == Design([0, 1, 2, 3], [], tower)
-
-
-def test_a_design_cannot_be_changed_behind_its_rules(rows, problem):
-    design = problem.decode(rows[4])
-    with pytest.raises(ValueError, match=r"read-only"):
-        design.placement[0] = 3
-    with pytest.raises(ValueError, match=r"read-only"):
-        design.links[0] = 3
-
-
 def test_the_mesh_prints_its_layers():
     text = str(Design.mesh())
     lines = text.splitlines()
@@ -80,11 +49,6 @@ def broken(name):
     if name == "PE twice":
         placement[9] = placement[8]
         return placement, links, r"each PE once. Got PE \d+ on tiles \[8, 9\] and no tile for PEs"
-    if name == "PE outside":
-        placement[3] = 64
-        return placement, links, r"PE ids from 0 to 63. Got 64 on tile 3"
-    if name == "too few PEs":
-        return placement[:63], links, r"each of 64 tiles. Got shape \(63,\)"
     if name == "LLC inside":
         placement[[0, 21]] = placement[[21, 0]]
         return placement, links, r"each LLC on a tile allowed for it \(.*\). Got LLC 8 on tile 21"
@@ -97,14 +61,6 @@ def broken(name):
     if name == "between layers":
         links[7] = (3, 19)
         return placement, links, r"two different tiles of one layer. Got \(3, 19\) as link 7"
-    if name == "to itself":
-        links[7] = (3, 3)
-        return placement, links, r"two different tiles of one layer. Got \(3, 3\) as link 7"
-    if name == "tile outside":
-        links[7] = (3, -1)
-        return placement, links, r"tiles from 0 to 63. Got \(3, -1\) as link 7"
-    if name == "no pairs":
-        return placement, links.ravel(), r"shape \(192,\)|'links\[0\]' of .* a list"
     if name == "degree":
         # Tile 17 has 3 planar and 2 vertical links; 4 more, taken from the top layer, are too many.
         links[-4:] = [(17, 19), (17, 27), (17, 30), (17, 31)]
@@ -119,15 +75,10 @@ def broken(name):
 
 RULES = (
     "PE twice",
-    "PE outside",
-    "too few PEs",
     "LLC inside",
     "link twice",
     "too few links",
     "between layers",
-    "to itself",
-    "tile outside",
-    "no pairs",
     "degree",
     "unconnected",
 )
@@ -147,33 +98,6 @@ def test_a_broken_rule_is_named_with_its_place(tmp_path, rule):
 
 
 @pytest.mark.parametrize(
-    ("placement", "links", "message"),
-    [
-        (["a"] * 64, None, "'placement' of a Design must hold integers"),
-        ([1.5] * 64, None, r"must hold integers. Got 1.5 at index \[0\]"),
-        ([float("nan")] * 64, None, r"must hold integers. Got nan at index \[0\]"),
-        ([True] * 64, None, "must hold integers. Got values of type bool"),
-        ([None] * 64, None, "'placement' of a Design must hold integers"),
-        (None, [[0, 1], [2]], "'links' of a Design must hold integers"),
-        (None, [[0, 1.25]] * 96, r"'links' of a Design .* Got 1.25 at index \[0, 1\]"),
-        (None, [[0, 10**30]] * 96, "'links' of a Design must hold integers"),
-    ],
-)
-def test_arrays_of_something_else_are_named(placement, links, message):
-    mesh = Design.mesh()
-    with pytest.raises(ValueError, match=message):
-        Design(
-            mesh.placement if placement is None else placement,
-            mesh.links if links is None else links,
-        )
-
-
-def test_whole_floats_are_taken_for_integers():
-    mesh = Design.mesh()
-    assert Design(mesh.placement.astype(float), mesh.links.astype(np.uint8)) == mesh
-
-
-@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[]", r"A design must be a JSON object. Got \[\]"),
@@ -186,7 +110,6 @@ def test_whole_floats_are_taken_for_integers():
             '{"format": "moela-noc-design-1", "links": [], "placement": [], "platform": [null]}',
             r"The 'platform' of a design must be a JSON object. Got \[None\]",
         ),
-        ("not json", "file.json"),
         ("[" * 100_000, "file.json"),
     ],
 )
@@ -223,19 +146,6 @@ def test_a_design_draws_every_layer(problem, rows, tmp_path):
         design.plot(np.where(np.arange(144) == 7, np.nan, 1.0))
 
 
-def test_titles_of_narrow_layers_have_room():
-    types = [PEType(name="CPU", count=12, power=1.0)]
-    chip = Platform(grid=(2, 1, 6), pe_types=types, n_planar_links=6)
-    figure = Design.mesh(chip).plot()
-    figure.draw_without_rendering()
-    assert [ax.get_title() for ax in figure.axes[4:6]] == [
-        "layer 4: 1 link", "layer 5: 1 link (heat sink)",
-    ]  # fmt: skip
-    boxes = [ax.title.get_window_extent() for ax in figure.axes[:6]]
-    assert min(box.x0 for box in boxes) >= 0.0
-    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes[:5]))
-
-
 def test_tiles_are_colored_by_temperature(problem, rows):
     design = problem.decode(rows[6])
     degrees = design.temperatures()
@@ -251,14 +161,6 @@ def test_tiles_are_colored_by_temperature(problem, rows):
     plain, hot = design.plot(), design.plot(temperature=True)
     assert len(hot.axes) == len(plain.axes) + 1
     assert faces(hot) != faces(plain)
-    # The color bar is that of the tiles, and labels can be read on every color.
-    bar = next(m for m in hot.axes[-1].collections if m.get_array() is not None)
-    hottest = int(degrees[:16].argmax())
-    np.testing.assert_allclose(bar.cmap(bar.norm(degrees[hottest])), faces(hot)[hottest])
-    assert hot.axes[0].texts[hottest].get_color() == "white"
-    assert hot.axes[3].texts[int(degrees[48:].argmin())].get_color() == "black"
-    given = design.plot(temperature=np.linspace(40, 90, 64))
-    assert faces(given) != faces(hot)
     with pytest.raises(ValueError, match=r"64 finite numbers, one per tile. Got 'shape \(2,\)'"):
         design.plot(temperature=[1, 2])
 
@@ -272,22 +174,6 @@ def test_traffic_is_drawn_by_type_for_each_application(problem):
     # What a PE sends to itself never enters the network.
     ones = NoC3D(np.ones((64, 64))).plot_traffic()
     assert ones.axes[0].get_title() == "application 0: 4.03e+03 in all, 100 % of pairs"
-
-
-def test_a_design_is_drawn_beside_the_mesh_with_its_changes(problem, rows):
-    figure = problem.plot_beside_mesh(problem.decode(rows[6]))
-    titles = [ax.get_title() for ax in figure.axes]
-    assert sum(title.startswith("layer 0") for title in titles) == 2
-    changes = problem.beside_mesh(rows[6])
-    written = [text.get_text() for ax in figure.axes for text in ax.texts]
-    for _, _, change in changes.values():
-        assert any(f"({change:+.1f} %)" in text for text in written)
-
-
-@pytest.mark.parametrize("make", [Design.mesh, lambda platform: Design([0], [], platform)])
-def test_what_is_no_platform_is_refused(make):
-    with pytest.raises(ValueError, match=r"must be a Platform\. Got '4x4x4'"):
-        make("4x4x4")
 
 
 def test_two_designs_differ_in_pes_and_links_whatever_the_order_of_the_row(problem, rows):
@@ -311,12 +197,3 @@ def test_two_designs_differ_in_pes_and_links_whatever_the_order_of_the_row(probl
     far = problem.describe_differences(rows[5], row)
     assert re.fullmatch(r"the tiles of \d+ of 64 PEs", far[0])
     assert re.fullmatch(r"\d+ of 96 links", far[1])
-
-
-def test_a_front_of_networks_is_explained_by_pes_links_and_features(problem, rows):
-    text = Front(problem.evaluate(rows), rows, problem=problem).explain(0)
-    assert "x0" not in text
-    assert "\nlatency " in text
-    assert "f1" not in text
-    assert re.search(r"The designs differ in the tiles of \d+ of 64 PEs; \d+ of 96 links\.", text)
-    assert any(name in text for name in problem.feature_names)

@@ -14,7 +14,7 @@ from problems.noc.design.programs import run_program
 def test_what_a_program_that_hangs_said_last_is_told(tmp_path):
     words = ["sh", "-c", "echo Possible network deadlock; exec sleep 30"]
     with pytest.raises(RuntimeError, match=r"BookSim did not end .*Possible network deadlock"):
-        run_program("BookSim", words, tmp_path, 3.0)
+        run_program("BookSim", words, tmp_path, 1.0)
 
 
 def test_missing_simulators_are_named(design, tmp_path, monkeypatch):
@@ -73,9 +73,6 @@ def test_stored_designs_of_the_released_evaluator_survive_csv(noc_data, tmp_path
     [
         ("p.csv", "1 2 3", r"p.csv: must be a PE id for each of 64 tiles. Got 3"),
         ("p.csv", "1 two 3", r"p.csv: field 'row 1, column 2' must be an integer. Got 'two'"),
-        ("p.csv", "1.5", r"p.csv: field 'row 1, column 1' must be an integer. Got '1.5'"),
-        ("p.csv", "nan", r"column 1' must be an integer. Got 'nan'"),
-        ("p.csv", "1e300", r"column 1' must be an integer. Got '1e300'"),
         ("p.csv", "0 " * 64, r"p.csv, .*l.csv: A Design breaks a rule: .* each PE once"),
         ("l.csv", "0,1\n0,1,2\n", r"l.csv: field 'row 2' must be two tiles .* Got 3 numbers"),
         ("l.csv", "0,1\n", r"l.csv: A Design breaks a rule: .* 96 planar links. Got 1"),

@@ -1,7 +1,6 @@
 """Designs for several applications, and a held-out application."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from problems.noc import NoC3D, Platform, synthetic_traffic
@@ -25,13 +24,6 @@ def rows(matrices):
     return problem.operators()["sampling"]._do(problem, 10, random_state=np.random.default_rng(2))
 
 
-@pytest.mark.parametrize("kind", [list, lambda t: t.tolist(), tuple, pd.DataFrame])
-def test_applications_may_be_lists_and_frames(matrices, rows, kind):
-    F = NoC3D([kind(t) for t in matrices]).evaluate(rows)
-    np.testing.assert_array_equal(F, NoC3D(matrices).evaluate(rows))
-    np.testing.assert_array_equal(NoC3D(kind(matrices[0])).traffic, matrices[0])
-
-
 @pytest.mark.parametrize("aggregate", ["mean", "worst"])
 def test_objectives_are_aggregated_relative_to_the_mesh(matrices, rows, aggregate):
     together = NoC3D(matrices, objectives=NAMES, aggregate=aggregate)
@@ -45,25 +37,6 @@ def test_objectives_are_aggregated_relative_to_the_mesh(matrices, rows, aggregat
     assert together.traffic.shape == (3, 64, 64)
     assert together.link_loads(rows).shape == (10, 3, 144)
     np.testing.assert_array_equal(together.link_loads(rows[4])[1], alone[1].link_loads(rows[4]))
-
-
-def test_mean_and_worst_are_two_problems(matrices):
-    versions = {
-        NoC3D(matrices, aggregate="mean").version,
-        NoC3D(matrices, aggregate="worst").version,
-        NoC3D(matrices[:2]).version,
-        NoC3D(matrices[0]).version,
-    }
-    assert len(versions) == 4
-    with pytest.raises(ValueError, match=r"'aggregate' parameter of NoC3D .* Got 'median'"):
-        NoC3D(matrices, aggregate="median")
-
-
-def test_a_single_application_in_a_list_is_that_application(matrices, rows):
-    np.testing.assert_array_equal(
-        NoC3D(matrices[:1]).evaluate(rows), NoC3D(matrices[0]).evaluate(rows)
-    )
-    assert NoC3D(np.stack(matrices[:1])).version == NoC3D(matrices[0]).version
 
 
 def test_constraints_hold_in_the_worst_application(matrices, rows):
@@ -81,13 +54,6 @@ def test_a_held_out_application_is_evaluated_but_never_seen(matrices, rows):
     np.testing.assert_array_equal(problem.evaluate(rows), without.evaluate(rows))
     np.testing.assert_array_equal(problem.features(rows), without.features(rows))
     assert without.held_out is None
-
-
-def test_wrong_traffic_beside_the_problem_is_named(matrices):
-    with pytest.raises(ValueError, match=r"^held_out: must have 64 rows"):
-        NoC3D(matrices[0], held_out=matrices[1][:5])
-    with pytest.raises(ValueError, match="'seed' parameter of example must be an integer of at"):
-        NoC3D.example("bfs", seed=-1)
 
 
 def test_traffic_files_become_applications(tmp_path, matrices):

@@ -6,33 +6,6 @@ import pytest
 from problems.noc import NoC3D, Platform
 
 
-def swaps_of(problem, rng, n_bases, k):
-    """Return designs and swaps of them; the swaps of a design follow one another."""
-    n = problem.platform.n_tiles
-    X = problem.operators()["sampling"]._do(problem, n_bases, random_state=rng)
-    groups = []
-    for base, neighbors in zip(X, problem.neighbors_many(X, k, rng), strict=True):
-        same = (neighbors[:, n:] == base[n:]).all(axis=1)
-        groups.append(np.concatenate((base[None], neighbors[same])))
-    return groups
-
-
-@pytest.mark.parametrize("model", ["published", "released"])
-def test_batches_of_swaps_have_the_bits_of_single_rows(model):
-    problem = NoC3D.example("bfs", model=model)
-    rng = np.random.default_rng(8)
-    groups = swaps_of(problem, rng, 12, 20)
-    # Half of 12 x 20 neighbors are swaps, and each group has its base.
-    assert sum(map(len, groups)) > 100
-    X = np.concatenate(groups)
-    single = np.concatenate([problem.evaluate(x[None]) for x in X])
-    np.testing.assert_array_equal(problem.evaluate(X), single)
-    mixed = rng.permutation(len(X))
-    np.testing.assert_array_equal(problem.evaluate(X[mixed]), single[mixed])
-    loads = np.concatenate([problem.link_loads(x[None]) for x in X])
-    np.testing.assert_array_equal(problem.link_loads(X), loads)
-
-
 def test_chains_of_moves_and_repeats_have_the_bits_of_single_rows():
     problem = NoC3D.example("gau", platform=Platform.mesh_8x8())
     rng = np.random.default_rng(9)

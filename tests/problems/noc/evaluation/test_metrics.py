@@ -138,24 +138,6 @@ def test_objectives_are_what_is_measured(problem, rows):
     np.testing.assert_array_equal(some.evaluate(rows[3]), F[3, columns])
 
 
-def test_the_order_of_the_links_changes_no_bit(problem, rows):
-    rng = np.random.default_rng(0)
-    shuffled = np.concatenate((rows[:, :18], rng.permuted(rows[:, 18:], axis=1)), axis=1)
-    np.testing.assert_array_equal(problem.evaluate(shuffled), problem.evaluate(rows))
-
-
-def test_large_batches_are_cut_without_a_trace(problem, rows, monkeypatch):
-    whole = problem.evaluate(rows)
-    monkeypatch.setattr(
-        "problems.noc.evaluation.evaluation.LOADS_AT_ONCE", 3 * 2 * PLATFORM.n_links
-    )
-    np.testing.assert_array_equal(problem.evaluate(rows), whole)
-    bad = rows.copy()
-    bad[6, 0] = bad[6, 1]
-    with pytest.raises(ValueError, match="Row 6 of X"):
-        problem.evaluate(bad)
-
-
 def test_channel_loads_are_the_halves_of_link_loads(problem, rows):
     loads = problem.channel_loads(rows)
     assert loads.shape == (8, 1, PLATFORM.n_links, 2)
@@ -262,8 +244,6 @@ def test_constraints_become_violations(traffic, problem, rows):
     ("constraints", "message"),
     [
         ({"speed": 3}, r"'constraints' parameter .* from names among .*router_area.* Got .*speed"),
-        ({"temperature": float("nan")}, "'constraints' .* nan"),
-        ({"temperature": "85"}, "'constraints' .* '85'"),
         ("temperature<=85", "'constraints' .* mapping"),
         ({"temperature": 20}, r"temperature is at least 68.7\d* degrees C in every design"),
         ({"peak_load": 0}, "peak_load is at least .* in every design"),

@@ -55,14 +55,7 @@ def test_both_models_agree_with_the_slow_check(slow, model, app):
     X = problem.operators()["sampling"].do(problem, 6, random_state=rng).get("X")[1:]
     X = problem.operators()["mutation"]._do(problem, X, random_state=rng)
     for x, f in zip(X, problem.evaluate(X), strict=True):
-        design = problem.decode(x)
-        expected = slow(
-            problem.platform,
-            problem.traffic,
-            design.placement.tolist(),
-            design.links.tolist(),
-            model,
-        )
+        expected = slow(problem.decode(x), problem.traffic, model)
         np.testing.assert_allclose(f, expected, rtol=1e-11)
 
 
@@ -91,9 +84,7 @@ def test_other_platforms_agree_with_the_slow_check(slow, model):
     problem = NoC3D(traffic, platform=platform, model=model)
     X = problem.operators()["sampling"].do(problem, 12, random_state=rng).get("X")
     for x, f in zip(X, problem.evaluate(X), strict=True):
-        design = problem.decode(x)
-        expected = slow(platform, traffic, design.placement.tolist(), design.links.tolist(), model)
-        np.testing.assert_allclose(f, expected, rtol=1e-11)
+        np.testing.assert_allclose(f, slow(problem.decode(x), traffic, model), rtol=1e-11)
 
 
 def chain(model="published", **traffic):
@@ -161,24 +152,3 @@ def test_ties_go_to_the_predecessor_with_the_smallest_pe_id(low, high):
     over_tile_1 = [1.0, 0.0, 1.0, 0.0]
     over_tile_2 = [0.0, 1.0, 0.0, 1.0]
     assert problem.link_loads(x).tolist() == (over_tile_1 if low == 1 else over_tile_2)
-
-
-def test_a_result_is_bit_equal_in_any_batch():
-    problem = NoC3D.example("nw")
-    rng = np.random.default_rng(1)
-    X = problem.operators()["sampling"].do(problem, 60, random_state=rng).get("X")
-    F = problem.evaluate(X)
-    order = rng.permutation(60)
-    np.testing.assert_array_equal(problem.evaluate(X[order]), F[order])
-    np.testing.assert_array_equal(np.array([problem.evaluate(x) for x in X]), F)
-    np.testing.assert_array_equal(problem.evaluate(X[7:30]), F[7:30])
-
-
-def test_the_order_of_links_changes_no_bit():
-    problem = NoC3D.example("sc")
-    rng = np.random.default_rng(1)
-    X = problem.operators()["sampling"].do(problem, 10, random_state=rng).get("X")
-    shuffled = np.concatenate((X[:, :64], rng.permuted(X[:, 64:], axis=1)), axis=1)
-    assert (shuffled != X).any(axis=1).all()
-    np.testing.assert_array_equal(problem.evaluate(shuffled), problem.evaluate(X))
-    np.testing.assert_array_equal(problem.canonical(shuffled), X)

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from problems.noc import Design, DieLink, NoC3D, Platform, Technology, chiplet_package
-from problems.noc.comparison import wires
 from problems.noc.evaluation.limits import lower_bounds
 from problems.noc.evaluation.metrics import network_power
-from problems.noc.evaluation.physical import LOADED, PHYSICAL_UNITS, physical_limits
+from problems.noc.evaluation.physical import PHYSICAL_UNITS, physical_limits
 
 TECHNOLOGY = Technology(
     router_energy=0.05,
@@ -114,16 +113,6 @@ def differ_by_more_than_noise(problem, rows, name):
     found = problem.measure(rows, [name])[name]
     assert len(np.unique(found)) < len(rows) - 20
     assert (np.diff(np.unique(found)) > 1e-12 * found.max()).all()
-
-
-def test_the_length_of_links_is_that_of_the_metrics_everywhere(walk):
-    problem, rows = walk
-    found, platform = problem.measure(rows[-1:], ["wire_length", "link_length"]), problem.platform
-    lengths = platform.candidate_lengths[rows[-1, platform.n_tiles :]]
-    assert found["wire_length"] == pytest.approx(lengths.sum(), rel=1e-12)
-    design = problem.decode(rows[-1])
-    assert design.physical().link_length_mm == found["link_length"][0]
-    assert wires(design) == found["wire_length"][0]
 
 
 def test_the_design_says_the_same_with_its_places():
@@ -287,42 +276,6 @@ def test_every_metric_agrees_with_the_slow_check(platform):
     bounds = lower_bounds(platform, flows, np.zeros_like(flows))
     for name in PHYSICAL_UNITS:
         assert bounds[name] <= found[name].min() * (1 + 1e-9), name
-
-
-@pytest.mark.parametrize("routing", ["up_down", "shortest"])
-def test_rows_in_a_batch_count_alone(routing):
-    platform = replace(TOWER, routing=routing)
-    traffic = [np.random.default_rng(k).random((18, 18)) * 0.01 for k in range(2)]
-    problem = NoC3D(traffic, platform=platform, objectives=("power",))
-    sampling = problem.operators()["sampling"]
-    rows = sampling._do(problem, 4, random_state=np.random.default_rng(1))
-    together = problem.measure(rows, list(PHYSICAL_UNITS))
-    for i in range(len(rows)):
-        alone = problem.measure(rows[i : i + 1], list(PHYSICAL_UNITS))
-        for name in PHYSICAL_UNITS:
-            np.testing.assert_array_equal(alone[name][0], together[name][i])
-            if name not in LOADED:
-                assert together[name][i, 0] == together[name][i, 1]
-
-
-def test_figures_grow_as_they_should():
-    traffic = np.random.default_rng(0).random((8, 8)) * 0.01
-    base = measured(CUBE, traffic)
-    faster = measured(replace(CUBE, frequency=4e9), traffic)
-    assert faster["power"] == pytest.approx(2 * base["power"])
-    assert faster["flit_energy"] == pytest.approx(base["flit_energy"])
-    busier = measured(CUBE, 2 * traffic)
-    for name in ("power", "peak_bandwidth", "bisection_load"):
-        assert busier[name] == pytest.approx(2 * base[name])
-    wider = measured(replace(CUBE, flit_width=200), traffic)
-    for name in ("power", "flit_energy", "peak_bandwidth", "repeaters", "wire_tracks", "tsvs"):
-        assert wider[name] == pytest.approx(2 * base[name])
-    larger = measured(replace(CUBE, stack={"tile_pitch": 4e-3}), traffic)
-    assert larger["power"] > base["power"]
-    assert larger["link_length"] == pytest.approx(2 * base["link_length"])
-    for name in ("router_energy", "wire_energy", "tsv_energy"):
-        costly = replace(TECHNOLOGY, **{name: 2 * getattr(TECHNOLOGY, name)})
-        assert measured(replace(CUBE, technology=costly), traffic)["power"] > base["power"]
 
 
 # ---------------------------------------------------------------------------------------- limits

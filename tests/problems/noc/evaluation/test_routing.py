@@ -7,7 +7,6 @@ import pytest
 
 from problems.noc import Design, NoC3D, Platform
 from problems.noc.evaluation.routes import cycles_along, hop_matrix, paths_of
-from tests.benchmarks.noc_routes import latency_on
 
 CHIP = Platform(
     grid=(3, 3, 2),
@@ -142,20 +141,6 @@ def test_layers_share_the_virtual_channels_in_a_simulation():
         )
 
 
-def test_the_latency_on_given_routes_is_that_of_the_metric():
-    chip = replace(CHIP, virtual_channels=2, channel_flits=4)
-    traffic = np.random.default_rng(2).exponential(0.01, (18, 18))
-    problem = NoC3D(traffic, platform=chip, objectives=("packet_latency",))
-    X = problem.operators()["sampling"]._do(problem, 4, random_state=np.random.default_rng(5))
-    for x in X:
-        design = problem.decode(x)
-        # Fixed points of waits are reached in another order of the ports.
-        assert latency_on(design, problem.traffic, "model") == pytest.approx(
-            problem.evaluate(x)[0], rel=1e-3
-        )
-        assert latency_on(design, problem.traffic, "booksim") != problem.evaluate(x)[0]
-
-
 def test_links_of_a_platform_may_be_fixed():
     problem, X = designs("dimension_order")
     assert problem.platform.fixed_links
@@ -166,9 +151,3 @@ def test_links_of_a_platform_may_be_fixed():
         replace(CHIP, routing="dimension_order")
     with pytest.raises(ValueError, match=r"'planar_links' .* pairs of tiles of one layer"):
         replace(CHIP, planar_links=[(0, 9)])
-
-
-def test_a_platform_of_before_is_written_as_before():
-    assert "routing" not in CHIP.to_dict()
-    for platform in PLATFORMS.values():
-        assert Platform.from_dict(platform.to_dict()) == platform

@@ -5,9 +5,6 @@ import pytest
 
 from problems.noc import Design, NoC3D, Platform, ThermalStack, steady_temperatures
 from problems.noc.evaluation.volumes import (
-    peak_rises,
-    response_matrix,
-    swapped_peaks,
     volume_response,
 )
 
@@ -43,19 +40,6 @@ def test_peak_temperature_is_that_of_the_volumes(rows):
     np.testing.assert_allclose(peaks, slow, rtol=1e-11)
 
 
-def test_swaps_give_what_a_new_evaluation_gives(rows):
-    response = np.ascontiguousarray(response_matrix(CHIP).T)
-    swaps = np.random.default_rng(0).integers(0, 12, (20, 2))
-    placement = np.ascontiguousarray(rows[0, :12])
-    fast, slow = np.empty(20), np.empty(1)
-    swapped_peaks(placement, swaps, CHIP.power, response, fast)
-    for k, pair in enumerate(swaps):
-        other = placement.copy()
-        other[pair] = other[pair[::-1]]
-        peak_rises(other[None], CHIP.power, response, slow)
-        assert fast[k] == pytest.approx(slow[0], rel=1e-12)
-
-
 def test_routers_and_links_heat_the_chip_where_the_platform_states_their_power(rows):
     from dataclasses import replace
 
@@ -79,10 +63,3 @@ def test_network_power_adds_up_to_the_energy(rows):
     power = network_power(chip, rows, loads, problem.traffic[None])
     # energy is per cycle; 1e9 cycles a second at 2e-9 J a unit.
     np.testing.assert_allclose(power.sum(axis=2)[:, 0], 2.0 * problem.evaluate(rows)[:, 0])
-
-
-def test_factors_of_the_response_are_kept_out_of_files_at_their_defaults():
-    chip = Platform.mesh_8x8()
-    assert "response_factor" not in chip.to_dict()["stack"]
-    assert Platform.from_dict(chip.to_dict()) == chip
-    assert Platform.from_dict(CHIP.to_dict()) == CHIP

@@ -121,14 +121,6 @@ def test_traffic_within_a_few_links_is_counted_on_chips_of_any_size(platform):
             assert n == 1 or 0 < (paths > 0).mean() < 1
 
 
-def test_features_are_few_named_and_blind_to_the_order_of_links(problem, rows):
-    assert 20 <= len(problem.feature_names) <= 99
-    assert len(set(problem.feature_names)) == len(problem.feature_names)
-    shuffled = rows.copy()
-    np.random.default_rng(0).permuted(shuffled[:, 64:], axis=1, out=shuffled[:, 64:])
-    np.testing.assert_allclose(problem.features(shuffled), problem.features(rows), rtol=1e-12)
-
-
 def test_features_predict_the_objectives(problem):
     # A linear model on half of the designs must explain most of the variance on the other half.
     rng = np.random.default_rng(5)

@@ -9,7 +9,6 @@ import pytest
 
 from problems import MoEOnChip
 from problems.noc import NoC3D, Platform, chiplet_package
-from problems.noc.evaluation.legality import first_illegal
 from tests.problems.noc.features.test_features import LARGER, TSV_BUDGET
 
 SMALL = Platform(
@@ -66,25 +65,6 @@ def test_features_of_a_chain_of_moves_do_not_depend_on_the_designs_before():
     np.testing.assert_array_equal(problem.features(np.repeat(chain, 2, axis=0))[::2], alone)
 
 
-def test_there_may_be_no_neighbors():
-    problem, X, rng = designs(Platform.paper_4x4x4())
-    width = len(problem.feature_names)
-    none = problem.neighbor_features(X, problem.neighbors_many(X, 0, rng))
-    assert none.shape == (6, 0, width)
-    assert problem.neighbor_features(X[:0], np.empty((0, 3, problem.n_var))).shape == (0, 3, width)
-
-
-@pytest.mark.parametrize("shape", [(5, 2), (7, 2), (12,), (6,)])
-def test_neighbors_of_another_number_of_designs_are_refused(shape):
-    problem, X, rng = designs(Platform.paper_4x4x4())
-    experts = MoEOnChip.example()
-    mapped = experts.operators()["sampling"]._do(experts, 6, random_state=rng)
-    for each, rows in ((problem, X), (experts, mapped)):
-        near = np.broadcast_to(rows[0], (*shape, each.n_var))
-        with pytest.raises(ValueError, match=rf"near must have shape \(6, k, {each.n_var}\)"):
-            each.neighbor_features(rows, near)
-
-
 BREAKS = {
     "a PE twice": lambda x: x.__setitem__(3, x[4]),
     "no such PE": lambda x: x.__setitem__(3, 64),
@@ -102,24 +82,6 @@ def test_neighbors_that_break_a_rule_are_refused(rule):
     BREAKS[rule](near[2, 1])
     with pytest.raises(ValueError, match="Row 9 of X breaks a rule"):
         problem.neighbor_features(X, near)
-
-
-def test_the_rules_are_those_of_the_check_of_designs():
-    problem, X, rng = designs(Platform.paper_4x4x4(), n=40)
-    tables, n = problem.platform.tables, problem.platform.n_tiles
-    near = problem.neighbors_many(X, 5, rng)
-    verdicts = set()
-    for i in range(len(X)):
-        for x in near[i]:
-            for column in rng.integers(problem.n_var, size=rng.integers(1, 4)):
-                x[column] = rng.integers(n if column < n else tables.n_candidates)
-            alone = np.ascontiguousarray(x)[None]
-            legal = first_illegal(alone, tables) < 0
-            beside = problem._description.neighbor_features(X[i : i + 1], alone[None])
-            assert (beside is not None) == legal
-            assert (problem._description.features(alone) is not None) == legal
-            verdicts.add(legal)
-    assert verdicts == {True, False}
 
 
 def test_links_in_any_order_keep_the_rules():
@@ -142,30 +104,3 @@ def test_experts_on_a_chip_have_them_too():
     near = problem.neighbors_many(X, 5, rng)
     expected = problem.features(near.reshape(20, -1)).reshape(4, 5, -1)
     np.testing.assert_array_equal(problem.neighbor_features(X, near), expected)
-
-
-@pytest.mark.parametrize("rule", ["a PE twice", "a link twice", "too many links of a router"])
-def test_experts_on_a_chip_refuse_networks_that_break_a_rule(rule):
-    problem = MoEOnChip.example()
-    rng = np.random.default_rng(2)
-    X = problem.operators()["sampling"]._do(problem, 4, random_state=rng)
-    near = problem.neighbors_many(X, 5, rng)
-    platform = problem.demand.platform
-    first = problem.n_var - platform.n_tiles - platform.n_chosen
-    network = near[2, 1, first:]
-    links = network[platform.n_tiles :]
-    if rule == "a PE twice":
-        network[3] = network[4]
-    elif rule == "a link twice":
-        links[6] = links[7]
-    else:
-        ends = platform.candidates[: platform.n_planar_candidates]
-        at_last = np.flatnonzero((ends == platform.n_tiles - 1).any(axis=1))
-        others = np.setdiff1d(links, at_last)
-        links[:] = np.sort(np.concatenate([at_last, others])[: len(links)])
-    for describe in (
-        lambda: problem.features(near.reshape(20, -1)),
-        lambda: problem.neighbor_features(X, near),
-    ):
-        with pytest.raises(ValueError, match="breaks a rule"):
-            describe()

@@ -78,13 +78,6 @@ def test_the_model_is_near_the_simulation(settings, load, error):
     assert model == pytest.approx(result.packet_latency, rel=error)
 
 
-def test_wide_links_change_nothing():
-    traffic = np.random.default_rng(0).random((16, 16)) * 0.01
-    wide, equal = package(1600.0), package(16.0)
-    first, second = (run(Design.mesh(chip), traffic) for chip in (wide, equal))
-    assert first == second
-
-
 def test_the_share_between_dies_has_the_same_bits_in_every_batch():
     chip = replace(Platform.mesh_8x8(), die_size=(4, 8), die_link="ucie-standard")
     rng = np.random.default_rng(0)

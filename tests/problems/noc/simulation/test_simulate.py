@@ -128,20 +128,6 @@ def test_a_sweep_ends_at_saturation(mesh):
     assert sweep.plot().axes[0].get_ylabel() == "packet latency (cycles)"
 
 
-@pytest.mark.parametrize("name", ["simulate", "load_sweep"])
-@pytest.mark.parametrize("given", [{}, {"random_state": 1}])
-def test_a_missing_random_state_is_named(mesh, name, given):
-    message = rf"'random_state' parameter of {name} must be .*default_rng\(1\)\. Got"
-    with pytest.raises(ValueError, match=message):
-        getattr(mesh, name)(one_flow(0.1), **given)
-
-
-@pytest.mark.parametrize("loads", [[], 0.5, [0.5, -1.0], "ab"])
-def test_loads_of_a_sweep_are_named(mesh, loads):
-    with pytest.raises(ValueError, match="'loads' parameter of load_sweep"):
-        mesh.load_sweep(one_flow(0.1), loads=loads, random_state=np.random.default_rng(0))
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
