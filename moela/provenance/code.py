@@ -30,20 +30,10 @@ def code_of(obj: object) -> dict[str, str]:
     file defines a class or function, as in a notebook, it covers the lines that were typed, as far
     as Python knows them. Of installed packages, only the version counts.
     """
-    code: dict[str, str] = {}
-    files, typed = [], []
-    for kind in _kinds(obj):
-        name = getattr(kind, "__module__", None) or "builtins"
-        package = name.partition(".")[0]
-        file = _file(name)
-        if file is None:
-            typed += [] if package in sys.stdlib_module_names - MAIN else [_typed(kind)]
-        elif not is_installed(str(file)):
-            files.append(name)
-        elif package not in sys.stdlib_module_names:
-            code[package] = version_of(package, "unknown")
-    if files or any(typed):
-        code[SOURCES] = _digest(tuple(sorted({*files})), tuple(typed))
+    names, typed, packages = _defined_by(obj)
+    code = {package: version_of(package, "unknown") for package in packages}
+    if names or any(typed):
+        code[SOURCES] = _digest(names, typed)
     return dict(sorted(code.items()))
 
 
@@ -53,9 +43,25 @@ def sources_of(problem: Problem) -> str:
     Empty if there is none that could be read.
     """
     held = [value for value in vars(problem).values() if callable(value)]
-    codes = [code_of(value) for value in (problem, *held) if not is_ours(_module_of(value))]
-    texts = [code[SOURCES] for code in codes if SOURCES in code]
+    parts = [_defined_by(value) for value in (problem, *held) if not is_ours(_module_of(value))]
+    texts = [_digest(names, typed) for names, typed, _ in parts if names or any(typed)]
     return blake2b(" ".join(texts).encode(), digest_size=8).hexdigest() if texts else ""
+
+
+def _defined_by(obj: object) -> tuple[tuple[str, ...], tuple[str, ...], set[str]]:
+    """Return the modules behind an object in files, the lines that were typed, and the packages."""
+    names, typed, packages = set(), [], set()
+    for kind in _kinds(obj):
+        name = getattr(kind, "__module__", None) or "builtins"
+        package = name.partition(".")[0]
+        file = _file(name)
+        if file is None:
+            typed += [] if package in sys.stdlib_module_names - MAIN else [_typed(kind)]
+        elif not is_installed(str(file)):
+            names.add(name)
+        elif package not in sys.stdlib_module_names:
+            packages.add(package)
+    return tuple(sorted(names)), tuple(typed), packages
 
 
 def _module_of(value: object) -> str:
