@@ -19,7 +19,7 @@ from problems.noc import Design, NoC3D, chiplet_package
 from problems.noc.baselines import express_mesh, folded_torus
 from tests.benchmarks import harness
 from tests.benchmarks.harness import Case, Cases, bar
-from tests.benchmarks.timed import Enough, TimedEvaluator
+from tests.benchmarks.search.timed import Enough, TimedEvaluator
 
 GRIDS = {"20 routers": (5, 4), "30 routers": (6, 5), "48 routers": (8, 6), "64 chiplets": (8, 8)}
 LENGTHS = {"two pitches": 2.0, "knight's move": math.sqrt(5.0)}
